@@ -1,0 +1,103 @@
+"""The network as boundmesh sees it: frozen nodes in topological order, with known shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Node:
+    """One application of an operator.
+
+    `shape` and `input_shapes` leave out the domain dim, which every tensor carries in front: a
+    value of this node is a tensor `[D, *shape]`. An ONNX batch axis of length 1 is an ordinary
+    axis of `shape`; `axis` attributes count the axes of `shape`, never the domain dim.
+
+    `weights` names arrays of `Graph.weights`, in the order the operator's rules take them.
+    """
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    shape: Shape
+    input_shapes: tuple[Shape, ...] = ()
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    weights: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Number of neurons, `prod(shape)`."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def __getitem__(self, attribute: str) -> Any:
+        return self.attributes[attribute]
+
+
+@dataclass(frozen=True)
+class Port:
+    """A named input or output of the network as its file declares it, with its shape there."""
+
+    name: str
+    shape: Shape
+    dtype: str = "float32"
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network with one input node and one output node.
+
+    A network of several inputs has one flat input node, the concatenation of its `inputs` in the
+    file's order, and slices of it; several `outputs` are joined by a flat concatenation likewise.
+
+    `weights` maps names to arrays in host memory, possibly memory-mapped, never written to.
+    `source` is the ONNX file, or its bytes, that counterexamples are replayed on.
+    """
+
+    nodes: tuple[Node, ...]
+    input: str
+    output: str
+    weights: Mapping[str, np.ndarray]
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    source: Path | bytes | None = None
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Node]:
+        return {node.name: node for node in self.nodes}
+
+    @cached_property
+    def position(self) -> Mapping[str, int]:
+        """Place of each node in the topological order."""
+        return {node.name: place for place, node in enumerate(self.nodes)}
+
+    @cached_property
+    def consumers(self) -> Mapping[str, tuple[str, ...]]:
+        """Names of the nodes that read each node; a node that reads it twice stands twice."""
+        readers: dict[str, list[str]] = {node.name: [] for node in self.nodes}
+        for node in self.nodes:
+            for name in node.inputs:
+                readers[name].append(node.name)
+        return {name: tuple(names) for name, names in readers.items()}
+
+    def __getitem__(self, name: str) -> Node:
+        return self.by_name[name]
+
+    def ancestors(self, name: str) -> tuple[Node, ...]:
+        """`name` and every node it depends on, in topological order."""
+        wanted = {name}
+        for node in reversed(self.nodes[: self.position[name] + 1]):
+            if node.name in wanted:
+                wanted.update(node.inputs)
+        return tuple(node for node in self.nodes if node.name in wanted)

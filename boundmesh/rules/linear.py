@@ -1,0 +1,48 @@
+"""Linear: `x Wᵀ + b` on the last axis."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from boundmesh.graph.graph import Node
+from boundmesh.rules.operator import Interval, Operator, Pulled, Weights, inner, register
+
+# Rows of |W| made at a time, so that an interval never holds a second copy of the weight.
+BLOCK = 1024
+
+
+def forward(node: Node, weights: Weights, x: Tensor) -> Tensor:
+    """weights: W `[out, in]` and b `[out]` (b may be absent); x `[D, *, in]` → `[D, *, out]`."""
+    return functional.linear(x, *weights)
+
+
+def interval(node: Node, weights: Weights, box: Interval) -> Interval:
+    """`W·c + b ± |W|·r` with c the centre and r the radius of the box."""
+    weight = weights[0]
+    center, radius = (box.upper + box.lower) / 2, (box.upper - box.lower) / 2
+    middle = functional.linear(center, *weights)
+    spread = torch.cat([functional.linear(radius, part.abs()) for part in weight.split(BLOCK)], -1)
+    return Interval(middle - spread, middle + spread)
+
+
+def pull(node: Node, weights: Weights, rows: Tensor) -> Pulled:
+    """`A W` and `⟨A, b⟩`."""
+    weight = weights[0]
+    bias = None
+    if len(weights) > 1:
+        bias = inner(rows, weights[1].expand(1, 1, *node.shape).expand(rows.shape[0], 1, *node.shape))
+    return Pulled((torch.matmul(rows, weight),), bias)
+
+
+def pull_units(node: Node, weights: Weights, index: Tensor, sign: Tensor) -> Pulled | None:
+    """Row i of W is what a unit row pulls back to; no product. Only where W acts on one vector."""
+    if node.size != node.shape[-1]:
+        return None
+    rows = weights[0][index] * sign[:, None]
+    bias = (weights[1][index] * sign)[None] if len(weights) > 1 else None
+    return Pulled((rows.reshape(1, len(index), *node.input_shapes[0]),), bias)
+
+
+register(Operator("linear", forward, interval, pull=pull, pull_units=pull_units))

@@ -1,0 +1,55 @@
+"""The four things boundmesh can say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Counterexample:
+    """A replayed point: `input` (float64, flat, inside the exact region) and the `output` that
+    ONNX Runtime gave for it (flat), at which clause `clause` of case `case` holds as written."""
+
+    input: np.ndarray
+    output: np.ndarray
+    case: int
+    clause: int
+
+
+@dataclass(frozen=True)
+class Verified:
+    """No counterexample exists; `bound` is the smallest proved margin, > 0."""
+
+    bound: float
+    word = "unsat"
+
+
+@dataclass(frozen=True)
+class Falsified:
+    """A counterexample exists, and here it is."""
+
+    counterexample: Counterexample
+    word = "sat"
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """Not decided, why, and the best margin reached (> 0 would have proved it)."""
+
+    reason: str
+    bound: float
+    word = "unknown"
+
+
+@dataclass(frozen=True)
+class TimedOut:
+    """The time ran out; what remained, and the best margin reached."""
+
+    reason: str
+    bound: float
+    word = "timed-out"
+
+
+Verdict = Verified | Falsified | Unknown | TimedOut
