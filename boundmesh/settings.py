@@ -1,0 +1,83 @@
+"""What a user can choose, one frozen dataclass per stage; built once, passed down, kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from boundmesh.errors import BoundmeshError
+
+METHODS = ("auto", "ibp", "crown-ibp", "crown", "alpha-crown")
+DTYPES = ("float32", "float64")
+
+
+@dataclass(frozen=True)
+class AttackSettings:
+    """The search for a counterexample by projected gradient descent, before any bound.
+
+    `restarts` random starts per case, `steps` gradient steps each; 0 restarts: no attack.
+    """
+
+    restarts: int = 30
+    steps: int = 50
+
+
+@dataclass(frozen=True)
+class BoundSettings:
+    """How output bounds are computed.
+
+    `method` is one of METHODS; `auto` goes from cheap to tight until the property is decided.
+    `iterations`, `learning_rate` and `decay` (per iteration) belong to α-CROWN's ascent.
+    `tile_elements` limits a tile: rows in flight times the longest row, in elements.
+    """
+
+    method: str = "auto"
+    iterations: int = 20
+    learning_rate: float = 0.1
+    decay: float = 0.98
+    tile_elements: int = 2**22
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One run: `timeout` in seconds (None: no limit), `device` auto, cpu or cuda[:i], `dtype` of
+    DTYPES, `seed` of every random number, `threads` of the CPU (None: as torch chooses)."""
+
+    timeout: float | None = None
+    device: str = "auto"
+    dtype: str = "float32"
+    seed: int = 0
+    threads: int | None = None
+    attack: AttackSettings = field(default_factory=AttackSettings)
+    bounds: BoundSettings = field(default_factory=BoundSettings)
+
+    def __post_init__(self) -> None:
+        _require(self.bounds.method in METHODS, "method", self.bounds.method, " ".join(METHODS))
+        _require(self.dtype in DTYPES, "dtype", self.dtype, " ".join(DTYPES))
+        _require(self.timeout is None or self.timeout > 0, "timeout", self.timeout, "seconds > 0")
+        _require(self.threads is None or self.threads > 0, "threads", self.threads, "a number > 0")
+        _require(self.bounds.iterations >= 0, "iterations", self.bounds.iterations, "a number ≥ 0")
+        _require(self.attack.restarts >= 0, "restarts", self.attack.restarts, "a number ≥ 0")
+
+
+def with_options(settings: Settings, **options: Any) -> Settings:
+    """`settings` with options replaced by name, wherever they live: `timeout=60, method="crown"`.
+
+    Raises BoundmeshError for a name that no stage has and for a value out of range.
+    """
+    stages: dict[str, Any] = {"attack": settings.attack, "bounds": settings.bounds}
+    homes = {f.name: stage for stage, part in stages.items() for f in fields(part)}
+    own = {f.name for f in fields(settings)}
+    if unknown := sorted(set(options) - own - set(homes)):
+        known = " ".join(sorted((own - set(stages)) | set(homes)))
+        raise BoundmeshError(f"no option is called {', '.join(unknown)}; options are: {known}")
+    parts = {
+        stage: replace(part, **{n: v for n, v in options.items() if homes.get(n) == stage})
+        for stage, part in stages.items()
+    }
+    return replace(settings, **parts, **{n: v for n, v in options.items() if n in own})
+
+
+def _require(holds: bool, name: str, value: object, expected: str) -> None:
+    if not holds:
+        raise BoundmeshError(f"{name} is {value!r}; expected {expected}")
