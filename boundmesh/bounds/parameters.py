@@ -1,0 +1,112 @@
+"""α, the slopes of lower lines, and what its optimiser remembers: stored with the rows it serves.
+
+α is keyed (node, start, tile). It exists only for neurons of the node that are undecided, and only
+for rows that exist. Any value in [0, 1] is sound, so it is stored in 16 bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.lines import boxes_of
+from boundmesh.bounds.program import Program
+from boundmesh.bounds.rows import Tile
+from boundmesh.graph.graph import Node
+from boundmesh.rules import RULES
+from boundmesh.rules.operator import Interval, Lines
+
+STORED = torch.float16
+MOMENTS = torch.bfloat16  # gradients span more powers of two than float16 holds
+
+
+@dataclass(frozen=True)
+class Undecided:
+    """The neurons of a nonlinear node's first input that have an α: flat `index` `[U]`, and the
+    value `initial` `[D, U]` that CROWN gives it."""
+
+    index: Tensor
+    initial: Tensor
+
+
+def undecided_neurons_of(node: Node, bounds: Mapping[str, Interval]) -> Undecided:
+    operator = RULES[node.op]
+    inputs = boxes_of(node, bounds)
+    assert operator.undecided is not None and operator.initial is not None
+    index = operator.undecided(node, inputs).flatten(1).any(0).nonzero().squeeze(1)
+    return Undecided(index, operator.initial(node, inputs).flatten(1)[:, index])
+
+
+@dataclass
+class Slope:
+    """α `[D, S, U]` of one node for the rows of one tile, with Adam's two moments."""
+
+    value: Tensor
+    first: Tensor
+    second: Tensor
+
+    @staticmethod
+    def start(initial: Tensor, rows: int, stored: torch.dtype = STORED) -> Slope:
+        value = initial.to(stored).unsqueeze(1).repeat(1, rows, 1)
+        moment = torch.zeros_like(value, dtype=MOMENTS)
+        return Slope(value, moment, moment.clone())
+
+    def ascend(self, gradient: Tensor, rate: float, step: int) -> None:
+        """One step of Adam uphill (arXiv 1412.6980), then back into [0, 1]; step counts from 1."""
+        first = self.first.float().lerp(gradient.float(), 1 - 0.9)
+        second = self.second.float().mul(0.999).addcmul_(gradient, gradient, value=1 - 0.999)
+        self.first.copy_(first)
+        self.second.copy_(second)
+        second.div_(1 - 0.999**step).sqrt_().add_(1e-12)
+        first.div_(1 - 0.9**step).div_(second).mul_(rate)
+        # NaN (a gradient that was not a number) must not spread into α: such a step is not taken.
+        self.value.copy_(first.nan_to_num_(0.0).add_(self.value).clamp_(0, 1))
+
+
+TileSlopes = dict[str, Slope]
+"""The slopes of one tile by node name."""
+
+
+def start_slopes(
+    program: Program, tile: Tile, undecided: Mapping[str, Undecided], stored: torch.dtype = STORED
+) -> TileSlopes:
+    """CROWN's slopes for every node that a sweep of `tile` passes and that has an undecided neuron."""
+    return {
+        node.name: Slope.start(undecided[node.name].initial, tile.rows.count, stored)
+        for node in program.below(tile.start)
+        if len(undecided[node.name].index)
+    }
+
+
+class SlopedLines:
+    """Lines whose lower slopes are given per row: α `[D, S, U]` of a tile by node name."""
+
+    def __init__(
+        self,
+        bounds: Mapping[str, Interval],
+        undecided: Mapping[str, Undecided],
+        alpha: Mapping[str, Tensor],
+    ) -> None:
+        self._bounds = bounds
+        self._undecided = undecided
+        self._alpha = alpha
+
+    def __call__(self, node: Node, tile: Tile) -> Lines:
+        inputs = boxes_of(node, self._bounds)
+        operator = RULES[node.op]
+        assert operator.relax is not None
+        first = inputs[0].lower
+        index = self._undecided[node.name].index
+        if not len(index):
+            return operator.relax(
+                node, inputs, first.new_zeros(()).expand(first.shape).unsqueeze(1)
+            )
+        alpha = self._alpha[node.name].to(first.dtype)
+        shape = (*alpha.shape[:2], *first.shape[1:])
+        if len(index) < first[0].numel():
+            blank = first.new_zeros(()).expand(*alpha.shape[:2], first[0].numel())
+            alpha = blank.index_copy(2, index, alpha)
+        return operator.relax(node, inputs, alpha.reshape(shape))

@@ -1,0 +1,107 @@
+"""Which values need bounds, in which order, and the way back from each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from boundmesh.graph.graph import Graph, Node
+from boundmesh.rules import RULES
+from boundmesh.rules.operator import Interval
+
+# Operators that move or stretch neurons one by one: a box stays a box, with no slack.
+KEEP_A_BOX = frozenset({"scale", "shift", "reshape", "transpose", "slice", "pad", "constant"})
+# One sum per neuron: on a box its interval is exact, though the values no longer fill a box.
+EXACT_ON_A_BOX = frozenset({"linear", "conv", "conv_transpose", "sum", "add", "subtract"})
+
+
+@dataclass(frozen=True)
+class Program:
+    """The order of work for bounding `target`, a node of `graph`.
+
+    `starts` are the values that nonlinear operators read, in topological order: each needs bounds
+    before any line through its readers can be drawn.
+    """
+
+    graph: Graph
+    target: str
+
+    @cached_property
+    def nodes(self) -> tuple[Node, ...]:
+        """The part of the graph that `target` depends on, in topological order."""
+        return self.graph.ancestors(self.target)
+
+    @cached_property
+    def nonlinear(self) -> tuple[Node, ...]:
+        return tuple(n for n in self.nodes if n.op != "input" and not RULES[n.op].affine)
+
+    @cached_property
+    def starts(self) -> tuple[str, ...]:
+        wanted = {name for node in self.nonlinear for name in node.inputs}
+        return tuple(node.name for node in self.nodes if node.name in wanted)
+
+    @cached_property
+    def readers(self) -> Mapping[str, tuple[Node, ...]]:
+        """The nonlinear nodes that read each start node."""
+        return {
+            start: tuple(node for node in self.nonlinear if start in node.inputs)
+            for start in self.starts
+        }
+
+    @cached_property
+    def _orders(self) -> dict[str, tuple[Node, ...]]:
+        return {}
+
+    def order(self, start: str) -> tuple[Node, ...]:
+        """`start` and its ancestors, last first: the path of a backward sweep."""
+        if start not in self._orders:
+            self._orders[start] = tuple(reversed(self.graph.ancestors(start)))
+        return self._orders[start]
+
+    def below(self, start: str) -> tuple[Node, ...]:
+        """The nonlinear nodes a sweep from `start` passes, last first."""
+        return tuple(n for n in self.order(start) if n.op != "input" and not RULES[n.op].affine)
+
+    def widest(self, start: str) -> int:
+        """The most neurons of any node a sweep from `start` passes."""
+        return max(max(node.size, *map(_size, node.input_shapes), 1) for node in self.order(start))
+
+    @cached_property
+    def exact(self) -> frozenset[str]:
+        """Nodes whose interval is already their exact range when the region is a box."""
+        boxes, exact = {self.graph.input}, {self.graph.input}
+        for node in self.nodes:
+            distinct = len(set(node.inputs)) == len(node.inputs)
+            if node.inputs and distinct and all(name in boxes for name in node.inputs):
+                if node.op in KEEP_A_BOX:
+                    boxes.add(node.name)
+                    exact.add(node.name)
+                elif node.op in EXACT_ON_A_BOX and len(node.inputs) == 1:
+                    exact.add(node.name)
+            elif node.inputs and node.op in KEEP_A_BOX and all(n in exact for n in node.inputs):
+                exact.add(node.name)
+        return frozenset(exact)
+
+    def undecided(self, start: str, boxes: Mapping[str, Interval]) -> Tensor:
+        """Where some reader's lines are not exact: mask `[D, size]` over the neurons of `start`."""
+        box = boxes[start]
+        mask = torch.zeros_like(box.lower, dtype=torch.bool).flatten(1)
+        for node in self.readers[start]:
+            if node.inputs[0] == start or node.input_shapes[0] == self.graph[start].shape:
+                inputs = tuple(boxes[name] for name in node.inputs if name in boxes)
+                if len(inputs) == len(node.inputs):
+                    mask = mask | RULES[node.op].undecided(node, inputs).flatten(1)
+                    continue
+            mask = torch.ones_like(mask)
+        return mask
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    size = 1
+    for length in shape:
+        size *= length
+    return size

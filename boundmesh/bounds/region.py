@@ -1,0 +1,100 @@
+"""The input region as tensors, one per domain, and the smallest value of rows on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from boundmesh.property import Ball, Box
+from boundmesh.rules.operator import Interval, inner
+
+
+@dataclass(frozen=True)
+class BoxRegion:
+    """D boxes `lower ≤ x ≤ upper`, tensors `[D, *input_shape]`."""
+
+    lower: Tensor
+    upper: Tensor
+
+    @property
+    def domains(self) -> int:
+        return self.lower.shape[0]
+
+    @property
+    def interval(self) -> Interval:
+        return Interval(self.lower, self.upper)
+
+    def minimum(self, rows: Tensor) -> Tensor:
+        """`min ⟨A, x⟩ = ⟨A⁺, lower⟩ + ⟨A⁻, upper⟩`: rows `[D, S, *input_shape]` → `[D, S]`."""
+        lower, upper = self.lower.unsqueeze(1), self.upper.unsqueeze(1)
+        return inner(rows.clamp(min=0), lower) + inner(rows.clamp(max=0), upper)
+
+    def minimizer(self, rows: Tensor) -> Tensor:
+        """The corner that attains `minimum`: `[D, S, *input_shape]`."""
+        return torch.where(rows >= 0, self.lower.unsqueeze(1), self.upper.unsqueeze(1))
+
+
+@dataclass(frozen=True)
+class BallRegion:
+    """D balls `‖x − center‖_p ≤ radius`, center `[D, *input_shape]`, radius `[D]`, p = 1 or 2."""
+
+    center: Tensor
+    radius: Tensor
+    p: float
+
+    @property
+    def domains(self) -> int:
+        return self.center.shape[0]
+
+    @property
+    def interval(self) -> Interval:
+        reach = self.radius.reshape(-1, *[1] * (self.center.dim() - 1))
+        return Interval(self.center - reach, self.center + reach)
+
+    def minimum(self, rows: Tensor) -> Tensor:
+        """`⟨A, center⟩ − radius·‖A‖_q` with 1/p + 1/q = 1 (Hölder)."""
+        dual = float("inf") if self.p == 1 else 2.0
+        norm = torch.linalg.vector_norm(rows.flatten(2), ord=dual, dim=2)
+        return inner(rows, self.center.unsqueeze(1)) - self.radius[:, None] * norm
+
+
+Region = BoxRegion | BallRegion
+
+
+def region_tensors(
+    regions: Sequence[Box | Ball],
+    shape: tuple[int, ...],
+    dtype: torch.dtype,
+    device: torch.device | str = "cpu",
+) -> Region:
+    """Stack boxes, or balls of one p, into tensors that enclose them.
+
+    The regions are float64; at a shorter dtype every end is rounded outwards, so that the tensors
+    contain the region as it was written.
+    """
+    first = regions[0]
+    if isinstance(first, Box):
+        lower = _rounded([box.lower for box in regions], shape, dtype, -np.inf)
+        upper = _rounded([box.upper for box in regions], shape, dtype, np.inf)
+        return BoxRegion(lower.to(device), upper.to(device))
+    center = torch.from_numpy(np.stack([np.reshape(ball.center, shape) for ball in regions]))
+    near = center.to(dtype)
+    # What the centre moves by in rounding is added to the radius (‖·‖_p ≤ ‖·‖_1 for every p ≥ 1).
+    moved = (center - near.double()).abs().flatten(1).sum(1).numpy()
+    reach = [np.asarray(ball.radius + move) for ball, move in zip(regions, moved, strict=True)]
+    return BallRegion(near.to(device), _rounded(reach, (), dtype, np.inf).to(device), first.p)
+
+
+def _rounded(
+    arrays: Sequence[np.ndarray], shape: tuple[int, ...], dtype: torch.dtype, toward: float
+) -> Tensor:
+    exact = np.stack([np.reshape(np.asarray(a, dtype=np.float64), shape) for a in arrays])
+    if dtype == torch.float64:
+        return torch.from_numpy(exact)
+    near = exact.astype(np.float32)
+    inside = near > exact if toward < 0 else near < exact
+    return torch.from_numpy(np.where(inside, np.nextafter(near, np.float32(toward)), near))
