@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +22,9 @@ class Box:
         """The box `[x − eps, x + eps]`, cut to `clip`; eps a number or an array like x."""
         x = np.asarray(x, dtype=np.float64)
         lower, upper = x - eps, x + eps
-        return Box(lower, upper) if clip is None else Box(np.clip(lower, *clip), np.clip(upper, *clip))
+        return (
+            Box(lower, upper) if clip is None else Box(np.clip(lower, *clip), np.clip(upper, *clip))
+        )
 
     @property
     def empty(self) -> bool:
@@ -64,9 +67,39 @@ class Case:
 
 
 @dataclass(frozen=True)
+class Variable:
+    """A tensor that a property declares, and where it lies in the network's flat input or output:
+    its elements, in row-major order, are the flat values from `offset` on."""
+
+    name: str
+    role: str
+    """`input` or `output`."""
+    shape: tuple[int, ...]
+    element_type: str
+    """`Real`, or an ONNX element type such as `float32`, which asks for that type's rounding."""
+    onnx_name: str | None = None
+    offset: int = 0
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
 class Property:
-    """Holds (`unsat`) when no case has a counterexample."""
+    """Holds (`unsat`) when no case has a counterexample; without any case it holds trivially.
+
+    `variables` are what the file declared, in its order; `warnings` say what its reader should
+    hear about, such as a region that is empty because two bounds contradict each other.
+    """
 
     cases: tuple[Case, ...]
     inputs: int
     outputs: int
+    variables: tuple[Variable, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def element_types(self) -> frozenset[str]:
+        """The element types declared other than `Real`."""
+        return frozenset(each.element_type for each in self.variables) - {"Real"}
