@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -20,12 +20,16 @@ from boundmesh.rules.operator import Interval
 
 @dataclass(frozen=True)
 class Problem:
-    """What is bounded, where, and by whom: a program, a region of D domains, a layout."""
+    """What is bounded, where, and by whom: a program, a region of D domains, a layout.
+
+    `check` is called between waves of tiles and may raise, to stop a computation in time.
+    """
 
     program: Program
     region: Region
     layout: Layout
     tile_elements: int = 2**22
+    check: Callable[[], None] = lambda: None
 
     def tiles(self, start: str, rows: Rows) -> tuple[Tile, ...]:
         height = tile_height(self.program, start, self.region.domains, self.tile_elements)
@@ -39,6 +43,7 @@ def bound_rows(problem: Problem, start: str, rows: Rows, draw: Draw) -> Tensor:
     mine = layout.deal(tiles)
     lowest: list[Tensor] = []
     for first in range(0, len(mine), layout.wave):
+        problem.check()
         wave = mine[first : first + layout.wave]
         lowest += sweep(layout, problem.program, problem.region, wave, draw)
     return torch.cat([*layout.join(lowest, len(tiles))], dim=1)

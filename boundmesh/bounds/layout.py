@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from boundmesh.graph.forward import tensor
 from boundmesh.graph.graph import Graph, Node
 
 Item = TypeVar("Item")
@@ -20,6 +19,8 @@ class Layout(Protocol):
 
     device: torch.device
     dtype: torch.dtype
+    weights: Mapping[str, Tensor]
+    """Whole weights by name, for a forward pass."""
     wave: int
     """Tiles that are pulled back together, so that a weight is fetched once for all of them."""
 
@@ -36,34 +37,46 @@ class Layout(Protocol):
         ...
 
 
-@dataclass
+class DeviceWeights(Mapping[str, Tensor]):
+    """A graph's weights on one device; each arrives there when first asked for, and stays."""
+
+    def __init__(self, graph: Graph, device: torch.device, dtype: torch.dtype) -> None:
+        self._arrays, self._device, self._dtype = graph.weights, device, dtype
+        self._held: dict[str, Tensor] = {}
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._held:
+            array = tensor(self._arrays[name])
+            self._held[name] = array.to(self._device, self._dtype).contiguous()
+        return self._held[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+
 class OneDevice:
-    """The whole network on one device; weights arrive there when first asked for."""
+    """The whole network on one device."""
 
-    graph: Graph
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    dtype: torch.dtype = torch.float32
-    wave: int = 1
-    _held: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    wave = 1
 
-    def weights(self, node: Node) -> tuple[Tensor, ...]:
-        """All weights of a node, on the device, in the layout's dtype."""
-        return tuple(self._weight(name) for name in node.weights)
+    def __init__(
+        self,
+        graph: Graph,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.device, self.dtype = torch.device(device), dtype
+        self.weights = DeviceWeights(graph, self.device, dtype)
 
     def stream(self, nodes: Iterable[Node]) -> Iterator[tuple[Node, tuple[Tensor, ...]]]:
         for node in nodes:
-            yield node, self.weights(node)
+            yield node, tuple(self.weights[name] for name in node.weights)
 
     def deal(self, items: Sequence[Item]) -> Sequence[Item]:
         return items
 
     def join(self, mine: Sequence[Tensor], count: int) -> Sequence[Tensor]:
         return mine
-
-    def _weight(self, name: str) -> Tensor:
-        if name not in self._held:
-            array = np.ascontiguousarray(self.graph.weights[name])
-            # torch reads these arrays and never writes; a memory-mapped one says it is read-only.
-            writable = array if array.flags.writeable else array.copy()
-            self._held[name] = torch.from_numpy(writable).to(self.device, self.dtype)
-        return self._held[name]

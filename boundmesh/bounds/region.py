@@ -65,6 +65,15 @@ class BallRegion:
 Region = BoxRegion | BallRegion
 
 
+def part_of(region: Region, domains: Tensor) -> Region:
+    """The regions `domains` (indices) of a batch."""
+    if isinstance(region, BoxRegion):
+        where = domains.to(region.lower.device)
+        return BoxRegion(region.lower[where], region.upper[where])
+    where = domains.to(region.center.device)
+    return BallRegion(region.center[where], region.radius[where], region.p)
+
+
 def region_tensors(
     regions: Sequence[Box | Ball],
     shape: tuple[int, ...],

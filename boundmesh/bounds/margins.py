@@ -1,0 +1,112 @@
+"""From the clauses of a property to rows, and from the rows' bounds to what they prove.
+
+An atom `⟨a, x⟩ + ⟨c, y⟩ ≤ b` cannot hold where its margin, the lower bound of
+`⟨a, x⟩ + ⟨c, y⟩ − b`, is positive. A clause is refuted when one of its atoms cannot hold;
+a property is proved when every clause is refuted on every region.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from boundmesh.graph.graph import Graph, Node
+from boundmesh.property import Atom, Clause
+
+# Bounds are computed in floating point: a margin proves only what exceeds this many rounding
+# errors of the numbers it was made from.
+ROUNDINGS = 16
+
+
+@dataclass(frozen=True)
+class Margins:
+    """The distinct atoms of some clauses as rows of `graph`'s output.
+
+    coefficients `[S, size of the output node]` and bound `[S]`, float64; `members` names the rows
+    of each clause; `strict` `[S]` where the atom says `<`.
+    """
+
+    graph: Graph
+    coefficients: Tensor
+    bound: Tensor
+    strict: Tensor
+    members: tuple[tuple[int, ...], ...]
+
+    def rows(self, which: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
+        """The coefficients of the rows `which`, `[1, len(which), *output_shape]`."""
+        chosen = self.coefficients[which].to(device, dtype)
+        return chosen.reshape(1, len(which), *self.graph[self.graph.output].shape)
+
+    def slack(self, output: Tensor, dtype: torch.dtype) -> Tensor:
+        """What a margin must exceed to count as positive, `[S]`; `output` is a typical one."""
+        scale = self.bound.abs() + self.coefficients.abs() @ output.double().flatten().abs().cpu()
+        return ROUNDINGS * torch.finfo(dtype).eps * scale
+
+    def clauses(self, margins: Tensor) -> Tensor:
+        """The best margin of each clause: `[D, S]` → `[D, clauses]`; NaN only if all are NaN."""
+        lowest = margins.nan_to_num(nan=-torch.inf, posinf=-torch.inf, neginf=-torch.inf)
+        table = torch.full((len(self.members), max(map(len, self.members), default=1)), -1)
+        for place, rows in enumerate(self.members):
+            table[place, : len(rows)] = torch.tensor(rows, dtype=torch.long)
+        padded = torch.cat([lowest, lowest.new_full((len(lowest), 1), -torch.inf)], dim=1)
+        return padded[:, table.to(margins.device)].amax(2)
+
+
+def margins_of(graph: Graph, clauses: Sequence[Clause]) -> Margins:
+    """The rows of `clauses`; where an atom speaks of inputs, the graph's output is joined to them.
+
+    A clause without atoms holds everywhere and can never be refuted: it has no rows.
+    """
+    atoms = list(dict.fromkeys(atom for clause in clauses for atom in clause.atoms))
+    place = {atom: number for number, atom in enumerate(atoms)}
+    offset = 0
+    if any(atom.inputs for atom in atoms):
+        offset = graph[graph.input].size
+        graph = with_inputs_joined(graph)
+    coefficients = torch.zeros(len(atoms), graph[graph.output].size, dtype=torch.float64)
+    for number, atom in enumerate(atoms):
+        for index, value in atom.inputs:
+            coefficients[number, index] = value
+        for index, value in atom.outputs:
+            coefficients[number, offset + index] = value
+    return Margins(
+        graph,
+        coefficients,
+        torch.tensor([atom.bound for atom in atoms], dtype=torch.float64),
+        torch.tensor([atom.strict for atom in atoms]),
+        tuple(tuple(place[atom] for atom in clause.atoms) for clause in clauses),
+    )
+
+
+def with_inputs_joined(graph: Graph) -> Graph:
+    """`graph` with the flat concatenation of its input and its output as its output."""
+    parts = []
+    for name in (graph.input, graph.output):
+        node = graph[name]
+        parts.append(
+            Node(f"{name}:flat", "reshape", (name,), (node.size,), (node.shape,), {}, ())
+        )
+    sizes = tuple(part.shape for part in parts)
+    joined = Node(
+        "input and output",
+        "concat",
+        tuple(part.name for part in parts),
+        (sum(size for (size,) in sizes),),
+        sizes,
+        {"axis": 0},
+    )
+    return replace(graph, nodes=(*graph.nodes, *parts, joined), output=joined.name)
+
+
+def describe_atom(atom: Atom) -> str:
+    """An atom in words: `y[3] - y[1] ≤ 0`."""
+    terms = [(v, f"x[{i}]") for i, v in atom.inputs] + [(v, f"y[{j}]") for j, v in atom.outputs]
+    words = ""
+    for value, name in terms:
+        sign = ("- " if value < 0 else "+ ") if words else ("-" if value < 0 else "")
+        size = "" if abs(value) == 1 else f"{abs(value):g}·"
+        words += f"{' ' if words else ''}{sign}{size}{name}"
+    return f"{words or '0'} {'<' if atom.strict else '≤'} {atom.bound:g}"

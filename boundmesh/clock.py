@@ -1,0 +1,47 @@
+"""Seconds per stage, and the moment when time is up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from boundmesh.report.progress import SILENT, Progress
+
+
+class OutOfTime(Exception):
+    """The deadline has passed; whoever holds the best bounds so far catches it."""
+
+
+class Clock:
+    """Starts when made; `seconds` maps each stage to what it took."""
+
+    def __init__(self, timeout: float | None = None, progress: Progress = SILENT) -> None:
+        self._begun = time.monotonic()
+        self._timeout = timeout
+        self.progress = progress
+        self.seconds: dict[str, float] = {}
+
+    @property
+    def spent(self) -> float:
+        return time.monotonic() - self._begun
+
+    @property
+    def left(self) -> float:
+        """Seconds until the deadline; infinite without one."""
+        return float("inf") if self._timeout is None else self._timeout - self.spent
+
+    def check(self) -> None:
+        """Raises OutOfTime once the deadline has passed."""
+        if self.left <= 0:
+            raise OutOfTime
+
+    @contextmanager
+    def stage(self, name: str, detail: str = "") -> Iterator[None]:
+        """Time a stage and tell of it; a stage entered twice is added up."""
+        self.progress.stage(name, detail)
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - begun

@@ -1,0 +1,45 @@
+"""The device a run works on, and how much memory it took there."""
+
+from __future__ import annotations
+
+import resource
+import sys
+
+import torch
+
+from boundmesh.errors import DeviceError
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:1`; DeviceError if it is absent."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise DeviceError(f"device '{name}' is not known; expected auto, cpu or cuda[:i]") from error
+    if device.type == "cpu":
+        return device
+    if device.type != "cuda":
+        raise DeviceError(f"device '{name}' is not supported; expected auto, cpu or cuda[:i]")
+    found = torch.cuda.device_count()
+    if not torch.cuda.is_available() or (device.index or 0) >= found:
+        raise DeviceError(
+            f"device '{name}' was asked for, and this machine has {found} usable GPUs; "
+            "use --device cpu or --device auto"
+        )
+    return device
+
+
+def forget_peak(device: torch.device) -> None:
+    """Start measuring peak memory from now (a GPU's; a process's peak cannot be forgotten)."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_bytes(device: torch.device) -> int:
+    """Most bytes held: of tensors on a GPU since `forget_peak`, of the whole process on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

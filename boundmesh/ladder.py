@@ -1,0 +1,165 @@
+"""From cheap bounds to tight ones, until every clause is refuted or the methods are used up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.alpha import Schedule, alpha_crown
+from boundmesh.bounds.crown import Problem, crown, interval_rows
+from boundmesh.bounds.layout import Layout
+from boundmesh.bounds.margins import Margins
+from boundmesh.bounds.program import Program
+from boundmesh.bounds.region import Region, part_of
+from boundmesh.bounds.rows import DenseRows
+from boundmesh.clock import Clock
+from boundmesh.rules.operator import Interval
+from boundmesh.settings import BoundSettings
+
+STEPS = {
+    "auto": ("crown-ibp", "alpha-crown"),
+    "ibp": ("ibp",),
+    "crown-ibp": ("crown-ibp",),
+    "crown": ("crown",),
+    "alpha-crown": ("alpha-crown",),
+}
+
+
+@dataclass(frozen=True)
+class Question:
+    """Are all clauses of `margins` refuted on each of the D regions? `slack` `[S]` is what a
+    margin must exceed to outweigh rounding; `cases` are the regions' places in the property."""
+
+    margins: Margins
+    region: Region
+    cases: tuple[int, ...]
+    slack: Tensor
+    layout: Layout
+
+    def problem(self, region: Region, settings: BoundSettings, clock: Clock) -> Problem:
+        program = Program(self.margins.graph, self.margins.graph.output)
+        return Problem(program, region, self.layout, settings.tile_elements, clock.check)
+
+    def beyond(self, lower: Tensor, rows: Tensor) -> Tensor:
+        """Margins less slack, float64 `[D, len(rows)]`, of the lower bounds of `rows`."""
+        return lower.double().cpu() - (self.margins.bound + self.slack)[rows]
+
+
+@dataclass
+class Standing:
+    """The best margin, less slack, of every row on every region, `[D, S]`; > 0 refutes.
+
+    `bounds` are the start nodes' bounds that the last method found, for the regions `domains`.
+    """
+
+    question: Question
+    rows: Tensor
+    bounds: Mapping[str, Interval] = field(default_factory=dict)
+    domains: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
+
+    @staticmethod
+    def unknown(question: Question) -> Standing:
+        shape = (question.region.domains, len(question.slack))
+        return Standing(question, torch.full(shape, -torch.inf, dtype=torch.float64))
+
+    @property
+    def clauses(self) -> Tensor:
+        """The best margin of every clause on every region, `[D, clauses]`."""
+        return self.question.margins.clauses(self.rows)
+
+    @property
+    def open(self) -> Tensor:
+        """Clauses that are not refuted, `[D, clauses]`; written so that NaN stays open."""
+        return ~(self.clauses > 0)
+
+    @property
+    def worst(self) -> float:
+        """The margin that is furthest from a proof; a property without clauses is proved."""
+        table = self.clauses
+        return table.min().item() if table.numel() else float("inf")
+
+    def open_rows(self, domains: Tensor) -> Tensor:
+        """The rows of the clauses that are open on some region of `domains`."""
+        still = self.open[domains].any(0).nonzero().flatten().tolist()
+        members = self.question.margins.members
+        return torch.tensor(sorted({row for clause in still for row in members[clause]}),
+                            dtype=torch.long)
+
+
+def climb(standing: Standing, settings: BoundSettings, clock: Clock) -> None:
+    """Use the methods of `settings.method` in turn on what is still open; OutOfTime may end it."""
+    for method in STEPS[settings.method]:
+        domains = standing.open.any(1).nonzero().flatten()
+        rows = standing.open_rows(domains)
+        if not len(rows):
+            return
+        with clock.stage(method, f"{len(rows)} rows on {len(domains)} regions"):
+            _improve(standing, method, domains, rows, settings, clock)
+            clock.progress.update(margin=standing.worst, open=int(standing.open.sum()))
+
+
+def _improve(
+    standing: Standing,
+    method: str,
+    domains: Tensor,
+    rows: Tensor,
+    settings: BoundSettings,
+    clock: Clock,
+) -> None:
+    question = standing.question
+    problem = question.problem(part_of(question.region, domains), settings, clock)
+    layout = question.layout
+    coefficients = question.margins.rows(rows, layout.dtype, layout.device)
+
+    def note(lower: Tensor) -> Tensor:
+        """Keep the best margins; NaN is no margin."""
+        found = question.beyond(lower, rows)
+        known = standing.rows[domains[:, None], rows]
+        standing.rows[domains[:, None], rows] = torch.fmax(known, found)
+        return standing.open[domains]
+
+    if method == "ibp":
+        note(interval_rows(problem, coefficients))
+    elif method == "alpha-crown":
+        wanted = _rows_of_clauses(question.margins, rows)
+
+        def weigh(best: Tensor) -> Tensor:
+            still = note(best).to(torch.float64) @ wanted
+            clock.progress.update(margin=standing.worst, open=int(standing.open.sum()))
+            return (still > 0).to(best)
+
+        schedule = Schedule(settings.iterations, settings.learning_rate, settings.decay)
+        found = alpha_crown(
+            problem, DenseRows(coefficients), schedule, weigh, lambda best: not note(best).any()
+        )
+        note(found.lower)
+        standing.bounds, standing.domains = found.bounds, domains
+    else:
+        lower, bounds = crown(problem, DenseRows(coefficients), by_rows=method == "crown")
+        note(lower)
+        standing.bounds, standing.domains = bounds, domains
+
+
+def _rows_of_clauses(margins: Margins, rows: Tensor) -> Tensor:
+    """1 where a clause has a row: `[clauses, len(rows)]`, float64."""
+    place = {int(row): column for column, row in enumerate(rows)}
+    table = torch.zeros(len(margins.members), len(rows), dtype=torch.float64)
+    for clause, members in enumerate(margins.members):
+        for row in members:
+            if row in place:
+                table[clause, place[row]] = 1
+    return table
+
+
+def undecided_counts(bounds: Mapping[str, Interval], program: Program) -> dict[str, tuple[int, int]]:
+    """For every start node how many neurons are undecided in some domain, and how many it has."""
+    return {
+        start: (int(program.undecided(start, bounds).any(0).sum()), program.graph[start].size)
+        for start in program.starts
+        if start in bounds
+    }
+
+

@@ -1,0 +1,129 @@
+"""Output bounds as numbers: what `boundmesh bounds` and `boundmesh.bounds` answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.alpha import Schedule, alpha_crown
+from boundmesh.bounds.crown import Problem, crown, interval_rows
+from boundmesh.bounds.layout import Layout, OneDevice
+from boundmesh.bounds.program import Program
+from boundmesh.bounds.region import region_tensors
+from boundmesh.bounds.rows import DenseRows
+from boundmesh.clock import Clock
+from boundmesh.device import choose_device, forget_peak, peak_bytes
+from boundmesh.errors import BoundmeshError
+from boundmesh.graph.graph import Graph
+from boundmesh.ladder import undecided_counts
+from boundmesh.property import Ball, Box
+from boundmesh.report.progress import SILENT, Progress
+from boundmesh.rules.operator import Interval
+from boundmesh.settings import Settings
+from boundmesh.verify import Model, _dtype, load
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """`lower ≤ rows · f(x) ≤ upper` for every x of the region; flat float64 arrays, one number
+    per row (per output where no rows were given). `intermediate` holds the bounds of every start
+    node, `undecided` how many of its neurons stay (undecided, all)."""
+
+    lower: np.ndarray
+    upper: np.ndarray
+    method: str
+    seconds: float
+    peak_bytes: int
+    undecided: Mapping[str, tuple[int, int]]
+    intermediate: Mapping[str, Interval]
+
+
+def bounds(
+    model: Model,
+    region: Box | Ball,
+    *,
+    method: str = "alpha-crown",
+    rows: np.ndarray | None = None,
+    settings: Settings = Settings(),
+    progress: Progress = SILENT,
+) -> Bounds:
+    """Bound the outputs of a network, or linear functions `rows` `[S, outputs]` of them.
+
+    `method` is ibp, crown-ibp, crown or alpha-crown. The region must have the input's size.
+    """
+    clock = Clock(settings.timeout, progress)
+    point = region.lower if isinstance(region, Box) else region.center
+    graph = load(model, point)
+    if point.size != graph[graph.input].size:
+        raise BoundmeshError(
+            f"the region has {point.size} inputs; the network has {graph[graph.input].size}"
+        )
+    if not all(np.isfinite(end).all() for end in _ends(region)):
+        raise BoundmeshError("the region has an end that is NaN or infinite")
+    device = choose_device(settings.device)
+    forget_peak(device)
+    layout = OneDevice(graph, device, _dtype(settings))
+    with clock.stage(method):
+        lower, upper, intermediate = _bound(graph, region, method, rows, layout, settings, clock)
+    program = Program(graph, graph.output)
+    return Bounds(
+        lower, upper, method, clock.seconds[method], peak_bytes(device),
+        undecided_counts(intermediate, program), intermediate,
+    )
+
+
+def _bound(
+    graph: Graph, region: Box | Ball, method: str, rows: np.ndarray | None, layout: Layout,
+    settings: Settings, clock: Clock,
+) -> tuple[np.ndarray, np.ndarray, Mapping[str, Interval]]:
+    output = graph[graph.output]
+    matrix = np.eye(output.size) if rows is None else np.reshape(rows, (-1, output.size))
+    coefficients = torch.from_numpy(matrix).to(layout.device, layout.dtype)
+    coefficients = coefficients.reshape(1, -1, *output.shape)
+    problem = Problem(
+        Program(graph, graph.output),
+        region_tensors([region], graph[graph.input].shape, layout.dtype, layout.device),
+        layout, settings.bounds.tile_elements, clock.check,
+    )
+    sides: list[Tensor] = []
+    intermediate: Mapping[str, Interval] = {}
+    if method == "alpha-crown":
+        # Each side has slopes of its own: together they would share those of the start nodes.
+        chosen = settings.bounds
+        schedule = Schedule(chosen.iterations, chosen.learning_rate, chosen.decay)
+        for side in (coefficients, -coefficients):
+            found = alpha_crown(problem, DenseRows(side), schedule)
+            sides.append(found.lower)
+            intermediate = found.bounds if not intermediate else _both(intermediate, found.bounds)
+    else:
+        both = torch.cat([coefficients, -coefficients], dim=1)
+        if method == "ibp":
+            lowest = interval_rows(problem, both)
+        elif method in ("crown-ibp", "crown"):
+            lowest, intermediate = crown(problem, DenseRows(both), by_rows=method == "crown")
+        else:
+            raise BoundmeshError(
+                f"method '{method}' computes no bounds; methods: ibp crown-ibp crown alpha-crown"
+            )
+        sides = [*lowest.chunk(2, dim=1)]
+    lower, upper = (side[0].double().cpu().numpy() for side in sides)
+    return lower, -upper, intermediate
+
+
+def _both(a: Mapping[str, Interval], b: Mapping[str, Interval]) -> dict[str, Interval]:
+    return {
+        name: Interval(
+            torch.maximum(a[name].lower, b[name].lower), torch.minimum(a[name].upper, b[name].upper)
+        )
+        for name in a
+    }
+
+
+def _ends(region: Box | Ball) -> tuple[np.ndarray, ...]:
+    if isinstance(region, Box):
+        return region.lower, region.upper
+    return region.center, np.asarray(region.radius)
