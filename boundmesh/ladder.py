@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -85,8 +85,9 @@ class Standing:
         """The rows of the clauses that are open on some region of `domains`."""
         still = self.open[domains].any(0).nonzero().flatten().tolist()
         members = self.question.margins.members
-        return torch.tensor(sorted({row for clause in still for row in members[clause]}),
-                            dtype=torch.long)
+        return torch.tensor(
+            sorted({row for clause in still for row in members[clause]}), dtype=torch.long
+        )
 
 
 def climb(standing: Standing, settings: BoundSettings, clock: Clock) -> None:
@@ -154,12 +155,12 @@ def _rows_of_clauses(margins: Margins, rows: Tensor) -> Tensor:
     return table
 
 
-def undecided_counts(bounds: Mapping[str, Interval], program: Program) -> dict[str, tuple[int, int]]:
+def undecided_counts(
+    bounds: Mapping[str, Interval], program: Program
+) -> dict[str, tuple[int, int]]:
     """For every start node how many neurons are undecided in some domain, and how many it has."""
     return {
         start: (int(program.undecided(start, bounds).any(0).sum()), program.graph[start].size)
         for start in program.starts
         if start in bounds
     }
-
-

@@ -71,14 +71,24 @@ def bounds(
         lower, upper, intermediate = _bound(graph, region, method, rows, layout, settings, clock)
     program = Program(graph, graph.output)
     return Bounds(
-        lower, upper, method, clock.seconds[method], peak_bytes(device),
-        undecided_counts(intermediate, program), intermediate,
+        lower,
+        upper,
+        method,
+        clock.seconds[method],
+        peak_bytes(device),
+        undecided_counts(intermediate, program),
+        intermediate,
     )
 
 
 def _bound(
-    graph: Graph, region: Box | Ball, method: str, rows: np.ndarray | None, layout: Layout,
-    settings: Settings, clock: Clock,
+    graph: Graph,
+    region: Box | Ball,
+    method: str,
+    rows: np.ndarray | None,
+    layout: Layout,
+    settings: Settings,
+    clock: Clock,
 ) -> tuple[np.ndarray, np.ndarray, Mapping[str, Interval]]:
     output = graph[graph.output]
     matrix = np.eye(output.size) if rows is None else np.reshape(rows, (-1, output.size))
@@ -87,7 +97,9 @@ def _bound(
     problem = Problem(
         Program(graph, graph.output),
         region_tensors([region], graph[graph.input].shape, layout.dtype, layout.device),
-        layout, settings.bounds.tile_elements, clock.check,
+        layout,
+        settings.bounds.tile_elements,
+        clock.check,
     )
     sides: list[Tensor] = []
     intermediate: Mapping[str, Interval] = {}

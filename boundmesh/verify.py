@@ -112,7 +112,9 @@ def load(model: Model, example: np.ndarray | None = None) -> Graph:
     from boundmesh.read.torch_module import from_torch
 
     if example is None:
-        raise ReadError("an nn.Module needs an example input: boundmesh.from_torch(module, example)")
+        raise ReadError(
+            "an nn.Module needs an example input: boundmesh.from_torch(module, example)"
+        )
     return from_torch(model, torch.as_tensor(example, dtype=torch.float32))
 
 
@@ -130,9 +132,7 @@ def _decide(
                 found = attack(graph, layout.weights, property, settings.attack, clock)
             if found is not None:
                 return Falsified(found)
-        standings += [
-            Standing.unknown(question) for question in questions(graph, property, layout)
-        ]
+        standings += [Standing.unknown(question) for question in questions(graph, property, layout)]
         for standing in standings:
             climb(standing, settings.bounds, clock)
     except OutOfTime:
@@ -200,5 +200,3 @@ def _too_large(graph: Graph, device: torch.device, settings: Settings) -> str:
 
 def _dtype(settings: Settings) -> torch.dtype:
     return torch.float64 if settings.dtype == "float64" else torch.float32
-
-

@@ -23,11 +23,10 @@ from boundmesh.bounds.crown import (
     intersect,
     undecided_neurons,
 )
-from boundmesh.bounds.lines import FixedLines
+from boundmesh.bounds.lines import FixedLines, SharedLines
 from boundmesh.bounds.parameters import (
     SlopedLines,
     TileSlopes,
-    Undecided,
     start_slopes,
     undecided_neurons_of,
 )
@@ -99,6 +98,9 @@ class Climb:
         with torch.no_grad():
             self.lower = bound_rows(problem, program.target, rows, FixedLines(self.first))
         self.undecided = {n.name: undecided_neurons_of(n, self.first) for n in program.nonlinear}
+        self.shared = SharedLines(
+            self.first, {name: mine.index for name, mine in self.undecided.items()}
+        )
         self.final = self._start(program.target, torch.empty(0), rows)
         self.starts = [s for s in map(self._intermediate, program.starts) if s is not None]
 
@@ -158,7 +160,9 @@ class Climb:
                 self.problem.program,
                 self.problem.region,
                 [tile],
-                SlopedLines(bounds, self.undecided, {n: s.value for n, s in slopes.items()}),
+                SlopedLines(
+                    bounds, self.undecided, self.shared, {n: s.value for n, s in slopes.items()}
+                ),
             )[0]
             for tile, slopes in zip(start.tiles, start.slopes, strict=True)
         ]
@@ -207,7 +211,7 @@ class Climb:
             name: s.value.to(pull.dtype, copy=True).requires_grad_() for name, s in slopes.items()
         }
         with torch.enable_grad():
-            draw = SlopedLines(boxes, self.undecided, alpha)
+            draw = SlopedLines(boxes, self.undecided, self.shared, alpha)
             problem = self.problem
             (lower,) = sweep(problem.layout, problem.program, problem.region, [tile], draw)
         ends = [end for box in boxes.values() for end in (box.lower, box.upper)]

@@ -8,17 +8,16 @@ import torch
 from torch import Tensor
 
 from boundmesh.bounds.layout import Layout
+from boundmesh.bounds.lines import Drawn, pull_drawn
 from boundmesh.bounds.program import Program
 from boundmesh.bounds.region import Region
 from boundmesh.bounds.rows import Tile, UnitRows
 from boundmesh.graph.graph import Node
 from boundmesh.rules import RULES
-from boundmesh.rules.operator import Lines, Pulled, Weights, pull_lines
+from boundmesh.rules.operator import Pulled, Weights
 
-Draw = Callable[[Node, Tile], Lines]
+Draw = Callable[[Node, Tile], Drawn]
 """The lines of a nonlinear node for the rows of a tile."""
-Split = Callable[[Node, Tile, Tensor], Pulled]
-"""Adds split multipliers β to rows that have just passed a nonlinear node."""
 
 
 def sweep(
@@ -67,7 +66,7 @@ class _Carried:
         operator = RULES[node.op]
         if operator.pull is not None:
             return operator.pull(node, weights, rows)
-        return pull_lines(draw(node, self.tile), rows)
+        return pull_drawn(draw(node, self.tile), rows, node)
 
     def _pull_units(self, node: Node, weights: Weights) -> Pulled | None:
         rows = self.tile.rows

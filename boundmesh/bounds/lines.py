@@ -1,31 +1,152 @@
-"""Lines of the nonlinear nodes, drawn from their bounds."""
+"""Lines of the nonlinear nodes as a sweep draws them.
+
+A decided neuron has one line for all rows. Where a node works on its neurons one by one, the
+slopes α, the bounds of a domain and the multipliers β concern its undecided neurons only: these
+are drawn on their own and laid over the lines that all rows share.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
 
 from boundmesh.bounds.rows import Tile
 from boundmesh.graph.graph import Node
 from boundmesh.rules import RULES
-from boundmesh.rules.operator import Interval, Lines
+from boundmesh.rules.operator import Interval, Lines, Pulled, pull_lines
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """Lines of the flat neurons `index` `[U]` of a one-by-one node, slopes `[D, S or 1, U]`.
+
+    `multipliers` `[D, S, U]` are β·sign of split neurons: z·sign ≥ 0 holds in the domain, so the
+    coefficient of the pre-activation z may be lowered by β·sign (β-CROWN, arXiv 2103.06624).
+    """
+
+    index: Tensor
+    lines: Lines
+    multipliers: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Lines for the rows of a tile: `shared` by all rows, zero at the neurons of `overlay`.
+
+    Without an overlay `shared` is the whole; with an overlay of all neurons there is no `shared`.
+    """
+
+    shared: Lines | None
+    overlay: Overlay | None = None
+
+
+def one_by_one(node: Node) -> bool:
+    """Whether each output neuron depends on the input neuron of its place alone."""
+    return len(node.inputs) == 1 and node.shape == node.input_shapes[0]
 
 
 def boxes_of(node: Node, boxes: Mapping[str, Interval]) -> tuple[Interval, ...]:
     return tuple(boxes[name] for name in node.inputs)
 
 
+def at(box: Interval, index: Tensor) -> Interval:
+    """The interval of the flat neurons `index`, `[D, U]`."""
+    return Interval(box.lower.flatten(1)[:, index], box.upper.flatten(1)[:, index])
+
+
+def crown_lines(node: Node, inputs: tuple[Interval, ...]) -> Lines:
+    """The lines of CROWN: one per neuron for all rows (arXiv 1811.00866)."""
+    operator = RULES[node.op]
+    assert operator.relax is not None and operator.initial is not None
+    return operator.relax(node, inputs, operator.initial(node, inputs).unsqueeze(1))
+
+
+def shared_lines(node: Node, inputs: tuple[Interval, ...], index: Tensor) -> Lines:
+    """The lines of CROWN with those of the flat neurons `index` blanked out."""
+    lines = crown_lines(node, inputs)
+
+    def blank(values: Tensor) -> Tensor:
+        flat = values.flatten(2)
+        return flat.index_fill(2, index, 0).reshape(values.shape)
+
+    def blank_intercept(values: Tensor | None) -> Tensor | None:
+        if values is None:
+            return None
+        left = blank(values)
+        return left if bool(left.any()) else None
+
+    return Lines(
+        tuple(map(blank, lines.lower_slopes)),
+        tuple(map(blank, lines.upper_slopes)),
+        blank_intercept(lines.lower_intercept),
+        blank_intercept(lines.upper_intercept),
+        lines.reduced,
+    )
+
+
+def pull_drawn(drawn: Drawn, rows: Tensor, node: Node) -> Pulled:
+    """Pull rows `[D, S, *shape]` back through drawn lines."""
+    if drawn.overlay is None:
+        assert drawn.shared is not None
+        return pull_lines(drawn.shared, rows)
+    overlay = drawn.overlay
+    flat = rows.flatten(2)
+    if drawn.shared is None:
+        inner = pull_lines(overlay.lines, flat)
+        (coefficients,) = inner.coefficients
+        bias = inner.bias
+        if overlay.multipliers is not None:
+            coefficients = coefficients - overlay.multipliers
+    else:
+        outer = pull_lines(drawn.shared, rows)
+        inner = pull_lines(overlay.lines, flat[..., overlay.index])
+        ((own,), (whole,)) = inner.coefficients, outer.coefficients
+        if overlay.multipliers is not None:
+            own = own - overlay.multipliers
+        whole = whole.flatten(2)
+        if len(own) > len(whole):
+            whole = whole.expand(len(own), -1, -1)
+        coefficients = whole.index_copy(2, overlay.index, own)
+        bias = _sum(outer.bias, inner.bias)
+    return Pulled((coefficients.reshape(*coefficients.shape[:2], *node.input_shapes[0]),), bias)
+
+
+def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    if a is None or b is None:
+        return b if a is None else a
+    return a + b
+
+
 class FixedLines:
-    """CROWN's lines: one line per neuron for all rows, drawn once (arXiv 1811.00866)."""
+    """CROWN's lines of every node, drawn once for all tiles."""
 
     def __init__(self, boxes: Mapping[str, Interval]) -> None:
         self._boxes = boxes
+        self._drawn: dict[str, Drawn] = {}
+
+    def __call__(self, node: Node, tile: Tile) -> Drawn:
+        if node.name not in self._drawn:
+            self._drawn[node.name] = Drawn(crown_lines(node, boxes_of(node, self._boxes)))
+        return self._drawn[node.name]
+
+
+class SharedLines:
+    """The shared lines of every node, drawn once from bounds that only ever get sharper: a neuron
+    that is decided stays so, and keeps its line."""
+
+    def __init__(self, boxes: Mapping[str, Interval], index: Mapping[str, Tensor]) -> None:
+        self._boxes, self._index = boxes, index
         self._drawn: dict[str, Lines] = {}
 
-    def __call__(self, node: Node, tile: Tile) -> Lines:
+    def __call__(self, node: Node) -> Lines:
         if node.name not in self._drawn:
-            inputs = boxes_of(node, self._boxes)
-            operator = RULES[node.op]
-            assert operator.relax is not None and operator.initial is not None
-            alpha = operator.initial(node, inputs).unsqueeze(1)
-            self._drawn[node.name] = operator.relax(node, inputs, alpha)
+            inputs = tuple(
+                Interval(box.lower.detach(), box.upper.detach())
+                for box in boxes_of(node, self._boxes)
+            )
+            with torch.no_grad():
+                self._drawn[node.name] = shared_lines(node, inputs, self._index[node.name])
         return self._drawn[node.name]

@@ -86,9 +86,7 @@ def with_inputs_joined(graph: Graph) -> Graph:
     parts = []
     for name in (graph.input, graph.output):
         node = graph[name]
-        parts.append(
-            Node(f"{name}:flat", "reshape", (name,), (node.size,), (node.shape,), {}, ())
-        )
+        parts.append(Node(f"{name}:flat", "reshape", (name,), (node.size,), (node.shape,), {}, ()))
     sizes = tuple(part.shape for part in parts)
     joined = Node(
         "input and output",

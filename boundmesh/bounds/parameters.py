@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.lines import boxes_of
+from boundmesh.bounds.lines import Drawn, Overlay, SharedLines, at, boxes_of, one_by_one
 from boundmesh.bounds.program import Program
 from boundmesh.bounds.rows import Tile
 from boundmesh.graph.graph import Node
 from boundmesh.rules import RULES
-from boundmesh.rules.operator import Interval, Lines
+from boundmesh.rules.operator import Interval
 
 STORED = torch.float16
 MOMENTS = torch.bfloat16  # gradients span more powers of two than float16 holds
@@ -26,7 +26,8 @@ MOMENTS = torch.bfloat16  # gradients span more powers of two than float16 holds
 @dataclass(frozen=True)
 class Undecided:
     """The neurons of a nonlinear node's first input that have an α: flat `index` `[U]`, and the
-    value `initial` `[D, U]` that CROWN gives it."""
+    value `initial` `[D, U]` that CROWN gives it. A node that does not work on its neurons one by
+    one has an α for all of them or for none."""
 
     index: Tensor
     initial: Tensor
@@ -36,7 +37,10 @@ def undecided_neurons_of(node: Node, bounds: Mapping[str, Interval]) -> Undecide
     operator = RULES[node.op]
     inputs = boxes_of(node, bounds)
     assert operator.undecided is not None and operator.initial is not None
-    index = operator.undecided(node, inputs).flatten(1).any(0).nonzero().squeeze(1)
+    where = operator.undecided(node, inputs).flatten(1).any(0)
+    if not one_by_one(node):
+        where = where.any().expand(where.shape)
+    index = where.nonzero().squeeze(1)
     return Undecided(index, operator.initial(node, inputs).flatten(1)[:, index])
 
 
@@ -73,7 +77,7 @@ TileSlopes = dict[str, Slope]
 def start_slopes(
     program: Program, tile: Tile, undecided: Mapping[str, Undecided], stored: torch.dtype = STORED
 ) -> TileSlopes:
-    """CROWN's slopes for every node that a sweep of `tile` passes and that has an undecided neuron."""
+    """CROWN's slopes for every node with an undecided neuron that a sweep of `tile` passes."""
     return {
         node.name: Slope.start(undecided[node.name].initial, tile.rows.count, stored)
         for node in program.below(tile.start)
@@ -82,31 +86,31 @@ def start_slopes(
 
 
 class SlopedLines:
-    """Lines whose lower slopes are given per row: α `[D, S, U]` of a tile by node name."""
+    """Lines whose slopes are given per row: α `[D, S, U]` of a tile by node name."""
 
     def __init__(
         self,
         bounds: Mapping[str, Interval],
         undecided: Mapping[str, Undecided],
+        shared: SharedLines,
         alpha: Mapping[str, Tensor],
     ) -> None:
-        self._bounds = bounds
-        self._undecided = undecided
-        self._alpha = alpha
+        self._bounds, self._undecided = bounds, undecided
+        self._shared, self._alpha = shared, alpha
 
-    def __call__(self, node: Node, tile: Tile) -> Lines:
-        inputs = boxes_of(node, self._bounds)
-        operator = RULES[node.op]
-        assert operator.relax is not None
-        first = inputs[0].lower
+    def __call__(self, node: Node, tile: Tile) -> Drawn:
         index = self._undecided[node.name].index
         if not len(index):
-            return operator.relax(
-                node, inputs, first.new_zeros(()).expand(first.shape).unsqueeze(1)
-            )
+            return Drawn(self._shared(node))
+        inputs = boxes_of(node, self._bounds)
+        first = inputs[0].lower
         alpha = self._alpha[node.name].to(first.dtype)
-        shape = (*alpha.shape[:2], *first.shape[1:])
-        if len(index) < first[0].numel():
-            blank = first.new_zeros(()).expand(*alpha.shape[:2], first[0].numel())
-            alpha = blank.index_copy(2, index, alpha)
-        return operator.relax(node, inputs, alpha.reshape(shape))
+        relax = RULES[node.op].relax
+        assert relax is not None
+        if not one_by_one(node):
+            shape = (*alpha.shape[:2], *first.shape[1:])
+            return Drawn(relax(node, inputs, alpha.reshape(shape)))
+        everything = len(index) == first[0].numel()
+        box = Interval(first.flatten(1), inputs[0].upper.flatten(1))
+        own = relax(node, (box if everything else at(box, index),), alpha)
+        return Drawn(None if everything else self._shared(node), Overlay(index, own))
