@@ -1,0 +1,145 @@
+"""Building a Graph node by node, shapes inferred by each operator's own forward rule."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from boundmesh.errors import UnsupportedError
+from boundmesh.graph.graph import Graph, Node, Port, Shape
+from boundmesh.rules import RULES
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A named array that does not depend on the network's input."""
+
+    name: str
+    array: np.ndarray
+
+    @property
+    def shape(self) -> Shape:
+        return self.array.shape
+
+
+class Builder:
+    """The nodes and weights of a Graph that is being made.
+
+    Nodes are added inputs first and named after `scope`, the value being translated; names in
+    `reserved` are given only through `rename`.
+    """
+
+    def __init__(self, reserved: Collection[str] = ()) -> None:
+        self.nodes: dict[str, Node] = {}
+        self.weights: dict[str, np.ndarray] = {}
+        self.scope = "value"
+        self._reserved = frozenset(reserved)
+        self._read: set[str] = set()
+
+    def input(self, shape: Shape, name: str = "input") -> Node:
+        """The input node, `[D, *shape]`."""
+        return self._enter(Node(self._free(name), "input", (), shape))
+
+    def add(
+        self,
+        op: str,
+        *inputs: Node,
+        weights: Sequence[Constant | np.ndarray] = (),
+        shape: Shape | None = None,
+        **attributes: Any,
+    ) -> Node:
+        """A node of `op`; `shape` is needed where the op's result depends on it (reshape, expand).
+
+        Raises UnsupportedError where `op` has no rules.
+        """
+        if op not in RULES:
+            raise UnsupportedError(
+                f"operator '{op}' (value '{self.scope}') has no rules; supported: {sorted(RULES)}"
+            )
+        node = Node(
+            self._free(f"{self.scope}:{op}"),
+            op,
+            tuple(value.name for value in inputs),
+            shape or (),
+            tuple(value.shape for value in inputs),
+            attributes,
+            tuple(self._weight(weight, f"{self.scope}:{op}:weight") for weight in weights),
+        )
+        self._read.update(node.inputs)
+        return self._enter(replace(node, shape=self._infer(node)))
+
+    def constant(self, value: Constant) -> Node:
+        return self.add("constant", weights=(value,))
+
+    def reshape(self, x: Node, shape: Shape) -> Node:
+        return x if x.shape == shape else self.add("reshape", x, shape=shape)
+
+    def broadcast(self, x: Node, shape: Shape) -> Node:
+        """`x` repeated to `shape` as numpy broadcasts it."""
+        x = self.reshape(x, (1,) * (len(shape) - len(x.shape)) + x.shape)
+        return x if x.shape == shape else self.add("expand", x, shape=shape)
+
+    def rename(self, node: Node, name: str) -> Node:
+        """The same node as `name`, unless a node reads it already or the name is taken."""
+        if node.op == "input" or node.name in self._read or name in self.nodes:
+            return node
+        del self.nodes[node.name]
+        return self._enter(replace(node, name=name))
+
+    def graph(
+        self,
+        output: Node,
+        inputs: tuple[Port, ...],
+        outputs: tuple[Port, ...],
+        source: Path | bytes | None = None,
+    ) -> Graph:
+        nodes = tuple(self.nodes.values())
+        first = next(node.name for node in nodes if node.op == "input")
+        return Graph(nodes, first, output.name, self.weights, inputs, outputs, source)
+
+    def _enter(self, node: Node) -> Node:
+        self.nodes[node.name] = node
+        return node
+
+    def _free(self, name: str) -> str:
+        if name not in self.nodes and name not in self._reserved:
+            return name
+        count = 2
+        while f"{name}:{count}" in self.nodes or f"{name}:{count}" in self._reserved:
+            count += 1
+        return f"{name}:{count}"
+
+    def _weight(self, weight: Constant | np.ndarray, name: str) -> str:
+        """The name under which `weights` holds this array; one array is held once."""
+        array = weight
+        if isinstance(weight, Constant):
+            name, array = weight.name, weight.array
+        if array.dtype not in (np.float32, np.float64):
+            array = array.astype(np.float32)
+        base, count = name, 1
+        while name in self.weights and not _same(self.weights[name], array):
+            count += 1
+            name = f"{base}:{count}"
+        self.weights.setdefault(name, array)
+        return name
+
+    def _infer(self, node: Node) -> Shape:
+        """The shape that the forward rule gives, found without data."""
+        weights = [_meta(self.weights[name].shape) for name in node.weights]
+        values = [_meta((1, *shape)) for shape in node.input_shapes]
+        with torch.no_grad():
+            return tuple(RULES[node.op].forward(node, weights, *values).shape[1:])
+
+
+def _meta(shape: Shape) -> torch.Tensor:
+    return torch.empty(shape, device="meta")
+
+
+def _same(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether both are the same view of the same memory."""
+    return one.dtype == other.dtype and one.__array_interface__ == other.__array_interface__

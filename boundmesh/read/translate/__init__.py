@@ -1,0 +1,15 @@
+"""How each ONNX operator becomes nodes of a Graph. Importing this fills `TRANSLATIONS`."""
+
+from boundmesh.read.translate import activation, arithmetic, convolution, linear, reshape
+from boundmesh.read.translate.step import TRANSLATIONS, Step, Value
+
+__all__ = [
+    "TRANSLATIONS",
+    "Step",
+    "Value",
+    "activation",
+    "arithmetic",
+    "convolution",
+    "linear",
+    "reshape",
+]

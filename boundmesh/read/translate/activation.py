@@ -1,0 +1,132 @@
+"""ONNX activation functions and other functions of one operand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from boundmesh.graph.build import Builder, Constant
+from boundmesh.graph.graph import Node
+from boundmesh.read.translate.arithmetic import clip, minus, negative, plus, scale, shift, times
+from boundmesh.read.translate.step import Step, Value, translates
+
+DIRECT = {
+    "Relu": "relu",
+    "Sigmoid": "sigmoid",
+    "Tanh": "tanh",
+    "Abs": "abs",
+    "Exp": "exp",
+    "Log": "log",
+    "Sqrt": "sqrt",
+    "Reciprocal": "reciprocal",
+    "Sin": "sin",
+    "Cos": "cos",
+}
+
+
+@translates(*DIRECT)
+def direct(step: Step) -> Value:
+    return step.build.add(DIRECT[step.op], step.node())
+
+
+def leaky(build: Builder, x: Node, slope: np.ndarray) -> Node:
+    """`x` above zero and `slope·x` below; in general `relu(x) − slope·relu(−x)`."""
+    first = float(slope.flat[0])
+    if np.all(slope == first) and 0 <= first <= 1:
+        return build.add("leaky_relu", x, slope=first) if first else build.add("relu", x)
+    below = scale(build, build.add("relu", negative(build, x)), slope)
+    return minus(build, build.add("relu", x), below)
+
+
+@translates("LeakyRelu")
+def leaky_relu(step: Step) -> Value:
+    return leaky(step.build, step.node(), np.float32(step.attribute("alpha", 0.01))[None])
+
+
+@translates("PRelu")
+def parametric_relu(step: Step) -> Value:
+    slope = step.constant(1, "slope")
+    assert slope is not None
+    return leaky(step.build, step.node(), slope)
+
+
+def line(build: Builder, x: Node, slope: float, offset: float) -> Node:
+    return shift(build, scale(build, x, slope), np.asarray(offset))
+
+
+@translates("HardSigmoid")
+def hard_sigmoid(step: Step) -> Value:
+    """`clip(αx + β, 0, 1)`."""
+    alpha, beta = step.attribute("alpha", 0.2), step.attribute("beta", 0.5)
+    inner = line(step.build, step.node(), alpha, beta)
+    return clip(step.build, inner, np.asarray(0.0), np.asarray(1.0))
+
+
+@translates("HardSwish")
+def hard_swish(step: Step) -> Value:
+    """`x·clip(x/6 + 1/2, 0, 1)`."""
+    gate = line(step.build, step.node(), 1 / 6, 0.5)
+    return times(step.build, step.node(), clip(step.build, gate, np.asarray(0.0), np.asarray(1.0)))
+
+
+@translates("Swish")
+def swish(step: Step) -> Value:
+    """`x·sigmoid(αx)`."""
+    gate = scale(step.build, step.node(), float(step.attribute("alpha", 1.0)))
+    return times(step.build, step.node(), step.build.add("sigmoid", gate))
+
+
+@translates("Gelu")
+def gelu(step: Step) -> Value:
+    """`x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³)))`, the form without erf."""
+    if step.attribute("approximate", "none") != "tanh":
+        raise step.refuse("erf has no relaxation; approximate='tanh' is supported")
+    build, x = step.build, step.node()
+    cubic = scale(build, build.add("power", x, exponent=3.0), 0.044715)
+    gate = build.add("tanh", scale(build, plus(build, x, cubic), math.sqrt(2 / math.pi)))
+    return times(build, scale(build, x, 0.5), shift(build, gate, np.asarray(1.0)))
+
+
+@translates("Softplus")
+def softplus(step: Step) -> Value:
+    """`log(exp(x) + 1) = relu(x) + log(exp(−|x|) + 1)`; the plain form bounds better."""
+    grown = shift(step.build, step.build.add("exp", step.node()), np.asarray(1.0))
+    return step.build.add("log", grown)
+
+
+@translates("Elu", "Celu", "Selu")
+def exponential_linear(step: Step) -> Value:
+    """`γ·(relu(x) + a·(exp(min(x, 0)/b) − 1))`, each op with its own γ, a and b."""
+    alpha = step.attribute("alpha", 1.67326319217681884765625 if step.op == "Selu" else 1.0)
+    gamma = step.attribute("gamma", 1.05070102214813232421875) if step.op == "Selu" else 1.0
+    width = alpha if step.op == "Celu" else 1.0
+    build, x = step.build, step.node()
+    below = scale(build, build.add("relu", negative(build, x)), -1 / width)
+    curve = line(build, build.add("exp", below), alpha, -alpha)
+    return scale(build, plus(build, build.add("relu", x), curve), float(gamma))
+
+
+@translates("Pow")
+def power(step: Step) -> Value:
+    """`x^e` for one constant exponent, `c^x = exp(x·log c)` for a constant base c > 0."""
+    build, base, exponent = step.build, step.operand(0), step.operand(1)
+    if isinstance(base, Constant):
+        if not np.all(base.array > 0):
+            raise step.refuse("its constant base is not positive")
+        return build.add("exp", scale(build, step.node(1), np.log(base.array)))
+    if isinstance(exponent, Node):
+        raise step.refuse("base and exponent both depend on the network's input")
+    if exponent is None or np.unique(exponent.array).size != 1:
+        raise step.refuse("its exponents differ; one constant exponent is supported")
+    x = build.broadcast(step.node(), np.broadcast_shapes(step.node().shape, exponent.shape))
+    return raised(build, x, float(exponent.array.flat[0]))
+
+
+def raised(build: Builder, x: Node, exponent: float) -> Node:
+    if exponent == 1:
+        return x
+    names = {0.5: "sqrt", -1.0: "reciprocal"}
+    if exponent in names:
+        return build.add(names[exponent], x)
+    return build.add("power", x, exponent=exponent)

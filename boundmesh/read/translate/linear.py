@@ -1,0 +1,140 @@
+"""ONNX matrix products and normalisations."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from boundmesh.graph.build import Builder, Constant
+from boundmesh.graph.graph import Node
+from boundmesh.read.translate.arithmetic import minus, plus, scale, shift, times
+from boundmesh.read.translate.step import Step, Value, positive_axis, translates
+
+
+def swap_last(build: Builder, x: Node) -> Node:
+    """x with its last two axes exchanged."""
+    *leading, row, column = range(len(x.shape))
+    return build.add("transpose", x, perm=(*leading, column, row))
+
+
+def matrix_product(build: Builder, x: Value, y: Value) -> Node:
+    """`x @ y` as numpy defines it, at most one operand constant."""
+    if isinstance(y, Constant) and (matrix := flat_matrix(y)) is not None:
+        assert isinstance(x, Node)
+        product = build.add("linear", x, weights=(Constant(y.name, matrix.T),))
+        lead = (1,) * (len(y.shape) - len(x.shape)) if len(x.shape) > 1 else ()
+        shape = lead + product.shape
+        return build.reshape(product, shape[:-1] if len(y.shape) == 1 else shape)
+    if isinstance(x, Constant) and flat_matrix(x) is not None and len(x.shape) > 1:
+        # (y' x')' with the constant on the right.
+        assert isinstance(y, Node)
+        column = build.reshape(y, (*y.shape, 1)) if len(y.shape) == 1 else y
+        other = Constant(x.name, np.swapaxes(x.array, -1, -2))
+        product = swap_last(build, matrix_product(build, swap_last(build, column), other))
+        return build.reshape(product, product.shape[:-1]) if len(y.shape) == 1 else product
+    return bounded_product(build, *(
+        build.constant(value) if isinstance(value, Constant) else value for value in (x, y)
+    ))
+
+
+def flat_matrix(constant: Constant) -> np.ndarray | None:
+    """The constant as one matrix, where it is one; a vector is a column."""
+    array = constant.array
+    if array.ndim == 1:
+        return array[:, None]
+    return array.reshape(array.shape[-2:]) if set(array.shape[:-2]) <= {1} else None
+
+
+def bounded_product(build: Builder, x: Node, y: Node) -> Node:
+    """`x @ y` of two nodes: leading axes broadcast, a vector made a row or a column."""
+    left = build.reshape(x, (1, *x.shape)) if len(x.shape) == 1 else x
+    right = build.reshape(y, (*y.shape, 1)) if len(y.shape) == 1 else y
+    lead = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
+    left = build.broadcast(left, (*lead, *left.shape[-2:]))
+    right = build.broadcast(right, (*lead, *right.shape[-2:]))
+    product = build.add("matmul", left, right)
+    shape = (*lead, *x.shape[-2:-1], *(y.shape[-1:] if len(y.shape) > 1 else ()))
+    return build.reshape(product, shape)
+
+
+@translates("MatMul")
+def matmul(step: Step) -> Value:
+    x, y = step.operands
+    assert x is not None and y is not None
+    return matrix_product(step.build, x, y)
+
+
+@translates("Gemm")
+def gemm(step: Step) -> Value:
+    """`α·A'B' + β·C` with A', B' the operands or their transposes."""
+    build, x, y, bias = step.build, step.operand(0), step.operand(1), step.operand(2)
+    assert x is not None and y is not None
+    x = flipped(build, x) if step.attribute("transA", 0) else x
+    y = flipped(build, y) if step.attribute("transB", 0) else y
+    product = matrix_product(build, x, y)
+    alpha, beta = step.attribute("alpha", 1.0), step.attribute("beta", 1.0)
+    if alpha != 1:
+        product = scale(build, product, float(alpha))
+    if bias is None:
+        return product
+    if beta != 1:
+        bias = times(build, bias, Constant(f"{build.scope}:beta", np.asarray(beta)))
+    return plus(build, product, bias)
+
+
+def flipped(build: Builder, value: Value) -> Value:
+    if isinstance(value, Constant):
+        return Constant(value.name, value.array.T)
+    return swap_last(build, value)
+
+
+@translates("BatchNormalization")
+def batch_normalization(step: Step) -> Value:
+    """`x·c + (bias − mean·c)` with `c = γ/√(variance + ε)` per channel (axis 1)."""
+    if step.attribute("training_mode", 0) or len(step.outputs) > 1:
+        raise step.refuse("it is in training mode; export the network in evaluation mode")
+    if step.attribute("spatial", 1) == 0:
+        raise step.refuse("spatial=0 normalises every position alone; spatial=1 is supported")
+    names = ("scale", "bias", "mean", "variance")
+    parts = [step.constant(index, name) for index, name in enumerate(names, start=1)]
+    gain, bias, mean, variance = (np.asarray(part, np.float64) for part in parts)
+    factor = gain / np.sqrt(variance + step.attribute("epsilon", 1e-5))
+    x, dtype = step.node(), parts[0].dtype
+    shape = (-1, *(1,) * (len(x.shape) - 2))
+    scaled = scale(step.build, x, factor.astype(dtype).reshape(shape))
+    return shift(step.build, scaled, (bias - mean * factor).astype(dtype).reshape(shape))
+
+
+def standardized(build: Builder, x: Node, axes: tuple[int, ...], epsilon: float) -> Node:
+    """`(x − mean)/√(variance + ε)`, mean and variance over `axes`."""
+    count = float(np.prod([x.shape[axis] for axis in axes]))
+    mean = scale(build, build.add("sum", x, axes=axes), 1 / count)
+    centered = minus(build, x, mean)
+    squares = build.add("sum", build.add("power", centered, exponent=2.0), axes=axes)
+    variance = shift(build, scale(build, squares, 1 / count), np.asarray(epsilon))
+    return times(build, centered, build.add("reciprocal", build.add("sqrt", variance)))
+
+
+@translates("LayerNormalization")
+def layer_normalization(step: Step) -> Value:
+    """Over the axes from `axis` on, then `·scale + bias`."""
+    if len(step.outputs) > 1:
+        raise step.refuse("its mean and deviation are outputs too; only the first is supported")
+    x = step.node()
+    first = positive_axis(step.attribute("axis", -1), len(x.shape))
+    axes = tuple(range(first, len(x.shape)))
+    result = standardized(step.build, x, axes, step.attribute("epsilon", 1e-5))
+    result = times(step.build, result, step.operand(1))
+    bias = step.operand(2)
+    return result if bias is None else plus(step.build, result, bias)
+
+
+@translates("InstanceNormalization")
+def instance_normalization(step: Step) -> Value:
+    """Over the spatial axes, then `·scale + bias` per channel."""
+    x = step.node()
+    axes = tuple(range(2, len(x.shape)))
+    gain, bias = step.constant(1, "scale"), step.constant(2, "bias")
+    assert gain is not None and bias is not None
+    shape = (-1, *(1,) * len(axes))
+    result = standardized(step.build, x, axes, step.attribute("epsilon", 1e-5))
+    return shift(step.build, scale(step.build, result, gain.reshape(shape)), bias.reshape(shape))

@@ -1,0 +1,88 @@
+"""One ONNX node on its way into a Graph, and the table of translations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from boundmesh.errors import UnsupportedError
+from boundmesh.graph.build import Builder, Constant
+from boundmesh.graph.graph import Node, Shape
+
+Value = Node | Constant
+
+
+@dataclass(frozen=True)
+class Step:
+    """An ONNX node with its operands: bounded ones are Nodes, None stands for one left out."""
+
+    op: str
+    name: str
+    opset: int
+    operands: tuple[Value | None, ...]
+    attributes: Mapping[str, Any]
+    outputs: tuple[str, ...]
+    build: Builder
+
+    def operand(self, index: int) -> Value | None:
+        return self.operands[index] if index < len(self.operands) else None
+
+    def node(self, index: int = 0) -> Node:
+        """Operand `index` as a node; a constant becomes a constant node."""
+        value = self.operand(index)
+        if value is None:
+            raise self.refuse(f"its input {index} is missing")
+        return value if isinstance(value, Node) else self.build.constant(value)
+
+    def constant(self, index: int, role: str) -> np.ndarray | None:
+        """Operand `index`, which must be constant, or None; `role` names it to the user."""
+        value = self.operand(index)
+        if isinstance(value, Node):
+            raise self.refuse(f"its {role} depends on the network's input and must be constant")
+        return None if value is None else value.array
+
+    def option(self, index: int, attribute: str) -> np.ndarray | None:
+        """A setting that older opsets give as an attribute and newer ones as an operand."""
+        found = self.constant(index, attribute)
+        if found is None and attribute in self.attributes:
+            found = np.asarray(self.attributes[attribute])
+        return found
+
+    def attribute(self, name: str, default: Any = None) -> Any:
+        return self.attributes.get(name, default)
+
+    def refuse(self, why: str) -> UnsupportedError:
+        return UnsupportedError(
+            f"ONNX operator '{self.op}' (node '{self.name}') cannot be translated: {why}"
+        )
+
+
+Translation = Callable[[Step], Value | tuple[Value, ...]]
+
+TRANSLATIONS: dict[str, Translation] = {}
+"""What boundmesh does with each ONNX operator, by operator type (domain ai.onnx)."""
+
+
+def translates(*ops: str) -> Callable[[Translation], Translation]:
+    """Enter a translation into `TRANSLATIONS` under each of `ops`."""
+
+    def enter(translation: Translation) -> Translation:
+        for op in ops:
+            if op in TRANSLATIONS:
+                raise ValueError(f"ONNX operator '{op}' is translated twice")
+            TRANSLATIONS[op] = translation
+        return translation
+
+    return enter
+
+
+def positive_axis(axis: int, rank: int) -> int:
+    return int(axis) + rank if axis < 0 else int(axis)
+
+
+def whole(shape: Shape) -> list[tuple[int, int, int]]:
+    """The ranges of a slice that leaves nothing out."""
+    return [(0, length, 1) for length in shape]
