@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
@@ -30,6 +31,10 @@ class Box:
     def empty(self) -> bool:
         return bool((self.lower > self.upper).any())
 
+    def contains(self, x: np.ndarray) -> bool:
+        """Whether the flat float64 point x lies inside, with no tolerance; NaN lies nowhere."""
+        return bool(((self.lower.reshape(-1) <= x) & (x <= self.upper.reshape(-1))).all())
+
 
 @dataclass(frozen=True)
 class Ball:
@@ -38,6 +43,15 @@ class Ball:
     center: np.ndarray
     radius: float
     p: float
+
+    def contains(self, x: np.ndarray) -> bool:
+        """Whether the flat float64 point x lies inside, in exact arithmetic; NaN lies nowhere."""
+        if not np.isfinite(x).all():
+            return False
+        power = int(self.p)
+        pairs = zip(x.tolist(), self.center.reshape(-1).tolist(), strict=True)
+        distance = sum(abs(Fraction(a) - Fraction(b)) ** power for a, b in pairs)
+        return distance <= Fraction(self.radius) ** power
 
 
 @dataclass(frozen=True)
@@ -50,12 +64,25 @@ class Atom:
     bound: float
     strict: bool = False
 
+    def holds(self, x: np.ndarray, y: np.ndarray) -> bool:
+        """Whether flat x and y satisfy it, in exact arithmetic; NaN and Inf satisfy nothing."""
+        terms = [(c, float(x[i])) for i, c in self.inputs]
+        terms += [(c, float(y[j])) for j, c in self.outputs]
+        if not all(math.isfinite(value) for _, value in terms):
+            return False
+        total = sum((Fraction(c) * Fraction(value) for c, value in terms), Fraction(0))
+        return total < Fraction(self.bound) or (total == Fraction(self.bound) and not self.strict)
+
 
 @dataclass(frozen=True)
 class Clause:
     """Atoms that must all hold at one point to make it a counterexample."""
 
     atoms: tuple[Atom, ...]
+
+    def holds(self, x: np.ndarray, y: np.ndarray) -> bool:
+        """Whether every atom holds at flat x and y, exactly as written."""
+        return all(atom.holds(x, y) for atom in self.atoms)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,9 @@ from boundmesh.read.formula import All, Comparison, Formula, Not
 from boundmesh.read.tighten import Bounds, implied, outward, tighten
 
 LIMIT = 100_000
+# A formula and whether it must hold; a choice is a disjunction of them.
 Literal = tuple[Formula, bool]
+Choice = list[Literal]
 # The input whose bounds crossed, and they; None where something else cannot hold.
 Contradiction = tuple[int, float, float] | None
 
@@ -30,9 +32,9 @@ class Branch:
     def fork(self) -> Branch:
         return Branch(self.bounds.fork(), list(self.comparisons))
 
-    def settle(self, literals: Sequence[Literal]) -> list[Literal] | None:
+    def settle(self, literals: Sequence[Literal]) -> list[Choice] | None:
         """Take in what must hold; return the disjunctions left, None on a contradiction."""
-        choices: list[Literal] = []
+        choices: list[Choice] = []
         todo = list(reversed(literals))
         while todo:
             formula, wanted = todo.pop()
@@ -41,10 +43,12 @@ class Branch:
                     return None
             elif isinstance(formula, Not):
                 todo.append((formula.part, not wanted))
-            elif isinstance(formula, All) == wanted or len(formula.parts) == 1:
-                todo.extend((part, wanted) for part in reversed(formula.parts))
             else:
-                choices.append((formula, wanted))
+                parts = [(part, wanted) for part in formula.parts]
+                if isinstance(formula, All) == wanted or len(parts) == 1:
+                    todo.extend(reversed(parts))
+                else:
+                    choices.append(parts)
         return choices
 
     def add(self, comparison: Comparison) -> bool:
@@ -102,7 +106,7 @@ def normal_form(
     return cases, warnings_of(contradictions, name, not cases)
 
 
-def distribute(root: Branch, choices: list[Literal]) -> tuple[list[Branch], list[Contradiction]]:
+def distribute(root: Branch, choices: list[Choice]) -> tuple[list[Branch], list[Contradiction]]:
     """All conjunctions in which one alternative of every choice holds beside `root`, and why
     the others cannot hold."""
     branches: list[Branch] = []
@@ -113,11 +117,11 @@ def distribute(root: Branch, choices: list[Literal]) -> tuple[list[Branch], list
         if not choices:
             branches.append(branch)
         else:
-            (formula, wanted), *rest = choices
+            first, *rest = choices
             opened = []
-            for part in formula.parts:
+            for literal in first:
                 child = branch.fork()
-                left = child.settle([(part, wanted)])
+                left = child.settle([literal])
                 if left is None:
                     contradictions.append(child.bounds.contradiction)
                 else:

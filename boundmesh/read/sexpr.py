@@ -5,44 +5,41 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from boundmesh.errors import PropertyError
+
 # A tensor index belongs to the name before it: `X[0, 3]` and `Real [1,10]` are one token each.
 TOKEN = re.compile(r'\n|;[^\n]*|[()]|"[^"\n]*"|[^\s()\[\]";]+(?:\s*\[[^\[\]]*\])?|\S')
 
 
-class SyntaxProblem(Exception):
-    """What is wrong in which line."""
-
-    def __init__(self, line: int, reason: str):
-        super().__init__(reason)
-        self.line, self.reason = line, reason
-
-
-def fold(text: str, reduce: Callable[[int, list], object]) -> list:
+def fold(text: str, source: str, reduce: Callable[[list], object]) -> list:
     """Evaluate every form from the inside out and return the values of the outermost ones.
 
-    `reduce(line, values)` is called when a form closes, with the line it opened in and its parts:
-    tokens as `str`, inner forms as what `reduce` made of them. There is no recursion, so forms
-    may nest to any depth. Raises SyntaxProblem where parentheses do not match.
+    `reduce(parts)` is called when a form closes: its tokens are `str`, its inner forms what
+    `reduce` made of them. There is no recursion, so forms may nest to any depth. A PropertyError
+    of `reduce`, or one about parentheses that do not match, names `source` and the form's line.
     """
     line = start = 1
-    values: list = []
+    parts: list = []
     enclosing: list[tuple[int, list]] = []
     for token in TOKEN.findall(text):
         if token == "(":
-            enclosing.append((start, values))
-            start, values = line, []
+            enclosing.append((start, parts))
+            start, parts = line, []
         elif token == ")":
             if not enclosing:
-                raise SyntaxProblem(line, "')' closes nothing")
-            value = reduce(start, values)
-            start, values = enclosing.pop()
-            values.append(value)
+                raise PropertyError(f"{source}:{line}: ')' closes nothing")
+            try:
+                value = reduce(parts)
+            except PropertyError as error:
+                raise PropertyError(f"{source}:{start}: {error}") from None
+            start, parts = enclosing.pop()
+            parts.append(value)
         elif token == "\n":
             line += 1
         elif token[0] != ";":
-            values.append(token)
+            parts.append(token)
             if token[-1] == "]":
                 line += token.count("\n")
     if enclosing:
-        raise SyntaxProblem(start, "'(' is never closed; the file may be cut off")
-    return values
+        raise PropertyError(f"{source}:{start}: '(' is never closed; the file may be cut off")
+    return parts

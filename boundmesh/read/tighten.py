@@ -25,14 +25,15 @@ class Bounds:
         base_upper: Mapping[int, float] = EMPTY,
         lower: Mapping[int, float] = EMPTY,
         upper: Mapping[int, float] = EMPTY,
-    ):
+    ) -> None:
         self.base_lower, self.base_upper = base_lower, base_upper
         self.own_lower, self.own_upper = dict(lower), dict(upper)
         self.contradiction: tuple[int, float, float] | None = None
 
     def share(self) -> Bounds:
         """Bounds whose forks all share what is known here."""
-        return Bounds(self.base_lower | self.own_lower, self.base_upper | self.own_upper)
+        lower, upper = {**self.base_lower, **self.own_lower}, {**self.base_upper, **self.own_upper}
+        return Bounds(lower, upper)
 
     def fork(self) -> Bounds:
         return Bounds(self.base_lower, self.base_upper, self.own_lower, self.own_upper)

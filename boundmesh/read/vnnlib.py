@@ -67,7 +67,7 @@ def places(variables: Sequence[Variable], ports: Sequence[Port], version: str) -
     """Where each declared tensor starts in the flat value of the ports: matched by ONNX names
     where all are given, else by order (VNN-LIB 2.0, "Multiple input and output declarations")."""
     role = variables[0].role
-    if version.startswith("1."):
+    if version == "1":
         size, declared = sum(port.size for port in ports), variables[0].size
         if size != declared:
             raise PropertyError(
@@ -83,8 +83,9 @@ def places(variables: Sequence[Variable], ports: Sequence[Port], version: str) -
     for port in ports:
         starts[port.name] = start
         start += port.size
-    named = all(each.onnx_name is not None for each in variables)
-    chosen = [each.onnx_name for each in variables] if named else [port.name for port in ports]
+    chosen = [each.onnx_name for each in variables if each.onnx_name is not None]
+    if len(chosen) < len(variables):
+        chosen = [port.name for port in ports]
     if sorted(chosen) != sorted(by_name):
         raise PropertyError(f"it names the {role}s {chosen}, the network {list(by_name)}")
     for variable, port_name in zip(variables, chosen, strict=True):
@@ -121,10 +122,10 @@ def moved_cases(cases: tuple[Case, ...], into: np.ndarray, out: np.ndarray) -> t
         return Atom(tuple(inputs), tuple(outputs), old.bound, old.strict)
 
     back = np.argsort(into)
-    return tuple(
-        Case(
-            Box(case.region.lower[back], case.region.upper[back]),
-            tuple(Clause(tuple(atom(each) for each in clause.atoms)) for clause in case.clauses),
-        )
-        for case in cases
-    )
+    moved = []
+    for case in cases:
+        assert isinstance(case.region, Box)
+        box = Box(case.region.lower[back], case.region.upper[back])
+        clauses = (Clause(tuple(atom(each) for each in clause.atoms)) for clause in case.clauses)
+        moved.append(Case(box, tuple(clauses)))
+    return tuple(moved)

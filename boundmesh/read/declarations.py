@@ -1,0 +1,143 @@
+"""What a VNN-LIB file declares, and the names it may use after that."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from boundmesh.errors import PropertyError
+from boundmesh.property import Variable
+
+SCALAR = re.compile(r"([XY])_(0|[1-9]\d*)", re.ASCII)
+TENSOR = re.compile(r"([A-Za-z]\w*)\s*(\[([\d\s,]*)\])?", re.ASCII)
+ELEMENT_TYPES = ("Real", "float16", "float32", "float64", "bfloat16")
+
+
+class Declarations:
+    """Collects declarations; a variable's number is i for flat input i and −1 − j for output j."""
+
+    def __init__(self) -> None:
+        self.version = ""
+        self.network: str | None = None
+        self.scalars: dict[str, int] = {}
+        self.tensors: dict[str, Variable] = {}
+
+    def declare_scalar(self, parts: list) -> None:
+        """`(declare-const X_0 Real)`, version 1.0."""
+        match = SCALAR.fullmatch(parts[0]) if parts and isinstance(parts[0], str) else None
+        if match is None or parts[1:] != ["Real"]:
+            met = " ".join(map(shown, parts))
+            raise PropertyError(f"expected (declare-const X_0 Real) or Y_0, met {met}")
+        if self.version == "2":
+            raise PropertyError("'declare-const' is VNN-LIB 1.0; declare it in declare-network")
+        if match[0] in self.scalars:
+            raise PropertyError(f"{match[0]} is declared twice")
+        self.version = "1"
+        self.scalars[match[0]] = int(match[2]) if match[1] == "X" else -1 - int(match[2])
+
+    def declare_version(self, parts: list) -> None:
+        """`(vnnlib-version <2.0>)`; a later minor version breaks nothing (VNN-LIB 2.0)."""
+        if len(parts) != 1 or not re.fullmatch(r"<2\.\d+>", str(parts[0])):
+            met = " ".join(map(shown, parts))
+            raise PropertyError(f"expected version <2.0>, or no header and VNN-LIB 1.0, met {met}")
+        if self.version:
+            raise PropertyError("the version must come first, and once")
+        self.version = "2"
+
+    def tensor(self, role: str, parts: list) -> Variable:
+        """`(declare-input X Real [1,10] "name")`, version 2.0; the ONNX name may be absent."""
+        words = [part for part in parts if isinstance(part, str)]
+        name, kind = (TENSOR.fullmatch(word) for word in [*words, "", ""][:2])
+        quoted = all(word[0] == '"' for word in words[2:])
+        if not name or name[2] or not kind or not kind[2] or not quoted or len(parts) > 3:
+            met = " ".join(map(shown, parts))
+            raise PropertyError(f'expected (declare-{role} NAME TYPE [SHAPE] "ONNX"), met {met}')
+        element_type = "Real" if kind[1] == "real" else kind[1]
+        if element_type not in ELEMENT_TYPES:
+            known = ", ".join(ELEMENT_TYPES)
+            raise PropertyError(f"element type '{kind[1]}' is not supported; supported: {known}")
+        if name[1] in self.tensors:
+            raise PropertyError(f"{name[1]} is declared twice")
+        shape = integers(kind[3])
+        if 0 in shape:
+            raise PropertyError(f"{name[1]} has no elements")
+        onnx_name = words[2].strip('"') if words[2:] else None
+        offset = sum(each.size for each in self.tensors.values() if each.role == role)
+        variable = Variable(name[1], role, shape, element_type, onnx_name, offset)
+        self.tensors[variable.name] = variable
+        return variable
+
+    def declare_network(self, parts: list) -> None:
+        """`(declare-network f (declare-input …) … (declare-output …) …)`, version 2.0."""
+        name, *tensors = parts or [None]
+        if not isinstance(name, str) or not all(isinstance(each, Variable) for each in tensors):
+            raise PropertyError("expected (declare-network NAME inputs outputs)")
+        if self.version == "1":
+            raise PropertyError("'declare-network' is VNN-LIB 2.0, 'declare-const' above is 1.0")
+        if self.network is not None:
+            self.refuse_networks(parts)
+        roles = [each.role for each in tensors]
+        if roles != sorted(roles) or set(roles) != {"input", "output"}:
+            raise PropertyError(f"network {name} must declare inputs, then outputs")
+        self.version, self.network = "2", name
+
+    def refuse_networks(self, parts: list) -> None:
+        raise PropertyError("several networks in one query are not supported; declare one")
+
+    def refuse_hidden(self, parts: list) -> None:
+        raise PropertyError("hidden nodes are not supported; assert over inputs and outputs only")
+
+    def number(self, token: str) -> int:
+        """The variable `X_3`, `X[0,3]`, or `Y` and `Y[]` for a tensor without dims."""
+        scalar = self.scalars.get(token)
+        if scalar is not None:
+            return scalar
+        match = TENSOR.fullmatch(token)
+        tensor = self.tensors.get(match[1]) if match else None
+        if match is None or tensor is None:
+            raise PropertyError(f"'{token}' is neither a declared variable nor a finite number")
+        index = integers(match[3] or "")
+        inside = all(place < length for place, length in zip(index, tensor.shape, strict=False))
+        if len(index) != len(tensor.shape) or not inside:
+            raise PropertyError(f"'{token}' is no element of {tensor.name}{list(tensor.shape)}")
+        flat = 0
+        for place, length in zip(index, tensor.shape, strict=True):
+            flat = flat * length + place
+        flat += tensor.offset
+        return flat if tensor.role == "input" else -1 - flat
+
+    def variables(self) -> tuple[Variable, ...]:
+        """Every declared tensor, in order; the scalars of version 1.0 make one X and one Y."""
+        if self.network is not None:
+            return tuple(self.tensors.values())
+        if not self.scalars:
+            raise PropertyError("no variables are declared; expected a VNN-LIB property")
+        x = gapless("X", (each for each in self.scalars.values() if each >= 0))
+        y = gapless("Y", (-1 - each for each in self.scalars.values() if each < 0))
+        return Variable("X", "input", (x,), "Real"), Variable("Y", "output", (y,), "Real")
+
+
+def gapless(letter: str, numbers: Iterable[int]) -> int:
+    """How many numbers there are; raises PropertyError unless they are 0, 1, 2 …"""
+    declared = set(numbers)
+    missing = next(i for i in range(len(declared) + 1) if i not in declared)
+    if missing != len(declared) or not declared:
+        raise PropertyError(f"{letter}_{missing} is not declared")
+    return len(declared)
+
+
+def integers(text: str) -> tuple[int, ...]:
+    """The integers of a shape or index, `1, 3`; none for an empty text."""
+    try:
+        return tuple(int(each) for each in text.split(",")) if text.strip() else ()
+    except ValueError:
+        raise PropertyError(f"[{text}] is not a list of integers with commas between") from None
+
+
+def shown(part: object) -> str:
+    """A part of a form, for a message."""
+    if isinstance(part, str):
+        return f"'{part}'"
+    if part is None:
+        return "()"
+    return f"the declaration of {part.name}" if isinstance(part, Variable) else "(…)"

@@ -1,0 +1,212 @@
+"""VNN-LIB 1.0: what forms mean, and what is refused."""
+
+from __future__ import annotations
+
+import gzip
+import random
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from boundmesh.errors import PropertyError, ReadError
+from boundmesh.graph.graph import Port
+from boundmesh.property import Property
+from boundmesh.read import vnnlib
+from boundmesh.read.query import parse
+
+INPUTS, OUTPUTS = 3, 2
+PORTS = (Port("x", (1, INPUTS)),), (Port("y", (OUTPUTS,)),)
+NAMES = [f"X_{i}" for i in range(INPUTS)] + [f"Y_{j}" for j in range(OUTPUTS)]
+DECLARED = "".join(f"(declare-const {name} Real)\n" for name in NAMES)
+BOUNDED = "".join(f"(assert (>= X_{i} -1))\n(assert (<= X_{i} 1))\n" for i in range(INPUTS))
+
+
+def of(text: str, inputs=PORTS[0], outputs=PORTS[1]) -> Property:
+    return vnnlib.fit(parse(text, Path("p.vnnlib")), inputs, outputs)
+
+
+def test_disjunctions_of_several_assertions_are_intersected():
+    property = of(
+        DECLARED
+        + BOUNDED
+        + "(assert (or (<= X_0 0) (>= X_0 0.5)))"
+        + "(assert (or (and (<= X_0 -0.5) (>= Y_0 1)) (and (>= X_0 0.25) (>= Y_1 2))))"
+    )
+    found = [(c.region.lower[0], c.region.upper[0], c.clauses[0].atoms) for c in property.cases]
+    assert [(lower, upper) for lower, upper, _ in found] == [(-1, -0.5), (0.5, 1)]
+    assert [atoms[0].outputs for *_, atoms in found] == [((0, -1.0),), ((1, -1.0),)]
+
+
+def test_cases_with_one_box_share_it_as_clauses():
+    outputs = "".join(f"(and (<= Y_0 {k}) (>= Y_1 {k}))" for k in range(600))
+    (case,) = of(DECLARED + BOUNDED + f"(assert (or {outputs}))").cases
+    assert len(case.clauses) == 600
+    assert all(len(clause.atoms) == 2 for clause in case.clauses)
+
+
+def test_not_less_or_equal_is_strictly_greater():
+    (case,) = of(DECLARED + BOUNDED + "(assert (not (<= Y_0 0.5)))").cases
+    (atom,) = case.clauses[0].atoms
+    assert (atom.outputs, atom.bound, atom.strict) == (((0, -1.0),), -0.5, True)
+
+
+def test_a_strict_bound_of_an_input_closes_the_box_and_stays_as_an_atom():
+    (case,) = of(DECLARED + BOUNDED + "(assert (< X_0 0.5))").cases
+    (atom,) = case.clauses[0].atoms
+    assert case.region.upper[0] == 0.5
+    assert (atom.inputs, atom.bound, atom.strict) == (((0, 1.0),), 0.5, True)
+
+
+def test_a_linear_constraint_on_inputs_narrows_the_box_and_stays_as_an_atom():
+    (case,) = of(DECLARED + BOUNDED + "(assert (<= (+ X_0 (* 2 X_1)) -2))").cases
+    assert case.region.upper.tolist() == [0, -0.5, 1]
+    assert case.clauses[0].atoms[0].inputs == ((0, 1.0), (1, 2.0))
+
+
+def test_an_input_bounded_through_another_is_bounded():
+    text = DECLARED + BOUNDED.replace("(assert (<= X_1 1))", "(assert (<= X_1 (* 3 X_0)))")
+    (case,) = of(text).cases
+    assert case.region.upper[1] == 3
+
+
+def test_a_bound_that_is_no_float_is_rounded_outwards_and_kept_exact():
+    (case,) = of(DECLARED + BOUNDED + "(assert (<= (* 3 X_0) 1))").cases
+    assert Fraction(case.region.upper[0]) > Fraction(1, 3)
+    (atom,) = case.clauses[0].atoms
+    assert not atom.holds(case.region.upper, np.zeros(OUTPUTS))
+    assert atom.holds(np.nextafter(case.region.upper, -1), np.zeros(OUTPUTS))
+
+
+def test_bounds_are_the_nearest_floats_of_their_decimals():
+    text = DECLARED + BOUNDED + "(assert (<= X_0 1e-1)) (assert (>= X_1 -.3)) (assert (= X_2 +0.7))"
+    (case,) = of(text).cases
+    assert (case.region.upper[0], case.region.lower[1]) == (0.1, -0.3)
+    assert case.region.lower[2] == case.region.upper[2] == 0.7
+
+
+def test_constants_are_added_exactly_before_they_are_rounded():
+    (case,) = of(DECLARED + BOUNDED + "(assert (<= (+ Y_0 0.1) (+ 0.2 0.1 1e-30)))").cases
+    assert case.clauses[0].atoms[0].bound == 0.2
+
+
+def test_nothing_asserted_of_outputs_is_a_clause_without_atoms():
+    (case,) = of(DECLARED + BOUNDED).cases
+    assert [clause.atoms for clause in case.clauses] == [()]
+    assert case.clauses[0].holds(np.zeros(INPUTS), np.full(OUTPUTS, np.nan))
+
+
+def test_contradictory_bounds_leave_no_case_and_a_warning():
+    property = of(DECLARED + BOUNDED + "(assert (>= X_1 0.75)) (assert (<= X_1 0.5))")
+    assert property.cases == ()
+    assert "X_1 must be ≥ 0.75 and ≤ 0.5" in property.warnings[0]
+
+
+def test_contradictory_outputs_leave_no_case_and_a_warning():
+    property = of(DECLARED + BOUNDED + "(assert (>= Y_1 1)) (assert (<= Y_1 0))")
+    assert property.cases == ()
+    assert "contradict" in property.warnings[0]
+
+
+def test_formulas_may_nest_deeper_than_python_recurses():
+    depth = 20_000
+    formula = "(and " * depth + "(<= Y_0 0)" + ")" * depth
+    (case,) = of(DECLARED + BOUNDED + f"(assert {formula})").cases
+    assert len(case.clauses[0].atoms) == 1
+    formula = "(not " * depth + "(<= Y_0 0)" + ")" * depth
+    (case,) = of(DECLARED + BOUNDED + f"(assert {formula})").cases
+    assert not case.clauses[0].atoms[0].strict
+
+
+def test_disjunctions_with_contradictory_bounds_do_not_multiply():
+    thirds = "(or (<= X_0 -0.5) (and (>= X_0 -0.25) (<= X_0 0.25)) (>= X_0 0.5))"
+    property = of(DECLARED + BOUNDED + f"(assert {thirds})" * 40)
+    assert [case.region.lower[0] for case in property.cases] == [-1, -0.25, 0.5]
+
+
+def test_an_exploding_normal_form_is_refused():
+    choice = "".join(f"(assert (or (<= Y_0 (* {k} Y_1)) (>= Y_0 {k})))" for k in range(2, 40))
+    with pytest.raises(PropertyError, match="more than 100000 conjunctions"):
+        of(DECLARED + BOUNDED + choice)
+
+
+def test_a_hundred_thousand_assertions_are_read():
+    count = 50_000
+    lines = [f"(declare-const X_{i} Real)" for i in range(count)] + ["(declare-const Y_0 Real)"]
+    for i in range(count):
+        lines += [f"(assert (<= X_{i} {i}.5e-3))", f"(assert (>= X_{i} -{i}.25))"]
+    (case,) = of("\n".join(lines), (Port("x", (count,)),), (Port("y", (1,)),)).cases
+    assert case.region.upper[4321] == 4.3215
+    assert case.region.lower[4321] == -4321.25
+
+
+REFUSED = [
+    ("(assert (<= (* X_0 Y_0) 1))", "p.vnnlib:3: a product of two variables"),
+    ("(assert (<= X_7 1))", "p.vnnlib:3: 'X_7' is neither a declared variable"),
+    ("(assert (<= Y_0 nan))", "p.vnnlib:3: 'nan' is neither"),
+    ("(assert (<= Y_0 -Infinity))", "p.vnnlib:3: '-Infinity' is neither"),
+    ("(assert (<= Y_0 1e999))", "p.vnnlib:3: 1e999 is beyond the range"),
+    ("(assert (<= Y_0 1_000))", "p.vnnlib:3: '1_000' is neither"),
+    ("(assert (<= (+ Y_0 1e300) 1e-300 1))", "p.vnnlib:3: '<=' compares 2 values, met 3"),
+    ("(assert (<= Y_0 (sin X_0)))", "p.vnnlib:3: 'sin' begins no form"),
+    ("(assert (<= Y_0 (and (<= Y_0 1))))", "p.vnnlib:3: expected a number or a variable"),
+    ("(assert (and Y_0))", "p.vnnlib:3: 'and' takes formulas, met 'Y_0'"),
+    ("(assert (not (<= Y_0 1) (<= Y_0 1)))", "p.vnnlib:3: 'not' takes 1 formula"),
+    ("(assert (or))", "p.vnnlib:3: 'or' needs a formula"),
+    ("(assert ())", r"p.vnnlib:3: \(\) begins no form"),
+    ("(assert (<= Y_0 (+)))", r"p.vnnlib:3: '\+' needs an operand"),
+    ("(assert (<= Y_0 1)", "p.vnnlib:3: '\\(' is never closed"),
+    ("(assert (<= Y_0 1)))", "p.vnnlib:3: '\\)' closes nothing"),
+    ("(declare-const Y_0 Real)", "p.vnnlib:3: Y_0 is declared twice"),
+    ("(declare-const Z_0 Real)", "p.vnnlib:3: expected \\(declare-const X_0 Real\\)"),
+    ("(declare-network f)", "p.vnnlib:3: 'declare-network' is VNN-LIB 2.0"),
+    ("Y_0", "p.vnnlib: 'Y_0' is not a command"),
+    ("(<= Y_0 1)", "p.vnnlib: .* is not a command"),
+    ("(declare-const X_5 Real)", "p.vnnlib: X_3 is not declared"),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), REFUSED)
+def test_what_is_outside_is_refused_with_its_line(line, message):
+    one_line = DECLARED.replace("\n", " ") + "\n" + BOUNDED.replace("\n", " ") + "\n" + line
+    with pytest.raises(PropertyError, match=message):
+        of(one_line)
+
+
+def test_an_unbounded_input_is_refused_by_name():
+    text = DECLARED + BOUNDED.replace("(assert (<= X_1 1))", "")
+    with pytest.raises(PropertyError, match="input X_1 has no upper bound"):
+        of(text)
+
+
+def test_a_property_of_another_size_is_refused():
+    with pytest.raises(PropertyError, match=r"declares 3 inputs .* the network has 4"):
+        of(DECLARED + BOUNDED, (Port("x", (1, 4)),))
+
+
+def test_gzipped_files_are_read_and_damaged_ones_refused(tmp_path):
+    packed = gzip.compress((DECLARED + BOUNDED).encode())
+    good, cut, binary = (tmp_path / name for name in ("good.vnnlib.gz", "cut.gz", "b.vnnlib"))
+    good.write_bytes(packed)
+    cut.write_bytes(packed[: len(packed) // 2])
+    binary.write_bytes(bytes([0xFF, 0xFE, 0x80]))
+    assert len(vnnlib.load(good, *PORTS).cases) == 1
+    for path in (cut, binary, tmp_path / "absent.vnnlib"):
+        with pytest.raises(ReadError, match=path.name):
+            vnnlib.load(path, *PORTS)
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_damaged_text_is_read_or_refused_and_nothing_else(seed):
+    chance = random.Random(seed)
+    text = list(DECLARED + BOUNDED + "(assert (or (and (<= Y_0 1) (> Y_1 2)) (not (= Y_0 0))))")
+    for _ in range(chance.randint(1, 6)):
+        place = chance.randrange(len(text))
+        text[place] = chance.choice('()[]",;XY_0-+.eE<>= \n')
+    try:
+        property = of("".join(text))
+    except PropertyError as error:
+        assert "p.vnnlib" in str(error)
+    else:
+        assert property.inputs == INPUTS
