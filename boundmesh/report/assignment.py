@@ -1,0 +1,39 @@
+"""A counterexample in the words of the standards; every number reads back as the same float64."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from boundmesh.property import Property, Variable
+from boundmesh.verdict import Counterexample
+
+
+def assignment(found: Counterexample, property: Property) -> str:
+    """VNN-LIB 2.0, "Command-line assignment format": per declared tensor, in the file's order, a
+    line `NAME TYPE [SHAPE]` and one line for each element, row-major.
+
+    A property that declares nothing is written as one X and one Y.
+    """
+    variables = property.variables or (
+        Variable("X", "input", (property.inputs,), "Real"),
+        Variable("Y", "output", (property.outputs,), "Real"),
+    )
+    lines = []
+    for each in variables:
+        flat = (found.input if each.role == "input" else found.output).reshape(-1)
+        shape = ",".join(str(length) for length in each.shape)
+        lines.append(f"{each.name} {each.element_type} [{shape}]")
+        lines += map(decimal, flat[each.offset : each.offset + each.size])
+    return "\n".join(lines) + "\n"
+
+
+def competition_assignment(found: Counterexample) -> str:
+    """VNN-COMP's form, `((X_0 0.5)` … `(Y_0 -1.25))`, one line for each value."""
+    pairs = [f"(X_{place} {decimal(value)})" for place, value in enumerate(found.input.flat)]
+    pairs += [f"(Y_{place} {decimal(value)})" for place, value in enumerate(found.output.flat)]
+    return "(" + "\n".join(pairs) + ")\n"
+
+
+def decimal(value: np.floating) -> str:
+    """The shortest decimal that reads back as `value`."""
+    return repr(float(value))
