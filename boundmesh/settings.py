@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 from boundmesh.errors import BoundmeshError
 
-METHODS = ("auto", "ibp", "crown-ibp", "crown", "alpha-crown")
-DTYPES = ("float32", "float64")
+Method = Literal["auto", "ibp", "crown-ibp", "crown", "alpha-crown"]
+OutputMethod = Literal["ibp", "crown-ibp", "crown", "alpha-crown"]
+DType = Literal["float32", "float64"]
+METHODS: tuple[str, ...] = get_args(Method)
+DTYPES: tuple[str, ...] = get_args(DType)
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,9 @@ class BoundSettings:
     `tile_elements` limits a tile: rows in flight times the longest row, in elements.
     """
 
-    method: str = "auto"
+    method: Method = "auto"
     iterations: int = 20
-    learning_rate: float = 0.1
+    learning_rate: float = 0.2
     decay: float = 0.98
     tile_elements: int = 2**22
 
@@ -45,7 +48,7 @@ class Settings:
 
     timeout: float | None = None
     device: str = "auto"
-    dtype: str = "float32"
+    dtype: DType = "float32"
     seed: int = 0
     threads: int | None = None
     attack: AttackSettings = field(default_factory=AttackSettings)
@@ -57,7 +60,9 @@ class Settings:
         _require(self.timeout is None or self.timeout > 0, "timeout", self.timeout, "seconds > 0")
         _require(self.threads is None or self.threads > 0, "threads", self.threads, "a number > 0")
         _require(self.bounds.iterations >= 0, "iterations", self.bounds.iterations, "a number ≥ 0")
+        _require(self.bounds.tile_elements > 0, "tile_elements", self.bounds.tile_elements, "> 0")
         _require(self.attack.restarts >= 0, "restarts", self.attack.restarts, "a number ≥ 0")
+        _require(self.attack.steps > 0, "steps", self.attack.steps, "a number > 0")
 
 
 def with_options(settings: Settings, **options: Any) -> Settings:

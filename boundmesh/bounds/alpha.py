@@ -33,6 +33,10 @@ from boundmesh.bounds.parameters import (
 from boundmesh.bounds.rows import Rows, Tile, both_sides
 from boundmesh.rules.operator import Interval
 
+# The rows asked for are few beside those of the start nodes: their own slopes take this many steps
+# for every one of the others.
+STEPS_OF_ROWS = 3
+
 Weigh = Callable[[Tensor], Tensor]
 """From the best lower bounds `[D, S]` so far, how much each row's bound counts (0: decided)."""
 
@@ -42,8 +46,8 @@ class Schedule:
     """How long and how fast the slopes climb."""
 
     iterations: int = 20
-    learning_rate: float = 0.3
-    decay: float = 0.95
+    learning_rate: float = 0.2
+    decay: float = 0.98
     intermediate: bool = True
 
 
@@ -93,8 +97,8 @@ class Climb:
     def __init__(self, problem: Problem, rows: Rows, schedule: Schedule, weigh: Weigh) -> None:
         program = problem.program
         self.problem, self.schedule, self.weigh, self.rows = problem, schedule, weigh, rows
-        self.first = intermediate_bounds(problem, by_rows=True)
-        self.best = dict(self.first)
+        found = intermediate_bounds(problem, by_rows=True)
+        self.first, self.best = found.bounds, found.sharpest
         with torch.no_grad():
             self.lower = bound_rows(problem, program.target, rows, FixedLines(self.first))
         self.undecided = {n.name: undecided_neurons_of(n, self.first) for n in program.nonlinear}
@@ -132,6 +136,11 @@ class Climb:
             rate = self.schedule.learning_rate * self.schedule.decay ** (done - 1)
             self._down(bounds, rate, done)
             bounds = self._up()
+            for extra in range(1, STEPS_OF_ROWS):
+                step = (done - 1) * STEPS_OF_ROWS + 1 + extra
+                self._descend(
+                    self.final, bounds, self.weigh(self.lower), Gradients(bounds), rate, step
+                )
             with torch.no_grad():
                 lower = self._bound(self.final, bounds)
             # maximum() keeps NaN, which fails closed.
@@ -171,7 +180,8 @@ class Climb:
 
     def _down(self, bounds: dict[str, Interval], rate: float, step: int) -> None:
         slope = Gradients(bounds)
-        self._descend(self.final, bounds, self.weigh(self.lower), slope, rate, step)
+        first = (step - 1) * STEPS_OF_ROWS + 1
+        self._descend(self.final, bounds, self.weigh(self.lower), slope, rate, first)
         for start in reversed(self.starts):
             pull = slope.of_rows(start.name, start.index)
             if pull is not None:
@@ -186,7 +196,7 @@ class Climb:
         rate: float,
         step: int,
     ) -> None:
-        """Recompute each tile with gradients of Σ pull·lower; step its α; collect those of (l, u)."""
+        """Recompute each tile for the gradients of Σ pull·lower; step its α; add those of (l, u)."""
         below = [name for node in self.problem.program.below(start.name) for name in node.inputs]
         below = list(dict.fromkeys(below))
         parts: list[Tensor] = []

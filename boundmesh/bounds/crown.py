@@ -49,49 +49,57 @@ def bound_rows(problem: Problem, start: str, rows: Rows, draw: Draw) -> Tensor:
     return torch.cat([*layout.join(lowest, len(tiles))], dim=1)
 
 
-@torch.no_grad()
-def intermediate_bounds(problem: Problem, *, by_rows: bool) -> dict[str, Interval]:
+@dataclass(frozen=True)
+class Intermediate:
     """Bounds of every start node, in topological order.
 
-    Each comes first from the intervals of what it reads; with `by_rows` (CROWN; without,
-    CROWN-IBP) the neurons that these leave undecided get two rows each, and the better of row and
-    interval is kept.
+    `bounds` are the method's own: where a neuron got rows, what the rows say, which is not always
+    better than its interval. `sharpest` takes the better of both.
     """
+
+    bounds: dict[str, Interval]
+    sharpest: dict[str, Interval]
+
+
+@torch.no_grad()
+def intermediate_bounds(problem: Problem, *, by_rows: bool) -> Intermediate:
+    """CROWN-IBP's bounds of the start nodes, their intervals; with `by_rows` CROWN's, which give
+    two rows to every neuron that the intervals leave undecided."""
     program = problem.program
-    bounds: dict[str, Interval] = {}
+    found = Intermediate({}, {})
     intervals = Intervals(program.graph, problem.layout, problem.region, program.starts)
     done = 0
     for start in program.starts:
         place = program.nodes.index(program.graph[start]) + 1
         intervals.advance(program.nodes[done:place])
         done = place
-        bounds[start] = intervals.known[start]
+        box = sharpest = intervals.known[start]
         if by_rows and not _exact(problem, start):
-            index = undecided_neurons(program, start, bounds)
+            index = undecided_neurons(program, start, {**found.bounds, start: box})
             if len(index):
-                bounds[start] = sharpened(problem, start, bounds, index, FixedLines(bounds))
-                intervals.sharpen(start, bounds[start])
-    return bounds
-
-
-def sharpened(
-    problem: Problem, start: str, bounds: Mapping[str, Interval], index: Tensor, draw: Draw
-) -> Interval:
-    """The bounds of `start`, with rows for the neurons `index` intersected in."""
-    box = bounds[start]
-    lowest = bound_rows(problem, start, both_sides(index, box.lower.dtype), draw)
-    lower, upper = lowest[:, : len(index)], -lowest[:, len(index) :]
-    return intersect(box, index, lower, upper)
+                rows = both_sides(index, box.lower.dtype)
+                lowest = bound_rows(problem, start, rows, FixedLines(found.bounds))
+                lower, upper = lowest[:, : len(index)], -lowest[:, len(index) :]
+                sharpest = intersect(box, index, lower, upper)
+                box = replace_at(box, index, lower, upper)
+                intervals.sharpen(start, box)
+        found.bounds[start], found.sharpest[start] = box, sharpest
+    return found
 
 
 def intersect(box: Interval, index: Tensor, lower: Tensor, upper: Tensor) -> Interval:
     """`box` cut by bounds `[D, len(index)]` of its flat neurons `index`; NaN stays NaN."""
-    flat_lower, flat_upper = box.lower.flatten(1), box.upper.flatten(1)
-    best_lower = torch.maximum(flat_lower[:, index], lower)
-    best_upper = torch.minimum(flat_upper[:, index], upper)
+    known_lower, known_upper = box.lower.flatten(1)[:, index], box.upper.flatten(1)[:, index]
+    return replace_at(
+        box, index, torch.maximum(known_lower, lower), torch.minimum(known_upper, upper)
+    )
+
+
+def replace_at(box: Interval, index: Tensor, lower: Tensor, upper: Tensor) -> Interval:
+    """`box` with the bounds of its flat neurons `index` replaced."""
     return Interval(
-        flat_lower.index_copy(1, index, best_lower).reshape(box.lower.shape),
-        flat_upper.index_copy(1, index, best_upper).reshape(box.upper.shape),
+        box.lower.flatten(1).index_copy(1, index, lower).reshape(box.lower.shape),
+        box.upper.flatten(1).index_copy(1, index, upper).reshape(box.upper.shape),
     )
 
 
@@ -119,5 +127,5 @@ def crown(
     problem: Problem, rows: Rows, *, by_rows: bool = True
 ) -> tuple[Tensor, dict[str, Interval]]:
     """CROWN's lower bounds `[D, S]` of rows of the target, and the bounds of the start nodes."""
-    bounds = intermediate_bounds(problem, by_rows=by_rows)
+    bounds = intermediate_bounds(problem, by_rows=by_rows).bounds
     return bound_rows(problem, problem.program.target, rows, FixedLines(bounds)), bounds
