@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from boundmesh.errors import UnsupportedError
+from boundmesh.graph.check import result_shape
 from boundmesh.graph.graph import Graph, Node, Port, Shape
 from boundmesh.rules import RULES
 
@@ -71,7 +71,7 @@ class Builder:
             tuple(self._weight(weight, f"{self.scope}:{op}:weight") for weight in weights),
         )
         self._read.update(node.inputs)
-        return self._enter(replace(node, shape=self._infer(node)))
+        return self._enter(replace(node, shape=result_shape(node, self.weights)))
 
     def constant(self, value: Constant) -> Node:
         return self.add("constant", weights=(value,))
@@ -127,17 +127,6 @@ class Builder:
             name = f"{base}:{count}"
         self.weights.setdefault(name, array)
         return name
-
-    def _infer(self, node: Node) -> Shape:
-        """The shape that the forward rule gives, found without data."""
-        weights = [_meta(self.weights[name].shape) for name in node.weights]
-        values = [_meta((1, *shape)) for shape in node.input_shapes]
-        with torch.no_grad():
-            return tuple(RULES[node.op].forward(node, weights, *values).shape[1:])
-
-
-def _meta(shape: Shape) -> torch.Tensor:
-    return torch.empty(shape, device="meta")
 
 
 def _same(one: np.ndarray, other: np.ndarray) -> bool:

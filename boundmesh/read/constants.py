@@ -13,8 +13,14 @@ from boundmesh.read.translate.reshape import new_shape
 from boundmesh.read.translate.step import Step
 
 RANDOM = frozenset(
-    ("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform")
-    + ("RandomUniformLike",)
+    (
+        "Bernoulli",
+        "Multinomial",
+        "RandomNormal",
+        "RandomNormalLike",
+        "RandomUniform",
+        "RandomUniformLike",
+    )
 )
 
 
@@ -91,10 +97,9 @@ def fold(step: Step, node: ir.Node) -> tuple[Constant, ...]:
         raise step.refuse("it draws random numbers")
     arrays = [value.array if isinstance(value, Constant) else None for value in step.operands]
     try:
-        if step.op in VIEWS and len(step.outputs) == 1:
-            results = [VIEWS[step.op](step, arrays[0])]
-        else:
-            results = evaluate(step, node, arrays)
+        if step.op in VIEWS and step.single:
+            return (Constant(step.outputs[0], VIEWS[step.op](step, arrays[0])),)
+        return evaluate(step, node, arrays)
     except UnsupportedError:
         raise
     except Exception as error:
@@ -102,22 +107,27 @@ def fold(step: Step, node: ir.Node) -> tuple[Constant, ...]:
         raise ReadError(
             f"constant node '{step.name}' ({step.op}) cannot be evaluated: {error}"
         ) from error
-    return tuple(Constant(*pair) for pair in zip(step.outputs, results, strict=True))
 
 
-def evaluate(step: Step, node: ir.Node, arrays: list[np.ndarray | None]) -> list[np.ndarray]:
-    """The node's outputs by ONNX's own reference implementation."""
+def evaluate(step: Step, node: ir.Node, arrays: list[np.ndarray | None]) -> tuple[Constant, ...]:
+    """The node's results by ONNX's own reference implementation."""
     import onnx
     from onnx.reference import ReferenceEvaluator
 
     proto = onnx.NodeProto()
     proto.CopyFrom(ir.serde.serialize_node(node))
-    proto.input[:] = [f"in{place}" if array is not None else "" for place, array in enumerate(arrays)]
-    present = {f"in{place}": array for place, array in enumerate(arrays) if array is not None}
-    infos = [onnx.helper.make_empty_tensor_value_info(name) for name in present]
-    outputs = [onnx.helper.make_empty_tensor_value_info(name) for name in step.outputs]
-    model = onnx.helper.make_model(
-        onnx.helper.make_graph([proto], "constant", infos, outputs),
-        opset_imports=[onnx.helper.make_opsetid("", step.opset)],
+    names = [f"in{place}" if array is not None else "" for place, array in enumerate(arrays)]
+    proto.input[:] = names
+    given = {name: array for name, array in zip(names, arrays, strict=True) if name}
+    graph = onnx.helper.make_graph(
+        [proto],
+        "constant",
+        [onnx.ValueInfoProto(name=name) for name in given],
+        [onnx.ValueInfoProto(name=name) for name in proto.output if name],
     )
-    return [np.asarray(result) for result in ReferenceEvaluator(model).run(None, present)]
+    opset = onnx.helper.make_opsetid("", step.opset)
+    results = ReferenceEvaluator(onnx.helper.make_model(graph, opset_imports=[opset])).run(
+        None, given
+    )
+    found = dict(zip((name for name in proto.output if name), results, strict=True))
+    return tuple(Constant(name, np.asarray(found.get(name))) for name in step.outputs)

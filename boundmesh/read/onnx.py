@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,9 +11,10 @@ import onnx_ir as ir
 from boundmesh.errors import BoundmeshError, ReadError, UnsupportedError
 from boundmesh.graph.build import Builder, Constant
 from boundmesh.graph.check import check
-from boundmesh.graph.graph import Graph, Node, Port, Shape
+from boundmesh.graph.graph import Graph, Node, Port
 from boundmesh.graph.passes import simplify
 from boundmesh.read.constants import fold, read_tensor, shape_of
+from boundmesh.read.files import contents
 from boundmesh.read.translate import TRANSLATIONS, Step, Value
 
 OLDEST_OPSET = 7
@@ -36,7 +35,7 @@ def load(path: str | Path) -> Graph:
     that cannot be translated.
     """
     path = Path(path)
-    model = parse(read_bytes(path), str(path))
+    model = parse(contents(path), str(path))
     ir.external_data.set_base_dir(model.graph, path.resolve().parent)
     try:
         return translate(model, path)
@@ -47,17 +46,6 @@ def load(path: str | Path) -> Graph:
 def loads(data: bytes) -> Graph:
     """The network in the bytes of an ONNX file; raises as `load` does."""
     return translate(parse(data, "the given bytes"), data)
-
-
-def read_bytes(path: Path) -> bytes:
-    """The file's bytes, decompressed where its name ends in `.gz`."""
-    try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if path.suffix == ".gz" else data
-    except FileNotFoundError as error:
-        raise ReadError(f"{path}: there is no such file") from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise ReadError(f"{path}: cannot be read: {error}") from error
 
 
 def parse(data: bytes, origin: str) -> ir.Model:
@@ -183,8 +171,8 @@ def results(
     build: Builder, node: ir.Node, values: dict[str, Value], opset: int
 ) -> Iterator[tuple[str, Value]]:
     """The values that one ONNX node adds: folded where constant, else translated."""
+    build.scope = next(value.name for value in node.outputs if is_read(value))
     step = step_of(build, node, values, opset)
-    build.scope = step.outputs[0]
     if node.domain not in ("", "ai.onnx"):
         raise step.refuse(f"its domain is '{node.domain}'; only ONNX's own operators are supported")
     bounded = [value for value in step.operands if isinstance(value, Node)]
@@ -197,10 +185,10 @@ def results(
         found = translated(step)
     else:
         raise step.refuse(f"it has no translation; supported: {', '.join(sorted(TRANSLATIONS))}")
-    for name, value in zip(step.outputs, found if isinstance(found, tuple) else (found,)):
-        if isinstance(value, Node):
-            value = build.rename(value, name)
-        yield name, value
+    every = found if isinstance(found, tuple) else (found,)
+    # A translation may leave out results that nothing reads.
+    for name, value in zip(step.outputs, every, strict=False):
+        yield name, build.rename(value, name) if isinstance(value, Node) else value
 
 
 def translated(step: Step) -> Value | tuple[Value, ...]:
@@ -217,17 +205,23 @@ def step_of(build: Builder, node: ir.Node, values: dict[str, Value], opset: int)
     names = [None if value is None else value.name for value in node.inputs]
     missing = [name for name in names if name is not None and name not in values]
     if missing:
-        raise ReadError(f"node '{node.name}' ({node.op_type}) reads '{missing[0]}', which no node makes")
-    outputs = tuple(value.name for value in node.outputs)
+        raise ReadError(
+            f"node '{node.name}' ({node.op_type}) reads '{missing[0]}', which no node makes"
+        )
+    outputs = tuple(value.name if is_read(value) else "" for value in node.outputs)
     return Step(
         node.op_type,
-        node.name or outputs[0],
+        node.name or build.scope,
         opset,
         tuple(None if name is None else values[name] for name in names),
         {name: attribute.value for name, attribute in node.attributes.items()},
         outputs,
         build,
     )
+
+
+def is_read(value: ir.Value) -> bool:
+    return bool(value.uses()) or value.is_graph_output()
 
 
 def finite(graph: Graph) -> None:

@@ -22,13 +22,17 @@ def fold_affine(graph: Graph) -> Graph:
     weights = dict(graph.weights)
     for node in graph.nodes:
         layer = nodes.get(node.inputs[0]) if node.op in ("scale", "shift") else None
-        if layer is not None and layer.op in LAYERS and graph.consumers[layer.name] == (node.name,):
+        if layer is not None and layer.op in LAYERS and only_reader(graph, layer, node):
             folded = fold(weights, layer, node)
-            if folded is not None and layer.name != graph.output:
+            if folded is not None:
                 del nodes[layer.name]
                 node = folded
         nodes[node.name] = node
     return replace(graph, nodes=tuple(nodes.values()), weights=weights)
+
+
+def only_reader(graph: Graph, layer: Node, node: Node) -> bool:
+    return graph.consumers[layer.name] == (node.name,) and layer.name != graph.output
 
 
 def fold(weights: dict[str, np.ndarray], layer: Node, node: Node) -> Node | None:
@@ -38,15 +42,18 @@ def fold(weights: dict[str, np.ndarray], layer: Node, node: Node) -> Node | None
     if constant is None or (node.op == "scale" and not scalable(layer, matrix)):
         return None
     names = list(layer.weights)
-    if node.op == "shift":
-        total = constant + bias[0] if bias else constant
-        names[1:] = [enter(weights, f"{node.name}:bias", total)]
-    else:
+    if node.op == "scale":
         feature = 1 if layer.op == "conv_transpose" else 0
         shape = [-1 if dim == feature else 1 for dim in range(matrix.ndim)]
         names[0] = enter(weights, f"{node.name}:weight", matrix * constant.reshape(shape))
         if bias:
             names[1] = enter(weights, f"{node.name}:bias", bias[0] * constant)
+    elif bias:
+        names[1] = enter(weights, f"{node.name}:bias", bias[0] + constant)
+    elif weights[node.weights[0]].shape == constant.shape:
+        names.append(node.weights[0])
+    else:
+        names.append(enter(weights, f"{node.name}:bias", constant))
     return replace(layer, name=node.name, weights=tuple(names))
 
 

@@ -1,6 +1,16 @@
 """How each ONNX operator becomes nodes of a Graph. Importing this fills `TRANSLATIONS`."""
 
-from boundmesh.read.translate import activation, arithmetic, convolution, linear, reshape
+from boundmesh.read.translate import (
+    activation,
+    arithmetic,
+    convolution,
+    linear,
+    pool,
+    reduce,
+    reshape,
+    resize,
+    select,
+)
 from boundmesh.read.translate.step import TRANSLATIONS, Step, Value
 
 __all__ = [
@@ -11,5 +21,9 @@ __all__ = [
     "arithmetic",
     "convolution",
     "linear",
+    "pool",
+    "reduce",
     "reshape",
+    "resize",
+    "select",
 ]

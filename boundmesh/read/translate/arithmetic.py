@@ -44,19 +44,22 @@ def plus(build: Builder, x: Value, y: Value) -> Node:
 
 
 def minus(build: Builder, x: Value, y: Value) -> Node:
-    if isinstance(y, Constant):
-        assert isinstance(x, Node)
-        return shift(build, x, -y.array)
-    return shift(build, negative(build, y), x) if isinstance(x, Constant) else (
-        combine(build, "subtract", x, y)
+    if isinstance(x, Constant):
+        assert isinstance(y, Node)
+        return shift(build, negative(build, y), x)
+    return (
+        shift(build, x, -y.array) if isinstance(y, Constant) else combine(build, "subtract", x, y)
     )
 
 
 def times(build: Builder, x: Value, y: Value) -> Node:
+    """`x·y`; a value times itself is a square, which bounds better than a product."""
     if isinstance(x, Constant):
         x, y = y, x
     assert isinstance(x, Node)
-    return scale(build, x, y) if isinstance(y, Constant) else combine(build, "multiply", x, y)
+    if isinstance(y, Constant):
+        return scale(build, x, y)
+    return build.add("power", x, exponent=2.0) if x == y else combine(build, "multiply", x, y)
 
 
 def larger(build: Builder, x: Value, y: Value) -> Node:

@@ -31,9 +31,8 @@ def matrix_product(build: Builder, x: Value, y: Value) -> Node:
         other = Constant(x.name, np.swapaxes(x.array, -1, -2))
         product = swap_last(build, matrix_product(build, swap_last(build, column), other))
         return build.reshape(product, product.shape[:-1]) if len(y.shape) == 1 else product
-    return bounded_product(build, *(
-        build.constant(value) if isinstance(value, Constant) else value for value in (x, y)
-    ))
+    left = build.constant(x) if isinstance(x, Constant) else x
+    return bounded_product(build, left, build.constant(y) if isinstance(y, Constant) else y)
 
 
 def flat_matrix(constant: Constant) -> np.ndarray | None:
@@ -90,7 +89,7 @@ def flipped(build: Builder, value: Value) -> Value:
 @translates("BatchNormalization")
 def batch_normalization(step: Step) -> Value:
     """`x·c + (bias − mean·c)` with `c = γ/√(variance + ε)` per channel (axis 1)."""
-    if step.attribute("training_mode", 0) or len(step.outputs) > 1:
+    if step.attribute("training_mode", 0) or not step.single:
         raise step.refuse("it is in training mode; export the network in evaluation mode")
     if step.attribute("spatial", 1) == 0:
         raise step.refuse("spatial=0 normalises every position alone; spatial=1 is supported")
@@ -117,7 +116,7 @@ def standardized(build: Builder, x: Node, axes: tuple[int, ...], epsilon: float)
 @translates("LayerNormalization")
 def layer_normalization(step: Step) -> Value:
     """Over the axes from `axis` on, then `·scale + bias`."""
-    if len(step.outputs) > 1:
+    if not step.single:
         raise step.refuse("its mean and deviation are outputs too; only the first is supported")
     x = step.node()
     first = positive_axis(step.attribute("axis", -1), len(x.shape))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from boundmesh.graph.build import Constant
 from boundmesh.graph.graph import Shape
 from boundmesh.read.translate.step import Step, Value, positive_axis, translates
 
@@ -22,7 +23,7 @@ def dropout(step: Step) -> Value:
     training = step.constant(2, "training_mode")
     if training is not None and bool(training):
         raise step.refuse("it is in training mode; export the network in evaluation mode")
-    if len(step.outputs) > 1:
+    if not step.single:
         raise step.refuse("its mask is used; only its first output is supported")
     return step.node()
 
@@ -38,7 +39,7 @@ def cast(step: Step) -> Value:
 @translates("CastLike")
 def cast_like(step: Step) -> Value:
     like = step.operand(1)
-    if like is not None and not isinstance(like, type(step.node())) and like.array.dtype.kind in "iub":
+    if isinstance(like, Constant) and like.array.dtype.kind in "iub":
         raise step.refuse(f"it rounds to {like.array.dtype}; only real types are supported")
     return step.node()
 
@@ -46,8 +47,7 @@ def cast_like(step: Step) -> Value:
 def reshaped(shape: Shape, target: list[int], zero_copies: bool) -> Shape:
     """The shape that ONNX Reshape makes of `shape`: 0 copies an axis, −1 takes what is left."""
     new = [
-        shape[axis] if length == 0 and zero_copies else length
-        for axis, length in enumerate(target)
+        shape[axis] if length == 0 and zero_copies else length for axis, length in enumerate(target)
     ]
     if -1 in new:
         place = new.index(-1)

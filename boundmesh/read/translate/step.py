@@ -17,7 +17,10 @@ Value = Node | Constant
 
 @dataclass(frozen=True)
 class Step:
-    """An ONNX node with its operands: bounded ones are Nodes, None stands for one left out."""
+    """An ONNX node with its operands: bounded ones are Nodes, None stands for one left out.
+
+    `outputs` names all results in order, "" where nothing reads one.
+    """
 
     op: str
     name: str
@@ -43,6 +46,11 @@ class Step:
         if isinstance(value, Node):
             raise self.refuse(f"its {role} depends on the network's input and must be constant")
         return None if value is None else value.array
+
+    @property
+    def single(self) -> bool:
+        """Whether nothing reads more than the first result."""
+        return not any(self.outputs[1:])
 
     def option(self, index: int, attribute: str) -> np.ndarray | None:
         """A setting that older opsets give as an attribute and newer ones as an operand."""

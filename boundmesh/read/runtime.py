@@ -1,0 +1,97 @@
+"""A network in ONNX Runtime on the CPU, which is what counterexamples are judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from boundmesh.errors import ReadError
+from boundmesh.graph.graph import Graph
+from boundmesh.read.files import contents
+
+EXTERNAL_DATA = "session.model_external_initializers_file_folder_path"
+SPINNING = "session.intra_op.allow_spinning"
+
+
+def session(model: bytes, folder: Path | None = None) -> Any:
+    """An onnxruntime.InferenceSession of the model, whose external data lies in `folder`.
+
+    Raises ReadError where ONNX Runtime refuses the model.
+    """
+    # Imported here, so that what never replays never waits for it.
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    # Its threads must not spin while torch computes.
+    options.add_session_config_entry(SPINNING, "0")
+    if folder is not None:
+        options.add_session_config_entry(EXTERNAL_DATA, str(folder))
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        # ONNX Runtime's exceptions have no base class of their own.
+        raise ReadError(f"ONNX Runtime refuses the network: {error}") from error
+
+
+class Runtime:
+    """The network of `graph.source`: `runtime(x)` takes a flat input to the flat output.
+
+    `also` names values inside the network that `values` returns. Raises ReadError where the graph
+    has no source or ONNX Runtime refuses it.
+    """
+
+    def __init__(self, graph: Graph, also: Sequence[str] = ()) -> None:
+        if graph.source is None:
+            raise ReadError("the network has no ONNX source to run; load it from a file")
+        model = source_bytes(graph.source)
+        folder = graph.source.resolve().parent if isinstance(graph.source, Path) else None
+        self._session = session(exposing(model, also) if also else model, folder)
+        self._inputs, self._also = graph.inputs, list(also)
+        self._outputs = [port.name for port in graph.outputs]
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """The flat output at the flat input x, which is rounded to the inputs' types first."""
+        return np.concatenate([np.ravel(y) for y in self._run(self._outputs, x)])
+
+    def values(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """The values that `also` names, at the flat input x."""
+        return dict(zip(self._also, self._run(self._also, x), strict=True))
+
+    def _run(self, names: list[str], x: np.ndarray) -> list[np.ndarray]:
+        feed, start = {}, 0
+        for port in self._inputs:
+            part = np.ravel(x)[start : start + port.size]
+            feed[port.name] = part.reshape(port.shape).astype(port.dtype)
+            start += port.size
+        try:
+            return self._session.run(names, feed)
+        except Exception as error:
+            raise ReadError(f"ONNX Runtime cannot run the network: {error}") from error
+
+
+def source_bytes(source: Path | bytes) -> bytes:
+    return contents(source) if isinstance(source, Path) else source
+
+
+def exposing(data: bytes, names: Sequence[str]) -> bytes:
+    """The network in `data` with the values `names` as outputs."""
+    import onnx
+
+    model = onnx.load_model_from_string(data)
+    present = {output.name for output in model.graph.output}
+    missing = [name for name in names if name not in present]
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in missing)
+    return model.SerializeToString()
+
+
+def inner_names(graph: Graph) -> list[str]:
+    """Values inside the source that a node of the graph is named after, in the source's order."""
+    import onnx
+
+    assert graph.source is not None
+    nodes = onnx.load_model_from_string(source_bytes(graph.source)).graph.node
+    return [name for node in nodes for name in node.output if name in graph.by_name]

@@ -1,0 +1,112 @@
+"""ONNX pooling: averages are convolutions with a constant, maxima reduce gathered windows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from boundmesh.graph.build import Builder
+from boundmesh.graph.graph import Node, Shape
+from boundmesh.read.translate.arithmetic import scale
+from boundmesh.read.translate.convolution import Window, window
+from boundmesh.read.translate.step import Step, Value, translates
+
+
+def positions(frame: Window, lengths: Shape, ceil: bool) -> Shape:
+    """How many windows fit along each axis; with `ceil` the last may reach over the end.
+
+    A window must start inside of the input or of the padding before it.
+    """
+    counts = []
+    for axis, length in enumerate(lengths):
+        before, after = frame.padding[axis]
+        by, room = frame.stride[axis], length + before + after - frame.extent[axis]
+        count = (-(-room // by) if ceil else room // by) + 1
+        if ceil and (count - 1) * by >= length + before:
+            count -= 1
+        counts.append(count)
+    return tuple(counts)
+
+
+def reached(frame: Window, axis: int, count: int) -> np.ndarray:
+    """The places `[count, kernel]` on an axis that each window reads; < 0 is padding before."""
+    starts = np.arange(count) * frame.stride[axis] - frame.padding[axis][0]
+    return starts[:, None] + np.arange(frame.kernel[axis]) * frame.dilation[axis]
+
+
+def pooled_window(step: Step, x: Node) -> tuple[Window, Shape]:
+    frame = window(step, x.shape[2:], tuple(step.attribute("kernel_shape")))
+    return frame, positions(frame, x.shape[2:], bool(step.attribute("ceil_mode", 0)))
+
+
+@translates("MaxPool")
+def max_pool(step: Step) -> Value:
+    """The largest of each window; padding repeats an element of the window, so needs no −∞."""
+    if not step.single:
+        raise step.refuse("its indices are used; only its values are supported")
+    x = step.node()
+    frame, counts = pooled_window(step, x)
+    lengths = x.shape[2:]
+    # Places of each axis broadcast against each other: [*counts, *kernel], flat in the input.
+    flat = np.zeros((), np.int64)
+    for axis, (length, count) in enumerate(zip(lengths, counts, strict=True)):
+        places = reached(frame, axis, count)
+        inside = (places >= 0) & (places < length)
+        if not inside.any(axis=1).all():
+            raise step.refuse("one of its windows lies wholly on padding")
+        first = np.take_along_axis(places, inside.argmax(axis=1)[:, None], axis=1)
+        places = np.where(inside, places, first)
+        shape = [1] * (2 * len(lengths))
+        shape[axis], shape[len(lengths) + axis] = places.shape
+        flat = flat * length + places.reshape(shape)
+    return largest_of(step.build, x, flat.reshape(-1, np.prod(frame.kernel)), counts)
+
+
+def largest_of(build: Builder, x: Node, windows: np.ndarray, counts: Shape) -> Node:
+    """The maxima `[N, C, *counts]` of each channel over flat places `windows` `[count, kernel]`."""
+    batch, channels = x.shape[:2]
+    flat = build.reshape(x, (batch, channels, int(np.prod(x.shape[2:]))))
+    index = tuple(int(place) for place in windows.ravel())
+    gathered = build.add("gather", flat, axis=2, index=index)
+    split = build.reshape(gathered, (batch, channels, *windows.shape))
+    return build.reshape(build.add("max", split, axis=3), (batch, channels, *counts))
+
+
+@translates("GlobalMaxPool")
+def global_max_pool(step: Step) -> Value:
+    x = step.node()
+    flat = step.build.reshape(x, (*x.shape[:2], int(np.prod(x.shape[2:]))))
+    peak = step.build.add("max", flat, axis=2)
+    return step.build.reshape(peak, (*x.shape[:2], *(1,) * len(x.shape[2:])))
+
+
+@translates("AveragePool")
+def average_pool(step: Step) -> Value:
+    """A convolution of each channel with ones, divided by what each window counts."""
+    x = step.node()
+    frame, counts = pooled_window(step, x)
+    padded = bool(step.attribute("count_include_pad", 0))
+    divisor = np.ones((), np.int64)
+    padding = []
+    for axis, (length, count) in enumerate(zip(x.shape[2:], counts, strict=True)):
+        before, after = frame.padding[axis]
+        places = reached(frame, axis, count)
+        low, high = (-before, length + after) if padded else (0, length)
+        divisor = np.multiply.outer(divisor, ((places >= low) & (places < high)).sum(axis=1))
+        # Where the count is rounded up, the last window reads zeros beyond the padding.
+        padding.append((before, max(after, int(places.max()) + 1 - length)))
+    even = divisor.min() == divisor.max()
+    channels = x.shape[1]
+    ones = np.full((channels, 1, *frame.kernel), 1 / divisor.max() if even else 1, np.float32)
+    total = step.build.add(
+        "conv", x, weights=(ones,), stride=frame.stride, dilation=frame.dilation,
+        padding=tuple(padding), groups=channels,
+    )  # fmt: skip
+    return total if even else scale(step.build, total, 1 / divisor)
+
+
+@translates("GlobalAveragePool")
+def global_average_pool(step: Step) -> Value:
+    x = step.node()
+    axes = tuple(range(2, len(x.shape)))
+    total = step.build.add("sum", x, axes=axes)
+    return scale(step.build, total, 1 / float(np.prod(x.shape[2:])))

@@ -1,0 +1,100 @@
+"""ONNX reductions and softmax."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from boundmesh.graph.build import Builder
+from boundmesh.graph.graph import Node
+from boundmesh.read.translate.arithmetic import minus, negative, scale, times
+from boundmesh.read.translate.step import Step, Value, positive_axis, translates
+
+Axes = tuple[int, ...]
+
+
+def axes_of(step: Step, rank: int) -> Axes:
+    """The axes that are reduced; none given means all, or none with noop_with_empty_axes."""
+    given = step.option(1, "axes")
+    if given is None or given.size == 0:
+        return () if step.attribute("noop_with_empty_axes", 0) else tuple(range(rank))
+    return tuple(sorted(positive_axis(axis, rank) for axis in given.ravel()))
+
+
+def finish(step: Step, reduced: Node, axes: Axes) -> Node:
+    """`reduced`, which holds its axes as 1, in the shape that `keepdims` asks for."""
+    if step.attribute("keepdims", 1):
+        return reduced
+    shape = tuple(n for axis, n in enumerate(reduced.shape) if axis not in axes)
+    return step.build.reshape(reduced, shape)
+
+
+# What is done to each element before the sum, and to the sum.
+BEFORE = {
+    "ReduceL1": "abs",
+    "ReduceL2": "power",
+    "ReduceLogSumExp": "exp",
+    "ReduceSumSquare": "power",
+}
+AFTER = {"ReduceL2": "sqrt", "ReduceLogSum": "log", "ReduceLogSumExp": "log"}
+
+
+@translates("ReduceSum", "ReduceMean", *BEFORE, *(AFTER.keys() - BEFORE.keys()))
+def reduce_sum(step: Step) -> Value:
+    """A sum, with an elementwise operator before or after it."""
+    build, x = step.build, step.node()
+    axes = axes_of(step, len(x.shape))
+    before = BEFORE.get(step.op)
+    squared = {"exponent": 2.0} if before == "power" else {}
+    inner = build.add(before, x, **squared) if before else x
+    result = build.add("sum", inner, axes=axes) if axes else inner
+    if step.op == "ReduceMean":
+        result = scale(build, result, result.size / x.size)
+    if step.op in AFTER:
+        result = build.add(AFTER[step.op], result)
+    return finish(step, result, axes)
+
+
+def largest(build: Builder, x: Node, axes: Axes) -> Node:
+    """The maximum over `axes`, which stay as 1: one operator over all of them together."""
+    if not axes:
+        return x
+    kept = tuple(axis for axis in range(len(x.shape)) if axis not in axes)
+    moved = build.add("transpose", x, perm=(*kept, *axes))
+    lengths = tuple(x.shape[axis] for axis in kept)
+    flat = build.reshape(moved, (*lengths, x.size // int(np.prod(lengths, dtype=np.int64))))
+    peak = build.add("max", flat, axis=len(kept))
+    shape = tuple(1 if axis in axes else length for axis, length in enumerate(x.shape))
+    return build.reshape(peak, shape)
+
+
+@translates("ReduceMax")
+def reduce_max(step: Step) -> Value:
+    axes = axes_of(step, len(step.node().shape))
+    return finish(step, largest(step.build, step.node(), axes), axes)
+
+
+@translates("ReduceMin")
+def reduce_min(step: Step) -> Value:
+    """`−max(−x)`."""
+    axes = axes_of(step, len(step.node().shape))
+    peak = largest(step.build, negative(step.build, step.node()), axes)
+    return finish(step, negative(step.build, peak), axes)
+
+
+@translates("Softmax", "LogSoftmax")
+def softmax(step: Step) -> Value:
+    """`exp(xᵢ)/Σⱼ exp(xⱼ)`, or its logarithm `xᵢ − log Σⱼ exp(xⱼ)`.
+
+    Normalises one axis, and before opset 13 all axes from `axis` on.
+    """
+    build, x = step.build, step.node()
+    rank = len(x.shape)
+    if step.opset >= 13:
+        axes: Axes = (positive_axis(step.attribute("axis", -1), rank),)
+    else:
+        axes = tuple(range(positive_axis(step.attribute("axis", 1), rank), rank))
+    grown = build.add("exp", x)
+    mass = build.add("sum", grown, axes=axes)
+    if step.op == "LogSoftmax":
+        return minus(build, x, build.add("log", mass))
+    return times(build, grown, build.add("reciprocal", mass))

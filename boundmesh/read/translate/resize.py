@@ -1,0 +1,56 @@
+"""ONNX Resize and Upsample to the nearest element."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from boundmesh.graph.build import Constant
+from boundmesh.graph.graph import Node
+from boundmesh.read.runtime import session
+from boundmesh.read.translate.select import pick
+from boundmesh.read.translate.step import Step, Value, translates
+
+
+@translates("Resize", "Upsample")
+def resize(step: Step) -> Value:
+    """A gather along each axis, in every mode of coordinates and rounding that ONNX knows."""
+    mode = step.attribute("mode", "nearest")
+    if mode != "nearest":
+        raise step.refuse(f"mode '{mode}' interpolates; mode 'nearest' is supported")
+    x = step.node()
+    source = np.unravel_index(sources(step, x), x.shape)
+    for axis, places in enumerate(source):
+        along = np.moveaxis(places, axis, 0).reshape(places.shape[axis], -1)[:, 0]
+        shape = [-1 if other == axis else 1 for other in range(places.ndim)]
+        if not (places == along.reshape(shape)).all():
+            raise step.refuse("it does not act on each axis alone")
+        x = pick(step.build, x, axis, along)
+    return x
+
+
+def sources(step: Step, x: Node) -> np.ndarray:
+    """Which flat element of x each element of the result is.
+
+    ONNX Runtime says it, by resizing an array of flat places: the rules differ between opsets and
+    attributes, and it is what counterexamples are replayed on.
+    """
+    import onnx
+
+    names = ["x", *(f"in{place}" if value else "" for place, value in enumerate(step.operands[1:]))]
+    node = onnx.helper.make_node(step.op, names, ["y"], **step.attributes)
+    settings = [
+        onnx.numpy_helper.from_array(value.array, name)
+        for name, value in zip(names, step.operands, strict=True)
+        if isinstance(value, Constant)
+    ]
+    graph = onnx.helper.make_graph(
+        [node],
+        "places",
+        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.INT32, x.shape)],
+        [onnx.ValueInfoProto(name="y")],
+        settings,
+    )
+    opset = onnx.helper.make_opsetid("", step.opset)
+    model = onnx.helper.make_model_gen_version(graph, opset_imports=[opset])
+    places = np.arange(x.size, dtype=np.int32).reshape(x.shape)
+    return session(model.SerializeToString()).run(None, {"x": places})[0]
