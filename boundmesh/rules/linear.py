@@ -30,9 +30,7 @@ def interval(node: Node, weights: Weights, box: Interval) -> Interval:
 def pull(node: Node, weights: Weights, rows: Tensor) -> Pulled:
     """`A W` and `⟨A, b⟩`."""
     weight = weights[0]
-    bias = None
-    if len(weights) > 1:
-        bias = inner(rows, weights[1].expand(1, 1, *node.shape).expand(rows.shape[0], 1, *node.shape))
+    bias = inner(rows, weights[1].expand(1, 1, *node.shape)) if len(weights) > 1 else None
     return Pulled((torch.matmul(rows, weight),), bias)
 
 

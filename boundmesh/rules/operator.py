@@ -115,7 +115,8 @@ def pull_lines(lines: Lines, rows: Tensor) -> Pulled:
     """Pull rows `[D, S, *shape]` back through lines so that a lower bound stays a lower bound.
 
     A coefficient ≥ 0 takes the line below, one < 0 the line above (CROWN, arXiv 1811.00866):
-        ⟨A, f(x)⟩ ≥ ⟨A⁺·lower_slope + A⁻·upper_slope, x⟩ + ⟨A⁺, lower_intercept⟩ + ⟨A⁻, upper_intercept⟩
+        ⟨A, f(x)⟩ ≥ ⟨A⁺·lower_slopes + A⁻·upper_slopes, x⟩
+                    + ⟨A⁺, lower_intercept⟩ + ⟨A⁻, upper_intercept⟩
     """
     wide = rows if lines.reduced is None else rows.unsqueeze(lines.reduced + 2)
     positive = wide >= 0
@@ -133,7 +134,12 @@ def pull_lines(lines: Lines, rows: Tensor) -> Pulled:
 
 
 def inner(rows: Tensor, values: Tensor) -> Tensor:
-    """⟨rows, values⟩ over the neurons: `[D, S, *shape]` and `[D, 1 or S, *shape]` → `[D, S]`."""
+    """⟨rows, values⟩ over the neurons: `[D, S, *shape]` and `[D or 1, S or 1, *shape]` → `[D, S]`.
+
+    In `values` a domain dim of 1 with a row dim of 1 means the same values in every domain.
+    """
+    if values.shape[:2] == (1, 1):
+        return torch.matmul(rows.flatten(2), values.flatten())
     if values.shape[1] == 1:
-        return torch.bmm(rows.flatten(2), values.flatten(2).mT).squeeze(2)
+        return torch.matmul(rows.flatten(2), values.flatten(2).mT).squeeze(2)
     return (rows * values).flatten(2).sum(2)

@@ -1,0 +1,85 @@
+"""Constants, and sums and scalings element by element."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from boundmesh.graph.graph import Node
+from boundmesh.rules.operator import (
+    Interval,
+    Operator,
+    Pulled,
+    Weights,
+    inner,
+    monotone,
+    register,
+)
+
+
+def constant(node: Node, weights: Weights) -> Tensor:
+    """weights: value, `*shape` → `[1, *shape]`, the same in every domain."""
+    return weights[0].unsqueeze(0)
+
+
+def pull_constant(node: Node, weights: Weights, rows: Tensor) -> Pulled:
+    """No input; the bias `⟨A, value⟩`."""
+    return Pulled((), inner(rows, weights[0].unsqueeze(0).unsqueeze(0)))
+
+
+def scale(node: Node, weights: Weights, x: Tensor) -> Tensor:
+    """weights: c, broadcastable to the shape of x; `x·c`."""
+    return x * weights[0]
+
+
+def scale_interval(node: Node, weights: Weights, box: Interval) -> Interval:
+    """`[min(l·c, u·c), max(l·c, u·c)]`."""
+    low, high = box.lower * weights[0], box.upper * weights[0]
+    return Interval(torch.minimum(low, high), torch.maximum(low, high))
+
+
+def pull_scale(node: Node, weights: Weights, rows: Tensor) -> Pulled:
+    """`A·c`."""
+    return Pulled((rows * weights[0],))
+
+
+def shift(node: Node, weights: Weights, x: Tensor) -> Tensor:
+    """weights: c, broadcastable to the shape of x; `x + c`."""
+    return x + weights[0]
+
+
+def pull_shift(node: Node, weights: Weights, rows: Tensor) -> Pulled:
+    """`A` and `⟨A, c⟩`."""
+    return Pulled((rows,), inner(rows, weights[0].expand(1, 1, *node.shape)))
+
+
+def add(node: Node, weights: Weights, x: Tensor, y: Tensor) -> Tensor:
+    """`x + y`, of equal shape."""
+    return x + y
+
+
+def pull_add(node: Node, weights: Weights, rows: Tensor) -> Pulled:
+    """`A` for both inputs."""
+    return Pulled((rows, rows))
+
+
+def subtract(node: Node, weights: Weights, x: Tensor, y: Tensor) -> Tensor:
+    """`x − y`, of equal shape."""
+    return x - y
+
+
+def subtract_interval(node: Node, weights: Weights, x: Interval, y: Interval) -> Interval:
+    """`[lx − uy, ux − ly]`."""
+    return Interval(x.lower - y.upper, x.upper - y.lower)
+
+
+def pull_subtract(node: Node, weights: Weights, rows: Tensor) -> Pulled:
+    """`A` for the first input, `−A` for the second."""
+    return Pulled((rows, -rows))
+
+
+register(Operator("constant", constant, monotone(constant), pull=pull_constant))
+register(Operator("scale", scale, scale_interval, pull=pull_scale))
+register(Operator("shift", shift, monotone(shift), pull=pull_shift))
+register(Operator("add", add, monotone(add), pull=pull_add))
+register(Operator("subtract", subtract, subtract_interval, pull=pull_subtract))

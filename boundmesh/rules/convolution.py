@@ -1,0 +1,133 @@
+"""Convolution and transposed convolution in one, two or three dimensions.
+
+Both are written once, as two functions of a batch `[B, C, *spatial]`; each is the transpose of
+the other, so a rule pulls rows through one with the forward pass of the other. Domains, rows and
+the ONNX batch axis are folded into B. Padding may differ before and after an axis; torch takes
+the part that is equal on both sides.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from boundmesh.graph.graph import Node
+from boundmesh.rules.operator import Interval, Operator, Pulled, Weights, register
+
+CONVOLVE = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
+TRANSPOSE = {
+    1: functional.conv_transpose1d,
+    2: functional.conv_transpose2d,
+    3: functional.conv_transpose3d,
+}
+
+
+def common_padding(node: Node) -> list[int]:
+    return [min(pair) for pair in node["padding"]]
+
+
+def convolve(node: Node, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """The convolution of x `[B, C, *spatial]` with W `[O, C/groups, *kernel]`."""
+    common = common_padding(node)
+    pairs = zip(node["padding"], common, strict=True)
+    extra = [(before - both, after - both) for (before, after), both in pairs]
+    if any(before or after for before, after in extra):
+        x = functional.pad(x, [width for pair in reversed(extra) for width in pair])
+    convolution = CONVOLVE[len(common)]
+    return convolution(x, weight, bias, node["stride"], common, node["dilation"], node["groups"])
+
+
+def spread(
+    node: Node,
+    x: Tensor,
+    weight: Tensor,
+    output_padding: list[int],
+    lengths: list[int],
+    bias: Tensor | None = None,
+) -> Tensor:
+    """The transposed convolution of x `[B, C, *]`, W `[C, O/groups, *kernel]`, cut to `lengths`."""
+    common = common_padding(node)
+    transposed = TRANSPOSE[len(common)]
+    y = transposed(
+        x, weight, bias, node["stride"], common, output_padding, node["groups"], node["dilation"]
+    )
+    for axis, length in enumerate(lengths):
+        y = y.narrow(axis + 2, node["padding"][axis][0] - common[axis], length)
+    return y
+
+
+def spread_lengths(node: Node, lengths: tuple[int, ...], kernel: tuple[int, ...]) -> list[int]:
+    """`stride·(n − 1) + dilation·(kernel − 1) + 1 − before − after` per spatial axis."""
+    return [
+        stride * (n - 1) + dilation * (k - 1) + 1 - before - after
+        for n, k, stride, dilation, (before, after) in zip(
+            lengths, kernel, node["stride"], node["dilation"], node["padding"], strict=True
+        )
+    ]
+
+
+def conv(node: Node, weights: Weights, x: Tensor) -> Tensor:
+    """weights: W `[O, C/groups, *kernel]`, b `[O]` (may be absent); x `[D, N, C, *spatial]`."""
+    return convolve(node, x.flatten(0, 1), *weights).unflatten(0, x.shape[:2])
+
+
+def pull_conv(node: Node, weights: Weights, rows: Tensor) -> Pulled:
+    """The transposed convolution of A, as long as the input, and `⟨A, b⟩`."""
+    weight, lengths = weights[0], node.input_shapes[0][2:]
+    reached = spread_lengths(node, tuple(rows.shape[4:]), tuple(weight.shape[2:]))
+    # What the last stride did not reach is less than a stride long, and pulls back to zero.
+    left = [length - reach for length, reach in zip(lengths, reached, strict=True)]
+    pulled = spread(node, rows.flatten(0, 2), weight, left, list(lengths))
+    return Pulled((pulled.unflatten(0, rows.shape[:3]),), channel_bias(weights, rows))
+
+
+def conv_transpose(node: Node, weights: Weights, x: Tensor) -> Tensor:
+    """weights: W `[C, O/groups, *kernel]`, b `[O]` (may be absent); x `[D, N, C, *spatial]`."""
+    reached = spread_lengths(node, tuple(x.shape[3:]), tuple(weights[0].shape[2:]))
+    left = list(node["output_padding"])
+    lengths = [reach + more for reach, more in zip(reached, left, strict=True)]
+    y = spread(node, x.flatten(0, 1), weights[0], left, lengths, *weights[1:])
+    return y.unflatten(0, x.shape[:2])
+
+
+def pull_conv_transpose(node: Node, weights: Weights, rows: Tensor) -> Pulled:
+    """The convolution of A, and `⟨A, b⟩`."""
+    pulled = convolve(node, rows.flatten(0, 2), weights[0])
+    for dim, length in enumerate(node.input_shapes[0][2:], start=2):
+        pulled = pulled.narrow(dim, 0, length)
+    return Pulled((pulled.unflatten(0, rows.shape[:3]),), channel_bias(weights, rows))
+
+
+def channel_bias(weights: Weights, rows: Tensor) -> Tensor | None:
+    """`⟨A summed over batch and space, b⟩` `[D, S]`."""
+    if len(weights) < 2:
+        return None
+    return torch.matmul(rows.sum([2, *range(4, rows.dim())]), weights[1])
+
+
+def conv_interval(node: Node, weights: Weights, box: Interval) -> Interval:
+    """`f(c) ± |W|∗r` with c the centre and r the radius of the box."""
+    return around_center(conv, node, weights, box)
+
+
+def conv_transpose_interval(node: Node, weights: Weights, box: Interval) -> Interval:
+    """`f(c) ± |W|∗r` with c the centre and r the radius of the box."""
+    return around_center(conv_transpose, node, weights, box)
+
+
+def around_center(forward, node: Node, weights: Weights, box: Interval) -> Interval:
+    middle = forward(node, weights, (box.upper + box.lower) / 2)
+    radius = forward(node, (weights[0].abs(),), (box.upper - box.lower) / 2)
+    return Interval(middle - radius, middle + radius)
+
+
+register(Operator("conv", conv, conv_interval, pull=pull_conv))
+register(
+    Operator(
+        "conv_transpose",
+        conv_transpose,
+        conv_transpose_interval,
+        pull=pull_conv_transpose,
+    )
+)
