@@ -10,8 +10,10 @@ from boundmesh.errors import BoundmeshError
 Method = Literal["auto", "ibp", "crown-ibp", "crown", "alpha-crown"]
 OutputMethod = Literal["ibp", "crown-ibp", "crown", "alpha-crown"]
 DType = Literal["float32", "float64"]
+Branching = Literal["auto", "babsr", "fsb", "input"]
 METHODS: tuple[str, ...] = get_args(Method)
 DTYPES: tuple[str, ...] = get_args(DType)
+BRANCHINGS: tuple[str, ...] = get_args(Branching)
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,25 @@ class BoundSettings:
 
 
 @dataclass(frozen=True)
+class BranchSettings:
+    """How undecided properties are split until they are decided.
+
+    `branching` is one of BRANCHINGS; `auto` chooses from the graph's facts. `batch` domains are
+    bounded at a time (None: as many as suit the device), each by `ascent_steps` joint steps of α and β at
+    `alpha_rate` and `beta_rate`. While the frontier is small up to `levels` splits are made at
+    once; otherwise the `tries` best candidates are tried by bounding their children.
+    """
+
+    branching: Branching = "auto"
+    batch: int | None = None
+    ascent_steps: int = 20
+    alpha_rate: float = 0.1
+    beta_rate: float = 0.1
+    levels: int = 5
+    tries: int = 3
+
+
+@dataclass(frozen=True)
 class Settings:
     """One run: `timeout` in seconds (None: no limit), `device` auto, cpu or cuda[:i], `dtype` of
     DTYPES, `seed` of every random number, `threads` of the CPU (None: as torch chooses)."""
@@ -53,9 +74,16 @@ class Settings:
     threads: int | None = None
     attack: AttackSettings = field(default_factory=AttackSettings)
     bounds: BoundSettings = field(default_factory=BoundSettings)
+    branch: BranchSettings = field(default_factory=BranchSettings)
 
     def __post_init__(self) -> None:
         _require(self.bounds.method in METHODS, "method", self.bounds.method, " ".join(METHODS))
+        _require(
+            self.branch.branching in BRANCHINGS,
+            "branching",
+            self.branch.branching,
+            " ".join(BRANCHINGS),
+        )
         _require(self.dtype in DTYPES, "dtype", self.dtype, " ".join(DTYPES))
         _require(self.timeout is None or self.timeout > 0, "timeout", self.timeout, "seconds > 0")
         _require(self.threads is None or self.threads > 0, "threads", self.threads, "a number > 0")
@@ -70,7 +98,11 @@ def with_options(settings: Settings, **options: Any) -> Settings:
 
     Raises BoundmeshError for a name that no stage has and for a value out of range.
     """
-    stages: dict[str, Any] = {"attack": settings.attack, "bounds": settings.bounds}
+    stages: dict[str, Any] = {
+        "attack": settings.attack,
+        "bounds": settings.bounds,
+        "branch": settings.branch,
+    }
     homes = {f.name: stage for stage, part in stages.items() for f in fields(part)}
     own = {f.name for f in fields(settings)}
     if unknown := sorted(set(options) - own - set(homes)):

@@ -196,7 +196,7 @@ class Climb:
         rate: float,
         step: int,
     ) -> None:
-        """Recompute each tile for the gradients of Σ pull·lower; step its α; add those of (l, u)."""
+        """Recompute each tile: gradients of Σ pull·lower step its α and, to (l, u), are added up."""
         below = [name for node in self.problem.program.below(start.name) for name in node.inputs]
         below = list(dict.fromkeys(below))
         parts: list[Tensor] = []

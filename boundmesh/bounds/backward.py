@@ -29,18 +29,22 @@ def sweep(
 
     Peak memory is the weights of `layout` and a few copies of each tile (CROWN, arXiv 1811.00866).
     """
-    carried = [_Carried(tile) for tile in tiles]
+    carried = [Carried(tile) for tile in tiles]
     for node, weights in layout.stream(program.order(tiles[0].start)):
         for rows in carried:
             rows.pass_node(node, weights, draw)
     return [rows.minimum(program.graph.input, region) for rows in carried]
 
 
-class _Carried:
-    """One tile on its way: the coefficients at each node still to be passed, and the bias."""
+class Carried:
+    """One tile on its way: the coefficients at each node still to be passed, and the bias.
 
-    def __init__(self, tile: Tile) -> None:
-        self.tile = tile
+    `seen` keeps the coefficients at the outputs of the nodes `watch`.
+    """
+
+    def __init__(self, tile: Tile, watch: frozenset[str] = frozenset()) -> None:
+        self.tile, self.watch = tile, watch
+        self.seen: dict[str, Tensor] = {}
         self.at: dict[str, Tensor] = {}
         self.bias: Tensor | None = None
 
@@ -63,6 +67,8 @@ class _Carried:
         if node.op == "input" or node.name not in self.at:
             return None
         rows = self.at.pop(node.name)
+        if node.name in self.watch:
+            self.seen[node.name] = rows
         operator = RULES[node.op]
         if operator.pull is not None:
             return operator.pull(node, weights, rows)
@@ -81,13 +87,19 @@ class _Carried:
 
     def minimum(self, input_name: str, region: Region) -> Tensor:
         """Lower bounds `[D, S]`; the rows of a constant are the bias alone."""
-        shape = (region.domains, self.tile.rows.count)
-        rows = self.at.pop(input_name, None)
+        rows = self.at.get(input_name)
         if rows is None:
             assert self.bias is not None
-            return self.bias.expand(shape)
-        lowest = region.minimum(rows)
-        return (lowest if self.bias is None else lowest + self.bias).expand(shape)
+            lowest = self.bias
+        else:
+            lowest = region.minimum(rows)
+            lowest = lowest if self.bias is None else lowest + self.bias
+        return lowest.expand(max(region.domains, len(lowest)), self.tile.rows.count)
+
+    def at_input(self, input_name: str, like: Tensor) -> Tensor:
+        """The rows at the input, `[D, S, *input_shape]`; zero where nothing depends on it."""
+        rows = self.at.get(input_name)
+        return like.new_zeros(()) if rows is None else rows
 
 
 def tile_height(program: Program, start: str, domains: int, tile_elements: int) -> int:
@@ -95,10 +107,11 @@ def tile_height(program: Program, start: str, domains: int, tile_elements: int) 
     return max(1, tile_elements // (domains * program.widest(start)))
 
 
-def minimizers(layout: Layout, program: Program, region: Region, tile: Tile, draw: Draw) -> Tensor:
-    """The inputs `[D, S, *input_shape]` at which a tile's bounds are attained (boxes)."""
-    carried = _Carried(tile)
+def input_rows(
+    layout: Layout, program: Program, tile: Tile, draw: Draw, watch: frozenset[str]
+) -> Carried:
+    """One tile swept back to the input, with what its rows were at the outputs of `watch`."""
+    carried = Carried(tile, watch)
     for node, weights in layout.stream(program.order(tile.start)):
         carried.pass_node(node, weights, draw)
-    rows = carried.at[program.graph.input]
-    return region.minimizer(rows) if region.domains else torch.empty_like(rows)
+    return carried

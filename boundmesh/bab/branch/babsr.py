@@ -1,0 +1,26 @@
+"""BaBSR: how much of a domain's bound is lost to the line of each neuron (arXiv 1909.06588)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from boundmesh.bab.domain import Domains, Neurons
+from boundmesh.bounds.beta import Bounded
+
+
+def scores(neurons: Neurons, domains: Domains, bounded: Bounded) -> Tensor:
+    """What a split of each neuron could gain, `[D, N]`; −inf where it cannot be split.
+
+    With coefficient A of a ReLU's output and bounds l < 0 < u, the bound loses up to
+    −A·(−l·u/(u − l)) to the line above (A < 0), and up to A·max(α·(−l), (1 − α)·u) to the line
+    below (A ≥ 0), of which half is counted: both cannot be lost at one point.
+    """
+    low, high = neurons.lower, neurons.upper
+    gap = -low * high / (high - low)
+    alpha = bounded.parameters.alpha
+    below = torch.maximum(alpha * -low, (1 - alpha) * high)
+    rows = bounded.coefficients
+    loss = torch.where(rows < 0, -rows * gap, 0.5 * rows * below.clamp(max=gap)).amax(1)
+    free = (domains.splits == 0) & ~neurons.split_points.isnan()
+    return torch.where(free, loss, -torch.inf)

@@ -1,0 +1,241 @@
+"""β-CROWN: bounds of many domains at once, slopes and split multipliers optimised together.
+
+For a domain with splits s·z ≥ 0 and any β ≥ 0 (arXiv 2103.06624)
+
+    min over the domain of ⟨row, f(x)⟩ ≥ min over the region of (bound of α-CROWN with the
+    coefficient of every split pre-activation z lowered by β·s)
+
+The bounds of the start nodes are the root's, cut at the split points. Every domain has rows of its
+own, those of the clause it is to refute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.backward import input_rows
+from boundmesh.bounds.crown import Problem
+from boundmesh.bounds.lines import Drawn, Overlay, SharedLines, at, boxes_of, one_by_one
+from boundmesh.bounds.parameters import Undecided
+from boundmesh.bounds.rows import DenseRows, Tile
+from boundmesh.graph.graph import Node
+from boundmesh.rules import RULES
+from boundmesh.rules.operator import Interval
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """α and β `[D, S, N]` and splits `[D, N]` (int8) of D domains, nodes side by side."""
+
+    alpha: Tensor
+    beta: Tensor
+    splits: Tensor
+
+
+class SplitLines:
+    """Lines for domains: the root's, but at undecided neurons those of each domain's bounds.
+
+    `seen` keeps the coefficients of the undecided neurons' outputs, `[D, S, U]` by node.
+    """
+
+    def __init__(
+        self,
+        bounds: Mapping[str, Interval],
+        undecided: Mapping[str, Undecided],
+        places: Mapping[str, slice],
+        shared: SharedLines,
+        parameters: Parameters,
+    ) -> None:
+        self._bounds, self._undecided, self._places = bounds, undecided, places
+        self._shared, self._parameters = shared, parameters
+
+    def __call__(self, node: Node, tile: Tile) -> Drawn:
+        index, place = self._undecided[node.name].index, self._places[node.name]
+        if not len(index):
+            return Drawn(self._shared(node))
+        inputs = boxes_of(node, self._bounds)
+        alpha = self._parameters.alpha[..., place]
+        operator = RULES[node.op]
+        assert operator.relax is not None
+        if not one_by_one(node):
+            shape = (*alpha.shape[:2], *node.input_shapes[0])
+            wide = tuple(_wide(box, len(alpha)) for box in inputs)
+            return Drawn(operator.relax(node, wide, alpha.reshape(shape)))
+        box, multipliers = at(inputs[0], index), None
+        if operator.split_point is not None:
+            splits = self._parameters.splits[:, place]
+            box = cut_at_splits(box, splits, operator.split_point(node))
+            multipliers = self._parameters.beta[..., place] * splits.unsqueeze(1)
+        own = operator.relax(node, (box,), alpha)
+        whole = len(index) == node.size
+        return Drawn(None if whole else self._shared(node), Overlay(index, own, multipliers))
+
+
+def cut_at_splits(box: Interval, splits: Tensor, point: float) -> Interval:
+    """Root bounds `[1, U]` cut to what `splits` `[D, U]` leave of them."""
+    return Interval(
+        torch.where(splits > 0, box.lower.clamp(min=point), box.lower),
+        torch.where(splits < 0, box.upper.clamp(max=point), box.upper),
+    )
+
+
+def _wide(box: Interval, domains: int) -> Interval:
+    shape = (domains, *box.lower.shape[1:])
+    return Interval(box.lower.expand(shape), box.upper.expand(shape))
+
+
+@dataclass(frozen=True)
+class Ascent:
+    """How α and β climb: Adam's steps, its rates (β's is relative to the rows' coefficients)."""
+
+    iterations: int = 20
+    alpha_rate: float = 0.1
+    beta_rate: float = 0.1
+    decay: float = 0.97
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """The best margin `[D]`, the parameters it came from, the coefficients of the undecided
+    neurons' outputs `[D, S, N]`, and the rows at the input `[D, S, *input_shape]`."""
+
+    margin: Tensor
+    parameters: Parameters
+    coefficients: Tensor
+    at_input: Tensor
+
+
+class DomainBounder:
+    """Bounds domains of one region: the root's bounds, lines and layout, made once."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        bounds: Mapping[str, Interval],
+        undecided: Mapping[str, Undecided],
+        places: Mapping[str, slice],
+    ) -> None:
+        self.problem, self.bounds = problem, bounds
+        self.undecided, self.places = undecided, places
+        index = {name: mine.index for name, mine in undecided.items()}
+        self.shared = SharedLines(bounds, index)
+
+    def bound(self, rows: Tensor, offset: Tensor, parameters: Parameters) -> Bounded:
+        """One sweep: rows `[D, S, *output_shape]`, `offset` `[D, S]` is taken off their bounds;
+        the margin of a domain is that of its best row."""
+        program = self.problem.program
+        draw = SplitLines(self.bounds, self.undecided, self.places, self.shared, parameters)
+        tile = Tile(program.target, slice(0, rows.shape[1]), DenseRows(rows))
+        found = input_rows(self.problem.layout, program, tile, draw, frozenset(self.places))
+        lower = found.minimum(program.graph.input, self.problem.region)
+        seen = [
+            found.seen[name].flatten(2)[..., self.undecided[name].index]
+            if name in found.seen
+            else parameters.alpha.new_zeros(*parameters.alpha.shape[:2], _length(place))
+            for name, place in self.places.items()
+        ]
+        return Bounded(
+            (lower - offset).amax(1),
+            parameters,
+            torch.cat([each.expand(len(rows), -1, -1) for each in seen], dim=2),
+            found.at_input(program.graph.input, rows),
+        )
+
+    def climb(
+        self,
+        rows: Tensor,
+        offset: Tensor,
+        start: Parameters,
+        ascent: Ascent,
+        check: Callable[[], None],
+    ) -> Bounded:
+        """Optimise α and β of all domains; each keeps its best margin and where it was reached."""
+        alpha, beta = start.alpha.float(), start.beta.float()
+        climbers = (_Adam(alpha), _Adam(beta))
+        best: Bounded | None = None
+        scale = None
+        for step in range(1, ascent.iterations + 2):
+            check()
+            alpha.requires_grad_()
+            beta.requires_grad_()
+            with torch.enable_grad():
+                found = self.bound(rows, offset, Parameters(alpha, beta, start.splits))
+                total = found.margin.sum()
+            best = better(best, found)
+            if step > ascent.iterations or bool((best.margin > 0).all()):
+                break
+            up_alpha, up_beta = torch.autograd.grad(
+                total, (alpha, beta), allow_unused=True, materialize_grads=True
+            )
+            if scale is None:
+                scale = found.coefficients.detach().abs().mean((1, 2), keepdim=True)
+            decay = ascent.decay ** (step - 1)
+            alpha, beta = alpha.detach(), beta.detach()
+            climbers[0].ascend(alpha, up_alpha, ascent.alpha_rate * decay, step)
+            climbers[1].ascend(beta, up_beta, ascent.beta_rate * decay * scale, step)
+            alpha.clamp_(0, 1)
+            beta.clamp_(min=0)
+        assert best is not None
+        return best
+
+
+def better(best: Bounded | None, found: Bounded) -> Bounded:
+    """Of two results, each domain's better one; a NaN is never better."""
+    found = Bounded(
+        found.margin.detach().nan_to_num(nan=-torch.inf, posinf=-torch.inf),
+        Parameters(
+            found.parameters.alpha.detach(),
+            found.parameters.beta.detach(),
+            found.parameters.splits,
+        ),
+        found.coefficients.detach(),
+        found.at_input.detach(),
+    )
+    if best is None:
+        return Bounded(
+            found.margin,
+            Parameters(
+                found.parameters.alpha.clone(),
+                found.parameters.beta.clone(),
+                found.parameters.splits,
+            ),
+            found.coefficients,
+            found.at_input,
+        )
+    won = found.margin > best.margin
+
+    def pick(a: Tensor, b: Tensor) -> Tensor:
+        return torch.where(won.reshape(-1, *[1] * (a.dim() - 1)), a, b)
+
+    return Bounded(
+        pick(found.margin, best.margin),
+        Parameters(
+            pick(found.parameters.alpha, best.parameters.alpha),
+            pick(found.parameters.beta, best.parameters.beta),
+            found.parameters.splits,
+        ),
+        pick(found.coefficients, best.coefficients),
+        pick(found.at_input, best.at_input),
+    )
+
+
+class _Adam:
+    """Adam (arXiv 1412.6980) on one tensor, uphill."""
+
+    def __init__(self, values: Tensor) -> None:
+        self.first, self.second = torch.zeros_like(values), torch.zeros_like(values)
+
+    def ascend(self, values: Tensor, gradient: Tensor, rate: Tensor | float, step: int) -> None:
+        gradient = gradient.nan_to_num(0.0)
+        self.first.lerp_(gradient, 1 - 0.9)
+        self.second.mul_(0.999).addcmul_(gradient, gradient, value=1 - 0.999)
+        spread = (self.second / (1 - 0.999**step)).sqrt_().add_(1e-12)
+        values += rate * (self.first / (1 - 0.9**step)) / spread
+
+
+def _length(place: slice) -> int:
+    return place.stop - place.start
