@@ -13,7 +13,7 @@ WORKERS ?= 2
 .SILENT:
 
 demo: $(READY)
-	BOUNDMESH=$(BIN)/boundmesh examples/demo.sh
+	$(BIN)/python examples/demo.py
 
 # One thread per worker: fixed thread counts make bounds repeatable, and the workers share cores.
 test: $(READY)

@@ -1,3 +1,85 @@
-"""boundmesh proves properties of neural networks by bound propagation."""
+"""boundmesh proves properties of neural networks by bound propagation.
+
+    >>> import boundmesh
+    >>> result = boundmesh.verify("network.onnx", "property.vnnlib", timeout=60)
+    >>> result.verdict.word
+    'unsat'
+
+Public names are imported on first use, so that `import boundmesh` does not wait for torch.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from boundmesh.api import bounds, from_torch, load, verify
+    from boundmesh.errors import BoundmeshError
+    from boundmesh.graph.graph import Graph
+    from boundmesh.numbers import Bounds
+    from boundmesh.property import Atom, Ball, Box, Case, Clause, Property
+    from boundmesh.settings import Settings
+    from boundmesh.verdict import Counterexample, Falsified, TimedOut, Unknown, Verified
+    from boundmesh.verify import Result
+
+_HOMES = {
+    "api": ("bounds", "from_torch", "load", "verify"),
+    "errors": ("BoundmeshError",),
+    "graph.graph": ("Graph",),
+    "numbers": ("Bounds",),
+    "property": ("Atom", "Ball", "Box", "Case", "Clause", "Property"),
+    "settings": ("Settings",),
+    "verdict": ("Counterexample", "Falsified", "TimedOut", "Unknown", "Verified"),
+    "verify": ("Result",),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Atom",
+    "Ball",
+    "BoundmeshError",
+    "Bounds",
+    "Box",
+    "Case",
+    "Clause",
+    "Counterexample",
+    "Falsified",
+    "Graph",
+    "Property",
+    "Result",
+    "Settings",
+    "TimedOut",
+    "Unknown",
+    "Verified",
+    "bounds",
+    "from_torch",
+    "load",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'boundmesh' has no attribute '{name}'")
+    return getattr(import_module(f"boundmesh.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])
+
+
+class _Package(ModuleType):
+    """Keeps `boundmesh.verify` and `boundmesh.bounds` the functions: importing the rooms of the
+    same names would otherwise put the modules in their place."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOME and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

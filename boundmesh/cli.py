@@ -1,0 +1,79 @@
+"""The command line: words into settings, a run, a report, an exit code.
+
+Standard output carries results alone, in the form the VNN-LIB standard gives them; everything for
+people goes to standard error. Importing this module must stay cheap: torch comes in with the
+command that needs it.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from boundmesh import __version__
+from boundmesh.commands.bounds import bounds
+from boundmesh.commands.supports import supports
+from boundmesh.commands.verify import verify
+from boundmesh.errors import BoundmeshError
+
+FAILED = 2
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="boundmesh",
+    help="Proves properties of neural networks, or finds a counterexample.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(verify)
+app.command()(bounds)
+app.command(context_settings={"ignore_unknown_options": True})(supports)
+
+
+def _say(asked: bool, text: str) -> None:
+    if asked:
+        typer.echo(text)
+        raise typer.Exit()
+
+
+def _name(asked: bool) -> None:
+    _say(asked, "boundmesh")
+
+
+def _version(asked: bool) -> None:
+    _say(asked, __version__)
+
+
+@app.callback()
+def options(
+    name: Annotated[
+        bool, typer.Option("--name", callback=_name, is_eager=True, help="Print the name.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Proves properties of neural networks, or finds a counterexample."""
+
+
+def main() -> None:
+    """Run the command line; every error ends with exit code 2 and without a verdict."""
+    try:
+        app()
+    except BoundmeshError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        _fail("interrupted", INTERRUPTED)
+    except Exception as error:
+        traceback.print_exc()
+        _fail(f"this is a defect of boundmesh, please report it with the lines above: {error}")
+
+
+def _fail(message: str, code: int = FAILED) -> None:
+    print(f"boundmesh: {message}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,100 @@
+"""The options that several commands share, with the words `--help` shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from boundmesh.errors import BoundmeshError
+from boundmesh.settings import DType, Method
+
+RUN, RESULTS = "How to run", "Results"
+
+Network = Annotated[
+    list[str],
+    typer.Option(
+        "--network",
+        metavar="[NAME=]FILE",
+        help="The network, .onnx or .onnx.gz; NAME is what the property calls it.",
+    ),
+]
+MethodOption = Annotated[
+    Method,
+    typer.Option(
+        "--method",
+        help="How bounds are computed; auto goes from cheap to tight.",
+        rich_help_panel=RUN,
+    ),
+]
+Iterations = Annotated[
+    int,
+    typer.Option(min=0, metavar="N", help="Steps of α-CROWN's optimisation.", rich_help_panel=RUN),
+]
+TileElements = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Most numbers in a tile of rows: smaller takes less memory and more time.",
+        rich_help_panel=RUN,
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|cpu|cuda[:i]",
+        help="Where to compute; auto takes a GPU where there is one.",
+        rich_help_panel=RUN,
+    ),
+]
+DTypeOption = Annotated[
+    DType, typer.Option("--dtype", help="Precision of the bounds.", rich_help_panel=RUN)
+]
+Seed = Annotated[
+    int, typer.Option(metavar="N", help="Seed of every random number.", rich_help_panel=RUN)
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="CPU threads; equal numbers give equal bits. Default: as torch chooses.",
+        rich_help_panel=RUN,
+    ),
+]
+Json = Annotated[
+    Path | None,
+    typer.Option(
+        "--json", metavar="FILE", help="Write the result as JSON to FILE.", rich_help_panel=RESULTS
+    ),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet", "-q", help="Only warnings and errors on standard error.", rich_help_panel=RESULTS
+    ),
+]
+
+
+def one_network(values: list[str]) -> tuple[str | None, Path]:
+    """The name (or None) and the file of the one `--network`; BoundmeshError for more or none."""
+    if len(values) != 1:
+        raise BoundmeshError(
+            f"--network was given {len(values)} times; a query has one network here: give it once"
+        )
+    (value,) = values
+    name, sign, file = value.partition("=")
+    if sign and name.replace("_", "a").isalnum() and not Path(value).exists():
+        return name, Path(file)
+    return None, Path(value)
+
+
+def check_writable(*files: Path | None) -> None:
+    """Find out before the work, not after it, that a result cannot be written."""
+    for file in files:
+        if file is not None and not file.absolute().parent.is_dir():
+            raise BoundmeshError(f"cannot write {file}: there is no folder {file.parent}")
+        if file is not None and file.is_dir():
+            raise BoundmeshError(f"cannot write {file}: it is a folder")

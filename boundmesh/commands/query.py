@@ -1,0 +1,32 @@
+"""Reading a property for a command, with what only the command line can check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from boundmesh.errors import PropertyError
+from boundmesh.graph.graph import Graph
+from boundmesh.property import Property
+from boundmesh.read import vnnlib
+
+
+def read_property(spec: Path, graph: Graph, name: str | None) -> Property:
+    """The property in `spec`; PropertyError where `--network` calls the network something else."""
+    query = vnnlib.read(spec)
+    if name is not None and query.network not in (None, name):
+        raise PropertyError(
+            f"{spec} declares the network '{query.network}', --network names '{name}'; "
+            f"give --network {query.network}=FILE"
+        )
+    return vnnlib.fit(query, graph.inputs, graph.outputs)
+
+
+def rounding_warning(prop: Property) -> str | None:
+    """What to tell whoever asks for a floating-point type's semantics, or None."""
+    types = ", ".join(sorted(prop.element_types))
+    if not types:
+        return None
+    return (
+        f"the property is over {types}, but bounds are not yet rounded outward: the verdict is "
+        "certain over real numbers only (declare Real to say that this is enough)"
+    )

@@ -1,0 +1,95 @@
+"""From the words of a command to the inputs it means."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from boundmesh.errors import BoundmeshError, ReadError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from boundmesh.graph.graph import Graph
+    from boundmesh.property import Ball, Box
+
+REGION = "Which inputs"
+NORMS = (1.0, 2.0, math.inf)
+
+Clip = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LO,HI", help="Cut the inputs to this range, as in 0,1.", rich_help_panel=REGION
+    ),
+]
+
+
+def parse_clip(text: str | None) -> tuple[float, float] | None:
+    """`0,1` as a pair; BoundmeshError for anything else."""
+    if text is None:
+        return None
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise BoundmeshError(f"--clip is '{text}'; expected two numbers, as in 0,1") from None
+    if not low <= high:
+        raise BoundmeshError(f"--clip is '{text}'; expected the smaller number first")
+    return low, high
+
+
+def around(
+    file: Path,
+    eps: float | None,
+    clip: tuple[float, float] | None,
+    norm: float,
+    spec: str | None,
+) -> Box | Ball:
+    """The box or ball around the point in a `.npy` file; BoundmeshError where it makes no sense."""
+    from boundmesh.property import Ball, Box
+
+    if spec is not None:
+        raise BoundmeshError("SPEC and --input both say which inputs are meant; give one of them")
+    if eps is None:
+        raise BoundmeshError("--input needs --eps, the radius around the point")
+    if norm not in NORMS:
+        raise BoundmeshError(f"--norm is {norm:g}; expected 1, 2 or inf")
+    point = _load(file)
+    if norm == math.inf:
+        return Box.around(point, eps, clip)
+    if clip is not None:
+        raise BoundmeshError(f"--clip cuts a box, and --norm {norm:g} makes a ball; drop one")
+    return Ball(point, eps, norm)
+
+
+def of_property(
+    spec: str | None, graph: Graph, name: str | None, case: int
+) -> tuple[Box | Ball, str | None]:
+    """The region of one case of a property, and a warning where there are others."""
+    from boundmesh.commands.query import read_property
+
+    if spec is None:
+        raise BoundmeshError("which inputs? give a property SPEC, or --input FILE.npy --eps R")
+    cases = read_property(Path(spec), graph, name).cases
+    if case >= len(cases):
+        raise BoundmeshError(f"--case is {case}; the property has {len(cases)} cases, from 0")
+    if len(cases) == 1:
+        return cases[0].region, None
+    return cases[case].region, (
+        f"the property has {len(cases)} input regions; these are the bounds over number {case} "
+        "(choose with --case)"
+    )
+
+
+def _load(file: Path) -> np.ndarray:
+    import numpy as np
+
+    try:
+        point = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ReadError(f"cannot read {file} as .npy: {error}") from None
+    if not isinstance(point, np.ndarray) or point.dtype.kind not in "fiub":
+        raise ReadError(f"{file} holds no array of real numbers")
+    return point.astype(np.float64)

@@ -1,0 +1,160 @@
+"""`boundmesh verify`: a network, a property, a verdict."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from boundmesh.commands.options import (
+    RESULTS,
+    RUN,
+    Device,
+    DTypeOption,
+    Iterations,
+    Json,
+    MethodOption,
+    Network,
+    Quiet,
+    Seed,
+    Threads,
+    TileElements,
+    check_writable,
+    one_network,
+)
+from boundmesh.errors import PropertyError
+from boundmesh.report.console import ConsoleProgress
+from boundmesh.settings import BoundSettings, Settings
+
+if TYPE_CHECKING:
+    from boundmesh.verify import Result
+
+EXIT_CODES = {"unsat": 0, "sat": 1}
+UNDECIDED = 3
+STYLES = {"unsat": "bold green", "sat": "bold red", "unknown": "yellow", "timed-out": "yellow"}
+
+
+def verify(
+    spec: Annotated[str, typer.Argument(metavar="SPEC", help="The property, .vnnlib[.gz].")],
+    network: Network,
+    timeout: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Stop then and say timed-out.", rich_help_panel=RUN),
+    ] = None,
+    method: MethodOption = "auto",
+    iterations: Iterations = BoundSettings.iterations,
+    tile_elements: TileElements = BoundSettings.tile_elements,
+    device: Device = Settings.device,
+    dtype: DTypeOption = "float32",
+    seed: Seed = Settings.seed,
+    threads: Threads = None,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict",
+            help="Refuse a property over floating-point types: bounds are not yet rounded "
+            "outward, so that only Real is certain.",
+            rich_help_panel=RUN,
+        ),
+    ] = False,
+    result_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write VNN-COMP's result text to FILE.", rich_help_panel=RESULTS
+        ),
+    ] = None,
+    json: Json = None,
+    exit_code: Annotated[
+        bool,
+        typer.Option(
+            "--exit-code",
+            help="Exit with 0 if proved, 1 if refuted, 3 otherwise; without it 0 for any "
+            "verdict. Errors are always 2.",
+            rich_help_panel=RESULTS,
+        ),
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Prove a property of a network, or find a counterexample.
+
+    Standard output is unsat (proved), sat (refuted) with the counterexample, unknown or timed-out.
+    """
+    began = perf_counter()
+    settings = Settings(
+        timeout=timeout,
+        device=device,
+        dtype=dtype,
+        seed=seed,
+        threads=threads,
+        bounds=BoundSettings(method, iterations, tile_elements=tile_elements),
+    )
+    name, file = one_network(network)
+    check_writable(result_file, json)
+    with ConsoleProgress(quiet=quiet) as progress:
+        result = _run(Path(spec), name, file, settings, strict, progress)
+        seconds = perf_counter() - began
+        _tell(result, seconds, progress)
+
+    from boundmesh.report import results
+
+    if result_file is not None:
+        results.write(result_file, results.competition_text(result.verdict))
+    if json is not None:
+        content = results.verdict_json(result, settings, spec, str(file), seconds)
+        results.write_json(json, content)
+    typer.echo(results.answer(result), nl=False)
+    if exit_code:
+        raise typer.Exit(EXIT_CODES.get(result.verdict.word, UNDECIDED))
+
+
+def _run(
+    spec: Path,
+    name: str | None,
+    file: Path,
+    settings: Settings,
+    strict: bool,
+    progress: ConsoleProgress,
+) -> Result:
+    progress.stage("start")
+    from boundmesh import api
+    from boundmesh.commands.query import read_property, rounding_warning
+    from boundmesh.report import words
+
+    progress.stage("read")
+    began = perf_counter()
+    graph = api.load(file)
+    prop = read_property(spec, graph, name)
+    warning = rounding_warning(prop)
+    if warning is not None and strict:
+        raise PropertyError(f"{spec}: {warning}")
+    progress.say("network", f"{file.name}: {words.of_graph(graph)}")
+    first, *more = words.of_property(prop)
+    progress.say("property", f"{spec.name}: {first}")
+    for line in more:
+        progress.say("", line)
+    if warning is not None:
+        progress.warn(warning)
+    reading = perf_counter() - began
+    result = api.verify(graph, prop, settings=less(settings, reading), progress=progress)
+    return replace(result, seconds={**result.seconds, "read": reading})
+
+
+def less(settings: Settings, seconds: float) -> Settings:
+    """`settings` with a timeout that counts what reading took already."""
+    if settings.timeout is None:
+        return settings
+    return replace(settings, timeout=max(settings.timeout - seconds, 1e-3))
+
+
+def _tell(result: Result, seconds: float, progress: ConsoleProgress) -> None:
+    from boundmesh.report import words
+
+    word = result.verdict.word
+    progress.finish()
+    progress.say(word, words.of_verdict(result.verdict, result.property), STYLES[word])
+    if word in ("unknown", "timed-out"):
+        progress.say("", words.of_undecided(result.undecided))
+    progress.say("", f"{seconds:.1f} s, peak memory {words.of_bytes(result.peak_bytes)}")

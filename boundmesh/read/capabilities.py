@@ -1,0 +1,21 @@
+"""What can be read, for `boundmesh supports`."""
+
+from __future__ import annotations
+
+from onnx.defs import onnx_opset_version
+
+from boundmesh.read.onnx import OLDEST_OPSET
+from boundmesh.read.translate import TRANSLATIONS
+
+# Operators whose result never depends on the values of the network's input.
+ALWAYS_CONSTANT = ("Constant", "ConstantOfShape", "Range", "Shape", "Size")
+
+
+def onnx_operators() -> tuple[str, ...]:
+    """ONNX operator types, sorted; any other may stand only between constants."""
+    return tuple(sorted({*TRANSLATIONS, *ALWAYS_CONSTANT}))
+
+
+def onnx_opsets() -> tuple[int, int]:
+    """The oldest and the newest opset version of a readable file."""
+    return OLDEST_OPSET, onnx_opset_version()

@@ -1,0 +1,116 @@
+"""Results for programs: VNN-COMP's result file, and JSON as docs/json.md describes it."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from boundmesh import __version__
+from boundmesh.errors import BoundmeshError
+from boundmesh.numbers import Bounds
+from boundmesh.report.assignment import assignment, competition_assignment
+from boundmesh.settings import Settings
+from boundmesh.verdict import Falsified, TimedOut, Unknown, Verdict, Verified
+from boundmesh.verify import Result
+
+LIBRARIES = ("numpy", "onnx", "onnxruntime", "torch")
+
+
+def answer(result: Result) -> str:
+    """What standard output carries: the verdict, and for `sat` the assignment (VNN-LIB 2.0)."""
+    verdict = result.verdict
+    if isinstance(verdict, Falsified):
+        return f"{verdict.word}\n{assignment(verdict.counterexample, result.property)}"
+    return f"{verdict.word}\n"
+
+
+def competition_text(verdict: Verdict) -> str:
+    """VNN-COMP's result file: its word for the verdict, and for `sat` the point."""
+    if isinstance(verdict, Falsified):
+        return f"{verdict.word}\n{competition_assignment(verdict.counterexample)}"
+    return "timeout\n" if isinstance(verdict, TimedOut) else f"{verdict.word}\n"
+
+
+def verdict_json(
+    result: Result, settings: Settings, spec: str, network: str, seconds: float
+) -> dict[str, Any]:
+    """What `boundmesh verify --json` writes; `seconds` is the whole command's time."""
+    return {
+        **_verdict(result.verdict),
+        "property": spec,
+        "network": network,
+        "seconds": {**result.seconds, "total": seconds},
+        "peak_bytes": result.peak_bytes,
+        "undecided": _layers(result.undecided),
+        **_circumstances(settings),
+    }
+
+
+def bounds_json(
+    bounds: Bounds, settings: Settings, spec: str | None, network: str
+) -> dict[str, Any]:
+    """What `boundmesh bounds --json` writes."""
+    return {
+        "lower": [_finite(value) for value in bounds.lower.ravel().tolist()],
+        "upper": [_finite(value) for value in bounds.upper.ravel().tolist()],
+        "method": bounds.method,
+        "property": spec,
+        "network": network,
+        "seconds": bounds.seconds,
+        "peak_bytes": bounds.peak_bytes,
+        "undecided": _layers(bounds.undecided),
+        **_circumstances(settings),
+    }
+
+
+def write(path: Path, text: str) -> None:
+    """Write a result file; raises BoundmeshError where that fails."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BoundmeshError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write strict JSON, without NaN or infinity, a key a line; BoundmeshError where that fails."""
+    lines = [f'"{key}": {json.dumps(value, allow_nan=False)}' for key, value in content.items()]
+    write(path, "{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    reason, bound, point = None, None, None
+    match verdict:
+        case Verified(bound):
+            pass
+        case Falsified(found):
+            point = {
+                "input": found.input.ravel().tolist(),
+                "output": found.output.ravel().tolist(),
+                "case": found.case,
+                "clause": found.clause,
+            }
+        case Unknown(reason, bound) | TimedOut(reason, bound):
+            pass
+    best = None if bound is None else _finite(bound)
+    return {"verdict": verdict.word, "reason": reason, "bound": best, "counterexample": point}
+
+
+def _circumstances(settings: Settings) -> dict[str, Any]:
+    versions = {"boundmesh": __version__, "python": platform.python_version()}
+    versions |= {library: version(library) for library in LIBRARIES}
+    return {"settings": asdict(settings), "versions": versions}
+
+
+def _layers(undecided: Mapping[str, tuple[int, int]]) -> dict[str, list[int]]:
+    return {name: [some, every] for name, (some, every) in undecided.items()}
+
+
+def _finite(value: float) -> float | None:
+    """JSON knows no infinity: None says that there is no bound."""
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,141 @@
+"""A network, a property and a verdict in words, for people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+import numpy as np
+
+from boundmesh.graph.graph import Graph
+from boundmesh.property import Atom, Ball, Box, Clause, Property
+from boundmesh.verdict import Falsified, TimedOut, Unknown, Verdict, Verified
+
+SHOWN = 3
+"""Clauses, cases or layers written out before the rest is counted."""
+
+
+def of_graph(graph: Graph) -> str:
+    """`64 inputs, 10 outputs; 3 linear, 2 relu; 5,930 weights`."""
+    ops = Counter(node.op for node in graph.nodes if node.op not in ("input", "constant"))
+    weights = sum(array.size for array in graph.weights.values())
+    inputs = sum(port.size for port in graph.inputs)
+    outputs = sum(port.size for port in graph.outputs)
+    operators = ", ".join(f"{count} {op.replace('_', ' ')}" for op, count in ops.most_common())
+    return (
+        f"{_count(inputs, 'input')}, {_count(outputs, 'output')}; "
+        f"{operators or 'no operators'}; {_count(weights, 'weight')}"
+    )
+
+
+def of_property(prop: Property) -> tuple[str, ...]:
+    """What is to be proved, in a few lines."""
+    lines: list[str] = []
+    for number, case in enumerate(prop.cases[:SHOWN]):
+        if len(prop.cases) > 1:
+            lines.append(f"case {number} of {len(prop.cases)}:")
+        lines.append(f"for every input {of_region(case.region)},")
+        lines.append(f"prove that {_never(case.clauses, prop)}")
+    if len(prop.cases) > SHOWN:
+        lines.append(f"and so on for {len(prop.cases) - SHOWN} more cases")
+    return tuple(lines) or ("no input is left to check",)
+
+
+def of_region(region: Box | Ball) -> str:
+    """`in 64 ranges, the widest 0.1`; `within 0.5 of a point (2-norm)`."""
+    if isinstance(region, Ball):
+        return f"within {region.radius:g} of a point ({region.p:g}-norm)"
+    width = np.asarray(region.upper - region.lower).ravel()
+    fixed = int((width == 0).sum())
+    free = f"in {_count(width.size - fixed, 'range')}, the widest {width.max(initial=0):.4g}"
+    return f"{free}" + (f" ({_count(fixed, 'input')} fixed)" if fixed else "")
+
+
+def of_atom(atom: Atom, prop: Property) -> str:
+    """An atom with the names of its file: `Y[0,3] - Y[0,1] ≤ 0` as `Y[0,3] ≤ Y[0,1]`."""
+    inputs = [(value, element(prop, "input", i)) for i, value in atom.inputs]
+    outputs = [(value, element(prop, "output", j)) for j, value in atom.outputs]
+    terms = inputs + outputs
+    sign = "<" if atom.strict else "≤"
+    if atom.bound == 0 and sorted(value for value, _ in terms) == [-1.0, 1.0]:
+        (less,) = (name for value, name in terms if value > 0)
+        (more,) = (name for value, name in terms if value < 0)
+        return f"{less} {sign} {more}"
+    if len(terms) == 1 and terms[0][0] == -1:
+        return f"{terms[0][1]} {'>' if atom.strict else '≥'} {0 - atom.bound:g}"
+    return f"{_sum(terms)} {sign} {atom.bound:g}"
+
+
+def element(prop: Property, role: str, flat: int) -> str:
+    """The name of a flat input or output in the property's file, or `x[3]` where it has none."""
+    for variable in prop.variables:
+        place = flat - variable.offset
+        if variable.role == role and 0 <= place < variable.size:
+            index = np.unravel_index(place, variable.shape) if variable.shape else ()
+            return f"{variable.name}[{','.join(str(int(i)) for i in index)}]"
+    return f"{'x' if role == 'input' else 'y'}[{flat}]"
+
+
+def of_verdict(verdict: Verdict, prop: Property) -> str:
+    """The verdict as a sentence."""
+    match verdict:
+        case Verified(bound):
+            margin = f"; every margin is at least {bound:.4g}" if np.isfinite(bound) else ""
+            return f"proved: there is no counterexample{margin}"
+        case Falsified(found):
+            clause = prop.cases[found.case].clauses[found.clause]
+            atoms = " and ".join(of_atom(atom, prop) for atom in clause.atoms)
+            return f"refuted: at the input printed, replayed with ONNX Runtime, {atoms or 'true'}"
+        case Unknown(reason):
+            return f"not decided: {reason}"
+        case TimedOut(reason):
+            return f"out of time: {reason}"
+
+
+def of_undecided(undecided: Mapping[str, tuple[int, int]]) -> str:
+    """`undecided neurons: 12 of 48 in relu_1, 3 of 48 in relu_2`."""
+    layers = [f"{some:,} of {every:,} in {name}" for name, (some, every) in undecided.items()]
+    if len(layers) > 2 * SHOWN:
+        layers = [*layers[:SHOWN], "…", *layers[-SHOWN:]]
+    return "undecided neurons: " + (", ".join(layers) or "none")
+
+
+def of_bytes(count: int) -> str:
+    """`312 MiB`."""
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
+
+
+def _never(clauses: tuple[Clause, ...], prop: Property) -> str:
+    largest = _largest(clauses, prop.outputs)
+    if largest is not None:
+        return f"{element(prop, 'output', largest)} is greater than every other output"
+    shown = [" and ".join(of_atom(a, prop) for a in c.atoms) or "true" for c in clauses[:SHOWN]]
+    rest = f", nor any of {len(clauses) - SHOWN} more" if len(clauses) > SHOWN else ""
+    return f"never {', nor '.join(shown)}{rest}"
+
+
+def _largest(clauses: tuple[Clause, ...], outputs: int) -> int | None:
+    """The output i where the clauses are y[i] ≤ y[j] for every other j."""
+    pairs = set()
+    for clause in clauses:
+        if len(clause.atoms) != 1 or clause.atoms[0].inputs or clause.atoms[0].bound != 0:
+            return None
+        terms = sorted((value, j) for j, value in clause.atoms[0].outputs)
+        if [value for value, _ in terms] != [-1, 1] or clause.atoms[0].strict:
+            return None
+        pairs.add((terms[1][1], terms[0][1]))
+    winners = {less for less, _ in pairs}
+    return winners.pop() if len(winners) == 1 and len(pairs) == outputs - 1 else None
+
+
+def _sum(terms: list[tuple[float, str]]) -> str:
+    words = ""
+    for value, name in terms:
+        sign = ("- " if value < 0 else "+ ") if words else ("-" if value < 0 else "")
+        words += (" " if words else "") + sign
+        words += name if abs(value) == 1 else f"{abs(value):g}·{name}"
+    return words or "0"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
