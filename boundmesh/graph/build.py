@@ -116,9 +116,9 @@ class Builder:
 
     def _weight(self, weight: Constant | np.ndarray, name: str) -> str:
         """The name under which `weights` holds this array; one array is held once."""
-        array = weight
         if isinstance(weight, Constant):
-            name, array = weight.name, weight.array
+            name, weight = weight.name, weight.array
+        array = np.asarray(weight)
         if array.dtype not in (np.float32, np.float64):
             array = array.astype(np.float32)
         base, count = name, 1

@@ -57,11 +57,17 @@ def check_node(graph: Graph, node: Node, seen: Mapping[str, Node]) -> None:
 
 
 def result_shape(node: Node, weights: Mapping[str, np.ndarray]) -> Shape:
-    """The shape that the node's forward rule gives, found without data."""
-    held = [torch.empty(weights[name].shape, device="meta") for name in node.weights]
-    operands = [torch.empty((1, *shape), device="meta") for shape in node.input_shapes]
+    """The shape that the node's forward rule gives: it is asked for the values of 0 domains.
+
+    That reads no weight and computes nothing. Meta tensors would say it too, but a process waits
+    a second for torch to import what their first use needs.
+    """
+    held = [tensor(weights[name]) for name in node.weights]
+    dtype = held[0].dtype if held else torch.float32
+    operands = [torch.empty((0, *shape), dtype=dtype) for shape in node.input_shapes]
     with torch.no_grad():
-        return tuple(RULES[node.op].forward(node, held, *operands).shape[1:])
+        result = RULES[node.op].forward(node, [weight.to(dtype) for weight in held], *operands)
+    return tuple(result.shape[1:])
 
 
 def agrees_with_source(graph: Graph, box: Box, seed: int = 0) -> None:

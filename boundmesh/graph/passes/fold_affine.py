@@ -36,20 +36,25 @@ def only_reader(graph: Graph, layer: Node, node: Node) -> bool:
 
 
 def fold(weights: dict[str, np.ndarray], layer: Node, node: Node) -> Node | None:
-    """The layer and the scale or shift as one layer; its new arrays enter `weights`."""
+    """The layer and the scale or shift as one layer; its new arrays enter `weights`.
+
+    They are computed in the wider type and kept in the layer's.
+    """
     constant = per_feature(weights[node.weights[0]], layer)
     matrix, *bias = (weights[name] for name in layer.weights)
     if constant is None or (node.op == "scale" and not scalable(layer, matrix)):
         return None
-    names = list(layer.weights)
+    names, dtype = list(layer.weights), matrix.dtype
     if node.op == "scale":
         feature = 1 if layer.op == "conv_transpose" else 0
         shape = [-1 if dim == feature else 1 for dim in range(matrix.ndim)]
-        names[0] = enter(weights, f"{node.name}:weight", matrix * constant.reshape(shape))
+        names[0] = enter(
+            weights, f"{node.name}:weight", (matrix * constant.reshape(shape)).astype(dtype)
+        )
         if bias:
-            names[1] = enter(weights, f"{node.name}:bias", bias[0] * constant)
+            names[1] = enter(weights, f"{node.name}:bias", (bias[0] * constant).astype(dtype))
     elif bias:
-        names[1] = enter(weights, f"{node.name}:bias", bias[0] + constant)
+        names[1] = enter(weights, f"{node.name}:bias", (bias[0] + constant).astype(dtype))
     elif weights[node.weights[0]].shape == constant.shape:
         names.append(node.weights[0])
     else:
