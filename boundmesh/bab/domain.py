@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from boundmesh.bab.arrays import Arrays, join
 from boundmesh.bounds.lines import one_by_one
 from boundmesh.bounds.parameters import Undecided, undecided_neurons_of
 from boundmesh.bounds.program import Program
@@ -62,41 +63,20 @@ def neurons_of(program: Program, bounds: Mapping[str, Interval]) -> Neurons:
 
 
 @dataclass(frozen=True)
-class Domains:
-    """D subproblems of one region, as arrays with the domain dim in front.
+class Domains(Arrays):
+    """D subproblems of one region.
 
-    clause   `[D]`        the clause to be refuted
     margin   `[D]`        the best margin known; float64
+    clause   `[D]`        the clause to be refuted
     splits   `[D, N]`     int8: +1 where z ≥ split point, −1 where z ≤ it, 0 where not split
     alpha    `[D, S, N]`  slopes, float16
     beta     `[D, S, N]`  split multipliers ≥ 0, float16
     """
 
     clause: Tensor
-    margin: Tensor
     splits: Tensor
     alpha: Tensor
     beta: Tensor
-
-    def __len__(self) -> int:
-        return len(self.clause)
-
-    def take(self, which: Tensor) -> Domains:
-        """The domains at `which` (indices or mask)."""
-        return Domains(*(getattr(self, part.name)[which] for part in fields(self)))
-
-    def to(self, device: torch.device) -> Domains:
-        return Domains(*(getattr(self, part.name).to(device) for part in fields(self)))
-
-    @staticmethod
-    def join(parts: list[Domains]) -> Domains:
-        return Domains(
-            *(torch.cat([getattr(p, part.name) for p in parts]) for part in fields(Domains))
-        )
-
-    @property
-    def bytes(self) -> int:
-        return sum(getattr(self, part.name).nbytes for part in fields(self))
 
     @property
     def depth(self) -> int:
@@ -105,11 +85,11 @@ class Domains:
 
 
 def root(neurons: Neurons, clauses: Tensor, margins: Tensor, atoms: int) -> Domains:
-    """One domain without splits for each of `clauses`, with CROWN's slopes for up to `atoms` rows."""
+    """One domain without splits for each of `clauses`, with CROWN's slopes for `atoms` rows."""
     count = len(clauses)
     alpha = neurons.initial.to(torch.float16).expand(count, atoms, -1).clone()
     splits = torch.zeros(count, neurons.count, dtype=torch.int8, device=alpha.device)
-    return Domains(clauses, margins, splits, alpha, torch.zeros_like(alpha))
+    return Domains(margins, clauses, splits, alpha, torch.zeros_like(alpha))
 
 
 def split(domains: Domains, neurons: Tensor) -> Domains:
@@ -123,5 +103,5 @@ def split(domains: Domains, neurons: Tensor) -> Domains:
         place = neurons[:, level].repeat(len(children) // len(domains))[:, None]
         above = children.splits.scatter(1, place, 1)
         below = children.splits.scatter(1, place, -1)
-        children = Domains.join([replace(children, splits=above), replace(children, splits=below)])
+        children = join([replace(children, splits=above), replace(children, splits=below)])
     return children

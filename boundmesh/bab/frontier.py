@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Generic
+
 import torch
-from torch import Tensor
 
-from boundmesh.bab.domain import Domains
+from boundmesh.bab.arrays import Kind, join
 
 
-class Frontier:
+class Frontier(Generic[Kind]):
     """Open domains in compact form. Nothing leaves it but by `pop`."""
 
     def __init__(self) -> None:
-        self._parts: list[Domains] = []
+        self._parts: list[Kind] = []
 
     def __len__(self) -> int:
         return sum(map(len, self._parts))
@@ -27,12 +28,12 @@ class Frontier:
     def bytes(self) -> int:
         return sum(part.bytes for part in self._parts)
 
-    def push(self, domains: Domains) -> None:
+    def push(self, domains: Kind) -> None:
         """Take domains in, from whichever device."""
         if len(domains):
             self._parts.append(domains.to(torch.device("cpu")))
 
-    def pop(self, count: int) -> Domains:
+    def pop(self, count: int) -> Kind:
         """Take out up to `count` domains, those of the smallest margins."""
         every = self._whole()
         if len(every) <= count:
@@ -44,13 +45,7 @@ class Frontier:
         self._parts = [every.take(rest)]
         return every.take(order)
 
-    def drop(self, clauses: Tensor) -> int:
-        """Forget the domains of `clauses` (which are decided otherwise); how many there were."""
-        before = len(self)
-        self._parts = [part.take(~torch.isin(part.clause, clauses)) for part in self._parts]
-        return before - len(self)
-
-    def _whole(self) -> Domains:
+    def _whole(self) -> Kind:
         if len(self._parts) > 1:
-            self._parts = [Domains.join(self._parts)]
+            self._parts = [join(self._parts)]
         return self._parts[0]

@@ -196,7 +196,7 @@ class Climb:
         rate: float,
         step: int,
     ) -> None:
-        """Recompute each tile: gradients of Σ pull·lower step its α and, to (l, u), are added up."""
+        """Recompute each tile: gradients of Σ pull·lower step its α; those to (l, u) are added."""
         below = [name for node in self.problem.program.below(start.name) for name in node.inputs]
         below = list(dict.fromkeys(below))
         parts: list[Tensor] = []

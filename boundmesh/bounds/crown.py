@@ -62,9 +62,12 @@ class Intermediate:
 
 
 @torch.no_grad()
-def intermediate_bounds(problem: Problem, *, by_rows: bool) -> Intermediate:
+def intermediate_bounds(
+    problem: Problem, *, by_rows: bool, keep_best: bool = False
+) -> Intermediate:
     """CROWN-IBP's bounds of the start nodes, their intervals; with `by_rows` CROWN's, which give
-    two rows to every neuron that the intervals leave undecided."""
+    two rows to every neuron that the intervals leave undecided. With `keep_best` what follows
+    builds on the better of both, which is sharper than CROWN as it is defined."""
     program = problem.program
     found = Intermediate({}, {})
     intervals = Intervals(program.graph, problem.layout, problem.region, program.starts)
@@ -81,7 +84,7 @@ def intermediate_bounds(problem: Problem, *, by_rows: bool) -> Intermediate:
                 lowest = bound_rows(problem, start, rows, FixedLines(found.bounds))
                 lower, upper = lowest[:, : len(index)], -lowest[:, len(index) :]
                 sharpest = intersect(box, index, lower, upper)
-                box = replace_at(box, index, lower, upper)
+                box = sharpest if keep_best else replace_at(box, index, lower, upper)
                 intervals.sharpen(start, box)
         found.bounds[start], found.sharpest[start] = box, sharpest
     return found

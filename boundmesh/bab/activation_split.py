@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -11,27 +11,13 @@ from torch import Tensor
 from boundmesh.bab.branch import babsr, fsb
 from boundmesh.bab.domain import Domains, neurons_of, root, split
 from boundmesh.bab.frontier import Frontier
+from boundmesh.bab.search import Look, Search, give_way
 from boundmesh.bounds.beta import Ascent, Bounded, DomainBounder, Parameters
 from boundmesh.bounds.crown import Problem
 from boundmesh.bounds.margins import Margins
 from boundmesh.clock import Clock
 from boundmesh.rules.operator import Interval
 from boundmesh.settings import BranchSettings
-
-Look = Callable[[Tensor], bool]
-"""Is told the inputs `[K, *input_shape]` at which the worst bounds are attained; True: found."""
-
-
-@dataclass
-class Search:
-    """What a search has done: the worst open margin, domains bounded, and those given up because
-    no neuron was left to split."""
-
-    worst: float
-    visited: int = 0
-    stuck: int = 0
-    depth: int = 0
-    found: bool = False
 
 
 class ActivationSplitting:
@@ -52,46 +38,28 @@ class ActivationSplitting:
         self.bounder = DomainBounder(problem, bounds, self.neurons.undecided, self.neurons.places)
         self.device, dtype = problem.layout.device, problem.layout.dtype
         self.rows, self.offset = _rows_by_clause(margins, offset, self.device, dtype)
-        self.frontier = Frontier()
+        self.frontier: Frontier[Domains] = Frontier()
         self.ascent = Ascent(settings.ascent_steps, settings.alpha_rate, settings.beta_rate)
         self.batch = settings.batch or _default_batch(problem)
 
     def run(self, clauses: Tensor, margins: Tensor) -> Search:
-        """Refute `clauses` `[C]`, whose margins so far are `margins`; raises OutOfTime.
-
-        `search` stays true at every moment: a domain in flight counts as open.
-        """
+        """Refute `clauses` `[C]`, whose margins so far are `margins`; raises OutOfTime."""
         self.search = Search(float(margins.min()))
         first = root(self.neurons, clauses.to(self.device), margins.to(self.device), self.atoms)
         self._bound(first, replace(self.ascent, iterations=2 * self.ascent.iterations))
-        while len(self.frontier):
+        while len(self.frontier) and not self.search.found:
             self.clock.check()
-            self._round()
-            if self.search.found:
-                break
-            self._tell()
+            parents = self.frontier.pop(self.batch)
+            with give_way(self, parents):
+                children = self._branch(parents.to(self.device))
+                if children is not None:
+                    self._bound(children, self.ascent)
+            self.search.tell(self.frontier, self.clock.progress)
         return self.search
 
     @property
     def atoms(self) -> int:
         return self.rows.shape[1]
-
-    def _round(self) -> None:
-        parents = self.frontier.pop(self.batch)
-        try:
-            children = self._branch(parents.to(self.device))
-            if children is not None:
-                self._bound(children, self.ascent)
-        except torch.OutOfMemoryError:
-            self.frontier.push(parents)
-            if self.batch == 1:
-                raise
-            torch.cuda.empty_cache()
-            self.batch = max(1, self.batch // 2)
-            self.clock.progress.warn(f"out of memory: batches now have {self.batch} domains")
-        except BaseException:
-            self.frontier.push(parents)
-            raise
 
     def _branch(self, parents: Domains) -> Domains | None:
         """The children of the batch; more levels at once while the frontier is small."""
@@ -133,8 +101,8 @@ class ActivationSplitting:
         self.search.visited += len(domains)
         still = ~(margin > 0)
         bounded = Domains(
-            domains.clause,
             margin,
+            domains.clause,
             domains.splits,
             found.parameters.alpha.half(),
             found.parameters.beta.half(),
@@ -153,17 +121,7 @@ class ActivationSplitting:
         ).indices
         region = self.bounder.problem.region
         corners = region.minimizer(rows[worst, 0].unsqueeze(1)).squeeze(1)
-        self.search.found = self.look(corners)
-
-    def _tell(self) -> None:
-        self.search.worst = self.frontier.worst if len(self.frontier) else float("inf")
-        self.clock.progress.update(
-            open=len(self.frontier),
-            closed=self.search.visited,
-            margin=self.search.worst,
-            depth=self.search.depth,
-            stuck=self.search.stuck,
-        )
+        self.search.found = self.search.found or self.look(corners)
 
 
 def _rows_by_clause(
