@@ -70,7 +70,7 @@ def bounds(
     Prints a table of lower and upper bounds.
     """
     name, file = one_network(network)
-    check_writable(json)
+    check_writable("--json", json)
     parsed_clip = parse_clip(clip)
     chosen = BoundSettings(iterations=iterations, tile_elements=tile_elements)
     settings = Settings(device=device, dtype=dtype, threads=threads, bounds=chosen)

@@ -91,10 +91,9 @@ def one_network(values: list[str]) -> tuple[str | None, Path]:
     return None, Path(value)
 
 
-def check_writable(*files: Path | None) -> None:
+def check_writable(option: str, file: Path | None) -> None:
     """Find out before the work, not after it, that a result cannot be written."""
-    for file in files:
-        if file is not None and not file.absolute().parent.is_dir():
-            raise BoundmeshError(f"cannot write {file}: there is no folder {file.parent}")
-        if file is not None and file.is_dir():
-            raise BoundmeshError(f"cannot write {file}: it is a folder")
+    if file is not None and not file.absolute().parent.is_dir():
+        raise BoundmeshError(f"{option}: cannot write {file}: there is no folder {file.parent}")
+    if file is not None and file.is_dir():
+        raise BoundmeshError(f"{option}: cannot write {file}: it is a folder")

@@ -92,7 +92,8 @@ def verify(
         bounds=BoundSettings(method, iterations, tile_elements=tile_elements),
     )
     name, file = one_network(network)
-    check_writable(result_file, json)
+    check_writable("--result-file", result_file)
+    check_writable("--json", json)
     with ConsoleProgress(quiet=quiet) as progress:
         result = _run(Path(spec), name, file, settings, strict, progress)
         seconds = perf_counter() - began

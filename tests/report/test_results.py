@@ -1,0 +1,99 @@
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from boundmesh.errors import BoundmeshError
+from boundmesh.graph.graph import Graph, Node, Port
+from boundmesh.numbers import Bounds
+from boundmesh.property import Property, Variable
+from boundmesh.report import results
+from boundmesh.settings import Settings
+from boundmesh.verdict import Counterexample, Falsified, TimedOut, Unknown, Verified
+from boundmesh.verify import Result
+
+GRAPH = Graph((Node("x", "input", (), (2,)),), "x", "x", {}, (Port("x", (2,)),), (Port("x", (2,)),))
+POINT = Counterexample(np.array([0.1, -1e-7]), np.array([1 / 3, 2.0]), 0, 1)
+VERDICTS = [
+    Verified(0.5),
+    Verified(math.inf),
+    Falsified(POINT),
+    Unknown("too wide", -1.25),
+    Unknown("no bound", -math.inf),
+    TimedOut("3 clauses remain", math.nan),
+]
+
+
+def strict_json(text: str):
+    def refuse(word: str):
+        raise AssertionError(f"{word} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def result(verdict) -> Result:
+    variables = (Variable("X", "input", (1, 2), "Real"), Variable("Y", "output", (2,), "Real"))
+    return Result(
+        verdict, {"attack": 0.25}, 123, {"relu": (1, 2)}, Property((), 2, 2, variables), GRAPH
+    )
+
+
+@pytest.mark.parametrize("verdict", VERDICTS, ids=str)
+def test_a_verdict_is_strict_json_with_every_documented_key(verdict, tmp_path: Path):
+    content = results.verdict_json(result(verdict), Settings(), "a.vnnlib", "a.onnx", 1.5)
+    results.write_json(tmp_path / "result.json", content)
+    read = strict_json((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert read == content
+    assert read["verdict"] == verdict.word
+    assert read["seconds"] == {"attack": 0.25, "total": 1.5}
+    assert read["undecided"] == {"relu": [1, 2]}
+
+
+def test_a_counterexample_reads_back_to_the_bit(tmp_path: Path):
+    content = results.verdict_json(result(Falsified(POINT)), Settings(), "a", "b", 0.0)
+    results.write_json(tmp_path / "result.json", content)
+    point = strict_json((tmp_path / "result.json").read_text())["counterexample"]
+    assert np.array(point["input"]).tobytes() == POINT.input.tobytes()
+    assert np.array(point["output"]).tobytes() == POINT.output.tobytes()
+    assert (point["case"], point["clause"]) == (0, 1)
+
+
+@given(
+    lower=arrays.arrays(np.float64, 3, elements=st.floats(allow_nan=True, allow_infinity=True)),
+)
+def test_bounds_read_back_to_the_bit_and_none_stands_for_no_bound(lower):
+    bounds = Bounds(lower, -lower, "crown", 0.5, 7, {}, {})
+    text = json.dumps(results.bounds_json(bounds, Settings(), None, "a.onnx"), allow_nan=False)
+    for value, read in zip(lower.tolist(), strict_json(text)["lower"], strict=True):
+        assert read == value if math.isfinite(value) else read is None
+
+
+def test_standard_output_is_the_word_and_for_sat_the_assignment():
+    assert results.answer(result(Verified(0.5))) == "unsat\n"
+    assert results.answer(result(TimedOut("late", -1.0))) == "timed-out\n"
+    lines = results.answer(result(Falsified(POINT))).splitlines()
+    assert lines == ["sat", "X Real [1,2]", "0.1", "-1e-07", "Y Real [2]", repr(1 / 3), "2.0"]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "word"),
+    [(Verified(1.0), "unsat"), (Unknown("why", 0.0), "unknown"), (TimedOut("", 0.0), "timeout")],
+)
+def test_the_competition_has_a_word_for_every_verdict(verdict, word):
+    assert results.competition_text(verdict) == f"{word}\n"
+
+
+def test_the_competition_file_holds_the_point():
+    text = results.competition_text(Falsified(POINT))
+    assert text.splitlines()[:2] == ["sat", "((X_0 0.1)"]
+    assert text.endswith("(Y_1 2.0))\n")
+
+
+def test_a_file_that_cannot_be_written_is_an_error_with_its_name(tmp_path: Path):
+    with pytest.raises(BoundmeshError, match="missing"):
+        results.write(tmp_path / "missing" / "result.txt", "unsat\n")

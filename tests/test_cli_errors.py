@@ -1,0 +1,295 @@
+"""Bad input ends with a message, exit code 2, and neither a traceback nor a verdict."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from boundmesh.commands.options import one_network
+from boundmesh.errors import BoundmeshError
+
+DIGITS = Path(__file__).parents[1] / "examples" / "digits"
+NEAR, MLP, IMAGE = DIGITS / "near.vnnlib", DIGITS / "mlp.onnx", DIGITS / "image.npy"
+
+TINY = """
+(vnnlib-version <2.0>)
+(declare-network f
+  (declare-input X {type} [1,2])
+  (declare-output Y {type} [1,2]))
+(assert (and (>= X[0,0] {low}) (<= X[0,0] 1.0)))
+(assert (and (>= X[0,1] -1.0) (<= X[0,1] 1.0)))
+(assert (<= {claim}))
+"""
+
+
+def tiny_property(folder: Path, low="-1.0", claim="Y[0,0] -99.0", type="Real") -> Path:
+    path = folder / "tiny.vnnlib"
+    path.write_text(TINY.format(low=low, claim=claim, type=type))
+    return path
+
+
+def tiny_network(folder: Path, *nodes: onnx.NodeProto, weight=None) -> Path:
+    """x `[1, 2]` → y `[1, 2]`; by default y = x·W."""
+    weight = np.eye(2, dtype=np.float32) if weight is None else weight
+    graph = helper.make_graph(
+        list(nodes) or [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "f",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 2])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 2])],
+        [numpy_helper.from_array(weight, "w")],
+    )
+    path = folder / "tiny.onnx"
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, path)
+    return path
+
+
+def refused(outcome, *expected: str) -> None:
+    """The outcome is a refusal that says all of `expected`."""
+    assert outcome.code == 2
+    assert outcome.out == ""
+    assert "Traceback" not in outcome.err
+    assert "defect" not in outcome.err
+    for words in expected:
+        assert words in outcome.words
+
+
+def test_the_tiny_query_is_answered(command, tmp_path):
+    outcome = command("verify", tiny_property(tmp_path), "--network", tiny_network(tmp_path))
+    assert (outcome.code, outcome.out) == (0, "unsat\n")
+
+
+def test_a_missing_network_is_named(command):
+    refused(command("verify", NEAR, "--network", "absent.onnx"), "absent.onnx")
+
+
+def test_a_missing_property_is_named(command):
+    refused(command("verify", "absent.vnnlib", "--network", MLP), "absent.vnnlib")
+
+
+@pytest.mark.parametrize("kept", [0, 1, 100, 20_000])
+def test_a_truncated_network_is_refused(command, tmp_path, kept):
+    (tmp_path / "cut.onnx").write_bytes(MLP.read_bytes()[:kept])
+    refused(command("verify", NEAR, "--network", tmp_path / "cut.onnx"), "cut.onnx")
+
+
+def test_a_text_is_no_network(command):
+    refused(command("verify", NEAR, "--network", NEAR), "near.vnnlib")
+
+
+def test_a_network_is_no_property(command):
+    refused(command("verify", MLP, "--network", MLP), "mlp.onnx")
+
+
+def test_a_folder_is_no_network(command, tmp_path):
+    refused(command("verify", NEAR, "--network", tmp_path), str(tmp_path))
+
+
+def test_an_unsupported_operator_is_named_with_its_node(command, tmp_path):
+    network = tiny_network(tmp_path, helper.make_node("Erf", ["x"], ["y"], name="Erf_12"))
+    outcome = command("verify", tiny_property(tmp_path), "--network", network)
+    refused(outcome, "Erf", "Erf_12", "supported")
+
+
+def test_an_input_of_another_size_is_refused(command, tmp_path):
+    outcome = command("verify", NEAR, "--network", tiny_network(tmp_path))
+    refused(outcome, "near.vnnlib", "[1, 2]")
+
+
+def test_a_variable_that_does_not_exist_is_named_with_its_line(command, tmp_path):
+    spec = tiny_property(tmp_path, claim="Y[0,7] 1.0")
+    outcome = command("verify", spec, "--network", tiny_network(tmp_path))
+    refused(outcome, "tiny.vnnlib:8", "Y[0,7]")
+
+
+def test_an_unbounded_input_is_refused(command, tmp_path):
+    spec = tmp_path / "open.vnnlib"
+    spec.write_text(tiny_property(tmp_path).read_text().replace("(<= X[0,0] 1.0)", ""))
+    refused(command("verify", spec, "--network", tiny_network(tmp_path)), "X[0,0]")
+
+
+def test_contradictory_bounds_are_unsat_with_a_warning(command, tmp_path):
+    spec = tiny_property(tmp_path, low="2.0", claim="Y[0,0] 99.0")
+    outcome = command("verify", spec, "--network", tiny_network(tmp_path))
+    assert (outcome.code, outcome.out) == (0, "unsat\n")
+    assert "warning" in outcome.words
+    assert "empty" in outcome.words
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_weight_that_is_no_number_is_refused(command, tmp_path, value):
+    network = tiny_network(tmp_path, weight=np.array([[1, 0], [0, value]], np.float32))
+    refused(command("verify", tiny_property(tmp_path), "--network", network), "NaN")
+
+
+def test_a_network_whose_output_is_no_number_is_refused(command, tmp_path):
+    network = tiny_network(
+        tmp_path,
+        helper.make_node("Sqrt", ["x"], ["root"]),
+        helper.make_node("MatMul", ["root", "w"], ["y"]),
+    )
+    refused(command("verify", tiny_property(tmp_path), "--network", network), "NaN")
+
+
+def test_an_overflowing_box_is_refused(command, tmp_path):
+    spec = tiny_property(tmp_path, low="-1e999")
+    refused(command("verify", spec, "--network", tiny_network(tmp_path)), "1e999")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+@pytest.mark.parametrize("device", ["cuda", "cuda:3"])
+def test_an_absent_gpu_is_refused(command, device):
+    refused(command("verify", NEAR, "--network", MLP, "--device", device), device, "--device cpu")
+
+
+def test_a_device_that_does_not_exist_is_refused(command):
+    refused(command("verify", NEAR, "--network", MLP, "--device", "abacus"), "abacus")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 123 bytes"),
+        MemoryError(),
+    ],
+    ids=["gpu", "cpu", "python"],
+)
+def test_too_little_memory_names_what_did_not_fit_and_what_to_do(command, monkeypatch, error):
+    import boundmesh.api  # noqa: F401
+
+    def full(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(sys.modules["boundmesh.ladder"], "crown", full)
+    outcome = command("verify", NEAR, "--network", MLP)
+    refused(outcome, "out of memory", "tile", "--tile-elements")
+
+
+def test_a_query_declared_over_floats_warns_and_is_refused_when_strict(command, tmp_path):
+    spec, network = tiny_property(tmp_path, type="float32"), tiny_network(tmp_path)
+    outcome = command("verify", spec, "--network", network)
+    assert outcome.out == "unsat\n"
+    assert "warning" in outcome.words
+    assert "float32" in outcome.words
+    refused(command("verify", spec, "--network", network, "--strict"), "float32")
+
+
+def test_the_wrong_name_for_the_network_is_refused(command, tmp_path):
+    spec, network = tiny_property(tmp_path), tiny_network(tmp_path)
+    assert command("verify", spec, "--network", f"f={network}").out == "unsat\n"
+    refused(command("verify", spec, "--network", f"g={network}"), "'f'", "'g'")
+
+
+def test_two_networks_are_refused(command):
+    refused(command("verify", NEAR, "--network", MLP, "--network", MLP), "2 times")
+
+
+def test_no_network_is_refused(command):
+    refused(command("verify", NEAR), "--network")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--timeout", "-1"),
+        ("--timeout", "nan"),
+        ("--timeout", "soon"),
+        ("--method", "magic"),
+        ("--dtype", "float8"),
+        ("--threads", "0"),
+        ("--iterations", "-3"),
+        ("--unheard-of",),
+        ("--json", "absent-folder/result.json"),
+        ("--result-file", "."),
+    ],
+    ids=" ".join,
+)
+def test_options_out_of_range_are_refused_by_name(command, words):
+    refused(command("verify", NEAR, "--network", MLP, *words), words[0].lstrip("-"))
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ((), "which inputs"),
+        ((NEAR, "--input", IMAGE, "--eps", 1), "give one of them"),
+        (("--input", IMAGE), "--eps"),
+        (("--input", "absent.npy", "--eps", 1), "absent.npy"),
+        (("--input", MLP, "--eps", 1), "mlp.onnx"),
+        (("--input", IMAGE, "--eps", 1, "--clip", "0"), "--clip"),
+        (("--input", IMAGE, "--eps", 1, "--clip", "1,0"), "--clip"),
+        (("--input", IMAGE, "--eps", 1, "--norm", "3"), "--norm"),
+        (("--input", IMAGE, "--eps", 1, "--norm", "2", "--clip", "0,1"), "--clip"),
+        ((NEAR, "--case", 1), "--case"),
+    ],
+    ids=str,
+)
+def test_unclear_regions_are_refused(command, words, expected):
+    refused(command("bounds", *words, "--network", MLP), expected)
+
+
+@pytest.mark.parametrize("point", [np.zeros(3), np.full((1, 1, 8, 8), np.nan)], ids=["3", "NaN"])
+def test_a_point_that_does_not_fit_is_refused(command, tmp_path, point):
+    np.save(tmp_path / "point.npy", point)
+    outcome = command("bounds", "--input", tmp_path / "point.npy", "--eps", 1, "--network", MLP)
+    refused(outcome, "NaN" if point.size > 3 else "3 inputs")
+
+
+def test_an_unknown_capability_is_refused_with_the_known_ones(command):
+    refused(command("supports", "--teleportation"), "--teleportation", "--onnx-operators")
+
+
+def test_a_defect_is_no_verdict_and_has_the_code_of_an_error(command, monkeypatch):
+    import boundmesh.api  # noqa: F401
+
+    def broken(*arguments, **options):
+        raise AssertionError("impossible")
+
+    monkeypatch.setattr(sys.modules["boundmesh.ladder"], "crown", broken)
+    outcome = command("verify", NEAR, "--network", MLP, "--exit-code")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "defect of boundmesh" in outcome.words
+
+
+def test_an_interrupt_ends_without_a_verdict(command, monkeypatch):
+    import boundmesh.api  # noqa: F401
+
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["boundmesh.ladder"], "crown", interrupted)
+    outcome = command("verify", NEAR, "--network", MLP)
+    assert (outcome.code, outcome.out) == (130, "")
+    assert "Traceback" not in outcome.err
+    assert "interrupted" in outcome.words
+
+
+@pytest.mark.parametrize(
+    ("value", "name", "file"),
+    [
+        ("model.onnx", None, "model.onnx"),
+        ("f=model.onnx", "f", "model.onnx"),
+        ("my_net=a=b.onnx", "my_net", "a=b.onnx"),
+        ("nets/lr=3/model.onnx", None, "nets/lr=3/model.onnx"),
+    ],
+)
+def test_a_network_may_have_a_name(value, name, file):
+    assert one_network([value]) == (name, Path(file))
+
+
+def test_a_file_with_a_sign_in_its_name_is_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a=b.onnx").touch()
+    assert one_network(["a=b.onnx"]) == (None, Path("a=b.onnx"))
+
+
+def test_no_network_at_all_is_an_error():
+    with pytest.raises(BoundmeshError, match="0 times"):
+        one_network([])

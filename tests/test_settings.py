@@ -1,0 +1,49 @@
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from boundmesh.errors import BoundmeshError
+from boundmesh.settings import AttackSettings, BoundSettings, Settings, with_options
+
+
+def test_options_find_the_stage_they_belong_to():
+    settings = with_options(Settings(), timeout=3.0, method="crown", restarts=2)
+    assert settings == Settings(
+        timeout=3.0, bounds=BoundSettings(method="crown"), attack=AttackSettings(restarts=2)
+    )
+
+
+def test_no_options_leave_settings_as_they_are():
+    settings = Settings(seed=7, bounds=BoundSettings(iterations=3))
+    assert with_options(settings) == settings
+
+
+def test_an_unknown_option_is_refused_with_the_known_ones():
+    with pytest.raises(BoundmeshError, match=r"called speed; options are: .*timeout"):
+        with_options(Settings(), speed=3)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"method": "magic"},
+        {"dtype": "float8"},
+        {"timeout": 0.0},
+        {"timeout": float("nan")},
+        {"iterations": -1},
+        {"threads": 0},
+        {"restarts": -1},
+        {"steps": 0},
+        {"tile_elements": 0},
+    ],
+    ids=str,
+)
+def test_values_out_of_range_are_refused(option):
+    (name,) = option
+    with pytest.raises(BoundmeshError, match=name):
+        with_options(Settings(), **option)
+
+
+def test_settings_cannot_be_changed():
+    with pytest.raises(FrozenInstanceError):
+        Settings().seed = 1  # type: ignore[misc]
