@@ -258,17 +258,28 @@ def test_a_defect_is_no_verdict_and_has_the_code_of_an_error(command, monkeypatc
     assert "defect of boundmesh" in outcome.words
 
 
-def test_an_interrupt_ends_without_a_verdict(command, monkeypatch):
-    import boundmesh.api  # noqa: F401
+def interrupted(*arguments, **options):
+    raise KeyboardInterrupt
 
-    def interrupted(*arguments, **options):
-        raise KeyboardInterrupt
+
+def test_an_interrupt_while_deciding_is_unknown_with_what_was_reached(command, monkeypatch):
+    import boundmesh.api  # noqa: F401
 
     monkeypatch.setattr(sys.modules["boundmesh.ladder"], "crown", interrupted)
     outcome = command("verify", NEAR, "--network", MLP)
-    assert (outcome.code, outcome.out) == (130, "")
+    assert (outcome.code, outcome.out) == (0, "unknown\n")
     assert "Traceback" not in outcome.err
     assert "interrupted" in outcome.words
+
+
+def test_an_interrupt_before_that_ends_without_a_verdict(command, monkeypatch):
+    import boundmesh.api  # noqa: F401
+
+    monkeypatch.setattr(sys.modules["boundmesh.read.onnx"], "load", interrupted)
+    outcome = command("verify", NEAR, "--network", MLP)
+    assert (outcome.code, outcome.out) == (130, "")
+    assert "Traceback" not in outcome.err
+    assert "interrupted during read" in outcome.words
 
 
 @pytest.mark.parametrize(

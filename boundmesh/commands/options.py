@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from boundmesh.errors import BoundmeshError
-from boundmesh.settings import DType, Method
+from boundmesh.settings import Branching, DType, Method
 
 RUN, RESULTS = "How to run", "Results"
 
@@ -25,6 +25,14 @@ MethodOption = Annotated[
     typer.Option(
         "--method",
         help="How bounds are computed; auto goes from cheap to tight.",
+        rich_help_panel=RUN,
+    ),
+]
+BranchingOption = Annotated[
+    Branching,
+    typer.Option(
+        "--branching",
+        help="What --method auto splits where bounds do not suffice; auto chooses by the network.",
         rich_help_panel=RUN,
     ),
 ]

@@ -12,6 +12,7 @@ import typer
 from boundmesh.commands.options import (
     RESULTS,
     RUN,
+    BranchingOption,
     Device,
     DTypeOption,
     Iterations,
@@ -27,7 +28,7 @@ from boundmesh.commands.options import (
 )
 from boundmesh.errors import PropertyError
 from boundmesh.report.console import ConsoleProgress
-from boundmesh.settings import BoundSettings, Settings
+from boundmesh.settings import BoundSettings, BranchSettings, Settings
 
 if TYPE_CHECKING:
     from boundmesh.verify import Result
@@ -45,6 +46,7 @@ def verify(
         typer.Option(metavar="SECONDS", help="Stop then and say timed-out.", rich_help_panel=RUN),
     ] = None,
     method: MethodOption = "auto",
+    branching: BranchingOption = "auto",
     iterations: Iterations = BoundSettings.iterations,
     tile_elements: TileElements = BoundSettings.tile_elements,
     device: Device = Settings.device,
@@ -90,6 +92,7 @@ def verify(
         seed=seed,
         threads=threads,
         bounds=BoundSettings(method, iterations, tile_elements=tile_elements),
+        branch=BranchSettings(branching),
     )
     name, file = one_network(network)
     check_writable("--result-file", result_file)

@@ -16,7 +16,7 @@ from boundmesh.errors import BoundmeshError
 from boundmesh.numbers import Bounds
 from boundmesh.report.assignment import assignment, competition_assignment
 from boundmesh.settings import Settings
-from boundmesh.verdict import Falsified, TimedOut, Unknown, Verdict, Verified
+from boundmesh.verdict import Falsified, TimedOut, Unknown, Verdict
 from boundmesh.verify import Result
 
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "torch")
@@ -84,21 +84,21 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:
-    reason, bound, point = None, None, None
-    match verdict:
-        case Verified(bound):
-            pass
-        case Falsified(found):
-            point = {
-                "input": found.input.ravel().tolist(),
-                "output": found.output.ravel().tolist(),
-                "case": found.case,
-                "clause": found.clause,
-            }
-        case Unknown(reason, bound) | TimedOut(reason, bound):
-            pass
-    best = None if bound is None else _finite(bound)
-    return {"verdict": verdict.word, "reason": reason, "bound": best, "counterexample": point}
+    content: dict[str, Any] = {"verdict": verdict.word}
+    content |= {"reason": None, "bound": None, "counterexample": None}
+    if isinstance(verdict, Falsified):
+        found = verdict.counterexample
+        content["counterexample"] = {
+            "input": found.input.ravel().tolist(),
+            "output": found.output.ravel().tolist(),
+            "case": found.case,
+            "clause": found.clause,
+        }
+    else:
+        content["bound"] = _finite(verdict.bound)
+    if isinstance(verdict, Unknown | TimedOut):
+        content["reason"] = verdict.reason
+    return content
 
 
 def _circumstances(settings: Settings) -> dict[str, Any]:

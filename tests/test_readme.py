@@ -1,0 +1,102 @@
+"""What README and docs say is so: commands run, options exist, keys and operators are complete."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from boundmesh.read.capabilities import onnx_operators
+from boundmesh.rules import RULES
+
+ROOT = Path(__file__).parents[1]
+DIGITS = ROOT / "examples" / "digits"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+README = PAGES[0].read_text(encoding="utf-8")
+
+
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def commands(program: str) -> list[str]:
+    """The lines of README's shell blocks that call `program`, without their comments."""
+    lines = [line.split("#")[0].strip() for block in blocks("sh") for line in block.splitlines()]
+    return [line for line in lines if line.startswith(f"{program} ")]
+
+
+def first_column(page: str, heading: str) -> set[str]:
+    """The names in backticks in the first column of the table below a heading."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    section = re.split(r"^#+ ", text.split(f"# {heading}\n")[1], flags=re.MULTILINE)[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    return {name for cell in rows for name in re.findall(r"`([^`]+)`", cell)}
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the files that README's commands speak of."""
+    shutil.copy(DIGITS / "mlp.onnx", tmp_path / "network.onnx")
+    shutil.copy(DIGITS / "near.vnnlib", tmp_path / "property.vnnlib")
+    shutil.copy(DIGITS / "image.npy", tmp_path / "image.npy")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("line", commands("boundmesh"))
+def test_the_commands_of_the_readme_run(command, here, line):
+    outcome = command(*shlex.split(line)[1:])
+    assert outcome.code == 0, outcome.err
+    assert outcome.out
+
+
+@pytest.mark.parametrize("line", commands("make"))
+def test_the_make_targets_of_the_readme_exist(line):
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert re.search(rf"^{line.split()[1]}:", makefile, re.MULTILINE)
+
+
+@pytest.mark.parametrize("option", sorted(set(re.findall(r"^\| `(--[a-z-]+)", README, re.M))))
+def test_the_options_of_the_readme_are_in_the_help(command, option):
+    assert option in command("verify", "--help").out
+
+
+@pytest.mark.parametrize("code", blocks("python"), ids=lambda code: code.splitlines()[0])
+def test_the_python_of_the_readme_runs(code, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    exec(compile(code, "README.md", "exec"), {})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    text = page.read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", text)
+    missing = [link for link in links if not (page.parent / link).exists()]
+    assert not missing
+
+
+def test_the_keys_of_both_json_results_are_documented(command, here):
+    command("verify", "property.vnnlib", "--network", "network.onnx", "--json", "verify.json")
+    command("bounds", "property.vnnlib", "--network", "network.onnx", "--json", "bounds.json")
+    verdict, numbers = (json.loads(Path(f"{name}.json").read_text()) for name in
+                        ("verify", "bounds"))  # fmt: skip
+    assert first_column("json.md", "`boundmesh verify … --json FILE`") == set(verdict)
+    assert first_column("json.md", "`boundmesh bounds … --json FILE`") == set(numbers)
+
+
+def test_every_operator_is_documented():
+    assert first_column("operators.md", "Operators and their rules") == set(RULES)
+
+
+def test_every_onnx_operator_is_documented():
+    assert first_column("operators.md", "ONNX operators") == set(onnx_operators())
+
+
+def test_the_examples_are_small():
+    assert sum(path.stat().st_size for path in DIGITS.iterdir()) < 200_000
+    assert np.load(DIGITS / "image.npy").shape == (1, 1, 8, 8)
