@@ -43,7 +43,7 @@ class Builder:
 
     def input(self, shape: Shape, name: str = "input") -> Node:
         """The input node, `[D, *shape]`."""
-        return self._enter(Node(self._free(name), "input", (), shape))
+        return self._enter(Node(name, "input", (), shape))
 
     def add(
         self,
@@ -85,8 +85,8 @@ class Builder:
         return x if x.shape == shape else self.add("expand", x, shape=shape)
 
     def rename(self, node: Node, name: str) -> Node:
-        """The same node as `name`, unless a node reads it already or the name is taken."""
-        if node.op == "input" or node.name in self._read or name in self.nodes:
+        """The same node as `name`, unless it has a reserved name or a node reads it already."""
+        if node.op == "input" or node.name in self._reserved | self._read or name in self.nodes:
             return node
         del self.nodes[node.name]
         return self._enter(replace(node, name=name))

@@ -141,7 +141,7 @@ def own(graph: Graph, points: np.ndarray, dtype: torch.dtype) -> np.ndarray:
     x = torch.from_numpy(points).to(dtype).reshape(-1, *graph[graph.input].shape)
     with torch.no_grad():
         y = forward(graph, AsNeeded(graph, dtype), x)
-    return y.flatten(1).double().numpy()
+    return y.reshape(len(points), -1).double().numpy()
 
 
 def first_difference(graph: Graph, point: np.ndarray) -> str:

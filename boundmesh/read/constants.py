@@ -98,7 +98,8 @@ def fold(step: Step, node: ir.Node) -> tuple[Constant, ...]:
     arrays = [value.array if isinstance(value, Constant) else None for value in step.operands]
     try:
         if step.op in VIEWS and step.single:
-            return (Constant(step.outputs[0], VIEWS[step.op](step, arrays[0])),)
+            view = VIEWS[step.op](step, step.constant(0, "operand"))
+            return (Constant(step.outputs[0], view),)
         return evaluate(step, node, arrays)
     except UnsupportedError:
         raise

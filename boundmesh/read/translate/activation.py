@@ -41,13 +41,12 @@ def leaky(build: Builder, x: Node, slope: np.ndarray) -> Node:
 
 @translates("LeakyRelu")
 def leaky_relu(step: Step) -> Value:
-    return leaky(step.build, step.node(), np.float32(step.attribute("alpha", 0.01))[None])
+    return leaky(step.build, step.node(), np.asarray([step.attribute("alpha", 0.01)], np.float32))
 
 
 @translates("PRelu")
 def parametric_relu(step: Step) -> Value:
     slope = step.constant(1, "slope")
-    assert slope is not None
     return leaky(step.build, step.node(), slope)
 
 
@@ -110,14 +109,14 @@ def exponential_linear(step: Step) -> Value:
 @translates("Pow")
 def power(step: Step) -> Value:
     """`x^e` for one constant exponent, `c^x = exp(x·log c)` for a constant base c > 0."""
-    build, base, exponent = step.build, step.operand(0), step.operand(1)
+    build, base, exponent = step.build, step.value(0), step.value(1)
     if isinstance(base, Constant):
         if not np.all(base.array > 0):
             raise step.refuse("its constant base is not positive")
         return build.add("exp", scale(build, step.node(1), np.log(base.array)))
     if isinstance(exponent, Node):
         raise step.refuse("base and exponent both depend on the network's input")
-    if exponent is None or np.unique(exponent.array).size != 1:
+    if np.unique(exponent.array).size != 1:
         raise step.refuse("its exponents differ; one constant exponent is supported")
     x = build.broadcast(step.node(), np.broadcast_shapes(step.node().shape, exponent.shape))
     return raised(build, x, float(exponent.array.flat[0]))

@@ -27,6 +27,7 @@ def scale(build: Builder, x: Node, constant: Constant | np.ndarray | float) -> N
 
 
 def negative(build: Builder, x: Node) -> Node:
+    """`−x`."""
     return scale(build, x, -1.0)
 
 
@@ -37,6 +38,7 @@ def combine(build: Builder, op: str, x: Node, y: Node) -> Node:
 
 
 def plus(build: Builder, x: Value, y: Value) -> Node:
+    """`x + y` of two values, not both constant."""
     if isinstance(x, Constant):
         x, y = y, x
     assert isinstance(x, Node)
@@ -44,6 +46,7 @@ def plus(build: Builder, x: Value, y: Value) -> Node:
 
 
 def minus(build: Builder, x: Value, y: Value) -> Node:
+    """`x − y` of two values, not both constant."""
     if isinstance(x, Constant):
         assert isinstance(y, Node)
         return shift(build, negative(build, y), x)
@@ -93,9 +96,9 @@ def clip(build: Builder, x: Node, low: np.ndarray | None, high: np.ndarray | Non
 
 def several(step: Step, combination: Callable[[Builder, Value, Value], Node]) -> Value:
     """All operands combined one by one, bounded ones first; there is at least one bounded."""
-    values = [value for value in step.operands if isinstance(value, Node)]
-    constants = [value for value in step.operands if isinstance(value, Constant)]
-    return reduce(lambda x, y: combination(step.build, x, y), [*values, *constants])
+    values: list[Value] = [value for value in step.operands if isinstance(value, Node)]
+    values += [value for value in step.operands if isinstance(value, Constant)]
+    return reduce(lambda x, y: combination(step.build, x, y), values)
 
 
 @translates("Add", "Sum")
@@ -127,16 +130,15 @@ def mean(step: Step) -> Value:
 
 @translates("Sub")
 def subtract(step: Step) -> Value:
-    x, y = step.operands
-    return minus(step.build, x, y)
+    return minus(step.build, step.value(0), step.value(1))
 
 
 @translates("Div")
 def divide(step: Step) -> Value:
     """`x·(1/y)`."""
-    x, y = step.operands
+    y = step.value(1)
     if isinstance(y, Node):
-        return times(step.build, x, step.build.add("reciprocal", y))
+        return times(step.build, step.value(0), step.build.add("reciprocal", y))
     if not np.all(y.array):
         raise step.refuse("it divides by a constant that holds zero")
     return scale(step.build, step.node(0), 1 / y.array)

@@ -66,7 +66,7 @@ def window(step: Step, lengths: Shape, kernel: Shape) -> Window:
 def weights_of(step: Step) -> tuple[Constant, ...]:
     """Weight and bias, constants both."""
     step.constant(1, "weight")
-    step.constant(2, "bias")
+    step.optional(2, "bias")
     return tuple(value for value in step.operands[1:3] if isinstance(value, Constant))
 
 

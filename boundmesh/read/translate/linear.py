@@ -57,27 +57,30 @@ def bounded_product(build: Builder, x: Node, y: Node) -> Node:
 
 @translates("MatMul")
 def matmul(step: Step) -> Value:
-    x, y = step.operands
-    assert x is not None and y is not None
-    return matrix_product(step.build, x, y)
+    return matrix_product(step.build, step.value(0), step.value(1))
 
 
 @translates("Gemm")
 def gemm(step: Step) -> Value:
     """`α·A'B' + β·C` with A', B' the operands or their transposes."""
-    build, x, y, bias = step.build, step.operand(0), step.operand(1), step.operand(2)
-    assert x is not None and y is not None
+    build, x, y, bias = step.build, step.value(0), step.value(1), step.operand(2)
     x = flipped(build, x) if step.attribute("transA", 0) else x
     y = flipped(build, y) if step.attribute("transB", 0) else y
     product = matrix_product(build, x, y)
     alpha, beta = step.attribute("alpha", 1.0), step.attribute("beta", 1.0)
     if alpha != 1:
-        product = scale(build, product, float(alpha))
+        product = scale(build, product, alpha)
     if bias is None:
         return product
     if beta != 1:
-        bias = times(build, bias, Constant(f"{build.scope}:beta", np.asarray(beta)))
+        bias = scaled(build, bias, beta)
     return plus(build, product, bias)
+
+
+def scaled(build: Builder, value: Value, factor: float) -> Value:
+    if isinstance(value, Constant):
+        return Constant(value.name, value.array * factor)
+    return scale(build, value, factor)
 
 
 def flipped(build: Builder, value: Value) -> Value:
@@ -122,7 +125,7 @@ def layer_normalization(step: Step) -> Value:
     first = positive_axis(step.attribute("axis", -1), len(x.shape))
     axes = tuple(range(first, len(x.shape)))
     result = standardized(step.build, x, axes, step.attribute("epsilon", 1e-5))
-    result = times(step.build, result, step.operand(1))
+    result = times(step.build, result, step.value(1))
     bias = step.operand(2)
     return result if bias is None else plus(step.build, result, bias)
 
@@ -133,7 +136,6 @@ def instance_normalization(step: Step) -> Value:
     x = step.node()
     axes = tuple(range(2, len(x.shape)))
     gain, bias = step.constant(1, "scale"), step.constant(2, "bias")
-    assert gain is not None and bias is not None
     shape = (-1, *(1,) * len(axes))
     result = standardized(step.build, x, axes, step.attribute("epsilon", 1e-5))
     return shift(step.build, scale(step.build, result, gain.reshape(shape)), bias.reshape(shape))

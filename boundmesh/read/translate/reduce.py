@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from boundmesh.graph.build import Builder
@@ -44,8 +46,8 @@ def reduce_sum(step: Step) -> Value:
     build, x = step.build, step.node()
     axes = axes_of(step, len(x.shape))
     before = BEFORE.get(step.op)
-    squared = {"exponent": 2.0} if before == "power" else {}
-    inner = build.add(before, x, **squared) if before else x
+    settings: dict[str, Any] = {"exponent": 2.0} if before == "power" else {}
+    inner = build.add(before, x, **settings) if before else x
     result = build.add("sum", inner, axes=axes) if axes else inner
     if step.op == "ReduceMean":
         result = scale(build, result, result.size / x.size)

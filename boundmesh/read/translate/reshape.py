@@ -6,10 +6,7 @@ import numpy as np
 
 from boundmesh.graph.build import Constant
 from boundmesh.graph.graph import Shape
-from boundmesh.read.translate.step import Step, Value, positive_axis, translates
-
-REAL = {1: "float32", 10: "float16", 11: "float64", 16: "bfloat16"}
-"""Numbers of the element types (TensorProto.DataType) that hold real numbers."""
+from boundmesh.read.translate.step import REAL, Step, Value, positive_axis, translates
 
 
 @translates("Identity")
@@ -20,7 +17,7 @@ def identity(step: Step) -> Value:
 @translates("Dropout")
 def dropout(step: Step) -> Value:
     """The operand itself; the second output, the mask, is all true."""
-    training = step.constant(2, "training_mode")
+    training = step.optional(2, "training_mode")
     if training is not None and bool(training):
         raise step.refuse("it is in training mode; export the network in evaluation mode")
     if not step.single:
@@ -110,7 +107,6 @@ def transpose(step: Step) -> Value:
 @translates("Expand")
 def expand(step: Step) -> Value:
     x, target = step.node(), step.constant(1, "shape")
-    assert target is not None
     return step.build.broadcast(x, np.broadcast_shapes(x.shape, tuple(int(n) for n in target)))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from boundmesh.graph.build import Constant
 from boundmesh.graph.graph import Node
 from boundmesh.read.runtime import session
 from boundmesh.read.translate.select import pick
@@ -36,12 +35,13 @@ def sources(step: Step, x: Node) -> np.ndarray:
     """
     import onnx
 
-    names = ["x", *(f"in{place}" if value else "" for place, value in enumerate(step.operands[1:]))]
-    node = onnx.helper.make_node(step.op, names, ["y"], **step.attributes)
+    given = {f"in{place}": step.optional(place, "scale") for place in range(1, len(step.operands))}
+    names = [name if array is not None else "" for name, array in given.items()]
+    node = onnx.helper.make_node(step.op, ["x", *names], ["y"], **step.attributes)
     settings = [
-        onnx.numpy_helper.from_array(value.array, name)
-        for name, value in zip(names, step.operands, strict=True)
-        if isinstance(value, Constant)
+        onnx.numpy_helper.from_array(array, name)
+        for name, array in given.items()
+        if array is not None
     ]
     graph = onnx.helper.make_graph(
         [node],

@@ -28,7 +28,7 @@ def cut(step: Step) -> Value:
     """Each axis by its start, end and step; a step below zero reads backwards."""
     x = step.node()
     starts, ends = step.option(1, "starts"), step.option(2, "ends")
-    axes, steps = step.option(3, "axes"), step.constant(4, "steps")
+    axes, steps = step.option(3, "axes"), step.optional(4, "steps")
     if starts is None or ends is None:
         raise step.refuse("its starts or ends are missing")
     chosen = range(len(starts)) if axes is None else axes.ravel()
@@ -43,7 +43,6 @@ def cut(step: Step) -> Value:
 @translates("Gather")
 def gather(step: Step) -> Value:
     x, index = step.node(0), step.constant(1, "indices")
-    assert index is not None
     axis = positive_axis(step.attribute("axis", 0), len(x.shape))
     places = np.where(index < 0, index + x.shape[axis], index)
     if places.size and (places.min() < 0 or places.max() >= x.shape[axis]):
@@ -77,7 +76,6 @@ def concat(step: Step) -> Value:
 def tile(step: Step) -> Value:
     """The whole repeated along each axis."""
     x, repeats = step.node(), step.constant(1, "repeats")
-    assert repeats is not None
     for axis, count in enumerate(repeats):
         places = np.tile(np.arange(x.shape[axis]), int(count))
         x = pick(step.build, x, axis, places)
@@ -90,7 +88,7 @@ def pad(step: Step) -> Value:
     x = step.node()
     rank = len(x.shape)
     given, value = step.option(1, "pads"), step.option(2, "value")
-    listed = step.constant(3, "axes")
+    listed = step.optional(3, "axes")
     if given is None:
         raise step.refuse("its pads are missing")
     axes = range(rank) if listed is None else [positive_axis(axis, rank) for axis in listed]

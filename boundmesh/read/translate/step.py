@@ -10,9 +10,12 @@ import numpy as np
 
 from boundmesh.errors import UnsupportedError
 from boundmesh.graph.build import Builder, Constant
-from boundmesh.graph.graph import Node, Shape
+from boundmesh.graph.graph import Node
 
 Value = Node | Constant
+
+REAL = {1: "float32", 10: "float16", 11: "float64", 16: "bfloat16"}
+"""The ONNX element types (numbers of TensorProto.DataType) that hold real numbers."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +36,27 @@ class Step:
     def operand(self, index: int) -> Value | None:
         return self.operands[index] if index < len(self.operands) else None
 
-    def node(self, index: int = 0) -> Node:
-        """Operand `index` as a node; a constant becomes a constant node."""
+    def value(self, index: int) -> Value:
+        """Operand `index`, which must be there."""
         value = self.operand(index)
         if value is None:
-            raise self.refuse(f"its input {index} is missing")
+            raise self.refuse(f"its operand {index} is missing")
+        return value
+
+    def node(self, index: int = 0) -> Node:
+        """Operand `index` as a node; a constant becomes a constant node."""
+        value = self.value(index)
         return value if isinstance(value, Node) else self.build.constant(value)
 
-    def constant(self, index: int, role: str) -> np.ndarray | None:
-        """Operand `index`, which must be constant, or None; `role` names it to the user."""
+    def constant(self, index: int, role: str) -> np.ndarray:
+        """Operand `index`, which must be there and constant; `role` names it to the user."""
+        self.value(index)
+        array = self.optional(index, role)
+        assert array is not None
+        return array
+
+    def optional(self, index: int, role: str) -> np.ndarray | None:
+        """Operand `index`, which must be constant, or None where it is left out."""
         value = self.operand(index)
         if isinstance(value, Node):
             raise self.refuse(f"its {role} depends on the network's input and must be constant")
@@ -54,7 +69,7 @@ class Step:
 
     def option(self, index: int, attribute: str) -> np.ndarray | None:
         """A setting that older opsets give as an attribute and newer ones as an operand."""
-        found = self.constant(index, attribute)
+        found = self.optional(index, attribute)
         if found is None and attribute in self.attributes:
             found = np.asarray(self.attributes[attribute])
         return found
@@ -88,9 +103,5 @@ def translates(*ops: str) -> Callable[[Translation], Translation]:
 
 
 def positive_axis(axis: int, rank: int) -> int:
+    """The axis counted from the front."""
     return int(axis) + rank if axis < 0 else int(axis)
-
-
-def whole(shape: Shape) -> list[tuple[int, int, int]]:
-    """The ranges of a slice that leaves nothing out."""
-    return [(0, length, 1) for length in shape]

@@ -1,0 +1,123 @@
+"""ONNX nodes, one after the other, as constants and nodes of a Graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx_ir as ir
+
+from boundmesh.errors import BoundmeshError, ReadError
+from boundmesh.graph.build import Builder, Constant
+from boundmesh.graph.graph import Node
+from boundmesh.read.constants import fold, read_tensor, shape_of
+from boundmesh.read.translate import TRANSLATIONS, Step, Value
+
+
+def needed(graph: ir.Graph) -> list[ir.Node]:
+    """The nodes that the outputs depend on, in topological order."""
+    graph.sort()
+    wanted = {value.name for value in graph.outputs}
+    kept = []
+    for node in reversed(graph):
+        if wanted.isdisjoint(value.name for value in node.outputs):
+            continue
+        kept.append(node)
+        wanted.update(value.name for value in node.inputs if value is not None)
+        wanted.update(captured(node))
+    return kept[::-1]
+
+
+def captured(node: ir.Node) -> Iterator[str]:
+    """The names that the node's subgraphs read."""
+    for attribute in node.attributes.values():
+        if attribute.type == ir.AttributeType.GRAPH:
+            for inner in ir.traversal.RecursiveGraphIterator(attribute.as_graph()):
+                yield from (name_of(value) for value in inner.inputs if value is not None)
+            yield from (name_of(value) for value in attribute.as_graph().outputs)
+
+
+def run(build: Builder, graph: ir.Graph, values: dict[str, Value], opset: int) -> None:
+    """Adds to `values`, which holds the graph's inputs, its weights and the values of its nodes."""
+    for name, value in graph.initializers.items():
+        if value.const_value is not None:
+            values[name] = Constant(name, read_tensor(value.const_value, name))
+    for node in needed(graph):
+        values.update(results(build, node, values, opset))
+
+
+def results(
+    build: Builder, node: ir.Node, values: dict[str, Value], opset: int
+) -> Iterator[tuple[str, Value]]:
+    """The values that one ONNX node adds: folded where constant, else translated."""
+    build.scope = next(name_of(value) for value in node.outputs if is_read(value))
+    step = step_of(build, node, values, opset)
+    if node.domain not in ("", "ai.onnx"):
+        raise step.refuse(f"its domain is '{node.domain}'; only ONNX's own operators are supported")
+    bounded = [value for value in step.operands if isinstance(value, Node)]
+    found: Value | tuple[Value, ...]
+    if step.op == "If":
+        found = chosen(step, values)
+    elif step.op in ("Shape", "Size") and step.operands[0] is not None:
+        found = shape_of(step, step.operands[0].shape)
+    elif not bounded:
+        found = fold(step, node)
+    elif step.op in TRANSLATIONS:
+        found = translated(step)
+    else:
+        raise step.refuse(f"it has no translation; supported: {', '.join(sorted(TRANSLATIONS))}")
+    every = found if isinstance(found, tuple) else (found,)
+    # A translation may leave out results that nothing reads.
+    for name, value in zip(step.outputs, every, strict=False):
+        yield name, build.rename(value, name) if isinstance(value, Node) else value
+
+
+def chosen(step: Step, values: dict[str, Value]) -> tuple[Value, ...]:
+    """The results of the branch that an If with a constant condition takes."""
+    condition = step.constant(0, "condition")
+    branch = step.attribute("then_branch" if np.all(condition) else "else_branch")
+    inner = dict(values)
+    run(step.build, branch, inner, step.opset)
+    return tuple(inner[name_of(value)] for value in branch.outputs)
+
+
+def translated(step: Step) -> Value | tuple[Value, ...]:
+    """What the table makes of the node; ReadError where it breaks its operator's definition."""
+    try:
+        return TRANSLATIONS[step.op](step)
+    except BoundmeshError:
+        raise
+    except Exception as error:
+        # A node that breaks its operator's definition can fail in any way, and must end in words.
+        shapes = [list(value.shape) for value in step.operands if value is not None]
+        raise ReadError(
+            f"node '{step.name}' ({step.op}) does not fit its operands of shapes {shapes}: {error}"
+        ) from error
+
+
+def step_of(build: Builder, node: ir.Node, values: dict[str, Value], opset: int) -> Step:
+    names = [None if value is None else name_of(value) for value in node.inputs]
+    missing = [name for name in names if name is not None and name not in values]
+    if missing:
+        raise ReadError(
+            f"node '{node.name}' ({node.op_type}) reads '{missing[0]}', which no node makes"
+        )
+    outputs = tuple(name_of(value) if is_read(value) else "" for value in node.outputs)
+    return Step(
+        node.op_type,
+        node.name or build.scope,
+        opset,
+        tuple(None if name is None else values[name] for name in names),
+        {name: attribute.value for name, attribute in node.attributes.items()},
+        outputs,
+        build,
+    )
+
+
+def name_of(value: ir.Value) -> str:
+    """The value's name; every value of an ONNX file that is read has one."""
+    return value.name or ""
+
+
+def is_read(value: ir.Value) -> bool:
+    return bool(value.uses()) or value.is_graph_output()

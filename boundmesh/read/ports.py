@@ -1,0 +1,83 @@
+"""The inputs and outputs of an ONNX network as the ends of a Graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import onnx_ir as ir
+
+from boundmesh.errors import ReadError, UnsupportedError
+from boundmesh.graph.build import Builder, Constant
+from boundmesh.graph.graph import Node, Port
+from boundmesh.read.nodes import name_of
+from boundmesh.read.translate.step import REAL, Value
+
+
+def input_ports(graph: ir.Graph) -> tuple[Port, ...]:
+    """The inputs that are not weights; files older than IR version 4 list both."""
+    free = [value for value in graph.inputs if value.name not in graph.initializers]
+    if not free:
+        raise ReadError("the network has no input that is not a weight")
+    return tuple(input_port(value) for value in free)
+
+
+def input_port(value: ir.Value) -> Port:
+    """A network input with its axes known: a leading axis of unknown length becomes 1.
+
+    An axis further back may share the symbol of the leading one; any other raises ReadError.
+    """
+    if value.dtype not in REAL:
+        raise UnsupportedError(
+            f"input '{value.name}' holds {value.dtype}; supported: {', '.join(REAL.values())}"
+        )
+    if value.shape is None:
+        raise ReadError(f"input '{value.name}' has no shape; declare one in the file")
+    lengths = [dim if isinstance(dim, int) else dim.value for dim in value.shape]
+    batch = lengths[0] if lengths else None
+    shape = []
+    for axis, length in enumerate(lengths):
+        if isinstance(length, int) and length > 0:
+            shape.append(length)
+        elif axis == 0 or (length is not None and length == batch and isinstance(length, str)):
+            shape.append(1)
+        else:
+            raise ReadError(
+                f"input '{value.name}' has shape {lengths}, whose axis {axis} has no fixed length; "
+                f"only a leading batch axis may be left open: export the network with a fixed one"
+            )
+    return Port(name_of(value), tuple(shape), REAL[value.dtype])
+
+
+def enter(build: Builder, inputs: tuple[Port, ...]) -> dict[str, Value]:
+    """One input node: the only input as it is, or several flat ones in a row and their slices."""
+    if len(inputs) == 1:
+        return {inputs[0].name: build.input(inputs[0].shape, inputs[0].name)}
+    flat = build.input((sum(port.size for port in inputs),))
+    values: dict[str, Value] = {}
+    start = 0
+    for port in inputs:
+        build.scope = port.name
+        part = build.add("slice", flat, ranges=((start, start + port.size, 1),))
+        values[port.name] = build.rename(build.reshape(part, port.shape), port.name)
+        start += port.size
+    return values
+
+
+def leave(
+    build: Builder, outputs: Sequence[ir.Value], values: Mapping[str, Value], inputs: Sequence[Port]
+) -> tuple[Node, tuple[Port, ...]]:
+    """The output node, the only output as it is or the flat concatenation of several; the ports."""
+    ports, nodes = [], []
+    for value in outputs:
+        name = name_of(value)
+        if name not in values:
+            raise ReadError(f"output '{name}' is made by no node")
+        found, build.scope = values[name], name
+        node = build.constant(found) if isinstance(found, Constant) else found
+        nodes.append(node)
+        ports.append(Port(name, node.shape, REAL.get(value.dtype or 0, inputs[0].dtype)))
+    if len(nodes) == 1:
+        return nodes[0], tuple(ports)
+    build.scope = "output"
+    flat = [build.reshape(node, (node.size,)) for node in nodes]
+    return build.add("concat", *flat, axis=0), tuple(ports)
