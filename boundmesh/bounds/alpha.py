@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.backward import sweep
+from boundmesh.bounds.backward import Wave, sweep
 from boundmesh.bounds.crown import (
     Problem,
     bound_rows,
@@ -62,11 +62,11 @@ class Optimised:
 
 @dataclass(frozen=True)
 class _Start:
-    """The rows of a start node with their tiles on this rank and the α of each."""
+    """The rows of a start node: how many each tile has, the tiles of this rank, the α of each."""
 
     name: str
     index: Tensor
-    rows: Rows
+    widths: Sequence[int]
     tiles: Sequence[Tile]
     slopes: Sequence[TileSlopes]
 
@@ -123,10 +123,11 @@ class Climb:
         return any(len(self.undecided[node.name].index) for node in below)
 
     def _start(self, name: str, index: Tensor, rows: Rows) -> _Start:
-        tiles = self.problem.layout.deal(self.problem.tiles(name, rows))
+        tiles = self.problem.tiles(name, rows)
+        mine = self.problem.layout.deal(tiles)
         program = self.problem.program
-        slopes = [start_slopes(program, tile, self.undecided) for tile in tiles]
-        return _Start(name, index, rows, tiles, slopes)
+        slopes = [start_slopes(program, tile, self.undecided) for tile in mine]
+        return _Start(name, index, [tile.rows.count for tile in tiles], mine, slopes)
 
     def run(self, stop: Callable[[Tensor], bool]) -> Optimised:
         if not self._has_slopes(self.problem.program.target) or stop(self.lower):
@@ -162,21 +163,16 @@ class Climb:
         return bounds
 
     def _bound(self, start: _Start, bounds: Mapping[str, Interval]) -> Tensor:
-        layout = self.problem.layout
-        lowest = [
-            sweep(
-                layout,
-                self.problem.program,
-                self.problem.region,
-                [tile],
-                SlopedLines(
-                    bounds, self.undecided, self.shared, {n: s.value for n, s in slopes.items()}
-                ),
-            )[0]
+        problem = self.problem
+        waves = [
+            Wave([tile], self._lines(bounds, {name: s.value for name, s in slopes.items()}))
             for tile, slopes in zip(start.tiles, start.slopes, strict=True)
         ]
-        count = len(self.problem.tiles(start.name, start.rows))
-        return torch.cat([*layout.join(lowest, count)], dim=1)
+        lowest = sweep(problem.layout, problem.program, problem.region, waves, problem.check)
+        return torch.cat([*problem.layout.join(lowest, start.widths)], dim=1)
+
+    def _lines(self, bounds: Mapping[str, Interval], alpha: Mapping[str, Tensor]) -> SlopedLines:
+        return SlopedLines(bounds, self.undecided, self.shared, alpha)
 
     def _down(self, bounds: dict[str, Interval], rate: float, step: int) -> None:
         slope = Gradients(bounds)
@@ -202,8 +198,8 @@ class Climb:
         parts: list[Tensor] = []
         for tile, slopes in zip(start.tiles, start.slopes, strict=True):
             parts.append(self._tile_gradient(tile, slopes, bounds, below, pull, rate, step))
-        tiles = len(self.problem.tiles(start.name, start.rows))
-        for part in self.problem.layout.join(parts, tiles):
+        width = parts[0].shape[1]
+        for part in self.problem.layout.join(parts, [width] * len(start.widths)):
             into.add(below, part)
 
     def _tile_gradient(
@@ -221,9 +217,8 @@ class Climb:
             name: s.value.to(pull.dtype, copy=True).requires_grad_() for name, s in slopes.items()
         }
         with torch.enable_grad():
-            draw = SlopedLines(boxes, self.undecided, self.shared, alpha)
-            problem = self.problem
-            (lower,) = sweep(problem.layout, problem.program, problem.region, [tile], draw)
+            problem, wave = self.problem, Wave([tile], self._lines(boxes, alpha))
+            (lower,) = sweep(problem.layout, problem.program, problem.region, [wave])
         ends = [end for box in boxes.values() for end in (box.lower, box.upper)]
         gradients = torch.autograd.grad(
             lower,

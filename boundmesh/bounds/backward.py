@@ -3,36 +3,81 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
 
 from torch import Tensor
 
-from boundmesh.bounds.layout import Layout
+from boundmesh.bounds.layout import Layout, Served
 from boundmesh.bounds.lines import Drawn, pull_drawn
+from boundmesh.bounds.product import Tape, pull, pull_units
 from boundmesh.bounds.program import Program
 from boundmesh.bounds.region import Region
 from boundmesh.bounds.rows import Tile, UnitRows
 from boundmesh.graph.graph import Node
 from boundmesh.rules import RULES
-from boundmesh.rules.operator import Pulled, Weights
+from boundmesh.rules.operator import Pulled
 
 Draw = Callable[[Node, Tile], Drawn]
 """The lines of a nonlinear node for the rows of a tile."""
 
 
+@dataclass(frozen=True)
+class Wave:
+    """Tiles of one start node that are pulled back together, each weight fetched once for all."""
+
+    tiles: Sequence[Tile]
+    draw: Draw
+
+
 def sweep(
-    layout: Layout, program: Program, region: Region, tiles: Sequence[Tile], draw: Draw
+    layout: Layout,
+    program: Program,
+    region: Region,
+    waves: Sequence[Wave],
+    check: Callable[[], None] = lambda: None,
 ) -> list[Tensor]:
-    """Lower bounds `[D, S]` of the rows of each tile; the tiles share one start node.
+    """Lower bounds `[D, S]` of the rows of each tile; all tiles share one start node.
 
         ⟨row, start(x)⟩ ≥ ⟨A, x⟩ + bias ≥ min over the region of ⟨A, x⟩ + bias
 
-    Peak memory is the weights of `layout` and a few copies of each tile (CROWN, arXiv 1811.00866).
+    Peak memory is the weights of `layout` and a few copies of each tile of a wave (CROWN,
+    arXiv 1811.00866). `check` is called before each wave and may raise.
     """
-    carried = [Carried(tile) for tile in tiles]
-    for node, weights in layout.stream(program.order(tiles[0].start)):
-        for rows in carried:
-            rows.pass_node(node, weights, draw)
-    return [rows.minimum(program.graph.input, region) for rows in carried]
+    order = program.order(waves[0].tiles[0].start)
+    passing = layout.stream(order * len(waves))
+    lowest: list[Tensor] = []
+    for wave in waves:
+        check()
+        carried = [Carried(tile) for tile in wave.tiles]
+        tape = Tape(layout)
+        for served in islice(passing, len(order)):
+            pass_node(served, carried, wave.draw, tape)
+        lowest += [rows.minimum(program.graph.input, region) for rows in carried]
+    return lowest
+
+
+def pass_node(served: Served, carried: Sequence[Carried], draw: Draw, tape: Tape) -> None:
+    """Pull tiles of one start node back through one node."""
+    node = served.node
+    units = [each.tile.rows for each in carried if isinstance(each.tile.rows, UnitRows)]
+    if node.name == carried[0].tile.start:
+        pulled = pull_units(served, units) if units else None
+        if pulled is not None:
+            for each, rows in zip(carried, pulled, strict=True):
+                each.add(node, rows)
+            return
+        for each in carried:
+            each.at[node.name] = each.tile.rows.dense(node)
+    if node.op == "input" or node.name not in carried[0].at:
+        return
+    if RULES[node.op].affine:
+        pulled = pull(served, tape, [each.take(node) for each in carried])
+        for each, rows in zip(carried, pulled, strict=True):
+            each.add(node, rows)
+    else:
+        for each in carried:
+            each.add(node, pull_drawn(draw(node, each.tile), each.take(node), node))
 
 
 class Carried:
@@ -47,38 +92,20 @@ class Carried:
         self.at: dict[str, Tensor] = {}
         self.bias: Tensor | None = None
 
-    def pass_node(self, node: Node, weights: Weights, draw: Draw) -> None:
-        pulled = self._pull(node, weights, draw)
-        if pulled is None:
-            return
+    def take(self, node: Node) -> Tensor:
+        """The coefficients at a node's output, which is passed now."""
+        rows = self.at.pop(node.name)
+        if node.name in self.watch:
+            self.seen[node.name] = rows
+        return rows
+
+    def add(self, node: Node, pulled: Pulled) -> None:
+        """Take up what a node's output pulled back to at its inputs."""
         self._add_bias(pulled.bias)
         for name, coefficients in zip(node.inputs, pulled.coefficients, strict=True):
             if coefficients is not None:
                 here = self.at.get(name)
                 self.at[name] = coefficients if here is None else here + coefficients
-
-    def _pull(self, node: Node, weights: Weights, draw: Draw) -> Pulled | None:
-        if node.name == self.tile.start:
-            units = self._pull_units(node, weights)
-            if units is not None:
-                return units
-            self.at[node.name] = self.tile.rows.dense(node)
-        if node.op == "input" or node.name not in self.at:
-            return None
-        rows = self.at.pop(node.name)
-        if node.name in self.watch:
-            self.seen[node.name] = rows
-        operator = RULES[node.op]
-        if operator.pull is not None:
-            return operator.pull(node, weights, rows)
-        return pull_drawn(draw(node, self.tile), rows, node)
-
-    def _pull_units(self, node: Node, weights: Weights) -> Pulled | None:
-        rows = self.tile.rows
-        if node.op == "input" or not isinstance(rows, UnitRows):
-            return None
-        rule = RULES[node.op].pull_units
-        return None if rule is None else rule(node, weights, rows.index, rows.sign)
 
     def _add_bias(self, bias: Tensor | None) -> None:
         if bias is not None:
@@ -101,16 +128,29 @@ class Carried:
         return like.new_zeros(()) if rows is None else rows
 
 
-def tile_height(program: Program, start: str, domains: int, tile_elements: int) -> int:
-    """Rows of a tile from `start`, so that its widest A holds at most `tile_elements` numbers."""
-    return max(1, tile_elements // (domains * program.widest(start)))
+# Many rows are cut into at least so many tiles, that several devices have something to do, unless
+# the tiles would hold fewer than so many numbers, or rows, and waste a device's width.
+LEAST_TILES = 8
+LEAST_ELEMENTS = 2**20
+LEAST_ROWS = 256
+
+
+def tile_height(program: Program, start: str, domains: int, rows: int, tile_elements: int) -> int:
+    """Rows of a tile from `start`, so that its widest A holds at most `tile_elements` numbers.
+
+    A function of the network, the number of rows and the memory allowed; never of the devices.
+    """
+    length = domains * program.widest(start)
+    shared = -(-rows // LEAST_TILES)
+    enough = max(shared, LEAST_ROWS // domains, LEAST_ELEMENTS // length)
+    return max(1, min(tile_elements // length, enough))
 
 
 def input_rows(
     layout: Layout, program: Program, tile: Tile, draw: Draw, watch: frozenset[str]
 ) -> Carried:
     """One tile swept back to the input, with what its rows were at the outputs of `watch`."""
-    carried = Carried(tile, watch)
-    for node, weights in layout.stream(program.order(tile.start)):
-        carried.pass_node(node, weights, draw)
+    carried, tape = Carried(tile, watch), Tape(layout)
+    for served in layout.stream(program.order(tile.start)):
+        pass_node(served, [carried], draw, tape)
     return carried

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.backward import Draw, sweep, tile_height
+from boundmesh.bounds.backward import Draw, Wave, sweep, tile_height
 from boundmesh.bounds.interval import Intervals
 from boundmesh.bounds.layout import Layout
 from boundmesh.bounds.lines import FixedLines
@@ -32,7 +32,9 @@ class Problem:
     check: Callable[[], None] = lambda: None
 
     def tiles(self, start: str, rows: Rows) -> tuple[Tile, ...]:
-        height = tile_height(self.program, start, self.region.domains, self.tile_elements)
+        height = tile_height(
+            self.program, start, self.region.domains, rows.count, self.tile_elements
+        )
         return tuple(cut(start, rows, height))
 
 
@@ -41,12 +43,11 @@ def bound_rows(problem: Problem, start: str, rows: Rows, draw: Draw) -> Tensor:
     layout = problem.layout
     tiles = problem.tiles(start, rows)
     mine = layout.deal(tiles)
-    lowest: list[Tensor] = []
-    for first in range(0, len(mine), layout.wave):
-        problem.check()
-        wave = mine[first : first + layout.wave]
-        lowest += sweep(layout, problem.program, problem.region, wave, draw)
-    return torch.cat([*layout.join(lowest, len(tiles))], dim=1)
+    waves = [
+        Wave(mine[first : first + layout.wave], draw) for first in range(0, len(mine), layout.wave)
+    ]
+    lowest = sweep(layout, problem.program, problem.region, waves, problem.check)
+    return torch.cat([*layout.join(lowest, [tile.rows.count for tile in tiles])], dim=1)
 
 
 @dataclass(frozen=True)

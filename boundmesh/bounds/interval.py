@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from boundmesh.bounds.layout import Layout
+from boundmesh.bounds.product import interval
 from boundmesh.bounds.region import Region
 from boundmesh.graph.graph import Graph, Node
-from boundmesh.rules import RULES
 from boundmesh.rules.operator import Interval
 
 
@@ -31,9 +31,10 @@ class Intervals:
 
     def advance(self, nodes: Iterable[Node]) -> None:
         """Propagate through `nodes`, which must follow in topological order."""
-        for node, weights in self._layout.stream(n for n in nodes if n.op != "input"):
+        for served in self._layout.stream(n for n in nodes if n.op != "input"):
+            node = served.node
             boxes = [self._known[name] for name in node.inputs]
-            self._known[node.name] = RULES[node.op].interval(node, weights, *boxes)
+            self._known[node.name] = interval(served, boxes)
             for name in node.inputs:
                 self._unread[name] -= 1
                 if self._unread[name] == 0 and name not in self._keep:

@@ -3,15 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from boundmesh.bounds.rows import Tile
 from boundmesh.graph.forward import tensor
 from boundmesh.graph.graph import Graph, Node
 
-Item = TypeVar("Item")
+# Operators whose first weight is large, has the outputs on dim 0, and is met in products with rows.
+PRODUCTS = frozenset({"linear", "conv", "conv_transpose"})
+
+# A part of a linear weight: at most this many outputs, fewer (but never under the least) where
+# they are so long that the part would exceed this many numbers.
+PART_OUTPUTS = 1024
+LEAST_OUTPUTS = 128
+PART_ELEMENTS = 2**23
+
+
+@dataclass(frozen=True)
+class Part:
+    """The rows `low ≤ i < high` of a product's first weight; a linear node's outputs."""
+
+    low: int
+    high: int
+    weight: Tensor
+
+
+@dataclass(frozen=True)
+class Served:
+    """A node with its weights. The first weight of a product comes in `parts`, each of them the
+    caller's until the next; `weights` are the others, and all those of other operators."""
+
+    node: Node
+    weights: tuple[Tensor, ...]
+    parts: Iterable[Part] = ()
 
 
 class Layout(Protocol):
@@ -24,17 +52,35 @@ class Layout(Protocol):
     wave: int
     """Tiles that are pulled back together, so that a weight is fetched once for all of them."""
 
-    def stream(self, nodes: Iterable[Node]) -> Iterator[tuple[Node, tuple[Tensor, ...]]]:
+    def stream(self, nodes: Iterable[Node]) -> Iterator[Served]:
         """Each node with its weights on `device`; they are the caller's until the next node."""
         ...
 
-    def deal(self, items: Sequence[Item]) -> Sequence[Item]:
-        """The items (tiles of one start node, in order) that this rank works on."""
+    def deal(self, tiles: Sequence[Tile]) -> Sequence[Tile]:
+        """The tiles of one start node, given in order, that this rank works on.
+
+        Every rank gets equally many: one that has too few also gets a tile without rows.
+        """
         ...
 
-    def join(self, mine: Sequence[Tensor], count: int) -> Sequence[Tensor]:
-        """The `count` results of all ranks, in the items' order, from those of mine."""
+    def join(self, mine: Sequence[Tensor], widths: Sequence[int]) -> Sequence[Tensor]:
+        """The results of all tiles, in their order, from those of this rank's tiles.
+
+        Result i is `[D, widths[i]]`, with one D for all.
+        """
         ...
+
+
+def cuts(node: Node, weight_shape: Sequence[int]) -> list[tuple[int, int]]:
+    """Where the parts of a product's first weight begin and end: a function of the network alone.
+
+    Each part is used whole in one product, so this decides the order of every sum over outputs.
+    """
+    count = weight_shape[0]
+    if node.op != "linear":
+        return [(0, count)]
+    height = min(PART_OUTPUTS, max(LEAST_OUTPUTS, PART_ELEMENTS // max(1, weight_shape[1])))
+    return [(low, min(low + height, count)) for low in range(0, count, height)]
 
 
 class DeviceWeights(Mapping[str, Tensor]):
@@ -71,12 +117,19 @@ class OneDevice:
         self.device, self.dtype = torch.device(device), dtype
         self.weights = DeviceWeights(graph, self.device, dtype)
 
-    def stream(self, nodes: Iterable[Node]) -> Iterator[tuple[Node, tuple[Tensor, ...]]]:
+    def stream(self, nodes: Iterable[Node]) -> Iterator[Served]:
         for node in nodes:
-            yield node, tuple(self.weights[name] for name in node.weights)
+            whole = tuple(self.weights[name] for name in node.weights)
+            if node.op not in PRODUCTS:
+                yield Served(node, whole)
+                continue
+            weight = whole[0]
+            spans = cuts(node, weight.shape)
+            parts = [Part(low, high, weight[low:high]) for low, high in spans]
+            yield Served(node, whole[1:], parts)
 
-    def deal(self, items: Sequence[Item]) -> Sequence[Item]:
-        return items
+    def deal(self, tiles: Sequence[Tile]) -> Sequence[Tile]:
+        return tiles
 
-    def join(self, mine: Sequence[Tensor], count: int) -> Sequence[Tensor]:
+    def join(self, mine: Sequence[Tensor], widths: Sequence[int]) -> Sequence[Tensor]:
         return mine

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,17 +17,21 @@ from boundmesh.graph.graph import Node
 
 @dataclass(frozen=True)
 class UnitRows:
-    """Rows `sign[s]·e_index[s]` of the flat neurons of a start node; index, sign of shape `[S]`."""
+    """Rows `sign[s]·e_index[s]` of the flat neurons of a start node; index, sign of shape `[S]`.
+
+    `places` is `index` in host memory.
+    """
 
     index: Tensor
     sign: Tensor
+    places: np.ndarray
 
     @property
     def count(self) -> int:
         return len(self.index)
 
     def part(self, rows: slice) -> UnitRows:
-        return UnitRows(self.index[rows], self.sign[rows])
+        return UnitRows(self.index[rows], self.sign[rows], self.places[rows])
 
     def dense(self, node: Node) -> Tensor:
         """The coefficients written out, `[1, S, *shape]`."""
@@ -66,7 +71,8 @@ class Tile:
 def both_sides(index: Tensor, dtype: torch.dtype) -> UnitRows:
     """Rows for the lower bounds of the neurons `index`, then for their upper bounds (negated)."""
     ones = torch.ones(len(index), dtype=dtype, device=index.device)
-    return UnitRows(torch.cat([index, index]), torch.cat([ones, -ones]))
+    places = np.tile(index.cpu().numpy(), 2)
+    return UnitRows(torch.cat([index, index]), torch.cat([ones, -ones]), places)
 
 
 def cut(start: str, rows: Rows, height: int) -> Sequence[Tile]:

@@ -1,0 +1,204 @@
+"""Rows and boxes through one node, whose weight may come in parts and need not stay.
+
+Part p of a linear node's weight W holds the outputs [low, high) of p:
+
+    rows      A W = Σ_p A[..., p] W[p]        added in the order of the parts
+    units     row i of W stands in the part that holds output i
+    boxes     the outputs of the parts side by side
+
+Other products come in one part. Autograd keeps no weight: to go back through a product it asks the
+layout for the weight again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.layout import PRODUCTS, Layout, Part, Served
+from boundmesh.bounds.rows import UnitRows
+from boundmesh.graph.graph import Node
+from boundmesh.rules import RULES
+from boundmesh.rules.operator import Interval, Pulled, inner
+
+
+class Tape:
+    """The products that one sweep passed with gradients, and the weights for the way back.
+
+    Autograd runs the products' backwards in the reverse of their order, so the weights for them are
+    one stream, which can fetch ahead.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._passed: list[Node] = []
+        self._back: Iterator[Served] | None = None
+
+    def passed(self, node: Node) -> None:
+        self._passed.append(node)
+
+    def back(self, node: Node) -> Served:
+        """The weights of `node`, which the gradient reaches after all those asked for before."""
+        if self._back is None:
+            self._back = self._layout.stream(reversed(self._passed))
+        return next(served for served in self._back if served.node is node)
+
+
+def pull(served: Served, tape: Tape, rows: Sequence[Tensor]) -> list[Pulled]:
+    """Pull rows `[D, S, *shape]` of several tiles back through an affine node."""
+    node = served.node
+    rule = RULES[node.op].pull
+    assert rule is not None
+    if node.op not in PRODUCTS:
+        return [rule(node, served.weights, each) for each in rows]
+    coefficients = _Product.apply(served, tape, *rows)
+    biases = [_bias(served, each) for each in rows]
+    return [Pulled((each,), bias) for each, bias in zip(coefficients, biases, strict=True)]
+
+
+def pull_units(served: Served, rows: Sequence[UnitRows]) -> list[Pulled] | None:
+    """The same for unit rows, without a product; None where the operator has no such rule."""
+    node = served.node
+    rule = None if node.op == "input" else RULES[node.op].pull_units
+    if rule is None:
+        return None
+    if node.op != "linear":
+        weights = (*(part.weight for part in served.parts), *served.weights)
+        found = [rule(node, weights, each.index, each.sign) for each in rows]
+        return None if any(each is None for each in found) else found
+    if node.size != node.shape[-1]:
+        return None
+    pulled: list[list[tuple[slice, Pulled]]] = [[] for _ in rows]
+    for part in served.parts:
+        node_part, bias = _part(served, part)
+        for each, runs in zip(rows, pulled, strict=True):
+            for run in _runs(each.places, part):
+                index, sign = each.index[run] - part.low, each.sign[run]
+                runs.append((run, rule(node_part, (part.weight, *bias), index, sign)))
+    return [_in_order(runs) for runs in pulled]
+
+
+def interval(served: Served, boxes: Sequence[Interval]) -> Interval:
+    """The interval of a node from those of its inputs."""
+    node = served.node
+    rule = RULES[node.op].interval
+    if node.op not in PRODUCTS:
+        return rule(node, served.weights, *boxes)
+    found = []
+    for part in served.parts:
+        node_part, bias = _part(served, part)
+        found.append(rule(node_part, (part.weight, *bias), *boxes))
+    if len(found) == 1:
+        return found[0]
+    return Interval(
+        torch.cat([each.lower for each in found], dim=-1),
+        torch.cat([each.upper for each in found], dim=-1),
+    )
+
+
+class _Product(torch.autograd.Function):
+    """Rows times a weight. The transpose of `pull` is `forward` without its bias, so that is what
+    takes gradients back."""
+
+    @staticmethod
+    def forward(ctx, served: Served, tape: Tape, *rows: Tensor) -> tuple[Tensor, ...]:
+        ctx.node, ctx.tape = served.node, tape
+        ctx.shapes = [each.shape for each in rows]
+        if any(ctx.needs_input_grad[2:]):
+            tape.passed(served.node)
+        return tuple(_times(served, rows))
+
+    @staticmethod
+    def backward(ctx, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        served = ctx.tape.back(ctx.node)
+        return None, None, *_transposed(served, gradients, ctx.shapes)
+
+
+def _times(served: Served, rows: Sequence[Tensor]) -> list[Tensor]:
+    node = served.node
+    if node.op != "linear":
+        (part,) = served.parts
+        rule = RULES[node.op].pull
+        assert rule is not None
+        return [_only(rule(node, (part.weight,), each)) for each in rows]
+    flat = [each.reshape(-1, each.shape[-1]) for each in rows]
+    sums: list[Tensor] = []
+    for part in served.parts:
+        for place, each in enumerate(flat):
+            block = each[:, part.low : part.high]
+            if part.low == 0:
+                sums.append(torch.mm(block, part.weight))
+            else:
+                torch.addmm(sums[place], block, part.weight, out=sums[place])
+    return [
+        total.reshape(*each.shape[:2], *node.input_shapes[0])
+        for total, each in zip(sums, rows, strict=True)
+    ]
+
+
+def _transposed(
+    served: Served, gradients: Sequence[Tensor], shapes: Sequence[torch.Size]
+) -> list[Tensor]:
+    """Gradients to the rows, `[D, S, *shape]`, from those to the pulled rows."""
+    node = served.node
+    if node.op != "linear":
+        (part,) = served.parts
+        rule = RULES[node.op].forward
+        return [
+            rule(node, (part.weight,), each.flatten(0, 1)).reshape(shape)
+            for each, shape in zip(gradients, shapes, strict=True)
+        ]
+    flat = [each.reshape(-1, each.shape[-1]) for each in gradients]
+    found = [each.new_empty(len(each), node.shape[-1]) for each in flat]
+    for part in served.parts:
+        for each, whole in zip(flat, found, strict=True):
+            torch.mm(each, part.weight.mT, out=whole[:, part.low : part.high])
+    return [whole.reshape(shape) for whole, shape in zip(found, shapes, strict=True)]
+
+
+def _bias(served: Served, rows: Tensor) -> Tensor | None:
+    """`⟨A, b⟩` `[D, S]`, with b the same along every axis but that of the outputs."""
+    if not served.weights:
+        return None
+    node, (bias,) = served.node, served.weights
+    if node.op != "linear":
+        bias = bias.reshape(-1, *[1] * (len(node.shape) - 2))
+    return inner(rows, bias.expand(1, 1, *node.shape))
+
+
+def _part(served: Served, part: Part) -> tuple[Node, tuple[Tensor, ...]]:
+    """The node as if it had the part's outputs alone, and their bias."""
+    node = served.node
+    if node.op != "linear":
+        return node, served.weights
+    bias = tuple(each[part.low : part.high] for each in served.weights)
+    return replace(node, shape=(*node.shape[:-1], part.high - part.low)), bias
+
+
+def _runs(places: np.ndarray, part: Part) -> list[slice]:
+    """The runs of consecutive rows whose neurons lie in the part; of no rows, one empty run."""
+    if not len(places):
+        return [slice(0, 0)] if part.low == 0 else []
+    inside = (places >= part.low) & (places < part.high)
+    edges = np.flatnonzero(np.diff(inside, prepend=False, append=False))
+    return [slice(int(low), int(high)) for low, high in edges.reshape(-1, 2)]
+
+
+def _in_order(found: list[tuple[slice, Pulled]]) -> Pulled:
+    """The rows of a tile from those that each part pulled."""
+    if len(found) == 1:
+        return found[0][1]
+    pulled = [each for _, each in sorted(found, key=lambda pair: pair[0].start)]
+    biases = [each.bias for each in pulled if each.bias is not None]
+    coefficients = torch.cat([_only(each) for each in pulled], dim=1)
+    return Pulled((coefficients,), torch.cat(biases, dim=1) if biases else None)
+
+
+def _only(pulled: Pulled) -> Tensor:
+    (coefficients,) = pulled.coefficients
+    assert coefficients is not None
+    return coefficients
