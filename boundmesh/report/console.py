@@ -13,6 +13,7 @@ from rich.text import Text
 from boundmesh.report.progress import Fact
 
 NAME_WIDTH = 12
+INF = float("inf")
 ALWAYS_SAID = ("warning", "interrupted")
 
 
@@ -88,7 +89,8 @@ class ConsoleProgress:
         self.running = ""
 
     def _known(self) -> str:
-        words = [f"{name.replace('_', ' ')} {_shown(fact)}" for name, fact in self._facts.items()]
+        known = {name: fact for name, fact in self._facts.items() if fact not in (INF, -INF)}
+        words = [f"{name.replace('_', ' ')} {_shown(fact)}" for name, fact in known.items()]
         return ", ".join([self._detail, *words] if self._detail else words)
 
     def _moving(self) -> Text | Spinner:

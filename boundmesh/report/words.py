@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -29,15 +29,17 @@ def of_graph(graph: Graph) -> str:
 
 
 def of_property(prop: Property) -> tuple[str, ...]:
-    """What is to be proved, in a few lines."""
+    """What is to be proved, in a few lines; cases that ask the same of different inputs are one."""
+    regions: dict[tuple[Clause, ...], list[Box | Ball]] = {}
+    for case in prop.cases:
+        regions.setdefault(case.clauses, []).append(case.region)
     lines: list[str] = []
-    for number, case in enumerate(prop.cases[:SHOWN]):
-        if len(prop.cases) > 1:
-            lines.append(f"case {number} of {len(prop.cases)}:")
-        lines.append(f"for every input {of_region(case.region)},")
-        lines.append(f"prove that {_never(case.clauses, prop)}")
-    if len(prop.cases) > SHOWN:
-        lines.append(f"and so on for {len(prop.cases) - SHOWN} more cases")
+    for clauses, where in list(regions.items())[:SHOWN]:
+        among = f" of {len(where)} regions, the first" if len(where) > 1 else ""
+        lines.append(f"for every input{among} {of_region(where[0])},")
+        lines.append(f"prove that {_never(clauses, prop)}")
+    if len(regions) > SHOWN:
+        lines.append(f"and so on for {len(regions) - SHOWN} more")
     return tuple(lines) or ("no input is left to check",)
 
 
@@ -84,7 +86,7 @@ def of_verdict(verdict: Verdict, prop: Property) -> str:
             return f"proved: there is no counterexample{margin}"
         case Falsified(found):
             clause = prop.cases[found.case].clauses[found.clause]
-            atoms = " and ".join(of_atom(atom, prop) for atom in clause.atoms)
+            atoms = _shortened([of_atom(atom, prop) for atom in clause.atoms], " and ")
             return f"refuted: at the input printed, replayed with ONNX Runtime, {atoms or 'true'}"
         case Unknown(reason):
             return f"not decided: {reason}"
@@ -106,26 +108,40 @@ def of_bytes(count: int) -> str:
 
 
 def _never(clauses: tuple[Clause, ...], prop: Property) -> str:
-    largest = _largest(clauses, prop.outputs)
-    if largest is not None:
-        return f"{element(prop, 'output', largest)} is greater than every other output"
-    shown = [" and ".join(of_atom(a, prop) for a in c.atoms) or "true" for c in clauses[:SHOWN]]
-    rest = f", nor any of {len(clauses) - SHOWN} more" if len(clauses) > SHOWN else ""
-    return f"never {', nor '.join(shown)}{rest}"
+    atoms = [clause.atoms[0] for clause in clauses if len(clause.atoms) == 1]
+    if len(atoms) == len(clauses) and (beside := _beside_all(atoms, prop)):
+        name, less = beside
+        return f"{name} is {'greater' if less else 'less'} than every other output"
+    if len(clauses) == 1 and (beside := _beside_all(clauses[0].atoms, prop)):
+        name, less = beside
+        return f"{name} is not the {'smallest' if less else 'largest'} output"
+    met = [_shortened([of_atom(atom, prop) for atom in c.atoms], " and ") for c in clauses]
+    return f"never {_shortened(met, ', nor ')}"
 
 
-def _largest(clauses: tuple[Clause, ...], outputs: int) -> int | None:
-    """The output i where the clauses are y[i] ≤ y[j] for every other j."""
+def _beside_all(atoms: Sequence[Atom], prop: Property) -> tuple[str, bool] | None:
+    """The output that the atoms compare with every other one, and whether as the lesser, ≤."""
     pairs = set()
-    for clause in clauses:
-        if len(clause.atoms) != 1 or clause.atoms[0].inputs or clause.atoms[0].bound != 0:
+    for atom in atoms:
+        terms = sorted((value, place) for place, value in atom.outputs)
+        if atom.inputs or atom.bound or atom.strict or [value for value, _ in terms] != [-1, 1]:
             return None
-        terms = sorted((value, j) for j, value in clause.atoms[0].outputs)
-        if [value for value, _ in terms] != [-1, 1] or clause.atoms[0].strict:
-            return None
-        pairs.add((terms[1][1], terms[0][1]))
-    winners = {less for less, _ in pairs}
-    return winners.pop() if len(winners) == 1 and len(pairs) == outputs - 1 else None
+        (_, more), (_, less) = terms
+        pairs.add((less, more))
+    if not pairs or len(pairs) != prop.outputs - 1:
+        return None
+    for side in (0, 1):
+        same = {pair[side] for pair in pairs}
+        if len(same) == 1:
+            return element(prop, "output", same.pop()), side == 0
+    return None
+
+
+def _shortened(parts: Sequence[str], between: str) -> str:
+    """The first parts; the rest are counted, unless the rest is one."""
+    shown = parts if len(parts) <= SHOWN + 1 else parts[:SHOWN]
+    text = between.join(part or "true" for part in shown)
+    return text if len(shown) == len(parts) else f"{text}{between}{len(parts) - SHOWN} more"
 
 
 def _sum(terms: list[tuple[float, str]]) -> str:

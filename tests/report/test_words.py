@@ -21,6 +21,10 @@ def at_most(less, more):
     return Clause((Atom((), tuple(sorted([(less, 1.0), (more, -1.0)])), 0.0),))
 
 
+def together(clauses):
+    return Clause(tuple(atom for clause in clauses for atom in clause.atoms))
+
+
 def test_elements_have_the_names_of_their_file():
     named = prop()
     assert words.element(named, "input", 3) == "X[1,1]"
@@ -44,13 +48,19 @@ def test_an_atom_reads_as_its_inequality(atom, text):
     assert words.of_atom(atom, prop()) == text
 
 
-@pytest.mark.parametrize("largest", range(5))
-def test_a_property_of_the_largest_output_is_recognised(largest):
-    clauses = [at_most(largest, other) for other in range(5) if other != largest]
-    name = words.element(prop(), "output", largest)
-    assert words.of_property(prop(*clauses))[-1] == (
-        f"prove that {name} is greater than every other output"
-    )
+@pytest.mark.parametrize("place", range(5))
+def test_a_comparison_with_every_other_output_is_recognised(place):
+    others = [other for other in range(5) if other != place]
+    name = words.element(prop(), "output", place)
+    least = [at_most(place, other) for other in others]
+    most = [at_most(other, place) for other in others]
+    for clauses, text in (
+        (least, f"{name} is greater than every other output"),
+        (most, f"{name} is less than every other output"),
+        ([together(least)], f"{name} is not the smallest output"),
+        ([together(most)], f"{name} is not the largest output"),
+    ):
+        assert words.of_property(prop(*clauses))[-1] == f"prove that {text}"
 
 
 def test_one_missing_rival_is_not_every_other_output():
@@ -60,7 +70,14 @@ def test_one_missing_rival_is_not_every_other_output():
 
 def test_more_clauses_than_fit_are_counted():
     clauses = [at_most(0, 1), at_most(1, 2), at_most(2, 3), at_most(3, 4), at_most(4, 0)]
-    assert words.of_property(prop(*clauses))[-1].endswith("Y[2] ≤ Z[0,0], nor any of 2 more")
+    assert words.of_property(prop(*clauses))[-1].endswith("Y[2] ≤ Z[0,0], nor 2 more")
+
+
+def test_cases_that_ask_the_same_are_said_once():
+    case = Case(BOX, (at_most(0, 1),))
+    lines = words.of_property(Property((case, case, case), 4, 5, VARIABLES))
+    assert lines[0].startswith("for every input of 3 regions, the first in 3 ranges")
+    assert lines[1:] == ("prove that never Y[0] ≤ Y[1]",)
 
 
 def test_a_region_counts_free_and_fixed_inputs():
