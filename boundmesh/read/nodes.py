@@ -15,8 +15,11 @@ from boundmesh.read.translate import TRANSLATIONS, Step, Value
 
 
 def needed(graph: ir.Graph) -> list[ir.Node]:
-    """The nodes that the outputs depend on, in topological order."""
-    graph.sort()
+    """The nodes that the outputs depend on, in topological order; ReadError for a cycle."""
+    try:
+        graph.sort()
+    except ValueError as error:
+        raise ReadError(f"its nodes have no order: {error}") from error
     wanted = {value.name for value in graph.outputs}
     kept = []
     for node in reversed(graph):

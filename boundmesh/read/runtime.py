@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from boundmesh.errors import ReadError
-from boundmesh.graph.graph import Graph
+from boundmesh.graph.graph import Graph, Port
 from boundmesh.read.files import contents
 
 EXTERNAL_DATA = "session.model_external_initializers_file_folder_path"
@@ -50,6 +50,10 @@ class Runtime:
         model = source_bytes(graph.source)
         folder = graph.source.resolve().parent if isinstance(graph.source, Path) else None
         self._session = session(exposing(model, also) if also else model, folder)
+        declared = [length for port in self._session.get_inputs() for length in port.shape]
+        if any(isinstance(length, int) and length < 1 for length in declared):
+            # Some exporters write 0 or −1 for an open axis, which ONNX Runtime takes literally.
+            self._session = session(shaped(exposing(model, also), graph.inputs), folder)
         self._inputs, self._also = graph.inputs, list(also)
         self._outputs = [port.name for port in graph.outputs]
 
@@ -85,6 +89,20 @@ def exposing(data: bytes, names: Sequence[str]) -> bytes:
     present = {output.name for output in model.graph.output}
     missing = [name for name in names if name not in present]
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in missing)
+    return model.SerializeToString()
+
+
+def shaped(data: bytes, inputs: Sequence[Port]) -> bytes:
+    """The network in `data`, its inputs of the ports' shapes and its outputs' to be inferred."""
+    import onnx
+
+    model = onnx.load_model_from_string(data)
+    shapes = {port.name: port.shape for port in inputs}
+    for value in model.graph.input:
+        for axis, length in enumerate(shapes.get(value.name, ())):
+            value.type.tensor_type.shape.dim[axis].dim_value = length
+    for value in (*model.graph.output, *model.graph.value_info):
+        value.type.tensor_type.ClearField("shape")
     return model.SerializeToString()
 
 
