@@ -1,0 +1,1 @@
+"""One problem on several devices: sharded weights, dealt rows, exchanged neurons."""

@@ -1,0 +1,64 @@
+"""The ranks along one axis of the mesh and the collectives they run together."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+try:
+    from torch.distributed import all_gather_single, reduce_scatter_single
+except ImportError:  # the names until torch 2.12
+    from torch.distributed import all_gather_into_tensor as all_gather_single
+    from torch.distributed import reduce_scatter_tensor as reduce_scatter_single
+
+
+class Group:
+    """A process group; `calls` and `received` count its collectives and the bytes that came in.
+
+    Every rank must call the same collectives in the same order.
+    """
+
+    def __init__(self, handle: dist.ProcessGroup) -> None:
+        self._handle = handle
+        self.rank, self.size = dist.get_rank(handle), dist.get_world_size(handle)
+        self.calls: Counter[str] = Counter()
+        self.received: Counter[str] = Counter()
+
+    def all_gather(self, whole: Tensor, mine: Tensor) -> dist.Work:
+        """Begin to fill `whole` with every rank's `mine`, in rank order along dim 0."""
+        self._count("all_gather", whole.nbytes - mine.nbytes)
+        return all_gather_single(whole, mine, group=self._handle, async_op=True)
+
+    def reduce_scatter(self, mine: Tensor, whole: Tensor) -> dist.Work:
+        """Begin to fill `mine` with this rank's piece, along dim 0, of the sum of all `whole`."""
+        self._count("reduce_scatter", whole.nbytes - mine.nbytes)
+        return reduce_scatter_single(mine, whole, group=self._handle, async_op=True)
+
+    def all_to_all(
+        self, received: Tensor, sent: Tensor, takes: list[int], gives: list[int]
+    ) -> dist.Work:
+        """Begin to send `gives[r]` rows of `sent` to each rank r, and take `takes[r]` from it."""
+        kept = received[0].nbytes * takes[self.rank] if len(received) else 0
+        self._count("all_to_all", received.nbytes - kept)
+        return dist.all_to_all_single(
+            received, sent, takes, gives, group=self._handle, async_op=True
+        )
+
+    def all_reduce(self, values: Tensor) -> None:
+        """Replace `values` by their sum over the ranks."""
+        self._count("all_reduce", values.nbytes)
+        dist.all_reduce(values, group=self._handle)
+
+    def first_says(self, flag: bool) -> bool:
+        """What the first rank's `flag` is: one answer for all, on the CPU."""
+        said = torch.tensor([flag])
+        self._count("broadcast", said.nbytes)
+        dist.broadcast(said, group_src=0, group=self._handle)
+        return bool(said)
+
+    def _count(self, kind: str, received: int) -> None:
+        self.calls[kind] += 1
+        self.received[kind] += received

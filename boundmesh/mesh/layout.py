@@ -1,0 +1,56 @@
+"""The schedule `gather`: weights sharded, rows dealt in tiles; equal bits on any number of ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.layout import Served
+from boundmesh.bounds.rows import Tile
+from boundmesh.graph.graph import Graph, Node
+from boundmesh.mesh.group import Group
+from boundmesh.mesh.weights import REPLICATED, ShardedWeights
+
+
+class Gather:
+    """Every rank pulls its own tiles back through weights that are gathered part by part."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        group: Group,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        wave: int = 1,
+        replicated: int = REPLICATED,
+    ) -> None:
+        self.group, self.wave = group, wave
+        self.device, self.dtype = torch.device(device), dtype
+        self.weights = ShardedWeights(graph, group, self.device, dtype, replicated)
+
+    def stream(self, nodes: Iterable[Node]) -> Iterator[Served]:
+        return self.weights.stream(nodes)
+
+    def deal(self, tiles: Sequence[Tile]) -> Sequence[Tile]:
+        """Every P-th tile; a rank with one too few sweeps a tile without rows, in step with all."""
+        mine = [*tiles[self.group.rank :: self.group.size]]
+        while len(mine) * self.group.size < len(tiles):
+            nothing = slice(0, 0)
+            mine.append(Tile(tiles[0].start, nothing, tiles[0].rows.part(nothing)))
+        return mine
+
+    def join(self, mine: Sequence[Tensor], widths: Sequence[int]) -> Sequence[Tensor]:
+        """One all-gather, of results padded to one width."""
+        ranks, rounds = self.group.size, len(mine)
+        domains, width = len(mine[0]), max(widths)
+        sent = mine[0].new_zeros(rounds, domains, width)
+        for place, result in enumerate(mine):
+            sent[place, :, : result.shape[1]] = result
+        every = sent.new_empty(ranks * rounds, domains, width)
+        self.group.all_gather(every, sent).wait()
+        by_rank = every.unflatten(0, (ranks, rounds))
+        return [
+            by_rank[place % ranks, place // ranks, :, :width] for place, width in enumerate(widths)
+        ]
