@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,11 +21,15 @@ from boundmesh.device import choose_device, forget_peak, peak_bytes
 from boundmesh.errors import BoundmeshError
 from boundmesh.graph.graph import Graph
 from boundmesh.ladder import undecided_counts
+from boundmesh.memory import memory_errors
 from boundmesh.property import Ball, Box
 from boundmesh.report.progress import SILENT, Progress
 from boundmesh.rules.operator import Interval
 from boundmesh.settings import Settings
-from boundmesh.verify import Model, _dtype, load
+from boundmesh.verify import _dtype, load
+
+if TYPE_CHECKING:
+    from boundmesh.verify import Model
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ def bounds(
     device = choose_device(settings.device)
     forget_peak(device)
     layout = OneDevice(graph, device, _dtype(settings))
-    with clock.stage(method):
+    with clock.stage(method), memory_errors(graph, device, settings):
         lower, upper, intermediate = _bound(graph, region, method, rows, layout, settings, clock)
     program = Program(graph, graph.output)
     return Bounds(
