@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from boundmesh.bab.search import Search
 from boundmesh.bounds.alpha import Schedule, alpha_crown
 from boundmesh.bounds.crown import Problem, crown, interval_rows
 from boundmesh.bounds.layout import Layout
@@ -52,13 +53,15 @@ class Question:
 class Standing:
     """The best margin, less slack, of every row on every region, `[D, S]`; > 0 refutes.
 
-    `bounds` are the start nodes' bounds that the last method found, for the regions `domains`.
+    `bounds` are the start nodes' bounds that the last method found, for the regions `domains`;
+    `searches` are the accounts of branch and bound.
     """
 
     question: Question
     rows: Tensor
     bounds: Mapping[str, Interval] = field(default_factory=dict)
     domains: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
+    searches: list[Search] = field(default_factory=list)
 
     @staticmethod
     def unknown(question: Question) -> Standing:
@@ -80,6 +83,19 @@ class Standing:
         """The margin that is furthest from a proof; a property without clauses is proved."""
         table = self.clauses
         return table.min().item() if table.numel() else float("inf")
+
+    @property
+    def reached(self) -> float:
+        """The worst margin as far as the search in progress, if any, has brought it."""
+        going = [search.worst for search in self.searches if search.open or search.stuck]
+        return max([self.worst, *going[-1:]])
+
+    def close(self, domain: int, clauses: Tensor, margin: float) -> None:
+        """Enter that `clauses` were refuted on a region by splitting it; `margin` > 0 is proved."""
+        for clause in clauses.tolist():
+            row = self.question.margins.members[clause][0]
+            known = self.rows[domain, row]
+            self.rows[domain, row] = max(float(known), margin)
 
     def open_rows(self, domains: Tensor) -> Tensor:
         """The rows of the clauses that are open on some region of `domains`."""

@@ -9,24 +9,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from boundmesh.attack.pgd import attack
+from boundmesh.attack.replay import Replay, representable
+from boundmesh.bab.decide import branch
 from boundmesh.bounds.layout import Layout, OneDevice
 from boundmesh.bounds.margins import margins_of
 from boundmesh.bounds.program import Program
 from boundmesh.bounds.region import region_tensors
 from boundmesh.clock import Clock, OutOfTime
 from boundmesh.device import choose_device, forget_peak, peak_bytes
-from boundmesh.errors import BoundmeshError, DeviceError, ReadError
+from boundmesh.errors import BoundmeshError, ReadError
 from boundmesh.graph.check import agrees_with_source
 from boundmesh.graph.forward import forward
 from boundmesh.graph.graph import Graph
 from boundmesh.ladder import Question, Standing, climb, undecided_counts
+from boundmesh.memory import memory_errors
 from boundmesh.property import Ball, Box, Case, Property
 from boundmesh.read import onnx, vnnlib
 from boundmesh.report.progress import SILENT, Progress
 from boundmesh.settings import Settings
-from boundmesh.verdict import Falsified, TimedOut, Unknown, Verdict, Verified
+from boundmesh.verdict import Counterexample, Falsified, TimedOut, Unknown, Verdict, Verified
 
 if TYPE_CHECKING:
     from torch import nn
@@ -73,11 +77,9 @@ def verify(
     layout = OneDevice(graph, device, _dtype(settings))
     with clock.stage("check"):
         _check(graph, wanted)
-    try:
-        standings: list[Standing] = []
+    standings: list[Standing] = []
+    with memory_errors(graph, device, settings):
         verdict = _decide(graph, wanted, layout, standings, settings, clock)
-    except torch.OutOfMemoryError as error:
-        raise DeviceError(_too_large(graph, device, settings)) from error
     undecided: dict[str, tuple[int, int]] = {}
     for standing in standings:
         graph_of = standing.question.margins.graph
@@ -126,17 +128,38 @@ def _decide(
     settings: Settings,
     clock: Clock,
 ) -> Verdict:
+    replay = Replay(graph)
+    found: list[Counterexample] = []
+
+    def look(case: int, points: Tensor) -> bool:
+        region = property.cases[case].region
+        for point in points.double().cpu().numpy():
+            seen = replay(property, case, representable(region, point, graph.inputs))
+            if seen is not None:
+                found.append(seen)
+                return True
+        return False
+
     try:
         if settings.attack.restarts:
             with clock.stage("attack"):
-                found = attack(graph, layout.weights, property, settings.attack, clock)
-            if found is not None:
-                return Falsified(found)
+                first = attack(graph, layout.weights, property, settings.attack, clock)
+            if first is not None:
+                return Falsified(first)
         standings += [Standing.unknown(question) for question in questions(graph, property, layout)]
         for standing in standings:
             climb(standing, settings.bounds, clock)
+        if settings.bounds.method == "auto":
+            for standing in standings:
+                if standing.open.any():
+                    with clock.stage("branch"):
+                        branch(standing, settings.bounds, settings.branch, clock, look)
+                if found:
+                    return Falsified(found[0])
     except OutOfTime:
         return TimedOut(_what_remains(standings), _worst(standings))
+    except KeyboardInterrupt:
+        return Unknown(f"interrupted; {_what_remains(standings)}", _worst(standings))
     if not any(standing.open.any() for standing in standings):
         return Verified(_worst(standings))
     return Unknown(_what_remains(standings), _worst(standings))
@@ -173,7 +196,8 @@ def _check(graph: Graph, property: Property) -> None:
 
 
 def _worst(standings: list[Standing]) -> float:
-    return min((standing.worst for standing in standings), default=float("-inf"))
+    """The worst margin there is: of what is open in a search, else of what bounds alone gave."""
+    return min((standing.reached for standing in standings), default=float("-inf"))
 
 
 def _what_remains(standings: list[Standing]) -> str:
@@ -181,21 +205,20 @@ def _what_remains(standings: list[Standing]) -> str:
         return "no bound was computed"
     still = sum(int(standing.open.sum()) for standing in standings)
     every = sum(standing.open.numel() for standing in standings)
+    words = f"{still} of {every} clauses are not refuted"
     worst = _worst(standings)
     if worst == float("-inf"):
-        return f"{still} of {every} clauses are not refuted, and the worst has no finite bound"
-    return f"{still} of {every} clauses are not refuted; the worst margin is {worst:.6g}, not > 0"
-
-
-def _too_large(graph: Graph, device: torch.device, settings: Settings) -> str:
-    weights = sum(array.size for array in graph.weights.values())
-    size = 8 if settings.dtype == "float64" else 4
-    tile = settings.bounds.tile_elements * size
-    return (
-        f"out of memory on {device}: the weights take {weights * size / 2**20:.0f} MiB and every "
-        f"copy of a tile {tile / 2**20:.0f} MiB; use smaller tiles (--tile-elements "
-        f"{settings.bounds.tile_elements // 4}), --method crown-ibp, or a larger device"
-    )
+        words += ", and the worst has no finite bound"
+    else:
+        words += f"; the worst margin is {worst:.6g}, not > 0"
+    searches = [search for standing in standings for search in standing.searches]
+    if searches:
+        last = searches[-1]
+        visited = sum(search.visited for search in searches)
+        words += f"; branch and bound visited {visited} domains, {last.open} are open"
+        if stuck := sum(search.stuck for search in searches):
+            words += f", {stuck} have nothing left to split"
+    return words
 
 
 def _dtype(settings: Settings) -> torch.dtype:

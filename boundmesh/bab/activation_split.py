@@ -19,6 +19,8 @@ from boundmesh.clock import Clock
 from boundmesh.rules.operator import Interval
 from boundmesh.settings import BranchSettings
 
+LEAF_STEPS = (50, 200, 1000)
+
 
 class ActivationSplitting:
     """Branch and bound on one region for the clauses that are open there."""
@@ -39,12 +41,14 @@ class ActivationSplitting:
         self.device, dtype = problem.layout.device, problem.layout.dtype
         self.rows, self.offset = _rows_by_clause(margins, offset, self.device, dtype)
         self.frontier: Frontier[Domains] = Frontier()
+        self.leaves: Frontier[Domains] = Frontier()
+        self.search = Search()
         self.ascent = Ascent(settings.ascent_steps, settings.alpha_rate, settings.beta_rate)
         self.batch = settings.batch or _default_batch(problem)
 
     def run(self, clauses: Tensor, margins: Tensor) -> Search:
         """Refute `clauses` `[C]`, whose margins so far are `margins`; raises OutOfTime."""
-        self.search = Search(float(margins.min()))
+        self.search.worst = float(margins.min())
         first = root(self.neurons, clauses.to(self.device), margins.to(self.device), self.atoms)
         self._bound(first, replace(self.ascent, iterations=2 * self.ascent.iterations))
         while len(self.frontier) and not self.search.found:
@@ -55,6 +59,8 @@ class ActivationSplitting:
                 if children is not None:
                     self._bound(children, self.ascent)
             self.search.tell(self.frontier, self.clock.progress)
+        while len(self.leaves) and not self.search.found:
+            self._exhaust(self.leaves.pop(self.batch).to(self.device))
         return self.search
 
     @property
@@ -68,8 +74,9 @@ class ActivationSplitting:
         loss = babsr.scores(self.neurons, parents, bounded)
         able = (loss > -torch.inf).sum(1)
         stuck = able == 0
-        self.search.stuck += int(stuck.sum())
-        parents, loss = parents.take(~stuck), loss[~stuck]
+        if bool(stuck.any()):
+            self.leaves.push(parents.take(stuck))
+        parents, loss, bounded = parents.take(~stuck), loss[~stuck], bounded.take(~stuck)
         if not len(parents):
             return None
         levels = 1
@@ -80,11 +87,23 @@ class ActivationSplitting:
         ):
             levels += 1
         if levels > 1:
-            return split(parents, torch.topk(loss, levels, dim=1).indices)
+            return split(parents, torch.topk(loss, levels, dim=1).indices, bounded.coefficients)
         quick = lambda domains: self._quick(domains).margin  # noqa: E731
         with torch.no_grad():
-            chosen = fsb.choose(self.neurons, parents, loss, self.settings.tries, quick)
-        return split(parents, chosen[:, None])
+            chosen = fsb.choose(parents, bounded, loss, self.settings.tries, quick)
+        return split(parents, chosen[:, None], bounded.coefficients)
+
+    def _exhaust(self, leaves: Domains) -> None:
+        """Leaves without a neuron to split are linear programs, of which β-CROWN is the dual:
+        climb until it is solved, as far as that goes."""
+        for steps in LEAF_STEPS:
+            found = self._climb(
+                leaves, replace(self.ascent, iterations=steps, decay=0.01 ** (1 / steps))
+            )
+            leaves = self._keep(leaves, found)
+            if not len(leaves):
+                return
+        self.search.stuck += len(leaves)
 
     def _quick(self, domains: Domains) -> Bounded:
         parameters = Parameters(domains.alpha.float(), domains.beta.float(), domains.splits)
@@ -92,24 +111,24 @@ class ActivationSplitting:
             self.rows[domains.clause], self.offset[domains.clause], parameters
         )
 
-    def _bound(self, domains: Domains, ascent: Ascent) -> None:
+    def _climb(self, domains: Domains, ascent: Ascent) -> Bounded:
         start = Parameters(domains.alpha, domains.beta, domains.splits)
-        found = self.bounder.climb(
-            self.rows[domains.clause], self.offset[domains.clause], start, ascent, self.clock.check
-        )
-        margin = torch.maximum(found.margin.double(), domains.margin)
+        rows, offset = self.rows[domains.clause], self.offset[domains.clause]
+        return self.bounder.climb(rows, offset, start, ascent, self.clock.check)
+
+    def _bound(self, domains: Domains, ascent: Ascent) -> None:
+        found = self._climb(domains, ascent)
         self.search.visited += len(domains)
-        still = ~(margin > 0)
-        bounded = Domains(
-            margin,
-            domains.clause,
-            domains.splits,
-            found.parameters.alpha.half(),
-            found.parameters.beta.half(),
-        ).take(still)
-        self.frontier.push(bounded)
         self.search.depth = max(self.search.depth, domains.depth)
+        self.frontier.push(self._keep(domains, found))
+
+    def _keep(self, domains: Domains, found: Bounded) -> Domains:
+        """The domains that are still open, with what was found for them; NaN stays open."""
+        margin = torch.maximum(found.margin.double(), domains.margin)
+        still = self.search.count(margin)
         self._look_at(found, still)
+        alpha, beta = found.parameters.alpha.half(), found.parameters.beta.half()
+        return Domains(margin, domains.clause, domains.splits, alpha, beta).take(still)
 
     def _look_at(self, found: Bounded, still: Tensor) -> None:
         """The corner where an open domain's bound is attained may be a counterexample."""

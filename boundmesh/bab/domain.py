@@ -92,16 +92,32 @@ def root(neurons: Neurons, clauses: Tensor, margins: Tensor, atoms: int) -> Doma
     return Domains(margins, clauses, splits, alpha, torch.zeros_like(alpha))
 
 
-def split(domains: Domains, neurons: Tensor) -> Domains:
+def split(domains: Domains, neurons: Tensor, coefficients: Tensor) -> Domains:
     """All 2^m children of each domain by its m neurons `[D, m]`, as m halvings of the whole.
 
-    The children of a domain cover it: every point satisfies one sign at each neuron. They start
-    with the parent's slopes, multipliers and margin. Child c of domain d stands at c·D + d.
+    The children of a domain cover it: every point satisfies one sign at each neuron. Child c of
+    domain d stands at c·D + d. A child starts with its parent's slopes and margin, and with the
+    multiplier that makes up for the line it loses, so that its bound is no worse: where A, the
+    coefficient `[D, S, N]` of the neuron's output, is positive, A·α·z = A·z − β·z with
+    β = A·(1 − α) above the split, and 0 + β·z with β = A·α below.
     """
     children = domains
+    gain = coefficients.clamp(min=0).expand(domains.alpha.shape).to(torch.float32)
+    slope = domains.alpha.to(torch.float32)
+    lost = {1: (gain * (1 - slope)).half(), -1: (gain * slope).half()}
     for level in range(neurons.shape[1]):
-        place = neurons[:, level].repeat(len(children) // len(domains))[:, None]
-        above = children.splits.scatter(1, place, 1)
-        below = children.splits.scatter(1, place, -1)
-        children = join([replace(children, splits=above), replace(children, splits=below)])
+        copies = len(children) // len(domains)
+        place = neurons[:, level].repeat(copies)[:, None]
+        wide = place[:, :, None].expand(-1, children.beta.shape[1], 1)
+        halves = []
+        for sign, loss in lost.items():
+            multiplier = loss.repeat(copies, 1, 1).gather(2, wide)
+            halves.append(
+                replace(
+                    children,
+                    splits=children.splits.scatter(1, place, sign),
+                    beta=children.beta.scatter(2, wide, multiplier),
+                )
+            )
+        children = join(halves)
     return children

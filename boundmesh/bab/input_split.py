@@ -49,11 +49,11 @@ class InputSplitting:
         self.rows = margins.rows(rows, layout.dtype, layout.device)
         self.offset = offset.to(layout.device)
         self.frontier: Frontier[Boxes] = Frontier()
+        self.search = Search()
         self.batch = settings.batch or _default_batch(problem, len(rows))
 
     def run(self, region: BoxRegion) -> Search:
         """Refute all clauses on every box of `region`; raises OutOfTime."""
-        self.search = Search(float("-inf"))
         for first in range(0, region.domains, self.batch):
             part = slice(first, first + self.batch)
             self._bound(region.lower[part], region.upper[part])
@@ -101,7 +101,7 @@ class InputSplitting:
         table = self.margins.clauses(rowwise)
         margin, worst = table.min(1)
         self.search.visited += len(lower)
-        still = ~(margin > 0)
+        still = self.search.count(margin)
         rows = carried.at_input(name, self.rows)
         rows = rows.expand(*rowwise.shape, *lower.shape[1:]).flatten(2)
         reach = self._reach(rows, rowwise, worst) * (upper - lower).flatten(1)

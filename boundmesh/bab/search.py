@@ -20,19 +20,29 @@ Look = Callable[[Tensor], bool]
 
 @dataclass
 class Search:
-    """The account of a search: the worst open margin, domains bounded, the most splits of one,
-    those given up because nothing was left to split, and whether a counterexample was found."""
+    """The account of a search: the worst open margin, the smallest proved one, domains bounded,
+    the most splits of one, those given up because nothing was left to split, domains still open,
+    and whether a counterexample was found."""
 
-    worst: float
+    worst: float = float("-inf")
+    proved: float = float("inf")
     visited: int = 0
     stuck: int = 0
     depth: int = 0
+    open: int = 0
     found: bool = False
 
+    def count(self, margin: Tensor) -> Tensor:
+        """Enter margins `[D]`: the smallest proved one is kept. The mask of those still open."""
+        still = ~(margin > 0)
+        if not bool(still.all()):
+            self.proved = min(self.proved, float(margin[~still].min()))
+        return still
+
     def tell(self, frontier: Frontier[Any], progress: Progress) -> None:
-        self.worst = frontier.worst
+        self.worst, self.open = frontier.worst, len(frontier)
         progress.update(
-            open=len(frontier),
+            open=self.open,
             visited=self.visited,
             margin=self.worst,
             depth=self.depth,
@@ -45,6 +55,7 @@ class Searcher(Protocol):
     """Whoever pops batches off a frontier."""
 
     frontier: Frontier[Any]
+    search: Search
     batch: int
     clock: Clock
 
@@ -66,4 +77,5 @@ def give_way(searcher: Searcher, parents: Any) -> Iterator[None]:
         searcher.clock.progress.warn(f"out of memory: batches now have {searcher.batch} domains")
     except BaseException:
         searcher.frontier.push(parents)
+        searcher.search.tell(searcher.frontier, searcher.clock.progress)
         raise

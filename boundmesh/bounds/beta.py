@@ -108,6 +108,14 @@ class Bounded:
     coefficients: Tensor
     at_input: Tensor
 
+    def take(self, which: Tensor) -> Bounded:
+        """Those of the domains at `which` (indices or mask)."""
+        parameters = Parameters(
+            self.parameters.alpha[which], self.parameters.beta[which], self.parameters.splits[which]
+        )
+        at_input = self.at_input[which] if self.at_input.dim() else self.at_input
+        return Bounded(self.margin[which], parameters, self.coefficients[which], at_input)
+
 
 class DomainBounder:
     """Bounds domains of one region: the root's bounds, lines and layout, made once."""

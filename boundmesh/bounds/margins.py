@@ -40,6 +40,10 @@ class Margins:
         chosen = self.coefficients[which].to(device, dtype)
         return chosen.reshape(1, len(which), *self.graph[self.graph.output].shape)
 
+    def only(self, clauses: Tensor) -> Margins:
+        """The same rows, of which only some clauses must be refuted."""
+        return replace(self, members=tuple(self.members[clause] for clause in clauses.tolist()))
+
     def slack(self, output: Tensor, dtype: torch.dtype) -> Tensor:
         """What a margin must exceed to count as positive, `[S]`; `output` is a typical one."""
         scale = self.bound.abs() + self.coefficients.abs() @ output.double().flatten().abs().cpu()

@@ -8,13 +8,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from boundmesh.bab.domain import Domains, Neurons, split
+from boundmesh.bab.domain import Domains, split
+from boundmesh.bounds.beta import Bounded
 
 Quick = Callable[[Domains], Tensor]
 """Margins `[D]` of domains by one sweep with the parameters they carry."""
 
 
-def choose(neurons: Neurons, domains: Domains, loss: Tensor, tries: int, quick: Quick) -> Tensor:
+def choose(domains: Domains, bounded: Bounded, loss: Tensor, tries: int, quick: Quick) -> Tensor:
     """Of each domain's `tries` highest scores, the neuron whose worse child is best: `[D]`.
 
     Ties go to the better score. Costs 2·tries sweeps over the domains.
@@ -22,8 +23,9 @@ def choose(neurons: Neurons, domains: Domains, loss: Tensor, tries: int, quick: 
     tries = min(tries, loss.shape[1])
     score, candidates = torch.topk(loss, tries, dim=1)
     gain = torch.full_like(score, -torch.inf, dtype=torch.float64)
+    blank = torch.zeros_like(bounded.coefficients)
     for place in range(tries):
-        children = split(domains, candidates[:, place : place + 1])
+        children = split(domains, candidates[:, place : place + 1], blank)
         margins = quick(children).reshape(2, -1).double()
         # A child that is proved needs no further work: beyond zero nothing is gained.
         gain[:, place] = margins.clamp(max=0).sum(0) + 1e-3 * margins.min(0).values

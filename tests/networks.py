@@ -1,0 +1,141 @@
+"""Small random networks that tests of bounds and of branch and bound share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.crown import Problem
+from boundmesh.bounds.layout import OneDevice
+from boundmesh.bounds.program import Program
+from boundmesh.bounds.region import BoxRegion, Region
+from boundmesh.graph.build import Builder
+from boundmesh.graph.forward import forward, tensors
+from boundmesh.graph.graph import Graph, Node, Port
+
+DTYPE = torch.float64
+
+
+def mlp(*sizes: int, seed: int = 0, activation: str = "relu") -> Graph:
+    """A chain of linear layers of `sizes` with an activation between them."""
+    rng = np.random.default_rng(seed)
+    build = Builder()
+    x = build.input((1, sizes[0]))
+    for place, (wide, out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        x = build.add("linear", x, weights=_affine(rng, (out, wide), wide))
+        if place < len(sizes) - 2:
+            x = build.add(activation, x)
+    return _graph(build, x)
+
+
+def conv_net(seed: int = 0) -> Graph:
+    """Two convolutions of odd sizes and two linear layers."""
+    rng = np.random.default_rng(seed)
+    build = Builder()
+    x = build.input((1, 2, 7, 5))
+    x = build.add("relu", _conv(build, rng, x, 5, 3, 2, 1))
+    x = build.add("relu", _conv(build, rng, x, 3, 3, 1, 1))
+    x = build.reshape(x, (1, int(np.prod(x.shape))))
+    x = build.add("linear", x, weights=_affine(rng, (9, x.shape[1]), x.shape[1]))
+    x = build.add("linear", build.add("relu", x), weights=_affine(rng, (3, 9), 9))
+    return _graph(build, x)
+
+
+def resnet(seed: int = 0) -> Graph:
+    """A residual block whose skip has a convolution, another whose skip has none."""
+    rng = np.random.default_rng(seed)
+    build = Builder()
+    x = build.input((1, 3, 6, 6))
+    x = build.add("relu", _conv(build, rng, x, 4, 3, 2, 1))
+    y = build.add("relu", _conv(build, rng, x, 7, 3, 1, 1))
+    x = build.add("add", _conv(build, rng, y, 7, 3, 1, 1), _conv(build, rng, x, 7, 1, 1, 0))
+    x = build.add("relu", x)
+    x = build.add("relu", build.add("add", _conv(build, rng, x, 7, 3, 1, 1), x))
+    x = build.reshape(x, (1, int(np.prod(x.shape))))
+    return _graph(build, build.add("linear", x, weights=_affine(rng, (4, x.shape[1]), x.shape[1])))
+
+
+def smooth_net(seed: int = 0) -> Graph:
+    """Sigmoid and tanh layers, and a product of two of their values."""
+    rng = np.random.default_rng(seed)
+    build = Builder()
+    x = build.input((1, 3))
+    a = build.add("sigmoid", build.add("linear", x, weights=_affine(rng, (6, 3), 1)))
+    b = build.add("tanh", build.add("linear", x, weights=_affine(rng, (6, 3), 1)))
+    x = build.add("multiply", a, b)
+    return _graph(build, build.add("linear", x, weights=_affine(rng, (2, 6), 6)))
+
+
+NETWORKS: dict[str, Callable[[int], Graph]] = {
+    "mlp": lambda seed: mlp(4, 9, 7, 3, seed=seed),
+    "leaky": lambda seed: mlp(3, 8, 8, 2, seed=seed, activation="leaky_relu"),
+    "conv": conv_net,
+    "resnet": resnet,
+    "smooth": smooth_net,
+}
+
+
+def region(graph: Graph, radius: float, seed: int = 0, domains: int = 1) -> BoxRegion:
+    """Boxes around random points."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (domains, *graph[graph.input].shape)
+    center = torch.randn(shape, generator=generator, dtype=DTYPE)
+    width = radius * torch.rand(shape, generator=generator, dtype=DTYPE)
+    return BoxRegion(center - width, center + width)
+
+
+def problem(graph: Graph, where: Region, tile_elements: int = 2**22) -> Problem:
+    layout = OneDevice(graph, "cpu", DTYPE)
+    return Problem(Program(graph, graph.output), where, layout, tile_elements)
+
+
+def sampled(graph: Graph, box: BoxRegion, count: int, seed: int = 1) -> tuple[Tensor, Tensor]:
+    """Points of every box and the outputs there, `[D, count, *]`; half of them are corners."""
+    generator = torch.Generator().manual_seed(seed)
+    share = torch.rand((box.domains, count, *box.lower.shape[1:]), generator=generator, dtype=DTYPE)
+    share[:, : count // 2] = share[:, : count // 2].round()
+    x = box.lower[:, None] + share * (box.upper - box.lower)[:, None]
+    y = forward(graph, tensors(graph, DTYPE), x.flatten(0, 1))
+    return x, y.reshape(box.domains, count, *graph[graph.output].shape)
+
+
+def both_ways(graph: Graph) -> Tensor:
+    """Rows for the lower and the upper bound of every output, `[1, 2·outputs, *shape]`."""
+    node = graph[graph.output]
+    eye = torch.eye(node.size, dtype=DTYPE)
+    return torch.cat([eye, -eye]).reshape(1, -1, *node.shape)
+
+
+def _conv(
+    build: Builder, rng: np.random.Generator, x: Node, out: int, kernel: int, stride: int, pad: int
+) -> Node:
+    wide = x.shape[1]
+    return build.add(
+        "conv",
+        x,
+        weights=_affine(rng, (out, wide, kernel, kernel), wide * kernel * kernel),
+        stride=(stride, stride),
+        dilation=(1, 1),
+        padding=((pad, pad), (pad, pad)),
+        groups=1,
+    )
+
+
+def _affine(rng: np.random.Generator, shape: tuple[int, ...], fan: int) -> tuple[np.ndarray, ...]:
+    weight = rng.normal(size=shape) * np.sqrt(2 / fan)
+    return weight, 0.3 * rng.normal(size=shape[0])
+
+
+def _graph(build: Builder, output: Node) -> Graph:
+    (first,) = (node for node in build.nodes.values() if node.op == "input")
+    return Graph(
+        tuple(build.nodes.values()),
+        first.name,
+        output.name,
+        build.weights,
+        (Port(first.name, first.shape, "float64"),),
+        (Port(output.name, output.shape, "float64"),),
+    )
