@@ -1,4 +1,4 @@
-"""The device a run works on, and how much memory it took there."""
+"""The device and precision a run works in, and how much memory it took there."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import torch
 
 from boundmesh.errors import DeviceError
+from boundmesh.settings import Settings
 
 
 def choose_device(name: str) -> torch.device:
@@ -17,7 +18,9 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise DeviceError(f"device '{name}' is not known; expected auto, cpu or cuda[:i]") from error
+        raise DeviceError(
+            f"device '{name}' is not known; expected auto, cpu or cuda[:i]"
+        ) from error
     if device.type == "cpu":
         return device
     if device.type != "cuda":
@@ -29,6 +32,11 @@ def choose_device(name: str) -> torch.device:
             "use --device cpu or --device auto"
         )
     return device
+
+
+def dtype_of(settings: Settings) -> torch.dtype:
+    """The precision that bounds are computed in."""
+    return torch.float64 if settings.dtype == "float64" else torch.float32
 
 
 def forget_peak(device: torch.device) -> None:

@@ -17,7 +17,7 @@ from boundmesh.bounds.program import Program
 from boundmesh.bounds.region import region_tensors
 from boundmesh.bounds.rows import DenseRows
 from boundmesh.clock import Clock
-from boundmesh.device import choose_device, forget_peak, peak_bytes
+from boundmesh.device import choose_device, dtype_of, forget_peak, peak_bytes
 from boundmesh.errors import BoundmeshError
 from boundmesh.graph.graph import Graph
 from boundmesh.ladder import undecided_counts
@@ -26,7 +26,7 @@ from boundmesh.property import Ball, Box
 from boundmesh.report.progress import SILENT, Progress
 from boundmesh.rules.operator import Interval
 from boundmesh.settings import Settings
-from boundmesh.verify import _dtype, load
+from boundmesh.verify import load
 
 if TYPE_CHECKING:
     from boundmesh.verify import Model
@@ -71,7 +71,7 @@ def bounds(
         raise BoundmeshError("the region has an end that is NaN or infinite")
     device = choose_device(settings.device)
     forget_peak(device)
-    layout = OneDevice(graph, device, _dtype(settings))
+    layout = OneDevice(graph, device, dtype_of(settings))
     with clock.stage(method), memory_errors(graph, device, settings):
         lower, upper, intermediate = _bound(graph, region, method, rows, layout, settings, clock)
     program = Program(graph, graph.output)

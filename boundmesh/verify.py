@@ -19,7 +19,7 @@ from boundmesh.bounds.margins import margins_of
 from boundmesh.bounds.program import Program
 from boundmesh.bounds.region import region_tensors
 from boundmesh.clock import Clock, OutOfTime
-from boundmesh.device import choose_device, forget_peak, peak_bytes
+from boundmesh.device import choose_device, dtype_of, forget_peak, peak_bytes
 from boundmesh.errors import BoundmeshError, ReadError
 from boundmesh.graph.check import agrees_with_source
 from boundmesh.graph.forward import forward
@@ -74,7 +74,7 @@ def verify(
         progress.warn(warning)
     device = choose_device(settings.device)
     forget_peak(device)
-    layout = OneDevice(graph, device, _dtype(settings))
+    layout = OneDevice(graph, device, dtype_of(settings))
     with clock.stage("check"):
         _check(graph, wanted)
     standings: list[Standing] = []
@@ -219,7 +219,3 @@ def _what_remains(standings: list[Standing]) -> str:
         if stuck := sum(search.stuck for search in searches):
             words += f", {stuck} have nothing left to split"
     return words
-
-
-def _dtype(settings: Settings) -> torch.dtype:
-    return torch.float64 if settings.dtype == "float64" else torch.float32

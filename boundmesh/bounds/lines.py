@@ -49,6 +49,7 @@ def one_by_one(node: Node) -> bool:
 
 
 def boxes_of(node: Node, boxes: Mapping[str, Interval]) -> tuple[Interval, ...]:
+    """The bounds of a node's inputs, in their order."""
     return tuple(boxes[name] for name in node.inputs)
 
 

@@ -34,6 +34,7 @@ class Undecided:
 
 
 def undecided_neurons_of(node: Node, bounds: Mapping[str, Interval]) -> Undecided:
+    """The neurons of a nonlinear node that are undecided in some domain, with CROWN's α."""
     operator = RULES[node.op]
     inputs = boxes_of(node, bounds)
     assert operator.undecided is not None and operator.initial is not None
