@@ -48,9 +48,9 @@ class BranchSettings:
     """How undecided properties are split until they are decided.
 
     `branching` is one of BRANCHINGS; `auto` chooses from the graph's facts. `batch` domains are
-    bounded at a time (None: as many as suit the device), each by `ascent_steps` joint steps of α and β at
-    `alpha_rate` and `beta_rate`. While the frontier is small up to `levels` splits are made at
-    once; otherwise the `tries` best candidates are tried by bounding their children.
+    bounded at a time (None: as many as suit the device), each by `ascent_steps` joint steps of α
+    and β at `alpha_rate` and `beta_rate`. While the frontier is small up to `levels` splits are
+    made at once; otherwise the `tries` best candidates are tried by bounding their children.
     """
 
     branching: Branching = "auto"
