@@ -126,6 +126,14 @@ class Property:
     variables: tuple[Variable, ...] = ()
     warnings: tuple[str, ...] = ()
 
+    @staticmethod
+    def largest(region: Box | Ball, output: int, outputs: int) -> Property:
+        """Output number `output` of `outputs` is greater than every other one all over `region`."""
+        pairs = [((j, -1.0), (output, 1.0)) for j in range(outputs) if j != output]
+        clauses = tuple(Clause((Atom((), tuple(sorted(pair)), 0.0),)) for pair in pairs)
+        point = region.lower if isinstance(region, Box) else region.center
+        return Property((Case(region, clauses),), point.size, outputs)
+
     @property
     def element_types(self) -> frozenset[str]:
         """The element types declared other than `Real`."""
