@@ -1,0 +1,62 @@
+"""How far a point is from satisfying a clause, as something to descend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from boundmesh.property import Clause
+
+
+class Objective:
+    """The excess of every distinct atom, `(⟨a, x⟩ + ⟨c, y⟩ − bound) / ‖(a, c)‖₁`, and of clauses.
+
+    An atom holds where its excess is ≤ 0; a clause where all of its atoms do. A descent aims at
+    −`beyond`, so that rounding does not undo what it reached.
+    """
+
+    def __init__(self, clauses: Sequence[Clause], dtype: torch.dtype, device: torch.device) -> None:
+        self.clauses = tuple(clauses)
+        self.beyond = 1e-5
+        atoms = list(dict.fromkeys(atom for clause in clauses for atom in clause.atoms))
+        row = {atom: place for place, atom in enumerate(atoms)}
+        inputs = sorted({place for atom in atoms for place, _ in atom.inputs})
+        outputs = sorted({place for atom in atoms for place, _ in atom.outputs})
+        columns = {("x", place): column for column, place in enumerate(inputs)}
+        columns |= {("y", place): len(inputs) + column for column, place in enumerate(outputs)}
+        coefficients = torch.zeros(len(atoms), len(columns), dtype=torch.float64)
+        for atom in atoms:
+            for kind, terms in (("x", atom.inputs), ("y", atom.outputs)):
+                for place, value in terms:
+                    coefficients[row[atom], columns[kind, place]] = value
+        norm = coefficients.abs().sum(1).clamp(min=torch.finfo(torch.float64).tiny)
+        bound = torch.tensor([atom.bound for atom in atoms], dtype=torch.float64)
+        self.inputs = torch.tensor(inputs, dtype=torch.long, device=device)
+        self.outputs = torch.tensor(outputs, dtype=torch.long, device=device)
+        self.coefficients = (coefficients / norm[:, None]).to(device, dtype)
+        self.bound = (bound / norm).to(device, dtype)
+        longest = max((len(clause.atoms) for clause in clauses), default=0)
+        members = torch.full((len(clauses), max(longest, 1)), len(atoms))
+        for place, clause in enumerate(clauses):
+            for column, atom in enumerate(clause.atoms):
+                members[place, column] = row[atom]
+        # Rows of `members` are padded by the number of atoms: one more column of excesses.
+        self.members = members.to(device)
+        self.width = len(clauses) * members.shape[1] + len(atoms)
+
+    def excess(self, x: Tensor, y: Tensor) -> Tensor:
+        """x `[N, *]`, y `[N, *]` → `[N, atoms + 1]`; the last column, of no atom, is −∞."""
+        used = torch.cat([x.flatten(1)[:, self.inputs], y.flatten(1)[:, self.outputs]], dim=1)
+        found = used @ self.coefficients.mT - self.bound
+        return torch.cat([found, found.new_full((len(found), 1), -torch.inf)], dim=1)
+
+    def worst(self, excess: Tensor) -> Tensor:
+        """The largest excess of each clause's atoms, `[N, clauses]`; NaN counts as +∞."""
+        return excess.nan_to_num(nan=torch.inf, neginf=-torch.inf)[:, self.members].amax(2)
+
+    def loss(self, excess: Tensor, target: Tensor) -> Tensor:
+        """‖(excess + beyond)⁺‖₂ over the atoms of each point's target clause, `[N]`."""
+        wanted = excess.gather(1, self.members[target])
+        return torch.linalg.vector_norm((wanted + self.beyond).clamp(min=0), dim=1)

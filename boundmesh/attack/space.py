@@ -1,0 +1,121 @@
+"""Where the search may move: points of a region, and the steepest way through it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from boundmesh.property import Ball, Box
+
+
+class Space(Protocol):
+    """Points are flat, `[N, inputs]`; a direction of length 1 crosses the space."""
+
+    @property
+    def center(self) -> Tensor:
+        """The middle, `[inputs]`."""
+        ...
+
+    def random(self, count: int, generator: torch.Generator) -> Tensor:
+        """Points drawn from the whole space; the same ones on every device."""
+        ...
+
+    def project(self, x: Tensor) -> Tensor:
+        """A point of the space near each x."""
+        ...
+
+    def steepest(self, gradient: Tensor) -> Tensor:
+        """The direction of length 1 along which a linear function rises most."""
+        ...
+
+    def along(self, gradient: Tensor) -> Tensor:
+        """The direction of the gradient itself, with length at most 1."""
+        ...
+
+
+@dataclass(frozen=True)
+class BoxSpace:
+    """`lower ≤ x ≤ upper`, both `[inputs]`; an input with equal ends never moves."""
+
+    lower: Tensor
+    upper: Tensor
+
+    @property
+    def center(self) -> Tensor:
+        return self.project(self.lower / 2 + self.upper / 2)
+
+    @property
+    def width(self) -> Tensor:
+        return self.upper - self.lower
+
+    def random(self, count: int, generator: torch.Generator) -> Tensor:
+        drawn = torch.rand(count, len(self.lower), generator=generator, dtype=self.lower.dtype)
+        return self.project(self.lower + self.width * drawn.to(self.lower.device))
+
+    def project(self, x: Tensor) -> Tensor:
+        return torch.minimum(torch.maximum(x, self.lower), self.upper)
+
+    def steepest(self, gradient: Tensor) -> Tensor:
+        return self.width * gradient.sign()
+
+    def along(self, gradient: Tensor) -> Tensor:
+        change = gradient * self.width
+        return self.width * change / largest(change)
+
+
+@dataclass(frozen=True)
+class BallSpace:
+    """`‖x − center‖_p ≤ radius`, p = 1 or 2."""
+
+    center: Tensor
+    radius: float
+    p: float
+
+    def random(self, count: int, generator: torch.Generator) -> Tensor:
+        drawn = torch.randn(count, len(self.center), generator=generator, dtype=self.center.dtype)
+        share = torch.rand(count, 1, generator=generator, dtype=self.center.dtype)
+        unit = drawn / drawn.norm(p=self.p, dim=1, keepdim=True)
+        return self.center + self.radius * (unit * share).to(self.center.device)
+
+    def project(self, x: Tensor) -> Tensor:
+        away = x - self.center
+        norm = away.norm(p=self.p, dim=1, keepdim=True)
+        # A little inside, so that rounding the sum leaves the point in the exact ball.
+        inside = self.radius * (1 - 64 * torch.finfo(x.dtype).eps)
+        return torch.where(norm > inside, self.center + away * (inside / norm), x)
+
+    def steepest(self, gradient: Tensor) -> Tensor:
+        if self.p == 1:
+            chosen = torch.zeros_like(gradient)
+            place = gradient.abs().argmax(1, keepdim=True)
+            return self.radius * chosen.scatter(1, place, gradient.gather(1, place).sign())
+        return self.along(gradient)
+
+    def along(self, gradient: Tensor) -> Tensor:
+        return self.radius * gradient / gradient.norm(dim=1, keepdim=True).clamp(min=1e-30)
+
+
+def space_of(region: Box | Ball, dtype: torch.dtype, device: torch.device) -> Space:
+    """The region at a float dtype, its ends rounded inwards; where no value lies between two ends
+    (`lo == hi`), the one nearest to them."""
+    if isinstance(region, Ball):
+        center = torch.from_numpy(np.asarray(region.center, dtype=np.float64).reshape(-1))
+        return BallSpace(center.to(device, dtype), region.radius, region.p)
+    lower, upper = region.lower.reshape(-1), region.upper.reshape(-1)
+    if dtype != torch.float64:
+        low, high = lower.astype(np.float32), upper.astype(np.float32)
+        up, down = np.nextafter(low, np.float32(np.inf)), np.nextafter(high, np.float32(-np.inf))
+        inner = np.where(low < lower, up, low), np.where(high > upper, down, high)
+        between = inner[0] <= inner[1]
+        lower, upper = np.where(between, inner[0], low), np.where(between, inner[1], low)
+    ends = (torch.from_numpy(np.ascontiguousarray(end)).to(device, dtype) for end in (lower, upper))
+    return BoxSpace(*ends)
+
+
+def largest(change: Tensor) -> Tensor:
+    """The largest magnitude of each row, `[N, 1]`, never zero."""
+    return change.abs().amax(1, keepdim=True).clamp(min=1e-30)
