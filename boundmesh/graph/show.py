@@ -14,7 +14,8 @@ def show(graph: Graph) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
     lines = [f"{name:<{widths[0]}}  {what:<{widths[1]}}  {shape}" for name, what, shape in rows]
     weights = sum(array.nbytes for array in graph.weights.values())
-    lines.append(f"{len(graph.nodes)} nodes, weights {weights / 2**20:.1f} MiB, {graph.output} out")
+    size = f"{weights / 2**20:.1f} MiB"
+    lines.append(f"{len(graph.nodes)} nodes, weights {size}, output '{graph.output}'")
     return "\n".join(lines)
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import onnx_ir as ir
 
-from boundmesh.errors import ReadError, UnsupportedError
+from boundmesh.errors import BoundmeshError, ReadError
 from boundmesh.graph.build import Constant
-from boundmesh.read.translate.reshape import new_shape
+from boundmesh.read.translate.reshape import new_shape, refuse_training
 from boundmesh.read.translate.step import Step
 
 RANDOM = frozenset(
@@ -65,6 +65,11 @@ def same(step: Step, array: np.ndarray) -> np.ndarray:
     return array
 
 
+def kept(step: Step, array: np.ndarray) -> np.ndarray:
+    refuse_training(step)
+    return array
+
+
 def transposed(step: Step, array: np.ndarray) -> np.ndarray:
     return array.transpose(step.attribute("perm"))
 
@@ -76,7 +81,7 @@ def reshaped(step: Step, array: np.ndarray) -> np.ndarray:
 # These are views in numpy, so that a large weight is not copied; all else is evaluated.
 VIEWS: dict[str, Callable[[Step, np.ndarray], np.ndarray]] = {
     "Identity": same,
-    "Dropout": same,
+    "Dropout": kept,
     "Transpose": transposed,
     "Reshape": reshaped,
     "Flatten": reshaped,
@@ -91,20 +96,20 @@ def fold(step: Step, node: ir.Node) -> tuple[Constant, ...]:
     Raises UnsupportedError for an operator that draws random numbers or is unknown, ReadError for
     one that its operands do not fit.
     """
-    if step.op == "Constant":
-        return (constant_node(step),)
     if step.op in RANDOM:
         raise step.refuse("it draws random numbers")
     arrays = [value.array if isinstance(value, Constant) else None for value in step.operands]
     try:
+        if step.op == "Constant":
+            return (constant_node(step),)
         if step.op in VIEWS and step.single:
             view = VIEWS[step.op](step, step.constant(0, "operand"))
             return (Constant(step.outputs[0], view),)
         return evaluate(step, node, arrays)
-    except UnsupportedError:
+    except BoundmeshError:
         raise
     except Exception as error:
-        # The reference evaluator raises what its numpy code raises.
+        # The reference evaluator raises what its numpy code raises, for good reasons and bad.
         raise ReadError(
             f"constant node '{step.name}' ({step.op}) cannot be evaluated: {error}"
         ) from error

@@ -14,12 +14,16 @@ def identity(step: Step) -> Value:
     return step.node()
 
 
+def refuse_training(step: Step) -> None:
+    """Raises UnsupportedError where Dropout would draw random numbers."""
+    if np.any(step.optional(2, "training_mode") or False):
+        raise step.refuse("it is in training mode; export the network in evaluation mode")
+
+
 @translates("Dropout")
 def dropout(step: Step) -> Value:
     """The operand itself; the second output, the mask, is all true."""
-    training = step.optional(2, "training_mode")
-    if training is not None and bool(training):
-        raise step.refuse("it is in training mode; export the network in evaluation mode")
+    refuse_training(step)
     if not step.single:
         raise step.refuse("its mask is used; only its first output is supported")
     return step.node()
