@@ -47,10 +47,13 @@ class Layout(Protocol):
 
     device: torch.device
     dtype: torch.dtype
-    weights: Mapping[str, Tensor]
-    """Whole weights by name, for a forward pass."""
     wave: int
     """Tiles that are pulled back together, so that a weight is fetched once for all of them."""
+
+    @property
+    def weights(self) -> Mapping[str, Tensor]:
+        """Whole weights by name, for a forward pass."""
+        ...
 
     def stream(self, nodes: Iterable[Node]) -> Iterator[Served]:
         """Each node with its weights on `device`; they are the caller's until the next node."""
@@ -81,6 +84,11 @@ def cuts(node: Node, weight_shape: Sequence[int]) -> list[tuple[int, int]]:
         return [(0, count)]
     height = min(PART_OUTPUTS, max(LEAST_OUTPUTS, PART_ELEMENTS // max(1, weight_shape[1])))
     return [(low, min(low + height, count)) for low in range(0, count, height)]
+
+
+def parts_of(node: Node, weight: Tensor) -> list[Part]:
+    """The parts of a product's first weight where all of it is at hand."""
+    return [Part(low, high, weight[low:high]) for low, high in cuts(node, weight.shape)]
 
 
 class DeviceWeights(Mapping[str, Tensor]):
@@ -123,10 +131,7 @@ class OneDevice:
             if node.op not in PRODUCTS:
                 yield Served(node, whole)
                 continue
-            weight = whole[0]
-            spans = cuts(node, weight.shape)
-            parts = [Part(low, high, weight[low:high]) for low, high in spans]
-            yield Served(node, whole[1:], parts)
+            yield Served(node, whole[1:], parts_of(node, whole[0]))
 
     def deal(self, tiles: Sequence[Tile]) -> Sequence[Tile]:
         return tiles

@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from boundmesh.errors import DeviceError
 
 try:
     from torch.distributed import all_gather_single, reduce_scatter_single
 except ImportError:  # the names until torch 2.12
     from torch.distributed import all_gather_into_tensor as all_gather_single
     from torch.distributed import reduce_scatter_tensor as reduce_scatter_single
+
+# Seconds in which the launcher ends a rank that has lost another one, so that the one that failed
+# is the only one to speak.
+RESPITE = 5
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A collective under way."""
+
+    work: dist.Work
+
+    def wait(self) -> None:
+        """Go on when it is done; on a GPU, let what is queued from now on wait for it."""
+        with _together():
+            self.work.wait()
 
 
 class Group:
@@ -27,38 +49,59 @@ class Group:
         self.calls: Counter[str] = Counter()
         self.received: Counter[str] = Counter()
 
-    def all_gather(self, whole: Tensor, mine: Tensor) -> dist.Work:
+    def all_gather(self, whole: Tensor, mine: Tensor) -> Pending:
         """Begin to fill `whole` with every rank's `mine`, in rank order along dim 0."""
         self._count("all_gather", whole.nbytes - mine.nbytes)
-        return all_gather_single(whole, mine, group=self._handle, async_op=True)
+        with _together():
+            return Pending(all_gather_single(whole, mine, group=self._handle, async_op=True))
 
-    def reduce_scatter(self, mine: Tensor, whole: Tensor) -> dist.Work:
+    def reduce_scatter(self, mine: Tensor, whole: Tensor) -> Pending:
         """Begin to fill `mine` with this rank's piece, along dim 0, of the sum of all `whole`."""
         self._count("reduce_scatter", whole.nbytes - mine.nbytes)
-        return reduce_scatter_single(mine, whole, group=self._handle, async_op=True)
+        with _together():
+            return Pending(reduce_scatter_single(mine, whole, group=self._handle, async_op=True))
 
     def all_to_all(
         self, received: Tensor, sent: Tensor, takes: list[int], gives: list[int]
-    ) -> dist.Work:
+    ) -> Pending:
         """Begin to send `gives[r]` rows of `sent` to each rank r, and take `takes[r]` from it."""
         kept = received[0].nbytes * takes[self.rank] if len(received) else 0
         self._count("all_to_all", received.nbytes - kept)
-        return dist.all_to_all_single(
-            received, sent, takes, gives, group=self._handle, async_op=True
-        )
+        with _together():
+            return Pending(
+                dist.all_to_all_single(
+                    received, sent, takes, gives, group=self._handle, async_op=True
+                )
+            )
 
     def all_reduce(self, values: Tensor) -> None:
         """Replace `values` by their sum over the ranks."""
         self._count("all_reduce", values.nbytes)
-        dist.all_reduce(values, group=self._handle)
+        with _together():
+            dist.all_reduce(values, group=self._handle)
 
     def first_says(self, flag: bool) -> bool:
         """What the first rank's `flag` is: one answer for all, on the CPU."""
         said = torch.tensor([flag])
         self._count("broadcast", said.nbytes)
-        dist.broadcast(said, group_src=0, group=self._handle)
+        with _together():
+            dist.broadcast(said, group_src=0, group=self._handle)
         return bool(said)
 
     def _count(self, kind: str, received: int) -> None:
         self.calls[kind] += 1
         self.received[kind] += received
+
+
+@contextmanager
+def _together() -> Iterator[None]:
+    """Run a collective; DeviceError where another rank is gone."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, ConnectionError) as error:
+        time.sleep(RESPITE)
+        raise DeviceError(
+            f"the ranks lost each other: one has failed or was stopped ({error})"
+        ) from error

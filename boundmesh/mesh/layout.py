@@ -1,4 +1,4 @@
-"""The schedule `gather`: weights sharded, rows dealt in tiles; equal bits on any number of ranks."""
+"""The schedule `gather`: weights sharded, rows dealt in tiles, the bits of one device."""
 
 from __future__ import annotations
 

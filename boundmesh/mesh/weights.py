@@ -14,13 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
-from boundmesh.bounds.layout import PRODUCTS, Part, Served, cuts
+from boundmesh.bounds.layout import PRODUCTS, Part, Served, cuts, parts_of
 from boundmesh.graph.forward import tensor
 from boundmesh.graph.graph import Graph, Node
-from boundmesh.mesh.group import Group
+from boundmesh.mesh.group import Group, Pending
 
 # A weight with fewer numbers is held by every rank: gathering it would cost more than it saves.
 REPLICATED = 2**14
@@ -59,7 +58,9 @@ class ShardedWeights(Mapping[str, Tensor]):
                 name = node.weights[0]
                 if name not in self._shards:
                     array = graph.weights[name]
-                    self._shards[name] = [self._shard(array, *cut) for cut in cuts(node, array.shape)]
+                    self._shards[name] = [
+                        self._shard(array, *cut) for cut in cuts(node, array.shape)
+                    ]
         self._held = {
             name: self._load(array)
             for name, array in graph.weights.items()
@@ -114,8 +115,7 @@ class ShardedWeights(Mapping[str, Tensor]):
         weights = tuple(self._held[name] for name in node.weights)
         if node.op not in PRODUCTS:
             return Served(node, weights)
-        parts = [Part(low, high, weights[0][low:high]) for low, high in cuts(node, weights[0].shape)]
-        return Served(node, weights[1:], parts)
+        return Served(node, weights[1:], parts_of(node, weights[0]))
 
     def _fetch(self, shards: Sequence[Shard]) -> Fetch:
         self._fetching.close()
@@ -149,7 +149,7 @@ class Fetch:
 
     def __init__(self, shards: Iterable[Shard], group: Group, buffers: Sequence[Tensor]) -> None:
         self._waiting, self._group, self._buffers = deque(shards), group, buffers
-        self._flying: deque[tuple[Shard, Tensor, dist.Work]] = deque()
+        self._flying: deque[tuple[Shard, Tensor, Pending]] = deque()
         self._count = 0
 
     def parts(self, count: int) -> Iterator[Part]:
@@ -177,4 +177,3 @@ class Fetch:
         self._count += 1
         whole = buffer[: shard.mine.numel() * self._group.size].view(shape)
         self._flying.append((shard, whole, self._group.all_gather(whole, shard.mine)))
-

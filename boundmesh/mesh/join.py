@@ -1,0 +1,83 @@
+"""Joining the ranks that a launcher has started into a mesh of two axes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
+
+from boundmesh.errors import BoundmeshError, DeviceError
+from boundmesh.mesh.group import Group
+from boundmesh.mesh.launch import RENDEZVOUS, inside
+from boundmesh.mesh.shape import MeshShape
+
+# A rank that waits so long for the others in vain ends with an error.
+PATIENCE = timedelta(minutes=10)
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """This rank's place: its groups along `shards` and `domains`, and its device."""
+
+    shape: MeshShape
+    shards: Group
+    domains: Group
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        """Whether this rank is the one that speaks."""
+        return self.shards.rank == 0 and self.domains.rank == 0
+
+
+@contextmanager
+def joined(shape: MeshShape, device: str = "auto") -> Iterator[Mesh]:
+    """The mesh of `shape` over the ranks of the launcher; neighbours along `shards` come first.
+
+    `device` is auto, cpu or cuda; each rank takes the GPU of its local rank. NCCL joins GPUs, gloo
+    CPUs. Raises BoundmeshError where the launcher started another number of ranks, DeviceError
+    where a rank has no GPU.
+    """
+    own = rank_device(device)
+    backend = "cpu:gloo,cuda:nccl" if own.type == "cuda" else "gloo"
+    method = os.environ.get(RENDEZVOUS, "env://")
+    ranks, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
+    if not inside() or ranks != shape.size:
+        raise BoundmeshError(
+            f"the mesh {shape} has {shape.size} ranks, and {ranks} were started; "
+            f"start it with: torchrun --nproc-per-node {shape.size} …"
+        )
+    bound = own if own.type == "cuda" else None
+    dist.init_process_group(
+        backend, method, timeout=PATIENCE, world_size=ranks, rank=rank, device_id=bound
+    )
+    axes = ("domains", "shards")
+    mesh = init_device_mesh(own.type, (shape.domains, shape.shards), mesh_dim_names=axes)
+    yield Mesh(shape, Group(mesh.get_group("shards")), Group(mesh.get_group("domains")), own)
+    # Only after success: a group that lost a rank cannot be left in order.
+    dist.destroy_process_group()
+
+
+def rank_device(name: str) -> torch.device:
+    """The device of this rank; DeviceError where `name` asks for one that it cannot have."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise DeviceError(
+            f"device '{name}' was asked for on a mesh; each rank takes its own there: "
+            "use --device auto, cpu or cuda"
+        )
+    found, place = torch.cuda.device_count(), int(os.environ.get("LOCAL_RANK", 0))
+    if name == "cpu" or (name == "auto" and not found):
+        return torch.device("cpu")
+    if place >= found:
+        raise DeviceError(
+            f"rank {place} of this host has no GPU: it has {found}; "
+            "use fewer ranks, or --device cpu"
+        )
+    torch.cuda.set_device(place)
+    return torch.device("cuda", place)

@@ -1,0 +1,110 @@
+"""Starting the ranks of this host, and ending all of them when one fails."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import torch.multiprocessing as multiprocessing
+from torch.multiprocessing import ProcessExitedException
+
+from boundmesh.errors import DeviceError
+
+# Names the rendezvous of ranks that were started here; those of torchrun have its own variables.
+RENDEZVOUS = "BOUNDMESH_RENDEZVOUS"
+# Exit codes of a rank that has done its work, and that of an error nobody has caught.
+VERDICTS = (0, 1, 3)
+FAILED = 2
+# Seconds that other ranks get to end by themselves after one has failed.
+GRACE = 0.5
+
+
+def inside() -> bool:
+    """Whether a launcher, torchrun or this module, has started this process as a rank."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
+def run(ranks: int, main: Callable[..., None], *arguments: object) -> int:
+    """Run `main(*arguments)` as `ranks` processes of this host; the exit code of the first.
+
+    `main` is picklable and ends as a program does. The first rank has the standard streams. An
+    exit code outside of VERDICTS means that a rank failed: all others are ended, and what it said
+    on standard error is shown. Raises DeviceError where a rank was killed.
+    """
+    with tempfile.TemporaryDirectory(prefix="boundmesh-") as folder:
+        logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)
+        context = multiprocessing.start_processes(
+            _enter, (ranks, folder, main, arguments), nprocs=ranks, join=False, start_method="spawn"
+        )
+        assert context is not None
+        try:
+            while not context.join(grace_period=GRACE):
+                pass
+        except ProcessExitedException as ended:
+            if ended.exit_code < 0:
+                raise DeviceError(
+                    f"rank {ended.error_index} was killed by {ended.signal_name}; all ranks were "
+                    "ended. Out of host memory is the usual cause"
+                ) from None
+            failed = _first_to_fail(folder, ranks)
+            if failed:
+                print(_said(folder, failed).read_text(), end="", file=sys.stderr)
+            return ended.exit_code
+        return int(_code(folder, 0).read_text())
+
+
+def _enter(
+    rank: int, ranks: int, folder: str, main: Callable[..., None], arguments: tuple[object, ...]
+) -> None:
+    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": ranks, "LOCAL_WORLD_SIZE": ranks}
+    os.environ.update({name: str(value) for name, value in place.items()})
+    os.environ[RENDEZVOUS] = f"file://{folder}/rendezvous"
+    # All ranks are on this host; a host name that resolves nowhere must not matter.
+    if sys.platform == "linux":
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    if rank:
+        _speak_to(_said(folder, rank))
+    code = 0
+    try:
+        main(*arguments)
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        code = FAILED
+    sys.stdout.flush()
+    sys.stderr.flush()
+    _code(folder, rank).write_text(str(code))
+    if code not in VERDICTS:
+        # At once, without waiting for what other ranks still expect of this one.
+        os._exit(code)
+
+
+def _speak_to(file: Path) -> None:
+    """Standard output of this process goes nowhere, standard error to a file."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), sys.stderr.fileno())
+
+
+def _first_to_fail(folder: str, ranks: int) -> int:
+    """The rank whose failure came first; the others only lost it. The first rank, if in doubt."""
+    failed = [
+        (file.stat().st_mtime_ns, rank)
+        for rank in range(ranks)
+        if (file := _code(folder, rank)).exists() and int(file.read_text()) not in VERDICTS
+    ]
+    return min(failed)[1] if failed else 0
+
+
+def _said(folder: str, rank: int) -> Path:
+    return Path(folder) / f"said-{rank}"
+
+
+def _code(folder: str, rank: int) -> Path:
+    return Path(folder) / f"code-{rank}"

@@ -1,0 +1,38 @@
+"""What a user says of the mesh: how many shards, how many groups of domains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from boundmesh.errors import BoundmeshError
+
+AXES = ("shards", "domains")
+
+
+@dataclass(frozen=True)
+class MeshShape:
+    """`shards` ranks work on one problem in step; `domains` such groups own disjoint domains."""
+
+    shards: int = 1
+    domains: int = 1
+
+    @property
+    def size(self) -> int:
+        return self.shards * self.domains
+
+    def __str__(self) -> str:
+        return f"shards={self.shards},domains={self.domains}"
+
+
+def parse_mesh(text: str) -> MeshShape:
+    """`shards=2`, `shards=2,domains=4`, or nothing for one rank; BoundmeshError for others."""
+    lengths: dict[str, int] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        axis, _, length = part.partition("=")
+        if axis not in AXES or axis in lengths or not length.isdecimal() or int(length) < 1:
+            raise BoundmeshError(
+                f"the mesh has the part '{part}'; expected shards=N and domains=N, N ≥ 1, "
+                "each at most once, as in --mesh shards=2,domains=4"
+            )
+        lengths[axis] = int(length)
+    return MeshShape(**lengths)
