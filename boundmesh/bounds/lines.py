@@ -16,7 +16,7 @@ from torch import Tensor
 from boundmesh.bounds.rows import Tile
 from boundmesh.graph.graph import Node
 from boundmesh.rules import RULES
-from boundmesh.rules.operator import Interval, Lines, Pulled, pull_lines
+from boundmesh.rules.operator import Interval, Lines, Pulled, Relaxation, pull_lines
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Overlay:
     """
 
     index: Tensor
-    lines: Lines
+    lines: Relaxation
     multipliers: Tensor | None = None
 
 
@@ -39,7 +39,7 @@ class Drawn:
     Without an overlay `shared` is the whole; with an overlay of all neurons there is no `shared`.
     """
 
-    shared: Lines | None
+    shared: Relaxation | None
     overlay: Overlay | None = None
 
 
@@ -58,16 +58,20 @@ def at(box: Interval, index: Tensor) -> Interval:
     return Interval(box.lower.flatten(1)[:, index], box.upper.flatten(1)[:, index])
 
 
-def crown_lines(node: Node, inputs: tuple[Interval, ...]) -> Lines:
+def crown_lines(node: Node, inputs: tuple[Interval, ...]) -> Relaxation:
     """The lines of CROWN: one per neuron for all rows (arXiv 1811.00866)."""
     operator = RULES[node.op]
     assert operator.relax is not None and operator.initial is not None
     return operator.relax(node, inputs, operator.initial(node, inputs).unsqueeze(1))
 
 
-def shared_lines(node: Node, inputs: tuple[Interval, ...], index: Tensor) -> Lines:
-    """The lines of CROWN with those of the flat neurons `index` blanked out."""
+def shared_lines(node: Node, inputs: tuple[Interval, ...], index: Tensor) -> Relaxation:
+    """The lines of CROWN with those of the flat neurons `index` blanked out; all of them where the
+    node does not work on its neurons one by one."""
     lines = crown_lines(node, inputs)
+    if not one_by_one(node):
+        return lines
+    assert isinstance(lines, Lines)
 
     def blank(values: Tensor) -> Tensor:
         flat = values.flatten(2)
@@ -140,9 +144,9 @@ class SharedLines:
 
     def __init__(self, boxes: Mapping[str, Interval], index: Mapping[str, Tensor]) -> None:
         self._boxes, self._index = boxes, index
-        self._drawn: dict[str, Lines] = {}
+        self._drawn: dict[str, Relaxation] = {}
 
-    def __call__(self, node: Node) -> Lines:
+    def __call__(self, node: Node) -> Relaxation:
         if node.name not in self._drawn:
             inputs = tuple(
                 Interval(box.lower.detach(), box.upper.detach())

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from boundmesh.graph.graph import Node
+from boundmesh.rules.inner import inner as inner
+from boundmesh.rules.inner import signed_inner, signed_product
 
 Weights = Sequence[Tensor]
 
@@ -24,6 +26,26 @@ class Interval:
 
     lower: Tensor
     upper: Tensor
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """Rows after one operator: coefficients `[D, S, *input_shape]` of each input and the bias
+    `[D, S]` they picked up (None for zero). Two inputs may share one tensor: write to none."""
+
+    coefficients: tuple[Tensor, ...]
+    bias: Tensor | None = None
+
+
+class Relaxation(Protocol):
+    """What `relax` gives: linear bounds of a nonlinear operator that rows can be pulled through,
+
+        ⟨A, f(x)⟩ ≥ Σᵢ ⟨coefficients[i], xᵢ⟩ + bias        for every x in the boxes.
+
+    `Lines`, unless the lines are too many to be written down one by one.
+    """
+
+    def pull(self, rows: Tensor) -> Pulled: ...
 
 
 @dataclass(frozen=True)
@@ -43,14 +65,17 @@ class Lines:
     upper_intercept: Tensor | None = None
     reduced: int | None = None
 
+    def pull(self, rows: Tensor) -> Pulled:
+        """Rows `[D, S, *shape]` back through the lines, a lower bound staying a lower bound.
 
-@dataclass(frozen=True)
-class Pulled:
-    """Rows after one affine operator: coefficients `[D, S, *input_shape]` of each input (None
-    where the rows do not depend on it) and the bias `[D, S]` they picked up (None for zero)."""
-
-    coefficients: tuple[Tensor | None, ...]
-    bias: Tensor | None = None
+        A coefficient ≥ 0 takes the line below, one < 0 the line above (CROWN, arXiv 1811.00866):
+            ⟨A, f(x)⟩ ≥ ⟨A⁺·lower_slopes + A⁻·upper_slopes, x⟩
+                        + ⟨A⁺, lower_intercept⟩ + ⟨A⁻, upper_intercept⟩
+        """
+        wide = rows if self.reduced is None else rows.unsqueeze(self.reduced + 2)
+        bias = signed_inner(rows, self.lower_intercept, self.upper_intercept)
+        pairs = zip(self.lower_slopes, self.upper_slopes, strict=True)
+        return Pulled(tuple(signed_product(wide, below, above) for below, above in pairs), bias)
 
 
 @dataclass(frozen=True)
@@ -63,8 +88,8 @@ class Operator:
                                                ⟨rows, f(x)⟩ = Σᵢ ⟨coefficients[i], xᵢ⟩ + bias
     pull_units(node, weights, index, sign)     the same for S rows `sign[s]·e_index[s]` of D = 1
                                                (index, sign: `[S]`), where a product can be saved
-    relax(node, boxes, alpha)                  Interval of each input, α in [0, 1] → Lines; sound
-                                               at every α. α has shape `[D, R, *alpha_shape]`
+    relax(node, boxes, alpha)                  Interval of each input, α in [0, 1] → Relaxation
+                                               (Lines), sound at every α `[D, R, *alpha_shape]`
     initial(node, boxes)                       the α, `[D, *alpha_shape]`, that CROWN uses
     undecided(node, boxes)                     mask `[D, *alpha_shape]`: where the lines are not
                                                exact, so that α, branching and rows matter
@@ -78,7 +103,7 @@ class Operator:
     interval: Callable[..., Interval]
     pull: Callable[..., Pulled] | None = None
     pull_units: Callable[..., Pulled] | None = None
-    relax: Callable[..., Lines] | None = None
+    relax: Callable[..., Relaxation] | None = None
     initial: Callable[..., Tensor] | None = None
     undecided: Callable[..., Tensor] | None = None
     split_point: Callable[[Node], float] | None = None
@@ -99,6 +124,15 @@ def register(operator: Operator) -> Operator:
     return operator
 
 
+def elementwise(function: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
+    """Forward rule of a function of one value."""
+
+    def forward(node: Node, weights: Weights, x: Tensor) -> Tensor:
+        return function(x)
+
+    return forward
+
+
 def monotone(function: Callable[..., Tensor]) -> Callable[..., Interval]:
     """Interval rule of an operator that never falls: `[f(lower), f(upper)]`."""
 
@@ -111,35 +145,6 @@ def monotone(function: Callable[..., Tensor]) -> Callable[..., Interval]:
     return interval
 
 
-def pull_lines(lines: Lines, rows: Tensor) -> Pulled:
-    """Pull rows `[D, S, *shape]` back through lines so that a lower bound stays a lower bound.
-
-    A coefficient ≥ 0 takes the line below, one < 0 the line above (CROWN, arXiv 1811.00866):
-        ⟨A, f(x)⟩ ≥ ⟨A⁺·lower_slopes + A⁻·upper_slopes, x⟩
-                    + ⟨A⁺, lower_intercept⟩ + ⟨A⁻, upper_intercept⟩
-    """
-    wide = rows if lines.reduced is None else rows.unsqueeze(lines.reduced + 2)
-    positive = wide >= 0
-    coefficients = tuple(
-        wide * torch.where(positive, below, above)
-        for below, above in zip(lines.lower_slopes, lines.upper_slopes, strict=True)
-    )
-    bias = None
-    if lines.lower_intercept is not None:
-        bias = inner(rows.clamp(min=0), lines.lower_intercept)
-    if lines.upper_intercept is not None:
-        above_bias = inner(rows.clamp(max=0), lines.upper_intercept)
-        bias = above_bias if bias is None else bias + above_bias
-    return Pulled(coefficients, bias)
-
-
-def inner(rows: Tensor, values: Tensor) -> Tensor:
-    """⟨rows, values⟩ over the neurons: `[D, S, *shape]` and `[D or 1, S or 1, *shape]` → `[D, S]`.
-
-    In `values` a domain dim of 1 with a row dim of 1 means the same values in every domain.
-    """
-    if values.shape[:2] == (1, 1):
-        return torch.matmul(rows.flatten(2), values.flatten())
-    if values.shape[1] == 1:
-        return torch.matmul(rows.flatten(2), values.flatten(2).mT).squeeze(2)
-    return (rows * values).flatten(2).sum(2)
+def pull_lines(lines: Relaxation, rows: Tensor) -> Pulled:
+    """`lines.pull(rows)`."""
+    return lines.pull(rows)

@@ -1,21 +1,44 @@
-"""Relu and LeakyRelu: two linear pieces that meet at zero."""
+"""Relu, LeakyRelu and Abs: two linear pieces that meet at zero.
+
+All are `f(x) = x` above zero and `s·x` below, with s = 0, s = slope in [0, 1] and s = −1: convex
+functions, whose chord lies above them.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from boundmesh.errors import UnsupportedError
 from boundmesh.graph.graph import Node
 from boundmesh.rules.operator import Interval, Lines, Operator, Weights, monotone, register
 
 
 def slope_below_zero(node: Node) -> float:
-    return float(node.attributes.get("slope", 0.0))
+    """s. Raises UnsupportedError for a LeakyRelu whose slope lies outside [0, 1]."""
+    if node.op == "abs":
+        return -1.0
+    slope = float(node.attributes.get("slope", 0.0))
+    if not 0 <= slope <= 1:
+        raise UnsupportedError(
+            f"operator '{node.op}' (node '{node.name}') has slope {slope}; expected one in [0, 1]"
+        )
+    return slope
 
 
 def forward(node: Node, weights: Weights, x: Tensor) -> Tensor:
     slope = slope_below_zero(node)
     return x.clamp(min=0) if slope == 0 else torch.where(x >= 0, x, slope * x)
+
+
+def absolute(node: Node, weights: Weights, x: Tensor) -> Tensor:
+    return x.abs()
+
+
+def absolute_interval(node: Node, weights: Weights, box: Interval) -> Interval:
+    """`[max(l, −u, 0), max(−l, u)]`."""
+    low, high = -box.lower, box.upper
+    return Interval(torch.maximum(-low, -high).clamp(min=0), torch.maximum(low, high))
 
 
 def undecided(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
@@ -24,7 +47,7 @@ def undecided(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
 
 
 def initial(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
-    """The slope that leaves the smaller area: 1 where u > −l, else the slope below zero."""
+    """The line that leaves the smaller area: the piece above zero where u > −l, else the other."""
     (box,) = boxes
     return (box.upper > -box.lower).to(box.lower.dtype)
 
@@ -32,16 +55,18 @@ def initial(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
 def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
     """The chord above; below, a line through zero of slope s + α(1 − s) (arXiv 2011.13824).
 
-    With s the slope below zero, l < 0 < u: chord slope k = (u − s·l)/(u − l), intercept (s − k)·l.
-    Where the sign is known both lines are the piece itself.
+    With l < 0 < u: chord slope k = s + (1 − s)·u/(u − l), intercept (s − k)·l. Where the sign is
+    known both lines are the piece itself. A bound that is not a number makes both lines so.
     """
     (box,) = boxes
     s = slope_below_zero(node)
     low, high = box.lower.clamp(max=0).unsqueeze(1), box.upper.clamp(min=0).unsqueeze(1)
-    # A box that touches zero from one side has a chord that is one of the pieces.
-    width = torch.where(high - low > 0, high - low, 1)
-    chord = torch.where(high - low > 0, (high - s * low) / width, 1)
-    below = torch.where(low == 0, 1.0, torch.where(high == 0, s, s + (1 - s) * alpha))
+    width = high - low
+    # u/(u − l) of the box cut at zero: 1 where l ≥ 0, 0 where u ≤ 0.
+    share = high / torch.where(width == 0, 1, width)
+    chord = share if s == 0 else torch.where(share == 1, share, s + (1 - s) * share)
+    tilted = alpha if s == 0 else s + (1 - s) * alpha
+    below = torch.where((low < 0) & (high > 0), tilted, chord)
     return Lines((below,), (chord,), None, (s - chord) * low)
 
 
@@ -49,12 +74,16 @@ def split_point(node: Node) -> float:
     return 0.0
 
 
-for name in ("relu", "leaky_relu"):
+for name, function, interval in (
+    ("relu", forward, monotone(forward)),
+    ("leaky_relu", forward, monotone(forward)),
+    ("abs", absolute, absolute_interval),
+):
     register(
         Operator(
             name,
-            forward,
-            monotone(forward),
+            function,
+            interval,
             relax=relax,
             initial=initial,
             undecided=undecided,

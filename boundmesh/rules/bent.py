@@ -1,0 +1,115 @@
+"""Exp, log, sqrt and reciprocal: functions that bend one way on their domain.
+
+Where a box leaves the domain its bounds are not a number, so that nothing is proved with them.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from boundmesh.graph.graph import Node
+from boundmesh.rules.curve import Curve, bent_lines, inside, middle, rows_dim, undecided
+from boundmesh.rules.operator import (
+    Interval,
+    Lines,
+    Operator,
+    Weights,
+    elementwise,
+    monotone,
+    register,
+)
+
+EXP = Curve(torch.exp, torch.exp)
+LOG = Curve(torch.log, torch.reciprocal)
+SQRT = Curve(torch.sqrt, lambda x: 0.5 / x.sqrt())
+RECIPROCAL = Curve(torch.reciprocal, lambda x: -1 / (x * x))
+
+# The root has no tangent at zero; one that touches here or further right lies above it everywhere.
+NEAR_ZERO = 1e-20
+
+
+def relax_exp(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
+    """Tangent below at `l + α(u − l)`, chord above."""
+    return bent_lines(EXP, rows_dim(boxes[0]), alpha, convex=True)
+
+
+def relax_log(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
+    """Chord below, tangent above at `l + α(u − l)`; for l > 0."""
+    (box,) = boxes
+    return bent_lines(LOG, rows_dim(inside(box, box.lower > 0)), alpha, convex=False)
+
+
+def relax_sqrt(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
+    """Chord below, tangent above at `l + α(u − l)`; for l ≥ 0."""
+    (box,) = boxes
+    positive = inside(box, box.lower >= 0)
+    right = Interval(positive.lower.clamp(min=NEAR_ZERO), positive.upper.clamp(min=NEAR_ZERO))
+    lines = bent_lines(SQRT, rows_dim(right), alpha, convex=False)
+    assert lines.lower_intercept is not None
+    return Lines(
+        lines.lower_slopes,
+        lines.upper_slopes,
+        # The chord's value where it starts: from there to zero it may lie above the root.
+        lines.lower_intercept - NEAR_ZERO**0.5,
+        lines.upper_intercept,
+    )
+
+
+def sqrt_interval(node: Node, weights: Weights, box: Interval) -> Interval:
+    """`[√l, √u]` for l ≥ 0."""
+    box = inside(box, box.lower >= 0)
+    return Interval(box.lower.sqrt(), box.upper.sqrt())
+
+
+def log_interval(node: Node, weights: Weights, box: Interval) -> Interval:
+    """`[log l, log u]` for l > 0."""
+    box = inside(box, box.lower > 0)
+    return Interval(box.lower.log(), box.upper.log())
+
+
+def one_sign(box: Interval) -> Interval:
+    return inside(box, (box.lower > 0) | (box.upper < 0))
+
+
+def reciprocal_interval(node: Node, weights: Weights, box: Interval) -> Interval:
+    """`[1/u, 1/l]` for l > 0 or u < 0."""
+    box = one_sign(box)
+    return Interval(1 / box.upper, 1 / box.lower)
+
+
+def relax_reciprocal(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
+    """For l > 0 the tangent below at `l + α(u − l)`, the chord above; for u < 0 both turned around
+    zero, `1/x = −1/(−x)`."""
+    box = rows_dim(one_sign(boxes[0]))
+    negative = box.upper < 0
+    low = torch.where(negative, -box.upper, box.lower)
+    high = torch.where(negative, -box.lower, box.upper)
+    lines = bent_lines(RECIPROCAL, Interval(low, high), alpha, convex=True)
+    (tangent,), (chord,) = lines.lower_slopes, lines.upper_slopes
+    tangent_at, chord_at = lines.lower_intercept, lines.upper_intercept
+    assert tangent_at is not None and chord_at is not None
+    return Lines(
+        (torch.where(negative, chord, tangent),),
+        (torch.where(negative, tangent, chord),),
+        torch.where(negative, -chord_at, tangent_at),
+        torch.where(negative, -tangent_at, chord_at),
+    )
+
+
+for name, function, interval, relax in (
+    ("exp", torch.exp, monotone(elementwise(torch.exp)), relax_exp),
+    ("log", torch.log, log_interval, relax_log),
+    ("sqrt", torch.sqrt, sqrt_interval, relax_sqrt),
+    ("reciprocal", torch.reciprocal, reciprocal_interval, relax_reciprocal),
+):
+    register(
+        Operator(
+            name,
+            elementwise(function),
+            interval,
+            relax=relax,
+            initial=middle,
+            undecided=undecided,
+        )
+    )

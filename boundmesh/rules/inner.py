@@ -1,0 +1,102 @@
+"""Products of rows with values and with lines.
+
+The products with lines are the hot path of every sweep. Their gradients are written out, so that
+α-CROWN keeps one tensor per nonlinear operator, the rows, where autograd would keep four.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+
+def inner(rows: Tensor, values: Tensor) -> Tensor:
+    """⟨rows, values⟩ over the neurons: `[D, S, *shape]` and `[D, 1 or S, *shape]` → `[D, S]`.
+
+    A domain dim of 1 stands for every domain.
+    """
+    if values.shape[:2] == (1, 1):
+        return torch.matmul(flat(rows), values.flatten())
+    if values.shape[1] == 1:
+        return torch.matmul(flat(rows), flat(values).mT).squeeze(2)
+    return flat(rows * values).sum(2)
+
+
+def flat(rows: Tensor) -> Tensor:
+    """`[D, S, *shape]` → `[D, S, size]`; the empty shape has size 1."""
+    return rows.flatten(2) if rows.dim() > 2 else rows.unsqueeze(2)
+
+
+def signed_product(rows: Tensor, below: Tensor, above: Tensor) -> Tensor:
+    """`A·below` where A ≥ 0 and `A·above` elsewhere; A `[D, S, *]`, the others `[D, 1 or S, *]`."""
+    return SignedProduct.apply(rows, below, above)
+
+
+def signed_inner(rows: Tensor, below: Tensor | None, above: Tensor | None) -> Tensor | None:
+    """`⟨A⁺, below⟩ + ⟨A⁻, above⟩` `[D, S]`; None stands for zero."""
+    return None if below is None and above is None else SignedInner.apply(rows, below, above)
+
+
+class SignedProduct(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, rows: Tensor, below: Tensor, above: Tensor) -> Tensor:
+        ctx.save_for_backward(rows, below, above)
+        return torch.where(rows >= 0, below, above) * rows
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: Tensor):
+        rows, below, above = ctx.saved_tensors
+        to_rows, to_below, to_above = ctx.needs_input_grad
+        found: list[Tensor | None] = [None, None, None]
+        positive = rows >= 0
+        if to_rows:
+            found[0] = _sum_to(torch.where(positive, below, above) * gradient, rows)
+        if to_below or to_above:
+            product = gradient * rows
+            upward = torch.where(positive, product, 0)
+            if to_below:
+                found[1] = _sum_to(upward, below)
+            if to_above:
+                found[2] = _sum_to(product.sub_(upward), above)
+        return tuple(found)
+
+
+class SignedInner(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, rows: Tensor, below: Tensor | None, above: Tensor | None) -> Tensor:
+        ctx.save_for_backward(rows, below, above)
+        if above is None:
+            return inner(rows.clamp(min=0), below)
+        bias = inner(rows.clamp(max=0), above)
+        return bias if below is None else bias.add_(inner(rows.clamp(min=0), below))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: Tensor):
+        rows, below, above = ctx.saved_tensors
+        to_rows, to_below, to_above = ctx.needs_input_grad
+        found: list[Tensor | None] = [None, None, None]
+        spread = gradient.reshape(*gradient.shape, *(1,) * (rows.dim() - 2))
+        if to_rows:
+            line = torch.where(
+                rows >= 0, 0 if below is None else below, 0 if above is None else above
+            )
+            found[0] = _sum_to(line * spread, rows)
+        if to_below:
+            found[1] = _sum_rows(rows.clamp(min=0), gradient, spread, below)
+        if to_above:
+            found[2] = _sum_rows(rows.clamp(max=0), gradient, spread, above)
+        return tuple(found)
+
+
+def _sum_rows(rows: Tensor, gradient: Tensor, spread: Tensor, like: Tensor) -> Tensor:
+    """`Σ gradient·rows` over what `like` has one of; over rows alone it is a product."""
+    if like.shape[1] == 1 and len(like) == len(rows):
+        return torch.bmm(gradient.unsqueeze(1), flat(rows)).reshape(like.shape)
+    return _sum_to(rows * spread, like)
+
+
+def _sum_to(values: Tensor, like: Tensor) -> Tensor:
+    return values.sum_to_size(like.shape)
