@@ -49,13 +49,15 @@ def representable(region: Box | Ball, x: np.ndarray, ports: Sequence[Port]) -> n
     """The point of the region nearest to x, coordinate by coordinate, that the inputs' types hold.
 
     Where an interval contains no value of its type (`lo == hi` with a long decimal), the nearest
-    float64 in the interval. Of a ball's points only the types are seen to, not the norm.
+    float64 in the interval. In a ball, coordinates are rounded towards the centre.
     """
     x = np.asarray(x, dtype=np.float64).reshape(-1)
-    if isinstance(region, Box):
-        lower, upper = region.lower.reshape(-1), region.upper.reshape(-1)
+    if isinstance(region, Ball):
+        center = region.center.reshape(-1)
+        x = _pulled_in(region, center, x)
+        lower, upper = np.minimum(x, center), np.maximum(x, center)
     else:
-        lower, upper = np.full_like(x, -np.inf), np.full_like(x, np.inf)
+        lower, upper = region.lower.reshape(-1), region.upper.reshape(-1)
     inside = np.clip(x, lower, upper)
     start = 0
     for port in ports:
@@ -64,6 +66,15 @@ def representable(region: Box | Ball, x: np.ndarray, ports: Sequence[Port]) -> n
         if port.dtype in NARROW:
             inside[part] = _rounded(inside[part], lower[part], upper[part], np.dtype(port.dtype))
     return inside
+
+
+def _pulled_in(ball: Ball, center: np.ndarray, x: np.ndarray) -> np.ndarray:
+    away = x - center
+    norm = np.linalg.norm(away, ord=ball.p)
+    # What rounding the coordinates can add to the norm.
+    rounding = 4 * np.finfo(np.float64).eps * (ball.radius + np.abs(center).sum())
+    inside = max(ball.radius - rounding, 0.0)
+    return x if norm <= inside else center + away * (inside / norm)
 
 
 def _rounded(x: np.ndarray, lower: np.ndarray, upper: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -84,9 +84,7 @@ class BallSpace:
     def project(self, x: Tensor) -> Tensor:
         away = x - self.center
         norm = away.norm(p=self.p, dim=1, keepdim=True)
-        # A little inside, so that rounding the sum leaves the point in the exact ball.
-        inside = self.radius * (1 - 64 * torch.finfo(x.dtype).eps)
-        return torch.where(norm > inside, self.center + away * (inside / norm), x)
+        return torch.where(norm > self.radius, self.center + away * (self.radius / norm), x)
 
     def steepest(self, gradient: Tensor) -> Tensor:
         if self.p == 1:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +11,9 @@ import numpy as np
 from boundmesh.errors import PropertyError, ReadError
 from boundmesh.graph.graph import Port
 from boundmesh.property import Atom, Box, Case, Clause, Property, Variable
+from boundmesh.read.files import contents
 from boundmesh.read.normal_form import normal_form
 from boundmesh.read.query import Query, parse
-
-GZIP = b"\x1f\x8b"
 
 
 def read(path: Path | str) -> Query:
@@ -27,15 +24,9 @@ def read(path: Path | str) -> Query:
     """
     path = Path(path)
     try:
-        content = path.read_bytes()
-        if content.startswith(GZIP):
-            content = gzip.decompress(content)
-        text = content.decode("utf-8")
-    except (OSError, EOFError, zlib.error) as error:
-        raise ReadError(f"cannot read the property {path}: {error}") from None
+        return parse(contents(path).decode("utf-8"), path)
     except UnicodeDecodeError:
-        raise ReadError(f"{path} is not a text file; expected VNN-LIB") from None
-    return parse(text, path)
+        raise ReadError(f"{path}: not a text file; expected a VNN-LIB property") from None
 
 
 def load(path: Path | str, inputs: Sequence[Port], outputs: Sequence[Port]) -> Property:
