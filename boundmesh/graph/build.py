@@ -86,7 +86,8 @@ class Builder:
 
     def rename(self, node: Node, name: str) -> Node:
         """The same node as `name`, unless it has a reserved name or a node reads it already."""
-        if node.op == "input" or node.name in self._reserved | self._read or name in self.nodes:
+        fixed = node.name in self._reserved or node.name in self._read
+        if node.op == "input" or fixed or name in self.nodes:
             return node
         del self.nodes[node.name]
         return self._enter(replace(node, name=name))

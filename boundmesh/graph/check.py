@@ -70,16 +70,19 @@ def result_shape(node: Node, weights: Mapping[str, np.ndarray]) -> Shape:
     return tuple(result.shape[1:])
 
 
-def agrees_with_source(graph: Graph, box: Box, seed: int = 0) -> None:
+def agrees_with_source(
+    graph: Graph, box: Box, seed: int = 0, dtype: torch.dtype = torch.float32
+) -> None:
     """Compares the graph's forward with ONNX Runtime at the centre and random points of `box`.
 
     They may differ by rounding alone. Its size is measured, not guessed: with w the largest
     difference between the graph's own forward in float32 and in float64 over all points, scaled
     to the precision ε of the network's type, an output may differ by `64·ε·max|y| + 16·w`.
 
-    Raises ReadError for an output that is NaN or infinite, and for a difference beyond rounding,
-    naming the first value of the network that differs. A graph without a source has nothing to
-    agree with, and passes.
+    Raises ReadError for an output that is NaN or infinite, for a difference beyond rounding,
+    naming the first value of the network that differs, and for a network whose outputs float32
+    does not give to 1 %, if that is the `dtype` that bounds are computed in. A graph without a
+    source has nothing to agree with, and passes.
     """
     if graph.source is None:
         return
@@ -90,14 +93,20 @@ def agrees_with_source(graph: Graph, box: Box, seed: int = 0) -> None:
         raise ReadError("the network's output is NaN or infinite inside of the property's box")
     mine = own(graph, points, torch.float64)
     rounding = np.abs(own(graph, points, torch.float32) - mine).max()
+    reach = np.abs(theirs).max()
+    # Written so that NaN is refused.
+    if dtype == torch.float32 and not rounding <= 0.01 * reach:
+        raise ReadError(
+            f"float32 is too coarse for the network: its outputs reach {reach:.3g} and are lost to "
+            f"{rounding:.3g} in rounding; use float64"
+        )
     worst = np.abs(mine - theirs).max(axis=1)
-    # Written so that NaN disagrees.
     if (worst <= allowed(graph, theirs, rounding)).all():
         return
     place = int(np.argmax(np.nan_to_num(worst, nan=np.inf)))
     raise ReadError(
         f"the network as read differs from ONNX Runtime by {worst[place]:.3g} where its outputs "
-        f"reach {np.abs(theirs).max():.3g}{first_difference(graph, points[place])}; "
+        f"reach {reach:.3g}{first_difference(graph, points[place])}; "
         "this is an error of boundmesh: please report the network"
     )
 

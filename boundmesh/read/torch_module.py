@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from boundmesh.errors import BoundmeshError, UnsupportedError
+from boundmesh.errors import UnsupportedError
 from boundmesh.graph.graph import Graph
 from boundmesh.read.onnx import loads
 
@@ -28,16 +28,15 @@ def from_torch(module: nn.Module, example: Tensor | tuple[Tensor, ...]) -> Graph
             program = torch.onnx.export(
                 module, arguments, dynamo=True, verbose=False, external_data=False
             )
-        except BoundmeshError:
-            raise
+            assert program is not None
+            data = program.model_proto.SerializeToString()
         except Exception as error:
             # The exporter wraps whatever the module's own code and its decompositions raise.
             reason = str(error.__cause__ or error).strip().split("\n")[0]
             raise UnsupportedError(
                 f"torch.onnx.export cannot translate {type(module).__name__}: {reason}"
             ) from error
-    assert program is not None
-    return loads(program.model_proto.SerializeToString())
+    return loads(data)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from onnx import helper, numpy_helper
 
 from boundmesh.errors import ReadError, UnsupportedError
@@ -108,6 +109,15 @@ def test_an_output_that_is_nan_is_refused():
     graph = network(helper.make_node("Sqrt", ["s"], ["y"]))
     with pytest.raises(ReadError, match="NaN"):
         agrees_with_source(graph, BOX)
+
+
+def test_a_network_that_drowns_in_float32_is_refused_unless_bounds_are_in_float64():
+    large = helper.make_node("Constant", [], ["large"], value_float=1e9)
+    plus = helper.make_node("Add", ["s", "large"], ["q"])
+    graph = network(large, plus, helper.make_node("Sub", ["q", "large"], ["y"]))
+    with pytest.raises(ReadError, match="use float64"):
+        agrees_with_source(graph, BOX)
+    agrees_with_source(graph, BOX, dtype=torch.float64)
 
 
 def test_a_graph_without_a_source_has_nothing_to_agree_with():

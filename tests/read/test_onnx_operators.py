@@ -104,6 +104,8 @@ ARITHMETIC = [
     sample("Clip", VECTOR),
     sample("Clip", VECTOR, min=-0.5, max=0.75, opset=7),
     sample("Clip", VECTOR, max=0.75, opset=10),
+    sample("Clip", VECTOR, min=-3.4028234663852886e38, max=0.75, opset=10),
+    sample("Clip", VECTOR, number(-0.5), number(np.inf)),
     sample("Where", np.array([True, False, True]), (2, 3), (3,)),
     sample("Where", np.array([[True], [False]]), (2, 3), real(3)),
     sample("Where", np.array([True, False, True]), real(2, 1), (2, 3)),

@@ -11,6 +11,8 @@ from boundmesh.graph.build import Builder, Constant
 from boundmesh.graph.graph import Node
 from boundmesh.read.translate.step import Step, Value, translates
 
+LARGEST = float(np.finfo(np.float32).max)
+
 
 def shift(build: Builder, x: Node, constant: Constant | np.ndarray) -> Node:
     """`x + c`, broadcast."""
@@ -81,9 +83,10 @@ def smaller(build: Builder, x: Value, y: Value) -> Node:
 
 def clip(build: Builder, x: Node, low: np.ndarray | None, high: np.ndarray | None) -> Node:
     """`min(max(x, low), high) = high − relu(high − low − relu(x − low))`; None for no limit."""
-    if low is not None and np.all(np.isneginf(low)):
+    # Exporters write the largest float32 for no limit; shifting by it would drown every value.
+    if low is not None and np.all(low <= -LARGEST):
         low = None
-    if high is not None and np.all(np.isposinf(high)):
+    if high is not None and np.all(high >= LARGEST):
         high = None
     if low is not None:
         above = build.add("relu", x if not np.any(low) else shift(build, x, -low))
