@@ -113,8 +113,9 @@ def test_an_output_that_is_nan_is_refused():
 
 def test_a_network_that_drowns_in_float32_is_refused_unless_bounds_are_in_float64():
     large = helper.make_node("Constant", [], ["large"], value_float=1e9)
-    plus = helper.make_node("Add", ["s", "large"], ["q"])
-    graph = network(large, plus, helper.make_node("Sub", ["q", "large"], ["y"]))
+    plus = helper.make_node("Add", ["r", "large"], ["q"])
+    relu = helper.make_node("Relu", ["q"], ["u"])
+    graph = network(large, plus, relu, helper.make_node("Sub", ["u", "large"], ["y"]))
     with pytest.raises(ReadError, match="use float64"):
         agrees_with_source(graph, BOX)
     agrees_with_source(graph, BOX, dtype=torch.float64)
