@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-DIGITS = Path(__file__).parent / "digits"
+ROOT = Path(__file__).parents[1]
+DIGITS = ROOT / "examples" / "digits"
 NETWORK = DIGITS / "conv.onnx"
 BOUNDMESH = Path(sys.executable).parent / "boundmesh"
 SHADES = " ░▒▓█"
@@ -23,9 +24,9 @@ def say(text: str = "") -> None:
 
 def verify(spec: Path) -> list[str]:
     """Run `boundmesh verify` as a user would; the lines of its standard output."""
-    words = ["verify", str(spec), "--network", str(NETWORK)]
-    say(f"$ boundmesh {' '.join(words)}")
-    run = subprocess.run([BOUNDMESH, *words], stdout=subprocess.PIPE, text=True)
+    words = ["verify", spec.relative_to(ROOT), "--network", NETWORK.relative_to(ROOT)]
+    say(f"$ boundmesh {' '.join(map(str, words))}")
+    run = subprocess.run([BOUNDMESH, *words], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     if run.returncode:
         sys.exit(run.returncode)
     lines = run.stdout.splitlines()

@@ -34,6 +34,7 @@ def margin(value: Tensor, slope: Tensor, reach: Tensor) -> Tensor:
 
 
 def reach_of(box: Interval) -> Tensor:
+    """The largest absolute value in the box, which rounding is proportional to."""
     return torch.maximum(box.lower.abs(), box.upper.abs())
 
 
