@@ -55,7 +55,8 @@ def pull(served: Served, tape: Tape, rows: Sequence[Tensor]) -> list[Pulled]:
     assert rule is not None
     if node.op not in PRODUCTS:
         return [rule(node, served.weights, each) for each in rows]
-    coefficients = _Product.apply(served, tape, *rows)
+    through = _Product.apply if torch.is_grad_enabled() else _product
+    coefficients = through(served, tape, *rows)
     biases = [_bias(served, each) for each in rows]
     return [Pulled((each,), bias) for each, bias in zip(coefficients, biases, strict=True)]
 
@@ -98,6 +99,10 @@ def interval(served: Served, boxes: Sequence[Interval]) -> Interval:
         torch.cat([each.lower for each in found], dim=-1),
         torch.cat([each.upper for each in found], dim=-1),
     )
+
+
+def _product(served: Served, tape: Tape, *rows: Tensor) -> list[Tensor]:
+    return _times(served, rows)
 
 
 class _Product(torch.autograd.Function):

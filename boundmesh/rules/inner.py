@@ -30,12 +30,25 @@ def flat(rows: Tensor) -> Tensor:
 
 def signed_product(rows: Tensor, below: Tensor, above: Tensor) -> Tensor:
     """`A·below` where A ≥ 0 and `A·above` elsewhere; A `[D, S, *]`, the others `[D, 1 or S, *]`."""
-    return SignedProduct.apply(rows, below, above)
+    if torch.is_grad_enabled():
+        return SignedProduct.apply(rows, below, above)
+    return torch.where(rows >= 0, below, above).mul_(rows)
 
 
 def signed_inner(rows: Tensor, below: Tensor | None, above: Tensor | None) -> Tensor | None:
     """`⟨A⁺, below⟩ + ⟨A⁻, above⟩` `[D, S]`; None stands for zero."""
-    return None if below is None and above is None else SignedInner.apply(rows, below, above)
+    if below is None and above is None:
+        return None
+    if torch.is_grad_enabled():
+        return SignedInner.apply(rows, below, above)
+    return _signed_inner(rows, below, above)
+
+
+def _signed_inner(rows: Tensor, below: Tensor | None, above: Tensor | None) -> Tensor:
+    if below is None:
+        return inner(rows.clamp(max=0), above)
+    lower = inner(rows.clamp(min=0), below)
+    return lower if above is None else lower + inner(rows.clamp(max=0), above)
 
 
 class SignedProduct(torch.autograd.Function):
@@ -65,12 +78,13 @@ class SignedProduct(torch.autograd.Function):
 
 class SignedInner(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, rows: Tensor, below: Tensor | None, above: Tensor | None) -> Tensor:
+    def forward(ctx, rows: Tensor, below: Tensor | None, above: Tensor | None) -> Tensor | None:
         ctx.save_for_backward(rows, below, above)
+        bias = None if below is None else inner(rows.clamp(min=0), below)
         if above is None:
-            return inner(rows.clamp(min=0), below)
-        bias = inner(rows.clamp(max=0), above)
-        return bias if below is None else bias.add_(inner(rows.clamp(min=0), below))
+            return bias
+        falling = inner(rows.clamp(max=0), above)
+        return falling if bias is None else falling.add_(bias)
 
     @staticmethod
     @once_differentiable
