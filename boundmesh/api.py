@@ -58,9 +58,7 @@ def bounds(
     """
     settings = with_options(settings, **options)
     use_threads(settings)
-    return bound(
-        model, region, method=method, rows=rows, settings=settings, progress=progress
-    )
+    return bound(model, region, method=method, rows=rows, settings=settings, progress=progress)
 
 
 def load(path: str | Path) -> Graph:

@@ -51,11 +51,10 @@ def branch(
         if any(not question.margins.members[clause] for clause in clauses.tolist()):
             continue  # a clause without atoms holds everywhere: nothing can refute it
         offset = question.margins.bound + question.slack
-        by_input = isinstance(region, BoxRegion) and (
-            settings.branching == "input"
-            or (settings.branching == "auto" and not _worth_splitting_neurons(problem, known))
+        by_input = settings.branching == "input" or (
+            settings.branching == "auto" and not _worth_splitting_neurons(problem, known)
         )
-        if by_input:
+        if by_input and isinstance(region, BoxRegion):
             margins = question.margins.only(clauses)
             searcher = InputSplitting(problem, margins, offset, settings, clock, see)
             standing.searches.append(searcher.search)

@@ -91,10 +91,12 @@ class Program:
         box = boxes[start]
         mask = torch.zeros_like(box.lower, dtype=torch.bool).flatten(1)
         for node in self.readers[start]:
+            operator = RULES[node.op]
+            assert operator.undecided is not None, f"'{node.op}' is affine"
             if node.inputs[0] == start or node.input_shapes[0] == self.graph[start].shape:
                 inputs = tuple(boxes[name] for name in node.inputs if name in boxes)
                 if len(inputs) == len(node.inputs):
-                    mask = mask | RULES[node.op].undecided(node, inputs).flatten(1)
+                    mask = mask | operator.undecided(node, inputs).flatten(1)
                     continue
             mask = torch.ones_like(mask)
         return mask

@@ -61,6 +61,20 @@ class BallRegion:
         norm = torch.linalg.vector_norm(rows.flatten(2), ord=dual, dim=2)
         return inner(rows, self.center.unsqueeze(1)) - self.radius[:, None] * norm
 
+    def minimizer(self, rows: Tensor) -> Tensor:
+        """The point that attains `minimum`, up to rounding: `[D, S, *input_shape]`.
+
+        For p = 2 it lies against the row, for p = 1 on the axis of its largest coefficient.
+        """
+        flat = rows.flatten(2)
+        if self.p == 1:
+            place = flat.abs().argmax(2, keepdim=True)
+            away = torch.zeros_like(flat).scatter(2, place, flat.gather(2, place).sign())
+        else:
+            away = torch.nn.functional.normalize(flat, dim=2)
+        point = self.center.flatten(1).unsqueeze(1) - self.radius[:, None, None] * away
+        return point.reshape(rows.shape)
+
 
 Region = BoxRegion | BallRegion
 
@@ -85,17 +99,18 @@ def region_tensors(
     The regions are float64; at a shorter dtype every end is rounded outwards, so that the tensors
     contain the region as it was written.
     """
-    first = regions[0]
-    if isinstance(first, Box):
-        lower = _rounded([box.lower for box in regions], shape, dtype, -np.inf)
-        upper = _rounded([box.upper for box in regions], shape, dtype, np.inf)
+    balls = [region for region in regions if isinstance(region, Ball)]
+    if not balls:
+        boxes = [region for region in regions if isinstance(region, Box)]
+        lower = _rounded([box.lower for box in boxes], shape, dtype, -np.inf)
+        upper = _rounded([box.upper for box in boxes], shape, dtype, np.inf)
         return BoxRegion(lower.to(device), upper.to(device))
-    center = torch.from_numpy(np.stack([np.reshape(ball.center, shape) for ball in regions]))
+    center = torch.from_numpy(np.stack([np.reshape(ball.center, shape) for ball in balls]))
     near = center.to(dtype)
     # What the centre moves by in rounding is added to the radius (‖·‖_p ≤ ‖·‖_1 for every p ≥ 1).
     moved = (center - near.double()).abs().flatten(1).sum(1).numpy()
-    reach = [np.asarray(ball.radius + move) for ball, move in zip(regions, moved, strict=True)]
-    return BallRegion(near.to(device), _rounded(reach, (), dtype, np.inf).to(device), first.p)
+    reach = [np.asarray(ball.radius + move) for ball, move in zip(balls, moved, strict=True)]
+    return BallRegion(near.to(device), _rounded(reach, (), dtype, np.inf).to(device), balls[0].p)
 
 
 def _rounded(

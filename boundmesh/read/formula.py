@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -76,7 +77,7 @@ def less(left: Linear, right: Linear, strict: bool) -> Comparison:
     return Comparison(terms, -difference.constant, strict)
 
 
-COMPARISONS = {
+COMPARISONS: dict[str, Callable[[Linear, Linear], Formula]] = {
     "<=": lambda left, right: less(left, right, False),
     "<": lambda left, right: less(left, right, True),
     ">=": lambda left, right: less(right, left, False),

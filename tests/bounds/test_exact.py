@@ -27,7 +27,10 @@ def exact_minimum(graph: Graph, row: np.ndarray, lower: np.ndarray, upper: np.nd
         slope, shift = row @ w2 @ (on[:, None] * w1), row @ (w2 @ (on * b1) + b2)
         sign = 2 * on - 1
         found = linprog(
-            slope, A_ub=-sign[:, None] * w1, b_ub=sign * b1, bounds=list(zip(lower, upper))
+            slope,
+            A_ub=-sign[:, None] * w1,
+            b_ub=sign * b1,
+            bounds=list(zip(lower, upper, strict=True)),
         )
         if found.status == 0:
             best = min(best, found.fun + shift)

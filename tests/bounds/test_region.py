@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from boundmesh.bounds.region import BoxRegion, region_tensors
+from boundmesh.bounds.region import BallRegion, BoxRegion, region_tensors
 from boundmesh.property import Ball, Box
 
 
@@ -43,3 +43,15 @@ def test_minimum_over_a_box_is_that_of_its_corners():
     truth = torch.einsum("dsn,dkn->dsk", rows, points).amin(2)
     assert torch.allclose(region.minimum(rows), truth)
     assert torch.allclose((rows * region.minimizer(rows)).sum(2), truth)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+def test_minimum_over_a_ball_is_attained_at_a_point_of_it(p):
+    generator = torch.Generator().manual_seed(0)
+    center = torch.randn(2, 2, 3, generator=generator, dtype=torch.float64)
+    region = BallRegion(center, torch.tensor([0.5, 2.0], dtype=torch.float64), p)
+    rows = torch.randn(2, 4, 2, 3, generator=generator, dtype=torch.float64)
+    points = region.minimizer(rows)
+    moved = torch.linalg.vector_norm((points - center[:, None]).flatten(2), ord=p, dim=2)
+    assert torch.allclose(moved, region.radius[:, None].expand(2, 4))
+    assert torch.allclose((rows * points).flatten(2).sum(2), region.minimum(rows))
