@@ -1,0 +1,175 @@
+"""How a mode is measured: alone in its process, warmed up, the worst rank counts.
+
+
+A mode is a script with its options. It prints one JSON line; with several shards the first rank
+does, for all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.layout import Layout
+from boundmesh.device import peak_bytes
+from boundmesh.graph.graph import Graph
+from boundmesh.mesh import launch
+from boundmesh.mesh.join import Mesh, joined
+from boundmesh.mesh.open import open_layout
+from boundmesh.mesh.shape import MeshShape
+
+MIB = 2**20
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """The options that all modes share."""
+    options = argparse.ArgumentParser(description=description)
+    options.add_argument("--shards", type=int, default=1)
+    options.add_argument("--schedule", choices=["auto", "gather", "exchange"], default="gather")
+    options.add_argument("--offload", choices=["none", "weights"], default="none")
+    options.add_argument("--wave", type=int, default=1, help="tiles pulled back together")
+    options.add_argument("--tile-elements", type=int, default=2**22)
+    options.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    options.add_argument("--runs", type=int, default=3)
+    options.add_argument("--profile", action="store_true", help="time spent in kernels and NCCL")
+    return options
+
+
+def start(main: Callable[[argparse.Namespace], None], options: argparse.Namespace) -> None:
+    """Run `main(options)` here, or as that many ranks of this host."""
+    # cuBLAS would take 32 MiB of a Hopper GPU; this much suffices, and it makes products repeatable.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:2:16:8")
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    if options.shards > 1 and not launch.inside():
+        sys.exit(launch.run(options.shards, start, main, options))
+    main(options)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where this rank works."""
+
+    mesh: Mesh | None
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        return self.mesh is None or self.mesh.first
+
+    def layout(self, graph: Graph, options: argparse.Namespace) -> Layout:
+        return open_layout(
+            graph,
+            self.mesh,
+            self.device,
+            schedule=options.schedule,
+            offload=options.offload,
+            wave=options.wave,
+        )
+
+    def together(self) -> None:
+        """Finish what is queued, and wait for the other ranks."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        if self.mesh is not None:
+            self.mesh.shards.first_says(True)
+
+    def worst(self, *values: float) -> list[float]:
+        """The largest of every value over the ranks."""
+        mine = torch.tensor([values], dtype=torch.float64)
+        if self.mesh is None:
+            return [float(value) for value in values]
+        every = mine.new_empty(self.mesh.shape.shards, len(values))
+        self.mesh.shards.all_gather(every, mine).wait()
+        return every.amax(0).tolist()
+
+
+@contextmanager
+def place(options: argparse.Namespace) -> Iterator[Place]:
+    """The device alone, or the mesh of the ranks that were started."""
+    if options.shards > 1:
+        with joined(MeshShape(options.shards), options.device) as mesh:
+            yield Place(mesh, mesh.device)
+        return
+    cuda = options.device != "cpu" and torch.cuda.is_available()
+    with torch.cuda.device(0) if cuda else nullcontext():
+        yield Place(None, torch.device("cuda", 0) if cuda else torch.device("cpu"))
+
+
+def report(
+    at: Place,
+    name: str,
+    options: argparse.Namespace,
+    function: Callable[[], Sequence[Tensor]],
+    warm_up: Callable[[], object] | None = None,
+    **facts: object,
+) -> None:
+    """Measure `function`, whose tensors are the bounds, and print the line."""
+    (warm_up or function)()
+    seconds, peaks, found = [], [], []
+    for _ in range(options.runs):
+        at.together()
+        if at.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(at.device)
+        begun = time.perf_counter()
+        found = function()
+        at.together()
+        seconds.append(time.perf_counter() - begun)
+        peaks.append(peak_bytes(at.device))
+    median, peak = at.worst(statistics.median(seconds), max(peaks))
+    line: dict[str, object] = {
+        "benchmark": name,
+        **facts,
+        "shards": options.shards,
+        "schedule": "one" if options.shards == 1 else options.schedule,
+        "offload": options.offload,
+        "wave": options.wave,
+        "tile_elements": options.tile_elements,
+        "milliseconds": round(median * 1000, 2),
+        "spread": round((max(seconds) - min(seconds)) * 1000, 2),
+        "peak_mib": round(peak / MIB, 1),
+        "sum": float(found[0].double().sum()),
+        "sha256": digest(found),
+        "runs": options.runs,
+        "device": torch.cuda.get_device_name(at.device) if at.device.type == "cuda" else "cpu",
+        "torch": torch.__version__,
+    }
+    if options.profile and at.device.type == "cuda":
+        line |= kernel_milliseconds(function)
+    if at.first:
+        print(json.dumps(line), flush=True)
+
+
+def digest(bounds: Sequence[Tensor]) -> str:
+    """SHA-256 of the bounds' bytes: equal bits, equal digests."""
+    sha = hashlib.sha256()
+    for bound in bounds:
+        sha.update(bound.detach().cpu().contiguous().numpy().tobytes())
+    return sha.hexdigest()
+
+
+def kernel_milliseconds(function: Callable[[], object]) -> dict[str, float]:
+    """Time in kernels of one run on this rank: all, products, and NCCL's, which may overlap."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CUDA]) as found:
+        function()
+        torch.cuda.synchronize()
+    total = {"kernels_ms": 0.0, "products_ms": 0.0, "nccl_ms": 0.0}
+    for event in found.key_averages():
+        spent, kernel = event.self_device_time_total / 1000, event.key.lower()
+        total["kernels_ms"] += spent
+        total["products_ms"] += spent * ("gemm" in kernel)
+        total["nccl_ms"] += spent * ("nccl" in kernel)
+    return {key: round(value, 2) for key, value in total.items()}
