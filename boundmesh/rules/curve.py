@@ -85,6 +85,6 @@ def undecided(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
 
 
 def middle(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
-    """The tangent in the middle leaves the smallest area: it is highest there."""
+    """The tangents that leave the smallest areas."""
     (box,) = boxes
     return torch.full_like(box.lower, 0.5)

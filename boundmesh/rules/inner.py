@@ -55,7 +55,7 @@ class SignedProduct(torch.autograd.Function):
     @staticmethod
     def forward(ctx, rows: Tensor, below: Tensor, above: Tensor) -> Tensor:
         ctx.save_for_backward(rows, below, above)
-        return torch.where(rows >= 0, below, above) * rows
+        return torch.where(rows >= 0, below, above).mul_(rows)
 
     @staticmethod
     @once_differentiable
@@ -81,10 +81,10 @@ class SignedInner(torch.autograd.Function):
     def forward(ctx, rows: Tensor, below: Tensor | None, above: Tensor | None) -> Tensor | None:
         ctx.save_for_backward(rows, below, above)
         bias = None if below is None else inner(rows.clamp(min=0), below)
-        if above is None:
-            return bias
-        falling = inner(rows.clamp(max=0), above)
-        return falling if bias is None else falling.add_(bias)
+        falling = None if above is None else inner(rows.clamp(max=0), above)
+        if bias is None or falling is None:
+            return falling if bias is None else bias
+        return falling.add_(bias)
 
     @staticmethod
     @once_differentiable

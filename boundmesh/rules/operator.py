@@ -87,7 +87,7 @@ class Operator:
     pull(node, weights, rows)                  rows `[D, S, *shape]` → Pulled, so that
                                                ⟨rows, f(x)⟩ = Σᵢ ⟨coefficients[i], xᵢ⟩ + bias
     pull_units(node, weights, index, sign)     the same for S rows `sign[s]·e_index[s]` of D = 1
-                                               (index, sign: `[S]`), where a product can be saved
+                                               (index, sign: `[S]`); None where it saves nothing
     relax(node, boxes, alpha)                  Interval of each input, α in [0, 1] → Relaxation
                                                (Lines), sound at every α `[D, R, *alpha_shape]`
     initial(node, boxes)                       the α, `[D, *alpha_shape]`, that CROWN uses
@@ -102,7 +102,7 @@ class Operator:
     forward: Callable[..., Tensor]
     interval: Callable[..., Interval]
     pull: Callable[..., Pulled] | None = None
-    pull_units: Callable[..., Pulled] | None = None
+    pull_units: Callable[..., Pulled | None] | None = None
     relax: Callable[..., Relaxation] | None = None
     initial: Callable[..., Tensor] | None = None
     undecided: Callable[..., Tensor] | None = None

@@ -13,11 +13,10 @@ import torch
 from torch import Tensor
 
 from boundmesh.graph.graph import Node
-from boundmesh.rules.curve import rows_dim, undecided
+from boundmesh.rules.curve import middle, rows_dim, undecided
 from boundmesh.rules.operator import Interval, Lines, Operator, Weights, elementwise, register
 from boundmesh.rules.s_curve import (
     SCurve,
-    best_touch,
     interpolate,
     s_lines,
     touching_points,
@@ -99,16 +98,12 @@ def rules(name: str, function, phase: float) -> Operator:
             torch.where(fits, lines.upper_intercept, flat.upper) + slack,
         )
 
-    def initial(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
-        sign, shift = nearest_zero(boxes[0], phase)
-        return best_touch(SINE, clipped(turned(boxes[0], sign, shift)))
-
     return Operator(
         name,
         elementwise(function),
         interval,
         relax=relax,
-        initial=initial,
+        initial=middle,
         undecided=undecided,
     )
 

@@ -16,7 +16,6 @@ from boundmesh.rules.curve import Curve, bent_lines, inside, middle, rows_dim, u
 from boundmesh.rules.operator import Interval, Lines, Operator, Weights, register
 from boundmesh.rules.s_curve import (
     SCurve,
-    best_touch,
     s_lines,
     touching_points,
     turned,
@@ -80,18 +79,13 @@ def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
     return bent_lines(curve(p), rows_dim(positive), alpha, convex=not 0 <= p <= 1)
 
 
-def initial(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
-    p = float(node["exponent"])
-    return best_touch(mirrored(p), turned(boxes[0], -1, 0)) if is_odd(p) else middle(node, boxes)
-
-
 register(
     Operator(
         "power",
         power,
         power_interval,
         relax=relax,
-        initial=initial,
+        initial=middle,
         undecided=undecided,
     )
 )

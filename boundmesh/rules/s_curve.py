@@ -54,11 +54,25 @@ def choices(curve: SCurve, box: Interval) -> tuple[Tensor, Tensor, Tensor]:
     return straight, sensible(chord, first, last), (touched - box.lower).clamp(min=0)
 
 
+def touching_at(alpha: Tensor, box: Interval, distance: Tensor) -> Tensor:
+    """l at α = 0, the point that leaves the smallest area at α = 1/2, `l + distance` at α = 1.
+
+    A tangent leaves the least where it touches in the middle of the box, or as near to the middle
+    as it may. Where that is `l + distance` already there is no way on from α = 1/2, but there is
+    a gradient, so that α is not stuck there.
+    """
+    best = torch.minimum(distance, (box.upper - box.lower) / 2)
+    step = 2 * alpha - 1
+    beyond = step.clamp(min=0)
+    up_to_best = step - beyond.detach()
+    return box.lower + best + best * up_to_best + (distance - best) * beyond
+
+
 def s_lines(curve: SCurve, box: Interval, alpha: Tensor) -> Lines:
     """Lines on a box `[D, 1, *]`; α `[D, R, *]` places the touching points of both lines."""
     sides = both_sides(box)
     straight, chord, distance = choices(curve, sides)
-    point = sides.lower + torch.where(straight, 0, distance) * alpha
+    point = touching_at(alpha, sides, torch.where(straight, 0, distance))
     slope = torch.where(straight, chord, curve.slope(point))
     value, high = curve.value(point), curve.value(sides.upper)
     at = torch.minimum(value - slope * point, high - slope * sides.upper)
@@ -66,10 +80,14 @@ def s_lines(curve: SCurve, box: Interval, alpha: Tensor) -> Lines:
     return Lines((slope[0],), (slope[1],), at[0], -at[1])
 
 
-def raised(lines: Lines, offset: Tensor | float) -> Lines:
-    """Lines of `f + offset` from those of f; both have intercepts."""
+def raised(lines: Lines, offset: float) -> Lines:
+    """Lines of `f + offset` from those of f, with room for the rounding of the sum."""
     assert lines.lower_intercept is not None and lines.upper_intercept is not None
-    lower, upper = lines.lower_intercept + offset, lines.upper_intercept + offset
+    slack = 2 * torch.finfo(lines.lower_intercept.dtype).eps * abs(offset)
+    lower, upper = (
+        lines.lower_intercept + (offset - slack),
+        lines.upper_intercept + (offset + slack),
+    )
     return Lines(lines.lower_slopes, lines.upper_slopes, lower, upper)
 
 
@@ -90,16 +108,6 @@ def turned_back(lines: Lines, sign: Tensor | float, shift: Tensor | float) -> Li
         lines.lower_intercept - below * shift,
         lines.upper_intercept - above * shift,
     )
-
-
-def best_touch(curve: SCurve, box: Interval) -> Tensor:
-    """The α whose tangents leave the smallest area: the middle of the box, or as near as valid."""
-    sides = both_sides(box)
-    straight, _, distance = choices(curve, sides)
-    half = (sides.upper - sides.lower) / 2
-    share = half / torch.where(distance > half, distance, half)
-    # Past its best point a line loses slowly, so the side that wants more decides for both.
-    return torch.where(straight | (half <= 0), 0, share).amax(0)
 
 
 def touching_points(value: Function, slope: Function, ends: Tensor) -> Tensor:

@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from boundmesh.graph.graph import Node
-from boundmesh.rules.curve import Function, rows_dim
+from boundmesh.rules.curve import Function, middle, rows_dim
 from boundmesh.rules.operator import Interval, Lines, Operator, elementwise, monotone, register
 from boundmesh.rules.s_curve import (
     SCurve,
-    best_touch,
     interpolate,
     raised,
     s_lines,
@@ -56,18 +55,15 @@ def rules(name: str, function: Function, curve: SCurve, offset: float) -> Operat
         lines = s_lines(curve, rows_dim(boxes[0]), alpha)
         return raised(lines, offset) if offset else lines
 
-    def initial(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
-        return best_touch(curve, boxes[0])
-
     def undecided(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
         """Where the function moves by more than rounding: not in a saturated tail."""
         (box,) = boxes
         low, high = curve.value(box.lower), curve.value(box.upper)
-        return high - low > 8 * torch.finfo(low.dtype).eps
+        return high - low > 16 * torch.finfo(low.dtype).eps
 
     forward = elementwise(function)
     return Operator(
-        name, forward, monotone(forward), relax=relax, initial=initial, undecided=undecided
+        name, forward, monotone(forward), relax=relax, initial=middle, undecided=undecided
     )
 
 
