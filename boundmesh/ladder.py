@@ -113,9 +113,13 @@ def climb(standing: Standing, settings: BoundSettings, clock: Clock) -> None:
         rows = standing.open_rows(domains)
         if not len(rows):
             return
-        with clock.stage(method, f"{len(rows)} rows on {len(domains)} regions"):
+        with clock.stage(method, _extent(len(rows), len(domains))):
             _improve(standing, method, domains, rows, settings, clock)
             clock.progress.update(margin=standing.worst, open=int(standing.open.sum()))
+
+
+def _extent(rows: int, regions: int) -> str:
+    return f"{rows} rows" if regions == 1 else f"{rows} rows on {regions} regions"
 
 
 def _improve(

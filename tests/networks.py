@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -24,7 +25,7 @@ def mlp(*sizes: int, seed: int = 0, activation: str = "relu") -> Graph:
     rng = np.random.default_rng(seed)
     build = Builder()
     x = build.input((1, sizes[0]))
-    for place, (wide, out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for place, (wide, out) in enumerate(itertools.pairwise(sizes)):
         x = build.add("linear", x, weights=_affine(rng, (out, wide), wide))
         if place < len(sizes) - 2:
             x = build.add(activation, x)

@@ -69,7 +69,13 @@ def test_an_undecided_property_says_why_and_how_far(command):
     outcome = command("verify", NEAR, "--network", MLP, "--method", "ibp")
     assert outcome.out == "unknown\n"
     assert "not decided" in outcome.words
-    assert "undecided neurons" in outcome.words
+    assert "--method auto" in outcome.words
+
+
+def test_bounds_that_do_not_suffice_leave_neurons_undecided(command):
+    outcome = command("verify", NEAR, "--network", NETWORKS[2], "--method", "crown-ibp")
+    assert outcome.out == "unknown\n"
+    assert "undecided neurons:" in outcome.words
 
 
 def test_files_hold_the_verdict_for_programs(command, tmp_path):

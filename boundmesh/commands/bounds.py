@@ -17,6 +17,7 @@ from boundmesh.commands.options import (
     Quiet,
     Threads,
     TileElements,
+    check_readable,
     check_writable,
     one_network,
 )
@@ -70,6 +71,7 @@ def bounds(
     Prints a table of lower and upper bounds.
     """
     name, file = one_network(network)
+    check_readable(file, None if spec is None else Path(spec), input)
     check_writable("--json", json)
     parsed_clip = parse_clip(clip)
     chosen = BoundSettings(iterations=iterations, tile_elements=tile_elements)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from boundmesh.errors import BoundmeshError
+from boundmesh.errors import BoundmeshError, ReadError
 from boundmesh.settings import Branching, DType, Method
 
 RUN, RESULTS = "How to run", "Results"
@@ -97,6 +97,13 @@ def one_network(values: list[str]) -> tuple[str | None, Path]:
     if sign and name.replace("_", "a").isalnum() and not Path(value).exists():
         return name, Path(file)
     return None, Path(value)
+
+
+def check_readable(*files: Path | None) -> None:
+    """Find out before torch is imported that a file is missing."""
+    for file in files:
+        if file is not None and not file.exists():
+            raise ReadError(f"{file}: there is no such file")
 
 
 def check_writable(option: str, file: Path | None) -> None:

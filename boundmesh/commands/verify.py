@@ -23,12 +23,13 @@ from boundmesh.commands.options import (
     Seed,
     Threads,
     TileElements,
+    check_readable,
     check_writable,
     one_network,
 )
 from boundmesh.errors import PropertyError
 from boundmesh.report.console import ConsoleProgress
-from boundmesh.settings import BoundSettings, BranchSettings, Settings
+from boundmesh.settings import BoundSettings, BranchSettings, Method, Settings
 
 if TYPE_CHECKING:
     from boundmesh.verify import Result
@@ -95,12 +96,13 @@ def verify(
         branch=BranchSettings(branching),
     )
     name, file = one_network(network)
+    check_readable(Path(spec), file)
     check_writable("--result-file", result_file)
     check_writable("--json", json)
     with ConsoleProgress(quiet=quiet) as progress:
         result = _run(Path(spec), name, file, settings, strict, progress)
         seconds = perf_counter() - began
-        _tell(result, seconds, progress)
+        _tell(result, method, seconds, progress)
 
     from boundmesh.report import results
 
@@ -153,12 +155,16 @@ def less(settings: Settings, seconds: float) -> Settings:
     return replace(settings, timeout=max(settings.timeout - seconds, 1e-3))
 
 
-def _tell(result: Result, seconds: float, progress: ConsoleProgress) -> None:
+def _tell(result: Result, method: Method, seconds: float, progress: ConsoleProgress) -> None:
     from boundmesh.report import words
 
     word = result.verdict.word
     progress.finish()
     progress.say(word, words.of_verdict(result.verdict, result.property), STYLES[word])
-    if word in ("unknown", "timed-out"):
+    if word in ("unknown", "timed-out") and result.undecided:
         progress.say("", words.of_undecided(result.undecided))
+    if word == "unknown" and method != "auto":
+        progress.say("", "--method auto goes on to tighter bounds and splits what they leave open")
+    if word == "timed-out":
+        progress.say("", "a longer --timeout or a faster --device may decide it")
     progress.say("", f"{seconds:.1f} s, peak memory {words.of_bytes(result.peak_bytes)}")
