@@ -20,6 +20,9 @@ from boundmesh.clock import Clock
 from boundmesh.rules.operator import Interval
 from boundmesh.settings import BoundSettings
 
+FEW_INPUTS = 8
+"""Boxes of so many free inputs are split by input: halving them all costs less than optimising."""
+
 STEPS = {
     "auto": ("crown-ibp", "alpha-crown"),
     "ibp": ("ibp",),
@@ -44,9 +47,14 @@ class Question:
         program = Program(self.margins.graph, self.margins.graph.output)
         return Problem(program, region, self.layout, settings.tile_elements, clock.check)
 
+    @property
+    def offset(self) -> Tensor:
+        """What the lower bound of each row must exceed, float64 `[S]`."""
+        return self.margins.bound + self.slack
+
     def beyond(self, lower: Tensor, rows: Tensor) -> Tensor:
         """Margins less slack, float64 `[D, len(rows)]`, of the lower bounds of `rows`."""
-        return lower.double().cpu() - (self.margins.bound + self.slack)[rows]
+        return lower.double().cpu() - self.offset[rows]
 
 
 @dataclass
@@ -108,7 +116,7 @@ class Standing:
 
 def climb(standing: Standing, settings: BoundSettings, clock: Clock) -> None:
     """Use the methods of `settings.method` in turn on what is still open; OutOfTime may end it."""
-    for method in STEPS[settings.method]:
+    for method in _steps(standing.question, settings):
         domains = standing.open.any(1).nonzero().flatten()
         rows = standing.open_rows(domains)
         if not len(rows):
@@ -120,6 +128,18 @@ def climb(standing: Standing, settings: BoundSettings, clock: Clock) -> None:
 
 def _extent(rows: int, regions: int) -> str:
     return f"{rows} rows" if regions == 1 else f"{rows} rows on {regions} regions"
+
+
+def _steps(question: Question, settings: BoundSettings) -> tuple[str, ...]:
+    steps = STEPS[settings.method]
+    few = free_inputs(question.region) <= FEW_INPUTS
+    return steps[:-1] if settings.method == "auto" and few else steps
+
+
+def free_inputs(region: Region) -> int:
+    """The most inputs of any domain that can vary."""
+    box = region.interval
+    return int((box.lower < box.upper).flatten(1).sum(1).max())
 
 
 def _improve(

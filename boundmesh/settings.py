@@ -50,7 +50,9 @@ class BranchSettings:
     `branching` is one of BRANCHINGS; `auto` chooses from the graph's facts. `batch` domains are
     bounded at a time (None: as many as suit the device), each by `ascent_steps` joint steps of α
     and β at `alpha_rate` and `beta_rate`. While the frontier is small up to `levels` splits are
-    made at once; otherwise the `tries` best candidates are tried by bounding their children.
+    made at once; otherwise the `tries` best candidates are tried by bounding their children. A
+    search that takes long is begun anew up to `refinements` times, with sharper bounds of the
+    start nodes.
     """
 
     branching: Branching = "auto"
@@ -60,6 +62,7 @@ class BranchSettings:
     beta_rate: float = 0.1
     levels: int = 5
     tries: int = 3
+    refinements: int = 4
 
 
 @dataclass(frozen=True)

@@ -143,17 +143,26 @@ def _decide(
     try:
         if settings.attack.restarts:
             with clock.stage("attack"):
-                first = attack(graph, layout.weights, property, settings.attack, clock)
+                first = attack(
+                    graph, layout.weights, property, settings.attack, clock, settings.seed
+                )
             if first is not None:
                 return Falsified(first)
         standings += [Standing.unknown(question) for question in questions(graph, property, layout)]
         for standing in standings:
             climb(standing, settings.bounds, clock)
         if settings.bounds.method == "auto":
+            left = _left(standings)
+            if settings.attack.restarts and left:
+                with clock.stage("attack"):
+                    second = attack(
+                        graph, layout.weights, property, settings.attack, clock, settings.seed, left
+                    )
+                if second is not None:
+                    return Falsified(second)
             for standing in standings:
                 if standing.open.any():
-                    with clock.stage("branch"):
-                        branch(standing, settings.bounds, settings.branch, clock, look)
+                    branch(standing, settings.bounds, settings.branch, clock, look)
                 if found:
                     return Falsified(found[0])
     except OutOfTime:
@@ -187,6 +196,16 @@ def questions(graph: Graph, property: Property, layout: Layout) -> list[Question
             slack = margins.slack(output, layout.dtype)
             found.append(Question(margins, region, places, slack, layout))
     return found
+
+
+def _left(standings: list[Standing]) -> dict[int, list[int]]:
+    """The clauses that are open, by case."""
+    return {
+        case: clauses.nonzero().flatten().tolist()
+        for standing in standings
+        for case, clauses in zip(standing.question.cases, standing.open, strict=True)
+        if clauses.any()
+    }
 
 
 def _check(graph: Graph, property: Property) -> None:

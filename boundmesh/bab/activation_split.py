@@ -46,8 +46,11 @@ class ActivationSplitting:
         self.ascent = Ascent(settings.ascent_steps, settings.alpha_rate, settings.beta_rate)
         self.batch = settings.batch or _default_batch(problem)
 
-    def run(self, clauses: Tensor, margins: Tensor) -> Search:
-        """Refute `clauses` `[C]`, whose margins so far are `margins`; raises OutOfTime."""
+    def run(self, clauses: Tensor, margins: Tensor, limit: float = float("inf")) -> Search:
+        """Refute `clauses` `[C]`, whose margins so far are `margins`; raises OutOfTime.
+
+        Stops with domains open once `limit` of them have been bounded.
+        """
         self.search.worst = float(margins.min())
         first = root(self.neurons, clauses.to(self.device), margins.to(self.device), self.atoms)
         self._bound(first, replace(self.ascent, iterations=2 * self.ascent.iterations))
@@ -59,9 +62,16 @@ class ActivationSplitting:
                 if children is not None:
                     self._bound(children, self.ascent)
             self.search.tell(self.frontier, self.clock.progress)
+            if self.search.visited > limit and self.search.open:
+                return self.search
         while len(self.leaves) and not self.search.found:
             self._exhaust(self.leaves.pop(self.batch).to(self.device))
         return self.search
+
+    @property
+    def finished(self) -> bool:
+        """Whether every domain was refuted."""
+        return not (self.search.open or self.search.stuck or self.search.found)
 
     @property
     def atoms(self) -> int:

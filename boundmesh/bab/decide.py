@@ -10,16 +10,18 @@ from torch import Tensor
 from boundmesh.bab.activation_split import ActivationSplitting
 from boundmesh.bab.domain import neurons_of
 from boundmesh.bab.input_split import InputSplitting
+from boundmesh.bab.refine import Effort, refine
 from boundmesh.bab.search import Search
+from boundmesh.bounds.beta import Ascent
 from boundmesh.bounds.crown import Problem, intermediate_bounds
 from boundmesh.bounds.region import BoxRegion, part_of
 from boundmesh.clock import Clock
-from boundmesh.ladder import Standing
+from boundmesh.ladder import FEW_INPUTS, Standing, free_inputs
 from boundmesh.rules.operator import Interval
 from boundmesh.settings import BoundSettings, BranchSettings
 
-FEW_INPUTS = 8
-"""Boxes of so many free inputs are split by input: halving them all costs little."""
+# Seconds that all refinements between two attempts count on where no deadline is nearer.
+LONGEST_REFINEMENT = 240
 
 Look = Callable[[int, Tensor], bool]
 """Is told a case and inputs `[K, *input_shape]` worth replaying; True when one was found."""
@@ -50,26 +52,58 @@ def branch(
         clauses = standing.open[domain].nonzero().flatten()
         if any(not question.margins.members[clause] for clause in clauses.tolist()):
             continue  # a clause without atoms holds everywhere: nothing can refute it
-        offset = question.margins.bound + question.slack
-        by_input = settings.branching == "input" or (
-            settings.branching == "auto" and not _worth_splitting_neurons(problem, known)
-        )
-        if by_input and isinstance(region, BoxRegion):
+        if _by_input(settings, problem, known) and isinstance(region, BoxRegion):
             margins = question.margins.only(clauses)
-            searcher = InputSplitting(problem, margins, offset, settings, clock, see)
+            searcher = InputSplitting(problem, margins, question.offset, settings, clock, see)
             standing.searches.append(searcher.search)
-            search = searcher.run(region)
+            with clock.stage("branch"):
+                search = searcher.run(region)
         else:
-            splitting = ActivationSplitting(
-                problem, known, question.margins, offset, settings, clock, see
-            )
-            standing.searches.append(splitting.search)
-            search = splitting.run(clauses, standing.clauses[domain, clauses])
+            search = _split_neurons(standing, domain, clauses, problem, known, settings, clock, see)
         if search.found:
             return standing.searches
         if not search.stuck:
             standing.close(domain, clauses, search.proved)
     return standing.searches
+
+
+def _split_neurons(
+    standing: Standing,
+    domain: int,
+    clauses: Tensor,
+    problem: Problem,
+    bounds: dict[str, Interval],
+    settings: BranchSettings,
+    clock: Clock,
+    look: Callable[[Tensor], bool],
+) -> Search:
+    """Search with neurons split; while that takes long, sharpen the bounds and begin anew.
+
+    Each attempt may bound four times as many domains as the one before, and the refinement after
+    it splits deeper, until refining changes nothing.
+    """
+    margins, best = standing.question.margins, standing.clauses[domain, clauses]
+    attempts = settings.refinements
+    for attempt in range(attempts + 1):
+        splitting = ActivationSplitting(
+            problem, bounds, margins, standing.question.offset, settings, clock, look
+        )
+        standing.searches.append(splitting.search)
+        patience = 2 * splitting.batch * 4**attempt
+        limit = patience if attempt < attempts else float("inf")
+        with clock.stage("branch"):
+            search = splitting.run(clauses, best, limit)
+        if not search.open:
+            return search
+        with clock.stage("refine"):
+            effort = Effort(
+                levels=3 + 2 * attempt,
+                domains=8 * splitting.batch * 2**attempt,
+                seconds=min(clock.left, LONGEST_REFINEMENT) / 4,
+                ascent=Ascent(settings.ascent_steps, settings.alpha_rate, settings.beta_rate),
+            )
+            bounds = refine(problem, bounds, effort, clock, splitting.batch)
+    return search
 
 
 def _bounds_of(standing: Standing, domain: int, problem: Problem) -> dict[str, Interval]:
@@ -81,8 +115,9 @@ def _bounds_of(standing: Standing, domain: int, problem: Problem) -> dict[str, I
     }
 
 
-def _worth_splitting_neurons(problem: Problem, bounds: dict[str, Interval]) -> bool:
-    box = problem.region.interval
-    free = int((box.lower < box.upper).sum())
+def _by_input(settings: BranchSettings, problem: Problem, bounds: dict[str, Interval]) -> bool:
+    """Few free inputs, or no operator that bends at a point: the input is split."""
+    if settings.branching != "auto":
+        return settings.branching == "input"
     splittable = bool((~neurons_of(problem.program, bounds).split_points.isnan()).any())
-    return splittable and free > FEW_INPUTS
+    return not splittable or free_inputs(problem.region) <= FEW_INPUTS

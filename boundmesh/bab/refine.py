@@ -1,0 +1,144 @@
+"""Sharper bounds of the start nodes, each neuron's sign decided by a small search of its own.
+
+A clause that needs millions of splits often needs few once the neurons in its way are bounded
+better. Both rows of every undecided neuron are split a few levels deep with β-CROWN; the worst of
+the parts is a bound of the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from boundmesh.bab.arrays import join
+from boundmesh.bab.branch import babsr
+from boundmesh.bab.domain import Domains, Neurons, neurons_of, root, split
+from boundmesh.bounds.beta import Ascent, Bounded, DomainBounder, Parameters
+from boundmesh.bounds.crown import Problem, intersect, undecided_neurons
+from boundmesh.bounds.lines import at
+from boundmesh.bounds.program import Program
+from boundmesh.bounds.rows import both_sides
+from boundmesh.clock import Clock
+from boundmesh.rules.operator import Interval
+
+# Rows of a start node are written out; where they hold more numbers, it is left as it is.
+MOST_NUMBERS = 2**28
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How hard to try: levels of splits, domains of a start node at most, and seconds in all."""
+
+    levels: int
+    domains: int
+    seconds: float
+    ascent: Ascent
+
+
+def refine(
+    problem: Problem, bounds: Mapping[str, Interval], effort: Effort, clock: Clock, batch: int
+) -> dict[str, Interval]:
+    """Bounds of the start nodes (D = 1) intersected with what splitting proves about them."""
+    sharper = dict(bounds)
+    until = clock.spent + effort.seconds
+    for start in problem.program.starts:
+        below = Program(problem.program.graph, start)
+        size = problem.program.graph[start].size
+        if not below.nonlinear or clock.spent > until:
+            continue
+        index = undecided_neurons(problem.program, start, sharper)
+        neurons = neurons_of(below, sharper)
+        if not len(index) or not neurons.count or 2 * len(index) * size > MOST_NUMBERS:
+            continue
+        task = replace(problem, program=below)
+        search = _Rows(task, sharper, neurons, index, effort, clock, batch, until)
+        lowest = search.run()
+        lower, upper = lowest[None, : len(index)], -lowest[None, len(index) :]
+        sharper[start] = intersect(sharper[start], index, lower, upper)
+    return sharper
+
+
+class _Rows:
+    """The search of one start node: a domain belongs to the row that `clause` numbers."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        bounds: Mapping[str, Interval],
+        neurons: Neurons,
+        index: Tensor,
+        effort: Effort,
+        clock: Clock,
+        batch: int,
+        until: float,
+    ) -> None:
+        node = problem.program.graph[problem.program.target]
+        self.rows = both_sides(index, problem.layout.dtype).dense(node)[0].unsqueeze(1)
+        self.bounder = DomainBounder(problem, bounds, neurons.undecided, neurons.places)
+        self.neurons, self.effort, self.clock = neurons, effort, clock
+        box = at(bounds[problem.program.target], index)
+        self.known = torch.cat([box.lower, -box.upper], dim=1)[0].double()
+        self.batch, self.until = batch, until
+        self.count = len(self.rows)
+
+    def run(self) -> Tensor:
+        """Lower bounds `[R]` of all rows."""
+        device = self.rows.device
+        rows = torch.arange(self.count, device=device)
+        closed = torch.full((self.count,), torch.inf, dtype=torch.float64, device=device)
+        domains = self._climb(root(self.neurons, rows, self.known, 1))
+        first = domains.margin.clone()
+        for _ in range(self.effort.levels):
+            still = domains.take(~(domains.margin > 0))
+            done = domains.take(domains.margin > 0)
+            closed = closed.scatter_reduce(0, done.clause, done.margin, "amin")
+            domains = still
+            if not len(still) or 2 * len(still) > self.effort.domains:
+                break
+            domains = self._halve(still)
+        lowest = closed.scatter_reduce(0, domains.clause, domains.margin, "amin")
+        return torch.maximum(lowest, first).to(self.rows.dtype)
+
+    def _halve(self, domains: Domains) -> Domains:
+        """Split every domain by its best neuron, and climb; a domain without one stays."""
+        parts: list[Domains] = []
+        for first in range(0, len(domains), self.batch):
+            part = domains.take(torch.arange(first, min(first + self.batch, len(domains))))
+            if self.clock.spent > self.until:
+                parts.append(part)
+                continue
+            with torch.no_grad():
+                bounded = self._quick(part)
+            loss = babsr.scores(self.neurons, part, bounded)
+            score, place = loss.max(1)
+            able = score > -torch.inf
+            if bool(able.any()):
+                children = split(part.take(able), place[able, None], bounded.coefficients[able])
+                parts.append(self._climb(children))
+            if not bool(able.all()):
+                parts.append(part.take(~able))
+        return join(parts)
+
+    def _climb(self, domains: Domains) -> Domains:
+        parts = []
+        for first in range(0, len(domains), self.batch):
+            part = domains.take(torch.arange(first, min(first + self.batch, len(domains))))
+            if self.clock.spent > self.until:
+                parts.append(part)
+                continue
+            start = Parameters(part.alpha, part.beta, part.splits)
+            rows = self.rows[part.clause]
+            offset = rows.new_zeros(len(rows), 1)
+            found = self.bounder.climb(rows, offset, start, self.effort.ascent, self.clock.check)
+            margin = torch.maximum(found.margin.double(), part.margin)
+            alpha, beta = found.parameters.alpha.half(), found.parameters.beta.half()
+            parts.append(Domains(margin, part.clause, part.splits, alpha, beta))
+        return join(parts)
+
+    def _quick(self, domains: Domains) -> Bounded:
+        rows = self.rows[domains.clause]
+        parameters = Parameters(domains.alpha.float(), domains.beta.float(), domains.splits)
+        return self.bounder.bound(rows, rows.new_zeros(len(rows), 1), parameters)
