@@ -18,7 +18,6 @@ class Objective:
     """
 
     def __init__(self, clauses: Sequence[Clause], dtype: torch.dtype, device: torch.device) -> None:
-        self.clauses = tuple(clauses)
         self.beyond = 1e-5
         atoms = list(dict.fromkeys(atom for clause in clauses for atom in clause.atoms))
         row = {atom: place for place, atom in enumerate(atoms)}

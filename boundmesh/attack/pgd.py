@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -18,11 +19,24 @@ from boundmesh.verdict import Counterexample
 
 # The attack may take this share of the time left.
 PATIENCE = 0.2
-# Small networks get as many restarts as so many multiplications pay for, up to a number.
-PAID, MOST = 3 * 10**8, 500
-WIDE_PAID, WIDE_MOST = 10**10, 10_000
-# The first, short descents.
-FEW = 9
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What is tried in each case: `few` short descents; restarts; `rounds` of as many descents
+    again around the best points.
+
+    Small networks get more restarts: as many as `paid` multiplications pay for, up to `most`.
+    """
+
+    few: int
+    rounds: int
+    paid: int
+    most: int
+
+
+LIGHT = Effort(few=9, rounds=1, paid=3 * 10**8, most=500)
+WIDE = Effort(few=0, rounds=7, paid=10**10, most=3000)
 
 
 def attack(
@@ -32,44 +46,62 @@ def attack(
     settings: AttackSettings,
     clock: Clock,
     seed: int = 0,
-    wide: bool = False,
+    left: Mapping[int, Sequence[int]] | None = None,
 ) -> Counterexample | None:
     """A replayed counterexample, or None where the search found none.
 
-    A few short descents come first, then `settings.restarts` of `settings.steps` for every case,
-    and more of them where the network is small. A `wide` search, for properties that bounds left
-    undecided, starts with far more. The search stops after a fifth of the time that was left;
+    `settings.restarts` descents of `settings.steps` start in every case, and more of them where
+    the network is small. Once bounds have left `left` undecided, clauses by case, only they are
+    searched, by far more descents. The search stops after a fifth of the time that was left;
     raises OutOfTime at the deadline of `clock`.
     """
     if settings.restarts == 0:
         return None
+    wide = left is not None
     generator = torch.Generator().manual_seed(2 * seed + wide)
     replay = Replay(graph)
     until = clock.spent + PATIENCE * clock.left
+    if left is None:
+        left = {case: range(len(each.clauses)) for case, each in enumerate(property.cases)}
     searches = [
-        Search(graph, weights, property, case, replay) for case in range(len(property.cases))
+        Search(graph, weights, property, case, replay, tuple(clauses))
+        for case, clauses in left.items()
+        if clauses
     ]
-    for restarts, steps in efforts(graph, settings, len(searches), wide):
-        for search in searches:
-            for count in batches(restarts, search.batch):
-                for found in search.restart(count, steps, generator):
-                    if found is not None:
-                        return found
-                    clock.check()
-                    if clock.spent > until:
-                        return None
+    effort = WIDE if wide else LIGHT
+    for descent in descents(graph, searches, settings, effort, generator):
+        for found in descent:
+            if found is not None:
+                return found
+            clock.check()
+            if clock.spent > until:
+                return None
     return None
 
 
-def efforts(
-    graph: Graph, settings: AttackSettings, cases: int, wide: bool
-) -> Iterator[tuple[int, int]]:
-    """How many restarts of how many steps each case gets, cheapest first."""
-    paid, most = (WIDE_PAID, WIDE_MOST) if wide else (PAID, MOST)
-    if not wide:
-        yield min(settings.restarts, FEW), max(1, settings.steps // 4)
-    affordable = paid // (work(graph) * settings.steps * max(1, cases))
-    yield max(settings.restarts, min(affordable, most)), settings.steps
+def descents(
+    graph: Graph,
+    searches: Sequence[Search],
+    settings: AttackSettings,
+    effort: Effort,
+    generator: torch.Generator,
+) -> Iterator[Iterator[Counterexample | None]]:
+    """All descents of the search, in their order, each to be run to its end."""
+    if effort.few:
+        for search in searches:
+            short = max(1, settings.steps // 4)
+            yield search.restart(min(effort.few, settings.restarts), short, generator)
+    nearby = max(1, settings.steps * 2 // 5)
+    steps = settings.steps + effort.rounds * nearby
+    affordable = effort.paid // (work(graph) * steps * max(1, len(searches)))
+    restarts = max(settings.restarts, min(affordable, effort.most))
+    for search in searches:
+        for count in batches(restarts, search.batch):
+            yield search.restart(count, settings.steps, generator)
+    for _ in range(effort.rounds):
+        for search in searches:
+            for count in batches(restarts, search.batch):
+                yield search.search_nearby(count, nearby, generator)
 
 
 def work(graph: Graph) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,14 +24,18 @@ DIVERSE = 2 / 3
 DIVERSE_STEPS = 2
 # Step lengths, as shares of the region: each restart's first is drawn from a range.
 FIRST_STEP = 0.02, 0.5
+FIRST_STEP_NEARBY = 0.002, 0.2
 LAST_STEP = 0.001
+# How many of the best points so far are searched around, and how far from them.
+ELITE = 20
+NEARBY = 0.01, 0.2
 MOMENTUM = 0.8
 TINY = 1e-30
 
 
 @dataclass
 class Search:
-    """Descents in one case; what they find counts only after `replay`.
+    """Descents in one case, towards some of its clauses; what they find counts after `replay`.
 
     `batch` is how many points fit into one descent.
     """
@@ -41,15 +45,20 @@ class Search:
     property: Property
     case: int
     replay: Replay
+    clauses: Sequence[int]
 
     def __post_init__(self) -> None:
         case = self.property.cases[self.case]
         example = next(iter(self.weights.values()), torch.empty(0))
         self.dtype, self.device = example.dtype, example.device
         self.space: Space = space_of(case.region, self.dtype, self.device)
-        self.objective = Objective(case.clauses, self.dtype, self.device)
+        chosen = [case.clauses[place] for place in self.clauses]
+        self.objective = Objective(chosen, self.dtype, self.device)
         held = sum(node.size for node in self.graph.nodes) + self.objective.width
         self.batch = max(1, ELEMENTS // held)
+        inputs = self.graph[self.graph.input].size
+        self.elite = torch.empty(0, inputs, dtype=self.dtype, device=self.device)
+        self._elite_excess = torch.empty(0, dtype=self.dtype, device=self.device)
 
     def restart(
         self, count: int, steps: int, generator: torch.Generator
@@ -57,16 +66,26 @@ class Search:
         """Descend from `count` new starts; after every step, what was found."""
         return self.descend(self.starts(count, generator), steps, generator)
 
+    def search_nearby(
+        self, count: int, steps: int, generator: torch.Generator
+    ) -> Iterator[Counterexample | None]:
+        """Descend from `count` points around the best ones so far, in shorter steps."""
+        chosen = self.elite[torch.arange(count) % len(self.elite)]
+        away = self._between(NEARBY, count, generator) * self.space.random_step(count, generator)
+        x = self.space.project(chosen + away)
+        return self.descend(x, steps, generator, FIRST_STEP_NEARBY)
+
     def descend(
-        self, x: Tensor, steps: int, generator: torch.Generator
+        self,
+        x: Tensor,
+        steps: int,
+        generator: torch.Generator,
+        lengths: tuple[float, float] = FIRST_STEP,
     ) -> Iterator[Counterexample | None]:
         """Descend from the points x `[N, inputs]` together; after every step, what was found."""
-        if not self.objective.clauses:
-            return
         target: Tensor | None = None
-        first, last = (math.log(length) for length in FIRST_STEP)
-        drawn = torch.rand(len(x), 1, generator=generator, dtype=self.dtype).to(self.device)
-        length = torch.exp(first + (last - first) * drawn)
+        best, least = x, x.new_full((len(x),), torch.inf)
+        length = self._between(lengths, len(x), generator)
         decay = (LAST_STEP / length) ** (1 / max(1, steps - 1))
         momentum = torch.zeros_like(x)
         for _ in range(steps):
@@ -76,8 +95,13 @@ class Search:
                 if target is None:
                     target = self.targets(excess.detach())
                 (gradient,) = torch.autograd.grad(self.objective.loss(excess, target).sum(), x)
-            yield self.confirm(x.detach(), excess.detach())
+            x, excess = x.detach(), excess.detach()
+            yield self.confirm(x, excess)
             with torch.no_grad():
+                nearest = self.objective.worst(excess).amin(1)
+                better = nearest < least
+                best = torch.where(better[:, None], x, best)
+                least = torch.where(better, nearest, least)
                 gradient = gradient.nan_to_num(0, 0, 0)
                 unit = gradient / gradient.norm(dim=1, keepdim=True).clamp(min=TINY)
                 momentum = MOMENTUM * momentum + unit
@@ -88,6 +112,15 @@ class Search:
                 length = length * decay
         with torch.no_grad():
             yield self.confirm(x, self.objective.excess(x, self.output(x)))
+            points, excesses = torch.cat([self.elite, best]), torch.cat([self._elite_excess, least])
+            order = excesses.argsort()[:ELITE]
+            self.elite, self._elite_excess = points[order], excesses[order]
+
+    def _between(self, ends: tuple[float, float], count: int, generator: torch.Generator) -> Tensor:
+        """Numbers `[count, 1]` drawn between two ends, evenly in their logarithm."""
+        first, last = (math.log(end) for end in ends)
+        drawn = torch.rand(count, 1, generator=generator, dtype=self.dtype)
+        return torch.exp(first + (last - first) * drawn).to(self.device)
 
     def starts(self, count: int, generator: torch.Generator) -> Tensor:
         """The centre, random points, and points driven apart by the network's own outputs.

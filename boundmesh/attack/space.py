@@ -24,6 +24,10 @@ class Space(Protocol):
         """Points drawn from the whole space; the same ones on every device."""
         ...
 
+    def random_step(self, count: int, generator: torch.Generator) -> Tensor:
+        """Normally distributed steps; a typical one crosses the space."""
+        ...
+
     def project(self, x: Tensor) -> Tensor:
         """A point of the space near each x."""
         ...
@@ -56,6 +60,10 @@ class BoxSpace:
         drawn = torch.rand(count, len(self.lower), generator=generator, dtype=self.lower.dtype)
         return self.project(self.lower + self.width * drawn.to(self.lower.device))
 
+    def random_step(self, count: int, generator: torch.Generator) -> Tensor:
+        drawn = torch.randn(count, len(self.lower), generator=generator, dtype=self.lower.dtype)
+        return self.width * drawn.to(self.lower.device)
+
     def project(self, x: Tensor) -> Tensor:
         return torch.minimum(torch.maximum(x, self.lower), self.upper)
 
@@ -80,6 +88,9 @@ class BallSpace:
         share = torch.rand(count, 1, generator=generator, dtype=self.center.dtype)
         unit = drawn / drawn.norm(p=self.p, dim=1, keepdim=True)
         return self.center + self.radius * (unit * share).to(self.center.device)
+
+    def random_step(self, count: int, generator: torch.Generator) -> Tensor:
+        return self.random(count, generator) - self.center
 
     def project(self, x: Tensor) -> Tensor:
         away = x - self.center

@@ -25,8 +25,8 @@ from tests.attack.networks import affine, identity, random_mlp
 DATA = Path(__file__).parents[3] / "shared" / "data" / "vnncomp"
 
 
-def search(graph: Graph, property: Property, seed: int = 0, wide: bool = False):
-    found = attack(graph, tensors(graph), property, AttackSettings(), Clock(), seed, wide)
+def search(graph: Graph, property: Property, seed: int = 0, left=None):
+    found = attack(graph, tensors(graph), property, AttackSettings(), Clock(), seed, left)
     assert found is None or is_one(graph, property, found)
     return found
 
@@ -58,7 +58,9 @@ def test_a_conjunction_planted_at_a_point_is_found(seed):
     planted = Replay(graph)(Property((Case(unit_box(6), (Clause(()),)),), 6, 4), 0, x)
     near = [outputs({j: sign}, sign * value + 0.05) for j, value in enumerate(planted.output)
             for sign in (1.0, -1.0)]  # fmt: skip
-    found = search(graph, Property((Case(unit_box(6), (Clause(tuple(near)),)),), 6, 4), wide=True)
+    found = search(
+        graph, Property((Case(unit_box(6), (Clause(tuple(near)),)),), 6, 4), left={0: [0]}
+    )
     assert found is not None
 
 
@@ -70,6 +72,14 @@ def test_one_reachable_clause_among_hundreds_is_found():
     clauses = (*far[:333], near, *far[333:])
     found = search(graph, Property((Case(unit_box(5), clauses),), 5, 3))
     assert found is not None and found.clause == 333
+
+
+def test_only_what_bounds_left_undecided_is_searched():
+    clauses = tuple(Clause((outputs({0: -1.0}, -bound),)) for bound in (0.25, 0.5, 2.0))
+    property = Property((Case(unit_box(1), clauses[2:]), Case(unit_box(1), clauses)), 1, 1)
+    assert search(identity(1), property, left={0: [0], 1: [2]}) is None
+    found = search(identity(1), property, left={1: [1, 2]})
+    assert found is not None and found.case == 1
 
 
 def test_the_case_that_has_a_counterexample_is_found_among_many():
@@ -118,7 +128,7 @@ def test_a_case_without_clauses_has_no_counterexample():
 def test_equal_outputs_do_not_satisfy_a_strict_comparison():
     graph = affine(([[1.0], [1.0]], [1.0, 1.0]))
     strict = Clause((outputs({0: 1.0, 1: -1.0}, 0.0, strict=True),))
-    assert search(graph, Property((Case(unit_box(1), (strict,)),), 1, 2), wide=True) is None
+    assert search(graph, Property((Case(unit_box(1), (strict,)),), 1, 2), left={0: [0]}) is None
 
 
 def test_the_same_seed_finds_the_same_counterexample():
@@ -145,9 +155,21 @@ def test_no_restarts_mean_no_attack():
 def test_descending_from_points_given_reaches_what_is_downhill():
     graph = identity(4)
     property = Property((Case(unit_box(4), (Clause((outputs({0: -1.0}, -0.99),)),)),), 4, 4)
-    hunt = Search(graph, tensors(graph), property, 0, Replay(graph))
+    hunt = Search(graph, tensors(graph), property, 0, Replay(graph), [0])
     generator = torch.Generator().manual_seed(0)
     assert any(hunt.descend(torch.full((4, 4), 0.5), 30, generator))
+
+
+def test_the_best_points_are_kept_and_searched_around():
+    graph = identity(3)
+    property = Property((Case(unit_box(3), (Clause((outputs({0: -1.0}, -2.0),)),)),), 3, 3)
+    hunt = Search(graph, tensors(graph), property, 0, Replay(graph), [0])
+    generator = torch.Generator().manual_seed(0)
+    assert not any(hunt.restart(50, 2, generator))
+    first = hunt.elite[:, 0]
+    assert len(first) == 20 and first.min() > 0.6
+    assert not any(hunt.search_nearby(50, 5, generator))
+    assert hunt.elite[:, 0].min() >= first.min()
 
 
 def test_losses_vanish_only_beyond_every_atom_of_the_target():
