@@ -69,8 +69,9 @@ def pull_units(served: Served, rows: Sequence[UnitRows]) -> list[Pulled] | None:
         return None
     if node.op != "linear":
         weights = (*(part.weight for part in served.parts), *served.weights)
-        found = [rule(node, weights, each.index, each.sign) for each in rows]
-        return None if any(each is None for each in found) else found
+        whole = [rule(node, weights, each.index, each.sign) for each in rows]
+        known = [each for each in whole if each is not None]
+        return known if len(known) == len(rows) else None
     if node.size != node.shape[-1]:
         return None
     pulled: list[list[tuple[slice, Pulled]]] = [[] for _ in rows]
@@ -79,7 +80,9 @@ def pull_units(served: Served, rows: Sequence[UnitRows]) -> list[Pulled] | None:
         for each, runs in zip(rows, pulled, strict=True):
             for run in _runs(each.places, part):
                 index, sign = each.index[run] - part.low, each.sign[run]
-                runs.append((run, rule(node_part, (part.weight, *bias), index, sign)))
+                found = rule(node_part, (part.weight, *bias), index, sign)
+                assert found is not None
+                runs.append((run, found))
     return [_in_order(runs) for runs in pulled]
 
 

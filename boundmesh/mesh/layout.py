@@ -1,4 +1,4 @@
-"""The schedule `gather`: weights sharded, rows dealt in tiles, the bits of one device."""
+"""Layouts that compute what one device computes, bit for bit, with less of the weights on each."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from torch import Tensor
 from boundmesh.bounds.layout import Served
 from boundmesh.bounds.rows import Tile
 from boundmesh.graph.graph import Graph, Node
+from boundmesh.mesh.bring import FromHost, FromRanks
 from boundmesh.mesh.group import Group
 from boundmesh.mesh.weights import REPLICATED, ShardedWeights
 
 
 class Gather:
-    """Every rank pulls its own tiles back through weights that are gathered part by part."""
+    """The schedule `gather`: every rank pulls its own tiles back through weights fetched by part.
+
+    `offload` keeps this rank's share of the weights in host memory.
+    """
 
     def __init__(
         self,
@@ -24,11 +28,13 @@ class Gather:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         wave: int = 1,
+        offload: bool = False,
         replicated: int = REPLICATED,
     ) -> None:
         self.group, self.wave = group, wave
         self.device, self.dtype = torch.device(device), dtype
-        self.weights = ShardedWeights(graph, group, self.device, dtype, replicated)
+        bring = FromHost(self.device, group) if offload else FromRanks(group)
+        self.weights = ShardedWeights(graph, bring, self.device, dtype, replicated)
 
     def stream(self, nodes: Iterable[Node]) -> Iterator[Served]:
         return self.weights.stream(nodes)
@@ -54,3 +60,28 @@ class Gather:
         return [
             by_rank[place % ranks, place // ranks, :, :width] for place, width in enumerate(widths)
         ]
+
+
+class Offload:
+    """One device whose weights lie in host memory and are staged part by part."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        wave: int = 1,
+        replicated: int = REPLICATED,
+    ) -> None:
+        self.device, self.dtype, self.wave = torch.device(device), dtype, wave
+        bring = FromHost(self.device)
+        self.weights = ShardedWeights(graph, bring, self.device, dtype, replicated)
+
+    def stream(self, nodes: Iterable[Node]) -> Iterator[Served]:
+        return self.weights.stream(nodes)
+
+    def deal(self, tiles: Sequence[Tile]) -> Sequence[Tile]:
+        return tiles
+
+    def join(self, mine: Sequence[Tensor], widths: Sequence[int]) -> Sequence[Tensor]:
+        return mine

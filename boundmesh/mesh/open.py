@@ -7,8 +7,7 @@ import torch
 from boundmesh.bounds.layout import Layout, OneDevice
 from boundmesh.graph.graph import Graph
 from boundmesh.mesh.join import Mesh
-from boundmesh.mesh.layout import Gather
-
+from boundmesh.mesh.layout import Gather, Offload
 
 SCHEDULES = ("auto", "gather", "exchange")
 OFFLOADS = ("none", "weights")
@@ -27,6 +26,8 @@ def open_layout(
 
     `schedule` is one of SCHEDULES, `offload` of OFFLOADS; `wave` tiles share each fetched weight.
     """
+    offloaded = offload == "weights"
     if mesh is None or mesh.shape.shards == 1:
-        return OneDevice(graph, device if mesh is None else mesh.device, dtype)
-    return Gather(graph, mesh.shards, mesh.device, dtype, wave)
+        own = device if mesh is None else mesh.device
+        return Offload(graph, own, dtype, wave) if offloaded else OneDevice(graph, own, dtype)
+    return Gather(graph, mesh.shards, mesh.device, dtype, wave, offloaded)

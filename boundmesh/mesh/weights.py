@@ -1,9 +1,9 @@
-"""Weights sharded on dim 0, gathered part by part when a sweep needs them.
+"""Weights sharded on dim 0, fetched part by part when a sweep needs them.
 
 Part [low, high) of a weight `[out, …]` lies on P ranks in pieces of c = ⌈(high − low) / P⌉ rows;
-rank r holds rows low + r·c and following, filled up with zeros where the part ends before. One
-all-gather of the pieces, `[P·c, …]`, begins with the part. A rank holds 1/P of every part and, at
-a time, two gathered parts: the one in use and the next.
+rank r holds rows low + r·c and following, filled up with zeros where the part ends before. The
+pieces joined, `[P·c, …]`, begin with the part. A rank holds 1/P of every part, on its device or in
+host memory, and at a time two fetched parts: the one in use and the next.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from torch import Tensor
 from boundmesh.bounds.layout import PRODUCTS, Part, Served, cuts, parts_of
 from boundmesh.graph.forward import tensor
 from boundmesh.graph.graph import Graph, Node
-from boundmesh.mesh.group import Group, Pending
+from boundmesh.mesh.bring import Bring, Waiting
 
-# A weight with fewer numbers is held by every rank: gathering it would cost more than it saves.
+# A weight with fewer numbers is held by every rank: fetching it would cost more than it saves.
 REPLICATED = 2**14
 
 
@@ -33,50 +33,47 @@ class Shard:
     high: int
     mine: Tensor
 
-    def gathered_shape(self, ranks: int) -> tuple[int, ...]:
-        return (ranks * self.mine.shape[0], *self.mine.shape[1:])
-
 
 class ShardedWeights(Mapping[str, Tensor]):
-    """A graph's weights: the first ones of products in shards, the others on every rank.
+    """A graph's weights: the first ones of products in shards, the others whole on the device.
 
-    As a mapping it gives whole weights, gathered anew each time.
+    As a mapping it gives whole weights, fetched anew each time.
     """
 
     def __init__(
         self,
         graph: Graph,
-        group: Group,
+        bring: Bring,
         device: torch.device,
         dtype: torch.dtype,
         replicated: int = REPLICATED,
     ) -> None:
-        self._arrays, self._group, self._device, self._dtype = graph.weights, group, device, dtype
+        self._arrays, self._bring = graph.weights, bring
+        self._device, self._dtype = device, dtype
         self._shards: dict[str, list[Shard]] = {}
         for node in graph.nodes:
-            if node.op in PRODUCTS and graph.weights[node.weights[0]].size >= replicated:
-                name = node.weights[0]
-                if name not in self._shards:
-                    array = graph.weights[name]
-                    self._shards[name] = [
-                        self._shard(array, *cut) for cut in cuts(node, array.shape)
-                    ]
+            name = node.weights[0] if node.op in PRODUCTS else ""
+            if not name or name in self._shards or graph.weights[name].size < replicated:
+                continue
+            array = graph.weights[name]
+            self._shards[name] = [self._shard(array, *ends) for ends in cuts(node, array.shape)]
         self._held = {
-            name: self._load(array)
+            name: tensor(array).to(device, dtype).contiguous()
             for name, array in graph.weights.items()
             if name not in self._shards
         }
         self._buffers: tuple[Tensor, ...] = ()
-        self._fetching = Fetch((), group, ())
+        self._fetching = Fetch((), bring, ())
 
     @property
     def bytes(self) -> int:
-        """Bytes of parameters on this rank: shards, replicated weights, and gather buffers."""
+        """Bytes of parameters on the device: shards, whole weights, and the buffers of parts."""
         shards = [shard.mine for shards in self._shards.values() for shard in shards]
-        return sum(each.nbytes for each in (*shards, *self._held.values(), *self._buffers))
+        resident = shards if self._bring.resident else []
+        return sum(each.nbytes for each in (*resident, *self._held.values(), *self._buffers))
 
     def stream(self, nodes: Iterable[Node]) -> Iterator[Served]:
-        """Each node with its weights; parts are gathered in order, one ahead of its use.
+        """Each node with its weights; parts are fetched in order, one ahead of its use.
 
         Every rank must stream the same nodes. A stream ends the one before it.
         """
@@ -89,7 +86,7 @@ class ShardedWeights(Mapping[str, Tensor]):
                 continue
             parts = fetch.parts(len(shards))
             yield Served(node, tuple(self[name] for name in node.weights[1:]), parts)
-            # All ranks skip the same parts, if any, but each of them has to be gathered.
+            # All ranks skip the same parts, if any, but each of them has to be fetched.
             for _ in parts:
                 pass
 
@@ -121,43 +118,39 @@ class ShardedWeights(Mapping[str, Tensor]):
         self._fetching.close()
         if not self._buffers and self._shards:
             every = [shard for shards in self._shards.values() for shard in shards]
-            most = max(shard.mine.numel() for shard in every) * self._group.size
+            most = max(shard.mine.numel() for shard in every) * self._bring.ranks
             self._buffers = tuple(
                 torch.empty(most, dtype=self._dtype, device=self._device) for _ in range(2)
             )
-        self._fetching = Fetch(shards, self._group, self._buffers)
+        self._fetching = Fetch(shards, self._bring, self._buffers)
         return self._fetching
 
     def _shard(self, array: np.ndarray, low: int, high: int) -> Shard:
-        ranks, rank = self._group.size, self._group.rank
-        height = -(-(high - low) // ranks)
-        first = min(low + rank * height, high)
+        height = -(-(high - low) // self._bring.ranks)
+        first = min(low + self._bring.rank * height, high)
         last = min(first + height, high)
-        mine = self._load(array[first:last])
+        mine = tensor(array[first:last]).to(self._dtype)
         if last - first < height:
             filled = mine.new_zeros(height, *array.shape[1:])
             filled[: last - first] = mine
             mine = filled
-        return Shard(low, high, mine)
-
-    def _load(self, array: np.ndarray) -> Tensor:
-        return tensor(array).to(self._device, self._dtype).contiguous()
+        return Shard(low, high, self._bring.store(mine, self._device))
 
 
 class Fetch:
-    """Gathers shards in order into two buffers, the next while the last one given is in use."""
+    """Fetches parts in order into two buffers, the next one while the last one given is in use."""
 
-    def __init__(self, shards: Iterable[Shard], group: Group, buffers: Sequence[Tensor]) -> None:
-        self._waiting, self._group, self._buffers = deque(shards), group, buffers
-        self._flying: deque[tuple[Shard, Tensor, Pending]] = deque()
+    def __init__(self, shards: Iterable[Shard], bring: Bring, buffers: Sequence[Tensor]) -> None:
+        self._waiting, self._bring, self._buffers = deque(shards), bring, buffers
+        self._flying: deque[tuple[Shard, Tensor, Waiting]] = deque()
         self._count = 0
 
     def parts(self, count: int) -> Iterator[Part]:
         """The next `count` parts; each is valid until the one after it is asked for."""
         for _ in range(count):
             self._launch()
-            shard, whole, work = self._flying.popleft()
-            work.wait()
+            shard, whole, waiting = self._flying.popleft()
+            waiting.wait()
             # Into the other buffer, whose part the caller has done with.
             self._launch()
             yield Part(shard.low, shard.high, whole[: shard.high - shard.low])
@@ -172,8 +165,9 @@ class Fetch:
         if self._flying or not self._waiting:
             return
         shard = self._waiting.popleft()
-        shape = shard.gathered_shape(self._group.size)
         buffer = self._buffers[self._count % 2]
         self._count += 1
-        whole = buffer[: shard.mine.numel() * self._group.size].view(shape)
-        self._flying.append((shard, whole, self._group.all_gather(whole, shard.mine)))
+        height, *rest = shard.mine.shape
+        length = shard.mine.numel() * self._bring.ranks
+        whole = buffer[:length].view(self._bring.ranks * height, *rest)
+        self._flying.append((shard, whole, self._bring.begin(whole, shard.mine)))

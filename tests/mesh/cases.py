@@ -13,7 +13,7 @@ from boundmesh.bounds.layout import Layout, OneDevice
 from boundmesh.bounds.rows import DenseRows
 from boundmesh.graph.graph import Graph
 from boundmesh.mesh.group import Group
-from boundmesh.mesh.layout import Gather
+from boundmesh.mesh.layout import Gather, Offload
 from boundmesh.rules.operator import Interval
 from tests import networks
 
@@ -45,8 +45,11 @@ class Case:
     def one_device(self) -> OneDevice:
         return OneDevice(self.graph, "cpu", networks.DTYPE)
 
-    def gather(self, group: Group, wave: int = 1) -> Gather:
-        return Gather(self.graph, group, "cpu", networks.DTYPE, wave, replicated=0)
+    def gather(self, group: Group, wave: int = 1, offload: bool = False) -> Gather:
+        return Gather(self.graph, group, "cpu", networks.DTYPE, wave, offload, replicated=0)
+
+    def offload(self, wave: int = 1) -> Offload:
+        return Offload(self.graph, "cpu", networks.DTYPE, wave, replicated=0)
 
 
 def bound(problem: Problem, method: str) -> list[Tensor]:
@@ -61,8 +64,11 @@ def bound(problem: Problem, method: str) -> list[Tensor]:
     return [lower, *_ends(bounds)]
 
 
-def gathered(group: Group, case: Case, method: str, wave: int) -> list[Tensor]:
-    return [found.clone() for found in bound(case.problem(case.gather(group, wave)), method)]
+def gathered(
+    group: Group, case: Case, method: str, wave: int = 1, offload: bool = False
+) -> list[Tensor]:
+    layout = case.gather(group, wave, offload)
+    return [found.clone() for found in bound(case.problem(layout), method)]
 
 
 def equal(one: list[Tensor], other: list[Tensor]) -> bool:

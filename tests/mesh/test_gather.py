@@ -43,7 +43,7 @@ class Recording(OneDevice):
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_gather_gives_the_bits_of_one_device(ranks: Ranks, case: Case, method: str) -> None:
     expected = cases.bound(case.problem(case.one_device()), method)
-    for found in ranks.run(cases.gathered, case, method, 1):
+    for found in ranks.run(cases.gathered, case, method):
         assert cases.equal(found, expected)
 
 

@@ -1,0 +1,42 @@
+"""Weights in host memory: the bits of one device, and only two parts on the device at a time."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.mesh import cases
+from tests.mesh.cases import Case
+from tests.mesh.ranks import Ranks
+
+CASES = {
+    "resnet": Case("resnet"),
+    "weights in several parts": Case(sizes=(6, 1027, 3), tile_elements=40_000),
+}
+
+
+@pytest.mark.parametrize("method", ["ibp", "crown", "alpha-crown"])
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_offload_gives_the_bits_of_weights_on_the_device(case: Case, method: str) -> None:
+    expected = cases.bound(case.problem(case.one_device()), method)
+    assert cases.equal(cases.bound(case.problem(case.offload()), method), expected)
+
+
+@pytest.mark.parametrize("wave", [2, 3])
+def test_waves_share_a_staged_weight_with_equal_bits(wave: int) -> None:
+    case = Case(sizes=(4, 90, 80, 3), tile_elements=800)
+    expected = cases.bound(case.problem(case.one_device()), "crown")
+    assert cases.equal(cases.bound(case.problem(case.offload(wave)), "crown"), expected)
+
+
+def test_offload_combines_with_shards(ranks: Ranks) -> None:
+    case = CASES["resnet"]
+    expected = cases.bound(case.problem(case.one_device()), "alpha-crown")
+    for found in ranks.run(cases.gathered, case, "alpha-crown", 1, True):
+        assert cases.equal(found, expected)
+
+
+def test_the_device_holds_two_parts_and_the_biases() -> None:
+    case = Case(sizes=(64, 64, 64, 64, 64, 64, 64, 5))
+    layout = case.offload()
+    cases.bound(case.problem(layout), "alpha-crown")
+    assert layout.weights.bytes == 8 * (2 * 64 * 64 + 6 * 64 + 5)
