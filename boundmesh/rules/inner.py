@@ -46,6 +46,7 @@ def signed_inner(rows: Tensor, below: Tensor | None, above: Tensor | None) -> Te
 
 def _signed_inner(rows: Tensor, below: Tensor | None, above: Tensor | None) -> Tensor:
     if below is None:
+        assert above is not None
         return inner(rows.clamp(max=0), above)
     lower = inner(rows.clamp(min=0), below)
     return lower if above is None else lower + inner(rows.clamp(max=0), above)

@@ -1,0 +1,68 @@
+"""The rules on a GPU: what the CPU computes, and the same bits every time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from boundmesh.rules.operator import Interval, Pulled
+from tests.rules.samples import DOMAINS, ROWS, SAMPLES, Sample, name_of
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+each_sample = pytest.mark.parametrize("each", SAMPLES, ids=name_of)
+
+
+@pytest.fixture(autouse=True)
+def exact_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a run of boundmesh asks of cuDNN and cuBLAS."""
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
+
+
+def rows_of(each: Sample, device: str) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    shape = (DOMAINS, ROWS, *each.node.shape)
+    return torch.randn(shape, generator=generator, dtype=torch.float64).to(device)
+
+
+def on(device: str, boxes: tuple[Interval, ...]) -> tuple[Interval, ...]:
+    return tuple(Interval(box.lower.to(device), box.upper.to(device)) for box in boxes)
+
+
+def found_on(each: Sample, device: str) -> list[Tensor]:
+    """The interval, the pulled rows, and the gradients of their sum, in float64."""
+    boxes = on(device, each.boxes())
+    each = replace(each, weights=tuple(weight.to(device) for weight in each.weights))
+    found = each.operator.interval(each.node, each.weights, *boxes)
+    rows = rows_of(each, device).requires_grad_()
+    leaves = [rows]
+    if each.operator.pull is not None:
+        pulled: Pulled = each.operator.pull(each.node, each.weights, rows)
+    else:
+        assert each.operator.relax is not None and each.operator.initial is not None
+        alpha = each.operator.initial(each.node, boxes).unsqueeze(1).requires_grad_()
+        leaves.append(alpha)
+        pulled = each.operator.relax(each.node, boxes, alpha).pull(rows)
+    parts = [part for part in (*pulled.coefficients, pulled.bias) if part is not None]
+    total = torch.stack([part.square().sum() for part in parts]).sum()
+    gradients = torch.autograd.grad(total, leaves, allow_unused=True)
+    outcome = [found.lower, found.upper, *parts, *gradients]
+    return [part.detach() for part in outcome if part is not None]
+
+
+@each_sample
+def test_a_gpu_computes_what_the_cpu_computes(each: Sample) -> None:
+    mine = [part.cpu() for part in found_on(each, "cuda")]
+    torch.testing.assert_close(mine, found_on(each, "cpu"), rtol=1e-9, atol=1e-9)
+
+
+@each_sample
+def test_a_gpu_gives_the_same_bits_every_time(each: Sample) -> None:
+    first = found_on(each, "cuda")
+    for _ in range(3):
+        again = found_on(each, "cuda")
+        assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
