@@ -1,9 +1,9 @@
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, fields
 
 import pytest
 
 from boundmesh.errors import BoundmeshError
-from boundmesh.settings import AttackSettings, BoundSettings, Settings, with_options
+from boundmesh.settings import AttackSettings, BoundSettings, BranchSettings, Settings, with_options
 
 
 def test_options_find_the_stage_they_belong_to():
@@ -47,3 +47,9 @@ def test_values_out_of_range_are_refused(option):
 def test_settings_cannot_be_changed():
     with pytest.raises(FrozenInstanceError):
         Settings().seed = 1  # type: ignore[misc]
+
+
+def test_no_two_stages_have_an_option_of_one_name():
+    stages = (AttackSettings, BoundSettings, BranchSettings, Settings)
+    names = [option.name for stage in stages for option in fields(stage)]
+    assert len(names) == len(set(names))
