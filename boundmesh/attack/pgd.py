@@ -19,6 +19,8 @@ from boundmesh.verdict import Counterexample
 
 # The attack may take this share of the time left.
 PATIENCE = 0.2
+# Of more cases, a sample is searched.
+MOST_CASES = 200
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,10 @@ def attack(
     until = clock.spent + PATIENCE * clock.left
     if left is None:
         left = {case: range(len(each.clauses)) for case, each in enumerate(property.cases)}
+    cases = [case for case, clauses in left.items() if clauses]
     searches = [
-        Search(graph, weights, property, case, replay, tuple(clauses))
-        for case, clauses in left.items()
-        if clauses
+        Search(graph, weights, property, case, replay, tuple(left[case]))
+        for case in cases[:: -(-len(cases) // MOST_CASES) or 1]
     ]
     effort = WIDE if wide else LIGHT
     for descent in descents(graph, searches, settings, effort, generator):

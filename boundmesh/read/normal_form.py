@@ -4,70 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from fractions import Fraction
 
 import numpy as np
 
 from boundmesh.errors import PropertyError
 from boundmesh.property import Atom, Box, Case, Clause
-from boundmesh.read.formula import All, Comparison, Formula, Not
-from boundmesh.read.tighten import Bounds, implied, outward, tighten
-
-LIMIT = 100_000
-# A formula and whether it must hold; a choice is a disjunction of them.
-Literal = tuple[Formula, bool]
-Choice = list[Literal]
-# The input whose bounds crossed, and they; None where something else cannot hold.
-Contradiction = tuple[int, float, float] | None
-
-
-@dataclass
-class Branch:
-    """One conjunction on its way: bounds of single variables, and the comparisons beyond them."""
-
-    bounds: Bounds
-    comparisons: list[Comparison] = field(default_factory=list)
-
-    def fork(self) -> Branch:
-        return Branch(self.bounds.fork(), list(self.comparisons))
-
-    def settle(self, literals: Sequence[Literal]) -> list[Choice] | None:
-        """Take in what must hold; return the disjunctions left, None on a contradiction."""
-        choices: list[Choice] = []
-        todo = list(reversed(literals))
-        while todo:
-            formula, wanted = todo.pop()
-            if isinstance(formula, Comparison):
-                if not self.add(formula if wanted else formula.negated()):
-                    return None
-            elif isinstance(formula, Not):
-                todo.append((formula.part, not wanted))
-            else:
-                parts = [(part, wanted) for part in formula.parts]
-                if isinstance(formula, All) == wanted or len(parts) == 1:
-                    todo.extend(reversed(parts))
-                else:
-                    choices.append(parts)
-        return choices
-
-    def add(self, comparison: Comparison) -> bool:
-        """Take in one comparison; False where it contradicts the others."""
-        terms, bound, strict = comparison.terms, comparison.bound, comparison.strict
-        if not terms:
-            return bound > 0 or (bound == 0 and not strict)
-        if len(terms) > 1:
-            self.comparisons.append(comparison)
-            return True
-        ((variable, coefficient),) = terms
-        upper, exact = coefficient > 0, abs(coefficient) == 1
-        if exact:
-            value = float(bound if upper else bound.copy_negate()) + 0.0
-        else:
-            value = outward(Fraction(bound) / Fraction(coefficient), upper)
-        if strict or not exact or variable < 0:
-            self.comparisons.append(comparison)
-        return self.bounds.narrow(variable, value, upper)
+from boundmesh.read.distribute import Branch, distribute
+from boundmesh.read.formula import Comparison, Formula
+from boundmesh.read.tighten import Bounds, Contradiction, implied, tighten
 
 
 def normal_form(
@@ -92,13 +36,13 @@ def normal_form(
         root.bounds = root.bounds.share()
         branches, contradictions = distribute(root, choices)
     groups: dict[tuple, tuple[Bounds, dict[Clause, None]]] = {}
-    atoms: dict[Comparison, Atom] = {}
+    gather = Gathering()
     for branch in branches:
-        clause = clause_of(branch, atoms)
+        bounds, clause = gather(branch)
         if clause is None:
-            contradictions.append(branch.bounds.contradiction)
+            contradictions.append(bounds.contradiction)
             continue
-        _, clauses = groups.setdefault(branch.bounds.key(), (branch.bounds, {}))
+        _, clauses = groups.setdefault(bounds.key(), (bounds, {}))
         clauses[clause] = None
     cases = tuple(
         Case(box_of(bounds, inputs, name), tuple(clauses)) for bounds, clauses in groups.values()
@@ -106,47 +50,34 @@ def normal_form(
     return cases, warnings_of(contradictions, name, not cases)
 
 
-def distribute(root: Branch, choices: list[Choice]) -> tuple[list[Branch], list[Contradiction]]:
-    """All conjunctions in which one alternative of every choice holds beside `root`, and why
-    the others cannot hold."""
-    branches: list[Branch] = []
-    contradictions: list[Contradiction] = []
-    stack = [(root, choices)]
-    while stack:
-        branch, choices = stack.pop()
-        if not choices:
-            branches.append(branch)
-        else:
-            first, *rest = choices
-            opened = []
-            for literal in first:
-                child = branch.fork()
-                left = child.settle([literal])
-                if left is None:
-                    contradictions.append(child.bounds.contradiction)
-                else:
-                    opened.append((child, left + rest))
-            stack.extend(reversed(opened))
-        if len(branches) + len(stack) > LIMIT or len(contradictions) > 10 * LIMIT:
-            raise PropertyError(
-                f"the disjunctions multiply to more than {LIMIT} conjunctions; "
-                "split the property into several files"
-            )
-    return branches, contradictions
+class Gathering:
+    """Makes boxes and clauses of branches, each atom and each narrowed box only once."""
 
+    def __init__(self) -> None:
+        self.atoms: list[Atom] = []
+        self.places: dict[Comparison, int] = {}
+        self.narrowed: dict[tuple, tuple[Bounds, bool, frozenset[int]]] = {}
 
-def clause_of(branch: Branch, atoms: dict[Comparison, Atom]) -> Clause | None:
-    """The atoms of a branch beyond its box, which they narrow; None where no point is left."""
-    own = []
-    for comparison in dict.fromkeys(branch.comparisons):
-        if comparison not in atoms:
-            atoms[comparison] = atom_of(comparison)
-        own.append(atoms[comparison])
-    inner = [atom for atom in own if not atom.outputs]
-    if not tighten(inner, branch.bounds):
-        return None
-    idle = {id(atom) for atom in inner if implied(atom, branch.bounds)}
-    return Clause(tuple(atom for atom in own if id(atom) not in idle))
+    def __call__(self, branch: Branch) -> tuple[Bounds, Clause | None]:
+        """The bounds of a branch and its atoms beyond them, None where no point is left."""
+        own = sorted({self.place(comparison) for comparison in branch.comparisons})
+        inner = tuple(place for place in own if not self.atoms[place].outputs)
+        key = (branch.bounds.key(), inner)
+        if key not in self.narrowed:
+            atoms = [self.atoms[place] for place in inner]
+            possible = tighten(atoms, branch.bounds)
+            idle = frozenset(p for p in inner if implied(self.atoms[p], branch.bounds))
+            self.narrowed[key] = branch.bounds, possible, idle
+        bounds, possible, idle = self.narrowed[key]
+        if not possible:
+            return bounds, None
+        return bounds, Clause(tuple(self.atoms[place] for place in own if place not in idle))
+
+    def place(self, comparison: Comparison) -> int:
+        if comparison not in self.places:
+            self.places[comparison] = len(self.atoms)
+            self.atoms.append(atom_of(comparison))
+        return self.places[comparison]
 
 
 def atom_of(comparison: Comparison) -> Atom:

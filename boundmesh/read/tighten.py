@@ -10,6 +10,8 @@ from boundmesh.property import Atom
 
 # Each round of narrowing is sound, so stopping early costs tightness only.
 ROUNDS = 4
+# An input whose bounds crossed, and they; None where something else cannot hold.
+Contradiction = tuple[int, float, float] | None
 EMPTY: Mapping[int, float] = {}
 
 
@@ -28,7 +30,7 @@ class Bounds:
     ) -> None:
         self.base_lower, self.base_upper = base_lower, base_upper
         self.own_lower, self.own_upper = dict(lower), dict(upper)
-        self.contradiction: tuple[int, float, float] | None = None
+        self.contradiction: Contradiction = None
 
     def share(self) -> Bounds:
         """Bounds whose forks all share what is known here."""
