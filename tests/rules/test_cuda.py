@@ -56,8 +56,9 @@ def found_on(each: Sample, device: str) -> list[Tensor]:
 
 @each_sample
 def test_a_gpu_computes_what_the_cpu_computes(each: Sample) -> None:
+    """Up to rounding, which the chord over a box of width 1e-7 multiplies by 1e7."""
     mine = [part.cpu() for part in found_on(each, "cuda")]
-    torch.testing.assert_close(mine, found_on(each, "cpu"), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(mine, found_on(each, "cpu"), rtol=1e-6, atol=1e-6)
 
 
 @each_sample
