@@ -23,10 +23,11 @@ from boundmesh.bounds.crown import (
     intersect,
     undecided_neurons,
 )
-from boundmesh.bounds.lines import FixedLines, SharedLines
+from boundmesh.bounds.lines import SharedLines
 from boundmesh.bounds.parameters import (
     SlopedLines,
     TileSlopes,
+    has_undecided,
     start_slopes,
     undecided_neurons_of,
 )
@@ -100,11 +101,16 @@ class Climb:
         found = intermediate_bounds(problem, by_rows=True)
         self.first, self.best = found.bounds, found.sharpest
         with torch.no_grad():
-            self.lower = bound_rows(problem, program.target, rows, FixedLines(self.first))
-        self.undecided = {n.name: undecided_neurons_of(n, self.first) for n in program.nonlinear}
-        self.shared = SharedLines(
-            self.first, {name: mine.index for name, mine in self.undecided.items()}
-        )
+            self.lower = bound_rows(problem, program.target, rows, problem.fixed_lines(self.first))
+        self.share = problem.layout.share(program)
+        self.sloped = {n.name for n in program.nonlinear if has_undecided(n, self.first)}
+        mine = self.share.bounds(self.first)
+        self.undecided = {
+            node.name: undecided_neurons_of(self.share.node(node), mine)
+            for node in program.nonlinear
+            if node.name in self.sloped
+        }
+        self.shared = SharedLines(mine, {name: own.index for name, own in self.undecided.items()})
         self.final = self._start(program.target, torch.empty(0), rows)
         self.starts = [s for s in map(self._intermediate, program.starts) if s is not None]
 
@@ -119,8 +125,7 @@ class Climb:
         return self._start(name, index, both_sides(index, self.first[name].lower.dtype))
 
     def _has_slopes(self, name: str) -> bool:
-        below = self.problem.program.below(name)
-        return any(len(self.undecided[node.name].index) for node in below)
+        return any(node.name in self.sloped for node in self.problem.program.below(name))
 
     def _start(self, name: str, index: Tensor, rows: Rows) -> _Start:
         tiles = self.problem.tiles(name, rows)
@@ -172,7 +177,7 @@ class Climb:
         return torch.cat([*problem.layout.join(lowest, start.widths)], dim=1)
 
     def _lines(self, bounds: Mapping[str, Interval], alpha: Mapping[str, Tensor]) -> SlopedLines:
-        return SlopedLines(bounds, self.undecided, self.shared, alpha)
+        return SlopedLines(self.share.bounds(bounds), self.undecided, self.shared, alpha)
 
     def _down(self, bounds: dict[str, Interval], rate: float, step: int) -> None:
         slope = Gradients(bounds)
@@ -199,7 +204,7 @@ class Climb:
         for tile, slopes in zip(start.tiles, start.slopes, strict=True):
             parts.append(self._tile_gradient(tile, slopes, bounds, below, pull, rate, step))
         width = parts[0].shape[1]
-        for part in self.problem.layout.join(parts, [width] * len(start.widths)):
+        for part in self.problem.layout.join_gradients(parts, [width] * len(start.widths)):
             into.add(below, part)
 
     def _tile_gradient(

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor
 
-from boundmesh.bounds.layout import Layout, Served
 from boundmesh.bounds.lines import Drawn, pull_drawn
 from boundmesh.bounds.product import Tape, pull, pull_units
 from boundmesh.bounds.program import Program
 from boundmesh.bounds.region import Region
 from boundmesh.bounds.rows import Tile, UnitRows
+from boundmesh.bounds.served import Served
 from boundmesh.graph.graph import Node
 from boundmesh.rules import RULES
 from boundmesh.rules.operator import Pulled
+
+if TYPE_CHECKING:
+    from boundmesh.bounds.layout import Layout
 
 Draw = Callable[[Node, Tile], Drawn]
 """The lines of a nonlinear node for the rows of a tile."""
@@ -49,12 +53,40 @@ def sweep(
     lowest: list[Tensor] = []
     for wave in waves:
         check()
-        carried = [Carried(tile) for tile in wave.tiles]
-        tape = Tape(layout)
+        passage = layout.passage(program, region, wave.tiles)
         for served in islice(passing, len(order)):
-            pass_node(served, carried, wave.draw, tape)
-        lowest += [rows.minimum(program.graph.input, region) for rows in carried]
+            passage.pass_node(served, wave.draw)
+        lowest += passage.lowest()
     return lowest
+
+
+class Passage(Protocol):
+    """Tiles of one start node on their way back, however their rows lie on the ranks."""
+
+    def pass_node(self, served: Served, draw: Draw) -> None:
+        """Pull the tiles back through one node; nodes come in the order of the sweep."""
+        ...
+
+    def lowest(self) -> list[Tensor]:
+        """Lower bounds `[D, S]` of each tile's rows, once the input is reached."""
+        ...
+
+
+class WholeRows:
+    """Rows that have all their coefficients on this rank."""
+
+    def __init__(
+        self, layout: Layout, program: Program, region: Region, tiles: Sequence[Tile]
+    ) -> None:
+        self._input, self._region = program.graph.input, region
+        self._carried = [Carried(tile) for tile in tiles]
+        self._tape = Tape(layout)
+
+    def pass_node(self, served: Served, draw: Draw) -> None:
+        pass_node(served, self._carried, draw, self._tape)
+
+    def lowest(self) -> list[Tensor]:
+        return [rows.minimum(self._input, self._region) for rows in self._carried]
 
 
 def pass_node(served: Served, carried: Sequence[Carried], draw: Draw, tape: Tape) -> None:

@@ -131,6 +131,8 @@ class DomainBounder:
         self.undecided, self.places = undecided, places
         index = {name: mine.index for name, mine in undecided.items()}
         self.shared = SharedLines(bounds, index)
+        # Only where the neurons of output and input are the same can they be told from outside.
+        self.watched = frozenset(n.name for n in problem.program.nonlinear if one_by_one(n))
 
     def bound(self, rows: Tensor, offset: Tensor, parameters: Parameters) -> Bounded:
         """One sweep: rows `[D, S, *output_shape]`, `offset` `[D, S]` is taken off their bounds;
@@ -138,7 +140,7 @@ class DomainBounder:
         program = self.problem.program
         draw = SplitLines(self.bounds, self.undecided, self.places, self.shared, parameters)
         tile = Tile(program.target, slice(0, rows.shape[1]), DenseRows(rows))
-        found = input_rows(self.problem.layout, program, tile, draw, frozenset(self.places))
+        found = input_rows(self.problem.layout, program, tile, draw, self.watched)
         lower = found.minimum(program.graph.input, self.problem.region)
         seen = [
             found.seen[name].flatten(2)[..., self.undecided[name].index]

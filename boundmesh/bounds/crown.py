@@ -37,6 +37,10 @@ class Problem:
         )
         return tuple(cut(start, rows, height))
 
+    def fixed_lines(self, bounds: Mapping[str, Interval]) -> FixedLines:
+        """CROWN's lines of the neurons that are this rank's share."""
+        return FixedLines(self.layout.share(self.program).bounds(bounds))
+
 
 def bound_rows(problem: Problem, start: str, rows: Rows, draw: Draw) -> Tensor:
     """Lower bounds `[D, S]` of all rows of a start node, tile by tile."""
@@ -82,7 +86,7 @@ def intermediate_bounds(
             index = undecided_neurons(program, start, {**found.bounds, start: box})
             if len(index):
                 rows = both_sides(index, box.lower.dtype)
-                lowest = bound_rows(problem, start, rows, FixedLines(found.bounds))
+                lowest = bound_rows(problem, start, rows, problem.fixed_lines(found.bounds))
                 lower, upper = lowest[:, : len(index)], -lowest[:, len(index) :]
                 sharpest = intersect(box, index, lower, upper)
                 box = sharpest if keep_best else replace_at(box, index, lower, upper)
@@ -132,4 +136,4 @@ def crown(
 ) -> tuple[Tensor, dict[str, Interval]]:
     """CROWN's lower bounds `[D, S]` of rows of the target, and the bounds of the start nodes."""
     bounds = intermediate_bounds(problem, by_rows=by_rows).bounds
-    return bound_rows(problem, problem.program.target, rows, FixedLines(bounds)), bounds
+    return bound_rows(problem, problem.program.target, rows, problem.fixed_lines(bounds)), bounds

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from boundmesh.bounds.layout import Layout
-from boundmesh.bounds.product import interval
 from boundmesh.bounds.region import Region
 from boundmesh.graph.graph import Graph, Node
 from boundmesh.rules.operator import Interval
@@ -34,7 +33,7 @@ class Intervals:
         for served in self._layout.stream(n for n in nodes if n.op != "input"):
             node = served.node
             boxes = [self._known[name] for name in node.inputs]
-            self._known[node.name] = interval(served, boxes)
+            self._known[node.name] = self._layout.interval(served, boxes)
             for name in node.inputs:
                 self._unread[name] -= 1
                 if self._unread[name] == 0 and name not in self._keep:

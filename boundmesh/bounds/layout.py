@@ -3,43 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from boundmesh.bounds.backward import Passage, WholeRows
+from boundmesh.bounds.product import interval
+from boundmesh.bounds.program import Program
+from boundmesh.bounds.region import Region
 from boundmesh.bounds.rows import Tile
+from boundmesh.bounds.served import PRODUCTS, Served, parts_of
 from boundmesh.graph.forward import tensor
 from boundmesh.graph.graph import Graph, Node
-
-# Operators whose first weight is large, has the outputs on dim 0, and is met in products with rows.
-PRODUCTS = frozenset({"linear", "conv", "conv_transpose"})
-
-# A part of a linear weight: at most this many outputs, fewer (but never under the least) where
-# they are so long that the part would exceed this many numbers.
-PART_OUTPUTS = 1024
-LEAST_OUTPUTS = 128
-PART_ELEMENTS = 2**23
+from boundmesh.rules.operator import Interval
 
 
-@dataclass(frozen=True)
-class Part:
-    """The rows `low ≤ i < high` of a product's first weight; a linear node's outputs."""
+class Share(Protocol):
+    """The neurons that a rank draws lines for."""
 
-    low: int
-    high: int
-    weight: Tensor
+    def node(self, node: Node) -> Node:
+        """A nonlinear node as if it had this rank's neurons alone."""
+        ...
+
+    def bounds(self, bounds: Mapping[str, Interval]) -> Mapping[str, Interval]:
+        """The bounds of this rank's neurons of every start node."""
+        ...
 
 
-@dataclass(frozen=True)
-class Served:
-    """A node with its weights. The first weight of a product comes in `parts`, each of them the
-    caller's until the next; `weights` are the others, and all those of other operators."""
+class AllNeurons:
+    """The share of a rank that sees every neuron."""
 
-    node: Node
-    weights: tuple[Tensor, ...]
-    parts: Iterable[Part] = ()
+    def node(self, node: Node) -> Node:
+        return node
+
+    def bounds(self, bounds: Mapping[str, Interval]) -> Mapping[str, Interval]:
+        return bounds
 
 
 class Layout(Protocol):
@@ -73,22 +72,21 @@ class Layout(Protocol):
         """
         ...
 
+    def join_gradients(self, mine: Sequence[Tensor], widths: Sequence[int]) -> Sequence[Tensor]:
+        """The same for gradients to bounds, which are to be added in this order."""
+        return self.join(mine, widths)
 
-def cuts(node: Node, weight_shape: Sequence[int]) -> list[tuple[int, int]]:
-    """Where the parts of a product's first weight begin and end: a function of the network alone.
+    def share(self, program: Program) -> Share:
+        """The neurons that this rank draws lines for."""
+        return AllNeurons()
 
-    Each part is used whole in one product, so this decides the order of every sum over outputs.
-    """
-    count = weight_shape[0]
-    if node.op != "linear":
-        return [(0, count)]
-    height = min(PART_OUTPUTS, max(LEAST_OUTPUTS, PART_ELEMENTS // max(1, weight_shape[1])))
-    return [(low, min(low + height, count)) for low in range(0, count, height)]
+    def passage(self, program: Program, region: Region, tiles: Sequence[Tile]) -> Passage:
+        """Tiles of one start node at the beginning of their way back."""
+        return WholeRows(self, program, region, tiles)
 
-
-def parts_of(node: Node, weight: Tensor) -> list[Part]:
-    """The parts of a product's first weight where all of it is at hand."""
-    return [Part(low, high, weight[low:high]) for low, high in cuts(node, weight.shape)]
+    def interval(self, served: Served, boxes: Sequence[Interval]) -> Interval:
+        """The interval of a node, all of it, from those of its inputs."""
+        return interval(served, boxes)
 
 
 class DeviceWeights(Mapping[str, Tensor]):
@@ -111,7 +109,7 @@ class DeviceWeights(Mapping[str, Tensor]):
         return len(self._arrays)
 
 
-class OneDevice:
+class OneDevice(Layout):
     """The whole network on one device."""
 
     wave = 1
@@ -123,7 +121,11 @@ class OneDevice:
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.device, self.dtype = torch.device(device), dtype
-        self.weights = DeviceWeights(graph, self.device, dtype)
+        self._weights = DeviceWeights(graph, self.device, dtype)
+
+    @property
+    def weights(self) -> Mapping[str, Tensor]:
+        return self._weights
 
     def stream(self, nodes: Iterable[Node]) -> Iterator[Served]:
         for node in nodes:

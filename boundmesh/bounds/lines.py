@@ -140,7 +140,7 @@ class FixedLines:
 
 class SharedLines:
     """The shared lines of every node, drawn once from bounds that only ever get sharper: a neuron
-    that is decided stays so, and keeps its line."""
+    that is decided stays so, and keeps its line. The neurons `index` of a node are blanked out."""
 
     def __init__(self, boxes: Mapping[str, Interval], index: Mapping[str, Tensor]) -> None:
         self._boxes, self._index = boxes, index
@@ -153,5 +153,7 @@ class SharedLines:
                 for box in boxes_of(node, self._boxes)
             )
             with torch.no_grad():
-                self._drawn[node.name] = shared_lines(node, inputs, self._index[node.name])
+                nothing = torch.empty(0, dtype=torch.long, device=inputs[0].lower.device)
+                index = self._index.get(node.name, nothing)
+                self._drawn[node.name] = shared_lines(node, inputs, index)
         return self._drawn[node.name]

@@ -33,6 +33,13 @@ class Undecided:
     initial: Tensor
 
 
+def has_undecided(node: Node, bounds: Mapping[str, Interval]) -> bool:
+    """Whether a nonlinear node has an undecided neuron in any domain."""
+    undecided = RULES[node.op].undecided
+    assert undecided is not None
+    return bool(undecided(node, boxes_of(node, bounds)).any())
+
+
 def undecided_neurons_of(node: Node, bounds: Mapping[str, Interval]) -> Undecided:
     """The neurons of a nonlinear node that are undecided in some domain, with CROWN's α."""
     operator = RULES[node.op]
@@ -78,16 +85,19 @@ TileSlopes = dict[str, Slope]
 def start_slopes(
     program: Program, tile: Tile, undecided: Mapping[str, Undecided], stored: torch.dtype = STORED
 ) -> TileSlopes:
-    """CROWN's slopes for every node with an undecided neuron that a sweep of `tile` passes."""
+    """CROWN's slopes for every node of `undecided` that a sweep of `tile` passes."""
     return {
         node.name: Slope.start(undecided[node.name].initial, tile.rows.count, stored)
         for node in program.below(tile.start)
-        if len(undecided[node.name].index)
+        if node.name in undecided
     }
 
 
 class SlopedLines:
-    """Lines whose slopes are given per row: α `[D, S, U]` of a tile by node name."""
+    """Lines whose slopes are given per row: α `[D, S, U]` of a tile by node name.
+
+    Nodes that are not in `undecided` have shared lines alone.
+    """
 
     def __init__(
         self,
@@ -100,9 +110,9 @@ class SlopedLines:
         self._shared, self._alpha = shared, alpha
 
     def __call__(self, node: Node, tile: Tile) -> Drawn:
-        index = self._undecided[node.name].index
-        if not len(index):
+        if node.name not in self._undecided:
             return Drawn(self._shared(node))
+        index = self._undecided[node.name].index
         inputs = boxes_of(node, self._bounds)
         first = inputs[0].lower
         alpha = self._alpha[node.name].to(first.dtype)

@@ -13,17 +13,20 @@ layout for the weight again.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.layout import PRODUCTS, Layout, Part, Served
 from boundmesh.bounds.rows import UnitRows
+from boundmesh.bounds.served import PRODUCTS, Part, Served, node_of_part, output_axis
 from boundmesh.graph.graph import Node
 from boundmesh.rules import RULES
 from boundmesh.rules.operator import Interval, Pulled, inner
+
+if TYPE_CHECKING:
+    from boundmesh.bounds.layout import Layout
 
 
 class Tape:
@@ -57,7 +60,7 @@ def pull(served: Served, tape: Tape, rows: Sequence[Tensor]) -> list[Pulled]:
         return [rule(node, served.weights, each) for each in rows]
     through = _Product.apply if torch.is_grad_enabled() else _product
     coefficients = through(served, tape, *rows)
-    biases = [_bias(served, each) for each in rows]
+    biases = [offset(served, each) for each in rows]
     return [Pulled((each,), bias) for each, bias in zip(coefficients, biases, strict=True)]
 
 
@@ -76,7 +79,7 @@ def pull_units(served: Served, rows: Sequence[UnitRows]) -> list[Pulled] | None:
         return None
     pulled: list[list[tuple[slice, Pulled]]] = [[] for _ in rows]
     for part in served.parts:
-        node_part, bias = _part(served, part)
+        node_part, bias = node_of_part(served, part.low, part.high)
         for each, runs in zip(rows, pulled, strict=True):
             for run in _runs(each.places, part):
                 index, sign = each.index[run] - part.low, each.sign[run]
@@ -94,13 +97,14 @@ def interval(served: Served, boxes: Sequence[Interval]) -> Interval:
         return rule(node, served.weights, *boxes)
     found = []
     for part in served.parts:
-        node_part, bias = _part(served, part)
+        node_part, bias = node_of_part(served, part.low, part.high)
         found.append(rule(node_part, (part.weight, *bias), *boxes))
     if len(found) == 1:
         return found[0]
+    dim = output_axis(node) + 1
     return Interval(
-        torch.cat([each.lower for each in found], dim=-1),
-        torch.cat([each.upper for each in found], dim=-1),
+        torch.cat([each.lower for each in found], dim),
+        torch.cat([each.upper for each in found], dim),
     )
 
 
@@ -168,7 +172,7 @@ def _transposed(
     return [whole.reshape(shape) for whole, shape in zip(found, shapes, strict=True)]
 
 
-def _bias(served: Served, rows: Tensor) -> Tensor | None:
+def offset(served: Served, rows: Tensor) -> Tensor | None:
     """`⟨A, b⟩` `[D, S]`, with b the same along every axis but that of the outputs."""
     if not served.weights:
         return None
@@ -176,15 +180,6 @@ def _bias(served: Served, rows: Tensor) -> Tensor | None:
     if node.op != "linear":
         bias = bias.reshape(-1, *[1] * (len(node.shape) - 2))
     return inner(rows, bias.expand(1, 1, *node.shape))
-
-
-def _part(served: Served, part: Part) -> tuple[Node, tuple[Tensor, ...]]:
-    """The node as if it had the part's outputs alone, and their bias."""
-    node = served.node
-    if node.op != "linear":
-        return node, served.weights
-    bias = tuple(each[part.low : part.high] for each in served.weights)
-    return replace(node, shape=(*node.shape[:-1], part.high - part.low)), bias
 
 
 def _runs(places: np.ndarray, part: Part) -> list[slice]:

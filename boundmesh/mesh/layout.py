@@ -7,15 +7,16 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.layout import Served
+from boundmesh.bounds.layout import Layout
 from boundmesh.bounds.rows import Tile
+from boundmesh.bounds.served import Served
 from boundmesh.graph.graph import Graph, Node
 from boundmesh.mesh.bring import FromHost, FromRanks
 from boundmesh.mesh.group import Group
 from boundmesh.mesh.weights import REPLICATED, ShardedWeights
 
 
-class Gather:
+class Gather(Layout):
     """The schedule `gather`: every rank pulls its own tiles back through weights fetched by part.
 
     `offload` keeps this rank's share of the weights in host memory.
@@ -34,10 +35,14 @@ class Gather:
         self.group, self.wave = group, wave
         self.device, self.dtype = torch.device(device), dtype
         bring = FromHost(self.device, group) if offload else FromRanks(group)
-        self.weights = ShardedWeights(graph, bring, self.device, dtype, replicated)
+        self._weights = ShardedWeights(graph, bring, self.device, dtype, replicated)
+
+    @property
+    def weights(self) -> ShardedWeights:
+        return self._weights
 
     def stream(self, nodes: Iterable[Node]) -> Iterator[Served]:
-        return self.weights.stream(nodes)
+        return self._weights.stream(nodes)
 
     def deal(self, tiles: Sequence[Tile]) -> Sequence[Tile]:
         """Every P-th tile; a rank with one too few sweeps a tile without rows, in step with all."""
@@ -62,7 +67,7 @@ class Gather:
         ]
 
 
-class Offload:
+class Offload(Layout):
     """One device whose weights lie in host memory and are staged part by part."""
 
     def __init__(
@@ -75,10 +80,14 @@ class Offload:
     ) -> None:
         self.device, self.dtype, self.wave = torch.device(device), dtype, wave
         bring = FromHost(self.device)
-        self.weights = ShardedWeights(graph, bring, self.device, dtype, replicated)
+        self._weights = ShardedWeights(graph, bring, self.device, dtype, replicated)
+
+    @property
+    def weights(self) -> ShardedWeights:
+        return self._weights
 
     def stream(self, nodes: Iterable[Node]) -> Iterator[Served]:
-        return self.weights.stream(nodes)
+        return self._weights.stream(nodes)
 
     def deal(self, tiles: Sequence[Tile]) -> Sequence[Tile]:
         return tiles

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.layout import PRODUCTS, Part, Served, cuts, parts_of
+from boundmesh.bounds.served import PRODUCTS, Part, Served, cuts, parts_of
 from boundmesh.graph.forward import tensor
 from boundmesh.graph.graph import Graph, Node
 from boundmesh.mesh.bring import Bring, Waiting

@@ -1,0 +1,72 @@
+"""A node with its weights, as a layout serves them to a sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from boundmesh.graph.graph import Node
+
+# Operators whose first weight is large and is met in products with rows.
+PRODUCTS = frozenset({"linear", "conv", "conv_transpose"})
+
+# A part of a linear weight: at most this many outputs, fewer (but never under the least) where
+# they are so long that the part would exceed this many numbers.
+PART_OUTPUTS = 1024
+LEAST_OUTPUTS = 128
+PART_ELEMENTS = 2**23
+
+
+@dataclass(frozen=True)
+class Part:
+    """What of a product's first weight concerns the outputs `low ≤ i < high`."""
+
+    low: int
+    high: int
+    weight: Tensor
+
+
+@dataclass(frozen=True)
+class Served:
+    """A node with its weights. The first weight of a product comes in `parts`, each of them the
+    caller's until the next; `weights` are the others, and all those of other operators."""
+
+    node: Node
+    weights: tuple[Tensor, ...]
+    parts: Iterable[Part] = ()
+
+
+def output_axis(node: Node) -> int:
+    """The axis of a product's outputs: features of a linear node, channels of a convolution."""
+    return len(node.shape) - 1 if node.op == "linear" else 1
+
+
+def cuts(node: Node, weight_shape: Sequence[int]) -> list[tuple[int, int]]:
+    """Where the parts of a product's first weight begin and end: a function of the network alone.
+
+    Each part is used whole in one product, so this decides the order of every sum over outputs.
+    """
+    if node.op != "linear":
+        return [(0, node.shape[output_axis(node)])]
+    count, wide = weight_shape
+    height = min(PART_OUTPUTS, max(LEAST_OUTPUTS, PART_ELEMENTS // max(1, wide)))
+    return [(low, min(low + height, count)) for low in range(0, count, height)]
+
+
+def parts_of(node: Node, weight: Tensor) -> list[Part]:
+    """The parts of a product's first weight where all of it is at hand."""
+    spans = cuts(node, weight.shape)
+    if len(spans) == 1:
+        return [Part(*spans[0], weight)]
+    return [Part(low, high, weight[low:high]) for low, high in spans]
+
+
+def node_of_part(served: Served, low: int, high: int) -> tuple[Node, tuple[Tensor, ...]]:
+    """A product as if it had the outputs `low ≤ i < high` alone, and their bias."""
+    node, axis = served.node, output_axis(served.node)
+    if high - low == node.shape[axis]:
+        return node, served.weights
+    shape = (*node.shape[:axis], high - low, *node.shape[axis + 1 :])
+    return replace(node, shape=shape), tuple(each[low:high] for each in served.weights)
