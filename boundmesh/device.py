@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 
@@ -32,6 +33,19 @@ def choose_device(name: str) -> torch.device:
             "use --device cpu or --device auto"
         )
     return device
+
+
+def full_precision() -> None:
+    """Let GPUs compute in float32 what is asked for in float32, and in one fixed order.
+
+    TF32, which convolutions use by default, rounds to 11 bits: bounds would not be sound. cuBLAS
+    reserves 32 MiB of workspace that products of this kind do not need.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:2:16:8")
 
 
 def dtype_of(settings: Settings) -> torch.dtype:

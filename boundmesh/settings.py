@@ -40,7 +40,7 @@ class BoundSettings:
     iterations: int = 20
     learning_rate: float = 0.2
     decay: float = 0.98
-    tile_elements: int = 2**22
+    tile_elements: int = 2**23
 
 
 @dataclass(frozen=True)

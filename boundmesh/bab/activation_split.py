@@ -166,4 +166,4 @@ def _rows_by_clause(
 def _default_batch(problem: Problem) -> int:
     widest = problem.program.widest(problem.program.target)
     elements = 2**26 if problem.layout.device.type == "cuda" else 2**18
-    return max(16, min(4096, elements // widest))
+    return max(16, min(8192, elements // widest))

@@ -79,8 +79,8 @@ def _split_neurons(
 ) -> Search:
     """Search with neurons split; while that takes long, sharpen the bounds and begin anew.
 
-    Each attempt may bound four times as many domains as the one before, and the refinement after
-    it splits deeper, until refining changes nothing.
+    Each attempt may bound twice as many domains as the one before; the refinement after it splits
+    deeper, into four times as many.
     """
     margins, best = standing.question.margins, standing.clauses[domain, clauses]
     attempts = settings.refinements
@@ -89,7 +89,7 @@ def _split_neurons(
             problem, bounds, margins, standing.question.offset, settings, clock, look
         )
         standing.searches.append(splitting.search)
-        patience = 2 * splitting.batch * 4**attempt
+        patience = 2 * splitting.batch * 2**attempt
         limit = patience if attempt < attempts else float("inf")
         with clock.stage("branch"):
             search = splitting.run(clauses, best, limit)
@@ -97,8 +97,8 @@ def _split_neurons(
             return search
         with clock.stage("refine"):
             effort = Effort(
-                levels=3 + 2 * attempt,
-                domains=8 * splitting.batch * 2**attempt,
+                levels=4 + 3 * attempt,
+                domains=8 * splitting.batch * 4**attempt,
                 seconds=min(clock.left, LONGEST_REFINEMENT) / 4,
                 ascent=Ascent(settings.ascent_steps, settings.alpha_rate, settings.beta_rate),
             )

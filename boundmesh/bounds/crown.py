@@ -28,7 +28,7 @@ class Problem:
     program: Program
     region: Region
     layout: Layout
-    tile_elements: int = 2**22
+    tile_elements: int = 2**23
     check: Callable[[], None] = lambda: None
 
     def tiles(self, start: str, rows: Rows) -> tuple[Tile, ...]:

@@ -14,6 +14,7 @@ from boundmesh.bounds.program import Program
 from boundmesh.bounds.region import Region
 from boundmesh.bounds.rows import Tile
 from boundmesh.bounds.served import PRODUCTS, Served, parts_of
+from boundmesh.device import full_precision
 from boundmesh.graph.forward import tensor
 from boundmesh.graph.graph import Graph, Node
 from boundmesh.rules.operator import Interval
@@ -121,6 +122,7 @@ class OneDevice(Layout):
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.device, self.dtype = torch.device(device), dtype
+        full_precision()
         self._weights = DeviceWeights(graph, self.device, dtype)
 
     @property

@@ -10,6 +10,7 @@ from torch import Tensor
 from boundmesh.bounds.layout import Layout
 from boundmesh.bounds.rows import Tile
 from boundmesh.bounds.served import Served
+from boundmesh.device import full_precision
 from boundmesh.graph.graph import Graph, Node
 from boundmesh.mesh.bring import FromHost, FromRanks
 from boundmesh.mesh.group import Group
@@ -32,6 +33,7 @@ class Gather(Layout):
         offload: bool = False,
         replicated: int = REPLICATED,
     ) -> None:
+        full_precision()
         self.group, self.wave = group, wave
         self.device, self.dtype = torch.device(device), dtype
         bring = FromHost(self.device, group) if offload else FromRanks(group)
@@ -78,6 +80,7 @@ class Offload(Layout):
         wave: int = 1,
         replicated: int = REPLICATED,
     ) -> None:
+        full_precision()
         self.device, self.dtype, self.wave = torch.device(device), dtype, wave
         bring = FromHost(self.device)
         self._weights = ShardedWeights(graph, bring, self.device, dtype, replicated)
