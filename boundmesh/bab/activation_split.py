@@ -12,7 +12,8 @@ from boundmesh.bab.branch import babsr, fsb
 from boundmesh.bab.domain import Domains, neurons_of, root, split
 from boundmesh.bab.frontier import Frontier
 from boundmesh.bab.search import Look, Search, give_way
-from boundmesh.bounds.beta import Ascent, Bounded, DomainBounder, Parameters
+from boundmesh.bounds.ascent import Ascent, climb
+from boundmesh.bounds.beta import Bounded, DomainBounder, Parameters
 from boundmesh.bounds.crown import Problem
 from boundmesh.bounds.margins import Margins
 from boundmesh.clock import Clock
@@ -54,6 +55,10 @@ class ActivationSplitting:
         self.search.worst = float(margins.min())
         first = root(self.neurons, clauses.to(self.device), margins.to(self.device), self.atoms)
         self._bound(first, replace(self.ascent, iterations=2 * self.ascent.iterations))
+        return self.go_on(limit)
+
+    def go_on(self, limit: float = float("inf")) -> Search:
+        """Work on the frontier until it is empty, or `limit` domains have been bounded in all."""
         while len(self.frontier) and not self.search.found:
             self.clock.check()
             parents = self.frontier.pop(self.batch)
@@ -124,7 +129,7 @@ class ActivationSplitting:
     def _climb(self, domains: Domains, ascent: Ascent) -> Bounded:
         start = Parameters(domains.alpha, domains.beta, domains.splits)
         rows, offset = self.rows[domains.clause], self.offset[domains.clause]
-        return self.bounder.climb(rows, offset, start, ascent, self.clock.check)
+        return climb(self.bounder, rows, offset, start, ascent, self.clock.check)
 
     def _bound(self, domains: Domains, ascent: Ascent) -> None:
         found = self._climb(domains, ascent)

@@ -12,7 +12,7 @@ from boundmesh.bab.domain import neurons_of
 from boundmesh.bab.input_split import InputSplitting
 from boundmesh.bab.refine import Effort, refine
 from boundmesh.bab.search import Search
-from boundmesh.bounds.beta import Ascent
+from boundmesh.bounds.ascent import Ascent
 from boundmesh.bounds.crown import Problem, intermediate_bounds
 from boundmesh.bounds.region import BoxRegion, part_of
 from boundmesh.clock import Clock
@@ -22,6 +22,8 @@ from boundmesh.settings import BoundSettings, BranchSettings
 
 # Seconds that all refinements between two attempts count on where no deadline is nearer.
 LONGEST_REFINEMENT = 240
+# Domains that the first attempt may bound, at least.
+LEAST_PATIENCE = 4096
 
 Look = Callable[[int, Tensor], bool]
 """Is told a case and inputs `[K, *input_shape]` worth replaying; True when one was found."""
@@ -89,7 +91,7 @@ def _split_neurons(
             problem, bounds, margins, standing.question.offset, settings, clock, look
         )
         standing.searches.append(splitting.search)
-        patience = 2 * splitting.batch * 2**attempt
+        patience = max(LEAST_PATIENCE, 2 * splitting.batch) * 2**attempt
         limit = patience if attempt < attempts else float("inf")
         with clock.stage("branch"):
             search = splitting.run(clauses, best, limit)

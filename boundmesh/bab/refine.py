@@ -16,7 +16,8 @@ from torch import Tensor
 from boundmesh.bab.arrays import join
 from boundmesh.bab.branch import babsr
 from boundmesh.bab.domain import Domains, Neurons, neurons_of, root, split
-from boundmesh.bounds.beta import Ascent, Bounded, DomainBounder, Parameters
+from boundmesh.bounds.ascent import Ascent, climb
+from boundmesh.bounds.beta import Bounded, DomainBounder, Parameters
 from boundmesh.bounds.crown import Problem, intersect, undecided_neurons
 from boundmesh.bounds.lines import at
 from boundmesh.bounds.program import Program
@@ -132,7 +133,7 @@ class _Rows:
             start = Parameters(part.alpha, part.beta, part.splits)
             rows = self.rows[part.clause]
             offset = rows.new_zeros(len(rows), 1)
-            found = self.bounder.climb(rows, offset, start, self.effort.ascent, self.clock.check)
+            found = climb(self.bounder, rows, offset, start, self.effort.ascent, self.clock.check)
             margin = torch.maximum(found.margin.double(), part.margin)
             alpha, beta = found.parameters.alpha.half(), found.parameters.beta.half()
             parts.append(Domains(margin, part.clause, part.splits, alpha, beta))

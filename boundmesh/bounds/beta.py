@@ -11,7 +11,7 @@ own, those of the clause it is to refute.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -89,16 +89,6 @@ def _wide(box: Interval, domains: int) -> Interval:
 
 
 @dataclass(frozen=True)
-class Ascent:
-    """How α and β climb: Adam's steps, its rates (β's is relative to the rows' coefficients)."""
-
-    iterations: int = 20
-    alpha_rate: float = 0.1
-    beta_rate: float = 0.1
-    decay: float = 0.97
-
-
-@dataclass(frozen=True)
 class Bounded:
     """The best margin `[D]`, the parameters it came from, the coefficients of the undecided
     neurons' outputs `[D, S, N]`, and the rows at the input `[D, S, *input_shape]`."""
@@ -154,97 +144,6 @@ class DomainBounder:
             torch.cat([each.expand(len(rows), -1, -1) for each in seen], dim=2),
             found.at_input(program.graph.input, rows),
         )
-
-    def climb(
-        self,
-        rows: Tensor,
-        offset: Tensor,
-        start: Parameters,
-        ascent: Ascent,
-        check: Callable[[], None],
-    ) -> Bounded:
-        """Optimise α and β of all domains; each keeps its best margin and where it was reached."""
-        alpha, beta = start.alpha.float(), start.beta.float()
-        climbers = (_Adam(alpha), _Adam(beta))
-        best: Bounded | None = None
-        scale = None
-        for step in range(1, ascent.iterations + 2):
-            check()
-            alpha.requires_grad_()
-            beta.requires_grad_()
-            with torch.enable_grad():
-                found = self.bound(rows, offset, Parameters(alpha, beta, start.splits))
-                total = found.margin.sum()
-            best = better(best, found)
-            if step > ascent.iterations or bool((best.margin > 0).all()):
-                break
-            up_alpha, up_beta = torch.autograd.grad(
-                total, (alpha, beta), allow_unused=True, materialize_grads=True
-            )
-            if scale is None:
-                scale = found.coefficients.detach().abs().mean((1, 2), keepdim=True)
-            decay = ascent.decay ** (step - 1)
-            alpha, beta = alpha.detach(), beta.detach()
-            climbers[0].ascend(alpha, up_alpha, ascent.alpha_rate * decay, step)
-            climbers[1].ascend(beta, up_beta, ascent.beta_rate * decay * scale, step)
-            alpha.clamp_(0, 1)
-            beta.clamp_(min=0)
-        assert best is not None
-        return best
-
-
-def better(best: Bounded | None, found: Bounded) -> Bounded:
-    """Of two results, each domain's better one; a NaN is never better."""
-    found = Bounded(
-        found.margin.detach().nan_to_num(nan=-torch.inf, posinf=-torch.inf),
-        Parameters(
-            found.parameters.alpha.detach(),
-            found.parameters.beta.detach(),
-            found.parameters.splits,
-        ),
-        found.coefficients.detach(),
-        found.at_input.detach(),
-    )
-    if best is None:
-        return Bounded(
-            found.margin,
-            Parameters(
-                found.parameters.alpha.clone(),
-                found.parameters.beta.clone(),
-                found.parameters.splits,
-            ),
-            found.coefficients,
-            found.at_input,
-        )
-    won = found.margin > best.margin
-
-    def pick(a: Tensor, b: Tensor) -> Tensor:
-        return torch.where(won.reshape(-1, *[1] * (a.dim() - 1)), a, b)
-
-    return Bounded(
-        pick(found.margin, best.margin),
-        Parameters(
-            pick(found.parameters.alpha, best.parameters.alpha),
-            pick(found.parameters.beta, best.parameters.beta),
-            found.parameters.splits,
-        ),
-        pick(found.coefficients, best.coefficients),
-        pick(found.at_input, best.at_input),
-    )
-
-
-class _Adam:
-    """Adam (arXiv 1412.6980) on one tensor, uphill."""
-
-    def __init__(self, values: Tensor) -> None:
-        self.first, self.second = torch.zeros_like(values), torch.zeros_like(values)
-
-    def ascend(self, values: Tensor, gradient: Tensor, rate: Tensor | float, step: int) -> None:
-        gradient = gradient.nan_to_num(0.0)
-        self.first.lerp_(gradient, 1 - 0.9)
-        self.second.mul_(0.999).addcmul_(gradient, gradient, value=1 - 0.999)
-        spread = (self.second / (1 - 0.999**step)).sqrt_().add_(1e-12)
-        values += rate * (self.first / (1 - 0.9**step)) / spread
 
 
 def _length(place: slice) -> int:

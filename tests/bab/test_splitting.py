@@ -10,7 +10,8 @@ from boundmesh.bab.activation_split import ActivationSplitting
 from boundmesh.bab.domain import Domains, neurons_of, root, split
 from boundmesh.bab.frontier import Frontier
 from boundmesh.bab.input_split import InputSplitting, halve
-from boundmesh.bounds.beta import Ascent, DomainBounder, Parameters
+from boundmesh.bounds.ascent import Ascent, climb
+from boundmesh.bounds.beta import DomainBounder, Parameters
 from boundmesh.bounds.crown import intermediate_bounds
 from boundmesh.bounds.margins import margins_of
 from boundmesh.clock import Clock
@@ -123,8 +124,8 @@ def test_any_alpha_and_beta_bound_every_point_of_a_domain(name, beta):
     offset = torch.zeros(20, 1, dtype=DTYPE)
     multipliers = beta * torch.rand(alpha.shape, dtype=DTYPE, generator=generator)
     found = bounder.bound(rows, offset, Parameters(alpha, multipliers, splits))
-    better = bounder.climb(
-        rows, offset, Parameters(alpha, multipliers, splits), Ascent(5), lambda: None
+    better = climb(
+        bounder, rows, offset, Parameters(alpha, multipliers, splits), Ascent(5), lambda: None
     )
     for domain in range(20):
         inside = ((splits[domain] * pre) >= 0).all(1)

@@ -1,0 +1,192 @@
+"""The climb of β-CROWN: α and β of a batch of domains optimised together (arXiv 2103.06624)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.beta import Bounded, DomainBounder, Parameters
+
+# Steps between two looks at which domains are proved: each look waits for the device.
+LEAVE = 5
+
+
+@dataclass(frozen=True)
+class Ascent:
+    """How α and β climb: Adam's steps, its rates (β's is relative to the rows' coefficients)."""
+
+    iterations: int = 20
+    alpha_rate: float = 0.1
+    beta_rate: float = 0.1
+    decay: float = 0.97
+
+
+def climb(
+    bounder: DomainBounder,
+    rows: Tensor,
+    offset: Tensor,
+    start: Parameters,
+    ascent: Ascent,
+    check: Callable[[], None],
+) -> Bounded:
+    """Optimise α and β of all domains; each keeps its best margin and where it was reached.
+
+    Domains that are proved leave the batch at every `LEAVE`th step.
+    """
+    climb = _Climb(bounder, rows, offset, start)
+    proved: list[tuple[Tensor, Bounded]] = []
+    for step in range(1, ascent.iterations + 2):
+        check()
+        climb.bound(gradients=step <= ascent.iterations)
+        if step % LEAVE == 1 or step > ascent.iterations:
+            proved += climb.leave()
+            if not len(climb.where) or step > ascent.iterations:
+                break
+        climb.ascend(ascent, step)
+    return _in_order([*proved, (climb.where, climb.best)])
+
+
+class _Climb:
+    """A batch on its way up: domains `where` of those that it began with."""
+
+    def __init__(
+        self, bounder: DomainBounder, rows: Tensor, offset: Tensor, start: Parameters
+    ) -> None:
+        self.bounder, self.rows, self.offset = bounder, rows, offset
+        self.splits = start.splits
+        self.alpha, self.beta = start.alpha.to(rows.dtype), start.beta.to(rows.dtype)
+        self.climbers = _Adam(self.alpha), _Adam(self.beta)
+        self.where = torch.arange(len(rows), device=rows.device)
+        self.best: Bounded | None = None
+        self.scale: Tensor | None = None
+
+    def bound(self, gradients: bool) -> None:
+        """One sweep from where α and β are now."""
+        self.alpha.requires_grad_(gradients)
+        self.beta.requires_grad_(gradients)
+        with torch.set_grad_enabled(gradients):
+            parameters = Parameters(self.alpha, self.beta, self.splits)
+            found = self.bounder.bound(self.rows, self.offset, parameters)
+            if gradients:
+                self.up = torch.autograd.grad(
+                    found.margin.sum(),
+                    (self.alpha, self.beta),
+                    allow_unused=True,
+                    materialize_grads=True,
+                )
+        self.alpha, self.beta = self.alpha.detach(), self.beta.detach()
+        self.best = better(self.best, found)
+        if self.scale is None:
+            self.scale = found.coefficients.detach().abs().mean((1, 2), keepdim=True)
+
+    def ascend(self, ascent: Ascent, step: int) -> None:
+        """One step of Adam, then back into α ∈ [0, 1], β ≥ 0."""
+        assert self.scale is not None
+        decay = ascent.decay ** (step - 1)
+        rates = ascent.alpha_rate * decay, ascent.beta_rate * decay * self.scale
+        pairs = zip(self.climbers, (self.alpha, self.beta), self.up, rates, strict=True)
+        self.alpha, self.beta = (
+            climber.ascend(values, gradient, rate, step)
+            for climber, values, gradient, rate in pairs
+        )
+        self.alpha.clamp_(0, 1)
+        self.beta.clamp_(min=0)
+
+    def leave(self) -> list[tuple[Tensor, Bounded]]:
+        """Let the proved domains go, if they are enough to be worth the moving."""
+        assert self.best is not None and self.scale is not None
+        still = ~(self.best.margin > 0)
+        left = int(still.sum())
+        if left and 4 * left > 3 * len(still):
+            return []
+        gone = [(self.where[~still], self.best.take(~still))]
+        self.where, self.best = self.where[still], self.best.take(still)
+        self.rows, self.offset = self.rows[still], self.offset[still]
+        self.alpha, self.beta, self.splits = self.alpha[still], self.beta[still], self.splits[still]
+        self.scale, self.up = self.scale[still], tuple(each[still] for each in self.up)
+        for climber in self.climbers:
+            climber.keep(still)
+        return gone
+
+
+def _in_order(parts: list[tuple[Tensor, Bounded | None]]) -> Bounded:
+    """One result of several, each domain back in its place."""
+    found = [each for _, each in parts if each is not None]
+    order = torch.argsort(torch.cat([where for where, _ in parts]))
+
+    def together(pick: Callable[[Bounded], Tensor]) -> Tensor:
+        return torch.cat([pick(each) for each in found])[order]
+
+    at_input = found[0].at_input
+    return Bounded(
+        together(lambda each: each.margin),
+        Parameters(
+            together(lambda each: each.parameters.alpha),
+            together(lambda each: each.parameters.beta),
+            together(lambda each: each.parameters.splits),
+        ),
+        together(lambda each: each.coefficients),
+        together(lambda each: each.at_input) if at_input.dim() else at_input,
+    )
+
+
+def better(best: Bounded | None, found: Bounded) -> Bounded:
+    """Of two results, each domain's better one; a NaN is never better."""
+    found = Bounded(
+        found.margin.detach().nan_to_num(nan=-torch.inf, posinf=-torch.inf),
+        Parameters(
+            found.parameters.alpha.detach(),
+            found.parameters.beta.detach(),
+            found.parameters.splits,
+        ),
+        found.coefficients.detach(),
+        found.at_input.detach(),
+    )
+    if best is None:
+        return Bounded(
+            found.margin,
+            Parameters(
+                found.parameters.alpha.clone(),
+                found.parameters.beta.clone(),
+                found.parameters.splits,
+            ),
+            found.coefficients,
+            found.at_input,
+        )
+    won = found.margin > best.margin
+
+    def pick(a: Tensor, b: Tensor) -> Tensor:
+        return torch.where(won.reshape(-1, *[1] * (a.dim() - 1)), a, b)
+
+    return Bounded(
+        pick(found.margin, best.margin),
+        Parameters(
+            pick(found.parameters.alpha, best.parameters.alpha),
+            pick(found.parameters.beta, best.parameters.beta),
+            found.parameters.splits,
+        ),
+        pick(found.coefficients, best.coefficients),
+        pick(found.at_input, best.at_input),
+    )
+
+
+class _Adam:
+    """Adam (arXiv 1412.6980) on one tensor, uphill."""
+
+    def __init__(self, values: Tensor) -> None:
+        self.first, self.second = torch.zeros_like(values), torch.zeros_like(values)
+
+    def ascend(self, values: Tensor, gradient: Tensor, rate: Tensor | float, step: int) -> Tensor:
+        """The values after one step; where the gradient is no number they stay."""
+        gradient = gradient.nan_to_num(0.0)
+        self.first.lerp_(gradient, 1 - 0.9)
+        self.second.mul_(0.999).addcmul_(gradient, gradient, value=1 - 0.999)
+        spread = (self.second / (1 - 0.999**step)).sqrt_().add_(1e-12)
+        return values + rate * (self.first / (1 - 0.9**step)).div_(spread)
+
+    def keep(self, which: Tensor) -> None:
+        """Go on with the domains `which` alone."""
+        self.first, self.second = self.first[which], self.second[which]
