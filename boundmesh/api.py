@@ -37,7 +37,6 @@ def verify(
     Raises BoundmeshError for everything that bad input can cause.
     """
     settings = with_options(settings, **options)
-    use_threads(settings)
     return decide(model, property, settings=settings, progress=progress)
 
 
@@ -57,7 +56,6 @@ def bounds(
     `method` is ibp, crown-ibp, crown or alpha-crown; options as for `verify`.
     """
     settings = with_options(settings, **options)
-    use_threads(settings)
     return bound(model, region, method=method, rows=rows, settings=settings, progress=progress)
 
 
@@ -69,9 +67,3 @@ def load(path: str | Path) -> Graph:
 def from_torch(module: torch.nn.Module, example: torch.Tensor) -> Graph:
     """A PyTorch module as a Graph; `example` is one input, with its batch axis."""
     return torch_module.from_torch(module, example)
-
-
-def use_threads(settings: Settings) -> None:
-    """Pin the CPU threads: their number is part of what makes bits repeatable."""
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)

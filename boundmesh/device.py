@@ -48,6 +48,20 @@ def full_precision() -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:2:16:8")
 
 
+# Networks whose forward pass takes fewer multiplications gain nothing from a second thread, and
+# lose much where another process keeps the second core busy.
+WORTH_THREADS = 2_000_000
+
+
+def pin_threads(settings: Settings, multiplications: int) -> None:
+    """Fix the CPU threads for a network of so many multiplications: `settings.threads`, else one
+    for a small network and one per core for others. Their number is part of the bits."""
+    cores = os.cpu_count() or 1
+    chosen = settings.threads or (1 if multiplications < WORTH_THREADS else cores)
+    if torch.get_num_threads() != chosen:
+        torch.set_num_threads(chosen)
+
+
 def dtype_of(settings: Settings) -> torch.dtype:
     """The precision that bounds are computed in."""
     return torch.float64 if settings.dtype == "float64" else torch.float32

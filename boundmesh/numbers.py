@@ -17,8 +17,9 @@ from boundmesh.bounds.program import Program
 from boundmesh.bounds.region import region_tensors
 from boundmesh.bounds.rows import DenseRows
 from boundmesh.clock import Clock
-from boundmesh.device import choose_device, dtype_of, forget_peak, peak_bytes
+from boundmesh.device import choose_device, dtype_of, forget_peak, peak_bytes, pin_threads
 from boundmesh.errors import BoundmeshError
+from boundmesh.graph.forward import multiplications
 from boundmesh.graph.graph import Graph
 from boundmesh.ladder import undecided_counts
 from boundmesh.memory import memory_errors
@@ -69,6 +70,7 @@ def bounds(
         )
     if not all(np.isfinite(end).all() for end in _ends(region)):
         raise BoundmeshError("the region has an end that is NaN or infinite")
+    pin_threads(settings, multiplications(graph))
     device = choose_device(settings.device)
     forget_peak(device)
     layout = OneDevice(graph, device, dtype_of(settings))

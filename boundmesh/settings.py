@@ -68,7 +68,8 @@ class BranchSettings:
 @dataclass(frozen=True)
 class Settings:
     """One run: `timeout` in seconds (None: no limit), `device` auto, cpu or cuda[:i], `dtype` of
-    DTYPES, `seed` of every random number, `threads` of the CPU (None: as torch chooses)."""
+    DTYPES, `seed` of every random number, `threads` of the CPU (None: one for a small network, else
+    one per core)."""
 
     timeout: float | None = None
     device: str = "auto"

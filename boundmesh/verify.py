@@ -19,10 +19,10 @@ from boundmesh.bounds.margins import margins_of
 from boundmesh.bounds.program import Program
 from boundmesh.bounds.region import region_tensors
 from boundmesh.clock import Clock, OutOfTime
-from boundmesh.device import choose_device, dtype_of, forget_peak, peak_bytes
+from boundmesh.device import choose_device, dtype_of, forget_peak, peak_bytes, pin_threads
 from boundmesh.errors import BoundmeshError, ReadError
 from boundmesh.graph.check import agrees_with_source
-from boundmesh.graph.forward import forward
+from boundmesh.graph.forward import forward, multiplications
 from boundmesh.graph.graph import Graph
 from boundmesh.ladder import Question, Standing, climb, undecided_counts
 from boundmesh.memory import memory_errors
@@ -70,6 +70,7 @@ def verify(
     torch.manual_seed(settings.seed)
     with clock.stage("read"):
         graph, wanted = read(model, property)
+    pin_threads(settings, multiplications(graph))
     for warning in wanted.warnings:
         progress.warn(warning)
     device = choose_device(settings.device)

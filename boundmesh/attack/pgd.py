@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from torch import Tensor
 from boundmesh.attack.replay import Replay
 from boundmesh.attack.search import Search
 from boundmesh.clock import Clock
+from boundmesh.graph.forward import multiplications
 from boundmesh.graph.graph import Graph
 from boundmesh.property import Property
 from boundmesh.settings import AttackSettings
@@ -95,7 +95,7 @@ def descents(
             yield search.restart(min(effort.few, settings.restarts), short, generator)
     nearby = max(1, settings.steps * 2 // 5)
     steps = settings.steps + effort.rounds * nearby
-    affordable = effort.paid // (work(graph) * steps * max(1, len(searches)))
+    affordable = effort.paid // (multiplications(graph) * steps * max(1, len(searches)))
     restarts = max(settings.restarts, min(affordable, effort.most))
     for search in searches:
         for count in batches(restarts, search.batch):
@@ -104,15 +104,6 @@ def descents(
         for search in searches:
             for count in batches(restarts, search.batch):
                 yield search.search_nearby(count, nearby, generator)
-
-
-def work(graph: Graph) -> int:
-    """About how many multiplications a forward pass of one point takes."""
-    total = 1
-    for node in graph.nodes:
-        shape = graph.weights[node.weights[0]].shape if node.weights else ()
-        total += node.size * math.prod(shape[1:])
-    return total
 
 
 def batches(count: int, most: int) -> Iterator[int]:

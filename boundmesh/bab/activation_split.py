@@ -67,7 +67,8 @@ class ActivationSplitting:
                 if children is not None:
                     self._bound(children, self.ascent)
             self.search.tell(self.frontier, self.clock.progress)
-            if self.search.visited > limit and self.search.open:
+            # A frontier that has begun to shrink is left to itself.
+            if self.search.visited > limit and 2 * self.search.open > self.search.widest:
                 return self.search
         while len(self.leaves) and not self.search.found:
             self._exhaust(self.leaves.pop(self.batch).to(self.device))

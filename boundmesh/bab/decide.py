@@ -22,8 +22,10 @@ from boundmesh.settings import BoundSettings, BranchSettings
 
 # Seconds that all refinements between two attempts count on where no deadline is nearer.
 LONGEST_REFINEMENT = 240
+# Domains that the rows of one start node are split into, at most.
+MOST_PARTS = 2**18
 # Domains that the first attempt may bound, at least.
-LEAST_PATIENCE = 4096
+LEAST_PATIENCE = 2048
 
 Look = Callable[[int, Tensor], bool]
 """Is told a case and inputs `[K, *input_shape]` worth replaying; True when one was found."""
@@ -81,8 +83,8 @@ def _split_neurons(
 ) -> Search:
     """Search with neurons split; while that takes long, sharpen the bounds and begin anew.
 
-    Each attempt may bound twice as many domains as the one before; the refinement after it splits
-    deeper, into four times as many.
+    After an attempt's patience the refinement splits deeper, into four times as many domains, as
+    the one before; the last attempt has no end but its own.
     """
     margins, best = standing.question.margins, standing.clauses[domain, clauses]
     attempts = settings.refinements
@@ -91,7 +93,7 @@ def _split_neurons(
             problem, bounds, margins, standing.question.offset, settings, clock, look
         )
         standing.searches.append(splitting.search)
-        patience = max(LEAST_PATIENCE, 2 * splitting.batch) * 2**attempt
+        patience = max(LEAST_PATIENCE, 2 * splitting.batch) * 2 ** max(0, attempt - 1)
         limit = patience if attempt < attempts else float("inf")
         with clock.stage("branch"):
             search = splitting.run(clauses, best, limit)
@@ -100,7 +102,7 @@ def _split_neurons(
         with clock.stage("refine"):
             effort = Effort(
                 levels=4 + 3 * attempt,
-                domains=8 * splitting.batch * 4**attempt,
+                domains=min(MOST_PARTS, 8 * splitting.batch * 4**attempt),
                 seconds=min(clock.left, LONGEST_REFINEMENT) / 4,
                 ascent=Ascent(settings.ascent_steps, settings.alpha_rate, settings.beta_rate),
             )

@@ -21,8 +21,8 @@ Look = Callable[[Tensor], bool]
 @dataclass
 class Search:
     """The account of a search: the worst open margin, the smallest proved one, domains bounded,
-    the most splits of one, those given up because nothing was left to split, domains still open,
-    and whether a counterexample was found."""
+    the most splits of one, those given up because nothing was left to split, domains still open
+    and the most that ever were, and whether a counterexample was found."""
 
     worst: float = float("-inf")
     proved: float = float("inf")
@@ -30,6 +30,7 @@ class Search:
     stuck: int = 0
     depth: int = 0
     open: int = 0
+    widest: int = 0
     found: bool = False
 
     def count(self, margin: Tensor) -> Tensor:
@@ -41,6 +42,7 @@ class Search:
 
     def tell(self, frontier: Frontier[Any], progress: Progress) -> None:
         self.worst, self.open = frontier.worst, len(frontier)
+        self.widest = max(self.widest, self.open)
         progress.update(
             open=self.open,
             visited=self.visited,

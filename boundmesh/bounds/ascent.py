@@ -86,12 +86,10 @@ class _Climb:
         """One step of Adam, then back into α ∈ [0, 1], β ≥ 0."""
         assert self.scale is not None
         decay = ascent.decay ** (step - 1)
-        rates = ascent.alpha_rate * decay, ascent.beta_rate * decay * self.scale
-        pairs = zip(self.climbers, (self.alpha, self.beta), self.up, rates, strict=True)
-        self.alpha, self.beta = (
-            climber.ascend(values, gradient, rate, step)
-            for climber, values, gradient, rate in pairs
-        )
+        (alpha, beta), (up_alpha, up_beta) = self.climbers, self.up
+        beta_rate = ascent.beta_rate * decay * self.scale
+        self.alpha = alpha.ascend(self.alpha, up_alpha, ascent.alpha_rate * decay, step)
+        self.beta = beta.ascend(self.beta, up_beta, beta_rate, step)
         self.alpha.clamp_(0, 1)
         self.beta.clamp_(min=0)
 

@@ -68,7 +68,8 @@ Threads = Annotated[
     typer.Option(
         min=1,
         metavar="N",
-        help="CPU threads; equal numbers give equal bits. Default: as torch chooses.",
+        help="CPU threads; equal numbers give equal bits. Default: one for a small network, "
+        "else one per core.",
         rich_help_panel=RUN,
     ),
 ]

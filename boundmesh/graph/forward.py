@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 
@@ -57,3 +58,12 @@ def _evaluate(
                 if last[name] == node.name:
                     del found[name]
     return found
+
+
+def multiplications(graph: Graph) -> int:
+    """About how many multiplications a forward pass of one point takes."""
+    total = 1
+    for node in graph.nodes:
+        shape = graph.weights[node.weights[0]].shape if node.weights else ()
+        total += node.size * math.prod(shape[1:])
+    return total
