@@ -46,6 +46,7 @@ def bounds(
     *,
     method: str = "alpha-crown",
     rows: np.ndarray | None = None,
+    lines: bool = False,
     settings: Settings = Settings(),
     progress: Progress = SILENT,
     **options: Any,
@@ -53,10 +54,13 @@ def bounds(
     """Bounds of the outputs, `lower ≤ f(x) ≤ upper` for every x of the region, or of linear
     functions of them: `rows` `[S, outputs]`, `lower ≤ rows · f(x) ≤ upper`.
 
-    `method` is ibp, crown-ibp, crown or alpha-crown; options as for `verify`.
+    `method` is ibp, crown-ibp, crown or alpha-crown; with `lines` the answer also has linear
+    functions of x below and above. Options as for `verify`.
     """
     settings = with_options(settings, **options)
-    return bound(model, region, method=method, rows=rows, settings=settings, progress=progress)
+    return bound(
+        model, region, method=method, rows=rows, lines=lines, settings=settings, progress=progress
+    )
 
 
 def load(path: str | Path) -> Graph:

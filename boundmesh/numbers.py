@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,16 +11,17 @@ import torch
 from torch import Tensor
 
 from boundmesh.bounds.alpha import Schedule, alpha_crown
+from boundmesh.bounds.backward import input_rows
 from boundmesh.bounds.crown import Problem, crown, interval_rows
-from boundmesh.bounds.layout import Layout, OneDevice
+from boundmesh.bounds.layout import OneDevice
+from boundmesh.bounds.lines import FixedLines
 from boundmesh.bounds.program import Program
 from boundmesh.bounds.region import region_tensors
-from boundmesh.bounds.rows import DenseRows
-from boundmesh.clock import Clock
+from boundmesh.bounds.rows import DenseRows, Tile
+from boundmesh.clock import Clock, OutOfTime
 from boundmesh.device import choose_device, dtype_of, forget_peak, peak_bytes, pin_threads
 from boundmesh.errors import BoundmeshError
 from boundmesh.graph.forward import multiplications
-from boundmesh.graph.graph import Graph
 from boundmesh.ladder import undecided_counts
 from boundmesh.memory import memory_errors
 from boundmesh.property import Ball, Box
@@ -34,10 +35,22 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Affine:
+    """A linear function of the flat input, `coefficients · x + constant`: `[S, inputs]`, `[S]`."""
+
+    coefficients: np.ndarray
+    constant: np.ndarray
+
+
+@dataclass(frozen=True)
 class Bounds:
     """`lower ≤ rows · f(x) ≤ upper` for every x of the region; flat float64 arrays, one number
     per row (per output where no rows were given). `intermediate` holds the bounds of every start
-    node, `undecided` how many of its neurons stay (undecided, all)."""
+    node, `undecided` how many of its neurons stay (undecided, all).
+
+    `below` and `above`, where they were asked for, are linear functions of x that lie below and
+    above `rows · f(x)` on the region: CROWN's, drawn from `intermediate`.
+    """
 
     lower: np.ndarray
     upper: np.ndarray
@@ -46,6 +59,8 @@ class Bounds:
     peak_bytes: int
     undecided: Mapping[str, tuple[int, int]]
     intermediate: Mapping[str, Interval]
+    below: Affine | None = None
+    above: Affine | None = None
 
 
 def bounds(
@@ -54,12 +69,14 @@ def bounds(
     *,
     method: str = "alpha-crown",
     rows: np.ndarray | None = None,
+    lines: bool = False,
     settings: Settings = Settings(),
     progress: Progress = SILENT,
 ) -> Bounds:
     """Bound the outputs of a network, or linear functions `rows` `[S, outputs]` of them.
 
-    `method` is ibp, crown-ibp, crown or alpha-crown. The region must have the input's size.
+    `method` is ibp, crown-ibp, crown or alpha-crown; all but ibp can also give `lines`. The region
+    must have the input's size. Raises BoundmeshError where it does not, or the time is up.
     """
     clock = Clock(settings.timeout, progress)
     point = region.lower if isinstance(region, Box) else region.center
@@ -74,29 +91,6 @@ def bounds(
     device = choose_device(settings.device)
     forget_peak(device)
     layout = OneDevice(graph, device, dtype_of(settings))
-    with clock.stage(method), memory_errors(graph, device, settings):
-        lower, upper, intermediate = _bound(graph, region, method, rows, layout, settings, clock)
-    program = Program(graph, graph.output)
-    return Bounds(
-        lower,
-        upper,
-        method,
-        clock.seconds[method],
-        peak_bytes(device),
-        undecided_counts(intermediate, program),
-        intermediate,
-    )
-
-
-def _bound(
-    graph: Graph,
-    region: Box | Ball,
-    method: str,
-    rows: np.ndarray | None,
-    layout: Layout,
-    settings: Settings,
-    clock: Clock,
-) -> tuple[np.ndarray, np.ndarray, Mapping[str, Interval]]:
     output = graph[graph.output]
     matrix = np.eye(output.size) if rows is None else np.reshape(rows, (-1, output.size))
     coefficients = torch.from_numpy(matrix).to(layout.device, layout.dtype)
@@ -108,6 +102,43 @@ def _bound(
         settings.bounds.tile_elements,
         clock.check,
     )
+    try:
+        with clock.stage(method), memory_errors(graph, device, settings):
+            lower, upper, intermediate = _bound(problem, coefficients, method, settings)
+    except OutOfTime as error:
+        raise BoundmeshError(f"{method} was not done within {settings.timeout} s") from error
+    found = Bounds(
+        lower,
+        upper,
+        method,
+        clock.seconds[method],
+        peak_bytes(device),
+        undecided_counts(intermediate, problem.program),
+        intermediate,
+    )
+    if not lines or method == "ibp":
+        return found
+    below = _line(problem, coefficients, intermediate)
+    above = _line(problem, -coefficients, intermediate)
+    return replace(found, below=below, above=Affine(-above.coefficients, -above.constant))
+
+
+@torch.no_grad()
+def _line(problem: Problem, coefficients: Tensor, bounds: Mapping[str, Interval]) -> Affine:
+    """The linear function of x below rows `[1, S, *output_shape]`."""
+    program = problem.program
+    tile = Tile(program.target, slice(0, coefficients.shape[1]), DenseRows(coefficients))
+    carried = input_rows(problem.layout, program, tile, FixedLines(bounds), frozenset())
+    at_input = carried.at_input(program.graph.input, coefficients)
+    size, count = program.graph[program.graph.input].size, coefficients.shape[1]
+    constant = coefficients.new_zeros(count) if carried.bias is None else carried.bias[0]
+    slope = at_input[0].reshape(count, size) if at_input.dim() else at_input.expand(count, size)
+    return Affine(slope.double().cpu().numpy(), constant.double().cpu().numpy())
+
+
+def _bound(
+    problem: Problem, coefficients: Tensor, method: str, settings: Settings
+) -> tuple[np.ndarray, np.ndarray, Mapping[str, Interval]]:
     sides: list[Tensor] = []
     intermediate: Mapping[str, Interval] = {}
     if method == "alpha-crown":
