@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from boundmesh import __version__
+from boundmesh.commands.bench import bench
 from boundmesh.commands.bounds import bounds
 from boundmesh.commands.supports import supports
 from boundmesh.commands.verify import verify
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 app.command()(verify)
 app.command()(bounds)
+app.command()(bench)
 app.command(context_settings={"ignore_unknown_options": True})(supports)
 
 

@@ -44,6 +44,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(DIGITS / "mlp.onnx", tmp_path / "network.onnx")
     shutil.copy(DIGITS / "near.vnnlib", tmp_path / "property.vnnlib")
     shutil.copy(DIGITS / "image.npy", tmp_path / "image.npy")
+    (tmp_path / "instances.csv").write_text("network.onnx,property.vnnlib,60\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

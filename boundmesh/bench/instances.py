@@ -1,0 +1,143 @@
+"""Lists of instances as VNN-COMP writes them: a network, a property and a timeout a line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from boundmesh.errors import BoundmeshError, ReadError
+
+DECIDED = ("unsat", "sat")
+UNDECIDED = ("", "unknown", "timeout", "timed-out", "error")
+POSITIONS = ("onnx", "vnnlib", "timeout", "expected")
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A line of a list: `family` is the folder of the list, `onnx` and `vnnlib` are as it says.
+
+    `timeout` in seconds, or None; `expected` is `unsat`, `sat`, or empty where nobody knows.
+    """
+
+    family: str
+    onnx: str
+    vnnlib: str
+    folder: Path
+    timeout: float | None
+    expected: str
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What makes it the same instance in another run."""
+        return self.family, self.onnx, self.vnnlib
+
+    @property
+    def network(self) -> Path:
+        return _file(self.folder / self.onnx)
+
+    @property
+    def property(self) -> Path:
+        return _file(self.folder / self.vnnlib)
+
+    def __str__(self) -> str:
+        return " ".join(self.key)
+
+
+def read_instances(files: Sequence[Path]) -> list[Instance]:
+    """The instances of several lists, one family each; an instance named twice counts once.
+
+    Raises ReadError, with file, line and reason, for what is no list of instances, and
+    BoundmeshError where two lists lie in folders of the same name.
+    """
+    found: dict[tuple[str, str, str], Instance] = {}
+    homes: dict[str, Path] = {}
+    for file in files:
+        family = file.resolve().parent.name
+        if homes.setdefault(family, file) != file:
+            raise BoundmeshError(
+                f"{homes[family]} and {file} are both of the family '{family}', the name of their "
+                "folder; run them one at a time, each with an --out of its own"
+            )
+        for instance in _read(file, family):
+            found.setdefault(instance.key, instance)
+    return list(found.values())
+
+
+def select(instances: Iterable[Instance], pattern: str | None, every: int) -> list[Instance]:
+    """Those in whose `family onnx vnnlib` the pattern is found; of them every K-th of a family."""
+    try:
+        wanted = re.compile(pattern or "")
+    except re.error as error:
+        raise BoundmeshError(f"--select '{pattern}' is no regular expression: {error}") from None
+    families: dict[str, list[Instance]] = {}
+    for instance in instances:
+        if wanted.search(str(instance)):
+            families.setdefault(instance.family, []).append(instance)
+    if not families:
+        raise BoundmeshError(f"--select '{pattern}' is found in no 'family onnx vnnlib' of a list")
+    return [instance for members in families.values() for instance in members[::every]]
+
+
+def _read(file: Path, family: str) -> list[Instance]:
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ReadError(f"{file}: there is no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ReadError(f"{file}: cannot be read as a list of instances: {error}") from None
+    columns: Sequence[str] = POSITIONS
+    instances: list[Instance] = []
+    rows = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
+    for row in rows:
+        cells = [cell.strip() for cell in row]
+        if {"onnx", "vnnlib"} <= set(cells) and not instances:
+            columns = cells
+        elif any(cells):
+            try:
+                instances.append(_instance(cells, columns, family, file.absolute().parent))
+            except ValueError as error:
+                raise ReadError(f"{file}:{rows.line_num}: {error}") from None
+    if not instances:
+        raise ReadError(f"{file}: holds no instance; expected lines onnx,vnnlib,timeout")
+    return instances
+
+
+def _instance(cells: list[str], columns: Sequence[str], family: str, folder: Path) -> Instance:
+    """One line; raises ValueError where it makes no sense."""
+    named = dict(zip(columns, cells, strict=False))
+    onnx, vnnlib = named.get("onnx", ""), named.get("vnnlib", "")
+    if not onnx or not vnnlib:
+        raise ValueError(f"'{','.join(cells)}' names no network or no property")
+    if "\n" in onnx + vnnlib:
+        raise ValueError("a file's name goes over several lines; is a quotation mark missing?")
+    timeout = _seconds(named.get("timeout", ""))
+    expected = named.get("expected", "").lower()
+    if expected not in DECIDED:
+        # A fourth column without a name may be anything.
+        if expected not in UNDECIDED and columns is not POSITIONS:
+            known = " ".join(word for word in (*DECIDED, *UNDECIDED) if word)
+            raise ValueError(f"expected is '{expected}'; known: {known}, or empty")
+        expected = ""
+    return Instance(family, onnx, vnnlib, folder, timeout, expected)
+
+
+def _seconds(text: str) -> float | None:
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < float("inf"):
+        raise ValueError(f"timeout is '{text}'; expected seconds > 0")
+    return seconds
+
+
+def _file(path: Path) -> Path:
+    """The file, or the gzipped one in its place, since lists often outlive the packing."""
+    packed = path.with_name(f"{path.name}.gz")
+    return packed if not path.exists() and packed.exists() else path

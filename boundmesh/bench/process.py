@@ -1,0 +1,54 @@
+"""What belongs to the process that runs a benchmark: its device and its warmth."""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from boundmesh import api
+from boundmesh.errors import DeviceError
+from boundmesh.graph.build import Builder
+from boundmesh.graph.graph import Port
+from boundmesh.property import Box, Property
+from boundmesh.settings import AttackSettings, Settings
+
+
+def warm(settings: Settings) -> None:
+    """Decide a tiny property, so that no instance pays for what a process does but once."""
+    build = Builder()
+    weight = np.array([[1.0, -1.0], [1.0, 1.0]], np.float32)
+    hidden = build.add("relu", build.add("linear", build.input((1, 2)), weights=(weight,)))
+    output = build.add("linear", hidden, weights=(weight,))
+    graph = build.graph(output, (Port("x", (1, 2)),), (Port("y", (1, 2)),))
+    # y₁ − y₀ = 2·relu(x₀ + x₁) > 0, since x₀ + x₁ is.
+    stays = Property.largest(Box(np.array([[-0.1, 0.2]]), np.array([[1.0, 1.0]])), 1, 2)
+    attack = AttackSettings(restarts=2, steps=2)
+    bounds = replace(settings.bounds, method="alpha-crown", iterations=2)
+    settings = replace(settings, timeout=None, attack=attack, bounds=bounds)
+    api.verify(graph, stays, settings=settings)
+
+
+def name_of(device: torch.device) -> str:
+    """`cpu`, or `cuda:0 NVIDIA H200`."""
+    if device.type != "cuda":
+        return str(device)
+    place = torch.cuda.current_device() if device.index is None else device.index
+    return f"cuda:{place} {torch.cuda.get_device_name(place)}"
+
+
+def recover(device: torch.device) -> None:
+    """Give back the memory of an instance that failed; DeviceError where a GPU failed for good."""
+    gc.collect()
+    if device.type != "cuda":
+        return
+    try:
+        torch.cuda.empty_cache()
+        torch.zeros(1, device=device).item()
+    except RuntimeError as error:
+        raise DeviceError(
+            f"{device} does not work any more, nor will it in this process; with --out the same "
+            f"command goes on after this instance ({error})"
+        ) from error

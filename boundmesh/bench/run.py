@@ -1,0 +1,201 @@
+"""Deciding one instance after another in one warm process, whatever happens to one of them."""
+
+from __future__ import annotations
+
+import traceback
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from boundmesh import api
+from boundmesh.bench.instances import Instance
+from boundmesh.bench.interruption import Interruption
+from boundmesh.bench.process import name_of, recover
+from boundmesh.device import choose_device
+from boundmesh.errors import BoundmeshError
+from boundmesh.graph.graph import Graph
+from boundmesh.report import results
+from boundmesh.report.progress import Fact, Progress
+from boundmesh.report.records import Record
+from boundmesh.settings import Settings
+from boundmesh.verdict import Falsified, TimedOut, Unknown, Verdict, Verified
+
+FOREVER = float("inf")
+MIB = 2**20
+# What a proof can come from, from cheap to tight: the tightest stage entered was needed for it.
+TIGHTNESS = ("read", "check", "ibp", "crown-ibp", "crown", "alpha-crown", "refine", "branch")
+
+
+class Networks:
+    """Loaded networks, each kept for as long as an instance to come needs it."""
+
+    def __init__(self, files: Iterable[Path]) -> None:
+        self._wanted = Counter(files)
+        self._graphs: dict[Path, Graph] = {}
+
+    def __call__(self, file: Path) -> Graph:
+        """The network in a file; raises what `api.load` raises."""
+        self._wanted[file] -= 1
+        graph = self._graphs.pop(file, None)
+        if graph is None:
+            graph = api.load(file)
+        if self._wanted[file] > 0:
+            self._graphs[file] = graph
+        return graph
+
+
+class Stages:
+    """Passes progress on and remembers which stages were entered."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.entered = ["read"]
+
+    def stage(self, name: str, detail: str = "") -> None:
+        self.entered.append(name)
+        self._progress.stage(name, detail)
+
+    def update(self, **facts: Fact) -> None:
+        self._progress.update(**facts)
+
+    def warn(self, text: str) -> None:
+        self._progress.warn(text)
+
+    def deciding(self, verdict: Verdict) -> str:
+        """The stage that a verdict comes from: for a proof the tightest, else the last."""
+        if isinstance(verdict, Verified):
+            bounding = [name for name in self.entered if name in TIGHTNESS]
+            return max(bounding, key=TIGHTNESS.index)
+        return self.entered[-1]
+
+
+class Runner:
+    """Decides instances with the same settings; `json_dir` gets a JSON file for each.
+
+    The timeouts are the instances' own. Raises DeviceError for an absent device.
+    """
+
+    def __init__(
+        self,
+        instances: Iterable[Instance],
+        settings: Settings,
+        json_dir: Path | None,
+        progress: Progress,
+        interruption: Interruption,
+    ) -> None:
+        self._networks = Networks(instance.network for instance in instances)
+        self._settings = settings
+        self._json_dir = json_dir
+        self._progress = progress
+        self._interruption = interruption
+        self._device = choose_device(settings.device)
+        self.device = name_of(self._device)
+
+    def __call__(self, instance: Instance, left: float = FOREVER) -> Record | None:
+        """The record of one instance, or None where it was broken off: interrupted, or not decided
+        in the `left` seconds, less than its timeout. Whatever else it raises makes an `error`.
+
+        Raises BoundmeshError where the JSON file cannot be written.
+        """
+        given = left if instance.timeout is None else min(instance.timeout, left)
+        stages = Stages(self._progress)
+        began = perf_counter()
+        try:
+            record, content = self._decide(instance, given, stages, began)
+        except Exception as error:
+            record, content = self._crashed(instance, error, stages, began)
+        cut = record.verdict == "timed-out" and given != instance.timeout
+        if cut or self._interruption.came:
+            return None
+        if self._json_dir is not None:
+            write_json(self._json_dir / json_name(instance), content)
+        return record
+
+    def recover(self) -> None:
+        """Call it after an `error`; DeviceError where a GPU has failed for good."""
+        recover(self._device)
+
+    def _decide(
+        self, instance: Instance, timeout: float, stages: Stages, began: float
+    ) -> tuple[Record, dict[str, Any]]:
+        graph = self._networks(instance.network)
+        loading = perf_counter() - began
+        left = None if timeout == FOREVER else max(timeout - loading, 1e-3)
+        settings = replace(self._settings, timeout=left)
+        result = api.verify(graph, instance.property, settings=settings, progress=stages)
+        seconds = perf_counter() - began
+        verdict = result.verdict
+        record = self._record(
+            instance,
+            verdict=verdict.word,
+            seconds=round(seconds, 4),
+            stage=stages.deciding(verdict),
+            bound=None if isinstance(verdict, Falsified) else verdict.bound,
+            peak_mib=round(result.peak_bytes / MIB, 1),
+            reason=verdict.reason if isinstance(verdict, Unknown | TimedOut) else "",
+        )
+        reading = result.seconds["read"] + loading
+        whole = replace(result, seconds={**result.seconds, "read": reading})
+        asked = replace(self._settings, timeout=instance.timeout)
+        names = str(instance.property), str(instance.network)
+        return record, results.verdict_json(whole, asked, *names, seconds)
+
+    def _crashed(
+        self, instance: Instance, error: Exception, stages: Stages, began: float
+    ) -> tuple[Record, dict[str, Any]]:
+        seconds = perf_counter() - began
+        reason, trace = str(error), None
+        if not isinstance(error, BoundmeshError):
+            reason = f"{type(error).__name__}: {error}"
+            trace = "".join(traceback.format_exception(error))
+            self._progress.warn(f"this is a defect of boundmesh, please report it:\n{trace}")
+        record = self._record(
+            instance,
+            verdict="error",
+            seconds=round(seconds, 4),
+            stage=stages.entered[-1],
+            bound=None,
+            peak_mib=0.0,
+            reason=reason,
+        )
+        content = {
+            "verdict": "error",
+            "reason": reason,
+            "traceback": trace,
+            "property": str(instance.property),
+            "network": str(instance.network),
+            "seconds": {"total": seconds},
+        }
+        return record, content
+
+    def _record(self, instance: Instance, **found: Any) -> Record:
+        return Record(
+            family=instance.family,
+            onnx=instance.onnx,
+            vnnlib=instance.vnnlib,
+            timeout=instance.timeout,
+            expected=instance.expected,
+            device=self.device,
+            **found,
+        )
+
+
+def write_json(file: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file in a folder that need not exist; BoundmeshError where that fails."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BoundmeshError(f"cannot make the folder {file.parent}: {error.strerror}") from None
+    results.write_json(file, content)
+
+
+def json_name(instance: Instance) -> Path:
+    """`family/network--property.json`, with the folders of both as part of their names."""
+    network, prop = (
+        name.removesuffix(".gz").removesuffix(suffix).replace("\\", "/").strip("./")
+        for name, suffix in ((instance.onnx, ".onnx"), (instance.vnnlib, ".vnnlib"))
+    )
+    return Path(instance.family) / f"{network}--{prop}.json".replace("/", "_")

@@ -1,0 +1,85 @@
+"""A run over a list: what former runs have left, what is to be done, when to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+
+from boundmesh.bench.instances import Instance
+from boundmesh.bench.interruption import Interruption
+from boundmesh.report.bench_console import BenchConsole
+from boundmesh.report.records import Record, resume
+from boundmesh.settings import Settings
+
+
+def known(out: Path | None, instances: Sequence[Instance]) -> list[Record]:
+    """What former runs have left in `out` of these instances, with what is expected today.
+
+    Raises as `resume` does.
+    """
+    former = [] if out is None else resume(out)
+    last = {record.key: record for record in former}
+    return [
+        replace(last[instance.key], expected=instance.expected)
+        for instance in instances
+        if instance.key in last
+    ]
+
+
+@dataclass
+class Session:
+    """Decides `instances` but for what is `found` already, until the clock `perf_counter` shows
+    `until` or somebody interrupts. Each new record is found, shown, and handed to `keep`."""
+
+    instances: Sequence[Instance]
+    found: list[Record]
+    settings: Settings
+    json_dir: Path | None
+    until: float
+    keep: Callable[[Record], None]
+    console: BenchConsole
+    interruption: Interruption
+
+    def run(self) -> None:
+        """Raises BoundmeshError where the device or a results file is of no use any more."""
+        done = {record.key: record.timeout for record in self.found}
+        if done:
+            count = f"{len(done)} of {len(self.instances)}"
+            self.console.say(f"{count} instances are in the results already")
+        if others := sum(done.get(each.key, each.timeout) != each.timeout
+                         for each in self.instances):  # fmt: skip
+            self.console.warn(f"{others} of them had another timeout; --out another file to redo")
+        todo = [each for each in self.instances if each.key not in done]
+        if not todo:
+            return
+        try:
+            self._decide(todo)
+        except KeyboardInterrupt:
+            if not self.interruption.came:
+                raise
+        if left := len(self.instances) - len(self.found):
+            why = "interrupted" if self.interruption.came else "the time is up"
+            self.console.warn(f"{why}: {left} instances are left")
+
+    def _decide(self, todo: Sequence[Instance]) -> None:
+        self.console.begin("", "starting", "")
+        # Imported here, since it brings torch: what needs no run must not wait for it.
+        from boundmesh.bench.process import warm
+        from boundmesh.bench.run import Runner
+
+        runner = Runner(todo, self.settings, self.json_dir, self.console, self.interruption)
+        warm(self.settings)
+        for instance in todo:
+            place = f"{len(self.found) + 1}/{len(self.instances)}"
+            self.console.begin(place, instance.onnx, instance.vnnlib)
+            left = self.until - perf_counter()
+            record = runner(instance, left) if left > 0 else None
+            if record is None:
+                return
+            self.found.append(record)
+            self.keep(record)
+            self.console.end(place, record)
+            if record.verdict == "error":
+                runner.recover()

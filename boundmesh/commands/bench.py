@@ -1,0 +1,204 @@
+"""`boundmesh bench`: a whole benchmark in one warm process, resumable, with a summary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated
+
+import typer
+
+from boundmesh.bench.instances import Instance, read_instances, select
+from boundmesh.bench.interruption import Interruption
+from boundmesh.bench.session import Session, known
+from boundmesh.commands.options import (
+    RESULTS,
+    RUN,
+    BranchingOption,
+    Device,
+    DTypeOption,
+    Iterations,
+    MethodOption,
+    Quiet,
+    Seed,
+    Threads,
+    TileElements,
+    check_writable,
+)
+from boundmesh.errors import BoundmeshError
+from boundmesh.report import cactus, records
+from boundmesh.report.bench_console import BenchConsole
+from boundmesh.report.records import Record
+from boundmesh.report.summary import compare as compare_runs
+from boundmesh.report.summary import summarize
+from boundmesh.settings import BoundSettings, BranchSettings, Settings
+
+WHICH = "Which instances"
+WRONG, INTERRUPTED = 2, 130
+
+
+def bench(
+    lists: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="INSTANCES.csv…",
+            help="Lists of onnx,vnnlib,timeout[,expected], with or without a header; paths are "
+            "relative to the list, whose folder is the family's name.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    pattern: Annotated[
+        str | None,
+        typer.Option(
+            "--select",
+            metavar="REGEX",
+            help="Only instances in whose 'family onnx vnnlib' it is found.",
+            rich_help_panel=WHICH,
+        ),
+    ] = None,
+    every: Annotated[
+        int,
+        typer.Option(min=1, metavar="K", help="Every K-th of a family.", rich_help_panel=WHICH),
+    ] = 1,
+    limit: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="Stop after so long in all; the instance at work is left to the next run.",
+            rich_help_panel=WHICH,
+        ),
+    ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS", help="For each instance, instead of its own.", rich_help_panel=RUN
+        ),
+    ] = None,
+    method: MethodOption = "auto",
+    branching: BranchingOption = "auto",
+    iterations: Iterations = BoundSettings.iterations,
+    tile_elements: TileElements = BoundSettings.tile_elements,
+    device: Device = Settings.device,
+    dtype: DTypeOption = "float32",
+    seed: Seed = Settings.seed,
+    threads: Threads = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.csv",
+            help="Write a line for each instance, at once, instead of printing it; instances that "
+            "are there already are not run again.",
+            rich_help_panel=RESULTS,
+        ),
+    ] = None,
+    json_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Write the JSON of `verify --json` for each instance.",
+            rich_help_panel=RESULTS,
+        ),
+    ] = None,
+    json: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="FILE", help="Write the summary.", rich_help_panel=RESULTS),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.png|svg",
+            help="Draw how many are solved within which time.",
+            rich_help_panel=RESULTS,
+        ),
+    ] = None,
+    compare: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(
+            metavar="OLD.csv NEW.csv",
+            help="Run nothing: say what differs between two results.",
+            rich_help_panel=RESULTS,
+        ),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Decide every instance of a benchmark in one process, and sum up.
+
+    Prints a CSV line for each, or appends it to --out. Exits with 2 if a verdict is wrong.
+    """
+    began = perf_counter()
+    if compare is not None:
+        if lists:
+            raise BoundmeshError("--compare takes two results and no list of instances")
+        _compare(*compare, BenchConsole(quiet=quiet))
+        return
+    settings = Settings(
+        timeout=timeout,
+        device=device,
+        dtype=dtype,
+        seed=seed,
+        threads=threads,
+        bounds=BoundSettings(method, iterations, tile_elements=tile_elements),
+        branch=BranchSettings(branching),
+    )
+    for option, file in (("--out", out), ("--json", json), ("--plot", plot)):
+        check_writable(option, file)
+    if plot is not None:
+        cactus.check_plot(plot)
+    if not lists:
+        raise BoundmeshError("which instances? give a list, INSTANCES.csv, or --compare")
+    instances = select(read_instances(lists), pattern, every)
+    if timeout is not None:
+        instances = [replace(instance, timeout=timeout) for instance in instances]
+    found = known(out, instances)
+    if out is None:
+        typer.echo(records.HEADER, nl=False)
+
+    def keep(record: Record) -> None:
+        if out is None:
+            typer.echo(records.line(record), nl=False)
+        else:
+            records.append(out, record)
+
+    until = float("inf") if limit is None else began + limit
+    with BenchConsole(quiet=quiet) as console, Interruption() as interruption:
+        Session(instances, found, settings, json_dir, until, keep, console, interruption).run()
+    _sum_up(instances, found, json, plot, console)
+    if any(record.wrong for record in found):
+        raise typer.Exit(WRONG)
+    if interruption.came:
+        raise typer.Exit(INTERRUPTED)
+
+
+def _sum_up(
+    instances: Sequence[Instance],
+    found: Sequence[Record],
+    json: Path | None,
+    plot: Path | None,
+    console: BenchConsole,
+) -> None:
+    summaries = summarize([instance.family for instance in instances], found)
+    console.summary(summaries)
+    if json is not None:
+        # Imported here, since it brings torch.
+        from boundmesh.report import results
+
+        *families, whole = map(asdict, summaries)
+        wrong = [record.key for record in found if record.wrong]
+        results.write_json(json, {"all": whole, "families": families, "wrong": wrong})
+    if plot is not None:
+        cactus.plot(plot, found)
+
+
+def _compare(old: Path, new: Path, console: BenchConsole) -> None:
+    changes, pace = compare_runs(records.read_records(old), records.read_records(new))
+    console.changes(changes, pace)
+    typer.echo("family,onnx,vnnlib,old,new")
+    for each in changes:
+        sides = ["" if side is None else side.verdict for side in (each.old, each.new)]
+        typer.echo(records.csv_line((each.family, each.onnx, each.vnnlib, *sides)), nl=False)
+    if any(each.contradiction for each in changes):
+        raise typer.Exit(WRONG)

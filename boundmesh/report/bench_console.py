@@ -1,0 +1,159 @@
+"""What people see of a benchmark, on standard error: a line an instance, a table in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import astuple, fields
+from pathlib import PurePosixPath
+from time import perf_counter
+from types import TracebackType
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
+from rich.table import Table
+from rich.text import Text
+
+from boundmesh.report.progress import Fact
+from boundmesh.report.records import Record
+from boundmesh.report.summary import ALL, Change, Pace, Summary
+
+STYLES = {
+    "unsat": "green",
+    "sat": "red",
+    "unknown": "yellow",
+    "timed-out": "yellow",
+    "error": "bold magenta",
+}
+WRONG = "bold white on red"
+FILE_WIDTH = 120
+"""Columns of a table that goes to a file."""
+
+
+class BenchConsole:
+    """Listens to the engine and to the benchmark; a context manager.
+
+    On a terminal the running instance moves below the lines of those that are finished.
+    """
+
+    def __init__(self, console: Console | None = None, *, quiet: bool = False) -> None:
+        self._console = console or Console(stderr=True, highlight=False)
+        if not self._console.is_terminal:
+            self._console.width = FILE_WIDTH
+        self._quiet = quiet
+        self._status = Status("", console=self._console)
+        self._instance, self._stage = "", ""
+        self._began = perf_counter()
+
+    def __enter__(self) -> BenchConsole:
+        if self._console.is_terminal and not self._quiet:
+            self._status.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._status.stop()
+
+    def begin(self, place: str, onnx: str, vnnlib: str) -> None:
+        self._instance = f"{place}  {short(onnx)} {short(vnnlib)}"
+        self._began = perf_counter()
+        self.stage("read")
+
+    def stage(self, name: str, detail: str = "") -> None:
+        self._stage = name
+        self.update()
+
+    def update(self, **facts: Fact) -> None:
+        if not self._console.is_terminal or self._quiet:
+            return
+        words = ", ".join(
+            f"{name.replace('_', ' ')} {fact:.4g}" if isinstance(fact, float) else f"{name} {fact}"
+            for name, fact in facts.items()
+        )
+        seconds = perf_counter() - self._began
+        self._status.update(escape(f"{self._instance}  {self._stage} {seconds:.1f} s  {words}"))
+
+    def warn(self, text: str) -> None:
+        self._print(Text.assemble(("warning ", "yellow"), text))
+
+    def say(self, text: str) -> None:
+        if not self._quiet:
+            self._print(Text(text))
+
+    def end(self, place: str, record: Record) -> None:
+        """The line of a finished instance; wrong and crashed ones are shown whatever happens."""
+        bad = record.wrong or record.verdict == "error"
+        if self._quiet and not bad:
+            return
+        line = Text.assemble(
+            f"{place}  {record.family}  {short(record.onnx)} {short(record.vnnlib)}  ",
+            (record.verdict, STYLES[record.verdict]),
+            f"  {record.seconds:.2f} s  {record.stage}",
+        )
+        if record.wrong:
+            line.append(f"  WRONG: expected {record.expected}", WRONG)
+        if record.reason:
+            line.append(f"  {record.reason}", "dim")
+        self._print(line)
+
+    def summary(self, summaries: Sequence[Summary]) -> None:
+        """The table; the line of all families where there are several."""
+        if self._quiet:
+            return
+        shown = summaries if len(summaries) > 2 else summaries[:1]
+        names = [field.name.replace("_", "\n") for field in fields(Summary)]
+        table = _table(names, left=1)
+        for each in shown:
+            if each.family == ALL:
+                table.add_section()
+            table.add_row(*map(_cell, astuple(each)), style="bold red" if each.wrong else None)
+        self._console.print(table)
+
+    def changes(self, changes: Sequence[Change], pace: Pace) -> None:
+        """What differs between two runs."""
+        if self._quiet:
+            return
+        if changes:
+            table = _table(["family", "network", "property", "old", "new"], left=3)
+            for each in changes:
+                sides = [_verdict(record) for record in (each.old, each.new)]
+                style = WRONG if each.contradiction else None
+                names = each.family, short(each.onnx), short(each.vnnlib)
+                table.add_row(*names, *sides, style=style)
+            self._console.print(table)
+        times = f"{pace.ratio:.3g} times as long on average" if pace.ratio else "nothing to compare"
+        self.say(
+            f"{len(changes)} verdicts differ; {pace.both} were solved by both runs, in "
+            f"{pace.old:.1f} s and {pace.new:.1f} s: the new one took {times}"
+        )
+
+    def _print(self, line: Text) -> None:
+        self._console.print(line, soft_wrap=True)
+
+
+def short(file: str) -> str:
+    """A file's name without folders and packing."""
+    name = PurePosixPath(file.replace("\\", "/")).name
+    return name.removesuffix(".gz").removesuffix(".onnx").removesuffix(".vnnlib")
+
+
+def _table(names: Sequence[str], left: int) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    for place, name in enumerate(names):
+        table.add_column(name, justify="left" if place < left else "right", overflow="fold")
+    return table
+
+
+def _cell(value: str | int | float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def _verdict(record: Record | None) -> str:
+    return "–" if record is None else f"{record.verdict} {record.seconds:.2f} s"

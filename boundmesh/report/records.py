@@ -1,0 +1,146 @@
+"""The results of a benchmark, an instance a line, in a file that survives being cut off."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from boundmesh.errors import BoundmeshError, ReadError
+
+SOLVED = ("unsat", "sat")
+VERDICTS = (*SOLVED, "unknown", "timed-out", "error")
+
+
+@dataclass(frozen=True)
+class Record:
+    """What became of one instance.
+
+    `seconds` is wall time, reading included; `timeout` and `bound` (the best margin) may be None,
+    `expected` empty. `stage` decided or was the last; `reason` says why there is no decision.
+    """
+
+    family: str
+    onnx: str
+    vnnlib: str
+    timeout: float | None
+    expected: str
+    verdict: str
+    seconds: float
+    stage: str
+    bound: float | None
+    peak_mib: float
+    device: str
+    reason: str
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What makes it the same instance in another run."""
+        return self.family, self.onnx, self.vnnlib
+
+    @property
+    def wrong(self) -> bool:
+        """Whether it contradicts what is known."""
+        return {self.verdict, self.expected} == set(SOLVED)
+
+    @property
+    def solved(self) -> bool:
+        return self.verdict in SOLVED and not self.wrong
+
+
+COLUMNS = tuple(field.name for field in fields(Record))
+
+
+def _one_of_verdicts(text: str) -> str:
+    if text not in VERDICTS:
+        raise ValueError(f"'{text}' is no verdict")
+    return text
+
+
+def _number_or_none(text: str) -> float | None:
+    return float(text) if text else None
+
+
+READERS: dict[str, Callable[[str], Any]] = {
+    "timeout": _number_or_none,
+    "verdict": _one_of_verdicts,
+    "seconds": float,
+    "bound": _number_or_none,
+    "peak_mib": float,
+}
+
+
+def line(record: Record) -> str:
+    """The record as one line of CSV; line breaks in the reason become spaces."""
+    cells = {**vars(record), "reason": " ".join(record.reason.split())}
+    return csv_line("" if value is None else value for value in cells.values())
+
+
+def csv_line(cells: Iterable[object]) -> str:
+    """Cells as a line of CSV, quoted where needed."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerow(cells)
+    return out.getvalue()
+
+
+HEADER = csv_line(COLUMNS)
+
+
+def read_records(path: Path) -> list[Record]:
+    """The complete lines of a results file; a last line that is cut off is left out.
+
+    Raises ReadError for a file that cannot be read or is no results file.
+    """
+    try:
+        data = path.read_bytes()
+        complete = data[: data.rfind(b"\n") + 1].decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ReadError(f"{path}: cannot be read as results: {error}") from None
+    first, *lines = complete.removesuffix("\n").split("\n")
+    if f"{first}\n" != HEADER and not (not first and HEADER.encode().startswith(data)):
+        raise ReadError(
+            f"{path}: is no results file of `boundmesh bench`; its first line must be "
+            f"{HEADER.strip()}"
+        )
+    records = []
+    for number, text in enumerate(lines, start=2):
+        try:
+            (cells,) = csv.reader([text])
+            named = zip(COLUMNS, cells, strict=True)
+            records.append(Record(**{name: READERS.get(name, str)(cell) for name, cell in named}))
+        except ValueError as error:
+            raise ReadError(f"{path}:{number}: is no result: {error}") from None
+    return records
+
+
+def resume(path: Path) -> list[Record]:
+    """What a results file holds already; afterwards lines can be appended to it.
+
+    A file that is not there is begun, a half-written last line is dropped. What is no results
+    file is left as it is. Raises as `read_records` does, and BoundmeshError for what cannot be
+    written.
+    """
+    records = read_records(path) if path.exists() else []
+    try:
+        data = path.read_bytes() if path.exists() else b""
+        kept = data.rfind(b"\n") + 1
+        if not kept:
+            path.write_text(HEADER, encoding="utf-8")
+        elif kept < len(data):
+            with path.open("r+b") as file:
+                file.truncate(kept)
+    except OSError as error:
+        raise BoundmeshError(f"cannot write {path}: {error.strerror or error}") from None
+    return records
+
+
+def append(path: Path, record: Record) -> None:
+    """Add a record's line and close the file, so that a kill costs no finished instance."""
+    try:
+        with path.open("a", encoding="utf-8", newline="") as file:
+            file.write(line(record))
+    except OSError as error:
+        raise BoundmeshError(f"cannot write {path}: {error.strerror or error}") from None

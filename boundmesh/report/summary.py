@@ -1,0 +1,112 @@
+"""How a benchmark went: per family and in all, and what differs between two runs."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+
+from boundmesh.report.records import SOLVED, Record
+
+ALL = "all families"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Numbers of one family. `instances` were selected, `run` have a verdict; `solved` are unsat
+    and sat less the wrong ones. `median` and `mean` seconds are of the solved, `total` of all."""
+
+    family: str
+    instances: int
+    run: int
+    solved: int
+    unsat: int
+    sat: int
+    unknown: int
+    timed_out: int
+    errors: int
+    wrong: int
+    median: float | None
+    mean: float | None
+    total: float
+
+
+def summarize(families: Sequence[str], records: Sequence[Record]) -> list[Summary]:
+    """One Summary a family, in order of appearance, and one of all; `families` holds the family
+    of every instance selected."""
+    selected = Counter(families)
+    members: dict[str, list[Record]] = {family: [] for family in selected}
+    for record in records:
+        members[record.family].append(record)
+    parts = [_summary(family, selected[family], found) for family, found in members.items()]
+    return [*parts, _summary(ALL, len(families), records)]
+
+
+def _summary(family: str, instances: int, records: Sequence[Record]) -> Summary:
+    count = Counter(record.verdict for record in records)
+    seconds = [record.seconds for record in records if record.solved]
+    return Summary(
+        family,
+        instances,
+        len(records),
+        len(seconds),
+        count["unsat"],
+        count["sat"],
+        count["unknown"],
+        count["timed-out"],
+        count["error"],
+        sum(record.wrong for record in records),
+        median(seconds) if seconds else None,
+        fmean(seconds) if seconds else None,
+        math.fsum(record.seconds for record in records),
+    )
+
+
+@dataclass(frozen=True)
+class Change:
+    """An instance whose verdict differs between two runs; None where a run lacks it."""
+
+    family: str
+    onnx: str
+    vnnlib: str
+    old: Record | None
+    new: Record | None
+
+    @property
+    def contradiction(self) -> bool:
+        """Whether one run proved what the other one refuted."""
+        words = {record.verdict for record in (self.old, self.new) if record is not None}
+        return words == set(SOLVED)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Instances that both runs solved alike: how many, their seconds in each, and the geometric
+    mean of new over old seconds (None without any)."""
+
+    both: int
+    old: float
+    new: float
+    ratio: float | None
+
+
+def compare(old: Sequence[Record], new: Sequence[Record]) -> tuple[list[Change], Pace]:
+    """What changed from one run to another, in the order of the old one, and how fast they were."""
+    before, after = ({record.key: record for record in run} for run in (old, new))
+    changes: list[Change] = []
+    pairs: list[tuple[float, float]] = []
+    for key in {**before, **after}:
+        was, now = before.get(key), after.get(key)
+        if was is None or now is None or was.verdict != now.verdict:
+            changes.append(Change(*key, was, now))
+        elif was.verdict in SOLVED:
+            pairs.append((was.seconds, now.seconds))
+    logs = [math.log(now / was) for was, now in pairs if was > 0 and now > 0]
+    return changes, Pace(
+        len(pairs),
+        math.fsum(was for was, _ in pairs),
+        math.fsum(now for _, now in pairs),
+        math.exp(fmean(logs)) if logs else None,
+    )
