@@ -106,7 +106,7 @@ class Climb:
         self.sloped = {n.name for n in program.nonlinear if has_undecided(n, self.first)}
         mine = self.share.bounds(self.first)
         self.undecided = {
-            node.name: undecided_neurons_of(self.share.node(node), mine)
+            node.name: undecided_neurons_of(self.share.node(node), mine, known=True)
             for node in program.nonlinear
             if node.name in self.sloped
         }

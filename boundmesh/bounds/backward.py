@@ -182,6 +182,7 @@ def input_rows(
     layout: Layout, program: Program, tile: Tile, draw: Draw, watch: frozenset[str]
 ) -> Carried:
     """One tile swept back to the input, with what its rows were at the outputs of `watch`."""
+    layout = layout.whole_rows
     carried, tape = Carried(tile, watch), Tape(layout)
     for served in layout.stream(program.order(tile.start)):
         pass_node(served, [carried], draw, tape)

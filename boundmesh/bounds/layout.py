@@ -55,6 +55,11 @@ class Layout(Protocol):
         """Whole weights by name, for a forward pass."""
         ...
 
+    @property
+    def whole_rows(self) -> Layout:
+        """The layout under which a rank has all coefficients of the rows it works on."""
+        return self
+
     def stream(self, nodes: Iterable[Node]) -> Iterator[Served]:
         """Each node with its weights on `device`; they are the caller's until the next node."""
         ...

@@ -40,14 +40,19 @@ def has_undecided(node: Node, bounds: Mapping[str, Interval]) -> bool:
     return bool(undecided(node, boxes_of(node, bounds)).any())
 
 
-def undecided_neurons_of(node: Node, bounds: Mapping[str, Interval]) -> Undecided:
-    """The neurons of a nonlinear node that are undecided in some domain, with CROWN's α."""
+def undecided_neurons_of(
+    node: Node, bounds: Mapping[str, Interval], *, known: bool = False
+) -> Undecided:
+    """The neurons of a nonlinear node that are undecided in some domain, with CROWN's α.
+
+    `known` says that the node has one, if not among the neurons of this rank.
+    """
     operator = RULES[node.op]
     inputs = boxes_of(node, bounds)
     assert operator.undecided is not None and operator.initial is not None
     where = operator.undecided(node, inputs).flatten(1).any(0)
     if not one_by_one(node):
-        where = where.any().expand(where.shape)
+        where = (where.any() | known).expand(where.shape)
     index = where.nonzero().squeeze(1)
     return Undecided(index, operator.initial(node, inputs).flatten(1)[:, index])
 

@@ -71,7 +71,7 @@ def pull_units(served: Served, rows: Sequence[UnitRows]) -> list[Pulled] | None:
     if rule is None:
         return None
     if node.op != "linear":
-        weights = (*(part.weight for part in served.parts), *served.weights)
+        weights = served.together
         whole = [rule(node, weights, each.index, each.sign) for each in rows]
         known = [each for each in whole if each is not None]
         return known if len(known) == len(rows) else None

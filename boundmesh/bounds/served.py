@@ -37,6 +37,11 @@ class Served:
     weights: tuple[Tensor, ...]
     parts: Iterable[Part] = ()
 
+    @property
+    def together(self) -> tuple[Tensor, ...]:
+        """All weights as the rules take them, where a product has but one part."""
+        return (*(part.weight for part in self.parts), *self.weights)
+
 
 def output_axis(node: Node) -> int:
     """The axis of a product's outputs: features of a linear node, channels of a convolution."""
@@ -51,7 +56,7 @@ def cuts(node: Node, weight_shape: Sequence[int]) -> list[tuple[int, int]]:
     if node.op != "linear":
         return [(0, node.shape[output_axis(node)])]
     count, wide = weight_shape
-    height = min(PART_OUTPUTS, max(LEAST_OUTPUTS, PART_ELEMENTS // max(1, wide)))
+    height = max(PART_OUTPUTS, PART_ELEMENTS // max(1, wide), -(-count // MOST_PARTS))
     return [(low, min(low + height, count)) for low in range(0, count, height)]
 
 

@@ -6,6 +6,7 @@ import torch
 
 from boundmesh.bounds.layout import Layout, OneDevice
 from boundmesh.graph.graph import Graph
+from boundmesh.mesh.exchange import Exchange
 from boundmesh.mesh.join import Mesh
 from boundmesh.mesh.layout import Gather, Offload
 
@@ -30,4 +31,6 @@ def open_layout(
     if mesh is None or mesh.shape.shards == 1:
         own = device if mesh is None else mesh.device
         return Offload(graph, own, dtype, wave) if offloaded else OneDevice(graph, own, dtype)
+    if schedule == "exchange":
+        return Exchange(graph, mesh.shards, mesh.device, dtype)
     return Gather(graph, mesh.shards, mesh.device, dtype, wave, offloaded)

@@ -27,10 +27,11 @@ REPLICATED = 2**14
 
 @dataclass(frozen=True)
 class Shard:
-    """This rank's rows of one part of a weight, `[c, …]`."""
+    """This rank's rows of one part of a weight, `[c, …]`; the part has `rows` on all ranks."""
 
     low: int
     high: int
+    rows: int
     mine: Tensor
 
 
@@ -56,7 +57,9 @@ class ShardedWeights(Mapping[str, Tensor]):
             if not name or name in self._shards or graph.weights[name].size < replicated:
                 continue
             array = graph.weights[name]
-            self._shards[name] = [self._shard(array, *ends) for ends in cuts(node, array.shape)]
+            self._shards[name] = [
+                self._shard(node, array, *ends) for ends in cuts(node, array.shape)
+            ]
         self._held = {
             name: tensor(array).to(device, dtype).contiguous()
             for name, array in graph.weights.items()
@@ -96,7 +99,8 @@ class ShardedWeights(Mapping[str, Tensor]):
         shards = self._shards[name]
         whole = torch.empty(self._arrays[name].shape, dtype=self._dtype, device=self._device)
         for part in self._fetch(shards).parts(len(shards)):
-            whole[part.low : part.high] = part.weight
+            first = part.low if len(shards) > 1 else 0
+            whole[first : first + len(part.weight)] = part.weight
         return whole
 
     def __iter__(self) -> Iterator[str]:
@@ -125,16 +129,18 @@ class ShardedWeights(Mapping[str, Tensor]):
         self._fetching = Fetch(shards, self._bring, self._buffers)
         return self._fetching
 
-    def _shard(self, array: np.ndarray, low: int, high: int) -> Shard:
-        height = -(-(high - low) // self._bring.ranks)
-        first = min(low + self._bring.rank * height, high)
-        last = min(first + height, high)
+    def _shard(self, node: Node, array: np.ndarray, low: int, high: int) -> Shard:
+        # Dim 0 of a transposed convolution's weight is not its outputs; its one part has all rows.
+        begin, end = (low, high) if node.op == "linear" else (0, len(array))
+        height = -(-(end - begin) // self._bring.ranks)
+        first = min(begin + self._bring.rank * height, end)
+        last = min(first + height, end)
         mine = tensor(array[first:last]).to(self._dtype)
         if last - first < height:
             filled = mine.new_zeros(height, *array.shape[1:])
             filled[: last - first] = mine
             mine = filled
-        return Shard(low, high, self._bring.store(mine, self._device))
+        return Shard(low, high, end - begin, self._bring.store(mine, self._device))
 
 
 class Fetch:
@@ -153,7 +159,7 @@ class Fetch:
             waiting.wait()
             # Into the other buffer, whose part the caller has done with.
             self._launch()
-            yield Part(shard.low, shard.high, whole[: shard.high - shard.low])
+            yield Part(shard.low, shard.high, whole[: shard.rows])
 
     def close(self) -> None:
         """Wait for what is under way and forget the rest."""

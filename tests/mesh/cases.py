@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
 from boundmesh.bounds.alpha import Schedule, alpha_crown
 from boundmesh.bounds.crown import Problem, crown, interval_rows
 from boundmesh.bounds.layout import Layout, OneDevice
-from boundmesh.bounds.rows import DenseRows
+from boundmesh.bounds.rows import DenseRows, Tile
 from boundmesh.graph.graph import Graph
+from boundmesh.mesh.exchange import Exchange
 from boundmesh.mesh.group import Group
 from boundmesh.mesh.layout import Gather, Offload
 from boundmesh.rules.operator import Interval
 from tests import networks
+from tests.mesh import pooled
 
-METHODS = ("ibp", "crown-ibp", "crown", "alpha-crown")
+NETWORKS = {**networks.NETWORKS, "pooling": pooled.pooling_net, "mixing": pooled.mixing_net}
+
+
+class Recording(OneDevice):
+    """One device that notes the start node and the number of tiles of every sweep."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.dealt: list[tuple[str, int]] = []
+
+    def deal(self, tiles: Sequence[Tile]) -> Sequence[Tile]:
+        self.dealt.append((tiles[0].start, len(tiles)))
+        return tiles
 
 
 @dataclass(frozen=True)
@@ -28,13 +45,13 @@ class Case:
     sizes: tuple[int, ...] = ()
     seed: int = 0
     domains: int = 1
-    tile_elements: int = 400
+    tile_elements: int = 8000
 
     @property
     def graph(self) -> Graph:
         if self.sizes:
             return networks.mlp(*self.sizes, seed=self.seed)
-        return networks.NETWORKS[self.network](self.seed)
+        return NETWORKS[self.network](self.seed)
 
     def problem(self, layout: Layout) -> Problem:
         graph = self.graph
@@ -48,8 +65,30 @@ class Case:
     def gather(self, group: Group, wave: int = 1, offload: bool = False) -> Gather:
         return Gather(self.graph, group, "cpu", networks.DTYPE, wave, offload, replicated=0)
 
+    def exchange(self, group: Group) -> Exchange:
+        return Exchange(self.graph, group, "cpu", networks.DTYPE)
+
     def offload(self, wave: int = 1) -> Offload:
         return Offload(self.graph, "cpu", networks.DTYPE, wave, replicated=0)
+
+
+CASES = {
+    **{name: Case(name) for name in NETWORKS},
+    "many tiles": Case("mlp", tile_elements=50),
+    "fewer neurons than ranks": Case(sizes=(5, 3, 2, 3, 2)),
+    "several domains": Case(sizes=(4, 11, 7, 3), domains=3, tile_elements=200),
+    "residual, several domains": Case("resnet", domains=2),
+}
+# Four ranks take long to agree on one machine: they get the cases in which more can go wrong.
+COMBINATIONS = [
+    pytest.param(ranks, case, method, id=f"{ranks} ranks, {name}, {method}")
+    for ranks in (2, 4)
+    for name, case in CASES.items()
+    for method in ("ibp", "crown-ibp", "crown", "alpha-crown")
+    if (ranks == 2 and (method != "crown-ibp" or name == "mlp"))
+    or (method in ("crown", "alpha-crown") and name in ("resnet", "pooling", "mixing"))
+    or name == "fewer neurons than ranks"
+]
 
 
 def bound(problem: Problem, method: str) -> list[Tensor]:
@@ -71,9 +110,21 @@ def gathered(
     return [found.clone() for found in bound(case.problem(layout), method)]
 
 
+def exchanged(group: Group, case: Case, method: str) -> list[Tensor]:
+    return [found.clone() for found in bound(case.problem(case.exchange(group)), method)]
+
+
 def equal(one: list[Tensor], other: list[Tensor]) -> bool:
     """Whether all bits agree."""
     return len(one) == len(other) and all(map(torch.equal, one, other))
+
+
+def close(one: list[Tensor], other: list[Tensor], tolerance: float = 1e-9) -> bool:
+    """Whether all bounds agree, in both directions, but for rounding of the largest."""
+    return len(one) == len(other) and all(
+        bool(((a - b).abs() <= tolerance * b.abs().amax()).all())
+        for a, b in zip(one, other, strict=True)
+    )
 
 
 def _ends(bounds: dict[str, Interval]) -> list[Tensor]:

@@ -3,47 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pytest
 
-from boundmesh.bounds.layout import OneDevice
-from boundmesh.bounds.rows import Tile
 from boundmesh.mesh.group import Group
 from tests import networks
 from tests.mesh import cases
-from tests.mesh.cases import METHODS, Case
+from tests.mesh.cases import COMBINATIONS, Case, Recording
 from tests.mesh.ranks import Ranks
-from tests.networks import NETWORKS
-
-CASES = {
-    **{name: Case(name) for name in NETWORKS},
-    "fewer neurons than ranks": Case(sizes=(5, 3, 2, 3, 2)),
-    "several domains": Case(sizes=(4, 11, 7, 3), domains=3, tile_elements=200),
-    "residual, several domains": Case("resnet", domains=2, tile_elements=2000),
-    "weights in several parts": Case(sizes=(6, 1027, 3), tile_elements=40_000),
-}
 
 
-class Recording(OneDevice):
-    """One device that notes the start node and the number of tiles of every sweep."""
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.dealt: list[tuple[str, int]] = []
-
-    def deal(self, tiles: Sequence[Tile]) -> Sequence[Tile]:
-        self.dealt.append((tiles[0].start, len(tiles)))
-        return tiles
-
-
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+@pytest.mark.parametrize(("ranks", "case", "method"), COMBINATIONS, indirect=["ranks"])
 def test_gather_gives_the_bits_of_one_device(ranks: Ranks, case: Case, method: str) -> None:
     expected = cases.bound(case.problem(case.one_device()), method)
     for found in ranks.run(cases.gathered, case, method):
+        assert cases.equal(found, expected)
+
+
+def test_weights_in_several_parts_give_the_bits_of_one_device(ranks: Ranks) -> None:
+    case = Case(sizes=(6, 1027, 3), tile_elements=40_000)
+    expected = cases.bound(case.problem(case.one_device()), "alpha-crown")
+    for found in ranks.run(cases.gathered, case, "alpha-crown"):
         assert cases.equal(found, expected)
 
 

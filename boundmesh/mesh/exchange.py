@@ -1,0 +1,188 @@
+"""The schedule `exchange`: weights stay where they are, rows move; the bounds of one device.
+
+Rank r has a run of the neurons of every value. Rows `[D, S, *shape]` are cut along the neurons of
+the node they have reached:
+
+    product      A_r W_r is what this rank's outputs pull back to; one reduce-scatter adds these up
+                 and leaves every rank its run of the inputs
+    elementwise  on this rank's neurons, from their bounds, with their α
+    start node   unit rows are rows of the weight, which lie on one rank each: one all-to-all
+    input        each rank's share of the minimum; one all-reduce of `[D, S]`
+
+Bounds of the start nodes are known to every rank. There is no interval in place of a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.layout import Layout
+from boundmesh.bounds.product import interval
+from boundmesh.bounds.program import Program
+from boundmesh.bounds.region import Region
+from boundmesh.bounds.rows import Tile
+from boundmesh.bounds.served import PRODUCTS, Part, Served, output_axis, parts_of
+from boundmesh.graph.forward import tensor
+from boundmesh.graph.graph import Graph, Node
+from boundmesh.mesh.group import Group
+from boundmesh.mesh.layout import Gather
+from boundmesh.mesh.passage import ExchangedRows
+from boundmesh.mesh.placement import Cut, Cuts, is_local, is_product, local_node, place, product_cut
+from boundmesh.mesh.tensor import gather_pieces
+from boundmesh.rules.operator import Interval
+
+
+class ExchangedWeights(Mapping[str, Tensor]):
+    """This rank's outputs of every product's weight, and all of the other weights.
+
+    As a mapping it gives whole weights, gathered anew each time.
+    """
+
+    def __init__(
+        self, graph: Graph, group: Group, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self._group = group
+        self._cuts: dict[str, Cut] = {}
+        for node in graph.nodes:
+            if is_product(node):
+                dim = 1 if node.op == "conv_transpose" else 0
+                ends = product_cut(node, group.size).ends
+                self._cuts[node.weights[0]] = Cut(dim, ends)
+        self._held: dict[str, Tensor] = {}
+        for name, array in graph.weights.items():
+            if name in self._cuts:
+                cut = self._cuts[name]
+                span = slice(*cut.span(group.rank))
+                array = array[:, span] if cut.axis else array[span]
+            self._held[name] = tensor(array).to(device, dtype).contiguous()
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of parameters on this rank."""
+        return sum(each.nbytes for each in self._held.values())
+
+    def mine(self, name: str) -> Tensor:
+        """What this rank holds of a weight."""
+        return self._held[name]
+
+    def __getitem__(self, name: str) -> Tensor:
+        cut, held = self._cuts.get(name), self._held[name]
+        return held if cut is None else gather_pieces(self._group, held, cut.axis, cut.ends)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._held)
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+
+class Exchange(Layout):
+    """Every rank pulls all rows back through its own neurons."""
+
+    wave = 1
+
+    def __init__(
+        self,
+        graph: Graph,
+        group: Group,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.device, self.dtype = torch.device(device), dtype
+        self._graph, self._group = graph, group
+        self._weights = ExchangedWeights(graph, group, self.device, dtype)
+        self._placed: dict[int, tuple[Graph, Cuts]] = {}
+        self._gather: Gather | None = None
+
+    @property
+    def group(self) -> Group:
+        return self._group
+
+    @property
+    def weights(self) -> ExchangedWeights:
+        return self._weights
+
+    @property
+    def whole_rows(self) -> Layout:
+        """The schedule gather, with weights of its own, read when first needed."""
+        if self._gather is None:
+            self._gather = Gather(self._graph, self._group, self.device, self.dtype)
+        return self._gather
+
+    def stream(self, nodes: Iterable[Node]) -> Iterator[Served]:
+        for node in nodes:
+            held = tuple(self._weights.mine(name) for name in node.weights)
+            if is_product(node):
+                span = product_cut(node, self._group.size).span(self._group.rank)
+                yield Served(node, held[1:], [Part(*span, held[0])])
+            elif node.op in PRODUCTS:
+                yield Served(node, held[1:], parts_of(node, held[0]))
+            else:
+                yield Served(node, held)
+
+    def deal(self, tiles: Sequence[Tile]) -> Sequence[Tile]:
+        return tiles
+
+    def join(self, mine: Sequence[Tensor], widths: Sequence[int]) -> Sequence[Tensor]:
+        return mine
+
+    def join_gradients(self, mine: Sequence[Tensor], widths: Sequence[int]) -> Sequence[Tensor]:
+        """One all-reduce: each rank has the gradients to the bounds of its own neurons."""
+        every = torch.stack([*mine])
+        self._group.all_reduce(every)
+        return every.unbind(0)
+
+    def share(self, program: Program) -> OwnNeurons:
+        return OwnNeurons(self._cuts(program.graph), self._group.rank)
+
+    def passage(self, program: Program, region: Region, tiles: Sequence[Tile]) -> ExchangedRows:
+        cuts = self._cuts(program.graph)
+        return ExchangedRows(self._group, cuts, program.graph, region, tiles)
+
+    def interval(self, served: Served, boxes: Sequence[Interval]) -> Interval:
+        """A product's outputs on their ranks, then one all-gather; the rest on every rank."""
+        node = served.node
+        if not is_product(node):
+            return interval(served, boxes)
+        cut = product_cut(node, self._group.size)
+        (part,) = served.parts
+        if part.low == part.high:
+            nothing = boxes[0].lower.new_zeros(
+                len(boxes[0].lower), *cut.shape(node.shape, self._group.rank)
+            )
+            mine = Interval(nothing, nothing)
+        else:
+            mine = interval(served, boxes)
+        ends = torch.stack([mine.lower, mine.upper])
+        lower, upper = gather_pieces(self._group, ends, output_axis(node) + 2, cut.ends)
+        return Interval(lower, upper)
+
+    def _cuts(self, graph: Graph) -> Cuts:
+        # The graph is kept with its cuts, so that its id stays its own.
+        if id(graph) not in self._placed:
+            self._placed[id(graph)] = (graph, place(graph, self._group.size))
+        return self._placed[id(graph)][1]
+
+
+class OwnNeurons:
+    """The neurons of this rank, where a node works on pieces."""
+
+    def __init__(self, cuts: Cuts, rank: int) -> None:
+        self._cuts, self._rank = cuts, rank
+
+    def node(self, node: Node) -> Node:
+        return local_node(node, self._cuts, self._rank) if is_local(node, self._cuts) else node
+
+    def bounds(self, bounds: Mapping[str, Interval]) -> Mapping[str, Interval]:
+        return {name: self._piece(name, box) for name, box in bounds.items()}
+
+    def _piece(self, name: str, box: Interval) -> Interval:
+        cut = self._cuts[name]
+        if cut is not None:
+            low, high = (cut.piece(end, self._rank, 1) for end in (box.lower, box.upper))
+            return Interval(low, high)
+        # All ranks draw the same lines here: the first one alone counts their gradients.
+        return box if self._rank == 0 else Interval(box.lower.detach(), box.upper.detach())

@@ -1,0 +1,217 @@
+"""Where the neurons of every value lie when rows are exchanged, and which nodes work on a piece.
+
+A value is cut along one axis into a run of neurons for each rank, or every rank sees all of it.
+Products are cut along their outputs; what follows keeps the cut as long as its operator works
+within the pieces. An operator without such a form works on the whole value, on every rank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+
+from torch import Tensor
+
+from boundmesh.bounds.lines import one_by_one
+from boundmesh.bounds.served import PRODUCTS, output_axis
+from boundmesh.graph.graph import Graph, Node, Shape
+from boundmesh.rules import RULES
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Rank r has the neurons `ends[r] ≤ i < ends[r + 1]` along `axis`."""
+
+    axis: int
+    ends: tuple[int, ...]
+
+    def span(self, rank: int) -> tuple[int, int]:
+        return self.ends[rank], self.ends[rank + 1]
+
+    def shape(self, shape: Shape, rank: int) -> Shape:
+        """A rank's piece of a value of `shape`."""
+        low, high = self.span(rank)
+        return (*shape[: self.axis], high - low, *shape[self.axis + 1 :])
+
+    def piece(self, values: Tensor, rank: int, leading: int) -> Tensor:
+        """A rank's piece of a tensor with `leading` dims before the axes of the value."""
+        low, high = self.span(rank)
+        return values.narrow(self.axis + leading, low, high - low)
+
+
+Cuts = Mapping[str, Cut | None]
+
+
+def even(axis: int, length: int, ranks: int) -> Cut:
+    """Pieces of ⌈length / ranks⌉ neurons; the last ones may be shorter, or empty."""
+    height = -(-length // ranks)
+    return Cut(axis, tuple(min(rank * height, length) for rank in range(ranks + 1)))
+
+
+def is_product(node: Node) -> bool:
+    """Whether the node sums over all its inputs: a linear node or a convolution of one group."""
+    return node.op == "linear" or (node.op in PRODUCTS and node["groups"] == 1)
+
+
+def product_cut(node: Node, ranks: int) -> Cut:
+    """How the outputs of a product, and with them its weight, are cut."""
+    axis = output_axis(node)
+    return even(axis, node.shape[axis], ranks)
+
+
+def place(graph: Graph, ranks: int) -> Cuts:
+    """The cut of every value; None where every rank has all of it."""
+    whole: set[str] = set()
+    while True:
+        cuts: dict[str, Cut | None] = {}
+        for node in graph.nodes:
+            cuts[node.name] = None if node.name in whole else _cut(node, cuts, ranks)
+        # Lines are drawn from one kind of bounds: of a piece for all inputs, or of the whole.
+        more = {
+            name
+            for node in graph.nodes
+            if node.op != "input" and not RULES[node.op].affine and not is_local(node, cuts)
+            for name in (*node.inputs, node.name)
+        }
+        if more <= whole:
+            return cuts
+        whole |= more
+
+
+def is_local(node: Node, cuts: Cuts) -> bool:
+    """Whether each rank pulls its piece of the output back to its piece of the inputs."""
+    cut = cuts[node.name]
+    return cut is not None and not is_product(node) and _carried(node, cuts) == cut
+
+
+def local_node(node: Node, cuts: Cuts, rank: int) -> Node:
+    """A local node as if it had a rank's neurons alone."""
+    cut = cuts[node.name]
+    assert cut is not None
+    pieces = [cuts[name] for name in node.inputs]
+    shapes = tuple(
+        shape if piece is None else piece.shape(shape, rank)
+        for shape, piece in zip(node.input_shapes, pieces, strict=True)
+    )
+    attributes = dict(node.attributes)
+    if node.op == "slice":
+        low, high = cut.span(rank)
+        ranges = list(attributes["ranges"])
+        ranges[cut.axis] = (0, high - low, 1)
+        attributes["ranges"] = tuple(ranges)
+    if node.op in PRODUCTS:
+        channels = node.input_shapes[0][1] // node["groups"]
+        attributes["groups"] = shapes[0][1] // channels
+    return replace(
+        node, shape=cut.shape(node.shape, rank), input_shapes=shapes, attributes=attributes
+    )
+
+
+def local_weights(
+    node: Node, weights: Sequence[Tensor], cuts: Cuts, rank: int
+) -> tuple[Tensor, ...]:
+    """What a local node needs of its weights for a rank's neurons."""
+    cut = cuts[node.name]
+    assert cut is not None
+    if node.op in PRODUCTS:
+        inputs = cuts[node.inputs[0]]
+        assert inputs is not None
+        first = (cut if node.op == "conv" else inputs).span(rank)
+        return (weights[0][slice(*first)], *(each[slice(*cut.span(rank))] for each in weights[1:]))
+    # Broadcast against the value: axes are counted from the last.
+    dim = cut.axis - len(node.shape)
+    low, high = cut.span(rank)
+    return tuple(
+        each.narrow(dim, low, high - low) if each.dim() >= -dim and each.shape[dim] > 1 else each
+        for each in weights
+    )
+
+
+def _cut(node: Node, cuts: Cuts, ranks: int) -> Cut | None:
+    if node.op == "input":
+        axis = next((axis for axis, length in enumerate(node.shape) if length > 1), None)
+        return None if axis is None else even(axis, node.shape[axis], ranks)
+    return product_cut(node, ranks) if is_product(node) else _carried(node, cuts)
+
+
+def _carried(node: Node, cuts: Cuts) -> Cut | None:
+    """The cut of the output where the operator works within the pieces of its inputs."""
+    cut = cuts[node.inputs[0]] if node.inputs else None
+    if cut is None or any(cuts[name] != cut for name in node.inputs):
+        return None
+    nonlinear = not RULES[node.op].affine
+    if node.op in ("scale", "shift", "add", "subtract", "multiply"):
+        return cut
+    if nonlinear and one_by_one(node):
+        return cut
+    through = THROUGH.get(node.op)
+    return None if through is None else through(node, cut)
+
+
+def _reshape(node: Node, cut: Cut) -> Cut | None:
+    (shape,) = node.input_shapes
+    before = cut.axis + 1
+    if node.shape[:before] == shape[:before]:
+        return cut
+    # Runs of neurons in row-major order, if nothing longer than 1 comes before the axis.
+    axis = next((axis for axis, length in enumerate(node.shape) if length > 1), 0)
+    run, step = prod(shape[before:]), prod(node.shape[axis + 1 :])
+    if prod(shape[: cut.axis]) > 1 or any(end * run % step for end in cut.ends):
+        return None
+    return Cut(axis, tuple(end * run // step for end in cut.ends))
+
+
+def _transpose(node: Node, cut: Cut) -> Cut:
+    return Cut(list(node["perm"]).index(cut.axis), cut.ends)
+
+
+def _sum(node: Node, cut: Cut) -> Cut | None:
+    return None if cut.axis in node["axes"] else cut
+
+
+def _max(node: Node, cut: Cut) -> Cut | None:
+    if cut.axis == node["axis"]:
+        return None
+    return Cut(cut.axis - (node["axis"] < cut.axis), cut.ends)
+
+
+def _other_axis(node: Node, cut: Cut) -> Cut | None:
+    return None if cut.axis == node["axis"] else cut
+
+
+def _slice(node: Node, cut: Cut) -> Cut | None:
+    whole = (0, node.input_shapes[0][cut.axis], 1)
+    return cut if tuple(node["ranges"][cut.axis]) == whole else None
+
+
+def _pad(node: Node, cut: Cut) -> Cut | None:
+    return cut if tuple(node["padding"][cut.axis]) == (0, 0) else None
+
+
+def _expand(node: Node, cut: Cut) -> Cut | None:
+    return cut if node.shape[cut.axis] == node.input_shapes[0][cut.axis] else None
+
+
+def _grouped(node: Node, cut: Cut) -> Cut | None:
+    """A convolution whose groups lie each on one rank, and no rank without a group."""
+    wide, out = node.input_shapes[0][1] // node["groups"], node.shape[1] // node["groups"]
+    aligned = cut.axis == 1 and not any(end % wide for end in cut.ends)
+    if not aligned or len(set(cut.ends)) < len(cut.ends):
+        return None
+    return Cut(1, tuple(end // wide * out for end in cut.ends))
+
+
+THROUGH = {
+    "reshape": _reshape,
+    "transpose": _transpose,
+    "sum": _sum,
+    "max": _max,
+    "gather": _other_axis,
+    "concat": _other_axis,
+    "slice": _slice,
+    "pad": _pad,
+    "expand": _expand,
+    "conv": _grouped,
+    "conv_transpose": _grouped,
+}

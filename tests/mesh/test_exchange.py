@@ -1,0 +1,113 @@
+"""Neurons on several ranks: the bounds of one device, to rounding, in both directions."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.region import BallRegion
+from boundmesh.mesh.group import Group
+from boundmesh.mesh.placement import is_local, place
+from boundmesh.rules import RULES
+from tests import networks
+from tests.mesh import cases
+from tests.mesh.cases import COMBINATIONS, Case, Recording
+from tests.mesh.ranks import Ranks
+
+
+@pytest.mark.parametrize(("ranks", "case", "method"), COMBINATIONS, indirect=["ranks"])
+def test_exchange_gives_the_bounds_of_one_device(ranks: Ranks, case: Case, method: str) -> None:
+    expected = cases.bound(case.problem(case.one_device()), method)
+    for found in ranks.run(cases.exchanged, case, method):
+        # Slopes are stored in 16 bits, where rounding can tip a slope over to its neighbour.
+        assert cases.close(found, expected, 1e-6 if method == "alpha-crown" else 1e-12)
+
+
+def test_crown_runs_one_reduce_scatter_per_product_and_one_all_to_all_per_tile(
+    ranks: Ranks,
+) -> None:
+    case = Case(sizes=(4, 90, 80, 70, 3), tile_elements=5000)
+    recording = Recording(case.graph, "cpu", networks.DTYPE)
+    cases.bound(case.problem(recording), "crown")
+    # The first start node needs no rows, as its interval is exact; the target has dense rows.
+    (second, third, target) = (tiles for _, tiles in recording.dealt)
+    assert min(second, third) > 1
+    expected = {
+        "all_gather": 3,
+        "all_to_all": second + third,
+        "reduce_scatter": second + 2 * third + 4 * target,
+        "all_reduce": second + third + target,
+    }
+    for calls in ranks.run(calls_of_crown, case):
+        assert calls == expected
+
+
+def calls_of_crown(group: Group, case: Case) -> Counter[str]:
+    cases.exchanged(group, case, "crown")
+    return group.calls
+
+
+def test_a_rank_holds_its_share_of_the_weights_alone(ranks: Ranks) -> None:
+    case = Case(sizes=(64, 64, 64, 64, 64, 64, 64, 8))
+    weights, biases = 6 * 64 * 64 + 8 * 64, 6 * 64 + 8
+    for held in ranks.run(bytes_of_crown, case):
+        assert held == 8 * (weights // ranks.size + biases)
+
+
+def bytes_of_crown(group: Group, case: Case) -> int:
+    layout = case.exchange(group)
+    cases.bound(case.problem(layout), "crown")
+    return layout.weights.bytes
+
+
+def test_a_whole_weight_is_joined_for_a_forward_pass(ranks: Ranks) -> None:
+    case = Case("pooling")
+    for weights in ranks.run(whole_weights, case):
+        for name, array in case.graph.weights.items():
+            assert (weights[name] == array).all()
+
+
+def whole_weights(group: Group, case: Case) -> dict[str, np.ndarray]:
+    return {name: weight.numpy().copy() for name, weight in case.exchange(group).weights.items()}
+
+
+def test_bounds_over_a_ball_are_those_of_one_device(ranks: Ranks) -> None:
+    case = Case("conv")
+    expected = bounds_over_a_ball(None, case)
+    for found in ranks.run(bounds_over_a_ball, case):
+        assert cases.close(found, expected, 1e-12)
+
+
+def bounds_over_a_ball(group: Group | None, case: Case) -> list[Tensor]:
+    layout = case.one_device() if group is None else case.exchange(group)
+    shape = case.graph[case.graph.input].shape
+    center = torch.linspace(-1, 1, math.prod(shape), dtype=networks.DTYPE).reshape(1, *shape)
+    ball = BallRegion(center, torch.tensor([0.1], dtype=networks.DTYPE), 2.0)
+    return cases.bound(replace(case.problem(layout), region=ball), "crown")
+
+
+@pytest.mark.parametrize(
+    ("network", "whole"),
+    [("conv", set()), ("resnet", set()), ("pooling", {"sum", "scale", "shift", "reshape"})],
+)
+def test_what_has_a_sharded_form_is_cut(network: str, whole: set[str]) -> None:
+    graph = Case(network).graph
+    cuts = place(graph, 2)
+    assert {node.op for node in graph.nodes if cuts[node.name] is None} <= whole
+
+
+def test_a_nonlinear_node_works_on_pieces_of_all_its_inputs_or_on_the_whole() -> None:
+    for case in cases.CASES.values():
+        graph = case.graph
+        for ranks in (2, 3, 4, 7):
+            cuts = place(graph, ranks)
+            for node in graph.nodes:
+                if node.op != "input" and not RULES[node.op].affine:
+                    pieces = {cuts[name] is not None for name in node.inputs}
+                    assert pieces == {is_local(node, cuts)}
