@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol, TypeVar
 
 from boundmesh.report.progress import SILENT, Progress
 
@@ -13,18 +14,36 @@ class OutOfTime(Exception):
     """The deadline has passed; whoever holds the best bounds so far catches it."""
 
 
+Value = TypeVar("Value")
+
+
+class Agree(Protocol):
+    """What the first rank's value is, told to all."""
+
+    def __call__(self, value: Value) -> Value: ...
+
+
+def _alone(value: Value) -> Value:
+    return value
+
+
 class Clock:
-    """Starts when made; `seconds` maps each stage to what it took."""
+    """Starts when made; `seconds` maps each stage to what it took.
+
+    Where several ranks work in step, `agree` gives every rank the first one's value, and what
+    depends on time is decided by the first rank's clock.
+    """
 
     def __init__(self, timeout: float | None = None, progress: Progress = SILENT) -> None:
         self._begun = time.monotonic()
         self._timeout = timeout
         self.progress = progress
+        self.agree: Agree = _alone
         self.seconds: dict[str, float] = {}
 
     @property
     def spent(self) -> float:
-        return time.monotonic() - self._begun
+        return self.agree(time.monotonic() - self._begun)
 
     @property
     def left(self) -> float:
@@ -33,7 +52,7 @@ class Clock:
 
     def check(self) -> None:
         """Raises OutOfTime once the deadline has passed."""
-        if self.left <= 0:
+        if self._timeout is not None and self.left <= 0:
             raise OutOfTime
 
     @contextmanager

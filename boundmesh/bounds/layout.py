@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,6 +19,8 @@ from boundmesh.device import full_precision
 from boundmesh.graph.forward import tensor
 from boundmesh.graph.graph import Graph, Node
 from boundmesh.rules.operator import Interval
+
+Value = TypeVar("Value")
 
 
 class Share(Protocol):
@@ -63,6 +66,14 @@ class Layout(Protocol):
     def stream(self, nodes: Iterable[Node]) -> Iterator[Served]:
         """Each node with its weights on `device`; they are the caller's until the next node."""
         ...
+
+    def agree(self, value: Value) -> Value:
+        """The first rank's value, so that all ranks decide alike."""
+        return value
+
+    def thrifty(self) -> AbstractContextManager[object]:
+        """Within it, autograd keeps no weight that this rank does not hold."""
+        return nullcontext()
 
     def deal(self, tiles: Sequence[Tile]) -> Sequence[Tile]:
         """The tiles of one start node, given in order, that this rank works on.

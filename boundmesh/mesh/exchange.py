@@ -15,11 +15,12 @@ Bounds of the start nodes are known to every rank. There is no interval in place
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.layout import Layout
+from boundmesh.bounds.layout import Layout, Value
 from boundmesh.bounds.product import interval
 from boundmesh.bounds.program import Program
 from boundmesh.bounds.region import Region
@@ -31,11 +32,12 @@ from boundmesh.mesh.group import Group
 from boundmesh.mesh.layout import Gather
 from boundmesh.mesh.passage import ExchangedRows
 from boundmesh.mesh.placement import Cut, Cuts, is_local, is_product, local_node, place, product_cut
+from boundmesh.mesh.regathered import Gathered, Given, regathered
 from boundmesh.mesh.tensor import gather_pieces
 from boundmesh.rules.operator import Interval
 
 
-class ExchangedWeights(Mapping[str, Tensor]):
+class ExchangedWeights(Gathered):
     """This rank's outputs of every product's weight, and all of the other weights.
 
     As a mapping it gives whole weights, gathered anew each time.
@@ -44,7 +46,7 @@ class ExchangedWeights(Mapping[str, Tensor]):
     def __init__(
         self, graph: Graph, group: Group, device: torch.device, dtype: torch.dtype
     ) -> None:
-        self._group = group
+        self.given, self._group = Given(), group
         self._cuts: dict[str, Cut] = {}
         for node in graph.nodes:
             if is_product(node):
@@ -70,7 +72,10 @@ class ExchangedWeights(Mapping[str, Tensor]):
 
     def __getitem__(self, name: str) -> Tensor:
         cut, held = self._cuts.get(name), self._held[name]
-        return held if cut is None else gather_pieces(self._group, held, cut.axis, cut.ends)
+        if cut is None:
+            return held
+        whole = gather_pieces(self._group, held, cut.axis, cut.ends)
+        return self.given.note(name, whole.contiguous())
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._held)
@@ -122,6 +127,12 @@ class Exchange(Layout):
                 yield Served(node, held[1:], parts_of(node, held[0]))
             else:
                 yield Served(node, held)
+
+    def agree(self, value: Value) -> Value:
+        return self._group.first_says(value)
+
+    def thrifty(self) -> AbstractContextManager[object]:
+        return regathered(self._weights)
 
     def deal(self, tiles: Sequence[Tile]) -> Sequence[Tile]:
         return tiles

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -19,6 +20,9 @@ try:
 except ImportError:  # the names until torch 2.12
     from torch.distributed import all_gather_into_tensor as all_gather_single
     from torch.distributed import reduce_scatter_tensor as reduce_scatter_single
+
+Value = TypeVar("Value")
+CPU = torch.device("cpu")
 
 # Seconds in which the launcher ends a rank that has lost another one, so that the one that failed
 # is the only one to speak.
@@ -80,13 +84,13 @@ class Group:
         with _together():
             dist.all_reduce(values, group=self._handle)
 
-    def first_says(self, flag: bool) -> bool:
-        """What the first rank's `flag` is: one answer for all, on the CPU."""
-        said = torch.tensor([flag])
-        self._count("broadcast", said.nbytes)
+    def first_says(self, value: Value) -> Value:
+        """The first rank's value, whatever picklable thing it is; on the CPU."""
+        said = [value]
         with _together():
-            dist.broadcast(said, group_src=0, group=self._handle)
-        return bool(said)
+            dist.broadcast_object_list(said, group_src=0, group=self._handle, device=CPU)
+        self._count("broadcast", 0)
+        return said[0]
 
     def _count(self, kind: str, received: int) -> None:
         self.calls[kind] += 1

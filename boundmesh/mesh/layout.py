@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.layout import Layout
+from boundmesh.bounds.layout import Layout, Value
 from boundmesh.bounds.rows import Tile
 from boundmesh.bounds.served import Served
 from boundmesh.device import full_precision
 from boundmesh.graph.graph import Graph, Node
 from boundmesh.mesh.bring import FromHost, FromRanks
 from boundmesh.mesh.group import Group
+from boundmesh.mesh.regathered import regathered
 from boundmesh.mesh.weights import REPLICATED, ShardedWeights
 
 
@@ -45,6 +47,12 @@ class Gather(Layout):
 
     def stream(self, nodes: Iterable[Node]) -> Iterator[Served]:
         return self._weights.stream(nodes)
+
+    def agree(self, value: Value) -> Value:
+        return self.group.first_says(value)
+
+    def thrifty(self) -> AbstractContextManager[object]:
+        return regathered(self._weights)
 
     def deal(self, tiles: Sequence[Tile]) -> Sequence[Tile]:
         """Every P-th tile; a rank with one too few sweeps a tile without rows, in step with all."""
@@ -91,6 +99,9 @@ class Offload(Layout):
 
     def stream(self, nodes: Iterable[Node]) -> Iterator[Served]:
         return self._weights.stream(nodes)
+
+    def thrifty(self) -> AbstractContextManager[object]:
+        return regathered(self._weights)
 
     def deal(self, tiles: Sequence[Tile]) -> Sequence[Tile]:
         return tiles

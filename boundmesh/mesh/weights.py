@@ -9,7 +9,7 @@ host memory, and at a time two fetched parts: the one in use and the next.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ from boundmesh.bounds.served import PRODUCTS, Part, Served, cuts, parts_of
 from boundmesh.graph.forward import tensor
 from boundmesh.graph.graph import Graph, Node
 from boundmesh.mesh.bring import Bring, Waiting
+from boundmesh.mesh.regathered import Gathered, Given
 
 # A weight with fewer numbers is held by every rank: fetching it would cost more than it saves.
 REPLICATED = 2**14
@@ -35,7 +36,7 @@ class Shard:
     mine: Tensor
 
 
-class ShardedWeights(Mapping[str, Tensor]):
+class ShardedWeights(Gathered):
     """A graph's weights: the first ones of products in shards, the others whole on the device.
 
     As a mapping it gives whole weights, fetched anew each time.
@@ -49,6 +50,7 @@ class ShardedWeights(Mapping[str, Tensor]):
         dtype: torch.dtype,
         replicated: int = REPLICATED,
     ) -> None:
+        self.given = Given()
         self._arrays, self._bring = graph.weights, bring
         self._device, self._dtype = device, dtype
         self._shards: dict[str, list[Shard]] = {}
@@ -101,7 +103,7 @@ class ShardedWeights(Mapping[str, Tensor]):
         for part in self._fetch(shards).parts(len(shards)):
             first = part.low if len(shards) > 1 else 0
             whole[first : first + len(part.weight)] = part.weight
-        return whole
+        return self.given.note(name, whole)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._arrays)
