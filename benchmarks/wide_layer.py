@@ -47,5 +47,5 @@ if __name__ == "__main__":
     options.add_argument("--wide", type=int, default=4096)
     options.add_argument("--hidden", type=int, default=131072)
     options.add_argument("--inputs", type=int, default=2048)
-    options.add_argument("--chunk", type=int, default=64, help="domains at a time")
+    options.add_argument("--chunk", type=int, default=128, help="domains at a time")
     start(main, options.parse_args())

@@ -39,7 +39,7 @@ class Problem:
 
     def fixed_lines(self, bounds: Mapping[str, Interval]) -> FixedLines:
         """CROWN's lines of the neurons that are this rank's share."""
-        return FixedLines(self.layout.share(self.program).bounds(bounds))
+        return FixedLines(bounds, self.layout.share(self.program).bounds)
 
 
 def bound_rows(problem: Problem, start: str, rows: Rows, draw: Draw) -> Tensor:
@@ -76,6 +76,8 @@ def intermediate_bounds(
     program = problem.program
     found = Intermediate({}, {})
     intervals = Intervals(program.graph, problem.layout, problem.region, program.starts)
+    # Drawn when first passed, which is after the bounds of what a node reads are final.
+    draw = problem.fixed_lines(found.bounds)
     done = 0
     for start in program.starts:
         place = program.nodes.index(program.graph[start]) + 1
@@ -86,7 +88,7 @@ def intermediate_bounds(
             index = undecided_neurons(program, start, {**found.bounds, start: box})
             if len(index):
                 rows = both_sides(index, box.lower.dtype)
-                lowest = bound_rows(problem, start, rows, problem.fixed_lines(found.bounds))
+                lowest = bound_rows(problem, start, rows, draw)
                 lower, upper = lowest[:, : len(index)], -lowest[:, len(index) :]
                 sharpest = intersect(box, index, lower, upper)
                 box = sharpest if keep_best else replace_at(box, index, lower, upper)

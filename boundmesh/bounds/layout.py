@@ -151,7 +151,7 @@ class OneDevice(Layout):
             if node.op not in PRODUCTS:
                 yield Served(node, whole)
                 continue
-            yield Served(node, whole[1:], parts_of(node, whole[0]))
+            yield Served(node, whole[1:], parts_of(node, whole[0]), whole[0])
 
     def deal(self, tiles: Sequence[Tile]) -> Sequence[Tile]:
         return tiles

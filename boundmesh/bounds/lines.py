@@ -7,7 +7,7 @@ are drawn on their own and laid over the lines that all rows share.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -125,16 +125,26 @@ def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
     return a + b
 
 
-class FixedLines:
-    """CROWN's lines of every node, drawn once for all tiles."""
+Localise = Callable[[Mapping[str, Interval]], Mapping[str, Interval]]
+"""The part of some bounds that belongs to the neurons drawn here."""
 
-    def __init__(self, boxes: Mapping[str, Interval]) -> None:
-        self._boxes = boxes
+
+class FixedLines:
+    """CROWN's lines of every node, drawn once for all tiles, when a sweep first passes it.
+
+    By then the bounds of what the node reads are known; `localise` takes this rank's part of them.
+    """
+
+    def __init__(
+        self, boxes: Mapping[str, Interval], localise: Localise = lambda boxes: boxes
+    ) -> None:
+        self._boxes, self._localise = boxes, localise
         self._drawn: dict[str, Drawn] = {}
 
     def __call__(self, node: Node, tile: Tile) -> Drawn:
         if node.name not in self._drawn:
-            self._drawn[node.name] = Drawn(crown_lines(node, boxes_of(node, self._boxes)))
+            mine = self._localise({name: self._boxes[name] for name in node.inputs})
+            self._drawn[node.name] = Drawn(crown_lines(node, boxes_of(node, mine)))
         return self._drawn[node.name]
 
 

@@ -70,8 +70,9 @@ def pull_units(served: Served, rows: Sequence[UnitRows]) -> list[Pulled] | None:
     rule = None if node.op == "input" else RULES[node.op].pull_units
     if rule is None:
         return None
-    if node.op != "linear":
-        weights = served.together
+    if node.op != "linear" or served.whole is not None:
+        undivided = served.whole is not None
+        weights = (served.whole, *served.weights) if undivided else served.together
         whole = [rule(node, weights, each.index, each.sign) for each in rows]
         known = [each for each in whole if each is not None]
         return known if len(known) == len(rows) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -66,9 +67,16 @@ class Program:
         """The nonlinear nodes a sweep from `start` passes, last first."""
         return tuple(n for n in self.order(start) if n.op != "input" and not RULES[n.op].affine)
 
+    @cached_property
+    def _widest(self) -> dict[str, int]:
+        return {}
+
     def widest(self, start: str) -> int:
         """The most neurons of any node a sweep from `start` passes."""
-        return max(max(node.size, *map(_size, node.input_shapes), 1) for node in self.order(start))
+        if start not in self._widest:
+            shapes = [shape for n in self.order(start) for shape in (n.shape, *n.input_shapes)]
+            self._widest[start] = max(map(math.prod, shapes))
+        return self._widest[start]
 
     @cached_property
     def exact(self) -> frozenset[str]:
@@ -100,10 +108,3 @@ class Program:
                     continue
             mask = torch.ones_like(mask)
         return mask
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for length in shape:
-        size *= length
-    return size

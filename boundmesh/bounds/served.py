@@ -12,11 +12,11 @@ from boundmesh.graph.graph import Node
 # Operators whose first weight is large and is met in products with rows.
 PRODUCTS = frozenset({"linear", "conv", "conv_transpose"})
 
-# A part of a linear weight: at most this many outputs, fewer (but never under the least) where
-# they are so long that the part would exceed this many numbers.
+# A part of a linear weight has at least this many outputs, that products with it stay efficient,
+# and at least this many numbers, that fetching it does; and a weight has at most so many parts.
 PART_OUTPUTS = 1024
-LEAST_OUTPUTS = 128
-PART_ELEMENTS = 2**23
+PART_ELEMENTS = 2**22
+MOST_PARTS = 8
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,13 @@ class Part:
 @dataclass(frozen=True)
 class Served:
     """A node with its weights. The first weight of a product comes in `parts`, each of them the
-    caller's until the next; `weights` are the others, and all those of other operators."""
+    caller's until the next; `weights` are the others, and all those of other operators. Where the
+    first weight is at hand undivided, it is `whole`, too."""
 
     node: Node
     weights: tuple[Tensor, ...]
     parts: Iterable[Part] = ()
+    whole: Tensor | None = None
 
     @property
     def together(self) -> tuple[Tensor, ...]:

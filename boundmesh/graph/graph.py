@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -32,10 +33,10 @@ class Node:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     weights: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Number of neurons, `prod(shape)`."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     def __getitem__(self, attribute: str) -> Any:
         return self.attributes[attribute]
@@ -51,7 +52,7 @@ class Port:
 
     @property
     def size(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True)

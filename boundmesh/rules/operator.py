@@ -14,6 +14,7 @@ from typing import Protocol
 from torch import Tensor
 
 from boundmesh.graph.graph import Node
+from boundmesh.rules import fused
 from boundmesh.rules.inner import inner as inner
 from boundmesh.rules.inner import signed_inner, signed_product
 
@@ -72,6 +73,12 @@ class Lines:
             ⟨A, f(x)⟩ ≥ ⟨A⁺·lower_slopes + A⁻·upper_slopes, x⟩
                         + ⟨A⁺, lower_intercept⟩ + ⟨A⁻, upper_intercept⟩
         """
+        if self.lower_intercept is None and self.reduced is None and len(self.lower_slopes) == 1:
+            below, above = self.lower_slopes[0], self.upper_slopes[0]
+            intercept = self.upper_intercept
+            if fused.applies(rows, below, above, intercept):
+                coefficients, bias = fused.pull(rows, below, above, intercept)
+                return Pulled((coefficients,), bias)
         wide = rows if self.reduced is None else rows.unsqueeze(self.reduced + 2)
         bias = signed_inner(rows, self.lower_intercept, self.upper_intercept)
         pairs = zip(self.lower_slopes, self.upper_slopes, strict=True)

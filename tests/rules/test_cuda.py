@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from boundmesh.rules import fused
 from boundmesh.rules.operator import Interval, Pulled
 from tests.rules.samples import DOMAINS, ROWS, SAMPLES, Sample, name_of
 
@@ -67,3 +68,40 @@ def test_a_gpu_gives_the_same_bits_every_time(each: Sample) -> None:
     for _ in range(3):
         again = found_on(each, "cuda")
         assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+@pytest.mark.skipif(not fused.available(), reason="Triton is not installed")
+@pytest.mark.parametrize("domains", [1, 3])
+@pytest.mark.parametrize("own", [(False, False), (True, False), (True, True)])
+@pytest.mark.parametrize("size", [5, 1024, 3000])
+def test_fused_lines_are_the_plain_lines_with_equal_bits_every_time(domains, own, size):
+    generator = torch.Generator("cuda").manual_seed(0)
+
+    def random(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, device="cuda")
+
+    rows = random(domains, 7, size)
+    below, above = (random(domains, 7 if mine else 1, size) for mine in own)
+    intercept = random(domains, 1, size)
+    found, bias = fused.pull(rows, below, above, intercept)
+    plain = torch.where(rows >= 0, below, above) * rows
+    assert torch.equal(found, plain)
+    exact = (rows.clamp(max=0).double() * intercept.double()).sum(2)
+    assert torch.allclose(bias.double(), exact, rtol=1e-5, atol=1e-4)
+    again, bias_again = fused.pull(rows, below, above, intercept)
+    assert torch.equal(found, again) and torch.equal(bias, bias_again)
+    one, bias_of_one = fused.pull(
+        rows[:, 3:4].contiguous(),
+        below[:, -1:] if not own[0] else below[:, 3:4],
+        above[:, -1:] if not own[1] else above[:, 3:4],
+        intercept,
+    )
+    assert torch.equal(one[:, 0], found[:, 3]) and torch.equal(bias_of_one[:, 0], bias[:, 3])
+
+
+@pytest.mark.skipif(not fused.available(), reason="Triton is not installed")
+def test_fused_lines_keep_nan():
+    rows = torch.tensor([[[1.0, float("nan"), -1.0]]], device="cuda")
+    lines = torch.ones(1, 1, 3, device="cuda")
+    found, bias = fused.pull(rows, lines, lines, lines)
+    assert torch.isnan(found[0, 0, 1]) and torch.isnan(bias[0, 0])
