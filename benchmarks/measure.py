@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import statistics
 import sys
 import time
@@ -22,11 +21,12 @@ import torch
 from torch import Tensor
 
 from boundmesh.bounds.layout import Layout
-from boundmesh.device import peak_bytes
+from boundmesh.device import full_precision, peak_bytes
 from boundmesh.graph.graph import Graph
 from boundmesh.mesh import launch
 from boundmesh.mesh.join import Mesh, joined
 from boundmesh.mesh.open import open_layout
+from boundmesh.mesh.rank import inside
 from boundmesh.mesh.shape import MeshShape
 
 MIB = 2**20
@@ -48,11 +48,8 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 
 def start(main: Callable[[argparse.Namespace], None], options: argparse.Namespace) -> None:
     """Run `main(options)` here, or as that many ranks of this host."""
-    # cuBLAS would take 32 MiB of a Hopper GPU; this much suffices, and it makes products repeatable.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:2:16:8")
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
-    if options.shards > 1 and not launch.inside():
+    full_precision()
+    if options.shards > 1 and not inside():
         sys.exit(launch.run(options.shards, start, main, options))
     main(options)
 

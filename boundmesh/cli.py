@@ -7,8 +7,10 @@ command that needs it.
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
+from io import StringIO
 from typing import Annotated
 
 import typer
@@ -19,6 +21,7 @@ from boundmesh.commands.bounds import bounds
 from boundmesh.commands.supports import supports
 from boundmesh.commands.verify import verify
 from boundmesh.errors import BoundmeshError
+from boundmesh.mesh.rank import is_first, under_torchrun
 
 FAILED = 2
 INTERRUPTED = 130
@@ -64,7 +67,12 @@ def options(
 
 
 def main() -> None:
-    """Run the command line; every error ends with exit code 2 and without a verdict."""
+    """Run the command line; every error ends with exit code 2 and without a verdict.
+
+    Of the ranks of a mesh the first one alone gives results.
+    """
+    if not is_first():
+        sys.stdout = StringIO()
     try:
         app()
     except BoundmeshError as error:
@@ -78,4 +86,8 @@ def main() -> None:
 
 def _fail(message: str, code: int = FAILED) -> None:
     print(f"boundmesh: {message}", file=sys.stderr)
+    if under_torchrun():
+        # At once: other ranks may be waiting for this one, and it must not wait for them.
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)

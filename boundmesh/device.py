@@ -9,6 +9,7 @@ import sys
 import torch
 
 from boundmesh.errors import DeviceError
+from boundmesh.mesh.rank import ranks_here
 from boundmesh.settings import Settings
 
 
@@ -56,7 +57,7 @@ WORTH_THREADS = 2_000_000
 def pin_threads(settings: Settings, multiplications: int) -> None:
     """Fix the CPU threads for a network of so many multiplications: `settings.threads`, else one
     for a small network and one per core for others. Their number is part of the bits."""
-    cores = os.cpu_count() or 1
+    cores = max(1, (os.cpu_count() or 1) // ranks_here())
     chosen = settings.threads or (1 if multiplications < WORTH_THREADS else cores)
     if torch.get_num_threads() != chosen:
         torch.set_num_threads(chosen)

@@ -13,17 +13,17 @@ from torch import Tensor
 from boundmesh.bounds.alpha import Schedule, alpha_crown
 from boundmesh.bounds.backward import input_rows
 from boundmesh.bounds.crown import Problem, crown, interval_rows
-from boundmesh.bounds.layout import OneDevice
 from boundmesh.bounds.lines import FixedLines
 from boundmesh.bounds.program import Program
 from boundmesh.bounds.region import region_tensors
 from boundmesh.bounds.rows import DenseRows, Tile
 from boundmesh.clock import Clock, OutOfTime
-from boundmesh.device import choose_device, dtype_of, forget_peak, peak_bytes, pin_threads
+from boundmesh.device import forget_peak, peak_bytes, pin_threads
 from boundmesh.errors import BoundmeshError
 from boundmesh.graph.forward import multiplications
 from boundmesh.ladder import undecided_counts
 from boundmesh.memory import memory_errors
+from boundmesh.mesh.open import layout_for
 from boundmesh.property import Ball, Box
 from boundmesh.report.progress import SILENT, Progress
 from boundmesh.rules.operator import Interval
@@ -88,9 +88,9 @@ def bounds(
     if not all(np.isfinite(end).all() for end in _ends(region)):
         raise BoundmeshError("the region has an end that is NaN or infinite")
     pin_threads(settings, multiplications(graph))
-    device = choose_device(settings.device)
+    layout = layout_for(graph, settings)
+    device, clock.agree = layout.device, layout.agree
     forget_peak(device)
-    layout = OneDevice(graph, device, dtype_of(settings))
     output = graph[graph.output]
     matrix = np.eye(output.size) if rows is None else np.reshape(rows, (-1, output.size))
     coefficients = torch.from_numpy(matrix).to(layout.device, layout.dtype)

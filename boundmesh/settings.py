@@ -14,6 +14,10 @@ Branching = Literal["auto", "babsr", "fsb", "input"]
 METHODS: tuple[str, ...] = get_args(Method)
 DTYPES: tuple[str, ...] = get_args(DType)
 BRANCHINGS: tuple[str, ...] = get_args(Branching)
+Schedule = Literal["auto", "gather", "exchange"]
+Offload = Literal["none", "weights"]
+SCHEDULES: tuple[str, ...] = get_args(Schedule)
+OFFLOADS: tuple[str, ...] = get_args(Offload)
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,16 @@ class BranchSettings:
 
 
 @dataclass(frozen=True)
+class LayoutSettings:
+    """How the network lies on devices: `mesh` as in `shards=2` (empty: one device), `schedule` one
+    of SCHEDULES, `offload` one of OFFLOADS, what to keep in host memory."""
+
+    mesh: str = ""
+    schedule: Schedule = "auto"
+    offload: Offload = "none"
+
+
+@dataclass(frozen=True)
 class Settings:
     """One run: `timeout` in seconds (None: no limit), `device` auto, cpu or cuda[:i], `dtype` of
     DTYPES, `seed` of every random number, `threads` of the CPU (None: one for a small network, else
@@ -79,6 +93,7 @@ class Settings:
     attack: AttackSettings = field(default_factory=AttackSettings)
     bounds: BoundSettings = field(default_factory=BoundSettings)
     branch: BranchSettings = field(default_factory=BranchSettings)
+    layout: LayoutSettings = field(default_factory=LayoutSettings)
 
     def __post_init__(self) -> None:
         _require(self.bounds.method in METHODS, "method", self.bounds.method, " ".join(METHODS))
@@ -88,6 +103,9 @@ class Settings:
             self.branch.branching,
             " ".join(BRANCHINGS),
         )
+        schedule, offload = self.layout.schedule, self.layout.offload
+        _require(schedule in SCHEDULES, "schedule", schedule, " ".join(SCHEDULES))
+        _require(offload in OFFLOADS, "offload", offload, " ".join(OFFLOADS))
         _require(self.dtype in DTYPES, "dtype", self.dtype, " ".join(DTYPES))
         _require(self.timeout is None or self.timeout > 0, "timeout", self.timeout, "seconds > 0")
         _require(self.threads is None or self.threads > 0, "threads", self.threads, "a number > 0")
@@ -106,6 +124,7 @@ def with_options(settings: Settings, **options: Any) -> Settings:
         "attack": settings.attack,
         "bounds": settings.bounds,
         "branch": settings.branch,
+        "layout": settings.layout,
     }
     homes = {f.name: stage for stage, part in stages.items() for f in fields(part)}
     own = {f.name for f in fields(settings)}

@@ -14,18 +14,19 @@ from torch import Tensor
 from boundmesh.attack.pgd import attack
 from boundmesh.attack.replay import Replay, representable
 from boundmesh.bab.decide import branch
-from boundmesh.bounds.layout import Layout, OneDevice
+from boundmesh.bounds.layout import Layout
 from boundmesh.bounds.margins import margins_of
 from boundmesh.bounds.program import Program
 from boundmesh.bounds.region import region_tensors
 from boundmesh.clock import Clock, OutOfTime
-from boundmesh.device import choose_device, dtype_of, forget_peak, peak_bytes, pin_threads
+from boundmesh.device import forget_peak, peak_bytes, pin_threads
 from boundmesh.errors import BoundmeshError, ReadError
 from boundmesh.graph.check import agrees_with_source
 from boundmesh.graph.forward import forward, multiplications
 from boundmesh.graph.graph import Graph
 from boundmesh.ladder import Question, Standing, climb, undecided_counts
 from boundmesh.memory import memory_errors
+from boundmesh.mesh.open import layout_for
 from boundmesh.property import Ball, Box, Case, Property
 from boundmesh.read import onnx, vnnlib
 from boundmesh.report.progress import SILENT, Progress
@@ -73,9 +74,9 @@ def verify(
     pin_threads(settings, multiplications(graph))
     for warning in wanted.warnings:
         progress.warn(warning)
-    device = choose_device(settings.device)
+    layout = layout_for(graph, settings)
+    device, clock.agree = layout.device, layout.agree
     forget_peak(device)
-    layout = OneDevice(graph, device, dtype_of(settings))
     with clock.stage("check"):
         _check(graph, wanted)
     standings: list[Standing] = []
@@ -135,7 +136,7 @@ def _decide(
     def look(case: int, points: Tensor) -> bool:
         region = property.cases[case].region
         for point in points.double().cpu().numpy():
-            seen = replay(property, case, representable(region, point, graph.inputs))
+            seen = clock.agree(replay(property, case, representable(region, point, graph.inputs)))
             if seen is not None:
                 found.append(seen)
                 return True
@@ -143,9 +144,9 @@ def _decide(
 
     try:
         if settings.attack.restarts:
-            with clock.stage("attack"):
-                first = attack(
-                    graph, layout.weights, property, settings.attack, clock, settings.seed
+            with clock.stage("attack"), layout.thrifty():
+                first = clock.agree(
+                    attack(graph, layout.weights, property, settings.attack, clock, settings.seed)
                 )
             if first is not None:
                 return Falsified(first)
@@ -155,9 +156,17 @@ def _decide(
         if settings.bounds.method == "auto":
             left = _left(standings)
             if settings.attack.restarts and left:
-                with clock.stage("attack"):
-                    second = attack(
-                        graph, layout.weights, property, settings.attack, clock, settings.seed, left
+                with clock.stage("attack"), layout.thrifty():
+                    second = clock.agree(
+                        attack(
+                            graph,
+                            layout.weights,
+                            property,
+                            settings.attack,
+                            clock,
+                            settings.seed,
+                            left,
+                        )
                     )
                 if second is not None:
                     return Falsified(second)

@@ -73,7 +73,7 @@ def attack(
     effort = WIDE if wide else LIGHT
     for descent in descents(graph, searches, settings, effort, generator):
         for found in descent:
-            if found is not None:
+            if clock.agree(found is not None):
                 return found
             clock.check()
             if clock.spent > until:

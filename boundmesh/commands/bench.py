@@ -198,7 +198,7 @@ def _compare(old: Path, new: Path, console: BenchConsole) -> None:
     console.changes(changes, pace)
     typer.echo("family,onnx,vnnlib,old,new")
     for each in changes:
-        sides = ["" if side is None else side.verdict for side in (each.old, each.new)]
-        typer.echo(records.csv_line((each.family, each.onnx, each.vnnlib, *sides)), nl=False)
+        cells = *each.old.key, each.old.verdict, each.new.verdict
+        typer.echo(records.csv_line(cells), nl=False)
     if any(each.contradiction for each in changes):
         raise typer.Exit(WRONG)

@@ -13,17 +13,22 @@ from boundmesh.commands.options import (
     DTypeOption,
     Iterations,
     Json,
+    Mesh,
     Network,
+    OffloadOption,
     Quiet,
+    ScheduleOption,
     Threads,
     TileElements,
     check_readable,
     check_writable,
     one_network,
 )
+from boundmesh.commands.ranks import start_ranks
 from boundmesh.commands.region import REGION, Clip, around, of_property, parse_clip
+from boundmesh.mesh.rank import is_first
 from boundmesh.report.console import ConsoleProgress
-from boundmesh.settings import BoundSettings, OutputMethod, Settings
+from boundmesh.settings import BoundSettings, LayoutSettings, OutputMethod, Settings
 
 if TYPE_CHECKING:
     from boundmesh.numbers import Bounds
@@ -61,6 +66,9 @@ def bounds(
     iterations: Iterations = BoundSettings.iterations,
     tile_elements: TileElements = BoundSettings.tile_elements,
     device: Device = Settings.device,
+    mesh: Mesh = "",
+    schedule: ScheduleOption = "auto",
+    offload: OffloadOption = "none",
     dtype: DTypeOption = "float32",
     threads: Threads = None,
     json: Json = None,
@@ -75,8 +83,10 @@ def bounds(
     check_writable("--json", json)
     parsed_clip = parse_clip(clip)
     chosen = BoundSettings(iterations=iterations, tile_elements=tile_elements)
-    settings = Settings(device=device, dtype=dtype, threads=threads, bounds=chosen)
-    with ConsoleProgress(quiet=quiet) as progress:
+    layout = LayoutSettings(mesh, schedule, offload)
+    settings = Settings(device=device, dtype=dtype, threads=threads, bounds=chosen, layout=layout)
+    start_ranks(mesh)
+    with ConsoleProgress(quiet=quiet or not is_first()) as progress:
         progress.stage("start")
         from boundmesh import api
         from boundmesh.report import results, words
@@ -93,7 +103,7 @@ def bounds(
             progress.warn(warning)
         found = api.bounds(graph, region, method=method, settings=settings, progress=progress)
         progress.say("done", f"peak memory {words.of_bytes(found.peak_bytes)}")
-    if json is not None:
+    if json is not None and is_first():
         results.write_json(json, results.bounds_json(found, settings, spec, str(file)))
     typer.echo(table(found), nl=False)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from boundmesh.errors import BoundmeshError, ReadError
-from boundmesh.settings import Branching, DType, Method
+from boundmesh.settings import Branching, DType, Method, Offload, Schedule
 
 RUN, RESULTS = "How to run", "Results"
 
@@ -56,6 +56,27 @@ Device = Annotated[
         help="Where to compute; auto takes a GPU where there is one.",
         rich_help_panel=RUN,
     ),
+]
+Mesh = Annotated[
+    str,
+    typer.Option(
+        metavar="shards=N",
+        help="Share one problem among N devices: weights sharded, rows dealt, equal bounds. "
+        "Starts N ranks here, unless torchrun did.",
+        rich_help_panel=RUN,
+    ),
+]
+ScheduleOption = Annotated[
+    Schedule,
+    typer.Option(
+        "--schedule",
+        help="What moves on a mesh: weights (gather), rows (exchange), or what is less (auto).",
+        rich_help_panel=RUN,
+    ),
+]
+OffloadOption = Annotated[
+    Offload,
+    typer.Option("--offload", help="What to keep in host memory.", rich_help_panel=RUN),
 ]
 DTypeOption = Annotated[
     DType, typer.Option("--dtype", help="Precision of the bounds.", rich_help_panel=RUN)

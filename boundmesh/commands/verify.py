@@ -17,9 +17,12 @@ from boundmesh.commands.options import (
     DTypeOption,
     Iterations,
     Json,
+    Mesh,
     MethodOption,
     Network,
+    OffloadOption,
     Quiet,
+    ScheduleOption,
     Seed,
     Threads,
     TileElements,
@@ -27,9 +30,11 @@ from boundmesh.commands.options import (
     check_writable,
     one_network,
 )
+from boundmesh.commands.ranks import start_ranks
 from boundmesh.errors import PropertyError
+from boundmesh.mesh.rank import is_first
 from boundmesh.report.console import ConsoleProgress
-from boundmesh.settings import BoundSettings, BranchSettings, Method, Settings
+from boundmesh.settings import BoundSettings, BranchSettings, LayoutSettings, Method, Settings
 
 if TYPE_CHECKING:
     from boundmesh.verify import Result
@@ -51,6 +56,9 @@ def verify(
     iterations: Iterations = BoundSettings.iterations,
     tile_elements: TileElements = BoundSettings.tile_elements,
     device: Device = Settings.device,
+    mesh: Mesh = "",
+    schedule: ScheduleOption = "auto",
+    offload: OffloadOption = "none",
     dtype: DTypeOption = "float32",
     seed: Seed = Settings.seed,
     threads: Threads = None,
@@ -94,21 +102,23 @@ def verify(
         threads=threads,
         bounds=BoundSettings(method, iterations, tile_elements=tile_elements),
         branch=BranchSettings(branching),
+        layout=LayoutSettings(mesh, schedule, offload),
     )
     name, file = one_network(network)
     check_readable(Path(spec), file)
     check_writable("--result-file", result_file)
     check_writable("--json", json)
-    with ConsoleProgress(quiet=quiet) as progress:
+    start_ranks(mesh)
+    with ConsoleProgress(quiet=quiet or not is_first()) as progress:
         result = _run(Path(spec), name, file, settings, strict, progress)
         seconds = perf_counter() - began
         _tell(result, method, seconds, progress)
 
     from boundmesh.report import results
 
-    if result_file is not None:
+    if result_file is not None and is_first():
         results.write(result_file, results.competition_text(result.verdict))
-    if json is not None:
+    if json is not None and is_first():
         content = results.verdict_json(result, settings, spec, str(file), seconds)
         results.write_json(json, content)
     typer.echo(results.answer(result), nl=False)

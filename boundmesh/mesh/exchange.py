@@ -188,12 +188,24 @@ class OwnNeurons:
         return local_node(node, self._cuts, self._rank) if is_local(node, self._cuts) else node
 
     def bounds(self, bounds: Mapping[str, Interval]) -> Mapping[str, Interval]:
-        return {name: self._piece(name, box) for name, box in bounds.items()}
+        return OwnBounds(bounds, self._cuts, self._rank)
 
-    def _piece(self, name: str, box: Interval) -> Interval:
-        cut = self._cuts[name]
+
+class OwnBounds(Mapping[str, Interval]):
+    """This rank's piece of every value's bounds, also of those that are yet to be found."""
+
+    def __init__(self, bounds: Mapping[str, Interval], cuts: Cuts, rank: int) -> None:
+        self._bounds, self._cuts, self._rank = bounds, cuts, rank
+
+    def __getitem__(self, name: str) -> Interval:
+        box, cut = self._bounds[name], self._cuts[name]
         if cut is not None:
-            low, high = (cut.piece(end, self._rank, 1) for end in (box.lower, box.upper))
-            return Interval(low, high)
+            return Interval(*(cut.piece(end, self._rank, 1) for end in (box.lower, box.upper)))
         # All ranks draw the same lines here: the first one alone counts their gradients.
         return box if self._rank == 0 else Interval(box.lower.detach(), box.upper.detach())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._bounds)
+
+    def __len__(self) -> int:
+        return len(self._bounds)

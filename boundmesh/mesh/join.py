@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 
 import torch
 import torch.distributed as dist
@@ -14,7 +16,7 @@ from torch.distributed.device_mesh import init_device_mesh
 
 from boundmesh.errors import BoundmeshError, DeviceError
 from boundmesh.mesh.group import Group
-from boundmesh.mesh.launch import RENDEZVOUS, inside
+from boundmesh.mesh.rank import RENDEZVOUS, inside
 from boundmesh.mesh.shape import MeshShape
 
 # A rank that waits so long for the others in vain ends with an error.
@@ -36,8 +38,8 @@ class Mesh:
         return self.shards.rank == 0 and self.domains.rank == 0
 
 
-@contextmanager
-def joined(shape: MeshShape, device: str = "auto") -> Iterator[Mesh]:
+@cache
+def join(shape: MeshShape, device: str = "auto") -> Mesh:
     """The mesh of `shape` over the ranks of the launcher; neighbours along `shards` come first.
 
     `device` is auto, cpu or cuda; each rank takes the GPU of its local rank. NCCL joins GPUs, gloo
@@ -57,11 +59,24 @@ def joined(shape: MeshShape, device: str = "auto") -> Iterator[Mesh]:
     dist.init_process_group(
         backend, method, timeout=PATIENCE, world_size=ranks, rank=rank, device_id=bound
     )
+    atexit.register(leave)
     axes = ("domains", "shards")
     mesh = init_device_mesh(own.type, (shape.domains, shape.shards), mesh_dim_names=axes)
-    yield Mesh(shape, Group(mesh.get_group("shards")), Group(mesh.get_group("domains")), own)
-    # Only after success: a group that lost a rank cannot be left in order.
-    dist.destroy_process_group()
+    return Mesh(shape, Group(mesh.get_group("shards")), Group(mesh.get_group("domains")), own)
+
+
+def leave() -> None:
+    """Leave the mesh in order; not after a failure, when other ranks may be gone."""
+    join.cache_clear()
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+@contextmanager
+def joined(shape: MeshShape, device: str = "auto") -> Iterator[Mesh]:
+    """A mesh that is joined within, and left in order afterwards."""
+    yield join(shape, device)
+    leave()
 
 
 def rank_device(name: str) -> torch.device:

@@ -10,23 +10,18 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
 from torch.multiprocessing import ProcessExitedException
 
 from boundmesh.errors import DeviceError
+from boundmesh.mesh.rank import RENDEZVOUS
 
-# Names the rendezvous of ranks that were started here; those of torchrun have its own variables.
-RENDEZVOUS = "BOUNDMESH_RENDEZVOUS"
 # Exit codes of a rank that has done its work, and that of an error nobody has caught.
 VERDICTS = (0, 1, 3)
 FAILED = 2
 # Seconds that other ranks get to end by themselves after one has failed.
 GRACE = 0.5
-
-
-def inside() -> bool:
-    """Whether a launcher, torchrun or this module, has started this process as a rank."""
-    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
 def run(ranks: int, main: Callable[..., None], *arguments: object) -> int:
@@ -51,9 +46,8 @@ def run(ranks: int, main: Callable[..., None], *arguments: object) -> int:
                     f"rank {ended.error_index} was killed by {ended.signal_name}; all ranks were "
                     "ended. Out of host memory is the usual cause"
                 ) from None
-            failed = _first_to_fail(folder, ranks)
-            if failed:
-                print(_said(folder, failed).read_text(), end="", file=sys.stderr)
+            if not _has_failed(folder, 0):
+                print(_said(folder, ended.error_index).read_text(), end="", file=sys.stderr)
             return ended.exit_code
         return int(_code(folder, 0).read_text())
 
@@ -83,6 +77,8 @@ def _enter(
     if code not in VERDICTS:
         # At once, without waiting for what other ranks still expect of this one.
         os._exit(code)
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def _speak_to(file: Path) -> None:
@@ -92,14 +88,10 @@ def _speak_to(file: Path) -> None:
     os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), sys.stderr.fileno())
 
 
-def _first_to_fail(folder: str, ranks: int) -> int:
-    """The rank whose failure came first; the others only lost it. The first rank, if in doubt."""
-    failed = [
-        (file.stat().st_mtime_ns, rank)
-        for rank in range(ranks)
-        if (file := _code(folder, rank)).exists() and int(file.read_text()) not in VERDICTS
-    ]
-    return min(failed)[1] if failed else 0
+def _has_failed(folder: str, rank: int) -> bool:
+    """Whether a rank has ended with an error of its own, and said so."""
+    file = _code(folder, rank)
+    return file.exists() and int(file.read_text()) not in VERDICTS
 
 
 def _said(folder: str, rank: int) -> Path:

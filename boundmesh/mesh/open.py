@@ -5,15 +5,38 @@ from __future__ import annotations
 import torch
 
 from boundmesh.bounds.layout import Layout, OneDevice
+from boundmesh.device import choose_device, dtype_of
 from boundmesh.errors import BoundmeshError
 from boundmesh.graph.graph import Graph
 from boundmesh.mesh.exchange import Exchange
-from boundmesh.mesh.join import Mesh
+from boundmesh.mesh.join import Mesh, join
 from boundmesh.mesh.layout import Gather, Offload
 from boundmesh.mesh.schedule import traffic
+from boundmesh.mesh.shape import parse_mesh
+from boundmesh.settings import Settings
 
-SCHEDULES = ("auto", "gather", "exchange")
-OFFLOADS = ("none", "weights")
+
+def layout_for(graph: Graph, settings: Settings) -> Layout:
+    """The layout that `settings.layout` asks for; the ranks of a mesh join here.
+
+    Raises BoundmeshError for a mesh that does not exist or cannot be used.
+    """
+    chosen, shape = settings.layout, parse_mesh(settings.layout.mesh)
+    if shape.domains > 1:
+        raise BoundmeshError(
+            f"the mesh {shape} has several groups of domains, and a single run has no use for "
+            "them yet; use --mesh shards=N"
+        )
+    mesh = join(shape, settings.device) if shape.size > 1 else None
+    return open_layout(
+        graph,
+        mesh,
+        choose_device(settings.device) if mesh is None else mesh.device,
+        dtype_of(settings),
+        chosen.schedule,
+        chosen.offload,
+        tile_elements=settings.bounds.tile_elements,
+    )
 
 
 def open_layout(
@@ -29,8 +52,8 @@ def open_layout(
 ) -> Layout:
     """The layout of `graph` on `mesh`, or on one `device` where there is no mesh.
 
-    `schedule` is one of SCHEDULES; `auto` takes the one that moves fewer bytes for tiles of
-    `tile_elements` and so many `domains` at a time. `offload` is one of OFFLOADS; `wave` tiles
+    `schedule` and `offload` are of settings.SCHEDULES and OFFLOADS; `auto` takes the one that
+    moves fewer bytes for tiles of `tile_elements` and so many `domains` at a time. `wave` tiles
     share each fetched weight. Raises BoundmeshError where the two do not go together.
     """
     offloaded = offload == "weights"
