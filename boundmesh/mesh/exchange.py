@@ -154,7 +154,7 @@ class Exchange(Layout):
         return ExchangedRows(self._group, cuts, program.graph, region, tiles)
 
     def interval(self, served: Served, boxes: Sequence[Interval]) -> Interval:
-        """A product's outputs on their ranks, then one all-gather; the rest on every rank."""
+        """A product's outputs on their ranks, then an all-gather of each end; the rest everywhere."""
         node = served.node
         if not is_product(node):
             return interval(served, boxes)
@@ -167,8 +167,10 @@ class Exchange(Layout):
             mine = Interval(nothing, nothing)
         else:
             mine = interval(served, boxes)
-        ends = torch.stack([mine.lower, mine.upper])
-        lower, upper = gather_pieces(self._group, ends, output_axis(node) + 2, cut.ends)
+        lower, upper = (
+            gather_pieces(self._group, end, output_axis(node) + 1, cut.ends).contiguous()
+            for end in (mine.lower, mine.upper)
+        )
         return Interval(lower, upper)
 
     def _cuts(self, graph: Graph) -> Cuts:

@@ -55,10 +55,7 @@ def join(shape: MeshShape, device: str = "auto") -> Mesh:
             f"the mesh {shape} has {shape.size} ranks, and {ranks} were started; "
             f"start it with: torchrun --nproc-per-node {shape.size} …"
         )
-    bound = own if own.type == "cuda" else None
-    dist.init_process_group(
-        backend, method, timeout=PATIENCE, world_size=ranks, rank=rank, device_id=bound
-    )
+    dist.init_process_group(backend, method, timeout=PATIENCE, world_size=ranks, rank=rank)
     atexit.register(leave)
     axes = ("domains", "shards")
     mesh = init_device_mesh(own.type, (shape.domains, shape.shards), mesh_dim_names=axes)

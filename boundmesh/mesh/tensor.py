@@ -37,7 +37,7 @@ def gather_pieces(group: Group, mine: Tensor, dim: int, ends: Sequence[int]) -> 
 
 
 def scatter_sum(group: Group, whole: Tensor, dim: int, ends: Sequence[int]) -> Tensor:
-    """This rank's piece along `dim` of the sum of what all ranks have."""
+    """This rank's piece along `dim` of the sum of what all ranks have, in row-major order."""
     height, first = _tallest(ends), whole.movedim(dim, 0)
     if ends[-1] == group.size * height:
         sent = first.contiguous()
@@ -49,7 +49,7 @@ def scatter_sum(group: Group, whole: Tensor, dim: int, ends: Sequence[int]) -> T
     mine = sent.new_empty(height, *sent.shape[1:])
     group.reduce_scatter(mine, sent).wait()
     low, high = ends[group.rank], ends[group.rank + 1]
-    return mine[: high - low].movedim(0, dim)
+    return mine[: high - low].movedim(0, dim).contiguous()
 
 
 @dataclass(frozen=True)
