@@ -142,10 +142,9 @@ def test_a_comparison_tells_changes_and_pace():
     old = run(("a", "unsat", 1.0), ("b", "unknown", 9.0), ("c", "sat", 4.0), ("d", "sat", 1.0))
     new = run(("a", "unsat", 2.0), ("b", "unsat", 5.0), ("c", "sat", 2.0), ("e", "sat", 1.0))
     changes, pace = compare(old, new)
-    assert [change.onnx for change in changes] == ["b", "d", "e"]
-    assert (changes[1].new, changes[2].old) == (None, None)
-    assert not any(change.contradiction for change in changes)
-    assert (pace.both, pace.old, pace.new) == (2, 5.0, 4.0)
+    assert [(change.old.onnx, change.new.verdict) for change in changes] == [("b", "unsat")]
+    assert not changes[0].contradiction
+    assert (pace.common, pace.both, pace.old, pace.new) == (3, 2, 5.0, 4.0)
     assert math.isclose(pace.ratio or 0, 1.0)
     (change,), _ = compare(run(("a", "unsat", 1.0)), run(("a", "sat", 1.0)))
     assert change.contradiction

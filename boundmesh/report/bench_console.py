@@ -121,16 +121,23 @@ class BenchConsole:
         if changes:
             table = _table(["family", "network", "property", "old", "new"], left=3)
             for each in changes:
-                sides = [_verdict(record) for record in (each.old, each.new)]
-                style = WRONG if each.contradiction else None
-                names = each.family, short(each.onnx), short(each.vnnlib)
-                table.add_row(*names, *sides, style=style)
+                table.add_row(
+                    each.old.family,
+                    short(each.old.onnx),
+                    short(each.old.vnnlib),
+                    *(f"{side.verdict} {side.seconds:.2f} s" for side in (each.old, each.new)),
+                    style=WRONG if each.contradiction else None,
+                )
             self._console.print(table)
-        times = f"{pace.ratio:.3g} times as long on average" if pace.ratio else "nothing to compare"
         self.say(
-            f"{len(changes)} verdicts differ; {pace.both} were solved by both runs, in "
-            f"{pace.old:.1f} s and {pace.new:.1f} s: the new one took {times}"
+            f"{pace.common} instances are in both results, {len(changes)} verdicts differ; "
+            f"{pace.both} were solved both times"
         )
+        if pace.ratio is not None:
+            self.say(
+                f"these took {pace.old:.1f} s, then {pace.new:.1f} s; each of them "
+                f"{pace.ratio:.3g} times as long (geometric mean)"
+            )
 
     def _print(self, line: Text) -> None:
         self._console.print(line, soft_wrap=True)
@@ -153,7 +160,3 @@ def _cell(value: str | int | float | None) -> str:
     if value is None:
         return "–"
     return f"{value:.2f}" if isinstance(value, float) else str(value)
-
-
-def _verdict(record: Record | None) -> str:
-    return "–" if record is None else f"{record.verdict} {record.seconds:.2f} s"

@@ -11,7 +11,7 @@ from boundmesh.report.records import Record
 from boundmesh.report.summary import ALL
 
 FORMATS = (".png", ".svg")
-SHORTEST = 0.01
+SHORTEST = 0.001
 """Seconds at which the logarithmic axis begins: less is drawn there."""
 
 

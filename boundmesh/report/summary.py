@@ -66,26 +66,23 @@ def _summary(family: str, instances: int, records: Sequence[Record]) -> Summary:
 
 @dataclass(frozen=True)
 class Change:
-    """An instance whose verdict differs between two runs; None where a run lacks it."""
+    """An instance whose verdict differs between two runs."""
 
-    family: str
-    onnx: str
-    vnnlib: str
-    old: Record | None
-    new: Record | None
+    old: Record
+    new: Record
 
     @property
     def contradiction(self) -> bool:
         """Whether one run proved what the other one refuted."""
-        words = {record.verdict for record in (self.old, self.new) if record is not None}
-        return words == set(SOLVED)
+        return {self.old.verdict, self.new.verdict} == set(SOLVED)
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Instances that both runs solved alike: how many, their seconds in each, and the geometric
-    mean of new over old seconds (None without any)."""
+    """`common` instances are in both runs. Of them `both` were solved by both alike, in `old` and
+    `new` seconds; `ratio` is the geometric mean of new over old ones, None without any."""
 
+    common: int
     both: int
     old: float
     new: float
@@ -93,18 +90,19 @@ class Pace:
 
 
 def compare(old: Sequence[Record], new: Sequence[Record]) -> tuple[list[Change], Pace]:
-    """What changed from one run to another, in the order of the old one, and how fast they were."""
+    """What changed among the instances of both runs, in the old one's order, and their pace."""
     before, after = ({record.key: record for record in run} for run in (old, new))
     changes: list[Change] = []
     pairs: list[tuple[float, float]] = []
-    for key in {**before, **after}:
-        was, now = before.get(key), after.get(key)
-        if was is None or now is None or was.verdict != now.verdict:
-            changes.append(Change(*key, was, now))
+    common = [(was, after[key]) for key, was in before.items() if key in after]
+    for was, now in common:
+        if was.verdict != now.verdict:
+            changes.append(Change(was, now))
         elif was.verdict in SOLVED:
             pairs.append((was.seconds, now.seconds))
     logs = [math.log(now / was) for was, now in pairs if was > 0 and now > 0]
     return changes, Pace(
+        len(common),
         len(pairs),
         math.fsum(was for was, _ in pairs),
         math.fsum(now for _, now in pairs),
