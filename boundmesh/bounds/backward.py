@@ -170,12 +170,14 @@ LEAST_ROWS = 256
 def tile_height(program: Program, start: str, domains: int, rows: int, tile_elements: int) -> int:
     """Rows of a tile from `start`, so that its widest A holds at most `tile_elements` numbers.
 
-    A function of the network, the number of rows and the memory allowed; never of the devices.
+    A function of the network, the number of rows and the memory allowed; never of the devices. A
+    power of two, which products fill a device best with.
     """
     length = domains * program.widest(start)
     shared = -(-rows // LEAST_TILES)
     enough = max(shared, LEAST_ROWS // domains, LEAST_ELEMENTS // length)
-    return max(1, min(tile_elements // length, enough))
+    most = max(1, min(tile_elements // length, enough))
+    return 1 << (most.bit_length() - 1)
 
 
 def input_rows(

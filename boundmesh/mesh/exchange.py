@@ -154,7 +154,7 @@ class Exchange(Layout):
         return ExchangedRows(self._group, cuts, program.graph, region, tiles)
 
     def interval(self, served: Served, boxes: Sequence[Interval]) -> Interval:
-        """A product's outputs on their ranks, then an all-gather of each end; the rest everywhere."""
+        """A product's outputs on their ranks, then one all-gather of each end; others on all."""
         node = served.node
         if not is_product(node):
             return interval(served, boxes)
