@@ -42,6 +42,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     options.add_argument("--tile-elements", type=int, default=2**23)
     options.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     options.add_argument("--runs", type=int, default=3)
+    options.add_argument("--limit-mib", type=int, help="memory that a rank may take of its GPU")
     options.add_argument("--profile", action="store_true", help="time spent in kernels and NCCL")
     return options
 
@@ -97,11 +98,24 @@ def place(options: argparse.Namespace) -> Iterator[Place]:
     """The device alone, or the mesh of the ranks that were started."""
     if options.shards > 1:
         with joined(MeshShape(options.shards), options.device) as mesh:
+            limit_memory(mesh.device, options.limit_mib)
             yield Place(mesh, mesh.device)
         return
     cuda = options.device != "cpu" and torch.cuda.is_available()
-    with torch.cuda.device(0) if cuda else nullcontext():
-        yield Place(None, torch.device("cuda", 0) if cuda else torch.device("cpu"))
+    device = torch.device("cuda", 0) if cuda else torch.device("cpu")
+    limit_memory(device, options.limit_mib)
+    try:
+        with torch.cuda.device(0) if cuda else nullcontext():
+            yield Place(None, device)
+    except torch.OutOfMemoryError:
+        print(json.dumps({"out of memory": sys.argv, "limit_mib": options.limit_mib}), flush=True)
+
+
+def limit_memory(device: torch.device, mib: int | None) -> None:
+    """Let this process take so much of its GPU, as if that were all there is."""
+    if device.type == "cuda" and mib is not None:
+        total = torch.cuda.get_device_properties(device).total_memory
+        torch.cuda.set_per_process_memory_fraction(mib * MIB / total, device)
 
 
 def report(

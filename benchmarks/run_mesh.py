@@ -21,13 +21,14 @@ from pathlib import Path
 from table import table
 
 HERE = Path(__file__).parent
+GROUPS = ("bits", "crown", "waves", "limit", "alpha", "wide", "offload", "scaling")
 LARGE = ((4096, 4), (8192, 4), (4096, 8))
 WIDE = (131072, 262144)
 
 
 def groups(shards: list[int], schedules: list[str]) -> Iterator[tuple[str, list[list[str]]]]:
     """Names of groups, and the command of each mode."""
-    modes = [["--shards", "1"]]
+    modes = [["--shards", "1"]] if 1 in shards else []
     modes += [
         ["--shards", str(count), "--schedule", schedule]
         for count in shards
@@ -38,12 +39,17 @@ def groups(shards: list[int], schedules: list[str]) -> Iterator[tuple[str, list[
     yield "bits", [["mesh_bits.py", "--shards", count] for count in several]
     sizes = [["--hidden", str(hidden), "--depth", str(depth)] for hidden, depth in LARGE]
     yield "crown", [["crown_mlp.py", *size, *mode] for size in sizes for mode in modes]
+    waves = [[*mode, "--wave", "2"] for mode in modes if "gather" in mode]
+    yield "waves", [["crown_mlp.py", *size, *wave] for size in sizes for wave in waves]
+    # More than one GPU of so little memory would hold: the weights alone are 793 MiB.
+    small = ["--limit-mib", "700"]
+    yield "limit", [["crown_mlp.py", *sizes[1], *mode, *small] for mode in modes]
     yield "alpha", [["alpha_mlp.py", *sizes[0], *mode] for mode in modes]
     wide = [mode for mode in modes if "gather" not in mode]
     yield "wide", [["wide_layer.py", "--hidden", str(h), *mode] for h in WIDE for mode in wide]
     offload = ["--shards", "1", "--offload", "weights", "--wave"]
-    waves = [[*offload, wave] for wave in ("1", "2", "4")]
-    yield "offload", [["crown_mlp.py", *sizes[0], *wave] for wave in waves]
+    staged = [[*offload, wave] for wave in ("1", "2", "4")]
+    yield "offload", [["crown_mlp.py", *sizes[0], *mode] for mode in staged]
     scaling = [["--hidden", "16384", "--depth", "4"]] if max(shards) > 2 else []
     yield "scaling", [["crown_mlp.py", *size, *mode] for size in scaling for mode in modes]
 
@@ -106,7 +112,7 @@ if __name__ == "__main__":
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--shards", default="1,2", help="numbers of ranks, 1 for one device")
     options.add_argument("--schedules", default="gather,exchange")
-    options.add_argument("--groups", help="bits,crown,alpha,wide,offload,scaling; all if left out")
+    options.add_argument("--groups", help=f"of {' '.join(GROUPS)}; all if left out")
     options.add_argument("--limit", type=float, default=420, help="seconds for everything")
     options.add_argument("--least", type=float, default=25, help="seconds left to begin a mode")
     options.add_argument("--patience", type=float, default=150, help="seconds for one mode")

@@ -38,9 +38,14 @@ def table(lines: Sequence[Line]) -> str:
 def _beside(line: Line, one: Line | None) -> list[str]:
     if one is None or one is line:
         return ["", "", ""]
-    shares = [float(line[key]) / float(one[key]) for key in ("milliseconds", "peak_mib")]  # type: ignore[arg-type]
-    equal = "equal" if line["sha256"] == one["sha256"] else "differ"
+    shares = [number(line, key) / number(one, key) for key in ("milliseconds", "peak_mib")]
+    off = abs(number(line, "sum") / number(one, "sum") - 1)
+    equal = "equal" if line["sha256"] == one["sha256"] else f"sum off by {off:.0e}"
     return [f"{share:.0%}" for share in shares] + [equal]
+
+
+def number(line: Line, key: str) -> float:
+    return float(str(line[key]))
 
 
 def _what(line: Line) -> str:
