@@ -35,7 +35,6 @@ from boundmesh.read import vnnlib
 from boundmesh.read.onnx import load
 from boundmesh.rules.operator import Interval
 
-METHODS = ("ibp", "crown-ibp", "crown", "alpha-crown")
 SIZES = ((256, 256), (256,) * 4, (256,) * 6, (1300, 1100))
 
 
@@ -64,7 +63,7 @@ def compare(at: Place, name: str, graph: Graph, box: Box, options: argparse.Name
     for schedule in options.schedules.split(","):
         layout = open_layout(graph, at.mesh, at.device, schedule=schedule)
         line: dict[str, object] = {"benchmark": "mesh_bits", "network": name, "schedule": schedule}
-        for method in METHODS:
+        for method in options.methods.split(","):
             expected = bounds(problem, method)
             found = bounds(replace(problem, layout=layout), method)
             worst = max(map(difference, found, expected))
@@ -104,5 +103,6 @@ if __name__ == "__main__":
     options = parser(__doc__)
     options.add_argument("--network", help="an ONNX file, with --spec")
     options.add_argument("--spec", help="a VNN-LIB file")
+    options.add_argument("--methods", default="ibp,crown-ibp,crown,alpha-crown")
     options.add_argument("--schedules", default="gather,exchange")
     start(main, options.parse_args())
