@@ -119,7 +119,7 @@ class ActivationSplitting:
             leaves = self._keep(leaves, found)
             if not len(leaves):
                 return
-        self.search.stuck += len(leaves)
+        self.search.give_up(leaves.margin)
 
     def _quick(self, domains: Domains) -> Bounded:
         parameters = Parameters(domains.alpha.float(), domains.beta.float(), domains.splits)

@@ -56,19 +56,36 @@ def branch(
         clauses = standing.open[domain].nonzero().flatten()
         if any(not question.margins.members[clause] for clause in clauses.tolist()):
             continue  # a clause without atoms holds everywhere: nothing can refute it
-        if _by_input(settings, problem, known) and isinstance(region, BoxRegion):
-            margins = question.margins.only(clauses)
-            searcher = InputSplitting(problem, margins, question.offset, settings, clock, see)
-            standing.searches.append(searcher.search)
-            with clock.stage("branch"):
-                search = searcher.run(region)
+        is_box = isinstance(region, BoxRegion)
+        if is_box and _by_input(settings, problem, known):
+            search = _split_inputs(standing, clauses, problem, settings, clock, see)
         else:
             search = _split_neurons(standing, domain, clauses, problem, known, settings, clock, see)
+            # What no split of neurons decides may be decided by smaller boxes.
+            if is_box and search.stuck and not search.found:
+                search = _split_inputs(standing, clauses, problem, settings, clock, see)
         if search.found:
             return standing.searches
         if not search.stuck:
             standing.close(domain, clauses, search.proved)
     return standing.searches
+
+
+def _split_inputs(
+    standing: Standing,
+    clauses: Tensor,
+    problem: Problem,
+    settings: BranchSettings,
+    clock: Clock,
+    look: Callable[[Tensor], bool],
+) -> Search:
+    """Search with boxes halved until every clause is refuted on each."""
+    margins, offset = standing.question.margins.only(clauses), standing.question.offset
+    splitting = InputSplitting(problem, margins, offset, settings, clock, look)
+    standing.searches.append(splitting.search)
+    assert isinstance(problem.region, BoxRegion)
+    with clock.stage("branch"):
+        return splitting.run(problem.region)
 
 
 def _split_neurons(

@@ -10,14 +10,18 @@ from torch import Tensor
 from boundmesh.bab.arrays import Arrays
 from boundmesh.bab.frontier import Frontier
 from boundmesh.bab.search import Look, Search, give_way
-from boundmesh.bounds.backward import input_rows
+from boundmesh.bounds.backward import Carried, input_rows
 from boundmesh.bounds.crown import Problem, intermediate_bounds
 from boundmesh.bounds.lines import FixedLines
 from boundmesh.bounds.margins import Margins
+from boundmesh.bounds.mixture import mixed_margin
 from boundmesh.bounds.region import BoxRegion
 from boundmesh.bounds.rows import DenseRows, Tile
 from boundmesh.clock import Clock
 from boundmesh.settings import BranchSettings
+
+# Mixtures of rows are tried where they take no more numbers than this.
+MOST_NUMBERS = 2**26
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,9 @@ class InputSplitting:
         rows = torch.arange(len(offset))
         self.rows = margins.rows(rows, layout.dtype, layout.device)
         self.offset = offset.to(layout.device)
+        most = max(map(len, margins.members))
+        # Short clauses repeat their first row.
+        self.members = torch.tensor([[*m, *[m[0]] * (most - len(m))] for m in margins.members])
         self.frontier: Frontier[Boxes] = Frontier()
         self.search = Search()
         self.batch = settings.batch or _default_batch(problem, len(rows))
@@ -72,7 +79,7 @@ class InputSplitting:
         middle = (parents.lower + parents.upper) / 2
         apart = ((middle > parents.lower) & (middle < parents.upper)).flatten(1)
         able = apart.any(1)
-        self.search.stuck += int((~able).sum())
+        self.search.give_up(parents.margin[~able])
         parents, apart = parents.take(able), apart[able]
         if not len(parents):
             return None
@@ -98,7 +105,9 @@ class InputSplitting:
         carried = input_rows(problem.layout, problem.program, tile, FixedLines(bounds), frozenset())
         name = problem.program.graph.input
         rowwise = carried.minimum(name, region).double() - self.offset
-        table = self.margins.clauses(rowwise)
+        table = torch.maximum(
+            self.margins.clauses(rowwise), self._mixtures(region, carried, rowwise)
+        )
         margin, worst = table.min(1)
         self.search.visited += len(lower)
         still = self.search.count(margin)
@@ -108,12 +117,29 @@ class InputSplitting:
         self.frontier.push(Boxes(margin, lower, upper, reach).take(still))
         self._look_at(region, rows, rowwise, margin, still)
 
+    def _mixtures(self, region: BoxRegion, carried: Carried, rowwise: Tensor) -> Tensor:
+        """The margins `[D, clauses]` of the best mixtures of the rows of clauses of several atoms;
+        −∞ where there are none, or too many numbers."""
+        members, domains = self.members.to(rowwise.device), len(rowwise)
+        unknown = rowwise.new_full((domains, len(members)), -torch.inf)
+        rows = carried.at.get(self.problem.program.graph.input)
+        if rows is None or members.shape[1] == 1:
+            return unknown
+        if domains * members.numel() * rows[0, 0].numel() > MOST_NUMBERS:
+            return unknown
+        every = BoxRegion(
+            region.lower.repeat_interleave(len(members), 0),
+            region.upper.repeat_interleave(len(members), 0),
+        )
+        constants = (0 if carried.bias is None else carried.bias) - self.offset.to(rows.dtype)
+        constants = constants.expand(rowwise.shape)[:, members].flatten(0, 1)
+        rows = rows.expand(*rowwise.shape, *rows.shape[2:])[:, members].flatten(0, 1)
+        found = mixed_margin(every, rows, constants).reshape(domains, len(members))
+        return found.double().nan_to_num(nan=-torch.inf)
+
     def _reach(self, rows: Tensor, rowwise: Tensor, worst: Tensor) -> Tensor:
         """Size of the coefficients `[D, inputs]` of the best row of each box's worst clause."""
-        members = self.margins.members
-        most = max(map(len, members))
-        table = torch.tensor([[*m, *[m[0]] * (most - len(m))] for m in members])
-        mine = table.to(worst.device)[worst]
+        mine = self.members.to(worst.device)[worst]
         best = mine.gather(1, rowwise.gather(1, mine).argmax(1, keepdim=True))
         chosen = rows[torch.arange(len(rows), device=rows.device), best.squeeze(1)]
         # Inputs that no row reaches now still matter a little: their share may lie in the lines.

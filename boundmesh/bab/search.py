@@ -21,13 +21,15 @@ Look = Callable[[Tensor], bool]
 @dataclass
 class Search:
     """The account of a search: the worst open margin, the smallest proved one, domains bounded,
-    the most splits of one, those given up because nothing was left to split, domains still open
+    the most splits of one, those given up because nothing was left to split and
+    the worst margin of these, domains still open
     and the most that ever were, and whether a counterexample was found."""
 
     worst: float = float("-inf")
     proved: float = float("inf")
     visited: int = 0
     stuck: int = 0
+    hardest: float = float("inf")
     depth: int = 0
     open: int = 0
     widest: int = 0
@@ -40,8 +42,14 @@ class Search:
             self.proved = min(self.proved, float(margin[~still].min()))
         return still
 
+    def give_up(self, margin: Tensor) -> None:
+        """Enter domains, by their margins `[D]`, of which nothing is left to split."""
+        if len(margin):
+            self.stuck += len(margin)
+            self.hardest = min(self.hardest, float(margin.min()))
+
     def tell(self, frontier: Frontier[Any], progress: Progress) -> None:
-        self.worst, self.open = frontier.worst, len(frontier)
+        self.worst, self.open = min(frontier.worst, self.hardest), len(frontier)
         self.widest = max(self.widest, self.open)
         progress.update(
             open=self.open,

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.backward import input_rows
+from boundmesh.bounds.backward import Carried, input_rows
 from boundmesh.bounds.crown import Problem
 from boundmesh.bounds.lines import Drawn, Overlay, SharedLines, at, boxes_of, one_by_one
+from boundmesh.bounds.mixture import mixed_margin
 from boundmesh.bounds.parameters import Undecided
 from boundmesh.bounds.rows import DenseRows, Tile
 from boundmesh.graph.graph import Node
@@ -126,12 +127,12 @@ class DomainBounder:
 
     def bound(self, rows: Tensor, offset: Tensor, parameters: Parameters) -> Bounded:
         """One sweep: rows `[D, S, *output_shape]`, `offset` `[D, S]` is taken off their bounds;
-        the margin of a domain is that of its best row."""
+        the margin of a domain is that of the best mixture of its rows."""
         program = self.problem.program
         draw = SplitLines(self.bounds, self.undecided, self.places, self.shared, parameters)
         tile = Tile(program.target, slice(0, rows.shape[1]), DenseRows(rows))
         found = input_rows(self.problem.layout, program, tile, draw, self.watched)
-        lower = found.minimum(program.graph.input, self.problem.region)
+        margin = self._margin(found, offset)
         seen = [
             found.seen[name].flatten(2)[..., self.undecided[name].index]
             if name in found.seen
@@ -139,11 +140,19 @@ class DomainBounder:
             for name, place in self.places.items()
         ]
         return Bounded(
-            (lower - offset).amax(1),
+            margin,
             parameters,
             torch.cat([each.expand(len(rows), -1, -1) for each in seen], dim=2),
             found.at_input(program.graph.input, rows),
         )
+
+    def _margin(self, found: Carried, offset: Tensor) -> Tensor:
+        name, region = self.problem.program.graph.input, self.problem.region
+        rows = found.at.get(name)
+        if rows is None or offset.shape[1] == 1:
+            return (found.minimum(name, region) - offset).amax(1)
+        constants = -offset if found.bias is None else found.bias - offset
+        return mixed_margin(region, rows, constants)
 
 
 def _length(place: slice) -> int:

@@ -14,13 +14,14 @@ def scores(neurons: Neurons, domains: Domains, bounded: Bounded) -> Tensor:
 
     With coefficient A of a ReLU's output and bounds l < 0 < u, the bound loses up to
     −A·(−l·u/(u − l)) to the line above (A < 0), and up to A·max(α·(−l), (1 − α)·u) to the line
-    below (A ≥ 0), of which half is counted: both cannot be lost at one point.
+    below (A ≥ 0), of which half is counted: both cannot be lost at one point. Of a clause of
+    several atoms, the mean over its rows counts.
     """
     low, high = neurons.lower, neurons.upper
     gap = -low * high / (high - low)
     alpha = bounded.parameters.alpha
     below = torch.maximum(alpha * -low, (1 - alpha) * high)
     rows = bounded.coefficients
-    loss = torch.where(rows < 0, -rows * gap, 0.5 * rows * below.clamp(max=gap)).amax(1)
+    loss = torch.where(rows < 0, -rows * gap, 0.5 * rows * below.clamp(max=gap)).mean(1)
     free = (domains.splits == 0) & ~neurons.split_points.isnan()
     return torch.where(free, loss, -torch.inf)
