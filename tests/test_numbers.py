@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import boundmesh
-from boundmesh import Ball, Box, BoundmeshError
+from boundmesh import Ball, BoundmeshError, Box
 from boundmesh.graph.forward import forward, tensors
 from tests.networks import DTYPE, NETWORKS, region, sampled
 
