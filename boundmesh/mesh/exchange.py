@@ -26,6 +26,7 @@ from boundmesh.bounds.program import Program
 from boundmesh.bounds.region import Region
 from boundmesh.bounds.rows import Tile
 from boundmesh.bounds.served import PRODUCTS, Part, Served, output_axis, parts_of
+from boundmesh.device import full_precision
 from boundmesh.graph.forward import tensor
 from boundmesh.graph.graph import Graph, Node
 from boundmesh.mesh.group import Group
@@ -96,6 +97,7 @@ class Exchange(Layout):
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
+        full_precision()
         self.device, self.dtype = torch.device(device), dtype
         self._graph, self._group = graph, group
         self._weights = ExchangedWeights(graph, group, self.device, dtype)
