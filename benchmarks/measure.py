@@ -38,7 +38,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     options.add_argument("--shards", type=int, default=1)
     options.add_argument("--schedule", choices=["auto", "gather", "exchange"], default="gather")
     options.add_argument("--offload", choices=["none", "weights"], default="none")
-    options.add_argument("--wave", type=int, default=1, help="tiles pulled back together")
+    options.add_argument("--wave", type=int, help="tiles that share a fetched weight")
     options.add_argument("--tile-elements", type=int, default=2**23)
     options.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     options.add_argument("--runs", type=int, default=3)
