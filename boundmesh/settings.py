@@ -62,8 +62,8 @@ class BranchSettings:
     branching: Branching = "auto"
     batch: int | None = None
     ascent_steps: int = 20
-    alpha_rate: float = 0.1
-    beta_rate: float = 0.1
+    alpha_rate: float = 0.2
+    beta_rate: float = 1.0
     levels: int = 5
     tries: int = 3
     refinements: int = 4

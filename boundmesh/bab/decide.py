@@ -101,7 +101,8 @@ def _split_neurons(
     """Search with neurons split; while that takes long, sharpen the bounds and begin anew.
 
     After an attempt's patience the refinement splits deeper, into four times as many domains, as
-    the one before; the last attempt has no end but its own.
+    the one before. The last attempt, and one whose bounds no refinement sharpens, has no end but
+    its own.
     """
     margins, best = standing.question.margins, standing.clauses[domain, clauses]
     attempts = settings.refinements
@@ -111,10 +112,10 @@ def _split_neurons(
         )
         standing.searches.append(splitting.search)
         patience = max(LEAST_PATIENCE, 2 * splitting.batch) * 2 ** max(0, attempt - 1)
-        limit = patience if attempt < attempts else float("inf")
+        last = attempt == attempts
         with clock.stage("branch"):
-            search = splitting.run(clauses, best, limit)
-        if not search.open:
+            search = splitting.run(clauses, best, float("inf") if last else patience)
+        if last or search.found or not search.open:
             return search
         with clock.stage("refine"):
             effort = Effort(
@@ -123,8 +124,20 @@ def _split_neurons(
                 seconds=min(clock.left, LONGEST_REFINEMENT) / 4,
                 ascent=Ascent(settings.ascent_steps, settings.alpha_rate, settings.beta_rate),
             )
-            bounds = refine(problem, bounds, effort, clock, splitting.batch)
-    return search
+            sharper = refine(problem, bounds, effort, clock, splitting.batch)
+        if not _sharper(sharper, bounds):
+            break
+        bounds = sharper
+    with clock.stage("branch"):
+        return splitting.go_on()
+
+
+def _sharper(one: dict[str, Interval], other: dict[str, Interval]) -> bool:
+    """Whether any bound of one lies inside that of the other."""
+    return any(
+        bool((one[name].lower > box.lower).any() or (one[name].upper < box.upper).any())
+        for name, box in other.items()
+    )
 
 
 def _bounds_of(standing: Standing, domain: int, problem: Problem) -> dict[str, Interval]:

@@ -19,8 +19,8 @@ class Ascent:
     """How α and β climb: Adam's steps, its rates (β's is relative to the rows' coefficients)."""
 
     iterations: int = 20
-    alpha_rate: float = 0.1
-    beta_rate: float = 0.1
+    alpha_rate: float = 0.2
+    beta_rate: float = 1.0
     decay: float = 0.97
 
 
