@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -142,34 +142,24 @@ def _decide(
                 return True
         return False
 
-    try:
+    def hunt(left: Mapping[int, Sequence[int]] | None = None) -> bool:
         if settings.attack.restarts:
             with clock.stage("attack"), layout.thrifty():
-                first = clock.agree(
-                    attack(graph, layout.weights, property, settings.attack, clock, settings.seed)
-                )
-            if first is not None:
-                return Falsified(first)
+                chosen, seed = settings.attack, settings.seed
+                seen = attack(graph, layout.weights, property, chosen, clock, seed, left)
+                found.extend(filter(None, [clock.agree(seen)]))
+        return bool(found)
+
+    try:
+        if hunt():
+            return Falsified(found[0])
         standings += [Standing.unknown(question) for question in questions(graph, property, layout)]
         for standing in standings:
             climb(standing, settings.bounds, clock)
         if settings.bounds.method == "auto":
             left = _left(standings)
-            if settings.attack.restarts and left:
-                with clock.stage("attack"), layout.thrifty():
-                    second = clock.agree(
-                        attack(
-                            graph,
-                            layout.weights,
-                            property,
-                            settings.attack,
-                            clock,
-                            settings.seed,
-                            left,
-                        )
-                    )
-                if second is not None:
-                    return Falsified(second)
+            if left and hunt(left):
+                return Falsified(found[0])
             for standing in standings:
                 if standing.open.any():
                     branch(standing, settings.bounds, settings.branch, clock, look)

@@ -75,11 +75,6 @@ class ActivationSplitting:
         return self.search
 
     @property
-    def finished(self) -> bool:
-        """Whether every domain was refuted."""
-        return not (self.search.open or self.search.stuck or self.search.found)
-
-    @property
     def atoms(self) -> int:
         return self.rows.shape[1]
 
@@ -104,6 +99,8 @@ class ActivationSplitting:
             levels += 1
         if levels > 1:
             return split(parents, torch.topk(loss, levels, dim=1).indices, bounded.coefficients)
+        if self.settings.branching == "babsr":
+            return split(parents, loss.argmax(1, keepdim=True), bounded.coefficients)
         quick = lambda domains: self._quick(domains).margin  # noqa: E731
         with torch.no_grad():
             chosen = fsb.choose(parents, bounded, loss, self.settings.tries, quick)
@@ -163,8 +160,7 @@ def _rows_by_clause(
     margins: Margins, offset: Tensor, device: torch.device, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
     """Rows `[C, S, *output_shape]` and offsets `[C, S]`; short clauses repeat their first atom."""
-    most = max(map(len, margins.members))
-    table = torch.tensor([[*rows, *[rows[0]] * (most - len(rows))] for rows in margins.members])
+    table = margins.table
     rows = margins.rows(table.flatten(), dtype, device)[0]
     return rows.reshape(*table.shape, *rows.shape[1:]), offset[table].to(device, dtype)
 

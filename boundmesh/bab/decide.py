@@ -12,7 +12,6 @@ from boundmesh.bab.domain import neurons_of
 from boundmesh.bab.input_split import InputSplitting
 from boundmesh.bab.refine import Effort, refine
 from boundmesh.bab.search import Search
-from boundmesh.bounds.ascent import Ascent
 from boundmesh.bounds.crown import Problem, intermediate_bounds
 from boundmesh.bounds.region import BoxRegion, part_of
 from boundmesh.clock import Clock
@@ -122,7 +121,7 @@ def _split_neurons(
                 levels=4 + 3 * attempt,
                 domains=min(MOST_PARTS, 8 * splitting.batch * 4**attempt),
                 seconds=min(clock.left, LONGEST_REFINEMENT) / 4,
-                ascent=Ascent(settings.ascent_steps, settings.alpha_rate, settings.beta_rate),
+                ascent=splitting.ascent,
             )
             sharper = refine(problem, bounds, effort, clock, splitting.batch)
         if not _sharper(sharper, bounds):

@@ -52,9 +52,7 @@ class InputSplitting:
         rows = torch.arange(len(offset))
         self.rows = margins.rows(rows, layout.dtype, layout.device)
         self.offset = offset.to(layout.device)
-        most = max(map(len, margins.members))
-        # Short clauses repeat their first row.
-        self.members = torch.tensor([[*m, *[m[0]] * (most - len(m))] for m in margins.members])
+        self.members = margins.table
         self.frontier: Frontier[Boxes] = Frontier()
         self.search = Search()
         self.batch = settings.batch or _default_batch(problem, len(rows))

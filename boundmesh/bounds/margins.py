@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from boundmesh.graph.graph import Graph, Node
-from boundmesh.property import Atom, Clause
+from boundmesh.property import Clause
 
 # Bounds are computed in floating point: a margin proves only what exceeds this many rounding
 # errors of the numbers it was made from.
@@ -34,6 +34,13 @@ class Margins:
     bound: Tensor
     strict: Tensor
     members: tuple[tuple[int, ...], ...]
+
+    @property
+    def table(self) -> Tensor:
+        """The rows of each clause `[clauses, most]`; short clauses repeat their first row, and none
+        may be without one."""
+        most = max(map(len, self.members))
+        return torch.tensor([[*rows, *[rows[0]] * (most - len(rows))] for rows in self.members])
 
     def rows(self, which: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
         """The coefficients of the rows `which`, `[1, len(which), *output_shape]`."""
@@ -101,14 +108,3 @@ def with_inputs_joined(graph: Graph) -> Graph:
         {"axis": 0},
     )
     return replace(graph, nodes=(*graph.nodes, *parts, joined), output=joined.name)
-
-
-def describe_atom(atom: Atom) -> str:
-    """An atom in words: `y[3] - y[1] ≤ 0`."""
-    terms = [(v, f"x[{i}]") for i, v in atom.inputs] + [(v, f"y[{j}]") for j, v in atom.outputs]
-    words = ""
-    for value, name in terms:
-        sign = ("- " if value < 0 else "+ ") if words else ("-" if value < 0 else "")
-        size = "" if abs(value) == 1 else f"{abs(value):g}·"
-        words += f"{' ' if words else ''}{sign}{size}{name}"
-    return f"{words or '0'} {'<' if atom.strict else '≤'} {atom.bound:g}"
