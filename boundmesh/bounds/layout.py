@@ -78,16 +78,17 @@ class Layout(Protocol):
     def deal(self, tiles: Sequence[Tile]) -> Sequence[Tile]:
         """The tiles of one start node, given in order, that this rank works on.
 
-        Every rank gets equally many: one that has too few also gets a tile without rows.
+        All of them, unless tiles are divided: then every rank gets equally many, and one that has
+        too few also gets a tile without rows.
         """
-        ...
+        return tiles
 
     def join(self, mine: Sequence[Tensor], widths: Sequence[int]) -> Sequence[Tensor]:
         """The results of all tiles, in their order, from those of this rank's tiles.
 
         Result i is `[D, widths[i]]`, with one D for all.
         """
-        ...
+        return mine
 
     def join_gradients(self, mine: Sequence[Tensor], widths: Sequence[int]) -> Sequence[Tensor]:
         """The same for gradients to bounds, which are to be added in this order."""
@@ -152,9 +153,3 @@ class OneDevice(Layout):
                 yield Served(node, whole)
                 continue
             yield Served(node, whole[1:], parts_of(node, whole[0]), whole[0])
-
-    def deal(self, tiles: Sequence[Tile]) -> Sequence[Tile]:
-        return tiles
-
-    def join(self, mine: Sequence[Tensor], widths: Sequence[int]) -> Sequence[Tensor]:
-        return mine

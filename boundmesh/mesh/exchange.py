@@ -136,12 +136,6 @@ class Exchange(Layout):
     def thrifty(self) -> AbstractContextManager[object]:
         return regathered(self._weights)
 
-    def deal(self, tiles: Sequence[Tile]) -> Sequence[Tile]:
-        return tiles
-
-    def join(self, mine: Sequence[Tensor], widths: Sequence[int]) -> Sequence[Tensor]:
-        return mine
-
     def join_gradients(self, mine: Sequence[Tensor], widths: Sequence[int]) -> Sequence[Tensor]:
         """One all-reduce: each rank has the gradients to the bounds of its own neurons."""
         every = torch.stack([*mine])

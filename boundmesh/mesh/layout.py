@@ -102,9 +102,3 @@ class Offload(Layout):
 
     def thrifty(self) -> AbstractContextManager[object]:
         return regathered(self._weights)
-
-    def deal(self, tiles: Sequence[Tile]) -> Sequence[Tile]:
-        return tiles
-
-    def join(self, mine: Sequence[Tensor], widths: Sequence[int]) -> Sequence[Tensor]:
-        return mine
