@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Protocol
 from torch import Tensor
 
 from boundmesh.bounds.lines import Drawn, pull_drawn
-from boundmesh.bounds.product import Tape, pull, pull_units
+from boundmesh.bounds.product import Tape, needed, pull, pull_units
 from boundmesh.bounds.program import Program
 from boundmesh.bounds.region import Region
 from boundmesh.bounds.rows import Tile, UnitRows
-from boundmesh.bounds.served import Served
+from boundmesh.bounds.served import Served, visits
 from boundmesh.graph.graph import Node
 from boundmesh.rules import RULES
 from boundmesh.rules.operator import Pulled
@@ -49,7 +49,10 @@ def sweep(
     arXiv 1811.00866). `check` is called before each wave and may raise.
     """
     order = program.order(waves[0].tiles[0].start)
-    passing = layout.stream(order * len(waves))
+    start, above = order[0], order[1:]
+    passing = layout.stream(
+        visit for wave in waves for visit in (needed(start, wave.tiles), *visits(above))
+    )
     lowest: list[Tensor] = []
     for wave in waves:
         check()
@@ -186,6 +189,6 @@ def input_rows(
     """One tile swept back to the input, with what its rows were at the outputs of `watch`."""
     layout = layout.whole_rows
     carried, tape = Carried(tile, watch), Tape(layout)
-    for served in layout.stream(program.order(tile.start)):
+    for served in layout.stream(visits(program.order(tile.start))):
         pass_node(served, [carried], draw, tape)
     return carried

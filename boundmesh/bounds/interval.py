@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from boundmesh.bounds.layout import Layout
 from boundmesh.bounds.region import Region
+from boundmesh.bounds.served import visits
 from boundmesh.graph.graph import Graph, Node
 from boundmesh.rules.operator import Interval
 
@@ -30,7 +31,7 @@ class Intervals:
 
     def advance(self, nodes: Iterable[Node]) -> None:
         """Propagate through `nodes`, which must follow in topological order."""
-        for served in self._layout.stream(n for n in nodes if n.op != "input"):
+        for served in self._layout.stream(visits(n for n in nodes if n.op != "input")):
             node = served.node
             boxes = [self._known[name] for name in node.inputs]
             self._known[node.name] = self._layout.interval(served, boxes)

@@ -14,7 +14,7 @@ from boundmesh.bounds.product import interval
 from boundmesh.bounds.program import Program
 from boundmesh.bounds.region import Region
 from boundmesh.bounds.rows import Tile
-from boundmesh.bounds.served import PRODUCTS, Served, parts_of
+from boundmesh.bounds.served import PRODUCTS, Served, Visit, parts_of
 from boundmesh.device import full_precision
 from boundmesh.graph.forward import tensor
 from boundmesh.graph.graph import Graph, Node
@@ -63,7 +63,7 @@ class Layout(Protocol):
         """The layout under which a rank has all coefficients of the rows it works on."""
         return self
 
-    def stream(self, nodes: Iterable[Node]) -> Iterator[Served]:
+    def stream(self, visits: Iterable[Visit]) -> Iterator[Served]:
         """Each node with its weights on `device`; they are the caller's until the next node."""
         ...
 
@@ -146,8 +146,8 @@ class OneDevice(Layout):
     def weights(self) -> Mapping[str, Tensor]:
         return self._weights
 
-    def stream(self, nodes: Iterable[Node]) -> Iterator[Served]:
-        for node in nodes:
+    def stream(self, visits: Iterable[Visit]) -> Iterator[Served]:
+        for node in (visit.node for visit in visits):
             whole = tuple(self.weights[name] for name in node.weights)
             if node.op not in PRODUCTS:
                 yield Served(node, whole)

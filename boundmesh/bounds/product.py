@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.rows import UnitRows
-from boundmesh.bounds.served import PRODUCTS, Part, Served, node_of_part, output_axis
+from boundmesh.bounds.rows import Tile, UnitRows
+from boundmesh.bounds.served import PRODUCTS, Part, Served, Visit, node_of_part, output_axis, visits
 from boundmesh.graph.graph import Node
 from boundmesh.rules import RULES
 from boundmesh.rules.operator import Interval, Pulled, inner
@@ -47,7 +47,7 @@ class Tape:
     def back(self, node: Node) -> Served:
         """The weights of `node`, which the gradient reaches after all those asked for before."""
         if self._back is None:
-            self._back = self._layout.stream(reversed(self._passed))
+            self._back = self._layout.stream(visits(reversed(self._passed)))
         return next(served for served in self._back if served.node is node)
 
 
@@ -62,6 +62,15 @@ def pull(served: Served, tape: Tape, rows: Sequence[Tensor]) -> list[Pulled]:
     coefficients = through(served, tape, *rows)
     biases = [offset(served, each) for each in rows]
     return [Pulled((each,), bias) for each, bias in zip(coefficients, biases, strict=True)]
+
+
+def needed(node: Node, tiles: Sequence[Tile]) -> Visit:
+    """The visit of a start node: unit rows need only the outputs they stand for."""
+    rows = [tile.rows for tile in tiles]
+    units = [each.places for each in rows if isinstance(each, UnitRows)]
+    if node.op != "linear" or node.size != node.shape[-1] or len(units) < len(rows):
+        return Visit(node)
+    return Visit(node, np.concatenate(units))
 
 
 def pull_units(served: Served, rows: Sequence[UnitRows]) -> list[Pulled] | None:
@@ -82,7 +91,7 @@ def pull_units(served: Served, rows: Sequence[UnitRows]) -> list[Pulled] | None:
     for part in served.parts:
         node_part, bias = node_of_part(served, part.low, part.high)
         for each, runs in zip(rows, pulled, strict=True):
-            for run in _runs(each.places, part):
+            for run in _runs(each.places, part, first=not runs):
                 index, sign = each.index[run] - part.low, each.sign[run]
                 found = rule(node_part, (part.weight, *bias), index, sign)
                 assert found is not None
@@ -183,10 +192,11 @@ def offset(served: Served, rows: Tensor) -> Tensor | None:
     return inner(rows, bias.expand(1, 1, *node.shape))
 
 
-def _runs(places: np.ndarray, part: Part) -> list[slice]:
-    """The runs of consecutive rows whose neurons lie in the part; of no rows, one empty run."""
+def _runs(places: np.ndarray, part: Part, first: bool) -> list[slice]:
+    """The runs of consecutive rows whose neurons lie in the part; of no rows, one empty run in the
+    first part."""
     if not len(places):
-        return [slice(0, 0)] if part.low == 0 else []
+        return [slice(0, 0)] if first else []
     inside = (places >= part.low) & (places < part.high)
     edges = np.flatnonzero(np.diff(inside, prepend=False, append=False))
     return [slice(int(low), int(high)) for low, high in edges.reshape(-1, 2)]

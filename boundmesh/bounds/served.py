@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 from torch import Tensor
 
 from boundmesh.graph.graph import Node
@@ -14,9 +15,28 @@ PRODUCTS = frozenset({"linear", "conv", "conv_transpose"})
 
 # A part of a linear weight has at least this many outputs, that products with it stay efficient,
 # and at least this many numbers, that fetching it does; and a weight has at most so many parts.
-PART_OUTPUTS = 1024
-PART_ELEMENTS = 2**22
+PART_OUTPUTS = 2048
+PART_ELEMENTS = 2**20
 MOST_PARTS = 8
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A node that a sweep comes to; of a linear node, the flat `outputs` it needs (None: all)."""
+
+    node: Node
+    outputs: np.ndarray | None = None
+
+    def needs(self, low: int, high: int) -> bool:
+        """Whether any output `low ≤ i < high` is needed."""
+        if self.outputs is None:
+            return True
+        return bool(((self.outputs >= low) & (self.outputs < high)).any())
+
+
+def visits(nodes: Iterable[Node]) -> Iterator[Visit]:
+    """Visits that need all outputs."""
+    return (Visit(node) for node in nodes)
 
 
 @dataclass(frozen=True)
@@ -30,9 +50,9 @@ class Part:
 
 @dataclass(frozen=True)
 class Served:
-    """A node with its weights. The first weight of a product comes in `parts`, each of them the
-    caller's until the next; `weights` are the others, and all those of other operators. Where the
-    first weight is at hand undivided, it is `whole`, too."""
+    """A node with its weights. The first weight of a product comes in `parts`, at least those that
+    the visit needs, each of them the caller's until the next; `weights` are the others, and all
+    those of other operators. Where the first weight is at hand undivided, it is `whole`, too."""
 
     node: Node
     weights: tuple[Tensor, ...]

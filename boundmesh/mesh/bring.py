@@ -1,14 +1,25 @@
-"""How a part of a weight comes to a device: from the other ranks, from host memory, or both."""
+"""How a part of a weight comes to a device: from the other ranks, from host memory, or both.
+
+Here a part of `rows` rows lies on P ranks in pieces of c = ⌈rows / P⌉ rows, the last ones filled up
+with zeros; the pieces joined, `[P·c, …]`, begin with the part. `peers.py` has another way.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from boundmesh.graph.forward import tensor
 from boundmesh.mesh.group import Group
+
+Span = tuple[int, int]
+"""The rows `begin ≤ i < end` of a weight."""
 
 
 class Waiting(Protocol):
@@ -19,68 +30,145 @@ class Waiting(Protocol):
         ...
 
 
-class Bring(Protocol):
-    """Brings parts to this rank; `resident` says whether shards lie on the device."""
+class Bring(ABC):
+    """Holds this rank's share of the weights and brings parts, whole, to this rank.
 
-    rank: int
-    ranks: int
-    resident: bool
+    `alone` says whether a rank may bring parts that others do not.
+    """
 
-    def store(self, shard: Tensor, device: torch.device) -> Tensor:
-        """A shard, read into host memory, where it is to lie."""
-        ...
+    alone: bool
 
-    def begin(self, whole: Tensor, shard: Tensor) -> Waiting:
-        """Begin to fill `whole` `[P·c, …]` with the shards `[c, …]` of all ranks."""
-        ...
+    @property
+    @abstractmethod
+    def buffers(self) -> int:
+        """How many buffers let a part come while another is used."""
+
+    @property
+    @abstractmethod
+    def bytes(self) -> int:
+        """Bytes of what this rank holds on its device."""
+
+    @property
+    @abstractmethod
+    def longest(self) -> int:
+        """Numbers that a buffer needs for the longest part."""
+
+    @abstractmethod
+    def store(self, array: np.ndarray, spans: Sequence[Span]) -> Sequence[Any]:
+        """Read this rank's share of a weight; what `begin` takes to bring each part of it."""
+
+    def connect(self) -> None:
+        """What ranks do together once all weights are stored."""
+        return
+
+    def at_hand(self, held: Any) -> Tensor | None:
+        """A part that lies whole where this rank can use it."""
+        return None
+
+    @abstractmethod
+    def begin(self, held: Any, buffer: Tensor) -> tuple[Tensor, Waiting]:
+        """Begin to bring a part, which comes to lie in `buffer`."""
 
 
-class FromRanks:
-    """Shards lie on the devices; one all-gather brings a part."""
+@dataclass(frozen=True)
+class Piece:
+    """This rank's rows of a part, `[c, …]`; the part has `rows` on all ranks."""
 
-    resident = True
-
-    def __init__(self, group: Group) -> None:
-        self._group = group
-        self.rank, self.ranks = group.rank, group.size
-
-    def store(self, shard: Tensor, device: torch.device) -> Tensor:
-        return shard.to(device).contiguous()
-
-    def begin(self, whole: Tensor, shard: Tensor) -> Waiting:
-        return self._group.all_gather(whole, shard)
+    mine: Tensor
+    rows: int
 
 
-class FromHost:
-    """Shards lie in pinned host memory; a copy beside the computation stages them, and where there
+def piece(array: np.ndarray, span: Span, rank: int, ranks: int, dtype: torch.dtype) -> Piece:
+    """A rank's rows of a part, read into host memory."""
+    begin, end = span
+    height = -(-(end - begin) // ranks)
+    first = min(begin + rank * height, end)
+    last = min(first + height, end)
+    mine = tensor(array[first:last]).to(dtype)
+    if last - first < height:
+        filled = mine.new_zeros(height, *array.shape[1:])
+        filled[: last - first] = mine
+        mine = filled
+    return Piece(mine, end - begin)
+
+
+@dataclass
+class FromRanks(Bring):
+    """Pieces lie on the devices; one all-gather brings a part."""
+
+    group: Group
+    device: torch.device
+    dtype: torch.dtype
+    _pieces: list[Piece] = field(default_factory=list)
+    alone = False
+    buffers = 2
+
+    @property
+    def bytes(self) -> int:
+        return sum(each.mine.nbytes for each in self._pieces)
+
+    @property
+    def longest(self) -> int:
+        return max(each.mine.numel() for each in self._pieces) * self.group.size
+
+    def store(self, array: np.ndarray, spans: Sequence[Span]) -> list[Piece]:
+        rank, ranks = self.group.rank, self.group.size
+        read = [piece(array, span, rank, ranks, self.dtype) for span in spans]
+        placed = [Piece(each.mine.to(self.device).contiguous(), each.rows) for each in read]
+        self._pieces += placed
+        return placed
+
+    def begin(self, held: Piece, buffer: Tensor) -> tuple[Tensor, Waiting]:
+        whole = joined(held, buffer, self.group.size)
+        return whole[: held.rows], self.group.all_gather(whole, held.mine)
+
+
+class FromHost(Bring):
+    """Pieces lie in pinned host memory; a copy beside the computation stages them, and where there
     are several ranks an all-gather joins what each has staged."""
 
-    resident = False
+    buffers = 2
+    bytes = 0
+    longest = 0
 
-    def __init__(self, device: torch.device, group: Group | None = None) -> None:
-        self._group, self._cuda = group, device.type == "cuda"
-        self.rank, self.ranks = (group.rank, group.size) if group else (0, 1)
+    def __init__(
+        self, device: torch.device, dtype: torch.dtype, group: Group | None = None
+    ) -> None:
+        self._group, self._cuda, self._dtype = group, device.type == "cuda", dtype
+        self._rank, self._ranks = (group.rank, group.size) if group else (0, 1)
         self._beside = torch.cuda.Stream(device) if self._cuda else None
+        self.alone = group is None
 
-    def store(self, shard: Tensor, device: torch.device) -> Tensor:
-        shard = shard.contiguous()
-        return shard.pin_memory() if self._cuda else shard
+    def store(self, array: np.ndarray, spans: Sequence[Span]) -> list[Piece]:
+        return [self._keep(piece(array, s, self._rank, self._ranks, self._dtype)) for s in spans]
 
-    def begin(self, whole: Tensor, shard: Tensor) -> Waiting:
+    def _keep(self, read: Piece) -> Piece:
+        mine = read.mine.contiguous()
+        self.longest = max(self.longest, mine.numel() * self._ranks)
+        return Piece(mine.pin_memory() if self._cuda else mine, read.rows)
+
+    def begin(self, held: Piece, buffer: Tensor) -> tuple[Tensor, Waiting]:
+        whole = joined(held, buffer, self._ranks)
         if self._beside is None:
-            return self._stage(whole, shard)
+            return whole[: held.rows], self._stage(whole, held.mine)
         # What is queued so far may still read the buffer that `whole` lies in.
         self._beside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._beside):
-            return self._stage(whole, shard)
+            return whole[: held.rows], self._stage(whole, held.mine)
 
-    def _stage(self, whole: Tensor, shard: Tensor) -> Waiting:
-        height = len(shard)
-        mine = whole[self.rank * height : (self.rank + 1) * height]
-        mine.copy_(shard, non_blocking=True)
+    def _stage(self, whole: Tensor, piece: Tensor) -> Waiting:
+        height = len(piece)
+        mine = whole[self._rank * height : (self._rank + 1) * height]
+        mine.copy_(piece, non_blocking=True)
         if self._group is not None:
             return self._group.all_gather(whole, mine)
         return Staged(torch.cuda.current_stream().record_event() if self._cuda else None)
+
+
+def joined(held: Piece, buffer: Tensor, ranks: int) -> Tensor:
+    """The place of a part's pieces in a buffer, `[P·c, …]`."""
+    height, *rest = held.mine.shape
+    return buffer[: held.mine.numel() * ranks].view(ranks * height, *rest)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from boundmesh.bounds.product import interval
 from boundmesh.bounds.program import Program
 from boundmesh.bounds.region import Region
 from boundmesh.bounds.rows import Tile
-from boundmesh.bounds.served import PRODUCTS, Part, Served, output_axis, parts_of
+from boundmesh.bounds.served import PRODUCTS, Part, Served, Visit, output_axis, parts_of
 from boundmesh.device import full_precision
 from boundmesh.graph.forward import tensor
 from boundmesh.graph.graph import Graph, Node
@@ -119,8 +119,8 @@ class Exchange(Layout):
             self._gather = Gather(self._graph, self._group, self.device, self.dtype)
         return self._gather
 
-    def stream(self, nodes: Iterable[Node]) -> Iterator[Served]:
-        for node in nodes:
+    def stream(self, visits: Iterable[Visit]) -> Iterator[Served]:
+        for node in (visit.node for visit in visits):
             held = tuple(self._weights.mine(name) for name in node.weights)
             if is_product(node):
                 span = product_cut(node, self._group.size).span(self._group.rank)

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from boundmesh.bounds.layout import Layout, Value
 from boundmesh.bounds.rows import Tile
-from boundmesh.bounds.served import Served
+from boundmesh.bounds.served import Served, Visit
 from boundmesh.device import full_precision
-from boundmesh.graph.graph import Graph, Node
-from boundmesh.mesh.bring import FromHost, FromRanks
+from boundmesh.graph.graph import Graph
+from boundmesh.mesh.bring import Bring, FromHost, FromRanks
 from boundmesh.mesh.group import Group
+from boundmesh.mesh.peers import FromPeers, reachable
 from boundmesh.mesh.regathered import regathered
 from boundmesh.mesh.weights import REPLICATED, ShardedWeights
 
@@ -38,15 +39,15 @@ class Gather(Layout):
         full_precision()
         self.group, self.wave = group, wave
         self.device, self.dtype = torch.device(device), dtype
-        bring = FromHost(self.device, group) if offload else FromRanks(group)
+        bring = _bring(group, self.device, dtype, offload)
         self._weights = ShardedWeights(graph, bring, self.device, dtype, replicated)
 
     @property
     def weights(self) -> ShardedWeights:
         return self._weights
 
-    def stream(self, nodes: Iterable[Node]) -> Iterator[Served]:
-        return self._weights.stream(nodes)
+    def stream(self, visits: Iterable[Visit]) -> Iterator[Served]:
+        return self._weights.stream(visits)
 
     def agree(self, value: Value) -> Value:
         return self.group.first_says(value)
@@ -90,15 +91,25 @@ class Offload(Layout):
     ) -> None:
         full_precision()
         self.device, self.dtype, self.wave = torch.device(device), dtype, wave
-        bring = FromHost(self.device)
+        bring = FromHost(self.device, dtype)
         self._weights = ShardedWeights(graph, bring, self.device, dtype, replicated)
 
     @property
     def weights(self) -> ShardedWeights:
         return self._weights
 
-    def stream(self, nodes: Iterable[Node]) -> Iterator[Served]:
-        return self._weights.stream(nodes)
+    def stream(self, visits: Iterable[Visit]) -> Iterator[Served]:
+        return self._weights.stream(visits)
 
     def thrifty(self) -> AbstractContextManager[object]:
         return regathered(self._weights)
+
+
+def _bring(group: Group, device: torch.device, dtype: torch.dtype, offload: bool) -> Bring:
+    """Parts come from host memory, else straight from the ranks that hold them where GPUs can read
+    each other's memory, else by collectives."""
+    if offload:
+        return FromHost(device, dtype, group)
+    if reachable(group, device):
+        return FromPeers(group, device, dtype)
+    return FromRanks(group, device, dtype)

@@ -1,9 +1,7 @@
 """Weights sharded on dim 0, fetched part by part when a sweep needs them.
 
-Part [low, high) of a weight `[out, …]` lies on P ranks in pieces of c = ⌈(high − low) / P⌉ rows;
-rank r holds rows low + r·c and following, filled up with zeros where the part ends before. The
-pieces joined, `[P·c, …]`, begin with the part. A rank holds 1/P of every part, on its device or in
-host memory, and at a time two fetched parts: the one in use and the next.
+A rank holds 1/P of the rows of every weight, on its device or in host memory, and at a time two
+fetched parts: the one in use and the next. `Bring` says who holds which rows and how a part comes.
 """
 
 from __future__ import annotations
@@ -11,29 +9,28 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.served import PRODUCTS, Part, Served, cuts, parts_of
+from boundmesh.bounds.served import PRODUCTS, Part, Served, Visit, cuts, parts_of
 from boundmesh.graph.forward import tensor
 from boundmesh.graph.graph import Graph, Node
 from boundmesh.mesh.bring import Bring, Waiting
 from boundmesh.mesh.regathered import Gathered, Given
 
 # A weight with fewer numbers is held by every rank: fetching it would cost more than it saves.
-REPLICATED = 2**14
+REPLICATED = 2**18
 
 
 @dataclass(frozen=True)
 class Shard:
-    """This rank's rows of one part of a weight, `[c, …]`; the part has `rows` on all ranks."""
+    """What this rank knows of the part `low ≤ i < high` of a weight: enough to bring it."""
 
     low: int
     high: int
-    rows: int
-    mine: Tensor
+    held: Any
 
 
 class ShardedWeights(Gathered):
@@ -56,12 +53,9 @@ class ShardedWeights(Gathered):
         self._shards: dict[str, list[Shard]] = {}
         for node in graph.nodes:
             name = node.weights[0] if node.op in PRODUCTS else ""
-            if not name or name in self._shards or graph.weights[name].size < replicated:
-                continue
-            array = graph.weights[name]
-            self._shards[name] = [
-                self._shard(node, array, *ends) for ends in cuts(node, array.shape)
-            ]
+            if name and name not in self._shards and graph.weights[name].size >= replicated:
+                self._shards[name] = self._store(node)
+        bring.connect()
         self._held = {
             name: tensor(array).to(device, dtype).contiguous()
             for name, array in graph.weights.items()
@@ -73,19 +67,17 @@ class ShardedWeights(Gathered):
     @property
     def bytes(self) -> int:
         """Bytes of parameters on the device: shards, whole weights, and the buffers of parts."""
-        shards = [shard.mine for shards in self._shards.values() for shard in shards]
-        resident = shards if self._bring.resident else []
-        return sum(each.nbytes for each in (*resident, *self._held.values(), *self._buffers))
+        whole = sum(each.nbytes for each in (*self._held.values(), *self._buffers))
+        return whole + self._bring.bytes
 
-    def stream(self, nodes: Iterable[Node]) -> Iterator[Served]:
+    def stream(self, visits: Iterable[Visit]) -> Iterator[Served]:
         """Each node with its weights; parts are fetched in order, one ahead of its use.
 
         Every rank must stream the same nodes. A stream ends the one before it.
         """
-        nodes = list(nodes)
-        fetch = self._fetch([shard for node in nodes for shard in self._of(node)])
-        for node in nodes:
-            shards = self._of(node)
+        visited = [(visit.node, self._of(visit)) for visit in visits]
+        fetch = self._fetch([shard for _, shards in visited for shard in shards])
+        for node, shards in visited:
             if not shards:
                 yield self._whole(node)
                 continue
@@ -111,8 +103,13 @@ class ShardedWeights(Gathered):
     def __len__(self) -> int:
         return len(self._arrays)
 
-    def _of(self, node: Node) -> Sequence[Shard]:
-        return self._shards.get(node.weights[0], ()) if node.op in PRODUCTS else ()
+    def _of(self, visit: Visit) -> Sequence[Shard]:
+        """The parts to bring: those that the visit needs, where ranks need not bring the same."""
+        node = visit.node
+        shards = self._shards.get(node.weights[0], ()) if node.op in PRODUCTS else ()
+        if len(shards) < 2 or not self._bring.alone:
+            return shards
+        return [each for each in shards if visit.needs(each.low, each.high)] or shards[:1]
 
     def _whole(self, node: Node) -> Served:
         weights = tuple(self._held[name] for name in node.weights)
@@ -123,59 +120,71 @@ class ShardedWeights(Gathered):
     def _fetch(self, shards: Sequence[Shard]) -> Fetch:
         self._fetching.close()
         if not self._buffers and self._shards:
-            every = [shard for shards in self._shards.values() for shard in shards]
-            most = max(shard.mine.numel() for shard in every) * self._bring.ranks
             self._buffers = tuple(
-                torch.empty(most, dtype=self._dtype, device=self._device) for _ in range(2)
+                torch.empty(self._bring.longest, dtype=self._dtype, device=self._device)
+                for _ in range(self._bring.buffers)
             )
         self._fetching = Fetch(shards, self._bring, self._buffers)
         return self._fetching
 
-    def _shard(self, node: Node, array: np.ndarray, low: int, high: int) -> Shard:
+    def _store(self, node: Node) -> list[Shard]:
+        array = self._arrays[node.weights[0]]
+        spans = cuts(node, array.shape)
         # Dim 0 of a transposed convolution's weight is not its outputs; its one part has all rows.
-        begin, end = (low, high) if node.op == "linear" else (0, len(array))
-        height = -(-(end - begin) // self._bring.ranks)
-        first = min(begin + self._bring.rank * height, end)
-        last = min(first + height, end)
-        mine = tensor(array[first:last]).to(self._dtype)
-        if last - first < height:
-            filled = mine.new_zeros(height, *array.shape[1:])
-            filled[: last - first] = mine
-            mine = filled
-        return Shard(low, high, end - begin, self._bring.store(mine, self._device))
+        rows = spans if node.op == "linear" else [(0, len(array))]
+        held = self._bring.store(array, rows)
+        return [Shard(*span, each) for span, each in zip(spans, held, strict=True)]
 
 
 class Fetch:
-    """Fetches parts in order into two buffers, the next one while the last one given is in use."""
+    """Fetches parts in order, the next one, if a buffer is free, while the last one is in use."""
 
     def __init__(self, shards: Iterable[Shard], bring: Bring, buffers: Sequence[Tensor]) -> None:
-        self._waiting, self._bring, self._buffers = deque(shards), bring, buffers
-        self._flying: deque[tuple[Shard, Tensor, Waiting]] = deque()
-        self._count = 0
+        self._waiting, self._bring = deque(shards), bring
+        self._free = deque(buffers)
+        self._flying: deque[tuple[Shard, Brought]] = deque()
 
     def parts(self, count: int) -> Iterator[Part]:
         """The next `count` parts; each is valid until the one after it is asked for."""
         for _ in range(count):
             self._launch()
-            shard, whole, waiting = self._flying.popleft()
-            waiting.wait()
-            # Into the other buffer, whose part the caller has done with.
+            shard, brought = self._flying.popleft()
+            brought.wait()
             self._launch()
-            yield Part(shard.low, shard.high, whole[: shard.rows])
+            yield Part(shard.low, shard.high, brought.part)
+            self._release(brought)
 
     def close(self) -> None:
         """Wait for what is under way and forget the rest."""
         while self._flying:
-            self._flying.popleft()[2].wait()
+            self._flying.popleft()[1].wait()
         self._waiting.clear()
 
     def _launch(self) -> None:
         if self._flying or not self._waiting:
             return
-        shard = self._waiting.popleft()
-        buffer = self._buffers[self._count % 2]
-        self._count += 1
-        height, *rest = shard.mine.shape
-        length = shard.mine.numel() * self._bring.ranks
-        whole = buffer[:length].view(self._bring.ranks * height, *rest)
-        self._flying.append((shard, whole, self._bring.begin(whole, shard.mine)))
+        at_hand = self._bring.at_hand(self._waiting[0].held)
+        if at_hand is not None:
+            shard = self._waiting.popleft()
+            self._flying.append((shard, Brought(at_hand)))
+        elif self._free:
+            shard, buffer = self._waiting.popleft(), self._free.popleft()
+            part, waiting = self._bring.begin(shard.held, buffer)
+            self._flying.append((shard, Brought(part, waiting, buffer)))
+
+    def _release(self, brought: Brought) -> None:
+        if brought.buffer is not None:
+            self._free.append(brought.buffer)
+
+
+@dataclass(frozen=True)
+class Brought:
+    """A part on its way, and the buffer that it will lie in; none where it is at hand."""
+
+    part: Tensor
+    waiting: Waiting | None = None
+    buffer: Tensor | None = None
+
+    def wait(self) -> None:
+        if self.waiting is not None:
+            self.waiting.wait()

@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from boundmesh.bounds.served import PART_OUTPUTS
 from boundmesh.mesh.group import Group
 from tests import networks
 from tests.mesh import cases
@@ -22,7 +23,7 @@ def test_gather_gives_the_bits_of_one_device(ranks: Ranks, case: Case, method: s
 
 
 def test_weights_in_several_parts_give_the_bits_of_one_device(ranks: Ranks) -> None:
-    case = Case(sizes=(6, 1027, 3), tile_elements=40_000)
+    case = Case(sizes=(6, PART_OUTPUTS + 3, 3), tile_elements=80_000)
     expected = cases.bound(case.problem(case.one_device()), "alpha-crown")
     for found in ranks.run(cases.gathered, case, "alpha-crown"):
         assert cases.equal(found, expected)

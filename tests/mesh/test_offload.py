@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from boundmesh.bounds.served import PART_OUTPUTS
 from tests.mesh import cases
 from tests.mesh.cases import Case
 from tests.mesh.ranks import Ranks
 
 CASES = {
     "resnet": Case("resnet"),
-    "weights in several parts": Case(sizes=(6, 1027, 3), tile_elements=40_000),
+    "weights in several parts": Case(sizes=(6, PART_OUTPUTS + 3, 3), tile_elements=80_000),
 }
 
 

@@ -1,0 +1,138 @@
+"""Weights that the ranks of one host read from each other's memory, without a collective.
+
+A weight of at least P parts is dealt in whole parts, each to the rank that holds least so far; of
+others every rank holds a piece of ⌈rows / P⌉ rows of every part. What a rank holds, all ranks of
+the host can read: on GPUs by CUDA's memory handles. Weights never change, so nobody has to wait for
+anybody. A part is copied, by the GPU's copy engine and beside the products, from the ranks that
+hold it; one that this rank holds whole is used where it lies.
+"""
+
+from __future__ import annotations
+
+import inspect
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.multiprocessing.reductions import reduce_tensor
+
+from boundmesh.graph.forward import tensor
+from boundmesh.mesh.bring import Bring, Span, Staged
+from boundmesh.mesh.group import Group
+
+
+class FromPeers(Bring):
+    """What this rank holds, and what the others do, mapped into its memory.
+
+    A part is known by its number; `_sources` names who holds it, in the order of its rows.
+    """
+
+    alone = True
+    longest = 0
+
+    def __init__(self, group: Group, device: torch.device, dtype: torch.dtype) -> None:
+        self._group, self._device, self._dtype = group, device, dtype
+        self._beside = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._mine: dict[int, Tensor] = {}
+        self._sources: list[Sequence[int]] = []
+        self._load = [0] * group.size
+        self._parts: list[tuple[Tensor, ...]] = []
+
+    @property
+    def bytes(self) -> int:
+        return sum(each.nbytes for each in self._mine.values())
+
+    @property
+    def buffers(self) -> int:
+        """One, where parts at hand and parts of the one other rank take turns, else two."""
+        dealt = all(len(ranks) == 1 for ranks in self._sources)
+        return 1 if dealt and self._group.size == 2 else 2
+
+    def store(self, array: np.ndarray, spans: Sequence[Span]) -> list[int]:
+        dealt = len(spans) >= self._group.size
+        return [self._store(array, *span, dealt) for span in spans]
+
+    def _store(self, array: np.ndarray, begin: int, end: int, dealt: bool) -> int:
+        number, rank, ranks = len(self._sources), self._group.rank, self._group.size
+        length = array[0].size
+        self.longest = max(self.longest, (end - begin) * length)
+        if dealt:
+            least = self._load.index(min(self._load))
+            self._load[least] += (end - begin) * length
+            self._sources.append([least])
+            if least == rank:
+                self._keep(number, array[begin:end])
+            return number
+        height = -(-(end - begin) // ranks)
+        self._sources.append(range(-(-(end - begin) // height)))
+        if rank in self._sources[number]:
+            self._keep(number, array[begin + rank * height : min(begin + (rank + 1) * height, end)])
+        return number
+
+    def _keep(self, number: int, rows: np.ndarray) -> None:
+        self._mine[number] = tensor(rows).to(self._device, self._dtype).contiguous()
+
+    def connect(self) -> None:
+        if self._beside is not None:
+            torch.cuda.synchronize(self._device)
+        handles = self._group.every({n: reduce_tensor(each) for n, each in self._mine.items()})
+        self._parts = [
+            tuple(
+                self._mine[number] if rank == self._group.rank
+                else _mapped(handles[rank][number], self._device)
+                for rank in ranks
+            )
+            for number, ranks in enumerate(self._sources)
+        ]  # fmt: skip
+
+    def at_hand(self, held: int) -> Tensor | None:
+        parts = self._parts[held]
+        here = self._beside is None or held in self._mine
+        return parts[0] if here and len(parts) == 1 else None
+
+    def begin(self, held: int, buffer: Tensor) -> tuple[Tensor, Staged]:
+        parts = self._parts[held]
+        rows = sum(len(each) for each in parts)
+        whole = buffer[: rows * parts[0][0].numel()].view(rows, *parts[0].shape[1:])
+        if self._beside is None:
+            return torch.cat(parts, out=whole), Staged(None)
+        # What is queued so far may still read the buffer.
+        self._beside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._beside):
+            first = 0
+            for each in parts:
+                whole[first : first + len(each)].copy_(each, non_blocking=True)
+                first += len(each)
+            return whole, Staged(self._beside.record_event())
+
+
+def reachable(group: Group, device: torch.device) -> bool:
+    """Whether all ranks are on GPUs of one host that can read each other's memory."""
+    if device.type != "cuda":
+        return False
+    places = group.every((socket.gethostname(), device.index))
+    (host, _), indices = places[0], {index for _, index in places}
+    near = (
+        all(place[0] == host for place in places)
+        and len(indices) == len(places)
+        and max(indices) < torch.cuda.device_count()
+        and all(_reads(device, index) for index in indices)
+    )
+    return all(group.every(near))
+
+
+def _reads(device: torch.device, index: int) -> bool:
+    return index == device.index or torch.cuda.can_device_access_peer(device, index)
+
+
+def _mapped(handle: tuple[Any, tuple[Any, ...]], device: torch.device) -> Tensor:
+    """Another rank's tensor, opened from this rank's device: a context on the other's would take
+    memory there, and the other has waited for what it stored, so no event is needed."""
+    rebuild, arguments = handle
+    call = inspect.signature(rebuild).bind(*arguments)
+    if device.type == "cuda":
+        call.arguments |= {"storage_device": device.index, "event_sync_required": False}
+    return rebuild(*call.args, **call.kwargs)

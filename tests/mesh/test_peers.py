@@ -1,0 +1,99 @@
+"""Weights read from other ranks' memory: the bits of one device, without a collective."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from boundmesh.bounds.served import PART_ELEMENTS, PART_OUTPUTS, Visit, visits
+from boundmesh.mesh.group import Group
+from boundmesh.mesh.peers import FromPeers
+from boundmesh.mesh.weights import ShardedWeights
+from tests import networks
+from tests.mesh.cases import Case
+from tests.mesh.ranks import Ranks
+
+WIDE = PART_ELEMENTS // PART_OUTPUTS
+"""Inputs of a weight whose parts have PART_OUTPUTS outputs."""
+
+CASES = {
+    "resnet": Case("resnet"),
+    "pooling": Case("pooling"),
+    "weights in several parts": Case(sizes=(WIDE, 2 * PART_OUTPUTS + 3, 3)),
+    "fewer neurons than ranks": Case(sizes=(5, 3, 2, 3, 2)),
+}
+
+
+def peers(group: Group, case: Case) -> ShardedWeights:
+    cpu = torch.device("cpu")
+    bring = FromPeers(group, cpu, networks.DTYPE)
+    return ShardedWeights(case.graph, bring, cpu, networks.DTYPE, replicated=0)
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_parts_read_from_peers_are_the_rows_of_the_weight(ranks: Ranks, case: Case) -> None:
+    for parts, _ in ranks.run(streamed, case):
+        for name, found in parts.items():
+            whole = case.graph.weights[name]
+            for low, high, part in found:
+                assert (part == whole[low:high] if len(found) > 1 else part == whole).all()
+
+
+def test_a_visit_brings_only_the_parts_with_outputs_that_it_needs(ranks: Ranks) -> None:
+    case = Case(sizes=(WIDE, 3 * PART_OUTPUTS))
+    for found in ranks.run(lows_brought, case, [2 * PART_OUTPUTS + 5]):
+        assert found == [2 * PART_OUTPUTS]
+
+
+def lows_brought(group: Group, case: Case, outputs: list[int]) -> list[int]:
+    visit = Visit(case.graph[case.graph.output], np.array(outputs))
+    found = [part.low for served in peers(group, case).stream([visit]) for part in served.parts]
+    group.every(None)
+    return found
+
+
+def test_reading_from_peers_runs_no_collective(ranks: Ranks) -> None:
+    for _, calls in ranks.run(streamed, CASES["resnet"]):
+        assert calls == {"all_gather_object": 1}
+
+
+def streamed(
+    group: Group, case: Case
+) -> tuple[dict[str, list[tuple[int, int, np.ndarray]]], Counter[str]]:
+    weights = peers(group, case)
+    found: dict[str, list[tuple[int, int, np.ndarray]]] = {}
+    for served in weights.stream(visits(case.graph.nodes)):
+        for part in served.parts:
+            name = served.node.weights[0]
+            found.setdefault(name, []).append((part.low, part.high, part.weight.numpy().copy()))
+    # Nobody lets go of memory that another rank may still read.
+    calls = group.calls.copy()
+    group.every(None)
+    return found, calls
+
+
+def test_a_rank_holds_its_share_of_the_weights(ranks: Ranks) -> None:
+    case = Case(sizes=(64, 64, 64, 5))
+    biases = sum(array.size for array in case.graph.weights.values() if array.ndim == 1)
+    pieces = sum(
+        -(-len(array) // ranks.size) * array[0].size
+        for array in case.graph.weights.values()
+        if array.ndim > 1
+    )
+    for held in ranks.run(bytes_held, case):
+        assert held <= 8 * (pieces + biases)
+
+
+def test_weights_of_many_parts_are_dealt_evenly(ranks: Ranks) -> None:
+    weights, biases = WIDE * 4 * PART_OUTPUTS, 4 * PART_OUTPUTS
+    held = ranks.run(bytes_held, Case(sizes=(WIDE, 4 * PART_OUTPUTS)))
+    assert held == [8 * (weights // ranks.size + biases)] * ranks.size
+
+
+def bytes_held(group: Group, case: Case) -> int:
+    held = peers(group, case).bytes
+    group.every(None)
+    return held
