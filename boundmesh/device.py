@@ -41,12 +41,14 @@ def full_precision() -> None:
 
     TF32, which convolutions use by default, rounds to 11 bits: bounds would not be sound.
     CUBLAS_WORKSPACE_CONFIG, which could spare 24 MiB, is left alone: torch 2.11 parses it anew for
-    every product, which takes five times as long as starting one.
+    every product, which takes five times as long as starting one. Gradients are computed by the
+    thread that asks for them: another one would reserve a second workspace.
     """
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
+    torch.autograd.set_multithreading_enabled(False)
 
 
 # Networks whose forward pass takes fewer multiplications gain nothing from a second thread, and

@@ -16,7 +16,11 @@ import torch
 from torch import Tensor
 
 from boundmesh.graph.forward import tensor
+from boundmesh.graph.graph import Graph
 from boundmesh.mesh.group import Group
+
+# Numbers of weights that are heavy: 784-4096×8-10 has more, 784-4096×4-10 has less.
+HEAVY = 80 * 2**20
 
 Span = tuple[int, int]
 """The rows `begin ≤ i < end` of a weight."""
@@ -42,6 +46,11 @@ class Bring(ABC):
     @abstractmethod
     def buffers(self) -> int:
         """How many buffers let a part come while another is used."""
+
+    def wave(self, graph: Graph) -> int:
+        """How many tiles share a part: two where weights are so large that another tile is little
+        beside what is saved by bringing them half as often."""
+        return 2 if sum(array.size for array in graph.weights.values()) >= HEAVY else 1
 
     @property
     @abstractmethod

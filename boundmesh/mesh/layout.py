@@ -32,14 +32,15 @@ class Gather(Layout):
         group: Group,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
-        wave: int = 1,
+        wave: int | None = None,
         offload: bool = False,
         replicated: int = REPLICATED,
     ) -> None:
         full_precision()
-        self.group, self.wave = group, wave
+        self.group = group
         self.device, self.dtype = torch.device(device), dtype
         bring = _bring(group, self.device, dtype, offload)
+        self.wave = wave or bring.wave(graph)
         self._weights = ShardedWeights(graph, bring, self.device, dtype, replicated)
 
     @property
@@ -86,12 +87,13 @@ class Offload(Layout):
         graph: Graph,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
-        wave: int = 1,
+        wave: int | None = None,
         replicated: int = REPLICATED,
     ) -> None:
         full_precision()
-        self.device, self.dtype, self.wave = torch.device(device), dtype, wave
+        self.device, self.dtype = torch.device(device), dtype
         bring = FromHost(self.device, dtype)
+        self.wave = wave or bring.wave(graph)
         self._weights = ShardedWeights(graph, bring, self.device, dtype, replicated)
 
     @property

@@ -15,9 +15,6 @@ from boundmesh.mesh.schedule import traffic
 from boundmesh.mesh.shape import parse_mesh
 from boundmesh.settings import Settings
 
-# Weights of so many tiles are heavy: 784-4096×8-10 is, 784-4096×4-10 is not.
-HEAVY = 10
-
 
 def layout_for(graph: Graph, settings: Settings) -> Layout:
     """The layout that `settings.layout` asks for; the ranks of a mesh join here.
@@ -57,11 +54,10 @@ def open_layout(
 
     `schedule` and `offload` are of settings.SCHEDULES and OFFLOADS; `auto` takes the one that
     moves fewer bytes for tiles of `tile_elements` and so many `domains` at a time. `wave` tiles
-    share each fetched weight (None: as `tiles_in_flight` says). Raises BoundmeshError where
+    share each fetched weight (None: as `Bring.wave` says). Raises BoundmeshError where
     schedule and offload do not go together.
     """
     offloaded = offload == "weights"
-    wave = wave or tiles_in_flight(graph, tile_elements)
     if mesh is None or mesh.shape.shards == 1:
         own = device if mesh is None else mesh.device
         return Offload(graph, own, dtype, wave) if offloaded else OneDevice(graph, own, dtype)
@@ -75,10 +71,3 @@ def open_layout(
     if schedule == "exchange":
         return Exchange(graph, mesh.shards, mesh.device, dtype)
     return Gather(graph, mesh.shards, mesh.device, dtype, wave, offloaded)
-
-
-def tiles_in_flight(graph: Graph, tile_elements: int) -> int:
-    """How many tiles share a fetched weight: two where weights are so large that another tile is
-    little beside what is saved by fetching half as often."""
-    weights = sum(array.size for array in graph.weights.values())
-    return 2 if weights >= HEAVY * tile_elements else 1

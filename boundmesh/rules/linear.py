@@ -10,7 +10,7 @@ from boundmesh.graph.graph import Node
 from boundmesh.rules.operator import Interval, Operator, Pulled, Weights, inner, register
 
 # Rows of |W| made at a time, so that an interval never holds a second copy of the weight.
-BLOCK = 1024
+BLOCK = 2048
 
 
 def forward(node: Node, weights: Weights, x: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ def pull_units(node: Node, weights: Weights, index: Tensor, sign: Tensor) -> Pul
     """Row i of W is what a unit row pulls back to; no product. Only where W acts on one vector."""
     if node.size != node.shape[-1]:
         return None
-    rows = weights[0][index] * sign[:, None]
+    rows = weights[0][index].mul_(sign[:, None])
     bias = (weights[1][index] * sign)[None] if len(weights) > 1 else None
     return Pulled((rows.reshape(1, len(index), *node.input_shapes[0]),), bias)
 
