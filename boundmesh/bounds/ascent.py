@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from boundmesh.bounds.beta import Bounded, DomainBounder, Parameters
+from boundmesh.bounds.parameters import STORED
 
 # Steps between two looks at which domains are proved: each look waits for the device.
 LEAVE = 5
@@ -32,7 +33,8 @@ def climb(
     ascent: Ascent,
     check: Callable[[], None],
 ) -> Bounded:
-    """Optimise α and β of all domains; each keeps its best margin and where it was reached.
+    """Optimise α and β of all domains; each keeps its best margin and where it was reached, to the
+    16 bits that α and β are kept in, without coefficients.
 
     Domains that are proved leave the batch at every `LEAVE`th step.
     """
@@ -69,7 +71,7 @@ class _Climb:
         self.beta.requires_grad_(gradients)
         with torch.set_grad_enabled(gradients):
             parameters = Parameters(self.alpha, self.beta, self.splits)
-            found = self.bounder.bound(self.rows, self.offset, parameters)
+            found = self.bounder.bound(self.rows, self.offset, parameters, watch=self.scale is None)
             if gradients:
                 self.up = torch.autograd.grad(
                     found.margin.sum(),
@@ -78,9 +80,9 @@ class _Climb:
                     materialize_grads=True,
                 )
         self.alpha, self.beta = self.alpha.detach(), self.beta.detach()
-        self.best = better(self.best, found)
         if self.scale is None:
             self.scale = found.coefficients.detach().abs().mean((1, 2), keepdim=True)
+        self.best = better(self.best, found)
 
     def ascend(self, ascent: Ascent, step: int) -> None:
         """One step of Adam, then back into α ∈ [0, 1], β ≥ 0."""
@@ -136,24 +138,15 @@ def better(best: Bounded | None, found: Bounded) -> Bounded:
     found = Bounded(
         found.margin.detach().nan_to_num(nan=-torch.inf, posinf=-torch.inf),
         Parameters(
-            found.parameters.alpha.detach(),
-            found.parameters.beta.detach(),
+            found.parameters.alpha.detach().to(STORED),
+            found.parameters.beta.detach().to(STORED),
             found.parameters.splits,
         ),
-        found.coefficients.detach(),
+        found.parameters.alpha[..., :0].detach(),
         found.at_input.detach(),
     )
     if best is None:
-        return Bounded(
-            found.margin,
-            Parameters(
-                found.parameters.alpha.clone(),
-                found.parameters.beta.clone(),
-                found.parameters.splits,
-            ),
-            found.coefficients,
-            found.at_input,
-        )
+        return found
     won = found.margin > best.margin
 
     def pick(a: Tensor, b: Tensor) -> Tensor:
@@ -166,7 +159,7 @@ def better(best: Bounded | None, found: Bounded) -> Bounded:
             pick(found.parameters.beta, best.parameters.beta),
             found.parameters.splits,
         ),
-        pick(found.coefficients, best.coefficients),
+        found.coefficients,
         pick(found.at_input, best.at_input),
     )
 
@@ -179,7 +172,7 @@ class _Adam:
 
     def ascend(self, values: Tensor, gradient: Tensor, rate: Tensor | float, step: int) -> Tensor:
         """The values after one step; where the gradient is no number they stay."""
-        gradient = gradient.nan_to_num(0.0)
+        gradient = gradient.nan_to_num_(0.0)
         self.first.lerp_(gradient, 1 - 0.9)
         self.second.mul_(0.999).addcmul_(gradient, gradient, value=1 - 0.999)
         spread = (self.second / (1 - 0.999**step)).sqrt_().add_(1e-12)

@@ -92,7 +92,8 @@ def _wide(box: Interval, domains: int) -> Interval:
 @dataclass(frozen=True)
 class Bounded:
     """The best margin `[D]`, the parameters it came from, the coefficients of the undecided
-    neurons' outputs `[D, S, N]`, and the rows at the input `[D, S, *input_shape]`."""
+    neurons' outputs `[D, S, N]` (N = 0 where they were not watched), and the rows at the input
+    `[D, S, *input_shape]`."""
 
     margin: Tensor
     parameters: Parameters
@@ -125,26 +126,28 @@ class DomainBounder:
         # Only where the neurons of output and input are the same can they be told from outside.
         self.watched = frozenset(n.name for n in problem.program.nonlinear if one_by_one(n))
 
-    def bound(self, rows: Tensor, offset: Tensor, parameters: Parameters) -> Bounded:
+    def bound(
+        self, rows: Tensor, offset: Tensor, parameters: Parameters, watch: bool = True
+    ) -> Bounded:
         """One sweep: rows `[D, S, *output_shape]`, `offset` `[D, S]` is taken off their bounds;
         the margin of a domain is that of the best mixture of its rows."""
         program = self.problem.program
         draw = SplitLines(self.bounds, self.undecided, self.places, self.shared, parameters)
         tile = Tile(program.target, slice(0, rows.shape[1]), DenseRows(rows))
-        found = input_rows(self.problem.layout, program, tile, draw, self.watched)
-        margin = self._margin(found, offset)
-        seen = [
+        watched = self.watched if watch else frozenset[str]()
+        found = input_rows(self.problem.layout, program, tile, draw, watched)
+        seen = self._seen(found, parameters) if watch else parameters.alpha[..., :0].detach()
+        at_input = found.at_input(program.graph.input, rows)
+        return Bounded(self._margin(found, offset), parameters, seen, at_input)
+
+    def _seen(self, found: Carried, parameters: Parameters) -> Tensor:
+        every = [
             found.seen[name].flatten(2)[..., self.undecided[name].index]
             if name in found.seen
             else parameters.alpha.new_zeros(*parameters.alpha.shape[:2], _length(place))
             for name, place in self.places.items()
         ]
-        return Bounded(
-            margin,
-            parameters,
-            torch.cat([each.expand(len(rows), -1, -1) for each in seen], dim=2),
-            found.at_input(program.graph.input, rows),
-        )
+        return torch.cat([each.expand(len(parameters.alpha), -1, -1) for each in every], dim=2)
 
     def _margin(self, found: Carried, offset: Tensor) -> Tensor:
         name, region = self.problem.program.graph.input, self.problem.region
