@@ -141,15 +141,22 @@ class OneDevice(Layout):
         self.device, self.dtype = torch.device(device), dtype
         full_precision()
         self._weights = DeviceWeights(graph, self.device, dtype)
+        self._served: dict[str, Served] = {}
 
     @property
     def weights(self) -> Mapping[str, Tensor]:
         return self._weights
 
     def stream(self, visits: Iterable[Visit]) -> Iterator[Served]:
-        for node in (visit.node for visit in visits):
-            whole = tuple(self.weights[name] for name in node.weights)
-            if node.op not in PRODUCTS:
-                yield Served(node, whole)
-                continue
-            yield Served(node, whole[1:], parts_of(node, whole[0]), whole[0])
+        for visit in visits:
+            served = self._served.get(visit.node.name)
+            # Another graph over the same weights may have another node of this name.
+            if served is None or served.node is not visit.node:
+                served = self._served[visit.node.name] = self._serve(visit.node)
+            yield served
+
+    def _serve(self, node: Node) -> Served:
+        whole = tuple(self.weights[name] for name in node.weights)
+        if node.op not in PRODUCTS:
+            return Served(node, whole)
+        return Served(node, whole[1:], parts_of(node, whole[0]), whole[0])
