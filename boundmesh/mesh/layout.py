@@ -68,15 +68,18 @@ class Gather(Layout):
         """One all-gather, of results padded to one width."""
         ranks, rounds = self.group.size, len(mine)
         domains, width = len(mine[0]), max(widths)
-        sent = mine[0].new_zeros(rounds, domains, width)
-        for place, result in enumerate(mine):
-            sent[place, :, : result.shape[1]] = result
+        sent = torch.stack([_padded(result, width) for result in mine])
         every = sent.new_empty(ranks * rounds, domains, width)
         self.group.all_gather(every, sent).wait()
         by_rank = every.unflatten(0, (ranks, rounds))
         return [
             by_rank[place % ranks, place // ranks, :, :width] for place, width in enumerate(widths)
         ]
+
+
+def _padded(result: Tensor, width: int) -> Tensor:
+    missing = width - result.shape[1]
+    return torch.nn.functional.pad(result, (0, missing)) if missing else result
 
 
 class Offload(Layout):

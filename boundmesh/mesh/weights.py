@@ -61,6 +61,7 @@ class ShardedWeights(Gathered):
             for name, array in graph.weights.items()
             if name not in self._shards
         }
+        self._served: dict[str, Served] = {}
         self._buffers: tuple[Tensor, ...] = ()
         self._fetching = Fetch((), bring, ())
 
@@ -112,10 +113,14 @@ class ShardedWeights(Gathered):
         return [each for each in shards if visit.needs(each.low, each.high)] or shards[:1]
 
     def _whole(self, node: Node) -> Served:
-        weights = tuple(self._held[name] for name in node.weights)
-        if node.op not in PRODUCTS:
-            return Served(node, weights)
-        return Served(node, weights[1:], parts_of(node, weights[0]))
+        served = self._served.get(node.name)
+        if served is None or served.node is not node:
+            weights = tuple(self._held[name] for name in node.weights)
+            served = Served(node, weights)
+            if node.op in PRODUCTS:
+                served = Served(node, weights[1:], parts_of(node, weights[0]))
+            self._served[node.name] = served
+        return served
 
     def _fetch(self, shards: Sequence[Shard]) -> Fetch:
         self._fetching.close()
