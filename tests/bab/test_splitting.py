@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from boundmesh.bab.activation_split import ActivationSplitting
+from boundmesh.bab.boxes import halve
 from boundmesh.bab.domain import Domains, neurons_of, root, split
 from boundmesh.bab.frontier import Frontier
-from boundmesh.bab.input_split import InputSplitting, halve
+from boundmesh.bab.input_split import InputSplitting
 from boundmesh.bounds.ascent import Ascent, climb
 from boundmesh.bounds.beta import DomainBounder, Parameters
 from boundmesh.bounds.crown import intermediate_bounds
