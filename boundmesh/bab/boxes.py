@@ -61,16 +61,12 @@ def apart(region: BoxRegion) -> Tensor:
     return ((middle > region.lower) & (middle < region.upper)).flatten(1)
 
 
-def halve(lower: Tensor, upper: Tensor, inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """All 2^m parts of each box halved along its `inputs` `[D, m]` (flat): they cover the box."""
-    shape = lower.shape[1:]
-    lower, upper = lower.flatten(1), upper.flatten(1)
-    domains = len(lower)
-    for level in range(inputs.shape[1]):
-        place = inputs[:, level].repeat(len(lower) // domains)[:, None]
-        middle = (lower.gather(1, place) + upper.gather(1, place)) / 2
-        lower, upper = (
-            torch.cat([lower, lower.scatter(1, place, middle)]),
-            torch.cat([upper.scatter(1, place, middle), upper]),
-        )
-    return lower.reshape(-1, *shape), upper.reshape(-1, *shape)
+def halve(region: BoxRegion, inputs: Tensor) -> BoxRegion:
+    """Both halves of each box along its input of `inputs` `[D]` (flat), first all lower ones: they
+    cover the box."""
+    shape = region.lower.shape[1:]
+    lower, upper, place = region.lower.flatten(1), region.upper.flatten(1), inputs[:, None]
+    middle = (lower.gather(1, place) + upper.gather(1, place)) / 2
+    lowers = torch.cat([lower, lower.scatter(1, place, middle)])
+    uppers = torch.cat([upper.scatter(1, place, middle), upper])
+    return BoxRegion(lowers.reshape(-1, *shape), uppers.reshape(-1, *shape))

@@ -38,7 +38,6 @@ class InputSplitting:
         look: Look,
     ) -> None:
         self.problem, self.margins, self.clock, self.look = problem, margins, clock, look
-        self.settings = settings
         layout = problem.layout
         rows = torch.arange(len(offset))
         self.rows = margins.rows(rows, layout.dtype, layout.device)
@@ -85,22 +84,20 @@ class InputSplitting:
         return found
 
     def _divide(self, found: Bounded) -> Boxes | None:
-        """Boxes halved along the inputs that cost their bounds most, several times while it is
-        cheap; before and after they are cut to where a clause can hold."""
+        """Boxes halved along the input that costs their bounds most, cut to where a clause can
+        hold before and after.
+
+        One halving at a time: what the next box is and where to halve it depends on its bounds.
+        """
         able = apart(found.region).any(1)
         self.search.give_up(found.margin[~able])
         found = found.take(able.nonzero().flatten())
         found, left = self._cut(found, ~(found.clauses > 0))
         if not len(left):
             return None
-        free = apart(found.region)
-        fewest, levels = int(free.sum(1).min()), 1
-        while (len(free) + len(self.frontier)) << (levels + 1) <= self.batch and levels < fewest:
-            levels += 1
-        cost = torch.where(free, self._cost(found, left), -torch.inf)
-        inputs = torch.topk(cost, levels, dim=1).indices
-        halves = BoxRegion(*halve(found.region.lower, found.region.upper, inputs))
-        again = torch.arange(len(left), device=left.device).repeat(1 << levels)
+        cost = torch.where(apart(found.region), self._cost(found, left), -torch.inf)
+        halves = halve(found.region, cost.argmax(1))
+        again = torch.arange(len(left), device=left.device).repeat(2)
         found, left = self._cut(replace(found.take(again), region=halves), left[again])
         return Boxes(found.margin, found.region.lower, found.region.upper)
 

@@ -15,6 +15,7 @@ from boundmesh.bounds.ascent import Ascent, climb
 from boundmesh.bounds.beta import DomainBounder, Parameters
 from boundmesh.bounds.crown import intermediate_bounds
 from boundmesh.bounds.margins import margins_of
+from boundmesh.bounds.region import BoxRegion
 from boundmesh.clock import Clock
 from boundmesh.graph.forward import tensors, values
 from boundmesh.property import Atom, Clause
@@ -140,8 +141,8 @@ def test_halves_of_boxes_cover_them_and_share_only_faces():
     generator = torch.Generator().manual_seed(0)
     lower = torch.randn(5, 1, 4, generator=generator)
     upper = lower + torch.rand(5, 1, 4, generator=generator)
-    inputs = torch.tensor([[0, 2, 3]] * 5)
-    below, above = halve(lower, upper, inputs)
+    halves = halve(BoxRegion(lower, upper), torch.tensor([0, 2, 3, 1, 2]))
+    below, above = halves.lower, halves.upper
     points = lower + torch.rand(200, 5, 1, 4, generator=generator) * (upper - lower)
     for domain in range(5):
         parts = slice(domain, None, 5)
