@@ -21,7 +21,7 @@ from boundmesh.bounds.rows import DenseRows, Tile
 from boundmesh.clock import Clock
 from boundmesh.settings import BranchSettings
 
-# Mixtures of rows are tried where they take no more numbers than this.
+# Mixtures of rows are tried, and boxes cut, where that takes no more numbers than this.
 MOST_NUMBERS = 2**26
 
 
@@ -104,6 +104,8 @@ class InputSplitting:
     def _cut(self, found: Bounded, wanted: Tensor) -> tuple[Bounded, Tensor]:
         """The boxes in which a clause of `wanted` can hold, cut to where, and these clauses."""
         members = self.members.to(wanted.device)
+        if members.numel() * found.region.lower.numel() > MOST_NUMBERS:
+            return found, wanted
         region, empty = contract(found.region, found.rows, found.constants, members, wanted)
         left = wanted & ~empty
         some = left.any(1).nonzero().flatten()

@@ -78,6 +78,32 @@ def test_a_planted_counterexample_is_never_refuted(kind, seed):
     assert found.found or found.stuck > 0
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_point_at_which_several_atoms_just_hold_is_never_cut_off(seed):
+    graph = mlp(3, 10, 10, 2, seed=seed)
+    box = region(graph, 1.0, seed)
+    _, y = sampled(graph, box, 2000)
+    outputs = y[0, :, 0]
+    point = outputs[outputs.sum(1).argmin()]
+    both = tuple(Atom((), ((k, 1.0),), float(point[k])) for k in range(2))
+    search = searcher("input", graph, box, (Clause(both),), lambda points: visited() > 3000)
+
+    def visited() -> int:
+        return search.search.visited
+
+    found = run("input", search, box)
+    assert found.found or found.stuck > 0
+
+
+def test_atoms_that_exclude_one_another_are_refuted_with_a_finite_margin():
+    graph = mlp(2, 4, 2, seed=0)
+    box = region(graph, 1.0)
+    atoms = (Atom((), ((0, 1.0),), -0.1), Atom((), ((0, -1.0),), -0.1))
+    found = run("input", searcher("input", graph, box, (Clause(atoms),)), box)
+    assert not found.found and found.stuck == 0
+    assert 0 < found.proved < float("inf")
+
+
 @pytest.mark.parametrize("name", NETS)
 def test_child_bounds_are_never_below_the_parents(name):
     graph = NETS[name]()
