@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from boundmesh.bab.arrays import Arrays
+from boundmesh.bab.boxes import Bounded, Boxes, apart, halve
+from boundmesh.bab.contract import contract
 from boundmesh.bab.frontier import Frontier
 from boundmesh.bab.search import Look, Search, give_way
 from boundmesh.bounds.backward import Carried, input_rows
@@ -20,18 +21,8 @@ from boundmesh.bounds.rows import DenseRows, Tile
 from boundmesh.clock import Clock
 from boundmesh.settings import BranchSettings
 
-# Mixtures of rows are tried where they take no more numbers than this.
+# Mixtures of rows are tried, and boxes cut, where that takes no more numbers than this.
 MOST_NUMBERS = 2**26
-
-
-@dataclass(frozen=True)
-class Boxes(Arrays):
-    """D boxes `lower ≤ x ≤ upper`, `[D, *input_shape]`; `reach` `[D, inputs]` is how much of the
-    worst clause's bound each input's width costs."""
-
-    lower: Tensor
-    upper: Tensor
-    reach: Tensor
 
 
 class InputSplitting:
@@ -47,73 +38,81 @@ class InputSplitting:
         look: Look,
     ) -> None:
         self.problem, self.margins, self.clock, self.look = problem, margins, clock, look
-        self.settings = settings
         layout = problem.layout
         rows = torch.arange(len(offset))
         self.rows = margins.rows(rows, layout.dtype, layout.device)
         self.offset = offset.to(layout.device)
         self.members = margins.table
+        self.belongs = torch.zeros(len(self.members), len(offset)).scatter(1, self.members, 1)
         self.frontier: Frontier[Boxes] = Frontier()
         self.search = Search()
         self.batch = settings.batch or _default_batch(problem, len(rows))
 
     def run(self, region: BoxRegion) -> Search:
         """Refute all clauses on every box of `region`; raises OutOfTime."""
-        for first in range(0, region.domains, self.batch):
-            part = slice(first, first + self.batch)
-            self._bound(region.lower[part], region.upper[part])
+        unknown = region.lower.new_full((region.domains,), -torch.inf, dtype=torch.float64)
+        self.frontier.push(Boxes(unknown, region.lower, region.upper))
         while len(self.frontier) and not self.search.found:
             self.clock.check()
-            parents = self.frontier.pop(self.batch)
-            with give_way(self, parents):
-                children = self._branch(parents.to(self.problem.layout.device))
-                if children is not None:
-                    self._bound(*children)
+            boxes = self.frontier.pop(self.batch)
+            with give_way(self, boxes):
+                parts = self._divide(self._bound(boxes.to(self.problem.layout.device).region))
+                if parts is not None:
+                    self.frontier.push(parts)
             self.search.tell(self.frontier, self.clock.progress)
         return self.search
 
-    def _branch(self, parents: Boxes) -> tuple[Tensor, Tensor] | None:
-        """Halve each box along the inputs that cost its bound most; several while it is cheap."""
-        middle = (parents.lower + parents.upper) / 2
-        apart = ((middle > parents.lower) & (middle < parents.upper)).flatten(1)
-        able = apart.any(1)
-        self.search.give_up(parents.margin[~able])
-        parents, apart = parents.take(able), apart[able]
-        if not len(parents):
-            return None
-        score = torch.where(apart, parents.reach, -torch.inf)
-        fewest = int(apart.sum(1).min())
-        levels = 1
-        while len(parents) << (levels + 1) <= self.batch and levels < fewest:
-            levels += 1
-        return halve(parents.lower, parents.upper, torch.topk(score, levels, dim=1).indices)
-
     @torch.no_grad()
-    def _bound(self, lower: Tensor, upper: Tensor) -> None:
-        region = BoxRegion(lower, upper)
-        problem = Problem(
-            self.problem.program,
-            region,
-            self.problem.layout,
-            self.problem.tile_elements,
-            self.clock.check,
-        )
+    def _bound(self, region: BoxRegion) -> Bounded:
+        """Bound boxes; those that stay open."""
+        problem = replace(self.problem, region=region)
         bounds = intermediate_bounds(problem, by_rows=True, keep_best=True).sharpest
         tile = Tile(problem.program.target, slice(0, len(self.offset)), DenseRows(self.rows))
         carried = input_rows(problem.layout, problem.program, tile, FixedLines(bounds), frozenset())
         name = problem.program.graph.input
         rowwise = carried.minimum(name, region).double() - self.offset
-        table = torch.maximum(
-            self.margins.clauses(rowwise), self._mixtures(region, carried, rowwise)
-        )
-        margin, worst = table.min(1)
-        self.search.visited += len(lower)
-        still = self.search.count(margin)
-        rows = carried.at_input(name, self.rows)
-        rows = rows.expand(*rowwise.shape, *lower.shape[1:]).flatten(2)
-        reach = self._reach(rows, rowwise, worst) * (upper - lower).flatten(1)
-        self.frontier.push(Boxes(margin, lower, upper, reach).take(still))
-        self._look_at(region, rows, rowwise, margin, still)
+        mixed = self._mixtures(region, carried, rowwise)
+        rows = carried.at_input(name, self.rows).expand(*rowwise.shape, *region.lower.shape[1:])
+        bias = rows.new_zeros(()) if carried.bias is None else carried.bias
+        constants = (bias.double() - self.offset).expand(rowwise.shape)
+        clauses = torch.maximum(self.margins.clauses(rowwise), mixed)
+        found = Bounded(region, rows, constants, rowwise, clauses)
+        still = self.search.count(found.margin)
+        self.search.visited += len(still)
+        found = found.take(still.nonzero().flatten())
+        self._look_at(found)
+        return found
+
+    def _divide(self, found: Bounded) -> Boxes | None:
+        """Boxes halved along the input that costs their bounds most, cut to where a clause can
+        hold before and after.
+
+        One halving at a time: what the next box is and where to halve it depends on its bounds.
+        """
+        able = apart(found.region).any(1)
+        self.search.give_up(found.margin[~able])
+        found = found.take(able.nonzero().flatten())
+        found, left = self._cut(found, ~(found.clauses > 0))
+        if not len(left):
+            return None
+        cost = torch.where(apart(found.region), self._cost(found, left), -torch.inf)
+        halves = halve(found.region, cost.argmax(1))
+        again = torch.arange(len(left), device=left.device).repeat(2)
+        found, left = self._cut(replace(found.take(again), region=halves), left[again])
+        return Boxes(found.margin, found.region.lower, found.region.upper)
+
+    def _cut(self, found: Bounded, wanted: Tensor) -> tuple[Bounded, Tensor]:
+        """The boxes in which a clause of `wanted` can hold, cut to where, and these clauses."""
+        members = self.members.to(wanted.device)
+        if members.numel() * found.region.lower.numel() > MOST_NUMBERS:
+            return found, wanted
+        region, empty = contract(found.region, found.rows, found.constants, members, wanted)
+        left = wanted & ~empty
+        some = left.any(1).nonzero().flatten()
+        if len(some) < len(left):
+            # Atoms that hold nowhere together leave no margin, but that it is positive.
+            self.search.proved = min(self.search.proved, torch.finfo(torch.float64).tiny)
+        return replace(found, region=region).take(some), left[some]
 
     def _mixtures(self, region: BoxRegion, carried: Carried, rowwise: Tensor) -> Tensor:
         """The margins `[D, clauses]` of the best mixtures of the rows of clauses of several atoms;
@@ -135,40 +134,26 @@ class InputSplitting:
         found = mixed_margin(every, rows, constants).reshape(domains, len(members))
         return found.double().nan_to_num(nan=-torch.inf)
 
-    def _reach(self, rows: Tensor, rowwise: Tensor, worst: Tensor) -> Tensor:
-        """Size of the coefficients `[D, inputs]` of the best row of each box's worst clause."""
-        mine = self.members.to(worst.device)[worst]
-        best = mine.gather(1, rowwise.gather(1, mine).argmax(1, keepdim=True))
-        chosen = rows[torch.arange(len(rows), device=rows.device), best.squeeze(1)]
-        # Inputs that no row reaches now still matter a little: their share may lie in the lines.
-        return chosen.abs() + 1e-3 * rows.abs().mean(1)
+    def _cost(self, found: Bounded, left: Tensor) -> Tensor:
+        """What the width of each input costs the rows of the clauses `left`, `[D, inputs]`.
 
-    def _look_at(
-        self, region: BoxRegion, rows: Tensor, rowwise: Tensor, margin: Tensor, still: Tensor
-    ) -> None:
-        if not bool(still.any()):
+        A row falls along an input by coefficient times width; the error of the lines that it was
+        bounded by grows with the width alone. The geometric mean of both is the score.
+        """
+        rows, region = found.rows.flatten(2), found.region
+        counts = torch.matmul(left.to(rows), self.belongs.to(rows)).unsqueeze(1)
+        reach = torch.matmul(counts, rows.abs()).squeeze(1)
+        return reach.sqrt() * (region.upper - region.lower).flatten(1)
+
+    def _look_at(self, found: Bounded) -> None:
+        """Replay the corners at which the worst bounds are attained."""
+        if not len(found.clauses):
             return
-        score = torch.where(still, margin, torch.inf)
-        worst = torch.topk(score, min(8, len(score)), largest=False).indices
-        row = rowwise[worst].argmax(1)
-        at = rows[worst, row].reshape(-1, 1, *region.lower.shape[1:])
-        corners = BoxRegion(region.lower[worst], region.upper[worst]).minimizer(at).squeeze(1)
+        worst = found.take(torch.topk(-found.margin, min(8, len(found.margin))).indices)
+        row = worst.rowwise.argmax(1)
+        at = worst.rows[torch.arange(len(row), device=row.device), row].unsqueeze(1)
+        corners = worst.region.minimizer(at).squeeze(1)
         self.search.found = self.search.found or self.look(corners)
-
-
-def halve(lower: Tensor, upper: Tensor, inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """All 2^m parts of each box halved along its `inputs` `[D, m]` (flat): they cover the box."""
-    shape = lower.shape[1:]
-    lower, upper = lower.flatten(1), upper.flatten(1)
-    domains = len(lower)
-    for level in range(inputs.shape[1]):
-        place = inputs[:, level].repeat(len(lower) // domains)[:, None]
-        middle = (lower.gather(1, place) + upper.gather(1, place)) / 2
-        lower, upper = (
-            torch.cat([lower, lower.scatter(1, place, middle)]),
-            torch.cat([upper.scatter(1, place, middle), upper]),
-        )
-    return lower.reshape(-1, *shape), upper.reshape(-1, *shape)
 
 
 def _default_batch(problem: Problem, rows: int) -> int:

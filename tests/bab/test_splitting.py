@@ -7,13 +7,15 @@ import pytest
 import torch
 
 from boundmesh.bab.activation_split import ActivationSplitting
+from boundmesh.bab.boxes import halve
 from boundmesh.bab.domain import Domains, neurons_of, root, split
 from boundmesh.bab.frontier import Frontier
-from boundmesh.bab.input_split import InputSplitting, halve
+from boundmesh.bab.input_split import InputSplitting
 from boundmesh.bounds.ascent import Ascent, climb
 from boundmesh.bounds.beta import DomainBounder, Parameters
 from boundmesh.bounds.crown import intermediate_bounds
 from boundmesh.bounds.margins import margins_of
+from boundmesh.bounds.region import BoxRegion
 from boundmesh.clock import Clock
 from boundmesh.graph.forward import tensors, values
 from boundmesh.property import Atom, Clause
@@ -74,6 +76,32 @@ def test_a_planted_counterexample_is_never_refuted(kind, seed):
     search = searcher(kind, graph, box, atom(worst), lambda points: search.search.visited > 3000)
     found = run(kind, search, box)
     assert found.found or found.stuck > 0
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_point_at_which_several_atoms_just_hold_is_never_cut_off(seed):
+    graph = mlp(3, 10, 10, 2, seed=seed)
+    box = region(graph, 1.0, seed)
+    _, y = sampled(graph, box, 2000)
+    outputs = y[0, :, 0]
+    point = outputs[outputs.sum(1).argmin()]
+    both = tuple(Atom((), ((k, 1.0),), float(point[k])) for k in range(2))
+    search = searcher("input", graph, box, (Clause(both),), lambda points: visited() > 3000)
+
+    def visited() -> int:
+        return search.search.visited
+
+    found = run("input", search, box)
+    assert found.found or found.stuck > 0
+
+
+def test_atoms_that_exclude_one_another_are_refuted_with_a_finite_margin():
+    graph = mlp(2, 4, 2, seed=0)
+    box = region(graph, 1.0)
+    atoms = (Atom((), ((0, 1.0),), -0.1), Atom((), ((0, -1.0),), -0.1))
+    found = run("input", searcher("input", graph, box, (Clause(atoms),)), box)
+    assert not found.found and found.stuck == 0
+    assert 0 < found.proved < float("inf")
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -139,8 +167,8 @@ def test_halves_of_boxes_cover_them_and_share_only_faces():
     generator = torch.Generator().manual_seed(0)
     lower = torch.randn(5, 1, 4, generator=generator)
     upper = lower + torch.rand(5, 1, 4, generator=generator)
-    inputs = torch.tensor([[0, 2, 3]] * 5)
-    below, above = halve(lower, upper, inputs)
+    halves = halve(BoxRegion(lower, upper), torch.tensor([0, 2, 3, 1, 2]))
+    below, above = halves.lower, halves.upper
     points = lower + torch.rand(200, 5, 1, 4, generator=generator) * (upper - lower)
     for domain in range(5):
         parts = slice(domain, None, 5)
