@@ -9,7 +9,9 @@ from torch import Tensor
 
 from boundmesh.bab.arrays import Arrays
 from boundmesh.bab.frontier import Frontier
+from boundmesh.bab.groups import Meetings
 from boundmesh.bab.search import Look, Search, give_way
+from boundmesh.bab.shared import Shared
 from boundmesh.bounds.backward import Carried, input_rows
 from boundmesh.bounds.crown import Problem, intermediate_bounds
 from boundmesh.bounds.lines import FixedLines
@@ -45,6 +47,7 @@ class InputSplitting:
         settings: BranchSettings,
         clock: Clock,
         look: Look,
+        meetings: Meetings | None = None,
     ) -> None:
         self.problem, self.margins, self.clock, self.look = problem, margins, clock, look
         self.settings = settings
@@ -56,21 +59,21 @@ class InputSplitting:
         self.frontier: Frontier[Boxes] = Frontier()
         self.search = Search()
         self.batch = settings.batch or _default_batch(problem, len(rows))
+        meetings = meetings or Meetings()
+        self.groups, self.shared = meetings.groups, Shared(self, meetings)
 
     def run(self, region: BoxRegion) -> Search:
         """Refute all clauses on every box of `region`; raises OutOfTime."""
-        for first in range(0, region.domains, self.batch):
+        for first in range(0, region.domains if self.shared.begins else 0, self.batch):
             part = slice(first, first + self.batch)
             self._bound(region.lower[part], region.upper[part])
-        while len(self.frontier) and not self.search.found:
-            self.clock.check()
+        while self.shared.goes_on(self.frontier):
             parents = self.frontier.pop(self.batch)
             with give_way(self, parents):
                 children = self._branch(parents.to(self.problem.layout.device))
                 if children is not None:
                     self._bound(*children)
-            self.search.tell(self.frontier, self.clock.progress)
-        return self.search
+        return self.shared.whole
 
     def _branch(self, parents: Boxes) -> tuple[Tensor, Tensor] | None:
         """Halve each box along the inputs that cost its bound most; several while it is cheap."""
