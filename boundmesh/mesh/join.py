@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -18,6 +19,8 @@ from boundmesh.errors import BoundmeshError, DeviceError
 from boundmesh.mesh.group import Group
 from boundmesh.mesh.rank import RENDEZVOUS, inside
 from boundmesh.shape import MeshShape
+
+Value = TypeVar("Value")
 
 # A rank that waits so long for the others in vain ends with an error.
 PATIENCE = timedelta(minutes=10)
@@ -40,6 +43,10 @@ class Mesh:
     def first(self) -> bool:
         """Whether this rank is the one that speaks."""
         return self.shards.rank == 0 and self.domains.rank == 0
+
+    def first_says(self, value: Value) -> Value:
+        """The value of the first rank of all."""
+        return self.shards.first_says(self.domains.first_says(value))
 
 
 @cache

@@ -24,11 +24,11 @@ def layout_for(graph: Graph, settings: Settings) -> Layout:
 
     Raises BoundmeshError for a mesh that does not exist or cannot be used.
     """
-    chosen, mesh = settings.layout, _mesh_of(settings)
+    chosen, mesh = settings.layout, mesh_for(settings)
     return open_layout(
         graph,
         mesh,
-        choose_device(settings.device) if mesh is None else mesh.device,
+        device_for(settings),
         dtype_of(settings),
         chosen.schedule,
         chosen.offload,
@@ -38,13 +38,20 @@ def layout_for(graph: Graph, settings: Settings) -> Layout:
 
 def groups_for(settings: Settings) -> DomainGroups | None:
     """The groups that `settings.layout` asks for; None where one rank is all there is."""
-    mesh = _mesh_of(settings)
+    mesh = mesh_for(settings)
     return None if mesh is None else DomainGroups(mesh)
 
 
-def _mesh_of(settings: Settings) -> Mesh | None:
+def mesh_for(settings: Settings) -> Mesh | None:
+    """The mesh that `settings.layout` asks for, joined when first asked for; None for one rank."""
     shape = settings.layout.shape
     return join(shape, settings.device) if shape.size > 1 else None
+
+
+def device_for(settings: Settings) -> torch.device:
+    """The device of this process; DeviceError where it is absent."""
+    mesh = mesh_for(settings)
+    return choose_device(settings.device) if mesh is None else mesh.device
 
 
 def open_layout(
