@@ -119,7 +119,11 @@ def _search(
     look: Look,
     meetings: Meetings,
 ) -> Search:
-    """Search one region for its open clauses; the account of all groups."""
+    """Search one region for its open clauses; the account of all groups.
+
+    All groups run this in step: what comes next may depend on `whole` and on what was said in a
+    meeting, not on what one group alone knows.
+    """
     case, clauses = standing.question.cases[domain], standing.open[domain].nonzero().flatten()
 
     def see(points: Tensor) -> object:

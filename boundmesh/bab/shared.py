@@ -26,11 +26,13 @@ MOST_BYTES = 2**28
 
 @dataclass(frozen=True)
 class Word:
-    """What a group says in a meeting: its account, its batch, and its seconds per round."""
+    """What a group says in a meeting: its account, its batch, its seconds per round, and how many
+    domains it would bound, of which the first group's number holds."""
 
     account: Search
     batch: int
     pace: float
+    limit: float
 
 
 class Shared:
@@ -68,13 +70,13 @@ class Shared:
         mine, whole = self._searcher.search, self.whole
         mine.survey(frontier)
         pace = (self._searcher.clock.spent - self._met) / max(1, self._planned - self._rounds)
-        said = self.meetings.say(Word(mine, self._searcher.batch, pace))
+        said = self.meetings.say(Word(mine, self._searcher.batch, pace, limit))
         whole.join([word.account for word in said])
         whole.tell(self._searcher.clock.progress)
         self._rounds = self._planned = 0
         if whole.found or not whole.open:
             return False
-        if whole.visited > limit and 2 * whole.open > whole.widest:
+        if whole.visited > said[0].limit and 2 * whole.open > whole.widest:
             return False
         most = MOST_BYTES * whole.open // max(1, whole.frontier_bytes)
         counts = [word.account.open for word in said]

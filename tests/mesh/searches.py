@@ -139,6 +139,14 @@ def parts_left(
     return whole, left, leaves
 
 
+def limited(group: Group, asked: Asked, limits: Sequence[float]) -> Search:
+    """The account of an attempt, of which every group has a limit of its own."""
+    splitting = asked.splitting(mesh_of(group.size, 1), lambda points: False)
+    assert isinstance(splitting, ActivationSplitting)
+    margins = torch.tensor([-torch.inf], dtype=DTYPE)
+    return replace(splitting.run(torch.tensor([0]), margins, limits[group.rank]))
+
+
 def decided(
     group: Group, asked: Asked, shards: int = 1, patience: int = 2048
 ) -> tuple[bool, bool, int]:

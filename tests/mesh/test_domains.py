@@ -121,6 +121,14 @@ def test_all_ranks_hear_what_a_run_decides(
         assert not proved
 
 
+def test_an_attempt_ends_for_all_groups_when_the_first_one_says_so(ranks: Ranks) -> None:
+    asked = Asked("neurons", (3, 12, 12, 2), 1, 2.0, 1e6)
+    limits = [100.0, *[1.0, float("inf"), 7.0][: ranks.size - 1]]
+    said = ranks.run(searches.limited, asked, limits)
+    assert all(found == said[0] for found in said)
+    assert said[0].open > 0 and said[0].visited > 100
+
+
 @pytest.mark.parametrize(("size", "shards"), [(2, 1), (4, 2)])
 def test_groups_refine_together_and_begin_anew(start_ranks: Start, size: int, shards: int) -> None:
     asked = Asked("neurons", (3, 12, 12, 2), 2, 2.0, -1.47)
