@@ -25,7 +25,7 @@ class DomainGroups:
         return self._across.first_says(value)
 
     def all_say(self, value: Value) -> list[Value]:
-        return self._across.all_say(value)
+        return self._across.every(value)
 
     def swap(self, values: Sequence[Value]) -> list[Value]:
         return self._across.swap(values)

@@ -104,19 +104,6 @@ class Group:
             raise KeyboardInterrupt
         return said
 
-    def all_say(self, value: Value) -> list[Value]:
-        """Every rank's value, whatever picklable things they are, in rank order; on the CPU."""
-        mine = _packed(value)
-        lengths = torch.empty(self.size, dtype=torch.long)
-        self.all_gather(lengths, torch.tensor([len(mine)])).wait()
-        longest = int(lengths.max())
-        sent = mine.new_zeros(longest)
-        sent[: len(mine)] = mine
-        every = mine.new_empty(self.size * longest)
-        self.all_gather(every, sent).wait()
-        parts = every.reshape(self.size, longest)
-        return [_unpacked(part[:length]) for part, length in zip(parts, lengths, strict=True)]
-
     def swap(self, values: Sequence[Value]) -> list[Value]:
         """Give `values[r]` to each rank r; what each rank has for this one, in rank order."""
         parts = [_packed(value) for value in values]
@@ -128,6 +115,14 @@ class Group:
         self.all_to_all(received, torch.cat(parts), takes.tolist(), gives.tolist()).wait()
         ends = pairwise(accumulate(takes.tolist(), initial=0))
         return [_unpacked(received[low:high]) for low, high in ends]
+
+    def every(self, value: Value) -> list[Value]:
+        """Every rank's value, whatever picklable things they are, in rank order; on the CPU."""
+        said: list[Value] = [value] * self.size
+        with _together():
+            dist.all_gather_object(said, value, group=self._handle)
+        self._count("all_gather_object", 0)
+        return said
 
     def _count(self, kind: str, received: int) -> None:
         self.calls[kind] += 1
