@@ -27,7 +27,7 @@ from boundmesh.mesh import launch
 from boundmesh.mesh.join import Mesh, joined
 from boundmesh.mesh.open import open_layout
 from boundmesh.mesh.rank import inside
-from boundmesh.mesh.shape import MeshShape
+from boundmesh.shape import MeshShape
 
 MIB = 2**20
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from boundmesh.graph.graph import Graph
     from boundmesh.numbers import Bounds
     from boundmesh.property import Atom, Ball, Box, Case, Clause, Property
-    from boundmesh.settings import Settings
+    from boundmesh.settings import Layout, Settings
     from boundmesh.verdict import Counterexample, Falsified, TimedOut, Unknown, Verified
     from boundmesh.verify import Result
 
@@ -33,7 +33,7 @@ _HOMES = {
     "graph.graph": ("Graph",),
     "numbers": ("Bounds",),
     "property": ("Atom", "Ball", "Box", "Case", "Clause", "Property"),
-    "settings": ("Settings",),
+    "settings": ("Layout", "Settings"),
     "verdict": ("Counterexample", "Falsified", "TimedOut", "Unknown", "Verified"),
     "verify": ("Result",),
 }
@@ -50,6 +50,7 @@ __all__ = [
     "Counterexample",
     "Falsified",
     "Graph",
+    "Layout",
     "Property",
     "Result",
     "Settings",

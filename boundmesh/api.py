@@ -33,7 +33,8 @@ def verify(
     """Decide a property of a network: `result.verdict` is Verified, Falsified, Unknown or TimedOut.
 
     `model` is an ONNX file, a Graph or an nn.Module; `property` a VNN-LIB file or a Property.
-    Options are fields of Settings and its stages: `timeout=60, method="crown", device="cuda"`.
+    Options are fields of Settings and its stages: `timeout=60, method="crown", device="cuda"`;
+    and `mesh`, a Layout or the words of `--mesh`, in a program that torchrun starts.
     Raises BoundmeshError for everything that bad input can cause.
     """
     settings = with_options(settings, **options)

@@ -21,7 +21,8 @@ from boundmesh.commands.bounds import bounds
 from boundmesh.commands.supports import supports
 from boundmesh.commands.verify import verify
 from boundmesh.errors import BoundmeshError
-from boundmesh.mesh.rank import is_first, under_torchrun
+from boundmesh.mesh.interruption import INTERRUPTION
+from boundmesh.mesh.rank import inside, is_first, under_torchrun
 
 FAILED = 2
 INTERRUPTED = 130
@@ -71,6 +72,8 @@ def main() -> None:
 
     Of the ranks of a mesh the first one alone gives results.
     """
+    if inside():
+        INTERRUPTION.defer()
     if not is_first():
         sys.stdout = StringIO()
     try:

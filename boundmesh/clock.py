@@ -52,7 +52,9 @@ class Clock:
 
     def check(self) -> None:
         """Raises OutOfTime once the deadline has passed."""
-        if self._timeout is not None and self.left <= 0:
+        # Asked even without a deadline, since all ranks agree to an interruption here as well.
+        spent = self.spent
+        if self._timeout is not None and spent >= self._timeout:
             raise OutOfTime
 
     @contextmanager

@@ -87,6 +87,11 @@ def bounds(
         )
     if not all(np.isfinite(end).all() for end in _ends(region)):
         raise BoundmeshError("the region has an end that is NaN or infinite")
+    if settings.layout.domains > 1:
+        raise BoundmeshError(
+            f"the mesh {settings.layout.shape} has several groups of domains, and bounds alone "
+            "have none to divide; use shards"
+        )
     pin_threads(settings, multiplications(graph))
     layout = layout_for(graph, settings)
     device, clock.agree = layout.device, layout.agree

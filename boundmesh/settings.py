@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 from boundmesh.errors import BoundmeshError
+from boundmesh.shape import MeshShape, parse_mesh
 
 Method = Literal["auto", "ibp", "crown-ibp", "crown", "alpha-crown"]
 OutputMethod = Literal["ibp", "crown-ibp", "crown", "alpha-crown"]
@@ -70,13 +71,25 @@ class BranchSettings:
 
 
 @dataclass(frozen=True)
-class LayoutSettings:
-    """How the network lies on devices: `mesh` as in `shards=2` (empty: one device), `schedule` one
-    of SCHEDULES, `offload` one of OFFLOADS, what to keep in host memory."""
+class Layout:
+    """How a run lies on devices: `shards` of them hold the network together and work in step;
+    `domains` such groups search parts of their own. `schedule` is one of SCHEDULES, `offload`, what
+    to keep in host memory, one of OFFLOADS."""
 
-    mesh: str = ""
+    shards: int = 1
+    domains: int = 1
     schedule: Schedule = "auto"
     offload: Offload = "none"
+
+    @staticmethod
+    def of(mesh: str, schedule: Schedule = "auto", offload: Offload = "none") -> Layout:
+        """The layout whose mesh is in words: `shards=2,domains=4`; BoundmeshError for others."""
+        shape = parse_mesh(mesh)
+        return Layout(shape.shards, shape.domains, schedule, offload)
+
+    @property
+    def shape(self) -> MeshShape:
+        return MeshShape(self.shards, self.domains)
 
 
 @dataclass(frozen=True)
@@ -93,7 +106,7 @@ class Settings:
     attack: AttackSettings = field(default_factory=AttackSettings)
     bounds: BoundSettings = field(default_factory=BoundSettings)
     branch: BranchSettings = field(default_factory=BranchSettings)
-    layout: LayoutSettings = field(default_factory=LayoutSettings)
+    layout: Layout = field(default_factory=Layout)
 
     def __post_init__(self) -> None:
         _require(self.bounds.method in METHODS, "method", self.bounds.method, " ".join(METHODS))
@@ -104,6 +117,8 @@ class Settings:
             " ".join(BRANCHINGS),
         )
         schedule, offload = self.layout.schedule, self.layout.offload
+        lengths = self.layout.shards, self.layout.domains
+        _require(min(lengths) >= 1, "mesh", str(self.layout.shape), "shards ≥ 1 and domains ≥ 1")
         _require(schedule in SCHEDULES, "schedule", schedule, " ".join(SCHEDULES))
         _require(offload in OFFLOADS, "offload", offload, " ".join(OFFLOADS))
         _require(self.dtype in DTYPES, "dtype", self.dtype, " ".join(DTYPES))
@@ -115,11 +130,19 @@ class Settings:
         _require(self.attack.steps > 0, "steps", self.attack.steps, "a number > 0")
 
 
-def with_options(settings: Settings, **options: Any) -> Settings:
+def with_options(
+    settings: Settings, *, mesh: str | Layout | None = None, **options: Any
+) -> Settings:
     """`settings` with options replaced by name, wherever they live: `timeout=60, method="crown"`.
 
-    Raises BoundmeshError for a name that no stage has and for a value out of range.
+    `mesh` is a Layout, or the words of `--mesh`. Raises BoundmeshError for a name that no stage has
+    and for a value out of range.
     """
+    if isinstance(mesh, Layout):
+        settings = replace(settings, layout=mesh)
+    elif mesh is not None:
+        chosen = settings.layout
+        settings = replace(settings, layout=Layout.of(mesh, chosen.schedule, chosen.offload))
     stages: dict[str, Any] = {
         "attack": settings.attack,
         "bounds": settings.bounds,
@@ -129,7 +152,7 @@ def with_options(settings: Settings, **options: Any) -> Settings:
     homes = {f.name: stage for stage, part in stages.items() for f in fields(part)}
     own = {f.name for f in fields(settings)}
     if unknown := sorted(set(options) - own - set(homes)):
-        known = " ".join(sorted((own - set(stages)) | set(homes)))
+        known = " ".join(sorted((own - set(stages)) | set(homes) | {"mesh"}))
         raise BoundmeshError(f"no option is called {', '.join(unknown)}; options are: {known}")
     parts = {
         stage: replace(part, **{n: v for n, v in options.items() if homes.get(n) == stage})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,8 @@ from torch import Tensor
 
 from boundmesh.attack.pgd import attack
 from boundmesh.attack.replay import Replay, representable
-from boundmesh.bab.decide import branch
+from boundmesh.bab.decide import Look, assist, branch
+from boundmesh.bab.groups import ONE_GROUP, Groups, Stop
 from boundmesh.bounds.layout import Layout
 from boundmesh.bounds.margins import margins_of
 from boundmesh.bounds.program import Program
@@ -26,7 +28,7 @@ from boundmesh.graph.forward import forward, multiplications
 from boundmesh.graph.graph import Graph
 from boundmesh.ladder import Question, Standing, climb, undecided_counts
 from boundmesh.memory import memory_errors
-from boundmesh.mesh.open import layout_for
+from boundmesh.mesh.open import groups_for, layout_for
 from boundmesh.property import Ball, Box, Case, Property
 from boundmesh.read import onnx, vnnlib
 from boundmesh.report.progress import SILENT, Progress
@@ -74,14 +76,13 @@ def verify(
     pin_threads(settings, multiplications(graph))
     for warning in wanted.warnings:
         progress.warn(warning)
-    layout = layout_for(graph, settings)
-    device, clock.agree = layout.device, layout.agree
+    layout, groups = layout_for(graph, settings), groups_for(settings) or ONE_GROUP
+    device, clock.agree = layout.device, groups.agree
     forget_peak(device)
-    with clock.stage("check"):
-        _check(graph, wanted)
     standings: list[Standing] = []
     with memory_errors(graph, device, settings):
-        verdict = _decide(graph, wanted, layout, standings, settings, clock)
+        take_part = _lead if groups.rank == 0 else _assist
+        verdict = take_part(graph, wanted, layout, groups, standings, settings, clock)
     undecided: dict[str, tuple[int, int]] = {}
     for standing in standings:
         graph_of = standing.question.margins.graph
@@ -122,49 +123,98 @@ def load(model: Model, example: np.ndarray | None = None) -> Graph:
     return from_torch(model, torch.as_tensor(example, dtype=torch.float32))
 
 
-def _decide(
+def _lead(
     graph: Graph,
     property: Property,
     layout: Layout,
+    groups: Groups,
     standings: list[Standing],
     settings: Settings,
     clock: Clock,
 ) -> Verdict:
-    replay = Replay(graph)
-    found: list[Counterexample] = []
+    """The first group's part: the story, in which the others take part, and its end, for all."""
+    try:
+        with clock.stage("check"):
+            _check(graph, property)
+        verdict = _decide(graph, property, layout, groups, standings, settings, clock)
+    except BaseException as error:
+        groups.first_says(Stop.of(error))
+        raise
+    groups.first_says(verdict)
+    return verdict
 
-    def look(case: int, points: Tensor) -> bool:
+
+def _assist(
+    graph: Graph,
+    property: Property,
+    layout: Layout,
+    groups: Groups,
+    standings: list[Standing],
+    settings: Settings,
+    clock: Clock,
+) -> Verdict:
+    """The part of any other group: to help in every search; the verdict is the first one's."""
+
+    @cache
+    def asked() -> list[Question]:
+        return questions(graph, property, layout)
+
+    look = _looker(graph, property, clock)
+    said = assist(asked, settings.bounds, settings.branch, clock.progress, look, groups)
+    if isinstance(said, Stop):
+        raise said.error()
+    assert isinstance(said, Verdict)
+    return said
+
+
+def _looker(graph: Graph, property: Property, clock: Clock) -> Look:
+    replay = Replay(graph)
+
+    def look(case: int, points: Tensor) -> Counterexample | None:
         region = property.cases[case].region
         for point in points.double().cpu().numpy():
             seen = clock.agree(replay(property, case, representable(region, point, graph.inputs)))
             if seen is not None:
-                found.append(seen)
-                return True
-        return False
+                return seen
+        return None
 
-    def hunt(left: Mapping[int, Sequence[int]] | None = None) -> bool:
-        if settings.attack.restarts:
-            with clock.stage("attack"), layout.thrifty():
-                chosen, seed = settings.attack, settings.seed
-                seen = attack(graph, layout.weights, property, chosen, clock, seed, left)
-                found.extend(filter(None, [clock.agree(seen)]))
-        return bool(found)
+    return look
+
+
+def _decide(
+    graph: Graph,
+    property: Property,
+    layout: Layout,
+    groups: Groups,
+    standings: list[Standing],
+    settings: Settings,
+    clock: Clock,
+) -> Verdict:
+    look = _looker(graph, property, clock)
+
+    def hunt(left: Mapping[int, Sequence[int]] | None = None) -> Counterexample | None:
+        if not settings.attack.restarts:
+            return None
+        with clock.stage("attack"), layout.thrifty():
+            chosen, seed = settings.attack, settings.seed
+            seen = attack(graph, layout.weights, property, chosen, clock, seed, left)
+            return clock.agree(seen)
 
     try:
-        if hunt():
-            return Falsified(found[0])
+        if (found := hunt()) is not None:
+            return Falsified(found)
         standings += [Standing.unknown(question) for question in questions(graph, property, layout)]
         for standing in standings:
             climb(standing, settings.bounds, clock)
         if settings.bounds.method == "auto":
             left = _left(standings)
-            if left and hunt(left):
-                return Falsified(found[0])
-            for standing in standings:
-                if standing.open.any():
-                    branch(standing, settings.bounds, settings.branch, clock, look)
-                if found:
-                    return Falsified(found[0])
+            if left and (found := hunt(left)) is not None:
+                return Falsified(found)
+            for place, standing in enumerate(standings):
+                chosen = settings.bounds, settings.branch
+                for search in branch(standing, *chosen, clock, look, groups, place):
+                    if isinstance(search.found, Counterexample):
+                        return Falsified(search.found)
     except OutOfTime:
         return TimedOut(_what_remains(standings), _worst(standings))
     except KeyboardInterrupt:

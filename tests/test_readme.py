@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -70,10 +71,30 @@ def test_the_options_of_the_readme_are_in_the_help(command, option):
     assert option in command("verify", "--help").out
 
 
-@pytest.mark.parametrize("code", blocks("python"), ids=lambda code: code.splitlines()[0])
+ALONE, ON_A_MESH = (
+    [code for code in blocks("python") if ("torchrun" in code) == mesh] for mesh in (False, True)
+)
+
+
+@pytest.mark.parametrize("code", ALONE, ids=lambda code: code.splitlines()[0])
 def test_the_python_of_the_readme_runs(code, monkeypatch):
     monkeypatch.chdir(ROOT)
     exec(compile(code, "README.md", "exec"), {})
+
+
+@pytest.mark.parametrize("code", ON_A_MESH, ids=lambda code: code.splitlines()[0])
+def test_the_python_of_the_readme_runs_under_torchrun(code, tmp_path):
+    (tmp_path / "check.py").write_text(code)
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    outcome = subprocess.run(
+        [*start, str(tmp_path / "check.py")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert outcome.stdout.count("unsat") == 2, outcome.stderr
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

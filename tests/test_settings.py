@@ -3,7 +3,14 @@ from dataclasses import FrozenInstanceError, fields
 import pytest
 
 from boundmesh.errors import BoundmeshError
-from boundmesh.settings import AttackSettings, BoundSettings, BranchSettings, Settings, with_options
+from boundmesh.settings import (
+    AttackSettings,
+    BoundSettings,
+    BranchSettings,
+    Layout,
+    Settings,
+    with_options,
+)
 
 
 def test_options_find_the_stage_they_belong_to():
@@ -11,6 +18,22 @@ def test_options_find_the_stage_they_belong_to():
     assert settings == Settings(
         timeout=3.0, bounds=BoundSettings(method="crown"), attack=AttackSettings(restarts=2)
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "layout"),
+    [
+        ({"mesh": "shards=2,domains=4"}, Layout(2, 4)),
+        ({"mesh": "shards=2", "schedule": "gather"}, Layout(2, schedule="gather")),
+        ({"mesh": Layout(2, schedule="exchange")}, Layout(2, schedule="exchange")),
+        ({"mesh": Layout(shards=2), "offload": "weights"}, Layout(2, offload="weights")),
+        ({"offload": "weights"}, Layout(offload="weights")),
+        ({"mesh": ""}, Layout()),
+    ],
+    ids=str,
+)
+def test_a_mesh_is_a_layout_or_its_words(options, layout):
+    assert with_options(Settings(), **options).layout == layout
 
 
 def test_no_options_leave_settings_as_they_are():
@@ -35,6 +58,8 @@ def test_an_unknown_option_is_refused_with_the_known_ones():
         {"restarts": -1},
         {"steps": 0},
         {"tile_elements": 0},
+        {"mesh": Layout(shards=0)},
+        {"mesh": "domains=0"},
     ],
     ids=str,
 )

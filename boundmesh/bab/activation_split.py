@@ -11,7 +11,9 @@ from torch import Tensor
 from boundmesh.bab.branch import babsr, fsb
 from boundmesh.bab.domain import Domains, neurons_of, root, split
 from boundmesh.bab.frontier import Frontier
+from boundmesh.bab.groups import Meetings
 from boundmesh.bab.search import Look, Search, give_way
+from boundmesh.bab.shared import Shared
 from boundmesh.bounds.ascent import Ascent, climb
 from boundmesh.bounds.beta import Bounded, DomainBounder, Parameters
 from boundmesh.bounds.crown import Problem
@@ -35,6 +37,7 @@ class ActivationSplitting:
         settings: BranchSettings,
         clock: Clock,
         look: Look,
+        meetings: Meetings | None = None,
     ) -> None:
         self.settings, self.clock, self.look = settings, clock, look
         self.neurons = neurons_of(problem.program, bounds)
@@ -46,33 +49,32 @@ class ActivationSplitting:
         self.search = Search()
         self.ascent = Ascent(settings.ascent_steps, settings.alpha_rate, settings.beta_rate)
         self.batch = settings.batch or _default_batch(problem)
+        meetings = meetings or Meetings()
+        self.groups, self.shared = meetings.groups, Shared(self, meetings)
 
     def run(self, clauses: Tensor, margins: Tensor, limit: float = float("inf")) -> Search:
         """Refute `clauses` `[C]`, whose margins so far are `margins`; raises OutOfTime.
 
         Stops with domains open once `limit` of them have been bounded.
         """
-        self.search.worst = float(margins.min())
-        first = root(self.neurons, clauses.to(self.device), margins.to(self.device), self.atoms)
-        self._bound(first, replace(self.ascent, iterations=2 * self.ascent.iterations))
+        if self.shared.begins:
+            first = root(self.neurons, clauses.to(self.device), margins.to(self.device), self.atoms)
+            self._bound(first, replace(self.ascent, iterations=2 * self.ascent.iterations))
         return self.go_on(limit)
 
     def go_on(self, limit: float = float("inf")) -> Search:
-        """Work on the frontier until it is empty, or `limit` domains have been bounded in all."""
-        while len(self.frontier) and not self.search.found:
-            self.clock.check()
+        """Work on the frontier until it is empty, or `limit` domains have been bounded in all; then
+        on the leaves."""
+        while self.shared.goes_on(self.frontier, limit):
             parents = self.frontier.pop(self.batch)
             with give_way(self, parents):
                 children = self._branch(parents.to(self.device))
                 if children is not None:
                     self._bound(children, self.ascent)
-            self.search.tell(self.frontier, self.clock.progress)
-            # A frontier that has begun to shrink is left to itself.
-            if self.search.visited > limit and 2 * self.search.open > self.search.widest:
-                return self.search
-        while len(self.leaves) and not self.search.found:
-            self._exhaust(self.leaves.pop(self.batch).to(self.device))
-        return self.search
+        if not self.shared.whole.open:
+            while self.shared.goes_on(self.leaves):
+                self._exhaust(self.leaves.pop(self.batch).to(self.device))
+        return self.shared.whole
 
     @property
     def atoms(self) -> int:

@@ -10,7 +10,7 @@ from boundmesh.bab.arrays import Kind, join
 
 
 class Frontier(Generic[Kind]):
-    """Open domains in compact form. Nothing leaves it but by `pop`."""
+    """Open domains in compact form. Nothing leaves it but by `pop` and `give`."""
 
     def __init__(self) -> None:
         self._parts: list[Kind] = []
@@ -44,6 +44,17 @@ class Frontier(Generic[Kind]):
         rest[order] = False
         self._parts = [every.take(rest)]
         return every.take(order)
+
+    def give(self, count: int) -> Kind:
+        """Take out `count` domains, at most all, for somebody else: every k-th by their margins, so
+        that what is hard is divided as well."""
+        every = self._whole()
+        order = torch.argsort(every.margin)
+        chosen = order[torch.arange(count) * len(order) // max(1, count)]
+        rest = torch.ones(len(every), dtype=torch.bool)
+        rest[chosen] = False
+        self._parts = [every.take(rest)]
+        return every.take(chosen)
 
     def _whole(self) -> Kind:
         if len(self._parts) > 1:

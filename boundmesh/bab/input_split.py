@@ -10,7 +10,9 @@ from torch import Tensor
 from boundmesh.bab.boxes import Bounded, Boxes, apart, halve
 from boundmesh.bab.contract import contract
 from boundmesh.bab.frontier import Frontier
+from boundmesh.bab.groups import Meetings
 from boundmesh.bab.search import Look, Search, give_way
+from boundmesh.bab.shared import Shared
 from boundmesh.bounds.backward import Carried, input_rows
 from boundmesh.bounds.crown import Problem, intermediate_bounds
 from boundmesh.bounds.lines import FixedLines
@@ -36,6 +38,7 @@ class InputSplitting:
         settings: BranchSettings,
         clock: Clock,
         look: Look,
+        meetings: Meetings | None = None,
     ) -> None:
         self.problem, self.margins, self.clock, self.look = problem, margins, clock, look
         layout = problem.layout
@@ -47,20 +50,21 @@ class InputSplitting:
         self.frontier: Frontier[Boxes] = Frontier()
         self.search = Search()
         self.batch = settings.batch or _default_batch(problem, len(rows))
+        meetings = meetings or Meetings()
+        self.groups, self.shared = meetings.groups, Shared(self, meetings)
 
     def run(self, region: BoxRegion) -> Search:
         """Refute all clauses on every box of `region`; raises OutOfTime."""
-        unknown = region.lower.new_full((region.domains,), -torch.inf, dtype=torch.float64)
-        self.frontier.push(Boxes(unknown, region.lower, region.upper))
-        while len(self.frontier) and not self.search.found:
-            self.clock.check()
+        if self.shared.begins:
+            unknown = region.lower.new_full((region.domains,), -torch.inf, dtype=torch.float64)
+            self.frontier.push(Boxes(unknown, region.lower, region.upper))
+        while self.shared.goes_on(self.frontier):
             boxes = self.frontier.pop(self.batch)
             with give_way(self, boxes):
                 parts = self._divide(self._bound(boxes.to(self.problem.layout.device).region))
                 if parts is not None:
                     self.frontier.push(parts)
-            self.search.tell(self.frontier, self.clock.progress)
-        return self.search
+        return self.shared.whole
 
     @torch.no_grad()
     def _bound(self, region: BoxRegion) -> Bounded:

@@ -16,6 +16,7 @@ from torch import Tensor
 from boundmesh.bab.arrays import join
 from boundmesh.bab.branch import babsr
 from boundmesh.bab.domain import Domains, Neurons, neurons_of, root, split
+from boundmesh.bab.groups import Meetings
 from boundmesh.bounds.ascent import Ascent, climb
 from boundmesh.bounds.beta import Bounded, DomainBounder, Parameters
 from boundmesh.bounds.crown import Problem, intersect, undecided_neurons
@@ -25,6 +26,7 @@ from boundmesh.bounds.rows import both_sides
 from boundmesh.clock import Clock
 from boundmesh.rules.operator import Interval
 
+CPU = torch.device("cpu")
 # Rows of a start node are written out; where they hold more numbers, it is left as it is.
 MOST_NUMBERS = 2**28
 
@@ -40,25 +42,40 @@ class Effort:
 
 
 def refine(
-    problem: Problem, bounds: Mapping[str, Interval], effort: Effort, clock: Clock, batch: int
+    problem: Problem,
+    bounds: Mapping[str, Interval],
+    effort: Effort,
+    clock: Clock,
+    batch: int,
+    meetings: Meetings,
 ) -> dict[str, Interval]:
-    """Bounds of the start nodes (D = 1) intersected with what splitting proves about them."""
+    """Bounds of the start nodes (D = 1) intersected with what splitting proves about them.
+
+    Every group takes its share of a start node's neurons; all go on with what all have found.
+    """
     sharper = dict(bounds)
     until = clock.spent + effort.seconds
     for start in problem.program.starts:
         below = Program(problem.program.graph, start)
         size = problem.program.graph[start].size
-        if not below.nonlinear or clock.spent > until:
+        # Together, since no group's clock is that of another.
+        if any(meetings.say(not below.nonlinear or clock.spent > until)):
             continue
         index = undecided_neurons(problem.program, start, sharper)
         neurons = neurons_of(below, sharper)
         if not len(index) or not neurons.count or 2 * len(index) * size > MOST_NUMBERS:
             continue
-        task = replace(problem, program=below)
-        search = _Rows(task, sharper, neurons, index, effort, clock, batch, until)
-        lowest = search.run()
-        lower, upper = lowest[None, : len(index)], -lowest[None, len(index) :]
-        sharper[start] = intersect(sharper[start], index, lower, upper)
+        task, mine = replace(problem, program=below), meetings.mine(index)
+        known = sharper[start]
+        if len(mine):
+            search = _Rows(task, sharper, neurons, mine, effort, clock, batch, until)
+            lowest = search.run()
+            lower, upper = lowest[None, : len(mine)], -lowest[None, len(mine) :]
+            known = intersect(known, mine, lower, upper)
+        found, device = meetings.say(known.to(CPU)), known.lower.device
+        lower = torch.stack([box.lower for box in found]).amax(0)
+        upper = torch.stack([box.upper for box in found]).amin(0)
+        sharper[start] = Interval(lower, upper).to(device)
     return sharper
 
 

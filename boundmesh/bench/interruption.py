@@ -5,6 +5,9 @@ from __future__ import annotations
 import signal
 from types import FrameType, TracebackType
 
+from boundmesh.mesh.interruption import INTERRUPTION
+from boundmesh.mesh.rank import inside
+
 
 class Interruption:
     """Within it Ctrl-C and a request to end raise KeyboardInterrupt and leave `came` set, which
@@ -30,4 +33,7 @@ class Interruption:
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         self.came = True
-        raise KeyboardInterrupt
+        if inside():
+            INTERRUPTION.remember()
+        else:
+            raise KeyboardInterrupt

@@ -14,9 +14,9 @@ from boundmesh import api
 from boundmesh.bench.instances import Instance
 from boundmesh.bench.interruption import Interruption
 from boundmesh.bench.process import name_of, recover
-from boundmesh.device import choose_device
-from boundmesh.errors import BoundmeshError
+from boundmesh.errors import BoundmeshError, DeviceError
 from boundmesh.graph.graph import Graph
+from boundmesh.mesh.open import device_for
 from boundmesh.report import results
 from boundmesh.report.progress import Fact, Progress
 from boundmesh.report.records import Record
@@ -91,14 +91,16 @@ class Runner:
         self._json_dir = json_dir
         self._progress = progress
         self._interruption = interruption
-        self._device = choose_device(settings.device)
-        self.device = name_of(self._device)
+        self._device = device_for(settings)
+        ranks = settings.layout.shape.size
+        self.device = name_of(self._device) + (f" × {ranks}" if ranks > 1 else "")
 
     def __call__(self, instance: Instance, left: float = FOREVER) -> Record | None:
         """The record of one instance, or None where it was broken off: interrupted, or not decided
         in the `left` seconds, less than its timeout. Whatever else it raises makes an `error`.
 
-        Raises BoundmeshError where the JSON file cannot be written.
+        Raises BoundmeshError where the JSON file cannot be written, and DeviceError where other
+        ranks cannot know of an error and wait for this one.
         """
         given = left if instance.timeout is None else min(instance.timeout, left)
         stages = Stages(self._progress)
@@ -106,6 +108,12 @@ class Runner:
         try:
             record, content = self._decide(instance, given, stages, began)
         except Exception as error:
+            alike = isinstance(error, BoundmeshError) and not isinstance(error, DeviceError)
+            if self._settings.layout.shards > 1 and not alike:
+                raise DeviceError(
+                    f"{instance}: failed on a rank that others work in step with, which ends the "
+                    f"run; leave it out, or use --mesh domains=N ({error})"
+                ) from error
             record, content = self._crashed(instance, error, stages, began)
         cut = record.verdict == "timed-out" and given != instance.timeout
         if cut or self._interruption.came:

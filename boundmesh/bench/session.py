@@ -52,7 +52,7 @@ class Session:
                          for each in self.instances):  # fmt: skip
             self.console.warn(f"{others} of them had another timeout; --out another file to redo")
         todo = [each for each in self.instances if each.key not in done]
-        if not todo:
+        if not todo and self.settings.layout.shape.size == 1:
             return
         try:
             self._decide(todo)
@@ -68,14 +68,21 @@ class Session:
         # Imported here, since it brings torch: what needs no run must not wait for it.
         from boundmesh.bench.process import warm
         from boundmesh.bench.run import Runner
+        from boundmesh.bench.together import Together
 
+        together = Together(self.settings)
+        todo = together.agree("what is to be done", todo)
+        if not todo:
+            return
         runner = Runner(todo, self.settings, self.json_dir, self.console, self.interruption)
         warm(self.settings)
         for instance in todo:
             place = f"{len(self.found) + 1}/{len(self.instances)}"
             self.console.begin(place, instance.onnx, instance.vnnlib)
-            left = self.until - perf_counter()
+            stop = self.interruption.came
+            left = together.agree(f"{instance}?", 0.0 if stop else self.until - perf_counter())
             record = runner(instance, left) if left > 0 else None
+            record = together.agree(f"{instance}.", record)
             if record is None:
                 return
             self.found.append(record)

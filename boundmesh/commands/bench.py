@@ -20,20 +20,25 @@ from boundmesh.commands.options import (
     Device,
     DTypeOption,
     Iterations,
+    Mesh,
     MethodOption,
+    OffloadOption,
     Quiet,
+    ScheduleOption,
     Seed,
     Threads,
     TileElements,
     check_writable,
 )
+from boundmesh.commands.ranks import start_ranks
 from boundmesh.errors import BoundmeshError
+from boundmesh.mesh.rank import is_first
 from boundmesh.report import cactus, records
 from boundmesh.report.bench_console import BenchConsole
 from boundmesh.report.records import Record
 from boundmesh.report.summary import compare as compare_runs
 from boundmesh.report.summary import summarize
-from boundmesh.settings import BoundSettings, BranchSettings, Settings
+from boundmesh.settings import BoundSettings, BranchSettings, Layout, Settings
 
 WHICH = "Which instances"
 WRONG, INTERRUPTED = 2, 130
@@ -83,6 +88,9 @@ def bench(
     iterations: Iterations = BoundSettings.iterations,
     tile_elements: TileElements = BoundSettings.tile_elements,
     device: Device = Settings.device,
+    mesh: Mesh = "",
+    schedule: ScheduleOption = "auto",
+    offload: OffloadOption = "none",
     dtype: DTypeOption = "float32",
     seed: Seed = Settings.seed,
     threads: Threads = None,
@@ -143,6 +151,7 @@ def bench(
         threads=threads,
         bounds=BoundSettings(method, iterations, tile_elements=tile_elements),
         branch=BranchSettings(branching),
+        layout=Layout.of(mesh, schedule, offload),
     )
     for option, file in (("--out", out), ("--json", json), ("--plot", plot)):
         check_writable(option, file)
@@ -153,19 +162,25 @@ def bench(
     instances = select(read_instances(lists), pattern, every)
     if timeout is not None:
         instances = [replace(instance, timeout=timeout) for instance in instances]
-    found = known(out, instances)
+    start_ranks(settings.layout.shape)
+    # The other ranks decide with the first one, which alone reads and writes results.
+    first = is_first()
+    found = known(out, instances) if first else []
     if out is None:
         typer.echo(records.HEADER, nl=False)
 
     def keep(record: Record) -> None:
         if out is None:
             typer.echo(records.line(record), nl=False)
-        else:
+        elif first:
             records.append(out, record)
 
     until = float("inf") if limit is None else began + limit
-    with BenchConsole(quiet=quiet) as console, Interruption() as interruption:
-        Session(instances, found, settings, json_dir, until, keep, console, interruption).run()
+    files = json_dir if first else None
+    with BenchConsole(quiet=quiet or not first) as console, Interruption() as interruption:
+        Session(instances, found, settings, files, until, keep, console, interruption).run()
+    if not first:
+        return
     _sum_up(instances, found, json, plot, console)
     if any(record.wrong for record in found):
         raise typer.Exit(WRONG)

@@ -28,7 +28,7 @@ from boundmesh.commands.ranks import start_ranks
 from boundmesh.commands.region import REGION, Clip, around, of_property, parse_clip
 from boundmesh.mesh.rank import is_first
 from boundmesh.report.console import ConsoleProgress
-from boundmesh.settings import BoundSettings, LayoutSettings, OutputMethod, Settings
+from boundmesh.settings import BoundSettings, Layout, OutputMethod, Settings
 
 if TYPE_CHECKING:
     from boundmesh.numbers import Bounds
@@ -83,9 +83,9 @@ def bounds(
     check_writable("--json", json)
     parsed_clip = parse_clip(clip)
     chosen = BoundSettings(iterations=iterations, tile_elements=tile_elements)
-    layout = LayoutSettings(mesh, schedule, offload)
+    layout = Layout.of(mesh, schedule, offload)
     settings = Settings(device=device, dtype=dtype, threads=threads, bounds=chosen, layout=layout)
-    start_ranks(mesh)
+    start_ranks(layout.shape)
     with ConsoleProgress(quiet=quiet or not is_first()) as progress:
         progress.stage("start")
         from boundmesh import api

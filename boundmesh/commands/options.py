@@ -60,9 +60,9 @@ Device = Annotated[
 Mesh = Annotated[
     str,
     typer.Option(
-        metavar="shards=N",
-        help="Share one problem among N devices: weights sharded, rows dealt, equal bounds. "
-        "Starts N ranks here, unless torchrun did.",
+        metavar="shards=N,domains=M",
+        help="Share one problem among N·M devices: N hold the network together and bound in step; "
+        "M such groups search parts of their own. Starts the ranks here, unless torchrun did.",
         rich_help_panel=RUN,
     ),
 ]

@@ -5,15 +5,14 @@ from __future__ import annotations
 import typer
 
 from boundmesh.mesh.rank import inside
-from boundmesh.mesh.shape import parse_mesh
+from boundmesh.shape import MeshShape
 
 
-def start_ranks(mesh: str) -> None:
-    """Become the launcher where `mesh` has several ranks and this process is none of them.
+def start_ranks(shape: MeshShape) -> None:
+    """Become the launcher where the mesh has several ranks and this process is none of them.
 
     The same command then runs as every rank; this process exits as the first rank does.
     """
-    shape = parse_mesh(mesh)
     if shape.size > 1 and not inside():
         from boundmesh.cli import main
         from boundmesh.mesh import launch

@@ -34,7 +34,7 @@ from boundmesh.commands.ranks import start_ranks
 from boundmesh.errors import PropertyError
 from boundmesh.mesh.rank import is_first
 from boundmesh.report.console import ConsoleProgress
-from boundmesh.settings import BoundSettings, BranchSettings, LayoutSettings, Method, Settings
+from boundmesh.settings import BoundSettings, BranchSettings, Layout, Method, Settings
 
 if TYPE_CHECKING:
     from boundmesh.verify import Result
@@ -102,13 +102,13 @@ def verify(
         threads=threads,
         bounds=BoundSettings(method, iterations, tile_elements=tile_elements),
         branch=BranchSettings(branching),
-        layout=LayoutSettings(mesh, schedule, offload),
+        layout=Layout.of(mesh, schedule, offload),
     )
     name, file = one_network(network)
     check_readable(Path(spec), file)
     check_writable("--result-file", result_file)
     check_writable("--json", json)
-    start_ranks(mesh)
+    start_ranks(settings.layout.shape)
     with ConsoleProgress(quiet=quiet or not is_first()) as progress:
         result = _run(Path(spec), name, file, settings, strict, progress)
         seconds = perf_counter() - began

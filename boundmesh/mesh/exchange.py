@@ -131,7 +131,7 @@ class Exchange(Layout):
                 yield Served(node, held)
 
     def agree(self, value: Value) -> Value:
-        return self._group.first_says(value)
+        return self._group.agree(value)
 
     def thrifty(self) -> AbstractContextManager[object]:
         return regathered(self._weights)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from itertools import accumulate, pairwise
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from boundmesh.errors import DeviceError
+from boundmesh.mesh.interruption import INTERRUPTION
 
 try:
     from torch.distributed import all_gather_single, reduce_scatter_single
@@ -92,6 +95,27 @@ class Group:
         self._count("broadcast", 0)
         return said[0]
 
+    def agree(self, value: Value) -> Value:
+        """The first rank's value; KeyboardInterrupt on all once the first was asked to end."""
+        said, ended = value, INTERRUPTION.take()
+        if self.size > 1:
+            said, ended = self.first_says((value, ended))
+        if ended:
+            raise KeyboardInterrupt
+        return said
+
+    def swap(self, values: Sequence[Value]) -> list[Value]:
+        """Give `values[r]` to each rank r; what each rank has for this one, in rank order."""
+        parts = [_packed(value) for value in values]
+        gives = torch.tensor([len(part) for part in parts])
+        takes = torch.empty_like(gives)
+        ones = [1] * self.size
+        self.all_to_all(takes, gives, ones, ones).wait()
+        received = torch.empty(int(takes.sum()), dtype=torch.uint8)
+        self.all_to_all(received, torch.cat(parts), takes.tolist(), gives.tolist()).wait()
+        ends = pairwise(accumulate(takes.tolist(), initial=0))
+        return [_unpacked(received[low:high]) for low, high in ends]
+
     def every(self, value: Value) -> list[Value]:
         """Every rank's value, whatever picklable things they are, in rank order; on the CPU."""
         said: list[Value] = [value] * self.size
@@ -103,6 +127,14 @@ class Group:
     def _count(self, kind: str, received: int) -> None:
         self.calls[kind] += 1
         self.received[kind] += received
+
+
+def _packed(value: object) -> Tensor:
+    return torch.frombuffer(bytearray(pickle.dumps(value)), dtype=torch.uint8)
+
+
+def _unpacked(packed: Tensor) -> Any:
+    return pickle.loads(packed.numpy().tobytes())
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -17,15 +18,21 @@ from torch.distributed.device_mesh import init_device_mesh
 from boundmesh.errors import BoundmeshError, DeviceError
 from boundmesh.mesh.group import Group
 from boundmesh.mesh.rank import RENDEZVOUS, inside
-from boundmesh.mesh.shape import MeshShape
+from boundmesh.shape import MeshShape
+
+Value = TypeVar("Value")
 
 # A rank that waits so long for the others in vain ends with an error.
 PATIENCE = timedelta(minutes=10)
+# Groups of domains wait for the first one, which bounds and attacks alone, as long as that takes.
+# One that is gone is known at once, by its connection.
+LONG_PATIENCE = timedelta(days=7)
 
 
 @dataclass(frozen=True)
 class Mesh:
-    """This rank's place: its groups along `shards` and `domains`, and its device."""
+    """This rank's place: its groups along `shards` and, of host memory alone, along `domains`; its
+    device."""
 
     shape: MeshShape
     shards: Group
@@ -36,6 +43,10 @@ class Mesh:
     def first(self) -> bool:
         """Whether this rank is the one that speaks."""
         return self.shards.rank == 0 and self.domains.rank == 0
+
+    def first_says(self, value: Value) -> Value:
+        """The value of the first rank of all."""
+        return self.shards.first_says(self.domains.first_says(value))
 
 
 @cache
@@ -57,9 +68,17 @@ def join(shape: MeshShape, device: str = "auto") -> Mesh:
         )
     dist.init_process_group(backend, method, timeout=PATIENCE, world_size=ranks, rank=rank)
     atexit.register(leave)
+    return arrange(shape, own)
+
+
+def arrange(shape: MeshShape, device: torch.device) -> Mesh:
+    """All ranks, which have met, in a mesh; `device` is this one's."""
     axes = ("domains", "shards")
-    mesh = init_device_mesh(own.type, (shape.domains, shape.shards), mesh_dim_names=axes)
-    return Mesh(shape, Group(mesh.get_group("shards")), Group(mesh.get_group("domains")), own)
+    mesh = init_device_mesh(device.type, (shape.domains, shape.shards), mesh_dim_names=axes)
+    columns = [[*range(shard, shape.size, shape.shards)] for shard in range(shape.shards)]
+    across, _ = dist.new_subgroups_by_enumeration(columns, LONG_PATIENCE, "gloo")
+    assert across is not None
+    return Mesh(shape, Group(mesh.get_group("shards")), Group(across), device)
 
 
 def leave() -> None:

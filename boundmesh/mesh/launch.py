@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
-from torch.multiprocessing import ProcessExitedException
+from torch.multiprocessing import ProcessExitedException, SpawnContext
 
 from boundmesh.errors import DeviceError
 from boundmesh.mesh.rank import RENDEZVOUS
@@ -20,6 +23,8 @@ from boundmesh.mesh.rank import RENDEZVOUS
 # Exit codes of a rank that has done its work, and that of an error nobody has caught.
 VERDICTS = (0, 1, 3)
 FAILED = 2
+# Seconds in which ranks end by themselves, with what they have reached, when they are interrupted.
+PATIENCE = 20.0
 # Seconds that other ranks get to end by themselves after one has failed.
 GRACE = 0.5
 
@@ -38,8 +43,7 @@ def run(ranks: int, main: Callable[..., None], *arguments: object) -> int:
         )
         assert context is not None
         try:
-            while not context.join(grace_period=GRACE):
-                pass
+            _wait(context)
         except ProcessExitedException as ended:
             if ended.exit_code < 0:
                 raise DeviceError(
@@ -50,6 +54,28 @@ def run(ranks: int, main: Callable[..., None], *arguments: object) -> int:
                 print(_said(folder, ended.error_index).read_text(), end="", file=sys.stderr)
             return ended.exit_code
         return int(_code(folder, 0).read_text())
+
+
+def _wait(context: SpawnContext) -> None:
+    """Wait for all ranks to end; those that are asked to by Ctrl-C get PATIENCE, or until they are
+    asked again."""
+    until = float("inf")
+    try:
+        while time.monotonic() < until:
+            try:
+                if context.join(min(until - time.monotonic(), PATIENCE), GRACE):
+                    return
+            except KeyboardInterrupt:
+                if until < float("inf"):
+                    raise
+                until = time.monotonic() + PATIENCE
+                for process in filter(BaseProcess.is_alive, context.processes):
+                    os.kill(process.pid, signal.SIGINT)
+        raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        for process in context.processes:
+            process.kill()
+        raise
 
 
 def _enter(

@@ -51,7 +51,7 @@ class Gather(Layout):
         return self._weights.stream(visits)
 
     def agree(self, value: Value) -> Value:
-        return self.group.first_says(value)
+        return self.group.agree(value)
 
     def thrifty(self) -> AbstractContextManager[object]:
         return regathered(self._weights)

@@ -8,11 +8,11 @@ from boundmesh.bounds.layout import Layout, OneDevice
 from boundmesh.device import choose_device, dtype_of
 from boundmesh.errors import BoundmeshError
 from boundmesh.graph.graph import Graph
+from boundmesh.mesh.domains import DomainGroups
 from boundmesh.mesh.exchange import Exchange
 from boundmesh.mesh.join import Mesh, join
 from boundmesh.mesh.layout import Gather, Offload
 from boundmesh.mesh.schedule import traffic
-from boundmesh.mesh.shape import parse_mesh
 from boundmesh.settings import Settings
 
 
@@ -21,22 +21,34 @@ def layout_for(graph: Graph, settings: Settings) -> Layout:
 
     Raises BoundmeshError for a mesh that does not exist or cannot be used.
     """
-    chosen, shape = settings.layout, parse_mesh(settings.layout.mesh)
-    if shape.domains > 1:
-        raise BoundmeshError(
-            f"the mesh {shape} has several groups of domains, and a single run has no use for "
-            "them yet; use --mesh shards=N"
-        )
-    mesh = join(shape, settings.device) if shape.size > 1 else None
+    chosen, mesh = settings.layout, mesh_for(settings)
     return open_layout(
         graph,
         mesh,
-        choose_device(settings.device) if mesh is None else mesh.device,
+        device_for(settings),
         dtype_of(settings),
         chosen.schedule,
         chosen.offload,
         tile_elements=settings.bounds.tile_elements,
     )
+
+
+def groups_for(settings: Settings) -> DomainGroups | None:
+    """The groups that `settings.layout` asks for; None where one rank is all there is."""
+    mesh = mesh_for(settings)
+    return None if mesh is None else DomainGroups(mesh)
+
+
+def mesh_for(settings: Settings) -> Mesh | None:
+    """The mesh that `settings.layout` asks for, joined when first asked for; None for one rank."""
+    shape = settings.layout.shape
+    return join(shape, settings.device) if shape.size > 1 else None
+
+
+def device_for(settings: Settings) -> torch.device:
+    """The device of this process; DeviceError where it is absent."""
+    mesh = mesh_for(settings)
+    return choose_device(settings.device) if mesh is None else mesh.device
 
 
 def open_layout(

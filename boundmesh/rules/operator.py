@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from boundmesh.graph.graph import Node
@@ -27,6 +28,10 @@ class Interval:
 
     lower: Tensor
     upper: Tensor
+
+    def to(self, device: torch.device) -> Interval:
+        """Both ends on `device`."""
+        return Interval(self.lower.to(device), self.upper.to(device))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import torch.distributed as dist
 from boundmesh.errors import BoundmeshError, DeviceError
 from boundmesh.mesh import launch
 from boundmesh.mesh.join import joined
-from boundmesh.mesh.shape import MeshShape, parse_mesh
+from boundmesh.shape import MeshShape, parse_mesh
 from tests import networks
 from tests.mesh import cases
 from tests.mesh.cases import Case
