@@ -28,6 +28,10 @@ class Interval:
     lower: Tensor
     upper: Tensor
 
+    def take(self, which: Tensor | slice) -> Interval:
+        """The bounds of the domains at `which`."""
+        return Interval(self.lower[which], self.upper[which])
+
 
 @dataclass(frozen=True)
 class Pulled:

@@ -1,0 +1,36 @@
+"""How far a neuron's inputs reach: branching where the constraints of a domain meet.
+
+A split that narrows inputs on which many tight constraints depend lets clipping decide more. The
+score is the smear of interval methods with relative impacts (Trombettoni, Araya, Neveu and Chabert,
+"Inner regions and interval linearizations for global optimization", AAAI 2011).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.affine_values import AffineValues
+from boundmesh.rules.operator import Interval
+
+
+@torch.no_grad()
+def influence(values: AffineValues, box: Interval, count: int) -> Tensor:
+    """A factor for the score of each of all `count` neurons, `[D, N]`, 1 on average; 1 for those
+    that are not among `values`.
+
+    With rᵢ the radius of input i, it has the share `p_qi = |T_qi|·rᵢ / Σ|T_q|·r` in neuron q. With
+    c_q the share of q's range that its bounds cut off, neuron q scores `Σᵢ p_qi·Σ_p c_p·p_pi`.
+    """
+    n = values.inputs
+    radius = (box.upper[:, :n] - box.lower[:, :n]) / 2
+    reached = values.ranges(box.lower[:, :n], box.upper[:, :n])
+    width, left = ((each.upper - each.lower)[:, n:] for each in (reached, box))
+    share = (1 / width).nan_to_num(0.0, 0.0, 0.0)
+    cut = (1 - left * share).clamp(0, 1)
+    size = values.rows[n:].abs()
+    smear = ((cut * share) @ size) * radius
+    score = ((smear * radius) @ size.T) * share
+    score = score / score.mean(1, keepdim=True)
+    factor = torch.ones(len(score), count, dtype=score.dtype, device=score.device)
+    return factor.index_copy(1, values.places, score.nan_to_num(1.0, 1.0, 1.0))
