@@ -50,13 +50,7 @@ def _constraints(
     turns = _turns(bounder, bounder.box(bounded.parameters)).unsqueeze(1)
     turn = bounded.coefficients.clamp(min=0) * turns
     more, less = ((turn * part)[..., values.places] for part in (1 - alpha, alpha))
-    nothing = more.new_zeros(*more.shape[:2], values.inputs)
-    return Constraints(
-        bounded.at_input.flatten(2),
-        bounded.constants - cushion,
-        torch.cat([nothing, more], 2),
-        torch.cat([nothing, less], 2),
-    )
+    return Constraints(bounded.at_input.flatten(2), bounded.constants - cushion, more, less)
 
 
 def _turns(bounder: DomainBounder, box: Interval) -> Tensor:

@@ -22,8 +22,8 @@ class Domains(Arrays):
     splits   `[D, N]`     int8: +1 where z ≥ split point, −1 where z ≤ it, 0 where not split
     alpha    `[D, S, N]`  slopes, float16
     beta     `[D, S, N]`  split multipliers ≥ 0, float16
-    lower    `[D, Q]`     bounds of the values that clipping cuts; Q = 0 where it cuts none
-    upper    `[D, Q]`
+    lower    `[D, n + U]` bounds of the values that clipping cuts; `[D, 0]` where it cuts none
+    upper    `[D, n + U]`
     """
 
     clause: Tensor
@@ -62,7 +62,7 @@ def root(
     neurons: Neurons, clauses: Tensor, margins: Tensor, atoms: int, box: Interval | None = None
 ) -> Domains:
     """One domain without splits for each of `clauses`, with CROWN's slopes for `atoms` rows, and
-    with the bounds `box` `[1, Q]` of the values that clipping cuts."""
+    with the bounds `box` `[1, n + U]` of the values that clipping cuts."""
     count = len(clauses)
     alpha = neurons.initial.to(torch.float16).expand(count, atoms, -1).clone()
     splits = torch.zeros(count, neurons.count, dtype=torch.int8, device=alpha.device)

@@ -19,17 +19,18 @@ from boundmesh.rules import RULES
 from boundmesh.rules.operator import Interval
 
 # Every domain that is clipped takes some passes over so many coefficients, at most.
-MOST_COEFFICIENTS = 2**16
+MOST_COEFFICIENTS = 2**17
 # A bound is widened by so many rounding errors of the numbers it was made from.
 ROUNDINGS = 16
 
 
 @dataclass(frozen=True)
 class AffineValues:
-    """Q values `q = T·x + t` of the flat input x: its n elements, then undecided neurons.
+    """The n elements of the flat input x, and U undecided neurons `z = T·x + t`.
 
-    T is `rows` `[Q, n]`, t is `constants` `[Q]`; `places` `[Q − n]` are those of the neurons among
-    the N undecided ones of all nodes; `shape` is the input's.
+    T is `rows` `[U, n]`, t is `constants` `[U]`; `places` `[U]` are those of the neurons among the N
+    undecided ones of all nodes; `shape` is the input's. Bounds of the values are `[D, n + U]`, the
+    inputs' first.
     """
 
     rows: Tensor
@@ -42,8 +43,8 @@ class AffineValues:
         return self.rows.shape[1]
 
     def ranges(self, lower: Tensor, upper: Tensor) -> Interval:
-        """The ranges `[D, Q]` over boxes `lower ≤ x ≤ upper` `[D, n]`: `T·c + t ± |T|·r` with c the
-        centre and r the radius of a box, rounded outwards."""
+        """The neurons' ranges `[D, U]` over boxes `lower ≤ x ≤ upper` `[D, n]`: `T·c + t ± |T|·r`
+        with c the centre and r the radius of a box, rounded outwards."""
         center, radius = (upper + lower) / 2, (upper - lower) / 2
         size = self.rows.abs()
         middle, spread = center @ self.rows.T + self.constants, radius @ size.T
@@ -51,12 +52,12 @@ class AffineValues:
         return Interval(middle - spread - slack, middle + spread + slack)
 
     def region(self, box: Interval) -> BoxRegion:
-        """The inputs that bounds `[D, Q]` of the values leave."""
+        """The inputs that bounds of the values leave."""
         lower, upper = (each[:, : self.inputs] for each in (box.lower, box.upper))
         return BoxRegion(lower.reshape(-1, *self.shape), upper.reshape(-1, *self.shape))
 
     def of(self, region: BoxRegion, neurons: Interval) -> Interval:
-        """Bounds `[D, Q]` of the values from those of the inputs and of all N neurons."""
+        """Bounds of the values from those of the inputs and of all N neurons."""
         lower, upper = region.lower.flatten(1), region.upper.flatten(1)
         return Interval(
             torch.cat([lower, neurons.lower[:, self.places].expand(len(lower), -1)], dim=1),
@@ -64,7 +65,8 @@ class AffineValues:
         )
 
     def over(self, neurons: Interval, box: Interval) -> Interval:
-        """Bounds `[1, N]` of all neurons where `box` `[D, Q]` has none of its own: `[D, N]`."""
+        """Bounds `[D, N]` of all neurons: those in `box` `[D, n + U]` laid over those in `neurons`
+        `[1, N]`."""
 
         def laid(below: Tensor, above: Tensor) -> Tensor:
             wide = below.expand(len(above), -1)
@@ -80,14 +82,12 @@ def affine_values(problem: Problem, neurons: Neurons) -> AffineValues | None:
     region, program = problem.region, problem.program
     if not isinstance(region, BoxRegion):
         return None
-    inputs = region.lower[0].numel()
     nodes = [node.name for node in program.nonlinear if _bends_first(program, node)]
-    count = inputs + sum(len(neurons.undecided[name].index) for name in nodes)
+    count = sum(len(neurons.undecided[name].index) for name in nodes)
     finite = bool((region.upper - region.lower).isfinite().all())
-    if not finite or count == inputs or count * inputs > MOST_COEFFICIENTS:
+    if not finite or not 0 < count * region.lower[0].numel() <= MOST_COEFFICIENTS:
         return None
-    rows = [torch.eye(inputs, dtype=region.lower.dtype, device=region.lower.device)]
-    constants, places = [torch.zeros_like(rows[0][0])], []
+    rows, constants, places = [], [], []
     every = torch.arange(neurons.count, device=region.lower.device)
     for name in nodes:
         carried = _pulled_back(problem, name, neurons.undecided[name].index)

@@ -33,7 +33,7 @@ from boundmesh.rules.operator import Interval
 @dataclass(frozen=True)
 class Parameters:
     """α and β `[D, S, N]` and splits `[D, N]` (int8) of D domains, nodes side by side; `box` the
-    bounds `[D, Q]` of the values that clipping cuts, where it does."""
+    bounds `[D, n + U]` of the values that clipping cuts, where it does."""
 
     alpha: Tensor
     beta: Tensor
@@ -157,7 +157,7 @@ class DomainBounder:
 
     @property
     def root_box(self) -> Interval | None:
-        """The bounds `[1, Q]` of the values that domains begin with."""
+        """The bounds `[1, n + U]` of the values that domains begin with."""
         region = self.problem.region
         if self.values is None or not isinstance(region, BoxRegion):
             return None

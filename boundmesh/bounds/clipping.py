@@ -30,8 +30,8 @@ LEAST_GAIN = 0.05
 class Constraints:
     """`⟨rows, x⟩ + constants ≤ 0` holds at every point that matters, `[D, S, n]` and `[D, S]`.
 
-    It still holds with `more[q]·q` added, or `less[q]·q` taken away, for any one value q: its
-    neuron's line may have any slope. Both `[D, S, Q]`, ≥ 0.
+    It still holds with `more[z]·z` added, or `less[z]·z` taken away, for any one neuron z, as its
+    line may have any slope. Both `[D, S, U]`, ≥ 0.
     """
 
     rows: Tensor
@@ -48,7 +48,7 @@ class Constraints:
 
 @torch.no_grad()
 def clip(values: AffineValues, box: Interval, constraints: Constraints) -> Interval:
-    """Bounds `[D, Q]` of values cut to where the constraints hold; no point of a domain matters
+    """Bounds `[D, n + U]` of values cut to where the constraints hold; no point of a domain matters
     where a lower bound comes to lie above its upper one."""
     height = max(1, TOGETHER[box.lower.device.type] // values.rows.numel())
     parts = [slice(first, first + height) for first in range(0, len(box.lower), height)]
@@ -62,52 +62,67 @@ def _clip(values: AffineValues, box: Interval, constraints: Constraints) -> Inte
     box = propagate(values, box)
     for row in range(constraints.rows.shape[1]):
         cut = _Cut(values, box, constraints.rows[:, row], constraints.constants[:, row])
+        inputs = cut.inputs()
+        least = cut.least(1.0, -constraints.less[:, row])
+        most = -cut.least(-1.0, constraints.more[:, row])
         box = Interval(
-            torch.fmax(box.lower, cut.least(1.0, -constraints.less[:, row])),
-            torch.fmin(box.upper, -cut.least(-1.0, constraints.more[:, row])),
+            torch.fmax(box.lower, torch.cat([inputs.lower, least], dim=1)),
+            torch.fmin(box.upper, torch.cat([inputs.upper, most], dim=1)),
         )
     return propagate(values, box)
 
 
 def propagate(values: AffineValues, box: Interval) -> Interval:
-    """Bounds `[D, Q]` cut by each other: the neurons' by the inputs' and back, for some rounds.
+    """Bounds `[D, n + U]` cut by each other: the neurons' by the inputs' and back, some rounds.
 
-    From `⟨w, x⟩ + t ≤ u` and its minimum m over the box of x, which the end xᵢ* attains, follows
-
-        |wᵢ|·|xᵢ − xᵢ*| ≤ u − m,
-
-    and likewise from `⟨w, x⟩ + t ≥ l` and the maximum (bound propagation of integer programming;
-    on the clauses of a formula, unit propagation).
+    Each neuron is at most its upper bound and at least its lower one: two constraints on the inputs
+    (bound propagation of integer programming; on the clauses of a formula, unit propagation).
     """
     n = values.inputs
-    lower, upper = box.lower, box.upper
-    rising, falling = values.rows.clamp(min=0), -values.rows.clamp(max=0)
+    low, high, least, most = box.lower[:, :n], box.upper[:, :n], box.lower[:, n:], box.upper[:, n:]
+    rising, falling = values.rows.clamp(min=0), values.rows.clamp(max=0).abs()
     for _ in range(ROUNDS):
-        low, high = lower[:, :n], upper[:, :n]
         reached = values.ranges(low, high)
-        lower, upper = torch.fmax(lower, reached.lower), torch.fmin(upper, reached.upper)
-        from_minimum = 1 / (upper - reached.lower).clamp(min=0)
-        from_maximum = 1 / (reached.upper - lower).clamp(min=0)
-        # 1/|xᵢ − xᵢ*| at least, where the end xᵢ* is the lower and where it is the upper one.
-        from_low = torch.fmax(_largest(from_minimum, rising), _largest(from_maximum, falling))
-        from_high = torch.fmax(_largest(from_maximum, rising), _largest(from_minimum, falling))
-        slack = rounding(low.abs() + high.abs())
-        least = torch.fmax(low, high - 1 / from_high - slack)
-        most = torch.fmin(high, low + 1 / from_low + slack)
-        lower, upper = torch.cat([least, lower[:, n:]], 1), torch.cat([most, upper[:, n:]], 1)
-        if not bool((most - least < (1 - LEAST_GAIN) * (high - low) - 2 * slack).any()):
+        least, most = torch.fmax(least, reached.lower), torch.fmin(most, reached.upper)
+        above, below = 1 / (most - reached.lower), 1 / (reached.upper - least)
+        narrow = _narrowed(
+            Interval(low, high),
+            torch.fmax(_largest(above, rising), _largest(below, falling)),
+            torch.fmax(_largest(below, rising), _largest(above, falling)),
+        )
+        gained = (narrow.upper - narrow.lower) < (1 - LEAST_GAIN) * (high - low)
+        low, high = narrow.lower, narrow.upper
+        if not bool(gained.any()):
             break
-    reached = values.ranges(lower[:, :n], upper[:, :n])
-    return Interval(torch.fmax(lower, reached.lower), torch.fmin(upper, reached.upper))
+    reached = values.ranges(low, high)
+    least, most = torch.fmax(least, reached.lower), torch.fmin(most, reached.upper)
+    return Interval(torch.cat([low, least], dim=1), torch.cat([high, most], dim=1))
 
 
 def _largest(shares: Tensor, weights: Tensor) -> Tensor:
-    """`max over q of shares[d, q]·weights[q, i]`: `[D, n]`."""
+    """`max over z of shares[d, z]·weights[z, i]`: `[D, n]`; a share that is negative, as of a room
+    that is none, is infinite, and what is not a number is none."""
+    shares = torch.where(shares < 0, torch.inf, shares)
     return (shares.unsqueeze(2) * weights).nan_to_num(nan=0.0, posinf=torch.inf).amax(1)
 
 
+def _narrowed(inputs: Interval, from_low: Tensor, from_high: Tensor) -> Interval:
+    """Boxes `[D, n]` of which each input keeps `1/from_low` at its lower end and `1/from_high` at
+    its upper one.
+
+    From `⟨w, x⟩ + t ≤ u` and its minimum m over the box, which the end xᵢ* attains, follows
+
+        |xᵢ − xᵢ*| ≤ (u − m)/|wᵢ|.
+    """
+    slack = rounding(inputs.lower.abs() + inputs.upper.abs())
+    return Interval(
+        torch.fmax(inputs.lower, inputs.upper - 1 / from_high - slack),
+        torch.fmin(inputs.upper, inputs.lower + 1 / from_low + slack),
+    )
+
+
 class _Piece(NamedTuple):
-    """A linear function of a multiplier λ, `[D, Q]`: its value at λ = 0 and its slope."""
+    """A linear function of a multiplier λ, `[D, U]`: its value at λ = 0 and its slope."""
 
     value: Tensor
     slope: Tensor
@@ -116,17 +131,21 @@ class _Piece(NamedTuple):
 class _Cut:
     """One constraint `⟨a, x⟩ + k ≤ 0` against all values, a `[D, n]` and k `[D]`.
 
-    For every λ ≥ 0 (Lagrangian duality; clipping in arXiv 2512.11087)
+    For a neuron z and every λ ≥ 0 (Lagrangian duality; clipping in arXiv 2512.11087)
 
-        min of ±q over the box and the constraint ≥ min over the box of ±q + λ·(⟨a, x⟩ + k),
+        min of ±z over the box and the constraint ≥ min over the box of ±z + λ·(⟨a, x⟩ + k),
 
     which is concave in λ and made of linear pieces. The next λ is where two of them cross, one that
     rises and one that falls (Kelley's cutting planes).
     """
 
     def __init__(self, values: AffineValues, box: Interval, row: Tensor, constant: Tensor) -> None:
-        low, high = box.lower[:, : values.inputs], box.upper[:, : values.inputs]
-        center, radius = (high + low) / 2, (high - low) / 2
+        n = values.inputs
+        self.box, self.row = Interval(box.lower[:, :n], box.upper[:, :n]), row
+        center, radius = (
+            (self.box.upper + self.box.lower) / 2,
+            (self.box.upper - self.box.lower) / 2,
+        )
         self.spread = values.rows * radius.unsqueeze(1)
         self.middle = center @ values.rows.T + values.constants
         self.row_spread = (row * radius).unsqueeze(1)
@@ -135,8 +154,16 @@ class _Cut:
         self.size = reach @ values.rows.abs().T + values.constants.abs()
         self.row_size = ((row.abs() * reach).sum(1) + constant.abs()).unsqueeze(1)
 
+    def inputs(self) -> Interval:
+        """The boxes `[D, n]` of the inputs under the constraint; inside out where it cannot hold."""
+        room = self.row_spread.squeeze(1).abs().sum(1, True) - self.row_middle
+        room = room + rounding(self.row_size)
+        rising, falling = self.row.clamp(min=0), self.row.clamp(max=0).abs()
+        narrow = _narrowed(self.box, rising / room, falling / room)
+        return Interval(torch.where(room < 0, torch.inf, narrow.lower), narrow.upper)
+
     def least(self, sign: float, own: Tensor) -> Tensor:
-        """Lower bounds `[D, Q]` of `sign·q` under the constraint with `own[q]·q` added to it."""
+        """Lower bounds `[D, U]` of `sign·z` under the constraint with `own[z]·z` added to it."""
         base, steps = sign * self.spread, self.row_spread + own.unsqueeze(2) * self.spread
         rising = self._piece(sign, own, base.sign())
         falling = self._piece(sign, own, steps.sign())
@@ -153,7 +180,7 @@ class _Cut:
         return best
 
     def _piece(self, sign: float, own: Tensor, pull: Tensor) -> _Piece:
-        """`sign·q + λ·(constraint + own·q)` at the corner that lies against `pull` `[D, Q, n]`."""
+        """`sign·z + λ·(constraint + own·z)` at the corner that lies against `pull` `[D, U, n]`."""
         value = self.middle - (self.spread * pull).sum(2)
         row = self.row_middle - (self.row_spread * pull).sum(2)
         return _Piece(sign * value, row + own * value)

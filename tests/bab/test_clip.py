@@ -53,7 +53,7 @@ def test_points_where_the_clause_holds_are_never_clipped(name, seed):
     atoms = [Atom((), ((place, 1.0),), float(low[place])) for place in (0, 1)]
     search = searcher(graph, box, atoms)
     values, neurons = search.values, search.neurons
-    q = x @ values.rows.T + values.constants
+    q = torch.cat([x, x @ values.rows.T + values.constants], dim=1)
     matters = (y[:, :2] <= low).all(1)
     assert matters.sum() > 20
     generator = torch.Generator().manual_seed(seed)
@@ -162,12 +162,12 @@ def test_the_leaves_of_a_decision_tree_are_refuted_in_about_as_many_domains():
 
 def test_the_input_in_most_tight_constraints_has_most_influence():
     rows = torch.tensor([[1.0, 1, 0], [1.0, 0, 1], [2.0, 0, 0], [0, 2.0, 0], [0, 0, 2.0]])
-    rows = torch.cat([torch.eye(3), rows])
-    values = AffineValues(rows, torch.zeros(8), torch.tensor([4, 0, 1, 2, 3]), (3,))
-    box = values.ranges(-torch.ones(1, 3), torch.ones(1, 3))
-    upper = box.upper.clone()
+    values = AffineValues(rows, torch.zeros(5), torch.tensor([4, 0, 1, 2, 3]), (3,))
+    reached = values.ranges(-torch.ones(1, 3), torch.ones(1, 3))
+    lower = torch.cat([-torch.ones(1, 3), reached.lower], dim=1)
+    upper = torch.cat([torch.ones(1, 3), reached.upper], dim=1)
     upper[0, 3:5] = 0
-    (factor,) = influence(values, Interval(box.lower, upper), 6)
+    (factor,) = influence(values, Interval(lower, upper), 6)
     assert factor[1] > factor[2] == factor[3] and factor[5] == 1
 
 

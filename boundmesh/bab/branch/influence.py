@@ -19,16 +19,16 @@ def influence(values: AffineValues, box: Interval, count: int) -> Tensor:
     """A factor for the score of each of all `count` neurons, `[D, N]`, 1 on average; 1 for those
     that are not among `values`.
 
-    With rᵢ the radius of input i, it has the share `p_qi = |T_qi|·rᵢ / Σ|T_q|·r` in neuron q. With
-    c_q the share of q's range that its bounds cut off, neuron q scores `Σᵢ p_qi·Σ_p c_p·p_pi`.
+    With rᵢ the radius of input i, it has the share `p_zi = |T_zi|·rᵢ / Σ|T_z|·r` in neuron z. With
+    c_z the share of z's range that its bounds cut off, neuron z scores `Σᵢ p_zi·Σ_y c_y·p_yi`.
     """
     n = values.inputs
     radius = (box.upper[:, :n] - box.lower[:, :n]) / 2
     reached = values.ranges(box.lower[:, :n], box.upper[:, :n])
-    width, left = ((each.upper - each.lower)[:, n:] for each in (reached, box))
+    width, left = reached.upper - reached.lower, (box.upper - box.lower)[:, n:]
     share = (1 / width).nan_to_num(0.0, 0.0, 0.0)
     cut = (1 - left * share).clamp(0, 1)
-    size = values.rows[n:].abs()
+    size = values.rows.abs()
     smear = ((cut * share) @ size) * radius
     score = ((smear * radius) @ size.T) * share
     score = score / score.mean(1, keepdim=True)
