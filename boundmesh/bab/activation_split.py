@@ -9,15 +9,19 @@ import torch
 from torch import Tensor
 
 from boundmesh.bab.branch import babsr, fsb
-from boundmesh.bab.domain import Domains, neurons_of, root, split
+from boundmesh.bab.branch.influence import influence
+from boundmesh.bab.clip import clipped, empty
+from boundmesh.bab.domain import Domains, root, split
 from boundmesh.bab.frontier import Frontier
 from boundmesh.bab.groups import Meetings
 from boundmesh.bab.search import Look, Search, give_way
 from boundmesh.bab.shared import Shared
+from boundmesh.bounds.affine_values import affine_values
 from boundmesh.bounds.ascent import Ascent, climb
-from boundmesh.bounds.beta import Bounded, DomainBounder, Parameters
+from boundmesh.bounds.beta import Bounded, DomainBounder
 from boundmesh.bounds.crown import Problem
 from boundmesh.bounds.margins import Margins
+from boundmesh.bounds.neurons import neurons_of
 from boundmesh.clock import Clock
 from boundmesh.rules.operator import Interval
 from boundmesh.settings import BranchSettings
@@ -41,9 +45,11 @@ class ActivationSplitting:
     ) -> None:
         self.settings, self.clock, self.look = settings, clock, look
         self.neurons = neurons_of(problem.program, bounds)
-        self.bounder = DomainBounder(problem, bounds, self.neurons.undecided, self.neurons.places)
+        self.values = affine_values(problem, self.neurons)
+        self.bounder = DomainBounder(problem, bounds, self.neurons, self.values)
         self.device, dtype = problem.layout.device, problem.layout.dtype
         self.rows, self.offset = _rows_by_clause(margins, offset, self.device, dtype)
+        self.cushion = torch.finfo(dtype).eps * (1 + self.offset.abs())
         self.frontier: Frontier[Domains] = Frontier()
         self.leaves: Frontier[Domains] = Frontier()
         self.search = Search()
@@ -58,7 +64,8 @@ class ActivationSplitting:
         Stops with domains open once `limit` of them have been bounded.
         """
         if self.shared.begins:
-            first = root(self.neurons, clauses.to(self.device), margins.to(self.device), self.atoms)
+            where, known = clauses.to(self.device), margins.to(self.device)
+            first = root(self.neurons, where, known, self.atoms, self.bounder.root_box)
             self._bound(first, replace(self.ascent, iterations=2 * self.ascent.iterations))
         return self.go_on(limit)
 
@@ -84,7 +91,8 @@ class ActivationSplitting:
         """The children of the batch; more levels at once while the frontier is small."""
         with torch.no_grad():
             bounded = self._quick(parents)
-        loss = babsr.scores(self.neurons, parents, bounded)
+            parents, bounded = self._clip(parents, bounded)
+            loss = self._scores(parents, bounded)
         able = (loss > -torch.inf).sum(1)
         stuck = able == 0
         if bool(stuck.any()):
@@ -108,6 +116,25 @@ class ActivationSplitting:
             chosen = fsb.choose(parents, bounded, loss, self.settings.tries, quick)
         return split(parents, chosen[:, None], bounded.coefficients)
 
+    def _clip(self, domains: Domains, bounded: Bounded) -> tuple[Domains, Bounded]:
+        """The domains cut to where a counterexample can be; those where none can be are gone."""
+        if self.values is None:
+            return domains, bounded
+        cushion = self.cushion[domains.clause]
+        domains = clipped(domains, bounded, self.bounder, cushion)
+        # All that is known of the points left out is that their margin exceeds the cushion.
+        self.search.proved = min(self.search.proved, float(self.cushion.min()))
+        still = ~empty(domains)
+        return domains.take(still), bounded.take(still)
+
+    def _scores(self, domains: Domains, bounded: Bounded) -> Tensor:
+        """What a split of each neuron could gain, `[D, N]`; −inf where it cannot be split."""
+        loss = babsr.scores(self.neurons, domains, bounded, self.bounder.box(domains.parameters))
+        if self.values is None or domains.box is None:
+            return loss
+        factor = influence(self.values, domains.box, self.neurons.count)
+        return torch.where(loss > -torch.inf, loss * factor, loss)
+
     def _exhaust(self, leaves: Domains) -> None:
         """Leaves without a neuron to split are linear programs, of which β-CROWN is the dual:
         climb until it is solved, as far as that goes."""
@@ -121,15 +148,12 @@ class ActivationSplitting:
         self.search.give_up(leaves.margin)
 
     def _quick(self, domains: Domains) -> Bounded:
-        parameters = Parameters(domains.alpha.float(), domains.beta.float(), domains.splits)
-        return self.bounder.bound(
-            self.rows[domains.clause], self.offset[domains.clause], parameters
-        )
+        rows, offset = self.rows[domains.clause], self.offset[domains.clause]
+        return self.bounder.bound(rows, offset, domains.parameters)
 
     def _climb(self, domains: Domains, ascent: Ascent) -> Bounded:
-        start = Parameters(domains.alpha, domains.beta, domains.splits)
         rows, offset = self.rows[domains.clause], self.offset[domains.clause]
-        return climb(self.bounder, rows, offset, start, ascent, self.clock.check)
+        return climb(self.bounder, rows, offset, domains.parameters, ascent, self.clock.check)
 
     def _bound(self, domains: Domains, ascent: Ascent) -> None:
         found = self._climb(domains, ascent)
@@ -139,11 +163,10 @@ class ActivationSplitting:
 
     def _keep(self, domains: Domains, found: Bounded) -> Domains:
         """The domains that are still open, with what was found for them; NaN stays open."""
-        margin = torch.maximum(found.margin.double(), domains.margin)
-        still = self.search.count(margin)
+        domains = domains.improved(found)
+        still = self.search.count(domains.margin)
         self._look_at(found, still)
-        alpha, beta = found.parameters.alpha.half(), found.parameters.beta.half()
-        return Domains(margin, domains.clause, domains.splits, alpha, beta).take(still)
+        return domains.take(still)
 
     def _look_at(self, found: Bounded, still: Tensor) -> None:
         """The corner where an open domain's bound is attained may be a counterexample."""
@@ -153,7 +176,7 @@ class ActivationSplitting:
         worst = torch.topk(
             torch.where(still, found.margin, torch.inf), min(8, len(still)), largest=False
         ).indices
-        region = self.bounder.problem.region
+        region = self.bounder.region(found.parameters.take(worst))
         corners = region.minimizer(rows[worst, 0].unsqueeze(1)).squeeze(1)
         self.search.found = self.search.found or self.look(corners)
 

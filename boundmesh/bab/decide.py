@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from boundmesh.bab.activation_split import ActivationSplitting
-from boundmesh.bab.domain import neurons_of
 from boundmesh.bab.groups import ONE_GROUP, Groups, Meetings
 from boundmesh.bab.input_split import InputSplitting
 from boundmesh.bab.refine import Effort, refine
 from boundmesh.bab.search import Search
 from boundmesh.bounds.crown import Problem, intermediate_bounds
+from boundmesh.bounds.neurons import neurons_of
 from boundmesh.bounds.region import BoxRegion, Region, part_of
 from boundmesh.clock import Clock
 from boundmesh.ladder import FEW_INPUTS, Question, Standing, free_inputs

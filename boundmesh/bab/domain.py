@@ -1,65 +1,16 @@
-"""Domains of branch and bound: the neurons that can be split, and batches of subproblems."""
+"""Domains of branch and bound: batches of subproblems of one region."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from boundmesh.bab.arrays import Arrays, join
-from boundmesh.bounds.lines import one_by_one
-from boundmesh.bounds.parameters import Undecided, undecided_neurons_of
-from boundmesh.bounds.program import Program
-from boundmesh.rules import RULES
+from boundmesh.bounds.beta import Bounded, Parameters
+from boundmesh.bounds.neurons import Neurons
 from boundmesh.rules.operator import Interval
-
-
-@dataclass(frozen=True)
-class Neurons:
-    """The undecided neurons of the root, those of all nonlinear nodes side by side: N places.
-
-    `places` maps a node to its part of the N; `split_points` `[N]` says where its operator bends
-    (NaN where it cannot be split); `lower` and `upper` `[N]` are the root's bounds there.
-    """
-
-    undecided: Mapping[str, Undecided]
-    places: Mapping[str, slice]
-    split_points: Tensor
-    lower: Tensor
-    upper: Tensor
-
-    @property
-    def count(self) -> int:
-        return len(self.split_points)
-
-    @property
-    def initial(self) -> Tensor:
-        """CROWN's α of every place, `[N]`."""
-        parts = [self.undecided[node].initial[0] for node in self.places]
-        return torch.cat(parts) if parts else self.lower
-
-
-def neurons_of(program: Program, bounds: Mapping[str, Interval]) -> Neurons:
-    """The neurons undecided under bounds of one root domain (D = 1)."""
-    undecided, places = {}, {}
-    points, lower, upper = [], [], []
-    count = 0
-    for node in program.nonlinear:
-        mine = undecided_neurons_of(node, bounds)
-        undecided[node.name] = mine
-        size = len(mine.index)
-        places[node.name] = slice(count, count + size)
-        count += size
-        point = RULES[node.op].split_point
-        splits = point is not None and one_by_one(node)
-        box = bounds[node.inputs[0]]
-        lower.append(box.lower.flatten()[mine.index])
-        upper.append(box.upper.flatten()[mine.index])
-        value = point(node) if point is not None and splits else float("nan")
-        points.append(torch.full_like(lower[-1], value))
-    return Neurons(undecided, places, torch.cat(points), torch.cat(lower), torch.cat(upper))
 
 
 @dataclass(frozen=True)
@@ -71,12 +22,35 @@ class Domains(Arrays):
     splits   `[D, N]`     int8: +1 where z ≥ split point, −1 where z ≤ it, 0 where not split
     alpha    `[D, S, N]`  slopes, float16
     beta     `[D, S, N]`  split multipliers ≥ 0, float16
+    lower    `[D, n + U]` bounds of the values that clipping cuts; `[D, 0]` where it cuts none
+    upper    `[D, n + U]`
     """
 
     clause: Tensor
     splits: Tensor
     alpha: Tensor
     beta: Tensor
+    lower: Tensor
+    upper: Tensor
+
+    @property
+    def box(self) -> Interval | None:
+        """The bounds of the values that clipping cuts, if it does."""
+        return Interval(self.lower, self.upper) if self.lower.shape[1] else None
+
+    @property
+    def parameters(self) -> Parameters:
+        """What their bounds are computed with."""
+        return Parameters(self.alpha.float(), self.beta.float(), self.splits, self.box)
+
+    def improved(self, found: Bounded) -> Domains:
+        """The same domains with a better margin, if it is, and what it was reached with."""
+        return replace(
+            self,
+            margin=torch.maximum(found.margin.double(), self.margin),
+            alpha=found.parameters.alpha.half(),
+            beta=found.parameters.beta.half(),
+        )
 
     @property
     def depth(self) -> int:
@@ -84,12 +58,19 @@ class Domains(Arrays):
         return int((self.splits != 0).sum(1).max()) if len(self) else 0
 
 
-def root(neurons: Neurons, clauses: Tensor, margins: Tensor, atoms: int) -> Domains:
-    """One domain without splits for each of `clauses`, with CROWN's slopes for `atoms` rows."""
+def root(
+    neurons: Neurons, clauses: Tensor, margins: Tensor, atoms: int, box: Interval | None = None
+) -> Domains:
+    """One domain without splits for each of `clauses`, with CROWN's slopes for `atoms` rows, and
+    with the bounds `box` `[1, n + U]` of the values that clipping cuts."""
     count = len(clauses)
     alpha = neurons.initial.to(torch.float16).expand(count, atoms, -1).clone()
     splits = torch.zeros(count, neurons.count, dtype=torch.int8, device=alpha.device)
-    return Domains(margins, clauses, splits, alpha, torch.zeros_like(alpha))
+    if box is None:
+        nothing = neurons.lower.new_zeros(1, 0)
+        box = Interval(nothing, nothing)
+    lower, upper = (each.repeat(count, 1) for each in (box.lower, box.upper))
+    return Domains(margins, clauses, splits, alpha, torch.zeros_like(alpha), lower, upper)
 
 
 def split(domains: Domains, neurons: Tensor, coefficients: Tensor) -> Domains:

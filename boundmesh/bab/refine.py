@@ -15,12 +15,13 @@ from torch import Tensor
 
 from boundmesh.bab.arrays import join
 from boundmesh.bab.branch import babsr
-from boundmesh.bab.domain import Domains, Neurons, neurons_of, root, split
+from boundmesh.bab.domain import Domains, root, split
 from boundmesh.bab.groups import Meetings
 from boundmesh.bounds.ascent import Ascent, climb
-from boundmesh.bounds.beta import Bounded, DomainBounder, Parameters
+from boundmesh.bounds.beta import Bounded, DomainBounder
 from boundmesh.bounds.crown import Problem, intersect, undecided_neurons
 from boundmesh.bounds.lines import at
+from boundmesh.bounds.neurons import Neurons, neurons_of
 from boundmesh.bounds.program import Program
 from boundmesh.bounds.rows import both_sides
 from boundmesh.clock import Clock
@@ -95,7 +96,7 @@ class _Rows:
     ) -> None:
         node = problem.program.graph[problem.program.target]
         self.rows = both_sides(index, problem.layout.dtype).dense(node)[0].unsqueeze(1)
-        self.bounder = DomainBounder(problem, bounds, neurons.undecided, neurons.places)
+        self.bounder = DomainBounder(problem, bounds, neurons)
         self.neurons, self.effort, self.clock = neurons, effort, clock
         box = at(bounds[problem.program.target], index)
         self.known = torch.cat([box.lower, -box.upper], dim=1)[0].double()
@@ -130,7 +131,8 @@ class _Rows:
                 continue
             with torch.no_grad():
                 bounded = self._quick(part)
-            loss = babsr.scores(self.neurons, part, bounded)
+            box = self.bounder.box(bounded.parameters)
+            loss = babsr.scores(self.neurons, part, bounded, box)
             score, place = loss.max(1)
             able = score > -torch.inf
             if bool(able.any()):
@@ -147,16 +149,13 @@ class _Rows:
             if self.clock.spent > self.until:
                 parts.append(part)
                 continue
-            start = Parameters(part.alpha, part.beta, part.splits)
             rows = self.rows[part.clause]
             offset = rows.new_zeros(len(rows), 1)
-            found = climb(self.bounder, rows, offset, start, self.effort.ascent, self.clock.check)
-            margin = torch.maximum(found.margin.double(), part.margin)
-            alpha, beta = found.parameters.alpha.half(), found.parameters.beta.half()
-            parts.append(Domains(margin, part.clause, part.splits, alpha, beta))
+            start, ascent = part.parameters, self.effort.ascent
+            found = climb(self.bounder, rows, offset, start, ascent, self.clock.check)
+            parts.append(part.improved(found))
         return join(parts)
 
     def _quick(self, domains: Domains) -> Bounded:
         rows = self.rows[domains.clause]
-        parameters = Parameters(domains.alpha.float(), domains.beta.float(), domains.splits)
-        return self.bounder.bound(rows, rows.new_zeros(len(rows), 1), parameters)
+        return self.bounder.bound(rows, rows.new_zeros(len(rows), 1), domains.parameters)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from boundmesh.bounds.beta import Bounded, DomainBounder, Parameters
 from boundmesh.bounds.parameters import STORED
+from boundmesh.rules.operator import Interval
 
 # Steps between two looks at which domains are proved: each look waits for the device.
 LEAVE = 5
@@ -58,7 +59,7 @@ class _Climb:
         self, bounder: DomainBounder, rows: Tensor, offset: Tensor, start: Parameters
     ) -> None:
         self.bounder, self.rows, self.offset = bounder, rows, offset
-        self.splits = start.splits
+        self.start = start
         self.alpha, self.beta = start.alpha.to(rows.dtype), start.beta.to(rows.dtype)
         self.climbers = _Adam(self.alpha), _Adam(self.beta)
         self.where = torch.arange(len(rows), device=rows.device)
@@ -70,7 +71,7 @@ class _Climb:
         self.alpha.requires_grad_(gradients)
         self.beta.requires_grad_(gradients)
         with torch.set_grad_enabled(gradients):
-            parameters = Parameters(self.alpha, self.beta, self.splits)
+            parameters = replace(self.start, alpha=self.alpha, beta=self.beta)
             found = self.bounder.bound(self.rows, self.offset, parameters, watch=self.scale is None)
             if gradients:
                 self.up = torch.autograd.grad(
@@ -105,7 +106,11 @@ class _Climb:
         gone = [(self.where[~still], self.best.take(~still))]
         self.where, self.best = self.where[still], self.best.take(still)
         self.rows, self.offset = self.rows[still], self.offset[still]
-        self.alpha, self.beta, self.splits = self.alpha[still], self.beta[still], self.splits[still]
+        self.alpha, self.beta, self.start = (
+            self.alpha[still],
+            self.beta[still],
+            self.start.take(still),
+        )
         self.scale, self.up = self.scale[still], tuple(each[still] for each in self.up)
         for climber in self.climbers:
             climber.keep(still)
@@ -127,40 +132,42 @@ def _in_order(parts: list[tuple[Tensor, Bounded | None]]) -> Bounded:
             together(lambda each: each.parameters.alpha),
             together(lambda each: each.parameters.beta),
             together(lambda each: each.parameters.splits),
+            _boxes([each.parameters.box for each in found], order),
         ),
         together(lambda each: each.coefficients),
         together(lambda each: each.at_input) if at_input.dim() else at_input,
+        together(lambda each: each.constants),
     )
+
+
+def _boxes(boxes: list[Interval | None], order: Tensor) -> Interval | None:
+    known = [box for box in boxes if box is not None]
+    if not known:
+        return None
+    lower = torch.cat([box.lower for box in known])
+    return Interval(lower[order], torch.cat([box.upper for box in known])[order])
 
 
 def better(best: Bounded | None, found: Bounded) -> Bounded:
     """Of two results, each domain's better one; a NaN is never better."""
-    found = Bounded(
-        found.margin.detach().nan_to_num(nan=-torch.inf, posinf=-torch.inf),
-        Parameters(
-            found.parameters.alpha.detach().to(STORED),
-            found.parameters.beta.detach().to(STORED),
-            found.parameters.splits,
-        ),
-        found.parameters.alpha[..., :0].detach(),
-        found.at_input.detach(),
-    )
-    if best is None:
-        return found
-    won = found.margin > best.margin
+    margin = found.margin.detach().nan_to_num(nan=-torch.inf, posinf=-torch.inf)
+    won = None if best is None else margin > best.margin
 
-    def pick(a: Tensor, b: Tensor) -> Tensor:
-        return torch.where(won.reshape(-1, *[1] * (a.dim() - 1)), a, b)
+    def pick(a: Tensor, b: Callable[[Bounded], Tensor]) -> Tensor:
+        if best is None or won is None:
+            return a.detach()
+        return torch.where(won.reshape(-1, *[1] * (a.dim() - 1)), a.detach(), b(best))
 
     return Bounded(
-        pick(found.margin, best.margin),
-        Parameters(
-            pick(found.parameters.alpha, best.parameters.alpha),
-            pick(found.parameters.beta, best.parameters.beta),
-            found.parameters.splits,
+        pick(margin, lambda each: each.margin),
+        replace(
+            found.parameters,
+            alpha=pick(found.parameters.alpha.to(STORED), lambda each: each.parameters.alpha),
+            beta=pick(found.parameters.beta.to(STORED), lambda each: each.parameters.beta),
         ),
-        found.coefficients,
-        pick(found.at_input, best.at_input),
+        found.parameters.alpha[..., :0].detach(),
+        pick(found.at_input, lambda each: each.at_input),
+        pick(found.constants, lambda each: each.constants),
     )
 
 

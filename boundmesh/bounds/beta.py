@@ -17,11 +17,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from boundmesh.bounds.affine_values import AffineValues
 from boundmesh.bounds.backward import Carried, input_rows
 from boundmesh.bounds.crown import Problem
-from boundmesh.bounds.lines import Drawn, Overlay, SharedLines, at, boxes_of, one_by_one
+from boundmesh.bounds.lines import Drawn, Overlay, SharedLines, boxes_of, one_by_one
 from boundmesh.bounds.mixture import mixed_margin
-from boundmesh.bounds.parameters import Undecided
+from boundmesh.bounds.neurons import Neurons, cut_at_splits
+from boundmesh.bounds.region import BoxRegion, Region
 from boundmesh.bounds.rows import DenseRows, Tile
 from boundmesh.graph.graph import Node
 from boundmesh.rules import RULES
@@ -30,32 +32,37 @@ from boundmesh.rules.operator import Interval
 
 @dataclass(frozen=True)
 class Parameters:
-    """α and β `[D, S, N]` and splits `[D, N]` (int8) of D domains, nodes side by side."""
+    """α and β `[D, S, N]` and splits `[D, N]` (int8) of D domains, nodes side by side; `box` the
+    bounds `[D, n + U]` of the values that clipping cuts, where it does."""
 
     alpha: Tensor
     beta: Tensor
     splits: Tensor
+    box: Interval | None = None
+
+    def take(self, which: Tensor) -> Parameters:
+        """Those of the domains at `which` (indices or mask)."""
+        box = self.box and self.box.take(which)
+        return Parameters(self.alpha[which], self.beta[which], self.splits[which], box)
 
 
 class SplitLines:
-    """Lines for domains: the root's, but at undecided neurons those of each domain's bounds.
-
-    `seen` keeps the coefficients of the undecided neurons' outputs, `[D, S, U]` by node.
-    """
+    """Lines for domains: the root's, but at undecided neurons those of each domain's bounds, `box`
+    `[D or 1, N]`."""
 
     def __init__(
         self,
         bounds: Mapping[str, Interval],
-        undecided: Mapping[str, Undecided],
-        places: Mapping[str, slice],
+        neurons: Neurons,
         shared: SharedLines,
         parameters: Parameters,
+        box: Interval,
     ) -> None:
-        self._bounds, self._undecided, self._places = bounds, undecided, places
-        self._shared, self._parameters = shared, parameters
+        self._bounds, self._neurons = bounds, neurons
+        self._shared, self._parameters, self._box = shared, parameters, box
 
     def __call__(self, node: Node, tile: Tile) -> Drawn:
-        index, place = self._undecided[node.name].index, self._places[node.name]
+        index, place = self._neurons.undecided[node.name].index, self._neurons.places[node.name]
         if not len(index):
             return Drawn(self._shared(node))
         inputs = boxes_of(node, self._bounds)
@@ -66,22 +73,14 @@ class SplitLines:
             shape = (*alpha.shape[:2], *node.input_shapes[0])
             wide = tuple(_wide(box, len(alpha)) for box in inputs)
             return Drawn(operator.relax(node, wide, alpha.reshape(shape)))
-        box, multipliers = at(inputs[0], index), None
+        box, multipliers = Interval(self._box.lower[:, place], self._box.upper[:, place]), None
         if operator.split_point is not None:
-            splits = self._parameters.splits[:, place]
-            box = cut_at_splits(box, splits, operator.split_point(node))
-            multipliers = self._parameters.beta[..., place] * splits.unsqueeze(1)
+            multipliers = self._parameters.beta[..., place] * self._parameters.splits[
+                :, place
+            ].unsqueeze(1)
         own = operator.relax(node, (box,), alpha)
         whole = len(index) == node.size
         return Drawn(None if whole else self._shared(node), Overlay(index, own, multipliers))
-
-
-def cut_at_splits(box: Interval, splits: Tensor, point: float) -> Interval:
-    """Root bounds `[1, U]` cut to what `splits` `[D, U]` leave of them."""
-    return Interval(
-        torch.where(splits > 0, box.lower.clamp(min=point), box.lower),
-        torch.where(splits < 0, box.upper.clamp(max=point), box.upper),
-    )
 
 
 def _wide(box: Interval, domains: int) -> Interval:
@@ -93,35 +92,42 @@ def _wide(box: Interval, domains: int) -> Interval:
 class Bounded:
     """The best margin `[D]`, the parameters it came from, the coefficients of the undecided
     neurons' outputs `[D, S, N]` (N = 0 where they were not watched), and the rows at the input
-    `[D, S, *input_shape]`."""
+    `[D, S, *input_shape]` with their constants `[D, S]`, less the offset."""
 
     margin: Tensor
     parameters: Parameters
     coefficients: Tensor
     at_input: Tensor
+    constants: Tensor
 
     def take(self, which: Tensor) -> Bounded:
         """Those of the domains at `which` (indices or mask)."""
-        parameters = Parameters(
-            self.parameters.alpha[which], self.parameters.beta[which], self.parameters.splits[which]
-        )
         at_input = self.at_input[which] if self.at_input.dim() else self.at_input
-        return Bounded(self.margin[which], parameters, self.coefficients[which], at_input)
+        return Bounded(
+            self.margin[which],
+            self.parameters.take(which),
+            self.coefficients[which],
+            at_input,
+            self.constants[which],
+        )
 
 
 class DomainBounder:
-    """Bounds domains of one region: the root's bounds, lines and layout, made once."""
+    """Bounds domains of one region: the root's bounds, lines and layout, made once.
+
+    `values` are those whose bounds the domains carry, if any.
+    """
 
     def __init__(
         self,
         problem: Problem,
         bounds: Mapping[str, Interval],
-        undecided: Mapping[str, Undecided],
-        places: Mapping[str, slice],
+        neurons: Neurons,
+        values: AffineValues | None = None,
     ) -> None:
         self.problem, self.bounds = problem, bounds
-        self.undecided, self.places = undecided, places
-        index = {name: mine.index for name, mine in undecided.items()}
+        self.neurons, self.values = neurons, values
+        index = {name: mine.index for name, mine in neurons.undecided.items()}
         self.shared = SharedLines(bounds, index)
         # Only where the neurons of output and input are the same can they be told from outside.
         self.watched = frozenset(n.name for n in problem.program.nonlinear if one_by_one(n))
@@ -132,29 +138,55 @@ class DomainBounder:
         """One sweep: rows `[D, S, *output_shape]`, `offset` `[D, S]` is taken off their bounds;
         the margin of a domain is that of the best mixture of its rows."""
         program = self.problem.program
-        draw = SplitLines(self.bounds, self.undecided, self.places, self.shared, parameters)
+        box = self.box(parameters)
+        draw = SplitLines(self.bounds, self.neurons, self.shared, parameters, box)
         tile = Tile(program.target, slice(0, rows.shape[1]), DenseRows(rows))
         watched = self.watched if watch else frozenset[str]()
         found = input_rows(self.problem.layout, program, tile, draw, watched)
-        seen = self._seen(found, parameters) if watch else parameters.alpha[..., :0].detach()
-        at_input = found.at_input(program.graph.input, rows)
-        return Bounded(self._margin(found, offset), parameters, seen, at_input)
+        constants = -offset if found.bias is None else found.bias - offset
+        return Bounded(
+            self._margin(found, constants, self.region(parameters)),
+            parameters,
+            self._seen(found, parameters) if watch else parameters.alpha[..., :0].detach(),
+            found.at_input(program.graph.input, rows),
+            constants,
+        )
 
     def _seen(self, found: Carried, parameters: Parameters) -> Tensor:
         every = [
-            found.seen[name].flatten(2)[..., self.undecided[name].index]
+            found.seen[name].flatten(2)[..., self.neurons.undecided[name].index]
             if name in found.seen
             else parameters.alpha.new_zeros(*parameters.alpha.shape[:2], _length(place))
-            for name, place in self.places.items()
+            for name, place in self.neurons.places.items()
         ]
         return torch.cat([each.expand(len(parameters.alpha), -1, -1) for each in every], dim=2)
 
-    def _margin(self, found: Carried, offset: Tensor) -> Tensor:
-        name, region = self.problem.program.graph.input, self.problem.region
+    @property
+    def root_box(self) -> Interval | None:
+        """The bounds `[1, n + U]` of the values that domains begin with."""
+        region = self.problem.region
+        if self.values is None or not isinstance(region, BoxRegion):
+            return None
+        return self.values.of(region, self.neurons.box)
+
+    def box(self, parameters: Parameters) -> Interval:
+        """Bounds `[D or 1, N]` of the undecided neurons: the root's, clipped, and cut at splits."""
+        box = self.neurons.box
+        if self.values is not None and parameters.box is not None:
+            box = self.values.over(box, parameters.box)
+        return cut_at_splits(box, parameters.splits, self.neurons.split_points)
+
+    def region(self, parameters: Parameters) -> Region:
+        """The inputs of the domains: the region's, clipped."""
+        if self.values is None or parameters.box is None:
+            return self.problem.region
+        return self.values.region(parameters.box)
+
+    def _margin(self, found: Carried, constants: Tensor, region: Region) -> Tensor:
+        name = self.problem.program.graph.input
         rows = found.at.get(name)
-        if rows is None or offset.shape[1] == 1:
-            return (found.minimum(name, region) - offset).amax(1)
-        constants = -offset if found.bias is None else found.bias - offset
+        if rows is None:
+            return constants.amax(1)
         return mixed_margin(region, rows, constants)
 
 

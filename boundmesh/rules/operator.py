@@ -33,6 +33,10 @@ class Interval:
         """Both ends on `device`."""
         return Interval(self.lower.to(device), self.upper.to(device))
 
+    def take(self, which: Tensor | slice) -> Interval:
+        """The bounds of the domains at `which`."""
+        return Interval(self.lower[which], self.upper[which])
+
 
 @dataclass(frozen=True)
 class Pulled:

@@ -8,13 +8,14 @@ import torch
 
 from boundmesh.bab.activation_split import ActivationSplitting
 from boundmesh.bab.boxes import halve
-from boundmesh.bab.domain import Domains, neurons_of, root, split
+from boundmesh.bab.domain import Domains, root, split
 from boundmesh.bab.frontier import Frontier
 from boundmesh.bab.input_split import InputSplitting
 from boundmesh.bounds.ascent import Ascent, climb
 from boundmesh.bounds.beta import DomainBounder, Parameters
 from boundmesh.bounds.crown import intermediate_bounds
 from boundmesh.bounds.margins import margins_of
+from boundmesh.bounds.neurons import neurons_of
 from boundmesh.bounds.region import BoxRegion
 from boundmesh.clock import Clock
 from boundmesh.graph.forward import tensors, values
@@ -132,7 +133,7 @@ def test_any_alpha_and_beta_bound_every_point_of_a_domain(name, beta):
     task = problem(graph, box)
     bounds = intermediate_bounds(task, by_rows=True).sharpest
     neurons = neurons_of(task.program, bounds)
-    bounder = DomainBounder(task, bounds, neurons.undecided, neurons.places)
+    bounder = DomainBounder(task, bounds, neurons)
     x, y = sampled(graph, box, 3000)
     seen = values(graph, tensors(graph, DTYPE), x[0])
     pre = torch.cat(
@@ -199,7 +200,8 @@ def test_frontier_gives_the_worst_first_and_loses_none():
 
     def domains(values: torch.Tensor) -> Domains:
         empty = torch.zeros(len(values), 1, 0, dtype=torch.float16)
-        return Domains(values, values.long(), torch.zeros(len(values), 0), empty, empty)
+        nothing = torch.zeros(len(values), 0)
+        return Domains(values, values.long(), nothing, empty, empty, nothing, nothing)
 
     frontier.push(domains(margins[:2]))
     frontier.push(domains(margins[2:]))

@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boundmesh.bab.arrays import Arrays
-from boundmesh.bab.domain import Domains, neurons_of
+from boundmesh.bab.domain import Domains
 from boundmesh.bab.frontier import Frontier
 from boundmesh.bab.input_split import Boxes
 from boundmesh.bab.shared import after, transfers
 from boundmesh.bounds.crown import intermediate_bounds
+from boundmesh.bounds.neurons import neurons_of
 from boundmesh.graph.forward import tensors, values
 from tests.bounds.test_exact import exact_minimum
 from tests.mesh import searches

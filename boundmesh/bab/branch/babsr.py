@@ -5,11 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from boundmesh.bab.domain import Domains, Neurons
+from boundmesh.bab.domain import Domains
 from boundmesh.bounds.beta import Bounded
+from boundmesh.bounds.neurons import Neurons
+from boundmesh.rules.operator import Interval
 
 
-def scores(neurons: Neurons, domains: Domains, bounded: Bounded) -> Tensor:
+def scores(neurons: Neurons, domains: Domains, bounded: Bounded, box: Interval) -> Tensor:
     """What a split of each neuron could gain, `[D, N]`; −inf where it cannot be split.
 
     With coefficient A of a ReLU's output and bounds l < 0 < u, the bound loses up to
@@ -17,11 +19,12 @@ def scores(neurons: Neurons, domains: Domains, bounded: Bounded) -> Tensor:
     below (A ≥ 0), of which half is counted: both cannot be lost at one point. Of a clause of
     several atoms, the mean over its rows counts.
     """
-    low, high = neurons.lower, neurons.upper
-    gap = -low * high / (high - low)
+    low, high = box.lower, box.upper
+    gap = (-low * high / (high - low)).unsqueeze(1)
     alpha = bounded.parameters.alpha
-    below = torch.maximum(alpha * -low, (1 - alpha) * high)
+    below = torch.maximum(alpha * -low.unsqueeze(1), (1 - alpha) * high.unsqueeze(1))
     rows = bounded.coefficients
-    loss = torch.where(rows < 0, -rows * gap, 0.5 * rows * below.clamp(max=gap)).mean(1)
-    free = (domains.splits == 0) & ~neurons.split_points.isnan()
+    loss = torch.where(rows < 0, -rows * gap, 0.5 * rows * torch.minimum(below, gap)).mean(1)
+    points = neurons.split_points
+    free = (domains.splits == 0) & (low < points) & (high > points)
     return torch.where(free, loss, -torch.inf)

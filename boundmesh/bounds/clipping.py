@@ -1,0 +1,186 @@
+"""Clipping: what a counterexample in a domain must satisfy cuts the values that it can take.
+
+A domain is to be shown free of counterexamples, so only its points with `⟨a, x⟩ + k ≤ 0` matter,
+where `⟨a, x⟩ + k` is the linear bound of an atom that the backward sweep left at the input. Over
+these points the inputs, and the neurons that are affine in them, have smaller ranges (clipping,
+arXiv 2512.11087); so they have in the half-spaces that splits and known bounds of neurons are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.affine_values import AffineValues, rounding
+from boundmesh.rules.operator import Interval
+
+# Coefficients of the domains that are clipped together: on a CPU as many as stay in its cache.
+TOGETHER = {"cpu": 2**19, "cuda": 2**25}
+# Multipliers tried for each bound.
+MULTIPLIERS = 5
+# Rounds of propagation, at most; one that takes less than this share of every width is the last.
+ROUNDS = 8
+LEAST_GAIN = 0.05
+
+
+@dataclass(frozen=True)
+class Constraints:
+    """`⟨rows, x⟩ + constants ≤ 0` holds at every point that matters, `[D, S, n]` and `[D, S]`.
+
+    It still holds with `more[z]·z` added, or `less[z]·z` taken away, for any one neuron z, as its
+    line may have any slope. Both `[D, S, U]`, ≥ 0.
+    """
+
+    rows: Tensor
+    constants: Tensor
+    more: Tensor
+    less: Tensor
+
+    def take(self, which: Tensor | slice) -> Constraints:
+        """Those of the domains at `which`."""
+        return Constraints(
+            self.rows[which], self.constants[which], self.more[which], self.less[which]
+        )
+
+
+@torch.no_grad()
+def clip(values: AffineValues, box: Interval, constraints: Constraints) -> Interval:
+    """Bounds `[D, n + U]` of values cut to where the constraints hold; no point of a domain matters
+    where a lower bound comes to lie above its upper one."""
+    height = max(1, TOGETHER[box.lower.device.type] // values.rows.numel())
+    parts = [slice(first, first + height) for first in range(0, len(box.lower), height)]
+    found = [_clip(values, box.take(part), constraints.take(part)) for part in parts]
+    return Interval(
+        torch.cat([each.lower for each in found]), torch.cat([each.upper for each in found])
+    )
+
+
+def _clip(values: AffineValues, box: Interval, constraints: Constraints) -> Interval:
+    box = propagate(values, box)
+    for row in range(constraints.rows.shape[1]):
+        cut = _Cut(values, box, constraints.rows[:, row], constraints.constants[:, row])
+        inputs = cut.inputs()
+        least = cut.least(1.0, -constraints.less[:, row])
+        most = -cut.least(-1.0, constraints.more[:, row])
+        box = Interval(
+            torch.fmax(box.lower, torch.cat([inputs.lower, least], dim=1)),
+            torch.fmin(box.upper, torch.cat([inputs.upper, most], dim=1)),
+        )
+    return propagate(values, box)
+
+
+def propagate(values: AffineValues, box: Interval) -> Interval:
+    """Bounds `[D, n + U]` cut by each other: the neurons' by the inputs' and back, some rounds.
+
+    Each neuron is at most its upper bound and at least its lower one: two constraints on the inputs
+    (bound propagation of integer programming; on the clauses of a formula, unit propagation).
+    """
+    n = values.inputs
+    low, high, least, most = box.lower[:, :n], box.upper[:, :n], box.lower[:, n:], box.upper[:, n:]
+    rising, falling = values.rows.clamp(min=0), values.rows.clamp(max=0).abs()
+    for _ in range(ROUNDS):
+        reached = values.ranges(low, high)
+        least, most = torch.fmax(least, reached.lower), torch.fmin(most, reached.upper)
+        above, below = 1 / (most - reached.lower), 1 / (reached.upper - least)
+        narrow = _narrowed(
+            Interval(low, high),
+            torch.fmax(_largest(above, rising), _largest(below, falling)),
+            torch.fmax(_largest(below, rising), _largest(above, falling)),
+        )
+        gained = (narrow.upper - narrow.lower) < (1 - LEAST_GAIN) * (high - low)
+        low, high = narrow.lower, narrow.upper
+        if not bool(gained.any()):
+            break
+    reached = values.ranges(low, high)
+    least, most = torch.fmax(least, reached.lower), torch.fmin(most, reached.upper)
+    return Interval(torch.cat([low, least], dim=1), torch.cat([high, most], dim=1))
+
+
+def _largest(shares: Tensor, weights: Tensor) -> Tensor:
+    """`max over z of shares[d, z]·weights[z, i]`: `[D, n]`; a share that is negative, as of a room
+    that is none, is infinite, and what is not a number is none."""
+    shares = torch.where(shares < 0, torch.inf, shares)
+    return (shares.unsqueeze(2) * weights).nan_to_num(nan=0.0, posinf=torch.inf).amax(1)
+
+
+def _narrowed(inputs: Interval, from_low: Tensor, from_high: Tensor) -> Interval:
+    """Boxes `[D, n]` of which each input keeps `1/from_low` at its lower end and `1/from_high` at
+    its upper one.
+
+    From `⟨w, x⟩ + t ≤ u` and its minimum m over the box, which the end xᵢ* attains, follows
+
+        |xᵢ − xᵢ*| ≤ (u − m)/|wᵢ|.
+    """
+    slack = rounding(inputs.lower.abs() + inputs.upper.abs())
+    return Interval(
+        torch.fmax(inputs.lower, inputs.upper - 1 / from_high - slack),
+        torch.fmin(inputs.upper, inputs.lower + 1 / from_low + slack),
+    )
+
+
+class _Piece(NamedTuple):
+    """A linear function of a multiplier λ, `[D, U]`: its value at λ = 0 and its slope."""
+
+    value: Tensor
+    slope: Tensor
+
+
+class _Cut:
+    """One constraint `⟨a, x⟩ + k ≤ 0` against all values, a `[D, n]` and k `[D]`.
+
+    For a neuron z and every λ ≥ 0 (Lagrangian duality; clipping in arXiv 2512.11087)
+
+        min of ±z over the box and the constraint ≥ min over the box of ±z + λ·(⟨a, x⟩ + k),
+
+    which is concave in λ and made of linear pieces. The next λ is where two of them cross, one that
+    rises and one that falls (Kelley's cutting planes).
+    """
+
+    def __init__(self, values: AffineValues, box: Interval, row: Tensor, constant: Tensor) -> None:
+        n = values.inputs
+        self.box, self.row = Interval(box.lower[:, :n], box.upper[:, :n]), row
+        center, radius = (
+            (self.box.upper + self.box.lower) / 2,
+            (self.box.upper - self.box.lower) / 2,
+        )
+        self.spread = values.rows * radius.unsqueeze(1)
+        self.middle = center @ values.rows.T + values.constants
+        self.row_spread = (row * radius).unsqueeze(1)
+        self.row_middle = ((row * center).sum(1) + constant).unsqueeze(1)
+        reach = center.abs() + radius
+        self.size = reach @ values.rows.abs().T + values.constants.abs()
+        self.row_size = ((row.abs() * reach).sum(1) + constant.abs()).unsqueeze(1)
+
+    def inputs(self) -> Interval:
+        """The boxes `[D, n]` of the inputs under the constraint; inside out if it cannot hold."""
+        room = self.row_spread.squeeze(1).abs().sum(1, True) - self.row_middle
+        room = room + rounding(self.row_size)
+        rising, falling = self.row.clamp(min=0), self.row.clamp(max=0).abs()
+        narrow = _narrowed(self.box, rising / room, falling / room)
+        return Interval(torch.where(room < 0, torch.inf, narrow.lower), narrow.upper)
+
+    def least(self, sign: float, own: Tensor) -> Tensor:
+        """Lower bounds `[D, U]` of `sign·z` under the constraint with `own[z]·z` added to it."""
+        base, steps = sign * self.spread, self.row_spread + own.unsqueeze(2) * self.spread
+        rising = self._piece(sign, own, base.sign())
+        falling = self._piece(sign, own, steps.sign())
+        best = rising.value - rounding(self.size)
+        for _ in range(MULTIPLIERS):
+            crossing = (falling.value - rising.value) / (rising.slope - falling.slope)
+            weight = crossing.nan_to_num(0.0, 0.0, 0.0).clamp(min=0)
+            piece = self._piece(sign, own, torch.addcmul(base, weight.unsqueeze(2), steps).sign())
+            size = self.size + weight * (self.row_size + own.abs() * self.size)
+            best = torch.fmax(best, piece.value + weight * piece.slope - rounding(size))
+            up = piece.slope > 0
+            rising = _Piece(*(torch.where(up, a, b) for a, b in zip(piece, rising, strict=True)))
+            falling = _Piece(*(torch.where(up, b, a) for a, b in zip(piece, falling, strict=True)))
+        return best
+
+    def _piece(self, sign: float, own: Tensor, pull: Tensor) -> _Piece:
+        """`sign·z + λ·(constraint + own·z)` at the corner that lies against `pull` `[D, U, n]`."""
+        value = self.middle - (self.spread * pull).sum(2)
+        row = self.row_middle - (self.row_spread * pull).sum(2)
+        return _Piece(sign * value, row + own * value)

@@ -1,0 +1,74 @@
+"""The neurons that a search can split: the undecided ones of all nonlinear nodes side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.lines import one_by_one
+from boundmesh.bounds.parameters import Undecided, undecided_neurons_of
+from boundmesh.bounds.program import Program
+from boundmesh.rules import RULES
+from boundmesh.rules.operator import Interval
+
+
+@dataclass(frozen=True)
+class Neurons:
+    """The undecided neurons of the root, those of all nonlinear nodes side by side: N places.
+
+    `places` maps a node to its part of the N; `split_points` `[N]` says where its operator bends
+    (NaN where it cannot be split); `lower` and `upper` `[N]` are the root's bounds there.
+    """
+
+    undecided: Mapping[str, Undecided]
+    places: Mapping[str, slice]
+    split_points: Tensor
+    lower: Tensor
+    upper: Tensor
+
+    @property
+    def count(self) -> int:
+        return len(self.split_points)
+
+    @property
+    def box(self) -> Interval:
+        """The root's bounds, `[1, N]`."""
+        return Interval(self.lower.unsqueeze(0), self.upper.unsqueeze(0))
+
+    @property
+    def initial(self) -> Tensor:
+        """CROWN's α of every place, `[N]`."""
+        parts = [self.undecided[node].initial[0] for node in self.places]
+        return torch.cat(parts) if parts else self.lower
+
+
+def neurons_of(program: Program, bounds: Mapping[str, Interval]) -> Neurons:
+    """The neurons undecided under bounds of one root domain (D = 1)."""
+    undecided, places = {}, {}
+    points, lower, upper = [], [], []
+    count = 0
+    for node in program.nonlinear:
+        mine = undecided_neurons_of(node, bounds)
+        undecided[node.name] = mine
+        size = len(mine.index)
+        places[node.name] = slice(count, count + size)
+        count += size
+        point = RULES[node.op].split_point
+        splits = point is not None and one_by_one(node)
+        box = bounds[node.inputs[0]]
+        lower.append(box.lower.flatten()[mine.index])
+        upper.append(box.upper.flatten()[mine.index])
+        value = point(node) if point is not None and splits else float("nan")
+        points.append(torch.full_like(lower[-1], value))
+    return Neurons(undecided, places, torch.cat(points), torch.cat(lower), torch.cat(upper))
+
+
+def cut_at_splits(box: Interval, splits: Tensor, points: Tensor) -> Interval:
+    """Bounds `[D or 1, N]` cut to what `splits` `[D, N]` at `points` `[N]` leave of them."""
+    return Interval(
+        torch.where(splits > 0, torch.maximum(box.lower, points), box.lower),
+        torch.where(splits < 0, torch.minimum(box.upper, points), box.upper),
+    )
