@@ -17,8 +17,10 @@ from torch import Tensor
 from boundmesh.bounds.affine_values import AffineValues, rounding
 from boundmesh.rules.operator import Interval
 
-# Coefficients of the domains that are clipped together: on a CPU as many as stay in its cache.
-TOGETHER = {"cpu": 2**19, "cuda": 2**25}
+# Coefficients of the domains that are clipped together: as many as stay in a CPU's cache. A GPU,
+# which is slow to start each step, takes a batch in so many parts, at most.
+TOGETHER = 2**19
+MOST_PARTS = 16
 # Multipliers tried for each bound.
 MULTIPLIERS = 5
 # Rounds of propagation, at most; one that takes less than this share of every width is the last.
@@ -50,7 +52,9 @@ class Constraints:
 def clip(values: AffineValues, box: Interval, constraints: Constraints) -> Interval:
     """Bounds `[D, n + U]` of values cut to where the constraints hold; no point of a domain matters
     where a lower bound comes to lie above its upper one."""
-    height = max(1, TOGETHER[box.lower.device.type] // values.rows.numel())
+    height = max(1, TOGETHER // values.rows.numel())
+    if box.lower.is_cuda:
+        height = max(height, -(-len(box.lower) // MOST_PARTS))
     parts = [slice(first, first + height) for first in range(0, len(box.lower), height)]
     found = [_clip(values, box.take(part), constraints.take(part)) for part in parts]
     return Interval(
