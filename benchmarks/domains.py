@@ -18,9 +18,10 @@ from boundmesh.bab.activation_split import ActivationSplitting
 from boundmesh.bounds.layout import OneDevice
 from boundmesh.clock import Clock
 from boundmesh.device import choose_device, forget_peak, peak_bytes
+from boundmesh.given import read
 from boundmesh.ladder import Standing, climb
+from boundmesh.questions import questions
 from boundmesh.settings import BoundSettings, BranchSettings
-from boundmesh.verify import questions, read
 
 MIB = 2**20
 

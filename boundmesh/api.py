@@ -19,7 +19,7 @@ from boundmesh.verify import Result
 from boundmesh.verify import verify as decide
 
 if TYPE_CHECKING:
-    from boundmesh.verify import Model
+    from boundmesh.given import Model
 
 
 def verify(

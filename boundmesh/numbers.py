@@ -20,6 +20,7 @@ from boundmesh.bounds.rows import DenseRows, Tile
 from boundmesh.clock import Clock, OutOfTime
 from boundmesh.device import forget_peak, peak_bytes, pin_threads
 from boundmesh.errors import BoundmeshError
+from boundmesh.given import load
 from boundmesh.graph.forward import multiplications
 from boundmesh.ladder import undecided_counts
 from boundmesh.memory import memory_errors
@@ -28,10 +29,9 @@ from boundmesh.property import Ball, Box
 from boundmesh.report.progress import SILENT, Progress
 from boundmesh.rules.operator import Interval
 from boundmesh.settings import Settings
-from boundmesh.verify import load
 
 if TYPE_CHECKING:
-    from boundmesh.verify import Model
+    from boundmesh.given import Model
 
 
 @dataclass(frozen=True)

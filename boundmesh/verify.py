@@ -1,47 +1,39 @@
-"""The story: read, attack, bound, branch; and bounds alone for those who want the numbers."""
+"""The story: read, attack, bound, branch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from boundmesh.attack.pgd import attack
 from boundmesh.attack.replay import Replay, representable
-from boundmesh.bab.decide import Look, assist, branch
+from boundmesh.bab.decide import assist, branch
 from boundmesh.bab.groups import ONE_GROUP, Groups, Stop
 from boundmesh.bounds.layout import Layout
-from boundmesh.bounds.margins import margins_of
 from boundmesh.bounds.program import Program
-from boundmesh.bounds.region import region_tensors
 from boundmesh.clock import Clock, OutOfTime
 from boundmesh.device import forget_peak, peak_bytes, pin_threads
-from boundmesh.errors import BoundmeshError, ReadError
+from boundmesh.given import read
 from boundmesh.graph.check import agrees_with_source
-from boundmesh.graph.forward import forward, multiplications
+from boundmesh.graph.forward import multiplications
 from boundmesh.graph.graph import Graph
 from boundmesh.ladder import Question, Standing, climb, undecided_counts
 from boundmesh.memory import memory_errors
 from boundmesh.mesh.open import groups_for, layout_for
-from boundmesh.property import Ball, Box, Case, Property
-from boundmesh.read import onnx, vnnlib
+from boundmesh.property import Box, Property
+from boundmesh.questions import open_clauses, questions, what_remains, worst_margin
 from boundmesh.report.progress import SILENT, Progress
 from boundmesh.settings import Settings
 from boundmesh.verdict import Counterexample, Falsified, TimedOut, Unknown, Verdict, Verified
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    Model = Graph | str | Path | nn.Module
-
-TOGETHER = 256
-"""Regions of cases with the same clauses that are bounded in one batch."""
+    from boundmesh.given import Model
 
 
 @dataclass(frozen=True)
@@ -76,215 +68,110 @@ def verify(
     pin_threads(settings, multiplications(graph))
     for warning in wanted.warnings:
         progress.warn(warning)
-    layout, groups = layout_for(graph, settings), groups_for(settings) or ONE_GROUP
-    device, clock.agree = layout.device, groups.agree
+    groups = groups_for(settings) or ONE_GROUP
+    run = Run(graph, wanted, layout_for(graph, settings), groups, settings, clock)
+    device, clock.agree = run.layout.device, groups.agree
     forget_peak(device)
-    standings: list[Standing] = []
     with memory_errors(graph, device, settings):
-        take_part = _lead if groups.rank == 0 else _assist
-        verdict = take_part(graph, wanted, layout, groups, standings, settings, clock)
+        verdict = _lead(run) if groups.rank == 0 else _assist(run)
     undecided: dict[str, tuple[int, int]] = {}
-    for standing in standings:
+    for standing in run.standings:
         graph_of = standing.question.margins.graph
         undecided |= undecided_counts(standing.bounds, Program(graph_of, graph_of.output))
     return Result(verdict, clock.seconds, peak_bytes(device), undecided, wanted, graph)
 
 
-def read(model: Model, property: Property | str | Path) -> tuple[Graph, Property]:
-    """The network and the property, whatever form they come in; they must fit each other."""
-    example = None
-    if isinstance(property, Property) and property.cases:
-        region = property.cases[0].region
-        example = region.lower if isinstance(region, Box) else region.center
-    graph = load(model, example)
-    if not isinstance(property, Property):
-        property = vnnlib.load(property, graph.inputs, graph.outputs)
-    sizes = sum(p.size for p in graph.inputs), sum(p.size for p in graph.outputs)
-    if (property.inputs, property.outputs) != sizes:
-        raise BoundmeshError(
-            f"the property speaks of {property.inputs} inputs and {property.outputs} outputs; "
-            f"the network has {sizes[0]} and {sizes[1]}"
-        )
-    return graph, property
+@dataclass(frozen=True)
+class Run:
+    """One run's network, property, devices and settings; `standings` fill while it goes on."""
+
+    graph: Graph
+    property: Property
+    layout: Layout
+    groups: Groups
+    settings: Settings
+    clock: Clock
+    standings: list[Standing] = field(default_factory=list)
+
+    @cached_property
+    def questions(self) -> list[Question]:
+        return questions(self.graph, self.property, self.layout)
+
+    @cached_property
+    def replay(self) -> Replay:
+        return Replay(self.graph)
+
+    def look(self, case: int, points: Tensor) -> Counterexample | None:
+        """A counterexample of a case among inputs `[K, *input_shape]`."""
+        region = self.property.cases[case].region
+        for point in points.double().cpu().numpy():
+            near = representable(region, point, self.graph.inputs)
+            seen = self.clock.agree(self.replay(self.property, case, near))
+            if seen is not None:
+                return seen
+        return None
+
+    def hunt(self, left: Mapping[int, Sequence[int]] | None = None) -> Counterexample | None:
+        """A counterexample by gradient descent, of the clauses `left` by case (None: of all)."""
+        chosen, weights = self.settings.attack, self.layout.weights
+        if not chosen.restarts:
+            return None
+        with self.clock.stage("attack"), self.layout.thrifty():
+            seed = self.settings.seed
+            seen = attack(self.graph, weights, self.property, chosen, self.clock, seed, left)
+            return self.clock.agree(seen)
 
 
-def load(model: Model, example: np.ndarray | None = None) -> Graph:
-    """A Graph from an ONNX file (`.onnx`, `.onnx.gz`) or, with an example input, an nn.Module."""
-    if isinstance(model, Graph):
-        return model
-    if isinstance(model, str | Path):
-        return onnx.load(model)
-    from boundmesh.read.torch_module import from_torch
-
-    if example is None:
-        raise ReadError(
-            "an nn.Module needs an example input: boundmesh.from_torch(module, example)"
-        )
-    return from_torch(model, torch.as_tensor(example, dtype=torch.float32))
-
-
-def _lead(
-    graph: Graph,
-    property: Property,
-    layout: Layout,
-    groups: Groups,
-    standings: list[Standing],
-    settings: Settings,
-    clock: Clock,
-) -> Verdict:
+def _lead(run: Run) -> Verdict:
     """The first group's part: the story, in which the others take part, and its end, for all."""
     try:
-        with clock.stage("check"):
-            _check(graph, property)
-        verdict = _decide(graph, property, layout, groups, standings, settings, clock)
+        with run.clock.stage("check"):
+            _check(run)
+        verdict = _decide(run)
     except BaseException as error:
-        groups.first_says(Stop.of(error))
+        run.groups.first_says(Stop.of(error))
         raise
-    groups.first_says(verdict)
+    run.groups.first_says(verdict)
     return verdict
 
 
-def _assist(
-    graph: Graph,
-    property: Property,
-    layout: Layout,
-    groups: Groups,
-    standings: list[Standing],
-    settings: Settings,
-    clock: Clock,
-) -> Verdict:
+def _assist(run: Run) -> Verdict:
     """The part of any other group: to help in every search; the verdict is the first one's."""
-
-    @cache
-    def asked() -> list[Question]:
-        return questions(graph, property, layout)
-
-    look = _looker(graph, property, clock)
-    said = assist(asked, settings.bounds, settings.branch, clock.progress, look, groups)
+    chosen = run.settings.bounds, run.settings.branch
+    said = assist(lambda: run.questions, *chosen, run.clock.progress, run.look, run.groups)
     if isinstance(said, Stop):
         raise said.error()
     assert isinstance(said, Verdict)
     return said
 
 
-def _looker(graph: Graph, property: Property, clock: Clock) -> Look:
-    replay = Replay(graph)
-
-    def look(case: int, points: Tensor) -> Counterexample | None:
-        region = property.cases[case].region
-        for point in points.double().cpu().numpy():
-            seen = clock.agree(replay(property, case, representable(region, point, graph.inputs)))
-            if seen is not None:
-                return seen
-        return None
-
-    return look
+def _check(run: Run) -> None:
+    for case in run.property.cases[:1]:
+        if isinstance(case.region, Box):
+            agrees_with_source(run.graph, case.region)
 
 
-def _decide(
-    graph: Graph,
-    property: Property,
-    layout: Layout,
-    groups: Groups,
-    standings: list[Standing],
-    settings: Settings,
-    clock: Clock,
-) -> Verdict:
-    look = _looker(graph, property, clock)
-
-    def hunt(left: Mapping[int, Sequence[int]] | None = None) -> Counterexample | None:
-        if not settings.attack.restarts:
-            return None
-        with clock.stage("attack"), layout.thrifty():
-            chosen, seed = settings.attack, settings.seed
-            seen = attack(graph, layout.weights, property, chosen, clock, seed, left)
-            return clock.agree(seen)
-
+def _decide(run: Run) -> Verdict:
+    settings, clock, standings = run.settings, run.clock, run.standings
     try:
-        if (found := hunt()) is not None:
+        if (found := run.hunt()) is not None:
             return Falsified(found)
-        standings += [Standing.unknown(question) for question in questions(graph, property, layout)]
+        standings += [Standing.unknown(question) for question in run.questions]
         for standing in standings:
             climb(standing, settings.bounds, clock)
         if settings.bounds.method == "auto":
-            left = _left(standings)
-            if left and (found := hunt(left)) is not None:
+            left = open_clauses(standings)
+            if left and (found := run.hunt(left)) is not None:
                 return Falsified(found)
             for place, standing in enumerate(standings):
                 chosen = settings.bounds, settings.branch
-                for search in branch(standing, *chosen, clock, look, groups, place):
+                for search in branch(standing, *chosen, clock, run.look, run.groups, place):
                     if isinstance(search.found, Counterexample):
                         return Falsified(search.found)
     except OutOfTime:
-        return TimedOut(_what_remains(standings), _worst(standings))
+        return TimedOut(what_remains(standings), worst_margin(standings))
     except KeyboardInterrupt:
-        return Unknown(f"interrupted; {_what_remains(standings)}", _worst(standings))
+        return Unknown(f"interrupted; {what_remains(standings)}", worst_margin(standings))
     if not any(standing.open.any() for standing in standings):
-        return Verified(_worst(standings))
-    return Unknown(_what_remains(standings), _worst(standings))
-
-
-def questions(graph: Graph, property: Property, layout: Layout) -> list[Question]:
-    """The property's cases as batches of regions that share their clauses."""
-    shape = graph[graph.input].shape
-    batches: dict[object, list[tuple[int, Case]]] = {}
-    for place, case in enumerate(property.cases):
-        kind = case.region.p if isinstance(case.region, Ball) else None
-        batches.setdefault((case.clauses, kind), []).append((place, case))
-    found = []
-    for members in batches.values():
-        margins = margins_of(graph, members[0][1].clauses)
-        for first in range(0, len(members), TOGETHER):
-            places, cases = zip(*members[first : first + TOGETHER], strict=True)
-            region = region_tensors(
-                [case.region for case in cases], shape, layout.dtype, layout.device
-            )
-            box = region.interval
-            center = ((box.lower + box.upper) / 2)[:1]
-            with torch.no_grad():
-                output = forward(margins.graph, layout.weights, center)
-            slack = margins.slack(output, layout.dtype)
-            found.append(Question(margins, region, places, slack, layout))
-    return found
-
-
-def _left(standings: list[Standing]) -> dict[int, list[int]]:
-    """The clauses that are open, by case."""
-    return {
-        case: clauses.nonzero().flatten().tolist()
-        for standing in standings
-        for case, clauses in zip(standing.question.cases, standing.open, strict=True)
-        if clauses.any()
-    }
-
-
-def _check(graph: Graph, property: Property) -> None:
-    for case in property.cases[:1]:
-        if isinstance(case.region, Box):
-            agrees_with_source(graph, case.region)
-
-
-def _worst(standings: list[Standing]) -> float:
-    """The worst margin there is: of what is open in a search, else of what bounds alone gave."""
-    return min((standing.reached for standing in standings), default=float("-inf"))
-
-
-def _what_remains(standings: list[Standing]) -> str:
-    if not standings:
-        return "no bound was computed"
-    still = sum(int(standing.open.sum()) for standing in standings)
-    every = sum(standing.open.numel() for standing in standings)
-    words = f"{still} of {every} clauses are not refuted"
-    worst = _worst(standings)
-    if worst == float("-inf"):
-        words += ", and the worst has no finite bound"
-    else:
-        words += f"; the worst margin is {worst:.6g}, not > 0"
-    searches = [search for standing in standings for search in standing.searches]
-    if searches:
-        last = searches[-1]
-        visited = sum(search.visited for search in searches)
-        words += f"; branch and bound visited {visited} domains, {last.open} are open"
-        if stuck := sum(search.stuck for search in searches):
-            words += f", {stuck} have nothing left to split"
-    return words
+        return Verified(worst_margin(standings))
+    return Unknown(what_remains(standings), worst_margin(standings))

@@ -9,32 +9,19 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from boundmesh.bab.activation_split import ActivationSplitting
 from boundmesh.bab.groups import ONE_GROUP, Groups, Meetings
-from boundmesh.bab.input_split import InputSplitting
-from boundmesh.bab.refine import Effort, refine
+from boundmesh.bab.region_search import RegionSearch
 from boundmesh.bab.search import Search
 from boundmesh.bounds.crown import Problem, intermediate_bounds
-from boundmesh.bounds.neurons import neurons_of
-from boundmesh.bounds.region import BoxRegion, Region, part_of
+from boundmesh.bounds.region import Region, part_of
 from boundmesh.clock import Clock
-from boundmesh.ladder import FEW_INPUTS, Question, Standing, free_inputs
+from boundmesh.ladder import Question, Standing
 from boundmesh.report.progress import Progress
 from boundmesh.rules.operator import Interval
 from boundmesh.settings import BoundSettings, BranchSettings
 
-# Seconds that all refinements between two attempts count on where no deadline is nearer.
-LONGEST_REFINEMENT = 240
-# Domains that the rows of one start node are split into, at most.
-MOST_PARTS = 2**18
-# Domains that the first attempt may bound, at least.
-LEAST_PATIENCE = 2048
-
 Look = Callable[[int, Tensor], object]
 """Is told a case and inputs `[K, *input_shape]` worth replaying; says what was found, or None."""
-
-LookAt = Callable[[Tensor], object]
-"""The same for one case."""
 
 
 @dataclass(frozen=True)
@@ -119,97 +106,12 @@ def _search(
     look: Look,
     meetings: Meetings,
 ) -> Search:
-    """Search one region for its open clauses; the account of all groups.
-
-    All groups run this in step: what comes next may depend on `whole` and on what was said in a
-    meeting, not on what one group alone knows.
-    """
-    case, clauses = standing.question.cases[domain], standing.open[domain].nonzero().flatten()
+    case = standing.question.cases[domain]
 
     def see(points: Tensor) -> object:
         return look(case, points)
 
-    is_box = isinstance(problem.region, BoxRegion)
-    if is_box and _by_input(settings, problem, known):
-        return _split_inputs(standing, clauses, problem, settings, clock, see, meetings)
-    search = _split_neurons(
-        standing, domain, clauses, problem, known, settings, clock, see, meetings
-    )
-    # What no split of neurons decides may be decided by smaller boxes.
-    if is_box and search.stuck and not search.found:
-        return _split_inputs(standing, clauses, problem, settings, clock, see, meetings)
-    return search
-
-
-def _split_inputs(
-    standing: Standing,
-    clauses: Tensor,
-    problem: Problem,
-    settings: BranchSettings,
-    clock: Clock,
-    look: LookAt,
-    meetings: Meetings,
-) -> Search:
-    """Search with boxes halved until every clause is refuted on each."""
-    margins, offset = standing.question.margins.only(clauses), standing.question.offset
-    splitting = InputSplitting(problem, margins, offset, settings, clock, look, meetings)
-    standing.searches.append(splitting.shared.whole)
-    assert isinstance(problem.region, BoxRegion)
-    with clock.stage("branch"):
-        return splitting.run(problem.region)
-
-
-def _split_neurons(
-    standing: Standing,
-    domain: int,
-    clauses: Tensor,
-    problem: Problem,
-    bounds: dict[str, Interval],
-    settings: BranchSettings,
-    clock: Clock,
-    look: LookAt,
-    meetings: Meetings,
-) -> Search:
-    """Search with neurons split; while that takes long, sharpen the bounds and begin anew.
-
-    After an attempt's patience the refinement splits deeper, into four times as many domains, as
-    the one before. The last attempt, and one whose bounds no refinement sharpens, has no end but
-    its own.
-    """
-    margins, best = standing.question.margins, standing.clauses[domain, clauses]
-    attempts = settings.refinements
-    for attempt in range(attempts + 1):
-        splitting = ActivationSplitting(
-            problem, bounds, margins, standing.question.offset, settings, clock, look, meetings
-        )
-        standing.searches.append(splitting.shared.whole)
-        patience = max(LEAST_PATIENCE, 2 * splitting.batch) * 2 ** max(0, attempt - 1)
-        last = attempt == attempts
-        with clock.stage("branch"):
-            search = splitting.run(clauses, best, float("inf") if last else patience)
-        if last or search.found or not search.open:
-            return search
-        with clock.stage("refine"):
-            effort = Effort(
-                levels=4 + 3 * attempt,
-                domains=min(MOST_PARTS, 8 * splitting.batch * 4**attempt),
-                seconds=min(clock.left, LONGEST_REFINEMENT) / 4,
-                ascent=splitting.ascent,
-            )
-            sharper = refine(problem, bounds, effort, clock, splitting.batch, meetings)
-        if not _sharper(sharper, bounds):
-            break
-        bounds = sharper
-    with clock.stage("branch"):
-        return splitting.go_on()
-
-
-def _sharper(one: dict[str, Interval], other: dict[str, Interval]) -> bool:
-    """Whether any bound of one lies inside that of the other."""
-    return any(
-        bool((one[name].lower > box.lower).any() or (one[name].upper < box.upper).any())
-        for name, box in other.items()
-    )
+    return RegionSearch(standing, domain, problem, known, settings, clock, see, meetings).run()
 
 
 def _region(question: Question, domain: int) -> Region:
@@ -227,11 +129,3 @@ def _bounds_of(standing: Standing, domain: int, problem: Problem) -> dict[str, I
     return {
         name: Interval(box.lower[place], box.upper[place]) for name, box in standing.bounds.items()
     }
-
-
-def _by_input(settings: BranchSettings, problem: Problem, bounds: dict[str, Interval]) -> bool:
-    """Few free inputs, or no operator that bends at a point: the input is split."""
-    if settings.branching != "auto":
-        return settings.branching == "input"
-    splittable = bool((~neurons_of(problem.program, bounds).split_points.isnan()).any())
-    return not splittable or free_inputs(problem.region) <= FEW_INPUTS

@@ -11,7 +11,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from boundmesh.bab import decide
+from boundmesh.bab import region_search
 from boundmesh.bab.activation_split import ActivationSplitting
 from boundmesh.bab.arrays import Arrays
 from boundmesh.bab.decide import assist, branch
@@ -157,7 +157,7 @@ def decided(
     settings = BranchSettings("input" if asked.kind == "input" else "fsb", batch=asked.batch)
     look = lambda case, points: asked.holds(points)  # noqa: E731
     chosen = BoundSettings(), settings
-    with patch.multiple(decide, LEAST_PATIENCE=patience, LONGEST_REFINEMENT=4):
+    with patch.multiple(region_search, LEAST_PATIENCE=patience, LONGEST_REFINEMENT=4):
         if groups.rank:
             said = assist(lambda: [question], *chosen, SILENT, look, groups)
             assert isinstance(said, tuple)
