@@ -25,6 +25,8 @@ from boundmesh.settings import BranchSettings
 
 # Mixtures of rows are tried, and boxes cut, where that takes no more numbers than this.
 MOST_NUMBERS = 2**26
+# The share of the steepest input's reach that any input has, at least.
+LEAST_REACH = 1e-4
 
 
 class InputSplitting:
@@ -142,12 +144,14 @@ class InputSplitting:
         """What the width of each input costs the rows of the clauses `left`, `[D, inputs]`.
 
         A row falls along an input by coefficient times width; the error of the lines that it was
-        bounded by grows with the width alone. The geometric mean of both is the score.
+        bounded by grows with the width alone. The geometric mean of both is the score. An input
+        that no row falls along may matter to the lines yet: it counts a little.
         """
         rows, region = found.rows.flatten(2), found.region
         counts = torch.matmul(left.to(rows), self.belongs.to(rows)).unsqueeze(1)
         reach = torch.matmul(counts, rows.abs()).squeeze(1)
-        return reach.sqrt() * (region.upper - region.lower).flatten(1)
+        least = (LEAST_REACH * reach.amax(1, True)).clamp(min=torch.finfo(reach.dtype).tiny)
+        return torch.maximum(reach, least).sqrt() * (region.upper - region.lower).flatten(1)
 
     def _look_at(self, found: Bounded) -> None:
         """Replay the corners at which the worst bounds are attained."""

@@ -15,8 +15,10 @@ from torch import Tensor
 
 from boundmesh.bab.arrays import join
 from boundmesh.bab.branch import babsr
+from boundmesh.bab.clip import clipped, empty
 from boundmesh.bab.domain import Domains, root, split
 from boundmesh.bab.groups import Meetings
+from boundmesh.bounds.affine_values import affine_values
 from boundmesh.bounds.ascent import Ascent, climb
 from boundmesh.bounds.beta import Bounded, DomainBounder
 from boundmesh.bounds.crown import Problem, intersect, undecided_neurons
@@ -52,15 +54,17 @@ def refine(
 ) -> dict[str, Interval]:
     """Bounds of the start nodes (D = 1) intersected with what splitting proves about them.
 
-    Every group takes its share of a start node's neurons; all go on with what all have found.
+    Every group takes its share of a start node's neurons; all go on with what all have found. The
+    start nodes share the time that is left alike.
     """
     sharper = dict(bounds)
-    until = clock.spent + effort.seconds
-    for start in problem.program.starts:
+    end, starts = clock.spent + effort.seconds, problem.program.starts
+    for place, start in enumerate(starts):
+        until = clock.spent + (end - clock.spent) / (len(starts) - place)
         below = Program(problem.program.graph, start)
         size = problem.program.graph[start].size
         # Together, since no group's clock is that of another.
-        if any(meetings.say(not below.nonlinear or clock.spent > until)):
+        if any(meetings.say(not below.nonlinear or clock.spent > end)):
             continue
         index = undecided_neurons(problem.program, start, sharper)
         neurons = neurons_of(below, sharper)
@@ -81,7 +85,11 @@ def refine(
 
 
 class _Rows:
-    """The search of one start node: a domain belongs to the row that `clause` numbers."""
+    """The search of one start node: a domain belongs to the row that `clause` numbers.
+
+    A row is decided once it is nowhere negative. So domains are clipped to where it can be; of the
+    points left out it is only known that the row is at least 0 there.
+    """
 
     def __init__(
         self,
@@ -96,10 +104,12 @@ class _Rows:
     ) -> None:
         node = problem.program.graph[problem.program.target]
         self.rows = both_sides(index, problem.layout.dtype).dense(node)[0].unsqueeze(1)
-        self.bounder = DomainBounder(problem, bounds, neurons)
+        self.values = affine_values(problem, neurons)
+        self.bounder = DomainBounder(problem, bounds, neurons, self.values)
         self.neurons, self.effort, self.clock = neurons, effort, clock
         box = at(bounds[problem.program.target], index)
         self.known = torch.cat([box.lower, -box.upper], dim=1)[0].double()
+        self.cushion = torch.finfo(self.rows.dtype).eps * (1 + self.known.abs())[:, None]
         self.batch, self.until = batch, until
         self.count = len(self.rows)
 
@@ -108,7 +118,7 @@ class _Rows:
         device = self.rows.device
         rows = torch.arange(self.count, device=device)
         closed = torch.full((self.count,), torch.inf, dtype=torch.float64, device=device)
-        domains = self._climb(root(self.neurons, rows, self.known, 1))
+        domains = self._climb(root(self.neurons, rows, self.known, 1, self.bounder.root_box))
         first = domains.margin.clone()
         for _ in range(self.effort.levels):
             still = domains.take(~(domains.margin > 0))
@@ -119,6 +129,8 @@ class _Rows:
                 break
             domains = self._halve(still)
         lowest = closed.scatter_reduce(0, domains.clause, domains.margin, "amin")
+        if self.values is not None:
+            lowest = lowest.clamp(max=0)
         return torch.maximum(lowest, first).to(self.rows.dtype)
 
     def _halve(self, domains: Domains) -> Domains:
@@ -131,6 +143,13 @@ class _Rows:
                 continue
             with torch.no_grad():
                 bounded = self._quick(part)
+                part = clipped(
+                    part, bounded, self.bounder, self.cushion[part.clause].to(bounded.constants)
+                )
+            some = ~empty(part)
+            part, bounded = part.take(some), bounded.take(some)
+            if not len(part):
+                continue
             box = self.bounder.box(bounded.parameters)
             loss = babsr.scores(self.neurons, part, bounded, box)
             score, place = loss.max(1)
@@ -140,7 +159,7 @@ class _Rows:
                 parts.append(self._climb(children))
             if not bool(able.all()):
                 parts.append(part.take(~able))
-        return join(parts)
+        return join(parts) if parts else domains.take(torch.arange(0))
 
     def _climb(self, domains: Domains) -> Domains:
         parts = []

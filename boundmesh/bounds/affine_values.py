@@ -20,8 +20,10 @@ from boundmesh.rules.operator import Interval
 
 # Every domain that is clipped takes some passes over so many coefficients, at most.
 MOST_COEFFICIENTS = 2**17
-# A bound is widened by so many rounding errors of the numbers it was made from.
+# A bound is widened by so many rounding errors of the numbers it was made from, and by those of
+# sums in which every lane adds up an eighth of the terms.
 ROUNDINGS = 16
+LANES = 8
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class AffineValues:
         center, radius = (upper + lower) / 2, (upper - lower) / 2
         size = self.rows.abs()
         middle, spread = center @ self.rows.T + self.constants, radius @ size.T
-        slack = rounding(spread + center.abs() @ size.T + self.constants.abs())
+        slack = rounding(spread + center.abs() @ size.T + self.constants.abs(), terms=self.inputs)
         return Interval(middle - spread - slack, middle + spread + slack)
 
     def region(self, box: Interval) -> BoxRegion:
@@ -115,6 +117,6 @@ def _pulled_back(problem: Problem, name: str, index: Tensor) -> Carried:
     return input_rows(problem.layout, problem.program, tile, FixedLines({}), frozenset())
 
 
-def rounding(size: Tensor) -> Tensor:
-    """The rounding errors that a sum of numbers of this total size may contain."""
-    return ROUNDINGS * torch.finfo(size.dtype).eps * size
+def rounding(size: Tensor, terms: int = 1) -> Tensor:
+    """The rounding errors that a sum of so many terms of this total size may contain."""
+    return (ROUNDINGS + terms / LANES) * torch.finfo(size.dtype).eps * size

@@ -151,8 +151,10 @@ class _Cut:
             (self.box.upper - self.box.lower) / 2,
         )
         self.spread = values.rows * radius.unsqueeze(1)
+        self.width = radius @ values.rows.abs().T
         self.middle = center @ values.rows.T + values.constants
         self.row_spread = (row * radius).unsqueeze(1)
+        self.along = (row * radius) @ values.rows.sign().T
         self.row_middle = ((row * center).sum(1) + constant).unsqueeze(1)
         reach = center.abs() + radius
         self.size = reach @ values.rows.abs().T + values.constants.abs()
@@ -161,30 +163,55 @@ class _Cut:
     def inputs(self) -> Interval:
         """The boxes `[D, n]` of the inputs under the constraint; inside out if it cannot hold."""
         room = self.row_spread.squeeze(1).abs().sum(1, True) - self.row_middle
-        room = room + rounding(self.row_size)
+        room = room + rounding(self.row_size, terms=self.row.shape[1])
         rising, falling = self.row.clamp(min=0), self.row.clamp(max=0).abs()
         narrow = _narrowed(self.box, rising / room, falling / room)
         return Interval(torch.where(room < 0, torch.inf, narrow.lower), narrow.upper)
 
     def least(self, sign: float, own: Tensor) -> Tensor:
-        """Lower bounds `[D, U]` of `sign·z` under the constraint with `own[z]·z` added to it."""
-        base, steps = sign * self.spread, self.row_spread + own.unsqueeze(2) * self.spread
-        rising = self._piece(sign, own, base.sign())
-        falling = self._piece(sign, own, steps.sign())
-        best = rising.value - rounding(self.size)
+        """Lower bounds `[D, U]` of `sign·z` under the constraint with `own[z]·z` added to it: the
+        best found of
+
+            g(λ) = sign·z(c) + λ·(⟨a, c⟩ + k + own·z(c)) − Σᵢ |sign·Tᵢ + λ·(aᵢ + own·Tᵢ)|·rᵢ
+
+        with c the centre and r the radius of the box.
+        """
+        terms, base = self.row.shape[1], sign * self.spread
+        steps = self.row_spread + own.unsqueeze(2) * self.spread
+        value, climb = sign * self.middle, self.row_middle + own * self.middle
+        rising = _Piece(value - self.width, climb - sign * (self.along + own * self.width))
+        falling = _Piece(value - (base * steps.sign()).sum(2), climb - steps.abs().sum(2))
+        best = rising.value - rounding(self.size, terms)
         for _ in range(MULTIPLIERS):
             crossing = (falling.value - rising.value) / (rising.slope - falling.slope)
             weight = crossing.nan_to_num(0.0, 0.0, 0.0).clamp(min=0)
-            piece = self._piece(sign, own, torch.addcmul(base, weight.unsqueeze(2), steps).sign())
+            pull = torch.addcmul(base, weight.unsqueeze(2), steps)
+            total = pull.abs().sum(2)
+            found = value + weight * climb - total
             size = self.size + weight * (self.row_size + own.abs() * self.size)
-            best = torch.fmax(best, piece.value + weight * piece.slope - rounding(size))
+            best = torch.fmax(best, found - rounding(size, terms))
+            piece = self._piece(sign, own, weight, climb, found, total, pull.sign_())
             up = piece.slope > 0
             rising = _Piece(*(torch.where(up, a, b) for a, b in zip(piece, rising, strict=True)))
             falling = _Piece(*(torch.where(up, b, a) for a, b in zip(piece, falling, strict=True)))
         return best
 
-    def _piece(self, sign: float, own: Tensor, pull: Tensor) -> _Piece:
-        """`sign·z + λ·(constraint + own·z)` at the corner that lies against `pull` `[D, U, n]`."""
-        value = self.middle - (self.spread * pull).sum(2)
-        row = self.row_middle - (self.row_spread * pull).sum(2)
-        return _Piece(sign * value, row + own * value)
+    def _piece(
+        self,
+        sign: float,
+        own: Tensor,
+        weight: Tensor,
+        climb: Tensor,
+        found: Tensor,
+        total: Tensor,
+        corner: Tensor,
+    ) -> _Piece:
+        """The piece of g that is attained at λ = `weight`, from the corner `[D, U, n]` of signs.
+
+        Only where the next λ is looked for depends on it, so it need not be exact: what the neuron
+        itself has at the corner is taken from `total`, not summed again.
+        """
+        row = torch.matmul(corner, self.row_spread.mT).squeeze(2)
+        mine = ((total - weight * row) / (sign + weight * own)).nan_to_num(0.0, 0.0, 0.0)
+        slope = climb - row - own * torch.minimum(mine.abs(), self.width).copysign(mine)
+        return _Piece(found - weight * slope, slope)

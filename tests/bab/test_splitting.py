@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from boundmesh.bab.activation_split import ActivationSplitting
-from boundmesh.bab.boxes import halve
+from boundmesh.bab.boxes import Bounded, halve
 from boundmesh.bab.domain import Domains, root, split
 from boundmesh.bab.frontier import Frontier
 from boundmesh.bab.input_split import InputSplitting
@@ -103,6 +103,16 @@ def test_atoms_that_exclude_one_another_are_refuted_with_a_finite_margin():
     found = run("input", searcher("input", graph, box, (Clause(atoms),)), box)
     assert not found.found and found.stuck == 0
     assert 0 < found.proved < float("inf")
+
+
+def test_a_flat_input_is_halved_once_the_steep_one_is_thin():
+    graph = mlp(2, 4, 2, seed=0)
+    search = searcher("input", graph, region(graph, 1.0), atom(0.0))
+    lower, upper = torch.zeros(1, 1, 2, dtype=DTYPE), torch.tensor([[[1e-3, 1.0]]], dtype=DTYPE)
+    rows = torch.tensor([[[[1.0, 0.0]]]], dtype=DTYPE)
+    nothing = torch.zeros(1, 1, dtype=DTYPE)
+    found = Bounded(BoxRegion(lower, upper), rows, nothing, nothing, nothing)
+    assert search._cost(found, torch.tensor([[True]])).argmax(1) == 1
 
 
 @pytest.mark.parametrize("name", NETS)
