@@ -117,11 +117,13 @@ def _narrowed(inputs: Interval, from_low: Tensor, from_high: Tensor) -> Interval
     From `⟨w, x⟩ + t ≤ u` and its minimum m over the box, which the end xᵢ* attains, follows
 
         |xᵢ − xᵢ*| ≤ (u − m)/|wᵢ|.
+
+    Where wᵢ = 0 nothing follows: 1/0 must be +∞, and so it is of a zero of either sign.
     """
     slack = rounding(inputs.lower.abs() + inputs.upper.abs())
     return Interval(
-        torch.fmax(inputs.lower, inputs.upper - 1 / from_high - slack),
-        torch.fmin(inputs.upper, inputs.lower + 1 / from_low + slack),
+        torch.fmax(inputs.lower, inputs.upper - 1 / from_high.abs() - slack),
+        torch.fmin(inputs.upper, inputs.lower + 1 / from_low.abs() + slack),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -181,3 +182,18 @@ def test_margins_reported_after_clipping_hold_at_every_point():
         torch.tensor([0]), torch.tensor([-torch.inf], dtype=DTYPE)
     )
     assert not found.stuck and 0 < found.proved <= 0.05
+
+
+@pytest.mark.parametrize("zero", [0.0, -0.0])
+def test_inputs_that_nothing_reads_refute_nothing(zero):
+    graph = mlp(4, 12, 2, seed=3)
+    first = next(node for node in graph.nodes if node.op == "linear")
+    weight = graph.weights[first.weights[0]].copy()
+    weight[:, 1] = zero
+    graph = replace(graph, weights={**graph.weights, first.weights[0]: weight})
+    box = region(graph, 1.0, 3)
+    _, y = sampled(graph, box, 20000)
+    gap = (y[0, :, 0, 0] - y[0, :, 0, 1]).quantile(0.01).item()
+    search = searcher(graph, box, [Atom((), ((0, 1.0), (1, -1.0)), gap)])
+    search.run(torch.tensor([0]), torch.tensor([-torch.inf], dtype=DTYPE), 500)
+    assert search.search.open or search.search.stuck

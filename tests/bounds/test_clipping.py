@@ -139,6 +139,23 @@ def test_a_bound_that_one_point_attains_fixes_every_input_there():
     assert torch.allclose(found.upper[:, :3], expected, atol=1e-9)
 
 
+@pytest.mark.parametrize("zero", [0.0, -0.0])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_inputs_that_no_constraint_reads_keep_their_ranges(zero, sign):
+    rows = torch.tensor([[sign, zero, 0.0], [2 * sign, zero, -0.0]], dtype=DTYPE)
+    some = AffineValues(rows, torch.zeros(2, dtype=DTYPE), torch.tensor([0, 1]), (3,))
+    box = whole(some, -torch.ones(1, 3, dtype=DTYPE), torch.ones(1, 3, dtype=DTYPE))
+    upper = box.upper.clone()
+    upper[0, 3] = 0.5
+    row = torch.tensor([[[sign, zero, -zero]]], dtype=DTYPE)
+    constraint = unconditional(row, torch.tensor([[0.25]], dtype=DTYPE), 2)
+    found = clip(some, Interval(box.lower, upper), constraint)
+    assert not (found.lower > found.upper).any()
+    assert (found.lower[0, 1:3] == -1).all() and (found.upper[0, 1:3] == 1).all()
+    cut = found.upper[0, 0] if sign > 0 else -found.lower[0, 0]
+    assert cut.item() == pytest.approx(-0.25)
+
+
 def test_a_row_that_is_no_number_cuts_nothing():
     some = affine(3, 4, DTYPE, 0)
     box = boxes(some, 2, 0)
