@@ -13,20 +13,20 @@ from __future__ import annotations
 import argparse
 import csv
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 
 import torch
 
-DECIDED = ("sat", "unsat")
-Row = Mapping[str, str]
+from boundmesh.report.bench_console import BenchConsole
+from boundmesh.report.records import HEADER, SOLVED, Record, append, read_records
+from boundmesh.report.summary import summarize
 
 
 def main(options: argparse.Namespace) -> None:
@@ -34,23 +34,27 @@ def main(options: argparse.Namespace) -> None:
     gpus: SimpleQueue[int] = SimpleQueue()
     for place in range(options.processes):
         gpus.put(place % max(1, torch.cuda.device_count()))
-    rows: list[Row] = []
+    found: list[Record] = []
+    options.out.write_text(HEADER, encoding="utf-8")
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.processes) as pool:
         lists = [
             each for family in options.families for each in deal(family, Path(folder), options)
         ]
         runs = [pool.submit(run, each, gpus, ends, options) for each in lists]
         for done in runs:
-            rows += done.result()
-            write(options.out, rows)
-    for family in dict.fromkeys(row["family"] for row in rows):
-        print(summary(family, [row for row in rows if row["family"] == family]))
+            for record in done.result():
+                append(options.out, record)
+                found.append(record)
+    BenchConsole().summary(summarize([record.family for record in found], found))
+    for record in found:
+        if record.verdict not in SOLVED:
+            print(f"open: {Path(record.onnx).name} {Path(record.vnnlib).name} {record.bound}")
 
 
 def deal(family: Path, folder: Path, options: argparse.Namespace) -> Iterator[Path]:
     """Lists of at most `options.each` instances of a family, in the folder that bears its name."""
     with (family / "instances.csv").open(newline="") as file:
-        every = [row for row in csv.DictReader(file) if options.all or row["expected"] in DECIDED]
+        every = [row for row in csv.DictReader(file) if options.all or row["expected"] in SOLVED]
     count = -(-len(every) // options.each)
     (folder / family.name).mkdir(exist_ok=True)
     for place in range(count):
@@ -66,8 +70,8 @@ def deal(family: Path, folder: Path, options: argparse.Namespace) -> Iterator[Pa
 
 def run(
     instances: Path, gpus: SimpleQueue[int], ends: float, options: argparse.Namespace
-) -> list[Row]:
-    """The lines of one list; those that were done, if time ends before."""
+) -> list[Record]:
+    """The results of one list; those that were done, if time ends before."""
     left = ends - time.monotonic()
     out = instances.with_suffix(".results")
     if left <= 0:
@@ -79,36 +83,7 @@ def run(
         command, capture_output=True, env={**os.environ, "CUDA_VISIBLE_DEVICES": str(gpu)}
     )
     gpus.put(gpu)
-    if not out.exists():
-        return []
-    with out.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def write(out: Path, rows: Sequence[Row]) -> None:
-    if rows:
-        with out.open("w", newline="") as file:
-            lines = csv.DictWriter(file, list(rows[0]))
-            lines.writeheader()
-            lines.writerows(rows)
-
-
-def summary(family: str, rows: Sequence[Row]) -> str:
-    solved = [row for row in rows if row["verdict"] in DECIDED]
-    wrong = [row for row in solved if row["expected"] in DECIDED and not agrees(row)]
-    seconds = [float(row["seconds"]) for row in solved]
-    words = f"{family}: {len(solved)} of {len(rows)} solved, {len(wrong)} wrong"
-    if seconds:
-        words += f", median {statistics.median(seconds):.2f} s, longest {max(seconds):.1f} s"
-    for row in rows:
-        if row["verdict"] not in DECIDED:
-            names = Path(row["onnx"]).name, Path(row["vnnlib"]).name
-            words += f"\n  open: {names[0]} {names[1]}, margin {row['bound'] or 'unknown'}"
-    return words
-
-
-def agrees(row: Row) -> bool:
-    return row["verdict"] == row["expected"]
+    return read_records(out) if out.exists() else []
 
 
 if __name__ == "__main__":

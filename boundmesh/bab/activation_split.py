@@ -10,7 +10,7 @@ from torch import Tensor
 
 from boundmesh.bab.branch import babsr, fsb
 from boundmesh.bab.branch.influence import influence
-from boundmesh.bab.clip import clipped, empty
+from boundmesh.bab.clip import cut
 from boundmesh.bab.domain import Domains, root, split
 from boundmesh.bab.frontier import Frontier
 from boundmesh.bab.groups import Meetings
@@ -120,12 +120,9 @@ class ActivationSplitting:
         """The domains cut to where a counterexample can be; those where none can be are gone."""
         if self.values is None:
             return domains, bounded
-        cushion = self.cushion[domains.clause]
-        domains = clipped(domains, bounded, self.bounder, cushion)
         # All that is known of the points left out is that their margin exceeds the cushion.
         self.search.proved = min(self.search.proved, float(self.cushion.min()))
-        still = ~empty(domains)
-        return domains.take(still), bounded.take(still)
+        return cut(domains, bounded, self.bounder, self.cushion[domains.clause])
 
     def _scores(self, domains: Domains, bounded: Bounded) -> Tensor:
         """What a split of each neuron could gain, `[D, N]`; −inf where it cannot be split."""

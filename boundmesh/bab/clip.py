@@ -33,6 +33,15 @@ def clipped(domains: Domains, bounded: Bounded, bounder: DomainBounder, cushion:
     return replace(domains, lower=box.lower, upper=box.upper)
 
 
+def cut(
+    domains: Domains, bounded: Bounded, bounder: DomainBounder, cushion: Tensor
+) -> tuple[Domains, Bounded]:
+    """`clipped` domains that are not `empty`, and what was found for them."""
+    domains = clipped(domains, bounded, bounder, cushion)
+    still = ~empty(domains)
+    return domains.take(still), bounded.take(still)
+
+
 def empty(domains: Domains) -> Tensor:
     """The domains `[D]` in which no point is left; NaN keeps one."""
     return (domains.lower > domains.upper).any(1)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from boundmesh.bab.arrays import join
 from boundmesh.bab.branch import babsr
-from boundmesh.bab.clip import clipped, empty
+from boundmesh.bab.clip import cut
 from boundmesh.bab.domain import Domains, root, split
 from boundmesh.bab.groups import Meetings
 from boundmesh.bounds.affine_values import affine_values
@@ -143,11 +143,8 @@ class _Rows:
                 continue
             with torch.no_grad():
                 bounded = self._quick(part)
-                part = clipped(
-                    part, bounded, self.bounder, self.cushion[part.clause].to(bounded.constants)
-                )
-            some = ~empty(part)
-            part, bounded = part.take(some), bounded.take(some)
+                cushion = self.cushion[part.clause].to(bounded.constants)
+                part, bounded = cut(part, bounded, self.bounder, cushion)
             if not len(part):
                 continue
             box = self.bounder.box(bounded.parameters)
