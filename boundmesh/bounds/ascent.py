@@ -59,7 +59,8 @@ class _Climb:
         self, bounder: DomainBounder, rows: Tensor, offset: Tensor, start: Parameters
     ) -> None:
         self.bounder, self.rows, self.offset = bounder, rows, offset
-        self.start = start
+        # Neither splits nor clipped ranges change on the way up, nor do the bounds they leave.
+        self.start, self.box = start, bounder.box(start)
         self.alpha, self.beta = start.alpha.to(rows.dtype), start.beta.to(rows.dtype)
         self.climbers = _Adam(self.alpha), _Adam(self.beta)
         self.where = torch.arange(len(rows), device=rows.device)
@@ -72,7 +73,9 @@ class _Climb:
         self.beta.requires_grad_(gradients)
         with torch.set_grad_enabled(gradients):
             parameters = replace(self.start, alpha=self.alpha, beta=self.beta)
-            found = self.bounder.bound(self.rows, self.offset, parameters, watch=self.scale is None)
+            found = self.bounder.bound(
+                self.rows, self.offset, parameters, watch=self.scale is None, box=self.box
+            )
             if gradients:
                 self.up = torch.autograd.grad(
                     found.margin.sum(),
@@ -106,11 +109,8 @@ class _Climb:
         gone = [(self.where[~still], self.best.take(~still))]
         self.where, self.best = self.where[still], self.best.take(still)
         self.rows, self.offset = self.rows[still], self.offset[still]
-        self.alpha, self.beta, self.start = (
-            self.alpha[still],
-            self.beta[still],
-            self.start.take(still),
-        )
+        self.alpha, self.beta = self.alpha[still], self.beta[still]
+        self.start, self.box = self.start.take(still), self.box.take(still)
         self.scale, self.up = self.scale[still], tuple(each[still] for each in self.up)
         for climber in self.climbers:
             climber.keep(still)

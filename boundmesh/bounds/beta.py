@@ -133,12 +133,18 @@ class DomainBounder:
         self.watched = frozenset(n.name for n in problem.program.nonlinear if one_by_one(n))
 
     def bound(
-        self, rows: Tensor, offset: Tensor, parameters: Parameters, watch: bool = True
+        self,
+        rows: Tensor,
+        offset: Tensor,
+        parameters: Parameters,
+        watch: bool = True,
+        box: Interval | None = None,
     ) -> Bounded:
         """One sweep: rows `[D, S, *output_shape]`, `offset` `[D, S]` is taken off their bounds;
-        the margin of a domain is that of the best mixture of its rows."""
+        the margin of a domain is that of the best mixture of its rows. `box` is `self.box` of the
+        parameters, where it is known already."""
         program = self.problem.program
-        box = self.box(parameters)
+        box = self.box(parameters) if box is None else box
         draw = SplitLines(self.bounds, self.neurons, self.shared, parameters, box)
         tile = Tile(program.target, slice(0, rows.shape[1]), DenseRows(rows))
         watched = self.watched if watch else frozenset[str]()
