@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
+import torch
 from torch import Tensor
 
 from boundmesh.bounds.lines import Drawn, pull_drawn
@@ -126,7 +127,15 @@ class Carried:
         self.tile, self.watch = tile, watch
         self.seen: dict[str, Tensor] = {}
         self.at: dict[str, Tensor] = {}
-        self.bias: Tensor | None = None
+        self._biases: list[Tensor] = []
+
+    @property
+    def bias(self) -> Tensor | None:
+        """All that nodes left to the bias, `[D, S]`, added in their order; None for zero."""
+        if len(self._biases) > 1:
+            same = torch.broadcast_tensors(*self._biases)
+            self._biases = [torch.stack(same).sum(0)]
+        return self._biases[0] if self._biases else None
 
     def take(self, node: Node) -> Tensor:
         """The coefficients at a node's output, which is passed now."""
@@ -137,25 +146,20 @@ class Carried:
 
     def add(self, node: Node, pulled: Pulled) -> None:
         """Take up what a node's output pulled back to at its inputs."""
-        self._add_bias(pulled.bias)
+        if pulled.bias is not None:
+            self._biases.append(pulled.bias)
         for name, coefficients in zip(node.inputs, pulled.coefficients, strict=True):
             if coefficients is not None:
                 here = self.at.get(name)
                 self.at[name] = coefficients if here is None else here + coefficients
 
-    def _add_bias(self, bias: Tensor | None) -> None:
-        if bias is not None:
-            self.bias = bias if self.bias is None else self.bias + bias
-
     def minimum(self, input_name: str, region: Region) -> Tensor:
         """Lower bounds `[D, S]`; the rows of a constant are the bias alone."""
-        rows = self.at.get(input_name)
-        if rows is None:
-            assert self.bias is not None
-            lowest = self.bias
-        else:
-            lowest = region.minimum(rows)
-            lowest = lowest if self.bias is None else lowest + self.bias
+        rows, lowest = self.at.get(input_name), self.bias
+        if rows is not None:
+            least = region.minimum(rows)
+            lowest = least if lowest is None else least + lowest
+        assert lowest is not None
         return lowest.expand(max(region.domains, len(lowest)), self.tile.rows.count)
 
     def at_input(self, input_name: str, like: Tensor) -> Tensor:

@@ -16,7 +16,6 @@ from torch import Tensor
 from boundmesh.bounds.rows import Tile
 from boundmesh.graph.graph import Node
 from boundmesh.rules import RULES, pieces
-from boundmesh.rules.inner import flat
 from boundmesh.rules.operator import Interval, Lines, Pulled, Relaxation, pull_lines
 from boundmesh.rules.pieces import Pieces
 
@@ -71,7 +70,7 @@ def pieces_of(node: Node, box: Interval) -> Pieces:
     """CROWN's lines of a node of two pieces."""
     slope = RULES[node.op].slope_below
     assert slope is not None
-    return Pieces(slope(node), box.lower.flatten(1), box.upper.flatten(1))
+    return Pieces(slope(node), box.lower, box.upper)
 
 
 def crown_lines(node: Node, inputs: tuple[Interval, ...]) -> Relaxation:
@@ -111,7 +110,7 @@ def shared_lines(node: Node, inputs: tuple[Interval, ...], index: Tensor) -> Rel
 def pull_drawn(drawn: Drawn | Pieces, rows: Tensor, node: Node) -> Pulled:
     """Pull rows `[D, S, *shape]` back through drawn lines."""
     if isinstance(drawn, Pieces):
-        return _pull_pieces(drawn, rows, node)
+        return _pull_pieces(drawn, rows)
     if drawn.overlay is None:
         assert drawn.shared is not None
         return pull_lines(drawn.shared, rows)
@@ -136,9 +135,9 @@ def pull_drawn(drawn: Drawn | Pieces, rows: Tensor, node: Node) -> Pulled:
     return Pulled((coefficients.reshape(*coefficients.shape[:2], *node.input_shapes[0]),), bias)
 
 
-def _pull_pieces(drawn: Pieces, rows: Tensor, node: Node) -> Pulled:
-    coefficients, bias = drawn.pull(flat(rows))
-    return Pulled((coefficients.reshape(*bias.shape, *node.input_shapes[0]),), bias)
+def _pull_pieces(drawn: Pieces, rows: Tensor) -> Pulled:
+    coefficients, bias = drawn.pull(rows)
+    return Pulled((coefficients,), bias)
 
 
 def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:

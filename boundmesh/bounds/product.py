@@ -157,7 +157,8 @@ def _times(served: Served, rows: Sequence[Tensor]) -> list[Tensor]:
     sums: list[Tensor] = []
     for part in served.parts:
         for place, each in enumerate(flat):
-            block = each[:, part.low : part.high]
+            whole = part.high - part.low == each.shape[1]
+            block = each if whole else each[:, part.low : part.high]
             if part.low == 0:
                 sums.append(mm(block, part.weight))
             else:

@@ -8,9 +8,12 @@ so bits depend neither on how many rows there are nor on the device's load.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from importlib.util import find_spec
+from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,7 +29,45 @@ def available() -> bool:
 
 def on(device: torch.device) -> AbstractContextManager[object]:
     """Kernels are started on `device`."""
-    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+    if device.type != "cuda" or torch.cuda.current_device() == device.index:
+        return nullcontext()
+    return torch.cuda.device(device)
+
+
+def start(
+    kernel: Any,
+    kind: Hashable,
+    grid: tuple[int, int, int],
+    like: Tensor,
+    *arguments: Any,
+    **how: Any,
+) -> None:
+    """Start a Triton kernel on the device of `like`.
+
+    Triton looks at every argument to find what it has compiled for such, which takes longer than
+    many a kernel. `kind` says what there is to find: constants, types, which pointers and numbers
+    are multiples of 16, which numbers are 1. What was compiled for a kind is started at once.
+    """
+    key = (kernel.__name__, like.device.index, kind)
+    with on(like.device):
+        compiled = _COMPILED.get(key)
+        if compiled is None:
+            _COMPILED[key] = kernel[grid](*arguments, **how)
+        else:
+            compiled[grid](*arguments)
+
+
+_COMPILED: dict[Hashable, Any] = {}
+
+
+def aligned(*tensors: Tensor) -> bool:
+    """Whether all begin at a multiple of 16 bytes."""
+    return not any(each.data_ptr() % 16 for each in tensors)
+
+
+def number(value: int) -> int:
+    """What a compiler makes of a number: 1, a multiple of 16, or any other."""
+    return 1 if value == 1 else 16 if value % 16 == 0 else 0
 
 
 def applies(rows: Tensor, below: Tensor, above: Tensor, intercept: Tensor | None) -> bool:
@@ -82,18 +123,18 @@ def sums(rows: Tensor, below: Tensor, above: Tensor) -> bool:
 def signed_inner(rows: Tensor, below: Tensor, above: Tensor) -> Tensor:
     """`⟨A⁺, below⟩ + ⟨A⁻, above⟩` `[D, S]`: rows `[D or 1, S, *]`, the others `[D or 1, 1, *]`."""
     domains, count = max(len(rows), len(below)), rows.shape[1]
-    rows, below, above = (each.flatten(2).contiguous() for each in (rows, below, above))
+    rows, below, above = (each.contiguous() for each in (rows, below, above))
     out = rows.new_empty(domains, count)
     if not rows.numel():
         return out.zero_()
     from boundmesh.rules.kernel import signed_sums
 
-    size = rows.shape[2]
-    with on(rows.device):
-        signed_sums[(domains * count,)](
-            rows, below, above, out, count, size, count * size if len(rows) > 1 else 0,
-            size if len(below) > 1 else 0, BLOCK=BLOCK,
-        )  # fmt: skip
+    size = prod(rows.shape[2:])
+    start(
+        signed_sums, (number(size), aligned(rows, below, above)), (domains * count, 1, 1), rows,
+        rows, below, above, out, count, size, count * size if len(rows) > 1 else 0,
+        size if len(below) > 1 else 0, BLOCK,
+    )  # fmt: skip
     return out
 
 
@@ -118,11 +159,12 @@ def interval(
     flat = [each.reshape(-1, inputs).contiguous() for each in (lower, upper)]
     found = [each.new_empty(*lower.shape[:-1], outputs) for each in flat]
     if found[0].numel():
-        with on(weight.device):
-            interval_rows[(outputs, len(flat[0]))](
-                weight, bias, *flat, *found, outputs, inputs, weight.stride(0),
-                BIAS=bias is not None, BLOCK=BLOCK,
-            )  # fmt: skip
+        height = weight.stride(0)
+        kind = bias is not None, number(inputs), number(height), aligned(weight, *flat)
+        start(
+            interval_rows, kind, (outputs, len(flat[0]), 1), weight,
+            weight, bias, *flat, *found, outputs, inputs, height, bias is not None, BLOCK,
+        )  # fmt: skip
     return found[0], found[1]
 
 

@@ -116,4 +116,4 @@ def _sum_rows(rows: Tensor, gradient: Tensor, spread: Tensor, like: Tensor) -> T
 
 
 def _sum_to(values: Tensor, like: Tensor) -> Tensor:
-    return values.sum_to_size(like.shape)
+    return values if values.shape == like.shape else values.sum_to_size(like.shape)

@@ -38,7 +38,7 @@ def pull_rows(
         tl.store(bias + place, tl.sum(total))
 
 
-@triton.jit(do_not_specialize=("count",))
+@triton.jit(do_not_specialize=("count", "rows_domain", "values_domain"))
 def signed_sums(
     rows, below, above, out, count, size, rows_domain, values_domain, BLOCK: tl.constexpr
 ):
@@ -59,7 +59,7 @@ def signed_sums(
     tl.store(out + place, tl.sum(total))
 
 
-@triton.jit(do_not_specialize=("outputs",))
+@triton.jit(do_not_specialize=("outputs",), do_not_specialize_on_alignment=("bias",))
 def interval_rows(
     weight, bias, lower, upper, out_lower, out_upper, outputs, inputs, height,
     BIAS: tl.constexpr, BLOCK: tl.constexpr,

@@ -17,8 +17,16 @@ from torch import Tensor
 
 from boundmesh.rules import fused
 
-# Rows from which on blocks are (high, wide, deep, warps).
-TALL = ((512, (128, 128, 32, 8)), (64, (64, 64, 32, 4)), (0, (32, 32, 64, 4)))
+Block = tuple[int, int, int, int]
+"""Rows, columns and depth of what a program multiplies at a time, and its warps."""
+
+# Rows from which on blocks are so large, if they are enough to fill a GPU.
+TALL: tuple[tuple[int, Block], ...] = (
+    (512, (128, 128, 64, 8)),
+    (64, (64, 64, 32, 4)),
+    (64, (16, 64, 64, 4)),
+    (0, (16, 32, 128, 4)),
+)
 # Fewer blocks than this leave much of a GPU idle.
 LEAST_BLOCKS = 100
 BAND, STAGES = 8, 3
@@ -30,7 +38,8 @@ def mm(a: Tensor, b: Tensor, out: Tensor | None = None, *, add: bool = False) ->
     Rows may lie apart in A and `out`; B may be transposed.
     """
     if applies(a, b, out):
-        return _kernel(a, b, a.new_empty(len(a), b.shape[1]) if out is None else out, add)
+        out = a.new_empty(len(a), b.shape[1]) if out is None else out
+        return run(a, b, out, blocks(len(a), b.shape[1]), add)
     if add:
         assert out is not None
         return torch.addmm(out, a, b, out=out)
@@ -56,28 +65,30 @@ def _hopper(device: torch.device) -> bool:
     return fused.available() and torch.cuda.get_device_capability(device)[0] == 9
 
 
-def blocks(rows: int, wide: int) -> tuple[int, int, int, int]:
-    """The block `(high, wide, deep)` and warps for a product of so many rows and columns."""
+def blocks(rows: int, wide: int) -> Block:
+    """The block for a product of so many rows and columns."""
     for least, block in TALL:
         if rows >= least and (not least or count(rows, wide, block) >= LEAST_BLOCKS):
             return block
     return TALL[-1][1]
 
 
-def count(rows: int, wide: int, block: tuple[int, int, int, int]) -> int:
+def count(rows: int, wide: int, block: Block) -> int:
     return -(-rows // block[0]) * -(-wide // block[1])
 
 
-def _kernel(a: Tensor, b: Tensor, out: Tensor, add: bool) -> Tensor:
+def run(a: Tensor, b: Tensor, out: Tensor, block: Block, add: bool = False) -> Tensor:
+    """`mm` by the kernel, in blocks of a given size."""
     from boundmesh.rules.matmul_kernel import product
 
     (rows, deep), wide = a.shape, b.shape[1]
-    block = blocks(rows, wide)
     high, across, step, warps = block
-    with fused.on(a.device):
-        product[(count(rows, wide, block),)](
-            a, b, out, rows, wide, deep, a.stride(0), *b.stride(), out.stride(0),
-            ADD=add, WHOLE=deep % step == 0, HIGH=high, WIDE=across, DEEP=step, BAND=BAND,
-            num_warps=warps, num_stages=STAGES,
-        )  # fmt: skip
+    strides = (a.stride(0), *b.stride(), out.stride(0))
+    numbers = tuple(map(fused.number, (wide, deep, *strides)))
+    kinds = (add, deep % step == 0, high, across, step, BAND)
+    fused.start(
+        product, (numbers, fused.aligned(a, b, out), *kinds), (count(rows, wide, block), 1, 1), a,
+        a, b, out, rows, wide, deep, *strides, *kinds,
+        num_warps=warps, num_stages=STAGES,
+    )  # fmt: skip
     return out

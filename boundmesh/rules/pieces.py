@@ -12,6 +12,7 @@ depend neither on the device's load nor on how many rows there are.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import torch
 from torch import Tensor
@@ -55,7 +56,7 @@ class Notes:
 class Pieces:
     """Lines of `f(x) = x` above zero and `slope·x` below, for every neuron of a node.
 
-    lower, upper  `[D or 1, size]`  bounds of the inputs
+    lower, upper  `[D or 1, *]`     bounds of the inputs, `size` in all
     places        `[size]`          int32: which α is a neuron's, −1 where its sign is known
     alpha         `[D, S, U]`       slopes, float16 or float32; None for those that CROWN takes
     own           `[D or 1, U]`     sharper bounds of the neurons that have an α, if there are any
@@ -79,10 +80,9 @@ class Pieces:
         return (*own, self.alpha, self.places, self.beta, self.splits)
 
     @property
-    def kinds(self) -> dict[str, bool]:
-        """Which of these there are."""
-        given = {"ALPHA": self.alpha, "OWN": self.own, "SPLITS": self.splits}
-        return {name: each is not None for name, each in given.items()}
+    def kinds(self) -> tuple[bool, bool, bool]:
+        """Whether there are α, own bounds and splits."""
+        return self.alpha is not None, self.own is not None, self.splits is not None
 
     @property
     def domains(self) -> int:
@@ -91,7 +91,7 @@ class Pieces:
         return max(len(each) for each in given if each is not None)
 
     def pull(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows `[D or 1, S, size]` → the rows at the inputs `[D, S, size]`, and the bias `[D, S]`:
+        """Rows `[D or 1, S, *]` → the rows at the inputs `[D, S, *]`, and the bias `[D, S]`:
 
         A⁺·below + A⁻·chord − β·split        ⟨A⁻, intercept⟩
         """
@@ -118,93 +118,129 @@ class _Pull(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient: Tensor, of_bias: Tensor):
-        rows, lower, upper = ctx.saved_tensors
-        _, to_rows, to_lower, to_upper, _ = ctx.needs_input_grad
-        found = _back(
-            ctx.pieces, rows, lower, upper, gradient, of_bias, to_rows, to_lower or to_upper
-        )
-        return None, *found, None
+        pieces, (rows, lower, upper) = ctx.pieces, ctx.saved_tensors
+        _, to_rows, *to_ends, _ = ctx.needs_input_grad
+        way = _Way(pieces, rows, lower.contiguous(), upper.contiguous())
+        out, sums = way.back(gradient.contiguous(), of_bias.contiguous(), to_rows, any(to_ends))
+        ends = (None, None) if sums is None else way.ends(sums)
+        return None, out, *ends, None
 
 
 def _there(pieces: Pieces, rows: Tensor, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
-    lower, upper = lower.contiguous(), upper.contiguous()
-    domains = max(len(rows), pieces.domains)
-    count, size = rows.shape[1:]
-    out = rows.new_empty(domains, count, size)
-    bias = rows.new_empty(domains, count)
-    if not out.numel():
-        return out, bias.zero_()
-    from boundmesh.rules.pieces_kernel import pull_pieces
+    return _Way(pieces, rows, lower.contiguous(), upper.contiguous()).there()
 
-    with fused.on(rows.device):
-        pull_pieces[(domains * count,)](
-            rows, lower, upper, *pieces.parameters, out, bias,
-            count, size, pieces.slope, *_strides(pieces, rows, lower),
-            **pieces.kinds, BLOCK=BLOCK,
+
+@dataclass(frozen=True)
+class _Way:
+    """Rows on their way through pieces, with bounds that lie in one run of memory."""
+
+    pieces: Pieces
+    rows: Tensor
+    lower: Tensor
+    upper: Tensor
+
+    def there(self) -> tuple[Tensor, Tensor]:
+        rows, pieces = self.rows, self.pieces
+        count, size = rows.shape[1], self.size
+        out = rows.new_empty(self.domains, *rows.shape[1:])
+        bias = rows.new_empty(self.domains, count)
+        if not out.numel():
+            return out, bias.zero_()
+        from boundmesh.rules.pieces_kernel import pull_pieces
+
+        kinds = pieces.kinds
+        fused.start(
+            pull_pieces, (*self.kind, *kinds), (self.domains * count, 1, 1), rows,
+            rows, self.lower, self.upper, *pieces.parameters, out, bias,
+            count, size, pieces.slope, *self.strides, *kinds, BLOCK,
         )  # fmt: skip
-    return out, bias
+        return out, bias
 
+    def back(
+        self, gradient: Tensor, of_bias: Tensor, to_rows: bool, to_ends: bool
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """The gradient to the rows, and sums of those to the bounds, `[D·blocks, 2, size]`."""
+        rows, pieces, taker = self.rows, self.pieces, self.pieces.taker
+        domains, count, size = *gradient.shape[:2], self.size
+        blocks = -(-count // BACK_ROWS)
+        out = torch.empty_like(gradient) if to_rows else None
+        sums = gradient.new_empty(domains * blocks, 2, size) if to_ends else None
+        if gradient.numel():
+            from boundmesh.rules.pieces_kernel import push_pieces
 
-def _back(
-    pieces: Pieces,
-    rows: Tensor,
-    lower: Tensor,
-    upper: Tensor,
-    gradient: Tensor,
-    of_bias: Tensor,
-    to_rows: bool,
-    to_ends: bool,
-) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    gradient, of_bias = gradient.contiguous(), of_bias.contiguous()
-    lower, upper = lower.contiguous(), upper.contiguous()
-    domains, count, size = gradient.shape
-    blocks, taker = -(-count // BACK_ROWS), pieces.taker
-    steps = taker if isinstance(taker, Steps) else None
-    notes = taker if isinstance(taker, Notes) else None
-    out = torch.empty_like(gradient) if to_rows else None
-    sums = gradient.new_empty(domains * blocks, 2, size) if to_ends else None
-    ends = [gradient.new_zeros(domains, size) for _ in range(2 * to_ends)]
-    if gradient.numel():
-        from boundmesh.rules.pieces_kernel import ends_of_pieces, push_pieces
-
-        shares = (steps.rate, steps.first_share, steps.second_share) if steps else (0.0, 1.0, 1.0)
-        wide = -(-size // BACK_BLOCK)
-        with fused.on(gradient.device):
-            push_pieces[(domains * blocks, wide)](
-                rows, gradient, of_bias, lower, upper, *pieces.parameters, out, sums,
-                steps and steps.first, steps and steps.second,
-                notes and notes.alpha, notes and notes.beta,
-                count, size, pieces.slope, blocks, *shares,
-                *_strides(pieces, rows, lower), **pieces.kinds,
-                ROWS=to_rows, ENDS=to_ends, STEP=steps is not None, NOTE=notes is not None,
-                HEIGHT=min(BACK_ROWS, count), BLOCK=BACK_BLOCK,
+            steps, notes = isinstance(taker, Steps), isinstance(taker, Notes)
+            kinds = (*pieces.kinds, to_rows, to_ends, steps, notes, min(BACK_ROWS, count))
+            fused.start(
+                push_pieces, (*self.kind, fused.aligned(gradient), *kinds),
+                (domains * blocks, -(-size // BACK_BLOCK), 1), rows,
+                rows, gradient, of_bias, self.lower, self.upper, *pieces.parameters, out, sums,
+                *_taken(taker), count, size, pieces.slope, blocks, *_shares(taker),
+                *self.strides, *kinds, BACK_BLOCK,
             )  # fmt: skip
-            if to_ends:
-                ends_of_pieces[(domains, wide)](
-                    sums, lower, upper, *ends, size, pieces.slope, blocks,
-                    size if len(lower) > 1 else 0, BLOCK=BACK_BLOCK,
-                )  # fmt: skip
-    if out is not None and len(rows) < domains:
-        out = out.sum(0, keepdim=True)
-    if not to_ends:
-        return out, None, None
-    to_lower, to_upper = (each.sum_to_size(lower.shape) for each in ends)
-    return out, to_lower, to_upper
+        if out is not None and len(rows) < domains:
+            out = out.sum(0, keepdim=True)
+        return out, sums
+
+    def ends(self, sums: Tensor) -> tuple[Tensor, Tensor]:
+        """The gradients to lower and upper bounds, `[D or 1, size]`."""
+        size, blocks = self.size, len(sums) // self.domains
+        shape = self.domains, *self.lower.shape[1:]
+        if not blocks or not size:
+            nothing = self.rows.new_zeros(self.lower.shape)
+            return nothing, nothing
+        from boundmesh.rules.pieces_kernel import ends_of_pieces
+
+        ends = self.rows.new_empty(shape), self.rows.new_empty(shape)
+        fused.start(
+            ends_of_pieces, self.kind, (self.domains, -(-size // BACK_BLOCK), 1), sums,
+            sums, self.lower, self.upper, *ends, size, self.pieces.slope, blocks,
+            size if len(self.lower) > 1 else 0, BACK_BLOCK,
+        )  # fmt: skip
+        if len(self.lower) < self.domains:
+            return ends[0].sum(0, keepdim=True), ends[1].sum(0, keepdim=True)
+        return ends
+
+    @property
+    def domains(self) -> int:
+        return max(len(self.rows), self.pieces.domains)
+
+    @property
+    def size(self) -> int:
+        return prod(self.rows.shape[2:])
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """What the kernels are compiled for."""
+        alpha, size = self.pieces.alpha, fused.number(self.size)
+        kind = None if alpha is None else alpha.dtype
+        return kind, size, fused.aligned(self.rows, self.lower, self.upper)
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """How far apart two domains and two rows lie; zero where one stands for all domains."""
+        alpha, own, splits = self.pieces.alpha, self.pieces.own, self.pieces.splits
+        return (
+            self.rows.shape[1] * self.size if len(self.rows) > 1 else 0,
+            self.size,
+            self.size if len(self.lower) > 1 else 0,
+            0 if own is None else _apart(own[0]),
+            0 if alpha is None else _apart(alpha),
+            0 if alpha is None else alpha.stride(1),
+            0 if splits is None else _apart(splits),
+        )
 
 
-def _strides(pieces: Pieces, rows: Tensor, lower: Tensor) -> tuple[int, ...]:
-    """How far apart two domains and two rows lie; zero where one stands for all domains."""
-    alpha, own = pieces.alpha, pieces.own
-    assert pieces.beta is None or alpha is None or alpha.stride() == pieces.beta.stride()
-    return (
-        _apart(rows),
-        rows.stride(1),
-        _apart(lower),
-        0 if own is None else _apart(own[0]),
-        0 if alpha is None else _apart(alpha),
-        0 if alpha is None else alpha.stride(1),
-        0 if pieces.splits is None else _apart(pieces.splits),
-    )
+def _taken(taker: Steps | Notes | None) -> tuple[Tensor | None, ...]:
+    """The moments of α, then where gradients to α and β are noted."""
+    if isinstance(taker, Steps):
+        return taker.first, taker.second, None, None
+    return (None, None, taker.alpha, taker.beta) if taker else (None, None, None, None)
+
+
+def _shares(taker: Steps | Notes | None) -> tuple[float, float, float]:
+    if isinstance(taker, Steps):
+        return taker.rate, taker.first_share, taker.second_share
+    return 0.0, 1.0, 1.0
 
 
 def _apart(values: Tensor) -> int:

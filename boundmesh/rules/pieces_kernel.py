@@ -12,8 +12,15 @@ below zero, so that no clamp swallows it.
 import triton
 import triton.language as tl
 
-# Numbers that no kernel is compiled anew for.
-FREE = ("count", "blocks", "own_domain", "alpha_domain", "alpha_row", "splits_domain")
+# Numbers, and places in memory, that no kernel is compiled anew for.
+FREE = (
+    "count", "blocks", "rows_domain", "box_domain", "own_domain", "alpha_domain", "alpha_row",
+    "splits_domain",
+)  # fmt: skip
+ANYWHERE = (
+    "own_lower", "own_upper", "alpha", "places", "beta", "splits", "of_bias", "bias",
+    "first_moment", "second_moment", "up_alpha", "up_beta",
+)  # fmt: skip
 
 
 @triton.jit
@@ -27,7 +34,7 @@ def _lines(lower, upper, slope):
     return low, high, width, chord, (slope - chord) * low, (low < 0) & (high > 0)
 
 
-@triton.jit(do_not_specialize=FREE)
+@triton.jit(do_not_specialize=FREE, do_not_specialize_on_alignment=ANYWHERE)
 def pull_pieces(
     rows, lower, upper, own_lower, own_upper, alpha, places, beta, splits, out, bias,
     count, size, slope,
@@ -68,7 +75,7 @@ def pull_pieces(
     tl.store(bias + place, tl.sum(total))
 
 
-@triton.jit(do_not_specialize=FREE)
+@triton.jit(do_not_specialize=FREE, do_not_specialize_on_alignment=ANYWHERE)
 def push_pieces(
     rows, gradient, of_bias, lower, upper, own_lower, own_upper, alpha, places, beta, splits,
     out, sums, first_moment, second_moment, up_alpha, up_beta,
@@ -127,8 +134,8 @@ def push_pieces(
             up = tl.where(rising, (1 - slope) * product, 0.0)
             if NOTE:
                 tl.store(up_alpha + own, up, mask=has)
-            if SPLITS:
-                tl.store(up_beta + own, -side * g, mask=has)
+                if SPLITS:
+                    tl.store(up_beta + own, -side * g, mask=has)
             if STEP:
                 m = tl.load(first_moment + own, mask=has, other=0.0).to(tl.float32)
                 v = tl.load(second_moment + own, mask=has, other=0.0).to(tl.float32)
@@ -149,7 +156,7 @@ def push_pieces(
         tl.store(sums + (part * 2 + 1) * size + at, to_intercept, mask=inside)
 
 
-@triton.jit(do_not_specialize=FREE)
+@triton.jit(do_not_specialize=FREE, do_not_specialize_on_alignment=ANYWHERE)
 def ends_of_pieces(
     sums, lower, upper, to_lower, to_upper, size, slope, blocks, box_domain, BLOCK: tl.constexpr
 ):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from boundmesh.device import full_precision
 from boundmesh.rules import fused
 from boundmesh.rules.operator import Interval, Pulled
 from tests.rules.samples import DOMAINS, ROWS, SAMPLES, Sample, name_of
@@ -17,11 +18,9 @@ each_sample = pytest.mark.parametrize("each", SAMPLES, ids=name_of)
 
 
 @pytest.fixture(autouse=True)
-def exact_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+def exact_kernels() -> None:
     """What a run of boundmesh asks of cuDNN and cuBLAS."""
-    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
-    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
+    full_precision()
 
 
 def rows_of(each: Sample, device: str) -> Tensor:
