@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from boundmesh.bounds.adam import Adam, keep_winners
 from boundmesh.bounds.beta import Bounded, DomainBounder, Parameters
 from boundmesh.bounds.parameters import STORED
 from boundmesh.rules.operator import Interval
@@ -63,7 +64,7 @@ class _Climb:
         # Neither splits nor clipped ranges change on the way up, nor do the bounds they leave.
         self.start, self.box = start, bounder.box(start)
         self.alpha, self.beta = start.alpha.to(rows.dtype), start.beta.to(rows.dtype)
-        self.climbers = _Adam(self.alpha), _Adam(self.beta)
+        self.climbers = Adam(self.alpha, unit=True), Adam(self.beta, unit=False)
         self.notes = _no_notes(self.alpha) if bounder.takes_notes else None
         self.where = torch.arange(len(rows), device=rows.device)
         self.best: Bounded | None = None
@@ -105,11 +106,8 @@ class _Climb:
         assert self.scale is not None
         decay = ascent.decay ** (step - 1)
         (alpha, beta), (up_alpha, up_beta) = self.climbers, self.up
-        beta_rate = ascent.beta_rate * decay * self.scale
-        self.alpha = alpha.ascend(self.alpha, up_alpha, ascent.alpha_rate * decay, step)
-        self.beta = beta.ascend(self.beta, up_beta, beta_rate, step)
-        self.alpha.clamp_(0, 1)
-        self.beta.clamp_(min=0)
+        self.alpha = alpha.ascend(self.alpha, up_alpha, ascent.alpha_rate * decay, None, step)
+        self.beta = beta.ascend(self.beta, up_beta, ascent.beta_rate * decay, self.scale, step)
 
     def leave(self) -> list[tuple[Tensor, Bounded]]:
         """Let the proved domains go, if they are enough to be worth the moving."""
@@ -169,43 +167,22 @@ def _boxes(boxes: list[Interval | None], order: Tensor) -> Interval | None:
 
 
 def better(best: Bounded | None, found: Bounded) -> Bounded:
-    """Of two results, each domain's better one; a NaN is never better."""
+    """Of two results, each domain's better one, α and β in 16 bits; a NaN is never better. May
+    write to `best`."""
     margin = found.margin.detach().nan_to_num(nan=-torch.inf, posinf=-torch.inf)
-    won = None if best is None else margin > best.margin
-
-    def pick(a: Tensor, b: Callable[[Bounded], Tensor]) -> Tensor:
-        if best is None or won is None:
-            return a.detach()
-        return torch.where(won.reshape(-1, *[1] * (a.dim() - 1)), a.detach(), b(best))
-
-    return Bounded(
-        pick(margin, lambda each: each.margin),
-        replace(
-            found.parameters,
-            notes=None,
-            alpha=pick(found.parameters.alpha.to(STORED), lambda each: each.parameters.alpha),
-            beta=pick(found.parameters.beta.to(STORED), lambda each: each.parameters.beta),
-        ),
-        found.parameters.alpha[..., :0].detach(),
-        pick(found.at_input, lambda each: each.at_input),
-        pick(found.constants, lambda each: each.constants),
-    )
-
-
-class _Adam:
-    """Adam (arXiv 1412.6980) on one tensor, uphill."""
-
-    def __init__(self, values: Tensor) -> None:
-        self.first, self.second = torch.zeros_like(values), torch.zeros_like(values)
-
-    def ascend(self, values: Tensor, gradient: Tensor, rate: Tensor | float, step: int) -> Tensor:
-        """The values after one step; where the gradient is no number they stay."""
-        gradient = gradient.nan_to_num_(0.0)
-        self.first.lerp_(gradient, 1 - 0.9)
-        self.second.mul_(0.999).addcmul_(gradient, gradient, value=1 - 0.999)
-        spread = (self.second / (1 - 0.999**step)).sqrt_().add_(1e-12)
-        return values + rate * (self.first / (1 - 0.9**step)).div_(spread)
-
-    def keep(self, which: Tensor) -> None:
-        """Go on with the domains `which` alone."""
-        self.first, self.second = self.first[which], self.second[which]
+    alpha, beta = found.parameters.alpha.detach(), found.parameters.beta.detach()
+    at_input, constants = found.at_input.detach(), found.constants.detach()
+    if at_input.dim():
+        at_input = at_input.expand(len(margin), *at_input.shape[1:])
+    if best is None:
+        alpha, beta, at_input = alpha.to(STORED), beta.to(STORED), at_input.clone()
+    else:
+        won, known = margin > best.margin, best.parameters
+        alpha = keep_winners(won, alpha, known.alpha)
+        beta = keep_winners(won, beta, known.beta)
+        constants = keep_winners(won, constants, best.constants)
+        if at_input.dim():
+            at_input = keep_winners(won, at_input, best.at_input)
+        margin = torch.maximum(margin, best.margin)
+    parameters = replace(found.parameters, alpha=alpha, beta=beta, notes=None)
+    return Bounded(margin, parameters, alpha[..., :0], at_input, constants)

@@ -1,0 +1,45 @@
+"""The Triton kernels of `adam.py`; importing them needs Triton, compiling them a GPU."""
+
+import triton
+import triton.language as tl
+
+
+@triton.jit(do_not_specialize=("size",))
+def step(
+    values, gradient, first, second, scale, size, rate, first_share, second_share,
+    SCALE: tl.constexpr, UNIT: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """One step of Adam uphill for BLOCK numbers of a domain, in place, back into [0, 1] where UNIT,
+    else into [0, ∞); a gradient that is no number is none."""
+    domain = tl.program_id(0).to(tl.int64)
+    here = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    inside = here < size
+    at = domain * size + here
+    g = tl.load(gradient + at, mask=inside, other=0.0)
+    g = tl.where(g == g, tl.minimum(tl.maximum(g, -3.4e38), 3.4e38), 0.0)
+    m = tl.load(first + at, mask=inside, other=0.0)
+    v = tl.load(second + at, mask=inside, other=0.0)
+    m += (g - m) * (1 - 0.9)
+    v = v * 0.999 + g * g * (1 - 0.999)
+    tl.store(first + at, m, mask=inside)
+    tl.store(second + at, v, mask=inside)
+    if SCALE:
+        rate = rate * tl.load(scale + domain)
+    length = tl.sqrt_rn(tl.div_rn(v, second_share)) + 1e-12
+    moved = tl.load(values + at, mask=inside, other=0.0)
+    moved += rate * tl.div_rn(tl.div_rn(m, first_share), length)
+    moved = tl.where(moved < 0, 0.0, moved)
+    if UNIT:
+        moved = tl.where(moved > 1, 1.0, moved)
+    tl.store(values + at, moved, mask=inside)
+
+
+@triton.jit(do_not_specialize=("size",))
+def keep(won, values, kept, size, BLOCK: tl.constexpr):
+    """Where a domain has `won`, BLOCK of its numbers replace those that were kept."""
+    domain = tl.program_id(0).to(tl.int64)
+    if tl.load(won + domain):
+        here = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+        at = domain * size + here
+        found = tl.load(values + at, mask=here < size)
+        tl.store(kept + at, found.to(kept.dtype.element_ty), mask=here < size)
