@@ -39,7 +39,8 @@ def choose_device(name: str) -> torch.device:
 def full_precision() -> None:
     """Let GPUs compute in float32 what is asked for in float32, and in one fixed order.
 
-    TF32, which convolutions use by default, rounds to 11 bits: bounds would not be sound.
+    TF32, which convolutions use by default, rounds to 11 bits: bounds would not be sound. (Products
+    of `rules.matmul` are exact to float32.)
     CUBLAS_WORKSPACE_CONFIG, which could spare 24 MiB, is left alone: torch 2.11 parses it anew for
     every product, which takes five times as long as starting one. Gradients are computed by the
     thread that asks for them: another one would reserve a second workspace.

@@ -36,7 +36,7 @@ from boundmesh.bounds.rows import DenseRows, Tile
 from boundmesh.graph.graph import Node
 from boundmesh.rules import RULES
 from boundmesh.rules.operator import Interval
-from boundmesh.rules.pieces import Notes, Pieces
+from boundmesh.rules.pieces import NOBODY, Notes, Pieces
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class SplitLines:
             alpha=parameters.alpha.detach()[..., place],
             beta=parameters.beta.detach()[..., place],
             splits=parameters.splits[:, place],
-            taker=notes and Notes(notes.alpha[..., place], notes.beta[..., place], tick=notes.tick),
+            taker=NOBODY if notes is None else notes.at(place),
         )
 
 

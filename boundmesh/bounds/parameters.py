@@ -29,7 +29,7 @@ from boundmesh.bounds.rows import Tile
 from boundmesh.graph.graph import Node
 from boundmesh.rules import RULES
 from boundmesh.rules.operator import Interval
-from boundmesh.rules.pieces import Pieces, Steps
+from boundmesh.rules.pieces import NOBODY, Pieces, Steps
 
 STORED = torch.float16
 MOMENTS = torch.bfloat16  # gradients span more powers of two than float16 holds
@@ -93,7 +93,7 @@ class Slope:
 
     def steps(self, rate: float, step: int, tick: Tensor) -> Steps:
         """The same step as `ascend`, to be taken where the gradient is made."""
-        return Steps(self.first, self.second, rate, 1 - 0.9**step, 1 - 0.999**step, tick)
+        return Steps(self.first, self.second, (rate, 1 - 0.9**step, 1 - 0.999**step), tick)
 
     def ascend(self, gradient: Tensor, rate: float, step: int) -> None:
         """One step of Adam uphill (arXiv 1412.6980), then back into [0, 1]; step counts from 1."""
@@ -151,7 +151,7 @@ class SlopedLines:
                 pieces_of(node, inputs[0]),
                 places=self._undecided[node.name].places,
                 alpha=self._alpha[node.name],
-                taker=self._steps.get(node.name),
+                taker=self._steps.get(node.name, NOBODY),
             )
         alpha = self._alpha[node.name].to(first.dtype)
         relax = RULES[node.op].relax

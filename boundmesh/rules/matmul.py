@@ -5,7 +5,7 @@ in x·y the six largest are taken, each exact, and added in float32; the others 
 Tensor cores do this faster than other units multiply float32 numbers, and without a workspace; the
 result is nearer to the exact one, as fewer roundings go into a sum (`benchmarks/matmul.py`).
 
-Every element is summed in an order that the shapes alone decide.
+Every element is summed in one order, whatever the other rows and columns of a product are.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from boundmesh.rules import fused
 Block = tuple[int, int, int, int]
 """Rows, columns and depth of what a program multiplies at a time, and its warps."""
 
-# Rows from which on blocks are so large, if they are enough to fill a GPU.
+# Rows from which on blocks are so large, if they are enough to fill a GPU. All are equally deep, as
+# the depth decides the order of a sum.
 TALL: tuple[tuple[int, Block], ...] = (
     (512, (128, 128, 64, 8)),
-    (64, (64, 64, 32, 4)),
-    (64, (16, 64, 64, 4)),
-    (0, (16, 32, 128, 4)),
+    (64, (64, 64, 64, 4)),
+    (0, (16, 64, 64, 4)),
 )
 # Fewer blocks than this leave much of a GPU idle.
 LEAST_BLOCKS = 100

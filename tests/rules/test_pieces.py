@@ -16,7 +16,7 @@ from boundmesh.bounds.parameters import Slope
 from boundmesh.graph.graph import Node
 from boundmesh.rules import RULES, fused
 from boundmesh.rules.operator import Interval
-from boundmesh.rules.pieces import Notes, Pieces, Steps
+from boundmesh.rules.pieces import NOBODY, Notes, Pieces, Steps
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cpu" if INTERPRETED else "cuda"
@@ -128,7 +128,7 @@ def test_noted_gradients_are_those_of_autograd(op: str, slope: float, shape) -> 
     splits = splits.expand(len(alpha), -1).contiguous()
     notes = Notes(torch.zeros_like(alpha), torch.zeros_like(beta), tick)
     pieces = replace(case.pieces, alpha=alpha, beta=beta, splits=splits, taker=notes)
-    plain, _ = replace(pieces, beta=None, splits=None, taker=None).pull(case.rows)
+    plain, _ = replace(pieces, beta=None, splits=None, taker=NOBODY).pull(case.rows)
     split, _ = pieces.pull(case.rows)
     lowered = torch.zeros_like(plain).index_copy(2, case.index, beta * splits.unsqueeze(1))
     close(split, plain - lowered)
@@ -151,7 +151,7 @@ def test_a_step_taken_on_the_way_back_is_the_step_of_adam(shape) -> None:
     for step in (1, 2):
         gradient = case.gradients()[1].float()
         other.ascend(gradient, 0.2, step)
-        steps = Steps(moments[0], moments[1], 0.2, 1 - 0.9**step, 1 - 0.999**step, tick)
+        steps = Steps(moments[0], moments[1], (0.2, 1 - 0.9**step, 1 - 0.999**step), tick)
         back(case, replace(case.pieces, taker=steps), tick)
         # A gradient that rounding alone makes may step either way.
         sure = gradient.abs() > 1e-5

@@ -1,0 +1,123 @@
+"""Rows on their way through `Pieces`, there and back: what the kernels are started with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from boundmesh.rules import fused
+
+if TYPE_CHECKING:
+    from boundmesh.rules.pieces import Pieces
+
+BLOCK = 1024
+# Neurons and rows of one program on the way back.
+BACK_BLOCK = 256
+BACK_ROWS = 16
+
+
+@dataclass(frozen=True)
+class Way:
+    """Rows on their way through pieces, with bounds that lie in one run of memory."""
+
+    pieces: Pieces
+    rows: Tensor
+    lower: Tensor
+    upper: Tensor
+
+    def there(self) -> tuple[Tensor, Tensor]:
+        rows, pieces = self.rows, self.pieces
+        count, size = rows.shape[1], self.size
+        out = rows.new_empty(self.domains, *rows.shape[1:])
+        bias = rows.new_empty(self.domains, count)
+        if not out.numel():
+            return out, bias.zero_()
+        from boundmesh.rules.pieces_kernel import pull_pieces
+
+        kinds = pieces.kinds
+        fused.start(
+            pull_pieces, (*self.kind, *kinds), (self.domains * count, 1, 1), rows,
+            rows, self.lower, self.upper, *pieces.parameters, out, bias,
+            count, size, pieces.slope, *self.strides, *kinds, BLOCK,
+        )  # fmt: skip
+        return out, bias
+
+    def back(
+        self, gradient: Tensor, of_bias: Tensor, to_rows: bool, to_ends: bool
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """The gradient to the rows, and sums of those to the bounds, `[D·blocks, 2, size]`."""
+        rows, pieces, taker = self.rows, self.pieces, self.pieces.taker
+        domains, count, size = *gradient.shape[:2], self.size
+        blocks = -(-count // BACK_ROWS)
+        out = torch.empty_like(gradient) if to_rows else None
+        sums = gradient.new_empty(domains * blocks, 2, size) if to_ends else None
+        if gradient.numel():
+            from boundmesh.rules.pieces_kernel import push_pieces
+
+            kinds = (*pieces.kinds, to_rows, to_ends, *taker.kinds, min(BACK_ROWS, count))
+            fused.start(
+                push_pieces, (*self.kind, fused.aligned(gradient), *kinds),
+                (domains * blocks, -(-size // BACK_BLOCK), 1), rows,
+                rows, gradient, of_bias, self.lower, self.upper, *pieces.parameters, out, sums,
+                *taker.taken, count, size, pieces.slope, blocks, *taker.shares,
+                *self.strides, *kinds, BACK_BLOCK,
+            )  # fmt: skip
+        if out is not None and len(rows) < domains:
+            out = out.sum(0, keepdim=True)
+        return out, sums
+
+    def ends(self, sums: Tensor) -> tuple[Tensor, Tensor]:
+        """The gradients to lower and upper bounds, `[D or 1, size]`."""
+        size, blocks = self.size, len(sums) // self.domains
+        shape = self.domains, *self.lower.shape[1:]
+        if not blocks or not size:
+            nothing = self.rows.new_zeros(self.lower.shape)
+            return nothing, nothing
+        from boundmesh.rules.pieces_kernel import ends_of_pieces
+
+        ends = self.rows.new_empty(shape), self.rows.new_empty(shape)
+        fused.start(
+            ends_of_pieces, self.kind, (self.domains, -(-size // BACK_BLOCK), 1), sums,
+            sums, self.lower, self.upper, *ends, size, self.pieces.slope, blocks,
+            size if len(self.lower) > 1 else 0, BACK_BLOCK,
+        )  # fmt: skip
+        if len(self.lower) < self.domains:
+            return ends[0].sum(0, keepdim=True), ends[1].sum(0, keepdim=True)
+        return ends
+
+    @property
+    def domains(self) -> int:
+        return max(len(self.rows), self.pieces.domains)
+
+    @property
+    def size(self) -> int:
+        return prod(self.rows.shape[2:])
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """What the kernels are compiled for."""
+        alpha, size = self.pieces.alpha, fused.number(self.size)
+        kind = None if alpha is None else alpha.dtype
+        return kind, size, fused.aligned(self.rows, self.lower, self.upper)
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """How far apart two domains and two rows lie; zero where one stands for all domains."""
+        alpha, own, splits = self.pieces.alpha, self.pieces.own, self.pieces.splits
+        return (
+            self.rows.shape[1] * self.size if len(self.rows) > 1 else 0,
+            self.size,
+            self.size if len(self.lower) > 1 else 0,
+            0 if own is None else _apart(own[0]),
+            0 if alpha is None else _apart(alpha),
+            0 if alpha is None else alpha.stride(1),
+            0 if splits is None else _apart(splits),
+        )
+
+
+def _apart(values: Tensor) -> int:
+    return values.stride(0) if len(values) > 1 else 0
