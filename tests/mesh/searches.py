@@ -43,7 +43,8 @@ Look = Callable[[Tensor], object]
 
 @dataclass(frozen=True)
 class Asked:
-    """Is `y₀ − y₁ ≤ bound` impossible on the box? Split `kind`: input or neurons."""
+    """Is `y₀ − y₁ ≤ bound` impossible on the box? Split `kind`: input or neurons. The network is an
+    MLP of `sizes`, or one of `tests.networks`."""
 
     kind: str
     sizes: tuple[int, ...]
@@ -52,9 +53,12 @@ class Asked:
     bound: float
     batch: int = 4
     schedule: str = "gather"
+    network: str = ""
 
     @property
     def graph(self) -> Graph:
+        if self.network:
+            return networks.NETWORKS[self.network](self.seed)
         return networks.mlp(*self.sizes, seed=self.seed)
 
     @property

@@ -45,7 +45,7 @@ def test_ranks_of_a_group_prove_what_enumeration_proves_and_nothing_else(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_rank_bounds_its_share_in_step_with_the_others(ranks: Ranks, kind: str) -> None:
-    asked = Asked(kind, (3, 12, 12, 2), 3, 2.0, -1.31, batch=8)
+    asked = Asked(kind, (3, 12, 12, 2), 3, 2.0, -1.4, batch=8)
     said = ranks.run(divisions.worked, asked)
     whole = said[0].whole
     assert all(each.whole == whole for each in said)
@@ -80,6 +80,19 @@ def test_ranks_of_a_group_hold_equal_frontiers_that_cover_the_region_once(
     points, _ = sampled(asked.graph, asked.box, 500)
     count = sum(inside(asked, part, points[0, 250:]) for part in parts)
     assert (count == 1).all()
+
+
+@pytest.mark.parametrize("schedule", ["gather", "exchange"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("network", ["", "resnet"])
+def test_ranks_stay_in_step_through_convolutions_and_weights_of_several_parts(
+    start_ranks: Start, network: str, kind: str, schedule: str
+) -> None:
+    asked = Asked(kind, (4, 4200, 6, 2), 1, 0.05, 1e6, 5, schedule, network)
+    (whole, *left), (other, *same) = start_ranks(2).run(searches.parts_left, asked, 30, 2)
+    assert whole == other and whole.open >= 2 * asked.batch
+    for one, two in zip(left, same, strict=True):
+        assert [each.packed.tolist() for each in one] == [each.packed.tolist() for each in two]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -123,7 +136,7 @@ def test_refining_by_ranks_is_sound_and_what_one_process_finds(ranks: Ranks) -> 
 
 
 def test_ranks_of_a_group_refine_and_begin_anew(start_ranks: Start) -> None:
-    asked = Asked("neurons", (3, 12, 12, 2), 3, 2.0, -1.31, batch=2)
+    asked = Asked("neurons", (3, 12, 12, 2), 3, 2.0, -1.4, batch=2)
     said = start_ranks(2).run(searches.decided, asked, 2, 20)
     assert {(proved, found) for proved, found, _ in said} == {(True, False)}
     assert all(attempts > 1 for _, _, attempts in said)
