@@ -53,11 +53,11 @@ class BranchSettings:
     """How undecided properties are split until they are decided.
 
     `branching` is one of BRANCHINGS; `auto` chooses from the graph's facts. `batch` domains are
-    bounded at a time (None: as many as suit the device), each by `ascent_steps` joint steps of α
-    and β at `alpha_rate` and `beta_rate`. While the frontier is small up to `levels` splits are
-    made at once; otherwise the `tries` best candidates are tried by bounding their children. A
-    search that takes long is begun anew up to `refinements` times, with sharper bounds of the
-    start nodes.
+    bounded at a time by each rank (None: as many as suit its device), each by `ascent_steps`
+    joint steps of α and β at `alpha_rate` and `beta_rate`. While the frontier is small up to
+    `levels` splits are made at once; otherwise the `tries` best candidates are tried by bounding
+    their children. A search that takes long is begun anew up to `refinements` times, with sharper
+    bounds of the start nodes.
     """
 
     branching: Branching = "auto"

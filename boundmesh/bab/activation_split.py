@@ -10,7 +10,8 @@ from torch import Tensor
 
 from boundmesh.bab.branch import babsr, fsb
 from boundmesh.bab.branch.influence import influence
-from boundmesh.bab.clip import cut
+from boundmesh.bab.clip import clipped, empty
+from boundmesh.bab.division import Corners, Division, Outcome, active, divided
 from boundmesh.bab.domain import Domains, root, split
 from boundmesh.bab.frontier import Frontier
 from boundmesh.bab.groups import Meetings
@@ -46,7 +47,8 @@ class ActivationSplitting:
         self.settings, self.clock, self.look = settings, clock, look
         self.neurons = neurons_of(problem.program, bounds)
         self.values = affine_values(problem, self.neurons)
-        self.bounder = DomainBounder(problem, bounds, self.neurons, self.values)
+        divisible = replace(problem, layout=problem.layout.own_domains)
+        self.bounder = DomainBounder(divisible, bounds, self.neurons, self.values)
         self.device, dtype = problem.layout.device, problem.layout.dtype
         self.rows, self.offset = _rows_by_clause(margins, offset, self.device, dtype)
         self.cushion = torch.finfo(dtype).eps * (1 + self.offset.abs())
@@ -54,9 +56,10 @@ class ActivationSplitting:
         self.leaves: Frontier[Domains] = Frontier()
         self.search = Search()
         self.ascent = Ascent(settings.ascent_steps, settings.alpha_rate, settings.beta_rate)
-        self.batch = settings.batch or _default_batch(problem)
         meetings = meetings or Meetings()
         self.groups, self.shared = meetings.groups, Shared(self, meetings)
+        self.division = Division(self.groups)
+        self.batch = (settings.batch or _default_batch(problem)) * self.groups.ranks
 
     def run(self, clauses: Tensor, margins: Tensor, limit: float = float("inf")) -> Search:
         """Refute `clauses` `[C]`, whose margins so far are `margins`; raises OutOfTime.
@@ -66,7 +69,8 @@ class ActivationSplitting:
         if self.shared.begins:
             where, known = clauses.to(self.device), margins.to(self.device)
             first = root(self.neurons, where, known, self.atoms, self.bounder.root_box)
-            self._bound(first, replace(self.ascent, iterations=2 * self.ascent.iterations))
+            longer = replace(self.ascent, iterations=2 * self.ascent.iterations)
+            divided(self, first, lambda mine: self._bound(mine, longer, Outcome()))
         return self.go_on(limit)
 
     def go_on(self, limit: float = float("inf")) -> Search:
@@ -75,38 +79,38 @@ class ActivationSplitting:
         while self.shared.goes_on(self.frontier, limit):
             parents = self.frontier.pop(self.batch)
             with give_way(self, parents):
-                children = self._branch(parents.to(self.device))
-                if children is not None:
-                    self._bound(children, self.ascent)
+                for stuck in divided(self, parents, self._split):
+                    self.leaves.push(stuck)
         if not self.shared.whole.open:
             while self.shared.goes_on(self.leaves):
-                self._exhaust(self.leaves.pop(self.batch).to(self.device))
+                divided(self, self.leaves.pop(self.batch), self._exhaust)
         return self.shared.whole
 
     @property
     def atoms(self) -> int:
         return self.rows.shape[1]
 
-    def _branch(self, parents: Domains) -> Domains | None:
-        """The children of the batch; more levels at once while the frontier is small."""
+    def _split(self, parents: Domains) -> Outcome[Domains]:
+        """What comes of this rank's share of a batch: its children, bounded."""
+        outcome = Outcome[Domains]()
+        children = self._branch(parents, outcome)
+        return outcome if children is None else self._bound(children, self.ascent, outcome)
+
+    def _branch(self, parents: Domains, outcome: Outcome[Domains]) -> Domains | None:
+        """The children of the parents; more levels at once while the frontier is small."""
         with torch.no_grad():
             bounded = self._quick(parents)
-            parents, bounded = self._clip(parents, bounded)
+            parents, bounded = self._clip(parents, bounded, outcome)
             loss = self._scores(parents, bounded)
         able = (loss > -torch.inf).sum(1)
         stuck = able == 0
         if bool(stuck.any()):
-            self.leaves.push(parents.take(stuck))
-        parents, loss, bounded = parents.take(~stuck), loss[~stuck], bounded.take(~stuck)
-        if not len(parents):
+            outcome.leaves.append(parents.take(stuck & active(parents)))
+        parents, left = self.division.going_on(parents, ~stuck)
+        parents, loss, bounded = parents.take(left), loss[left], bounded.take(left)
+        levels = self._levels(parents, able[left])
+        if not levels:
             return None
-        levels = 1
-        while (
-            len(parents) << (levels + 1) <= self.batch
-            and levels < self.settings.levels
-            and int(able[~stuck].min()) > levels
-        ):
-            levels += 1
         if levels > 1:
             return split(parents, torch.topk(loss, levels, dim=1).indices, bounded.coefficients)
         if self.settings.branching == "babsr":
@@ -116,13 +120,36 @@ class ActivationSplitting:
             chosen = fsb.choose(parents, bounded, loss, self.settings.tries, quick)
         return split(parents, chosen[:, None], bounded.coefficients)
 
-    def _clip(self, domains: Domains, bounded: Bounded) -> tuple[Domains, Bounded]:
+    def _levels(self, parents: Domains, able: Tensor) -> int:
+        """How many neurons to split at once, of which a parent has `able` `[D]`, on all ranks: as
+        many as fill no rank's part of a batch. None where no rank has a parent."""
+        working = active(parents)
+        mine = int(working.sum())
+        fewest = int(able[working].min()) if mine else self.settings.levels
+        counts, choices = zip(*self.division.all_say((mine, fewest)), strict=True)
+        if not any(counts):
+            return 0
+        levels, most = 1, max(counts) * self.division.ranks
+        while (
+            most << (levels + 1) <= self.batch
+            and levels < self.settings.levels
+            and min(choices) > levels
+        ):
+            levels += 1
+        return levels
+
+    def _clip(
+        self, domains: Domains, bounded: Bounded, outcome: Outcome[Domains]
+    ) -> tuple[Domains, Bounded]:
         """The domains cut to where a counterexample can be; those where none can be are gone."""
         if self.values is None:
             return domains, bounded
         # All that is known of the points left out is that their margin exceeds the cushion.
-        self.search.proved = min(self.search.proved, float(self.cushion.min()))
-        return cut(domains, bounded, self.bounder, self.cushion[domains.clause])
+        account = outcome.account
+        account.proved = min(account.proved, float(self.cushion.min()))
+        domains = clipped(domains, bounded, self.bounder, self.cushion[domains.clause])
+        domains, left = self.division.going_on(domains, ~empty(domains))
+        return domains.take(left), bounded.take(left)
 
     def _scores(self, domains: Domains, bounded: Bounded) -> Tensor:
         """What a split of each neuron could gain, `[D, N]`; −inf where it cannot be split."""
@@ -132,17 +159,19 @@ class ActivationSplitting:
         factor = influence(self.values, domains.box, self.neurons.count)
         return torch.where(loss > -torch.inf, loss * factor, loss)
 
-    def _exhaust(self, leaves: Domains) -> None:
+    def _exhaust(self, leaves: Domains) -> Outcome[Domains]:
         """Leaves without a neuron to split are linear programs, of which β-CROWN is the dual:
         climb until it is solved, as far as that goes."""
+        outcome = Outcome[Domains]()
         for steps in LEAF_STEPS:
-            found = self._climb(
-                leaves, replace(self.ascent, iterations=steps, decay=0.01 ** (1 / steps))
-            )
-            leaves = self._keep(leaves, found)
-            if not len(leaves):
-                return
-        self.search.give_up(leaves.margin)
+            ascent = replace(self.ascent, iterations=steps, decay=0.01 ** (1 / steps))
+            leaves, still = self._keep(leaves, self._climb(leaves, ascent), outcome)
+            if not any(self.division.all_say(bool(still.any()))):
+                return outcome
+            leaves, left = self.division.going_on(leaves, still)
+            leaves = leaves.take(left)
+        outcome.account.give_up(leaves.margin[active(leaves)])
+        return outcome
 
     def _quick(self, domains: Domains) -> Bounded:
         rows, offset = self.rows[domains.clause], self.offset[domains.clause]
@@ -152,30 +181,36 @@ class ActivationSplitting:
         rows, offset = self.rows[domains.clause], self.offset[domains.clause]
         return climb(self.bounder, rows, offset, domains.parameters, ascent, self.clock.check)
 
-    def _bound(self, domains: Domains, ascent: Ascent) -> None:
-        found = self._climb(domains, ascent)
-        self.search.visited += len(domains)
-        self.search.depth = max(self.search.depth, domains.depth)
-        self.frontier.push(self._keep(domains, found))
+    def _bound(
+        self, domains: Domains, ascent: Ascent, outcome: Outcome[Domains]
+    ) -> Outcome[Domains]:
+        outcome.account.visited += int(active(domains).sum())
+        outcome.account.depth = max(outcome.account.depth, domains.depth)
+        domains, still = self._keep(domains, self._climb(domains, ascent), outcome)
+        outcome.open.append(domains.take(still))
+        return outcome
 
-    def _keep(self, domains: Domains, found: Bounded) -> Domains:
-        """The domains that are still open, with what was found for them; NaN stays open."""
+    def _keep(
+        self, domains: Domains, found: Bounded, outcome: Outcome[Domains]
+    ) -> tuple[Domains, Tensor]:
+        """The domains with what was found for them, and the mask of those that are still open; NaN
+        stays open."""
         domains = domains.improved(found)
-        still = self.search.count(domains.margin)
-        self._look_at(found, still)
-        return domains.take(still)
+        still = outcome.account.count(domains.margin)
+        if (corners := self._corners(found, still)) is not None:
+            outcome.corners.append(corners)
+        return domains, still
 
-    def _look_at(self, found: Bounded, still: Tensor) -> None:
-        """The corner where an open domain's bound is attained may be a counterexample."""
+    def _corners(self, found: Bounded, still: Tensor) -> Corners | None:
+        """Where the bounds of the worst open domains are attained: it may be a counterexample."""
         rows = found.at_input
         if rows.dim() < 3 or not bool(still.any()):
-            return
-        worst = torch.topk(
-            torch.where(still, found.margin, torch.inf), min(8, len(still)), largest=False
-        ).indices
+            return None
+        margins = torch.where(still, found.margin, torch.inf)
+        worst = torch.topk(margins, min(8, len(still)), largest=False).indices
         region = self.bounder.region(found.parameters.take(worst))
-        corners = region.minimizer(rows[worst, 0].unsqueeze(1)).squeeze(1)
-        self.search.found = self.search.found or self.look(corners)
+        points = region.minimizer(rows[worst, 0].unsqueeze(1)).squeeze(1)
+        return Corners(margins[worst], points)
 
 
 def _rows_by_clause(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from math import prod
 from typing import Self, TypeVar
 
 import torch
@@ -26,11 +27,32 @@ class Arrays:
         return type(self)(**{name: values.to(device) for name, values in self._fields()})
 
     @property
+    def packed(self) -> Tensor:
+        """All that is known of the domains side by side, as bytes `[D, B]`."""
+        flat = [values.reshape(len(self), _length(values)) for _, values in self._fields()]
+        return torch.cat([values.contiguous().view(torch.uint8) for values in flat], dim=1)
+
+    def unpacked(self, packed: Tensor) -> Self:
+        """The domains of `packed` `[K, B]`, which are of the shapes of these."""
+        found, first = {}, 0
+        for name, values in self._fields():
+            last = first + _length(values) * values.element_size()
+            bytes_of = packed[:, first:last].flatten().clone()
+            found[name] = bytes_of.view(values.dtype).reshape(len(packed), *values.shape[1:])
+            first = last
+        return type(self)(**found)
+
+    @property
     def bytes(self) -> int:
         return sum(values.nbytes for _, values in self._fields())
 
     def _fields(self) -> list[tuple[str, Tensor]]:
         return [(part.name, self.__dict__[part.name]) for part in fields(self)]
+
+
+def _length(values: Tensor) -> int:
+    """Numbers of one domain."""
+    return prod(values.shape[1:])
 
 
 Kind = TypeVar("Kind", bound=Arrays)

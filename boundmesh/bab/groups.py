@@ -23,16 +23,26 @@ Value = TypeVar("Value")
 class Groups(Protocol):
     """The groups of a mesh along its axis of domains, and this one's place among them.
 
-    Every group calls the same methods in the same order, `agree` aside. `ranks` of a group work in
-    step.
+    Every group calls the same methods in the same order, but those for ranks of one group: its
+    `ranks`, of which this is the one at `place`, work in step.
     """
 
     rank: int
     size: int
     ranks: int
+    place: int
 
     def agree(self, value: Value) -> Value:
         """The value of this group's first rank; KeyboardInterrupt where it was asked to end."""
+        ...
+
+    def ranks_say(self, value: Value) -> list[Value]:
+        """The value of every rank of this group, in their order."""
+        ...
+
+    def ranks_join(self, mine: Tensor, counts: Sequence[int]) -> Tensor:
+        """The rows `[K, B]` of every rank of this group, in their order, of which rank r has
+        `counts[r]`."""
         ...
 
     def first_says(self, value: Value) -> Value:
@@ -51,10 +61,16 @@ class Groups(Protocol):
 class OneGroup:
     """The only group, of one rank."""
 
-    rank, size, ranks = 0, 1, 1
+    rank, size, ranks, place = 0, 1, 1, 0
 
     def agree(self, value: Value) -> Value:
         return value
+
+    def ranks_say(self, value: Value) -> list[Value]:
+        return [value]
+
+    def ranks_join(self, mine: Tensor, counts: Sequence[int]) -> Tensor:
+        return mine
 
     def first_says(self, value: Value) -> Value:
         return value

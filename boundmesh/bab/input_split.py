@@ -9,6 +9,7 @@ from torch import Tensor
 
 from boundmesh.bab.boxes import Bounded, Boxes, apart, halve
 from boundmesh.bab.contract import contract
+from boundmesh.bab.division import Corners, Outcome, active, divided
 from boundmesh.bab.frontier import Frontier
 from boundmesh.bab.groups import Meetings
 from boundmesh.bab.search import Look, Search, give_way
@@ -43,7 +44,7 @@ class InputSplitting:
         meetings: Meetings | None = None,
     ) -> None:
         self.problem, self.margins, self.clock, self.look = problem, margins, clock, look
-        layout = problem.layout
+        self.device, layout = problem.layout.device, problem.layout
         rows = torch.arange(len(offset))
         self.rows = margins.rows(rows, layout.dtype, layout.device)
         self.offset = offset.to(layout.device)
@@ -51,9 +52,9 @@ class InputSplitting:
         self.belongs = torch.zeros(len(self.members), len(offset)).scatter(1, self.members, 1)
         self.frontier: Frontier[Boxes] = Frontier()
         self.search = Search()
-        self.batch = settings.batch or _default_batch(problem, len(rows))
         meetings = meetings or Meetings()
         self.groups, self.shared = meetings.groups, Shared(self, meetings)
+        self.batch = (settings.batch or _default_batch(problem, len(rows))) * self.groups.ranks
 
     def run(self, region: BoxRegion) -> Search:
         """Refute all clauses on every box of `region`; raises OutOfTime."""
@@ -63,15 +64,29 @@ class InputSplitting:
         while self.shared.goes_on(self.frontier):
             boxes = self.frontier.pop(self.batch)
             with give_way(self, boxes):
-                parts = self._divide(self._bound(boxes.to(self.problem.layout.device).region))
-                if parts is not None:
-                    self.frontier.push(parts)
+                divided(self, boxes, self._split)
         return self.shared.whole
 
     @torch.no_grad()
+    def _split(self, boxes: Boxes) -> Outcome[Boxes]:
+        """What comes of this rank's share of a batch: halves of the boxes that stay open."""
+        outcome = Outcome[Boxes]()
+        found = self._bound(boxes.region)
+        working = active(boxes)
+        if not bool(working.all()):
+            found = found.take(working.nonzero().flatten())
+        still = outcome.account.count(found.margin)
+        outcome.account.visited += len(still)
+        found = found.take(still.nonzero().flatten())
+        outcome.corners += self._corners(found)
+        parts = self._halve(found, outcome.account)
+        if parts is not None:
+            outcome.open.append(parts)
+        return outcome
+
     def _bound(self, region: BoxRegion) -> Bounded:
-        """Bound boxes; those that stay open."""
-        problem = replace(self.problem, region=region)
+        """Bound boxes."""
+        problem = replace(self.problem, region=region, layout=self.problem.layout.own_domains)
         bounds = intermediate_bounds(problem, by_rows=True, keep_best=True).sharpest
         tile = Tile(problem.program.target, slice(0, len(self.offset)), DenseRows(self.rows))
         carried = input_rows(problem.layout, problem.program, tile, FixedLines(bounds), frozenset())
@@ -82,32 +97,27 @@ class InputSplitting:
         bias = rows.new_zeros(()) if carried.bias is None else carried.bias
         constants = (bias.double() - self.offset).expand(rowwise.shape)
         clauses = torch.maximum(self.margins.clauses(rowwise), mixed)
-        found = Bounded(region, rows, constants, rowwise, clauses)
-        still = self.search.count(found.margin)
-        self.search.visited += len(still)
-        found = found.take(still.nonzero().flatten())
-        self._look_at(found)
-        return found
+        return Bounded(region, rows, constants, rowwise, clauses)
 
-    def _divide(self, found: Bounded) -> Boxes | None:
+    def _halve(self, found: Bounded, account: Search) -> Boxes | None:
         """Boxes halved along the input that costs their bounds most, cut to where a clause can
         hold before and after.
 
         One halving at a time: what the next box is and where to halve it depends on its bounds.
         """
         able = apart(found.region).any(1)
-        self.search.give_up(found.margin[~able])
+        account.give_up(found.margin[~able])
         found = found.take(able.nonzero().flatten())
-        found, left = self._cut(found, ~(found.clauses > 0))
+        found, left = self._cut(found, ~(found.clauses > 0), account)
         if not len(left):
             return None
         cost = torch.where(apart(found.region), self._cost(found, left), -torch.inf)
         halves = halve(found.region, cost.argmax(1))
         again = torch.arange(len(left), device=left.device).repeat(2)
-        found, left = self._cut(replace(found.take(again), region=halves), left[again])
+        found, left = self._cut(replace(found.take(again), region=halves), left[again], account)
         return Boxes(found.margin, found.region.lower, found.region.upper)
 
-    def _cut(self, found: Bounded, wanted: Tensor) -> tuple[Bounded, Tensor]:
+    def _cut(self, found: Bounded, wanted: Tensor, account: Search) -> tuple[Bounded, Tensor]:
         """The boxes in which a clause of `wanted` can hold, cut to where, and these clauses."""
         members = self.members.to(wanted.device)
         if members.numel() * found.region.lower.numel() > MOST_NUMBERS:
@@ -117,7 +127,7 @@ class InputSplitting:
         some = left.any(1).nonzero().flatten()
         if len(some) < len(left):
             # Atoms that hold nowhere together leave no margin, but that it is positive.
-            self.search.proved = min(self.search.proved, torch.finfo(torch.float64).tiny)
+            account.proved = min(account.proved, torch.finfo(torch.float64).tiny)
         return replace(found, region=region).take(some), left[some]
 
     def _mixtures(self, region: BoxRegion, carried: Carried, rowwise: Tensor) -> Tensor:
@@ -153,15 +163,14 @@ class InputSplitting:
         least = (LEAST_REACH * reach.amax(1, True)).clamp(min=torch.finfo(reach.dtype).tiny)
         return torch.maximum(reach, least).sqrt() * (region.upper - region.lower).flatten(1)
 
-    def _look_at(self, found: Bounded) -> None:
-        """Replay the corners at which the worst bounds are attained."""
+    def _corners(self, found: Bounded) -> list[Corners]:
+        """Where the worst bounds are attained, if there are any."""
         if not len(found.clauses):
-            return
+            return []
         worst = found.take(torch.topk(-found.margin, min(8, len(found.margin))).indices)
         row = worst.rowwise.argmax(1)
         at = worst.rows[torch.arange(len(row), device=row.device), row].unsqueeze(1)
-        corners = worst.region.minimizer(at).squeeze(1)
-        self.search.found = self.search.found or self.look(corners)
+        return [Corners(worst.margin, worst.region.minimizer(at).squeeze(1))]
 
 
 def _default_batch(problem: Problem, rows: int) -> int:

@@ -7,7 +7,7 @@ the parts is a bound of the whole.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 from boundmesh.bab.arrays import join
 from boundmesh.bab.branch import babsr
 from boundmesh.bab.clip import cut
+from boundmesh.bab.division import Division
 from boundmesh.bab.domain import Domains, root, split
 from boundmesh.bab.groups import Meetings
 from boundmesh.bounds.affine_values import affine_values
@@ -73,7 +74,8 @@ def refine(
         task, mine = replace(problem, program=below), meetings.mine(index)
         known = sharper[start]
         if len(mine):
-            search = _Rows(task, sharper, neurons, mine, effort, clock, batch, until)
+            division = Division(meetings.groups)
+            search = _Rows(task, sharper, neurons, mine, effort, clock, division, batch, until)
             lowest = search.run()
             lower, upper = lowest[None, : len(mine)], -lowest[None, len(mine) :]
             known = intersect(known, mine, lower, upper)
@@ -99,18 +101,20 @@ class _Rows:
         index: Tensor,
         effort: Effort,
         clock: Clock,
+        division: Division,
         batch: int,
         until: float,
     ) -> None:
         node = problem.program.graph[problem.program.target]
         self.rows = both_sides(index, problem.layout.dtype).dense(node)[0].unsqueeze(1)
         self.values = affine_values(problem, neurons)
-        self.bounder = DomainBounder(problem, bounds, neurons, self.values)
+        divisible = replace(problem, layout=problem.layout.own_domains)
+        self.bounder = DomainBounder(divisible, bounds, neurons, self.values)
         self.neurons, self.effort, self.clock = neurons, effort, clock
         box = at(bounds[problem.program.target], index)
         self.known = torch.cat([box.lower, -box.upper], dim=1)[0].double()
         self.cushion = torch.finfo(self.rows.dtype).eps * (1 + self.known.abs())[:, None]
-        self.batch, self.until = batch, until
+        self.division, self.batch, self.until = division, batch, until
         self.count = len(self.rows)
 
     def run(self) -> Tensor:
@@ -118,8 +122,10 @@ class _Rows:
         device = self.rows.device
         rows = torch.arange(self.count, device=device)
         closed = torch.full((self.count,), torch.inf, dtype=torch.float64, device=device)
-        domains = self._climb(root(self.neurons, rows, self.known, 1, self.bounder.root_box))
-        first = domains.margin.clone()
+        domains = root(self.neurons, rows, self.known, 1, self.bounder.root_box)
+        domains = self._climb(domains)
+        first = torch.empty_like(domains.margin)
+        first[domains.clause] = domains.margin
         for _ in range(self.effort.levels):
             still = domains.take(~(domains.margin > 0))
             done = domains.take(domains.margin > 0)
@@ -135,42 +141,48 @@ class _Rows:
 
     def _halve(self, domains: Domains) -> Domains:
         """Split every domain by its best neuron, and climb; a domain without one stays."""
-        parts: list[Domains] = []
-        for first in range(0, len(domains), self.batch):
-            part = domains.take(torch.arange(first, min(first + self.batch, len(domains))))
+        parts = [domains.take(torch.arange(0))]
+        for part in self._batches(domains):
             if self.clock.spent > self.until:
                 parts.append(part)
                 continue
-            with torch.no_grad():
-                bounded = self._quick(part)
-                cushion = self.cushion[part.clause].to(bounded.constants)
-                part, bounded = cut(part, bounded, self.bounder, cushion)
-            if not len(part):
-                continue
-            box = self.bounder.box(bounded.parameters)
-            loss = babsr.scores(self.neurons, part, bounded, box)
-            score, place = loss.max(1)
-            able = score > -torch.inf
-            if bool(able.any()):
-                children = split(part.take(able), place[able, None], bounded.coefficients[able])
-                parts.append(self._climb(children))
-            if not bool(able.all()):
-                parts.append(part.take(~able))
-        return join(parts) if parts else domains.take(torch.arange(0))
+            children, stuck = self._split(self.division.share(part))
+            parts.append(self._climb(self.division.gathered(children)))
+            parts.append(self.division.gathered(stuck))
+        return join(parts)
+
+    def _split(self, domains: Domains) -> tuple[Domains, Domains]:
+        """The halves of domains, by the best neuron of each, and the domains without one."""
+        with torch.no_grad():
+            bounded = self._quick(domains)
+            cushion = self.cushion[domains.clause].to(bounded.constants)
+            domains, bounded = cut(domains, bounded, self.bounder, cushion)
+        box = self.bounder.box(bounded.parameters)
+        score, place = babsr.scores(self.neurons, domains, bounded, box).max(1)
+        able = score > -torch.inf
+        children = domains.take(able)
+        if len(children):
+            children = split(children, place[able, None], bounded.coefficients[able])
+        return children, domains.take(~able)
 
     def _climb(self, domains: Domains) -> Domains:
-        parts = []
-        for first in range(0, len(domains), self.batch):
-            part = domains.take(torch.arange(first, min(first + self.batch, len(domains))))
+        """The domains with better margins, in whichever order."""
+        parts = [domains.take(torch.arange(0))]
+        for part in self._batches(domains):
             if self.clock.spent > self.until:
                 parts.append(part)
                 continue
-            rows = self.rows[part.clause]
+            mine = self.division.share(part)
+            rows = self.rows[mine.clause]
             offset = rows.new_zeros(len(rows), 1)
-            start, ascent = part.parameters, self.effort.ascent
+            start, ascent = mine.parameters, self.effort.ascent
             found = climb(self.bounder, rows, offset, start, ascent, self.clock.check)
-            parts.append(part.improved(found))
+            parts.append(self.division.gathered(mine.improved(found)))
         return join(parts)
+
+    def _batches(self, domains: Domains) -> Iterator[Domains]:
+        for first in range(0, len(domains), self.batch):
+            yield domains.take(torch.arange(first, min(first + self.batch, len(domains))))
 
     def _quick(self, domains: Domains) -> Bounded:
         rows = self.rows[domains.clause]

@@ -51,6 +51,15 @@ class Search:
             self.stuck += len(margin)
             self.hardest = min(self.hardest, float(margin.min()))
 
+    def enter(self, parts: Sequence[Search]) -> None:
+        """Add what was bounded in parts of a round."""
+        every = [self, *parts]
+        self.proved = min(part.proved for part in every)
+        self.visited = sum(part.visited for part in every)
+        self.stuck = sum(part.stuck for part in every)
+        self.hardest = min(part.hardest for part in every)
+        self.depth = max(part.depth for part in every)
+
     def survey(self, frontier: Frontier[Any]) -> None:
         """Enter what is open."""
         self.worst = min(frontier.worst, self.hardest)
@@ -58,12 +67,9 @@ class Search:
 
     def join(self, parts: Sequence[Search]) -> None:
         """Become the account of all groups' parts of one search."""
+        self.stuck = self.visited = 0
+        self.enter(parts)
         self.worst = min(part.worst for part in parts)
-        self.proved = min(part.proved for part in parts)
-        self.visited = sum(part.visited for part in parts)
-        self.stuck = sum(part.stuck for part in parts)
-        self.hardest = min(part.hardest for part in parts)
-        self.depth = max(part.depth for part in parts)
         self.open = sum(part.open for part in parts)
         self.frontier_bytes = sum(part.frontier_bytes for part in parts)
         self.widest = max(self.widest, self.open)
@@ -88,6 +94,8 @@ class Searcher(Protocol):
     batch: int
     clock: Clock
     groups: Groups
+    look: Look
+    device: torch.device
 
 
 @contextmanager

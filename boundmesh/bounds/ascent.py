@@ -39,7 +39,8 @@ def climb(
     """Optimise α and β of all domains; each keeps its best margin and where it was reached, to the
     16 bits that α and β are kept in, without coefficients.
 
-    Domains that are proved leave the batch at every `LEAVE`th step.
+    Domains that are proved leave the batch at every `LEAVE`th step. Where ranks climb with domains
+    of their own, the climb ends on all of them together.
     """
     climb = _Climb(bounder, rows, offset, start)
     proved: list[tuple[Tensor, Bounded]] = []
@@ -114,7 +115,10 @@ class _Climb:
         assert self.best is not None and self.scale is not None
         still = ~(self.best.margin > 0)
         left = int(still.sum())
-        if left and 4 * left > 3 * len(still):
+        anywhere = bool(self.bounder.problem.layout.some(torch.tensor(left > 0)))
+        if anywhere and not left:
+            still[0] = True  # goes on, so that this rank sweeps as often as the others
+        elif left and 4 * left > 3 * len(still):
             return []
         gone = [(self.where[~still], self.best.take(~still))]
         self.where, self.best = self.where[still], self.best.take(still)

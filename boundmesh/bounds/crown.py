@@ -85,7 +85,8 @@ def intermediate_bounds(
         done = place
         box = sharpest = intervals.known[start]
         if by_rows and not _exact(problem, start):
-            index = undecided_neurons(program, start, {**found.bounds, start: box})
+            undecided = program.undecided(start, {**found.bounds, start: box}).any(0)
+            index = problem.layout.some(undecided).nonzero().squeeze(1)
             if len(index):
                 rows = both_sides(index, box.lower.dtype)
                 lowest = bound_rows(problem, start, rows, draw)

@@ -63,9 +63,19 @@ class Layout(Protocol):
         """The layout under which a rank has all coefficients of the rows it works on."""
         return self
 
+    @property
+    def own_domains(self) -> Layout:
+        """The layout under which every rank has domains of its own, and all rows of them. Ranks
+        still work in step: each has equally many domains, or sweeps as often with fewer."""
+        return self
+
     def stream(self, visits: Iterable[Visit]) -> Iterator[Served]:
         """Each node with its weights on `device`; they are the caller's until the next node."""
         ...
+
+    def some(self, mask: Tensor) -> Tensor:
+        """What is true on some rank, where each has domains of its own."""
+        return mask
 
     def agree(self, value: Value) -> Value:
         """The first rank's value, so that all ranks decide alike."""

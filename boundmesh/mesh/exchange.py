@@ -119,6 +119,10 @@ class Exchange(Layout):
             self._gather = Gather(self._graph, self._group, self.device, self.dtype)
         return self._gather
 
+    @property
+    def own_domains(self) -> Layout:
+        return self.whole_rows.own_domains
+
     def stream(self, visits: Iterable[Visit]) -> Iterator[Served]:
         for node in (visit.node for visit in visits):
             held = tuple(self._weights.mine(name) for name in node.weights)

@@ -47,6 +47,10 @@ class Gather(Layout):
     def weights(self) -> ShardedWeights:
         return self._weights
 
+    @property
+    def own_domains(self) -> OwnDomains:
+        return OwnDomains(self)
+
     def stream(self, visits: Iterable[Visit]) -> Iterator[Served]:
         return self._weights.stream(visits)
 
@@ -80,6 +84,34 @@ class Gather(Layout):
 def _padded(result: Tensor, width: int) -> Tensor:
     missing = width - result.shape[1]
     return torch.nn.functional.pad(result, (0, missing)) if missing else result
+
+
+class OwnDomains(Layout):
+    """The schedule `gather` where ranks bound domains of their own: no tile is dealt, but weights
+    still come to all of them together."""
+
+    def __init__(self, gather: Gather) -> None:
+        self.device, self.dtype, self.wave = gather.device, gather.dtype, gather.wave
+        self._gather = gather
+
+    @property
+    def weights(self) -> ShardedWeights:
+        return self._gather.weights
+
+    def stream(self, visits: Iterable[Visit]) -> Iterator[Served]:
+        return self._gather.stream(visits)
+
+    def some(self, mask: Tensor) -> Tensor:
+        """One all-reduce of how many ranks say so."""
+        ranks = mask.to(torch.int32)
+        self._gather.group.all_reduce(ranks)
+        return ranks > 0
+
+    def agree(self, value: Value) -> Value:
+        return self._gather.agree(value)
+
+    def thrifty(self) -> AbstractContextManager[object]:
+        return self._gather.thrifty()
 
 
 class Offload(Layout):

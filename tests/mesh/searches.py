@@ -19,7 +19,7 @@ from boundmesh.bab.groups import ONE_GROUP, Groups, Meetings
 from boundmesh.bab.input_split import InputSplitting
 from boundmesh.bab.search import Search
 from boundmesh.bounds.crown import Problem, intermediate_bounds
-from boundmesh.bounds.layout import OneDevice
+from boundmesh.bounds.layout import Layout, OneDevice
 from boundmesh.bounds.margins import Margins, margins_of
 from boundmesh.bounds.region import BoxRegion
 from boundmesh.clock import Clock, OutOfTime
@@ -27,6 +27,7 @@ from boundmesh.graph.forward import tensors, values
 from boundmesh.graph.graph import Graph
 from boundmesh.ladder import Question, Standing
 from boundmesh.mesh.domains import DomainGroups
+from boundmesh.mesh.exchange import Exchange
 from boundmesh.mesh.group import Group
 from boundmesh.mesh.join import Mesh, arrange
 from boundmesh.mesh.layout import Gather
@@ -42,7 +43,8 @@ Look = Callable[[Tensor], object]
 
 @dataclass(frozen=True)
 class Asked:
-    """Is `y₀ − y₁ ≤ bound` impossible on the box? Split `kind`: input or neurons."""
+    """Is `y₀ − y₁ ≤ bound` impossible on the box? Split `kind`: input or neurons. The network is an
+    MLP of `sizes`, or one of `tests.networks`."""
 
     kind: str
     sizes: tuple[int, ...]
@@ -50,9 +52,13 @@ class Asked:
     radius: float
     bound: float
     batch: int = 4
+    schedule: str = "gather"
+    network: str = ""
 
     @property
     def graph(self) -> Graph:
+        if self.network:
+            return networks.NETWORKS[self.network](self.seed)
         return networks.mlp(*self.sizes, seed=self.seed)
 
     @property
@@ -73,9 +79,11 @@ class Asked:
         problem = networks.problem(self.graph, self.box)
         return replace(problem, layout=self.layout(mesh))
 
-    def layout(self, mesh: Mesh | None) -> OneDevice | Gather:
+    def layout(self, mesh: Mesh | None) -> Layout:
         if mesh is None or mesh.shape.shards == 1:
             return OneDevice(self.graph, "cpu", DTYPE)
+        if self.schedule == "exchange":
+            return Exchange(self.graph, mesh.shards, "cpu", DTYPE)
         return Gather(self.graph, mesh.shards, "cpu", DTYPE, replicated=0)
 
     def splitting(
@@ -123,13 +131,12 @@ def shared(group: Group, asked: Asked, shards: int = 1) -> tuple[Search, int]:
 
 
 def parts_left(
-    group: Group, asked: Asked, visits: int
+    group: Group, asked: Asked, visits: int, shards: int = 1
 ) -> tuple[Search, list[Arrays], list[Arrays]]:
     """The account, this group's open domains, and its leaves, once some group has bounded so
     many."""
-    splitting = asked.splitting(
-        mesh_of(group.size, 1), lambda points: splitting.search.visited > visits
-    )
+    mesh = mesh_of(group.size // shards, shards)
+    splitting = asked.splitting(mesh, lambda points: splitting.search.visited > visits)
     whole = asked.run(splitting)
     apart = [splitting.leaves] if isinstance(splitting, ActivationSplitting) else []
     left, leaves = (

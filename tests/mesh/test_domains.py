@@ -55,11 +55,13 @@ def test_groups_prove_what_enumeration_proves_and_nothing_else(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_all_groups_work_and_know_the_same(ranks: Ranks, kind: str) -> None:
-    asked = Asked(kind, (3, 12, 12, 2), 2, 2.0, -1.47)
+    asked = Asked(kind, (3, 12, 12, 2), 3, 2.0, -1.31)
     said = ranks.run(searches.shared, asked)
     whole = said[0][0]
     assert all(found == whole for found, _ in said)
     assert whole.visited == sum(visited for _, visited in said)
+    # At whatever time they meet: a meeting that finds a batch for each group leaves none without.
+    assert whole.widest >= asked.batch * ranks.size
     assert min(visited for _, visited in said) > 0
     assert not whole.found and not whole.stuck and whole.proved > 0
     one = searches.alone(asked)
