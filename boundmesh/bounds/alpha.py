@@ -210,9 +210,11 @@ class Climb:
         """Recompute each tile: gradients of Σ pull·lower step its α; those to (l, u) are added."""
         below = [name for node in self.problem.program.below(start.name) for name in node.inputs]
         below = list(dict.fromkeys(below))
-        parts: list[Tensor] = []
-        for tile, slopes in zip(start.tiles, start.slopes, strict=True):
-            parts.append(self._tile_gradient(tile, slopes, bounds, below, pull, rate, step))
+        boxes = {name: _leaf(bounds[name]) for name in below}
+        parts = [
+            self._tile_gradient(tile, slopes, boxes, pull, rate, step)
+            for tile, slopes in zip(start.tiles, start.slopes, strict=True)
+        ]
         width = parts[0].shape[1]
         for part in self.problem.layout.join_gradients(parts, [width] * len(start.widths)):
             into.add(below, part)
@@ -221,15 +223,13 @@ class Climb:
         self,
         tile: Tile,
         slopes: TileSlopes,
-        bounds: dict[str, Interval],
-        below: list[str],
+        boxes: dict[str, Interval],
         pull: Tensor,
         rate: float,
         step: int,
     ) -> Tensor:
         problem = self.problem
         tick = pull.new_zeros((), requires_grad=True)
-        boxes = {name: _leaf(bounds[name]) for name in below}
         steps = {n: s.steps(rate, step, tick) for n, s in slopes.items() if self.one_pass[n]}
         leaves = {
             name: s.value.to(pull.dtype, copy=True).requires_grad_()

@@ -12,7 +12,7 @@ own, those of the clause it is to refute.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -97,8 +97,9 @@ class SplitLines:
 
     def _pieces(self, node: Node, root: Interval, place: slice) -> Pieces:
         parameters, notes = self._parameters, self._parameters.notes
-        return replace(
-            pieces_of(node, root),
+        return pieces_of(
+            node,
+            root,
             places=self._neurons.undecided[node.name].places,
             own=(self._box.lower[:, place], self._box.upper[:, place]),
             alpha=parameters.alpha.detach()[..., place],

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -66,11 +67,11 @@ def in_one_pass(node: Node, like: Tensor) -> bool:
     return RULES[node.op].slope_below is not None and one_by_one(node) and pieces.applies(like)
 
 
-def pieces_of(node: Node, box: Interval) -> Pieces:
-    """CROWN's lines of a node of two pieces."""
+def pieces_of(node: Node, box: Interval, **given: Any) -> Pieces:
+    """CROWN's lines of a node of two pieces, or those that α and what else is `given` make."""
     slope = RULES[node.op].slope_below
     assert slope is not None
-    return Pieces(slope(node), box.lower, box.upper)
+    return Pieces(slope(node), box.lower, box.upper, **given)
 
 
 def crown_lines(node: Node, inputs: tuple[Interval, ...]) -> Relaxation:

@@ -7,7 +7,7 @@ for rows that exist. Any value in [0, 1] is sound, so it is stored in 16 bits.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 
@@ -147,8 +147,9 @@ class SlopedLines:
         inputs = boxes_of(node, self._bounds)
         first = inputs[0].lower
         if in_one_pass(node, first):
-            return replace(
-                pieces_of(node, inputs[0]),
+            return pieces_of(
+                node,
+                inputs[0],
                 places=self._undecided[node.name].places,
                 alpha=self._alpha[node.name],
                 taker=self._steps.get(node.name, NOBODY),

@@ -20,7 +20,6 @@ from torch import Tensor
 from torch.multiprocessing.reductions import reduce_tensor
 
 from boundmesh.graph.forward import tensor
-from boundmesh.graph.graph import Graph
 from boundmesh.mesh.bring import Bring, Span, Staged
 from boundmesh.mesh.group import Group
 
@@ -41,10 +40,6 @@ class FromPeers(Bring):
         self._sources: list[Sequence[int]] = []
         self._load = [0] * group.size
         self._parts: list[tuple[Tensor, ...]] = []
-
-    def wave(self, graph: Graph) -> int:
-        """One tile: parts come faster than products go."""
-        return 1
 
     @property
     def bytes(self) -> int:

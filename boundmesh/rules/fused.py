@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from math import prod
 from typing import Any
@@ -25,6 +26,12 @@ BLOCK = 1024
 def available() -> bool:
     """Whether Triton is installed; it comes with PyTorch's builds for GPUs."""
     return find_spec("triton") is not None
+
+
+@cache
+def kernels() -> Any:
+    """The kernels' module, which needs Triton: it is imported where there is a GPU to run them."""
+    return import_module("boundmesh.rules.kernel")
 
 
 def on(device: torch.device) -> AbstractContextManager[object]:
@@ -62,7 +69,10 @@ _COMPILED: dict[Hashable, Any] = {}
 
 def aligned(*tensors: Tensor) -> bool:
     """Whether all begin at a multiple of 16 bytes."""
-    return not any(each.data_ptr() % 16 for each in tensors)
+    places = 0
+    for each in tensors:
+        places |= each.data_ptr()
+    return places % 16 == 0
 
 
 def number(value: int) -> int:
@@ -98,11 +108,8 @@ def pull(
     lines = [each.expand(*each.shape[:2], *rows.shape[2:]).contiguous()
              for each in (below, above, shift)]  # fmt: skip
     strides = [stride for each in lines for stride in _strides(each, size)]
-    # Triton is imported where there is a GPU to run it.
-    from boundmesh.rules.kernel import pull_rows
-
     with on(rows.device):
-        pull_rows[(rows.shape[0] * rows.shape[1],)](
+        kernels().pull_rows[(rows.shape[0] * rows.shape[1],)](
             rows, *lines, out, bias, rows.shape[1], size, *strides,
             INTERCEPT=intercept is not None, BLOCK=BLOCK,
         )  # fmt: skip
@@ -122,18 +129,16 @@ def sums(rows: Tensor, below: Tensor, above: Tensor) -> bool:
 
 def signed_inner(rows: Tensor, below: Tensor, above: Tensor) -> Tensor:
     """`⟨A⁺, below⟩ + ⟨A⁻, above⟩` `[D, S]`: rows `[D or 1, S, *]`, the others `[D or 1, 1, *]`."""
-    domains, count = max(len(rows), len(below)), rows.shape[1]
-    rows, below, above = (each.contiguous() for each in (rows, below, above))
+    (own, count, *shape), others = rows.shape, below.shape[0]
+    rows, below, above = rows.contiguous(), below.contiguous(), above.contiguous()
+    domains, size = max(own, others), prod(shape)
     out = rows.new_empty(domains, count)
     if not rows.numel():
         return out.zero_()
-    from boundmesh.rules.kernel import signed_sums
-
-    size = prod(rows.shape[2:])
     start(
-        signed_sums, (number(size), aligned(rows, below, above)), (domains * count, 1, 1), rows,
-        rows, below, above, out, count, size, count * size if len(rows) > 1 else 0,
-        size if len(below) > 1 else 0, BLOCK,
+        kernels().signed_sums, (number(size), aligned(rows, below, above)), (domains * count, 1, 1),
+        rows, rows, below, above, out, count, size, count * size if own > 1 else 0,
+        size if others > 1 else 0, BLOCK,
     )  # fmt: skip
     return out
 
@@ -152,8 +157,6 @@ def interval(
     weight: Tensor, bias: Tensor | None, lower: Tensor, upper: Tensor
 ) -> tuple[Tensor, Tensor]:
     """`W·c + b ± |W|·r`, with c the centre and r the radius: boxes `[*, in]` → `[*, out]`."""
-    from boundmesh.rules.kernel import interval_rows
-
     outputs, inputs = weight.shape
     weight = weight if weight.stride(1) == 1 else weight.contiguous()
     flat = [each.reshape(-1, inputs).contiguous() for each in (lower, upper)]
@@ -162,7 +165,7 @@ def interval(
         height = weight.stride(0)
         kind = bias is not None, number(inputs), number(height), aligned(weight, *flat)
         start(
-            interval_rows, kind, (outputs, len(flat[0]), 1), weight,
+            kernels().interval_rows, kind, (outputs, len(flat[0]), 1), weight,
             weight, bias, *flat, *found, outputs, inputs, height, bias is not None, BLOCK,
         )  # fmt: skip
     return found[0], found[1]

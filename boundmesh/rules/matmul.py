@@ -11,6 +11,8 @@ Every element is summed in one order, whatever the other rows and columns of a p
 from __future__ import annotations
 
 from functools import cache
+from importlib import import_module
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,8 +40,8 @@ def mm(a: Tensor, b: Tensor, out: Tensor | None = None, *, add: bool = False) ->
     Rows may lie apart in A and `out`; B may be transposed.
     """
     if applies(a, b, out):
-        out = a.new_empty(len(a), b.shape[1]) if out is None else out
-        return run(a, b, out, blocks(len(a), b.shape[1]), add)
+        out = a.new_empty(a.shape[0], b.shape[1]) if out is None else out
+        return run(a, b, out, blocks(a.shape[0], b.shape[1]), add)
     if add:
         assert out is not None
         return torch.addmm(out, a, b, out=out)
@@ -61,6 +63,12 @@ def applies(a: Tensor, b: Tensor, out: Tensor | None = None) -> bool:
 
 
 @cache
+def kernels() -> Any:
+    """The kernel's module, which needs Triton."""
+    return import_module("boundmesh.rules.matmul_kernel")
+
+
+@cache
 def _hopper(device: torch.device) -> bool:
     return fused.available() and torch.cuda.get_device_capability(device)[0] == 9
 
@@ -79,15 +87,14 @@ def count(rows: int, wide: int, block: Block) -> int:
 
 def run(a: Tensor, b: Tensor, out: Tensor, block: Block, add: bool = False) -> Tensor:
     """`mm` by the kernel, in blocks of a given size."""
-    from boundmesh.rules.matmul_kernel import product
-
     (rows, deep), wide = a.shape, b.shape[1]
     high, across, step, warps = block
     strides = (a.stride(0), *b.stride(), out.stride(0))
     numbers = tuple(map(fused.number, (wide, deep, *strides)))
     kinds = (add, deep % step == 0, high, across, step, BAND)
+    grid = (count(rows, wide, block), 1, 1)
     fused.start(
-        product, (numbers, fused.aligned(a, b, out), *kinds), (count(rows, wide, block), 1, 1), a,
+        kernels().product, (numbers, fused.aligned(a, b, out), *kinds), grid, a,
         a, b, out, rows, wide, deep, *strides, *kinds,
         num_warps=warps, num_stages=STAGES,
     )  # fmt: skip

@@ -114,8 +114,13 @@ class Pieces:
     @property
     def domains(self) -> int:
         """The domains that the parameters are of."""
-        given = (self.lower, self.alpha, self.own and self.own[0], self.splits)
-        return max(len(each) for each in given if each is not None)
+        alpha, own, splits = self.alpha, self.own, self.splits
+        return max(
+            self.lower.shape[0],
+            1 if alpha is None else alpha.shape[0],
+            1 if own is None else own[0].shape[0],
+            1 if splits is None else splits.shape[0],
+        )
 
     def pull(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Rows `[D or 1, S, *]` → the rows at the inputs `[D, S, *]`, and the bias `[D, S]`:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib import import_module
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -18,6 +20,12 @@ BLOCK = 1024
 # Neurons and rows of one program on the way back.
 BACK_BLOCK = 256
 BACK_ROWS = 16
+
+
+@cache
+def kernels() -> Any:
+    """The kernels' module, which needs Triton."""
+    return import_module("boundmesh.rules.pieces_kernel")
 
 
 @dataclass(frozen=True)
@@ -36,11 +44,9 @@ class Way:
         bias = rows.new_empty(self.domains, count)
         if not out.numel():
             return out, bias.zero_()
-        from boundmesh.rules.pieces_kernel import pull_pieces
-
         kinds = pieces.kinds
         fused.start(
-            pull_pieces, (*self.kind, *kinds), (self.domains * count, 1, 1), rows,
+            kernels().pull_pieces, (*self.kind, *kinds), (self.domains * count, 1, 1), rows,
             rows, self.lower, self.upper, *pieces.parameters, out, bias,
             count, size, pieces.slope, *self.strides, *kinds, BLOCK,
         )  # fmt: skip
@@ -56,44 +62,40 @@ class Way:
         out = torch.empty_like(gradient) if to_rows else None
         sums = gradient.new_empty(domains * blocks, 2, size) if to_ends else None
         if gradient.numel():
-            from boundmesh.rules.pieces_kernel import push_pieces
-
             kinds = (*pieces.kinds, to_rows, to_ends, *taker.kinds, min(BACK_ROWS, count))
             fused.start(
-                push_pieces, (*self.kind, fused.aligned(gradient), *kinds),
+                kernels().push_pieces, (*self.kind, fused.aligned(gradient), *kinds),
                 (domains * blocks, -(-size // BACK_BLOCK), 1), rows,
                 rows, gradient, of_bias, self.lower, self.upper, *pieces.parameters, out, sums,
                 *taker.taken, count, size, pieces.slope, blocks, *taker.shares,
                 *self.strides, *kinds, BACK_BLOCK,
             )  # fmt: skip
-        if out is not None and len(rows) < domains:
+        if out is not None and rows.shape[0] < domains:
             out = out.sum(0, keepdim=True)
         return out, sums
 
     def ends(self, sums: Tensor) -> tuple[Tensor, Tensor]:
         """The gradients to lower and upper bounds, `[D or 1, size]`."""
-        size, blocks = self.size, len(sums) // self.domains
+        size, blocks = self.size, sums.shape[0] // self.domains
         shape = self.domains, *self.lower.shape[1:]
         if not blocks or not size:
             nothing = self.rows.new_zeros(self.lower.shape)
             return nothing, nothing
-        from boundmesh.rules.pieces_kernel import ends_of_pieces
-
         ends = self.rows.new_empty(shape), self.rows.new_empty(shape)
         fused.start(
-            ends_of_pieces, self.kind, (self.domains, -(-size // BACK_BLOCK), 1), sums,
+            kernels().ends_of_pieces, self.kind, (self.domains, -(-size // BACK_BLOCK), 1), sums,
             sums, self.lower, self.upper, *ends, size, self.pieces.slope, blocks,
-            size if len(self.lower) > 1 else 0, BACK_BLOCK,
+            size if self.lower.shape[0] > 1 else 0, BACK_BLOCK,
         )  # fmt: skip
-        if len(self.lower) < self.domains:
+        if self.lower.shape[0] < self.domains:
             return ends[0].sum(0, keepdim=True), ends[1].sum(0, keepdim=True)
         return ends
 
-    @property
+    @cached_property
     def domains(self) -> int:
-        return max(len(self.rows), self.pieces.domains)
+        return max(self.rows.shape[0], self.pieces.domains)
 
-    @property
+    @cached_property
     def size(self) -> int:
         return prod(self.rows.shape[2:])
 
@@ -109,9 +111,9 @@ class Way:
         """How far apart two domains and two rows lie; zero where one stands for all domains."""
         alpha, own, splits = self.pieces.alpha, self.pieces.own, self.pieces.splits
         return (
-            self.rows.shape[1] * self.size if len(self.rows) > 1 else 0,
+            self.rows.shape[1] * self.size if self.rows.shape[0] > 1 else 0,
             self.size,
-            self.size if len(self.lower) > 1 else 0,
+            self.size if self.lower.shape[0] > 1 else 0,
             0 if own is None else _apart(own[0]),
             0 if alpha is None else _apart(alpha),
             0 if alpha is None else alpha.stride(1),
@@ -120,4 +122,4 @@ class Way:
 
 
 def _apart(values: Tensor) -> int:
-    return values.stride(0) if len(values) > 1 else 0
+    return values.stride(0) if values.shape[0] > 1 else 0
