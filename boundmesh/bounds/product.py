@@ -119,7 +119,7 @@ def interval(served: Served, boxes: Sequence[Interval]) -> Interval:
 
 
 def _product(served: Served, tape: Tape, *rows: Tensor) -> list[Tensor]:
-    return _times(served, rows)
+    return times(served, rows)
 
 
 class _Product(torch.autograd.Function):
@@ -132,7 +132,7 @@ class _Product(torch.autograd.Function):
         ctx.shapes = [each.shape for each in rows]
         if any(ctx.needs_input_grad[2:]):
             tape.passed(served.node)
-        return tuple(_times(served, rows))
+        return tuple(times(served, rows))
 
     @staticmethod
     def backward(ctx, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -140,7 +140,8 @@ class _Product(torch.autograd.Function):
         return None, None, *_transposed(served, gradients, ctx.shapes)
 
 
-def _times(served: Served, rows: Sequence[Tensor]) -> list[Tensor]:
+def times(served: Served, rows: Sequence[Tensor]) -> list[Tensor]:
+    """`A W` for rows `[D, S, *shape]` of several tiles, part after part."""
     node = served.node
     if node.op != "linear":
         (part,) = served.parts

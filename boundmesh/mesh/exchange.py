@@ -29,12 +29,25 @@ from boundmesh.bounds.served import PRODUCTS, Part, Served, Visit, output_axis, 
 from boundmesh.device import full_precision
 from boundmesh.graph.forward import tensor
 from boundmesh.graph.graph import Graph, Node
+from boundmesh.mesh.columns import Columns
 from boundmesh.mesh.group import Group
 from boundmesh.mesh.layout import Gather
 from boundmesh.mesh.passage import ExchangedRows
-from boundmesh.mesh.placement import Cut, Cuts, is_local, is_product, local_node, place, product_cut
+from boundmesh.mesh.placement import (
+    Cut,
+    Cuts,
+    columns_cut,
+    gathers_rows,
+    is_local,
+    is_product,
+    local_node,
+    place,
+    product_cut,
+    product_parts,
+)
 from boundmesh.mesh.regathered import Gathered, Given, regathered
-from boundmesh.mesh.tensor import gather_pieces
+from boundmesh.mesh.shares import Shapes
+from boundmesh.mesh.tensor import gather_pieces, turn
 from boundmesh.rules.operator import Interval
 
 
@@ -47,13 +60,17 @@ class ExchangedWeights(Gathered):
     def __init__(
         self, graph: Graph, group: Group, device: torch.device, dtype: torch.dtype
     ) -> None:
-        self.given, self._group = Given(), group
+        self.given, self.group, self.shapes = Given(), group, Shapes(group)
         self._cuts: dict[str, Cut] = {}
-        for node in graph.nodes:
-            if is_product(node):
-                dim = 1 if node.op == "conv_transpose" else 0
-                ends = product_cut(node, group.size).ends
-                self._cuts[node.weights[0]] = Cut(dim, ends)
+        self._columns: dict[str, Cut] = {}
+        cuts = place(graph, group.size)
+        for node in filter(is_product, graph.nodes):
+            name, turned = node.weights[0], node.op == "conv_transpose"
+            if gathers_rows(node, group.size):
+                inputs = self._columns[name] = columns_cut(node, cuts, group.size)
+                self._cuts[name] = Cut(0 if turned else 1, inputs.ends)
+            else:
+                self._cuts[name] = Cut(0, product_cut(node, group.size).ends)
         self._held: dict[str, Tensor] = {}
         for name, array in graph.weights.items():
             if name in self._cuts:
@@ -71,11 +88,40 @@ class ExchangedWeights(Gathered):
         """What this rank holds of a weight."""
         return self._held[name]
 
+    def served(self, node: Node) -> Served:
+        """A product with what this rank holds of its weight."""
+        first, *others = (self._held[name] for name in node.weights)
+        if node.weights[0] not in self._columns:
+            span = product_cut(node, self.group.size).span(self.group.rank)
+            return Served(node, tuple(others), [Part(*span, first)])
+        spans = product_parts(node)
+        if len(spans) == 1:
+            return Served(node, tuple(others), [Part(*spans[0], first)])
+        return Served(node, tuple(others), [Part(*span, first[slice(*span)]) for span in spans])
+
+    def columns(self, served: Served, rows: Cut | None) -> Columns:
+        """A product that is cut along its inputs, for rows that are cut so."""
+        name = served.node.weights[0]
+
+        def turned() -> Tensor:
+            dim = 1 if served.node.op == "conv_transpose" else 0
+            return turn(self.group, self._held[name], self._cuts[name], Cut(dim, outputs.ends))
+
+        outputs = product_cut(served.node, self.group.size)
+        return Columns(served, self._columns[name], outputs, rows, turned)
+
+    def whole_parts(self, served: Served) -> Iterator[Part]:
+        """The parts of such a product's weight, each gathered when it is asked for."""
+        cut = self._cuts[served.node.weights[0]]
+        for part in served.parts:
+            whole = gather_pieces(self.group, part.weight, cut.axis, cut.ends)
+            yield Part(part.low, part.high, whole.contiguous())
+
     def __getitem__(self, name: str) -> Tensor:
         cut, held = self._cuts.get(name), self._held[name]
         if cut is None:
             return held
-        whole = gather_pieces(self._group, held, cut.axis, cut.ends)
+        whole = gather_pieces(self.group, held, cut.axis, cut.ends)
         return self.given.note(name, whole.contiguous())
 
     def __iter__(self) -> Iterator[str]:
@@ -121,11 +167,11 @@ class Exchange(Layout):
 
     def stream(self, visits: Iterable[Visit]) -> Iterator[Served]:
         for node in (visit.node for visit in visits):
-            held = tuple(self._weights.mine(name) for name in node.weights)
             if is_product(node):
-                span = product_cut(node, self._group.size).span(self._group.rank)
-                yield Served(node, held[1:], [Part(*span, held[0])])
-            elif node.op in PRODUCTS:
+                yield self._weights.served(node)
+                continue
+            held = tuple(self._weights.mine(name) for name in node.weights)
+            if node.op in PRODUCTS:
                 yield Served(node, held[1:], parts_of(node, held[0]))
             else:
                 yield Served(node, held)
@@ -147,13 +193,16 @@ class Exchange(Layout):
 
     def passage(self, program: Program, region: Region, tiles: Sequence[Tile]) -> ExchangedRows:
         cuts = self._cuts(program.graph)
-        return ExchangedRows(self._group, cuts, program.graph, region, tiles)
+        return ExchangedRows(self._weights, cuts, program.graph, region, tiles)
 
     def interval(self, served: Served, boxes: Sequence[Interval]) -> Interval:
         """A product's outputs on their ranks, then one all-gather of each end; others on all."""
         node = served.node
         if not is_product(node):
             return interval(served, boxes)
+        if gathers_rows(node, self._group.size):
+            parts = self._weights.whole_parts(served)
+            return interval(Served(node, served.weights, parts), boxes)
         cut = product_cut(node, self._group.size)
         (part,) = served.parts
         if part.low == part.high:
