@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -43,11 +45,24 @@ def main(options: argparse.Namespace) -> None:
     search.run(clauses, standing.clauses[0, clauses], 4 * options.batch)
     forget_peak(device)
     begun, before = time.perf_counter(), search.search.visited
-    done = search.go_on(before + options.rounds * 2 * options.batch)
+    with profile(options.trace):
+        done = search.go_on(before + options.rounds * 2 * options.batch)
     if device.type == "cuda":
         torch.cuda.synchronize()
     seconds = time.perf_counter() - begun
     print(json.dumps(facts(options, search, done.visited - before, seconds, device)), flush=True)
+
+
+@contextmanager
+def profile(trace: str | None) -> Iterator[None]:
+    """Write a Chrome trace of what happens within, if it is asked for; it slows things down."""
+    if trace is None:
+        yield
+        return
+    with torch.profiler.profile() as found:
+        yield
+        torch.cuda.synchronize()
+    found.export_chrome_trace(trace)
 
 
 def never(points: torch.Tensor) -> bool:
@@ -91,4 +106,5 @@ if __name__ == "__main__":
     options.add_argument("--rounds", type=int, default=10)
     options.add_argument("--steps", type=int, default=20)
     options.add_argument("--device", default="auto")
+    options.add_argument("--trace", help="a file for a Chrome trace of the rounds")
     main(options.parse_args())

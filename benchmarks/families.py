@@ -3,9 +3,10 @@
     python benchmarks/families.py vnncomp/mnist_fc vnncomp/oval21 --timeout 60 --processes 4
 
 Each FOLDER has an `instances.csv`. Its instances are dealt into lists of a few, hard families first
-as they are named; each list is a run of `boundmesh bench` on the GPU whose turn it is. Lines go to
---out as lists end; the summary says what was solved of what is known, and what is open. Processes
-that share a GPU slow each other down, so seconds are upper limits.
+as they are named; each list is a run of `boundmesh bench` on the GPU whose turn it is, of those
+that CUDA_VISIBLE_DEVICES names if it is set. Lines go to --out as lists end; the summary says what
+was solved of what is known, and what is open. Processes that share a GPU slow each other down, so
+seconds are upper limits.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -31,9 +33,9 @@ from boundmesh.report.summary import summarize
 
 def main(options: argparse.Namespace) -> None:
     ends = time.monotonic() + options.limit
-    gpus: SimpleQueue[int] = SimpleQueue()
-    for place in range(options.processes):
-        gpus.put(place % max(1, torch.cuda.device_count()))
+    gpus: SimpleQueue[str] = SimpleQueue()
+    for _, gpu in zip(range(options.processes), cycle(visible_gpus()), strict=False):
+        gpus.put(gpu)
     found: list[Record] = []
     options.out.write_text(HEADER, encoding="utf-8")
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.processes) as pool:
@@ -49,6 +51,12 @@ def main(options: argparse.Namespace) -> None:
     for record in found:
         if record.verdict not in SOLVED:
             print(f"open: {Path(record.onnx).name} {Path(record.vnnlib).name} {record.bound}")
+
+
+def visible_gpus() -> list[str]:
+    """The names of this machine's GPUs, as far as they may be used; one that is none without."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return named.split(",") if named else [str(i) for i in range(torch.cuda.device_count())] or [""]
 
 
 def deal(family: Path, folder: Path, options: argparse.Namespace) -> Iterator[Path]:
@@ -69,7 +77,7 @@ def deal(family: Path, folder: Path, options: argparse.Namespace) -> Iterator[Pa
 
 
 def run(
-    instances: Path, gpus: SimpleQueue[int], ends: float, options: argparse.Namespace
+    instances: Path, gpus: SimpleQueue[str], ends: float, options: argparse.Namespace
 ) -> list[Record]:
     """The results of one list; those that were done, if time ends before."""
     left = ends - time.monotonic()
@@ -79,9 +87,7 @@ def run(
     gpu = gpus.get()
     command = [sys.executable, "-m", "boundmesh", "bench", str(instances)]
     command += ["--out", str(out), "--limit", str(left), "--device", options.device]
-    subprocess.run(
-        command, capture_output=True, env={**os.environ, "CUDA_VISIBLE_DEVICES": str(gpu)}
-    )
+    subprocess.run(command, capture_output=True, env={**os.environ, "CUDA_VISIBLE_DEVICES": gpu})
     gpus.put(gpu)
     return read_records(out) if out.exists() else []
 

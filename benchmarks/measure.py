@@ -44,6 +44,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     options.add_argument("--runs", type=int, default=3)
     options.add_argument("--limit-mib", type=int, help="memory that a rank may take of its GPU")
     options.add_argument("--profile", action="store_true", help="time spent in kernels and NCCL")
+    options.add_argument("--trace", help="with --profile: a Chrome trace of the first rank's run")
     return options
 
 
@@ -157,7 +158,7 @@ def report(
         "torch": torch.__version__,
     }
     if options.profile and at.device.type == "cuda":
-        line |= kernel_milliseconds(function)
+        line |= kernel_milliseconds(function, options.trace if at.first else None)
     if at.first:
         print(json.dumps(line), flush=True)
 
@@ -170,13 +171,19 @@ def digest(bounds: Sequence[Tensor]) -> str:
     return sha.hexdigest()
 
 
-def kernel_milliseconds(function: Callable[[], object]) -> dict[str, float]:
-    """Time in kernels of one run on this rank: all, products, and NCCL's, which may overlap."""
+def kernel_milliseconds(function: Callable[[], object], trace: str | None) -> dict[str, float]:
+    """Time in kernels of one run on this rank: all, products, and NCCL's, which may overlap.
+
+    With a `trace`, what the host does is noted beside them and written to that file.
+    """
     from torch.profiler import ProfilerActivity, profile
 
-    with profile(activities=[ProfilerActivity.CUDA]) as found:
+    watched = [ProfilerActivity.CUDA, *([ProfilerActivity.CPU] if trace else [])]
+    with profile(activities=watched) as found:
         function()
         torch.cuda.synchronize()
+    if trace:
+        found.export_chrome_trace(trace)
     total = {"kernels_ms": 0.0, "products_ms": 0.0, "nccl_ms": 0.0}
     for event in found.key_averages():
         spent, kernel = event.self_device_time_total / 1000, event.key.lower()

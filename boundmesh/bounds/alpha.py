@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -23,7 +24,7 @@ from boundmesh.bounds.crown import (
     intersect,
     undecided_neurons,
 )
-from boundmesh.bounds.lines import SharedLines
+from boundmesh.bounds.lines import SharedLines, in_one_pass
 from boundmesh.bounds.parameters import (
     SlopedLines,
     TileSlopes,
@@ -33,6 +34,7 @@ from boundmesh.bounds.parameters import (
 )
 from boundmesh.bounds.rows import Rows, Tile, both_sides
 from boundmesh.rules.operator import Interval
+from boundmesh.rules.pieces import Steps
 
 # The rows asked for are few beside those of the start nodes: their own slopes take this many steps
 # for every one of the others.
@@ -110,6 +112,9 @@ class Climb:
             for node in program.nonlinear
             if node.name in self.sloped
         }
+        self.one_pass = {
+            name: in_one_pass(program.graph[name], self.lower) for name in self.undecided
+        }
         self.shared = SharedLines(mine, {name: own.index for name, own in self.undecided.items()})
         self.final = self._start(program.target, torch.empty(0), rows)
         self.starts = [s for s in map(self._intermediate, program.starts) if s is not None]
@@ -176,8 +181,13 @@ class Climb:
         lowest = sweep(problem.layout, problem.program, problem.region, waves, problem.check)
         return torch.cat([*problem.layout.join(lowest, start.widths)], dim=1)
 
-    def _lines(self, bounds: Mapping[str, Interval], alpha: Mapping[str, Tensor]) -> SlopedLines:
-        return SlopedLines(self.share.bounds(bounds), self.undecided, self.shared, alpha)
+    def _lines(
+        self,
+        bounds: Mapping[str, Interval],
+        alpha: Mapping[str, Tensor],
+        steps: Mapping[str, Steps] = MappingProxyType({}),
+    ) -> SlopedLines:
+        return SlopedLines(self.share.bounds(bounds), self.undecided, self.shared, alpha, steps)
 
     def _down(self, bounds: dict[str, Interval], rate: float, step: int) -> None:
         slope = Gradients(bounds)
@@ -217,25 +227,31 @@ class Climb:
         rate: float,
         step: int,
     ) -> Tensor:
+        problem = self.problem
+        tick = pull.new_zeros((), requires_grad=True)
         boxes = {name: _leaf(bounds[name]) for name in below}
-        alpha = {
-            name: s.value.to(pull.dtype, copy=True).requires_grad_() for name, s in slopes.items()
+        steps = {n: s.steps(rate, step, tick) for n, s in slopes.items() if self.one_pass[n]}
+        leaves = {
+            name: s.value.to(pull.dtype, copy=True).requires_grad_()
+            for name, s in slopes.items()
+            if name not in steps
         }
+        alpha = {name: s.value for name, s in slopes.items()} | leaves
         with torch.enable_grad():
-            problem, wave = self.problem, Wave([tile], self._lines(boxes, alpha))
+            wave = Wave([tile], self._lines(boxes, alpha, steps))
             (lower,) = sweep(problem.layout, problem.program, problem.region, [wave])
         ends = [end for box in boxes.values() for end in (box.lower, box.upper)]
         gradients = torch.autograd.grad(
             lower,
-            [*alpha.values(), *ends],
+            [*leaves.values(), *ends, tick],
             pull[:, tile.span],
             allow_unused=True,
             materialize_grads=True,
         )
-        for (name, a), gradient in zip(alpha.items(), gradients, strict=False):
+        for (name, a), gradient in zip(leaves.items(), gradients, strict=False):
             slopes[name].ascend(gradient, rate, step)
             a.grad = None
-        return torch.cat([g.flatten(1) for g in gradients[len(alpha) :]], dim=1)
+        return torch.cat([g.flatten(1) for g in gradients[len(leaves) : -1]], dim=1)
 
 
 class Gradients:

@@ -11,6 +11,7 @@ from torch import Tensor
 from boundmesh.bounds.beta import Bounded, DomainBounder, Parameters
 from boundmesh.bounds.parameters import STORED
 from boundmesh.rules.operator import Interval
+from boundmesh.rules.pieces import Notes
 
 # Steps between two looks at which domains are proved: each look waits for the device.
 LEAVE = 5
@@ -63,6 +64,7 @@ class _Climb:
         self.start, self.box = start, bounder.box(start)
         self.alpha, self.beta = start.alpha.to(rows.dtype), start.beta.to(rows.dtype)
         self.climbers = _Adam(self.alpha), _Adam(self.beta)
+        self.notes = _no_notes(self.alpha) if bounder.takes_notes else None
         self.where = torch.arange(len(rows), device=rows.device)
         self.best: Bounded | None = None
         self.scale: Tensor | None = None
@@ -72,21 +74,31 @@ class _Climb:
         self.alpha.requires_grad_(gradients)
         self.beta.requires_grad_(gradients)
         with torch.set_grad_enabled(gradients):
-            parameters = replace(self.start, alpha=self.alpha, beta=self.beta)
+            notes = self.notes if gradients else None
+            parameters = replace(self.start, alpha=self.alpha, beta=self.beta, notes=notes)
             found = self.bounder.bound(
                 self.rows, self.offset, parameters, watch=self.scale is None, box=self.box
             )
             if gradients:
-                self.up = torch.autograd.grad(
-                    found.margin.sum(),
-                    (self.alpha, self.beta),
-                    allow_unused=True,
-                    materialize_grads=True,
-                )
+                self.up = self._gradients(found.margin)
         self.alpha, self.beta = self.alpha.detach(), self.beta.detach()
         if self.scale is None:
             self.scale = found.coefficients.detach().abs().mean((1, 2), keepdim=True)
         self.best = better(self.best, found)
+
+    def _gradients(self, margin: Tensor) -> tuple[Tensor, Tensor]:
+        """Of the sum of all margins, to α and β: what autograd finds and what its way notes."""
+        leaves, notes = [self.alpha, self.beta], self.notes
+        if notes is None:
+            up, over = torch.autograd.grad(
+                margin.sum(), leaves, allow_unused=True, materialize_grads=True
+            )
+            return up, over
+        up, over, _ = torch.autograd.grad(margin.sum(), [*leaves, notes.tick], allow_unused=True)
+        return (
+            notes.alpha if up is None else up + notes.alpha,
+            notes.beta if over is None else over + notes.beta,
+        )
 
     def ascend(self, ascent: Ascent, step: int) -> None:
         """One step of Adam, then back into α ∈ [0, 1], β ≥ 0."""
@@ -111,10 +123,18 @@ class _Climb:
         self.rows, self.offset = self.rows[still], self.offset[still]
         self.alpha, self.beta = self.alpha[still], self.beta[still]
         self.start, self.box = self.start.take(still), self.box.take(still)
-        self.scale, self.up = self.scale[still], tuple(each[still] for each in self.up)
+        self.scale, (up, over) = self.scale[still], self.up
+        self.up = up[still], over[still]
+        self.notes = self.notes and _no_notes(self.alpha)
         for climber in self.climbers:
             climber.keep(still)
         return gone
+
+
+def _no_notes(like: Tensor) -> Notes:
+    """Room for the gradients of parameters like these; what no sweep passes stays zero."""
+    tick = like.new_zeros((), requires_grad=True)
+    return Notes(torch.zeros_like(like), torch.zeros_like(like), tick)
 
 
 def _in_order(parts: list[tuple[Tensor, Bounded | None]]) -> Bounded:
@@ -162,6 +182,7 @@ def better(best: Bounded | None, found: Bounded) -> Bounded:
         pick(margin, lambda each: each.margin),
         replace(
             found.parameters,
+            notes=None,
             alpha=pick(found.parameters.alpha.to(STORED), lambda each: each.parameters.alpha),
             beta=pick(found.parameters.beta.to(STORED), lambda each: each.parameters.beta),
         ),

@@ -18,11 +18,12 @@ from boundmesh.bounds.served import Served, visits
 from boundmesh.graph.graph import Node
 from boundmesh.rules import RULES
 from boundmesh.rules.operator import Pulled
+from boundmesh.rules.pieces import Pieces
 
 if TYPE_CHECKING:
     from boundmesh.bounds.layout import Layout
 
-Draw = Callable[[Node, Tile], Drawn]
+Draw = Callable[[Node, Tile], Drawn | Pieces]
 """The lines of a nonlinear node for the rows of a tile."""
 
 

@@ -12,7 +12,7 @@ own, those of the clause it is to refute.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -20,7 +20,15 @@ from torch import Tensor
 from boundmesh.bounds.affine_values import AffineValues
 from boundmesh.bounds.backward import Carried, input_rows
 from boundmesh.bounds.crown import Problem
-from boundmesh.bounds.lines import Drawn, Overlay, SharedLines, boxes_of, one_by_one
+from boundmesh.bounds.lines import (
+    Drawn,
+    Overlay,
+    SharedLines,
+    boxes_of,
+    in_one_pass,
+    one_by_one,
+    pieces_of,
+)
 from boundmesh.bounds.mixture import mixed_margin
 from boundmesh.bounds.neurons import Neurons, cut_at_splits
 from boundmesh.bounds.region import BoxRegion, Region
@@ -28,17 +36,20 @@ from boundmesh.bounds.rows import DenseRows, Tile
 from boundmesh.graph.graph import Node
 from boundmesh.rules import RULES
 from boundmesh.rules.operator import Interval
+from boundmesh.rules.pieces import Notes, Pieces
 
 
 @dataclass(frozen=True)
 class Parameters:
     """α and β `[D, S, N]` and splits `[D, N]` (int8) of D domains, nodes side by side; `box` the
-    bounds `[D, n + U]` of the values that clipping cuts, where it does."""
+    bounds `[D, n + U]` of the values that clipping cuts, where it does; `notes` where gradients to
+    α and β are to be written, for nodes whose lines are drawn in one pass."""
 
     alpha: Tensor
     beta: Tensor
     splits: Tensor
     box: Interval | None = None
+    notes: Notes | None = None
 
     def take(self, which: Tensor) -> Parameters:
         """Those of the domains at `which` (indices or mask)."""
@@ -61,11 +72,13 @@ class SplitLines:
         self._bounds, self._neurons = bounds, neurons
         self._shared, self._parameters, self._box = shared, parameters, box
 
-    def __call__(self, node: Node, tile: Tile) -> Drawn:
+    def __call__(self, node: Node, tile: Tile) -> Drawn | Pieces:
         index, place = self._neurons.undecided[node.name].index, self._neurons.places[node.name]
         if not len(index):
             return Drawn(self._shared(node))
         inputs = boxes_of(node, self._bounds)
+        if in_one_pass(node, inputs[0].lower):
+            return self._pieces(node, inputs[0], place)
         alpha = self._parameters.alpha[..., place]
         operator = RULES[node.op]
         assert operator.relax is not None
@@ -81,6 +94,18 @@ class SplitLines:
         own = operator.relax(node, (box,), alpha)
         whole = len(index) == node.size
         return Drawn(None if whole else self._shared(node), Overlay(index, own, multipliers))
+
+    def _pieces(self, node: Node, root: Interval, place: slice) -> Pieces:
+        parameters, notes = self._parameters, self._parameters.notes
+        return replace(
+            pieces_of(node, root),
+            places=self._neurons.undecided[node.name].places,
+            own=(self._box.lower[:, place], self._box.upper[:, place]),
+            alpha=parameters.alpha.detach()[..., place],
+            beta=parameters.beta.detach()[..., place],
+            splits=parameters.splits[:, place],
+            taker=notes and Notes(notes.alpha[..., place], notes.beta[..., place], tick=notes.tick),
+        )
 
 
 def _wide(box: Interval, domains: int) -> Interval:
@@ -131,6 +156,8 @@ class DomainBounder:
         self.shared = SharedLines(bounds, index)
         # Only where the neurons of output and input are the same can they be told from outside.
         self.watched = frozenset(n.name for n in problem.program.nonlinear if one_by_one(n))
+        like = neurons.lower
+        self.takes_notes = any(in_one_pass(node, like) for node in problem.program.nonlinear)
 
     def bound(
         self,

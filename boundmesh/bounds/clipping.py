@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from boundmesh.bounds import clipping_fused
 from boundmesh.bounds.affine_values import AffineValues, rounding
 from boundmesh.rules.operator import Interval
 
@@ -52,6 +53,8 @@ class Constraints:
 def clip(values: AffineValues, box: Interval, constraints: Constraints) -> Interval:
     """Bounds `[D, n + U]` of values cut to where the constraints hold; no point of a domain matters
     where a lower bound comes to lie above its upper one."""
+    if clipping_fused.applies(values):
+        return _clip(values, box, constraints)
     height = max(1, TOGETHER // values.rows.numel())
     if box.lower.is_cuda:
         height = max(height, -(-len(box.lower) // MOST_PARTS))
@@ -65,10 +68,10 @@ def clip(values: AffineValues, box: Interval, constraints: Constraints) -> Inter
 def _clip(values: AffineValues, box: Interval, constraints: Constraints) -> Interval:
     box = propagate(values, box)
     for row in range(constraints.rows.shape[1]):
-        cut = _Cut(values, box, constraints.rows[:, row], constraints.constants[:, row])
+        kind = _FusedCut if clipping_fused.applies(values) else _Cut
+        cut = kind(values, box, constraints.rows[:, row], constraints.constants[:, row])
         inputs = cut.inputs()
-        least = cut.least(1.0, -constraints.less[:, row])
-        most = -cut.least(-1.0, constraints.more[:, row])
+        least, most = cut.neurons(constraints.less[:, row], constraints.more[:, row])
         box = Interval(
             torch.fmax(box.lower, torch.cat([inputs.lower, least], dim=1)),
             torch.fmin(box.upper, torch.cat([inputs.upper, most], dim=1)),
@@ -84,16 +87,11 @@ def propagate(values: AffineValues, box: Interval) -> Interval:
     """
     n = values.inputs
     low, high, least, most = box.lower[:, :n], box.upper[:, :n], box.lower[:, n:], box.upper[:, n:]
-    rising, falling = values.rows.clamp(min=0), values.rows.clamp(max=0).abs()
     for _ in range(ROUNDS):
         reached = values.ranges(low, high)
         least, most = torch.fmax(least, reached.lower), torch.fmin(most, reached.upper)
         above, below = 1 / (most - reached.lower), 1 / (reached.upper - least)
-        narrow = _narrowed(
-            Interval(low, high),
-            torch.fmax(_largest(above, rising), _largest(below, falling)),
-            torch.fmax(_largest(below, rising), _largest(above, falling)),
-        )
+        narrow = _narrowed(Interval(low, high), *_largest_shares(values, above, below))
         gained = (narrow.upper - narrow.lower) < (1 - LEAST_GAIN) * (high - low)
         low, high = narrow.lower, narrow.upper
         if not bool(gained.any()):
@@ -103,10 +101,22 @@ def propagate(values: AffineValues, box: Interval) -> Interval:
     return Interval(torch.cat([low, least], dim=1), torch.cat([high, most], dim=1))
 
 
+def _largest_shares(values: AffineValues, above: Tensor, below: Tensor) -> tuple[Tensor, Tensor]:
+    """The largest shares `[D, n]` that bounds of neurons take of each input, from its lower end and
+    from its upper one: `above` and `below` `[D, U]` are one over the rooms up to the upper bounds
+    and down to the lower ones. One that is negative, as of a room that is none, is infinite."""
+    above, below = (torch.where(each < 0, torch.inf, each) for each in (above, below))
+    if clipping_fused.applies(values):
+        return clipping_fused.largest_shares(values.rows, above, below)
+    rising, falling = values.rows.clamp(min=0), values.rows.clamp(max=0).abs()
+    return (
+        torch.fmax(_largest(above, rising), _largest(below, falling)),
+        torch.fmax(_largest(below, rising), _largest(above, falling)),
+    )
+
+
 def _largest(shares: Tensor, weights: Tensor) -> Tensor:
-    """`max over z of shares[d, z]·weights[z, i]`: `[D, n]`; a share that is negative, as of a room
-    that is none, is infinite, and what is not a number is none."""
-    shares = torch.where(shares < 0, torch.inf, shares)
+    """`max over z of shares[d, z]·weights[z, i]`: `[D, n]`; what is not a number is none."""
     return (shares.unsqueeze(2) * weights).nan_to_num(nan=0.0, posinf=torch.inf).amax(1)
 
 
@@ -147,20 +157,26 @@ class _Cut:
 
     def __init__(self, values: AffineValues, box: Interval, row: Tensor, constant: Tensor) -> None:
         n = values.inputs
-        self.box, self.row = Interval(box.lower[:, :n], box.upper[:, :n]), row
-        center, radius = (
-            (self.box.upper + self.box.lower) / 2,
-            (self.box.upper - self.box.lower) / 2,
-        )
+        self.values, self.row, self.constant = values, row, constant
+        self.box = Interval(box.lower[:, :n], box.upper[:, :n])
+        center = (self.box.upper + self.box.lower) / 2
+        radius = (self.box.upper - self.box.lower) / 2
+        reach = center.abs() + radius
+        self.row_spread = (row * radius).unsqueeze(1)
+        self.row_middle = ((row * center).sum(1) + constant).unsqueeze(1)
+        self.row_size = ((row.abs() * reach).sum(1) + constant.abs()).unsqueeze(1)
+
+    def neurons(self, less: Tensor, more: Tensor) -> tuple[Tensor, Tensor]:
+        """Bounds `[D, U]` of the neurons under the constraint."""
+        values = self.values
+        center = (self.box.upper + self.box.lower) / 2
+        radius = (self.box.upper - self.box.lower) / 2
         self.spread = values.rows * radius.unsqueeze(1)
         self.width = radius @ values.rows.abs().T
         self.middle = center @ values.rows.T + values.constants
-        self.row_spread = (row * radius).unsqueeze(1)
-        self.along = (row * radius) @ values.rows.sign().T
-        self.row_middle = ((row * center).sum(1) + constant).unsqueeze(1)
-        reach = center.abs() + radius
-        self.size = reach @ values.rows.abs().T + values.constants.abs()
-        self.row_size = ((row.abs() * reach).sum(1) + constant.abs()).unsqueeze(1)
+        self.along = self.row_spread.squeeze(1) @ values.rows.sign().T
+        self.size = (center.abs() + radius) @ values.rows.abs().T + values.constants.abs()
+        return self.least(1.0, -less), -self.least(-1.0, more)
 
     def inputs(self) -> Interval:
         """The boxes `[D, n]` of the inputs under the constraint; inside out if it cannot hold."""
@@ -217,3 +233,13 @@ class _Cut:
         mine = ((total - weight * row) / (sign + weight * own)).nan_to_num(0.0, 0.0, 0.0)
         slope = climb - row - own * torch.minimum(mine.abs(), self.width).copysign(mine)
         return _Piece(found - weight * slope, slope)
+
+
+class _FusedCut(_Cut):
+    """The same in one kernel."""
+
+    def neurons(self, less: Tensor, more: Tensor) -> tuple[Tensor, Tensor]:
+        return clipping_fused.cut_neurons(
+            self.values, self.box.lower, self.box.upper, self.row, self.constant, less, more,
+            MULTIPLIERS,
+        )  # fmt: skip

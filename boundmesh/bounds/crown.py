@@ -90,8 +90,12 @@ def intermediate_bounds(
                 rows = both_sides(index, box.lower.dtype)
                 lowest = bound_rows(problem, start, rows, draw)
                 lower, upper = lowest[:, : len(index)], -lowest[:, len(index) :]
-                sharpest = intersect(box, index, lower, upper)
-                box = sharpest if keep_best else replace_at(box, index, lower, upper)
+                bounded = replace_at(box, index, lower, upper)
+                # maximum() and minimum() keep NaN, which fails closed.
+                sharpest = Interval(
+                    torch.maximum(box.lower, bounded.lower), torch.minimum(box.upper, bounded.upper)
+                )
+                box = sharpest if keep_best else bounded
                 intervals.sharpen(start, box)
         found.bounds[start], found.sharpest[start] = box, sharpest
     return found

@@ -15,8 +15,10 @@ from torch import Tensor
 
 from boundmesh.bounds.rows import Tile
 from boundmesh.graph.graph import Node
-from boundmesh.rules import RULES
+from boundmesh.rules import RULES, pieces
+from boundmesh.rules.inner import flat
 from boundmesh.rules.operator import Interval, Lines, Pulled, Relaxation, pull_lines
+from boundmesh.rules.pieces import Pieces
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,21 @@ def boxes_of(node: Node, boxes: Mapping[str, Interval]) -> tuple[Interval, ...]:
 
 def at(box: Interval, index: Tensor) -> Interval:
     """The interval of the flat neurons `index`, `[D, U]`."""
-    return Interval(box.lower.flatten(1)[:, index], box.upper.flatten(1)[:, index])
+    return Interval(
+        box.lower.flatten(1).index_select(1, index), box.upper.flatten(1).index_select(1, index)
+    )
+
+
+def in_one_pass(node: Node, like: Tensor) -> bool:
+    """Whether `Pieces` can be the lines of a node whose rows are such tensors."""
+    return RULES[node.op].slope_below is not None and one_by_one(node) and pieces.applies(like)
+
+
+def pieces_of(node: Node, box: Interval) -> Pieces:
+    """CROWN's lines of a node of two pieces."""
+    slope = RULES[node.op].slope_below
+    assert slope is not None
+    return Pieces(slope(node), box.lower.flatten(1), box.upper.flatten(1))
 
 
 def crown_lines(node: Node, inputs: tuple[Interval, ...]) -> Relaxation:
@@ -92,22 +108,23 @@ def shared_lines(node: Node, inputs: tuple[Interval, ...], index: Tensor) -> Rel
     )
 
 
-def pull_drawn(drawn: Drawn, rows: Tensor, node: Node) -> Pulled:
+def pull_drawn(drawn: Drawn | Pieces, rows: Tensor, node: Node) -> Pulled:
     """Pull rows `[D, S, *shape]` back through drawn lines."""
+    if isinstance(drawn, Pieces):
+        return _pull_pieces(drawn, rows, node)
     if drawn.overlay is None:
         assert drawn.shared is not None
         return pull_lines(drawn.shared, rows)
     overlay = drawn.overlay
-    flat = rows.flatten(2)
     if drawn.shared is None:
-        inner = pull_lines(overlay.lines, flat)
+        inner = pull_lines(overlay.lines, rows.flatten(2))
         (coefficients,) = inner.coefficients
         bias = inner.bias
         if overlay.multipliers is not None:
             coefficients = coefficients - overlay.multipliers
     else:
         outer = pull_lines(drawn.shared, rows)
-        inner = pull_lines(overlay.lines, flat[..., overlay.index])
+        inner = pull_lines(overlay.lines, rows.flatten(2).index_select(2, overlay.index))
         ((own,), (whole,)) = inner.coefficients, outer.coefficients
         if overlay.multipliers is not None:
             own = own - overlay.multipliers
@@ -117,6 +134,11 @@ def pull_drawn(drawn: Drawn, rows: Tensor, node: Node) -> Pulled:
         coefficients = whole.index_copy(2, overlay.index, own)
         bias = _sum(outer.bias, inner.bias)
     return Pulled((coefficients.reshape(*coefficients.shape[:2], *node.input_shapes[0]),), bias)
+
+
+def _pull_pieces(drawn: Pieces, rows: Tensor, node: Node) -> Pulled:
+    coefficients, bias = drawn.pull(flat(rows))
+    return Pulled((coefficients.reshape(*bias.shape, *node.input_shapes[0]),), bias)
 
 
 def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
@@ -139,12 +161,17 @@ class FixedLines:
         self, boxes: Mapping[str, Interval], localise: Localise = lambda boxes: boxes
     ) -> None:
         self._boxes, self._localise = boxes, localise
-        self._drawn: dict[str, Drawn] = {}
+        self._drawn: dict[str, Drawn | Pieces] = {}
 
-    def __call__(self, node: Node, tile: Tile) -> Drawn:
+    def __call__(self, node: Node, tile: Tile) -> Drawn | Pieces:
         if node.name not in self._drawn:
             mine = self._localise({name: self._boxes[name] for name in node.inputs})
-            self._drawn[node.name] = Drawn(crown_lines(node, boxes_of(node, mine)))
+            boxes = boxes_of(node, mine)
+            self._drawn[node.name] = (
+                pieces_of(node, boxes[0])
+                if in_one_pass(node, boxes[0].lower)
+                else Drawn(crown_lines(node, boxes))
+            )
         return self._drawn[node.name]
 
 

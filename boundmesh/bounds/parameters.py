@@ -7,17 +7,29 @@ for rows that exist. Any value in [0, 1] is sound, so it is stored in 16 bits.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.lines import Drawn, Overlay, SharedLines, at, boxes_of, one_by_one
+from boundmesh.bounds.lines import (
+    Drawn,
+    Overlay,
+    SharedLines,
+    at,
+    boxes_of,
+    in_one_pass,
+    one_by_one,
+    pieces_of,
+)
 from boundmesh.bounds.program import Program
 from boundmesh.bounds.rows import Tile
 from boundmesh.graph.graph import Node
 from boundmesh.rules import RULES
 from boundmesh.rules.operator import Interval
+from boundmesh.rules.pieces import Pieces, Steps
 
 STORED = torch.float16
 MOMENTS = torch.bfloat16  # gradients span more powers of two than float16 holds
@@ -31,6 +43,14 @@ class Undecided:
 
     index: Tensor
     initial: Tensor
+    size: int
+
+    @cached_property
+    def places(self) -> Tensor:
+        """Which α is a neuron's, `[size]` (int32); −1 for none."""
+        places = torch.full((self.size,), -1, dtype=torch.int32, device=self.index.device)
+        places[self.index] = torch.arange(len(self.index), dtype=torch.int32, device=places.device)
+        return places
 
 
 def has_undecided(node: Node, bounds: Mapping[str, Interval]) -> bool:
@@ -54,7 +74,7 @@ def undecided_neurons_of(
     if not one_by_one(node):
         where = (where.any() | known).expand(where.shape)
     index = where.nonzero().squeeze(1)
-    return Undecided(index, operator.initial(node, inputs).flatten(1)[:, index])
+    return Undecided(index, operator.initial(node, inputs).flatten(1)[:, index], len(where))
 
 
 @dataclass
@@ -70,6 +90,10 @@ class Slope:
         value = initial.to(stored).unsqueeze(1).repeat(1, rows, 1)
         moment = torch.zeros_like(value, dtype=MOMENTS)
         return Slope(value, moment, moment.clone())
+
+    def steps(self, rate: float, step: int, tick: Tensor) -> Steps:
+        """The same step as `ascend`, to be taken where the gradient is made."""
+        return Steps(self.first, self.second, rate, 1 - 0.9**step, 1 - 0.999**step, tick)
 
     def ascend(self, gradient: Tensor, rate: float, step: int) -> None:
         """One step of Adam uphill (arXiv 1412.6980), then back into [0, 1]; step counts from 1."""
@@ -101,7 +125,8 @@ def start_slopes(
 class SlopedLines:
     """Lines whose slopes are given per row: α `[D, S, U]` of a tile by node name.
 
-    Nodes that are not in `undecided` have shared lines alone.
+    Nodes that are not in `undecided` have shared lines alone. `steps` says which nodes' slopes step
+    on the way back.
     """
 
     def __init__(
@@ -110,16 +135,24 @@ class SlopedLines:
         undecided: Mapping[str, Undecided],
         shared: SharedLines,
         alpha: Mapping[str, Tensor],
+        steps: Mapping[str, Steps] = MappingProxyType({}),
     ) -> None:
         self._bounds, self._undecided = bounds, undecided
-        self._shared, self._alpha = shared, alpha
+        self._shared, self._alpha, self._steps = shared, alpha, steps
 
-    def __call__(self, node: Node, tile: Tile) -> Drawn:
+    def __call__(self, node: Node, tile: Tile) -> Drawn | Pieces:
         if node.name not in self._undecided:
             return Drawn(self._shared(node))
         index = self._undecided[node.name].index
         inputs = boxes_of(node, self._bounds)
         first = inputs[0].lower
+        if in_one_pass(node, first):
+            return replace(
+                pieces_of(node, inputs[0]),
+                places=self._undecided[node.name].places,
+                alpha=self._alpha[node.name],
+                taker=self._steps.get(node.name),
+            )
         alpha = self._alpha[node.name].to(first.dtype)
         relax = RULES[node.op].relax
         assert relax is not None

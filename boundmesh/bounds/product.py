@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from boundmesh.bounds.rows import Tile, UnitRows
 from boundmesh.bounds.served import PRODUCTS, Part, Served, Visit, node_of_part, output_axis, visits
 from boundmesh.graph.graph import Node
 from boundmesh.rules import RULES
+from boundmesh.rules.matmul import mm
 from boundmesh.rules.operator import Interval, Pulled, inner
 
 if TYPE_CHECKING:
@@ -58,10 +60,12 @@ def pull(served: Served, tape: Tape, rows: Sequence[Tensor]) -> list[Pulled]:
     assert rule is not None
     if node.op not in PRODUCTS:
         return [rule(node, served.weights, each) for each in rows]
-    through = _Product.apply if torch.is_grad_enabled() else _product
-    coefficients = through(served, tape, *rows)
-    biases = [offset(served, each) for each in rows]
-    return [Pulled((each,), bias) for each, bias in zip(coefficients, biases, strict=True)]
+    if torch.is_grad_enabled():
+        found = _Product.apply(served, tape, *rows)
+        biases = found[len(rows) :] or [None] * len(rows)
+    else:
+        found, biases = times(served, rows), [offset(served, each) for each in rows]
+    return [Pulled((each,), bias) for each, bias in zip(found, biases, strict=False)]
 
 
 def needed(node: Node, tiles: Sequence[Tile]) -> Visit:
@@ -118,13 +122,9 @@ def interval(served: Served, boxes: Sequence[Interval]) -> Interval:
     )
 
 
-def _product(served: Served, tape: Tape, *rows: Tensor) -> list[Tensor]:
-    return times(served, rows)
-
-
 class _Product(torch.autograd.Function):
-    """Rows times a weight. The transpose of `pull` is `forward` without its bias, so that is what
-    takes gradients back."""
+    """Rows times a weight, then ⟨rows, bias⟩ if there is one. The transpose of `pull` is `forward`
+    without its bias, so that is what takes gradients back."""
 
     @staticmethod
     def forward(ctx, served: Served, tape: Tape, *rows: Tensor) -> tuple[Tensor, ...]:
@@ -132,12 +132,18 @@ class _Product(torch.autograd.Function):
         ctx.shapes = [each.shape for each in rows]
         if any(ctx.needs_input_grad[2:]):
             tape.passed(served.node)
-        return tuple(times(served, rows))
+        biases = [offset(served, each) for each in rows]
+        return (*times(served, rows), *(each for each in biases if each is not None))
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        served = ctx.tape.back(ctx.node)
-        return None, None, *_transposed(served, gradients, ctx.shapes)
+        served, count = ctx.tape.back(ctx.node), len(ctx.shapes)
+        found = transposed(served, gradients[:count], ctx.shapes)
+        for each, of_bias in zip(found, gradients[count:], strict=False):
+            wide = of_bias.reshape(*of_bias.shape, *(1,) * (each.dim() - 2))
+            each.addcmul_(wide, bias_of(served))
+        return None, None, *found
 
 
 def times(served: Served, rows: Sequence[Tensor]) -> list[Tensor]:
@@ -154,16 +160,16 @@ def times(served: Served, rows: Sequence[Tensor]) -> list[Tensor]:
         for place, each in enumerate(flat):
             block = each[:, part.low : part.high]
             if part.low == 0:
-                sums.append(torch.mm(block, part.weight))
+                sums.append(mm(block, part.weight))
             else:
-                torch.addmm(sums[place], block, part.weight, out=sums[place])
+                mm(block, part.weight, sums[place], add=True)
     return [
         total.reshape(*each.shape[:2], *node.input_shapes[0])
         for total, each in zip(sums, rows, strict=True)
     ]
 
 
-def _transposed(
+def transposed(
     served: Served, gradients: Sequence[Tensor], shapes: Sequence[torch.Size]
 ) -> list[Tensor]:
     """Gradients to the rows, `[D, S, *shape]`, from those to the pulled rows."""
@@ -179,7 +185,7 @@ def _transposed(
     found = [each.new_empty(len(each), node.shape[-1]) for each in flat]
     for part in served.parts:
         for each, whole in zip(flat, found, strict=True):
-            torch.mm(each, part.weight.mT, out=whole[:, part.low : part.high])
+            mm(each, part.weight.mT, whole[:, part.low : part.high])
     return [whole.reshape(shape) for whole, shape in zip(found, shapes, strict=True)]
 
 
@@ -187,10 +193,13 @@ def offset(served: Served, rows: Tensor) -> Tensor | None:
     """`⟨A, b⟩` `[D, S]`, with b the same along every axis but that of the outputs."""
     if not served.weights:
         return None
+    return inner(rows, bias_of(served).expand(1, 1, *served.node.shape))
+
+
+def bias_of(served: Served) -> Tensor:
+    """A product's bias, to be broadcast against its output."""
     node, (bias,) = served.node, served.weights
-    if node.op != "linear":
-        bias = bias.reshape(-1, *[1] * (len(node.shape) - 2))
-    return inner(rows, bias.expand(1, 1, *node.shape))
+    return bias if node.op == "linear" else bias.reshape(-1, *[1] * (len(node.shape) - 2))
 
 
 def _runs(places: np.ndarray, part: Part, first: bool) -> list[slice]:

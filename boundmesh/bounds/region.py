@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from boundmesh.property import Ball, Box
-from boundmesh.rules.operator import Interval, inner
+from boundmesh.rules.inner import inner, signed_inner
+from boundmesh.rules.operator import Interval
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,9 @@ class BoxRegion:
 
     def minimum(self, rows: Tensor) -> Tensor:
         """`min ⟨A, x⟩ = ⟨A⁺, lower⟩ + ⟨A⁻, upper⟩`: rows `[D, S, *input_shape]` → `[D, S]`."""
-        lower, upper = self.lower.unsqueeze(1), self.upper.unsqueeze(1)
-        return inner(rows.clamp(min=0), lower) + inner(rows.clamp(max=0), upper)
+        lowest = signed_inner(rows, self.lower.unsqueeze(1), self.upper.unsqueeze(1))
+        assert lowest is not None
+        return lowest
 
     def minimizer(self, rows: Tensor) -> Tensor:
         """The corner that attains `minimum`: `[D, S, *input_shape]`."""

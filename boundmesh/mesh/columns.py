@@ -17,15 +17,14 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-from boundmesh.bounds.product import offset, pull_units, times
+from boundmesh.bounds.product import bias_of, offset, pull_units, times, transposed
 from boundmesh.bounds.rows import UnitRows
-from boundmesh.bounds.served import Served, node_of_part
-from boundmesh.graph.graph import Node
+from boundmesh.bounds.served import Part, Served, node_of_part
 from boundmesh.mesh.group import Group
 from boundmesh.mesh.placement import Cut
 from boundmesh.mesh.tensor import ROWS, gather_pieces
-from boundmesh.rules import RULES
 from boundmesh.rules.operator import Pulled
 
 
@@ -46,44 +45,59 @@ class Columns:
         shapes = (self.inputs.shape(node.input_shapes[0], rank),)
         return replace(self.served, node=replace(node, input_shapes=shapes))
 
-    def push(self, rank: int, gradient: Tensor) -> Tensor:
-        """Gradients to this rank's outputs from those to all inputs, `[D, S, *input_shape]`."""
-        low, high = self.outputs.span(rank)
-        node: Node = node_of_part(replace(self.served, weights=()), low, high)[0]
+    def own(self, rank: int, parts: Sequence[Part] = ()) -> Served:
+        """The product as if it had this rank's outputs alone."""
+        node, weights = node_of_part(self.served, *self.outputs.span(rank))
+        return Served(node, weights, parts)
+
+    def push(self, rank: int, gradient: Tensor, of_bias: Tensor | None) -> Tensor:
+        """Gradients to this rank's outputs from those to all inputs, and from those to
+        `⟨A, b⟩` `[D, S]` over this rank's outputs."""
         # All ranks turn the weight, also for one that has no outputs.
-        weight = self.turned()
-        if low == high:
-            return gradient.new_zeros(*gradient.shape[:ROWS], *node.shape)
-        rule = RULES[node.op].forward
-        return rule(node, (weight,), gradient.flatten(0, 1)).unflatten(0, gradient.shape[:ROWS])
+        weight, height = self.turned(), self.outputs.shape(self.served.node.shape, rank)
+        own = self.own(rank, [Part(0, height[self.outputs.axis], weight)])
+        shape = torch.Size((*gradient.shape[:ROWS], *height))
+        if 0 in shape:
+            return gradient.new_zeros(shape)
+        (found,) = transposed(own, [gradient], [shape])
+        if of_bias is not None:
+            wide = of_bias.reshape(*of_bias.shape, *(1,) * (found.dim() - ROWS))
+            found.addcmul_(wide, bias_of(own))
+        return found
 
 
 class GatheredProduct(torch.autograd.Function):
-    """Rows cut along the outputs → rows cut along the inputs; and `⟨A, b⟩` of the rows that `share`
-    takes of all, which has no gradient."""
+    """Rows cut along the outputs → rows cut along the inputs; `⟨A, b⟩` over this rank's outputs;
+    and all of `⟨A, b⟩` for the rows that `share` takes, which has no gradient."""
 
     @staticmethod
     def forward(
         ctx, group: Group, columns: Columns, share: Callable[[Tensor], Tensor], rows: Tensor
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         ctx.group, ctx.columns = group, columns
-        local = columns.local(group.rank)
-        if columns.rows is not None:
-            cut = columns.rows
+        rank, cut = group.rank, columns.rows
+        if cut is None:
+            own = offset(columns.own(rank), columns.outputs.piece(rows, rank, ROWS))
+        else:
+            own = offset(columns.own(rank), rows)
             rows = gather_pieces(group, rows, cut.axis + ROWS, cut.ends).contiguous()
-        bias = offset(columns.served, share(rows))
-        if bias is not None:
-            ctx.mark_non_differentiable(bias)
+        settled = offset(columns.served, share(rows))
+        if settled is not None:
+            ctx.mark_non_differentiable(settled)
+        local = columns.local(rank)
         if 0 in local.node.input_shapes[0]:
-            return rows.new_zeros(*rows.shape[:ROWS], *local.node.input_shapes[0]), bias
-        return times(local, [rows])[0], bias
+            return rows.new_zeros(*rows.shape[:ROWS], *local.node.input_shapes[0]), own, settled
+        return times(local, [rows])[0], own, settled
 
     @staticmethod
-    def backward(ctx, gradient: Tensor, _: object) -> tuple[None, None, None, Tensor]:
+    @once_differentiable
+    def backward(
+        ctx, gradient: Tensor, of_bias: Tensor | None, _: object
+    ) -> tuple[None, None, None, Tensor]:
         group, columns = ctx.group, ctx.columns
         cut = columns.inputs
         gradient = gather_pieces(group, gradient, cut.axis + ROWS, cut.ends).contiguous()
-        mine = columns.push(group.rank, gradient)
+        mine = columns.push(group.rank, gradient, of_bias)
         if columns.rows is None:
             cut = columns.outputs
             mine = gather_pieces(group, mine, cut.axis + ROWS, cut.ends)

@@ -103,12 +103,8 @@ class ExchangedTile:
 
     def _multiply_columns(self, served: Served, rows: Tensor, cut: Cut | None) -> None:
         node, columns = served.node, self._held.columns(served, cut)
-        if cut is None:
-            self._common = _sum(self._common, offset(served, rows))
-        else:
-            own, bias = node_of_part(served, *cut.span(self._group.rank))
-            self._own = _sum(self._own, offset(Served(own, bias), rows))
-        pulled, bias = GatheredProduct.apply(self._group, columns, self._shares.mine, rows)
+        pulled, own, bias = GatheredProduct.apply(self._group, columns, self._shares.mine, rows)
+        self._own = _sum(self._own, own)
         self._settle(bias)
         self._add_columns(node.inputs[0], columns.inputs, pulled)
 
@@ -141,7 +137,7 @@ class ExchangedTile:
         if rule is None:
             drawn = draw(own, self._tile)
             if exact(drawn):
-                self._settle(self._shares.intercept(node.name, drawn, rows, cut))
+                self._settle(self._shares.intercept(node, drawn, rows, cut))
             pulled = pull_drawn(drawn, rows, own)
             if not exact(drawn) and pulled.bias is not None:
                 self._settle(self._shares.total(pulled.bias))

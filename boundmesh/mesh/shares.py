@@ -11,16 +11,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from math import prod
 
 import torch
 from torch import Tensor
 
 from boundmesh.bounds.lines import Drawn
 from boundmesh.bounds.region import BoxRegion
+from boundmesh.graph.graph import Node
 from boundmesh.mesh.group import Group
 from boundmesh.mesh.placement import Cut
 from boundmesh.mesh.tensor import ROWS, gather_pieces, turn
 from boundmesh.rules.operator import Lines
+from boundmesh.rules.pieces import Pieces
 
 # Rows are dealt in blocks: products of a matrix with a vector take rows by fours or eights, and
 # what is left over another way.
@@ -102,12 +105,14 @@ class Shares:
         box = BoxRegion(*(self._of_domains(end) for end in (region.lower, region.upper)))
         return box.minimum(self.turned(rows, cut))
 
-    def intercept(self, name: str, drawn: Drawn, rows: Tensor, cut: Cut) -> Tensor | None:
-        """What rows pick up from lines that were drawn for this rank's neurons."""
+    def intercept(self, node: Node, drawn: Drawn | Pieces, rows: Tensor, cut: Cut) -> Tensor | None:
+        """What rows pick up from the lines of a node, drawn for this rank's neurons."""
+        if isinstance(drawn, Pieces):
+            return self._of_pieces(node, drawn, rows, cut)
         if drawn.overlay is None:
             assert isinstance(drawn.shared, Lines)
             return self._intercept(*_intercepts(drawn.shared), rows, cut)
-        shapes = self._shapes.of(name, drawn)
+        shapes = self._shapes.of(node.name, drawn)
         below, above = (None, None) if drawn.shared is None else _intercepts(drawn.shared)
         nothing = rows.new_zeros(1, 1, *rows.shape[ROWS:])
         if below is None and any(each.below for each in shapes):
@@ -116,11 +121,19 @@ class Shares:
             above = nothing
         outer = self._intercept(below, above, rows, cut)
         ends = tuple(accumulate((each.neurons for each in shapes), initial=0))
-        own = rows.flatten(2)[..., drawn.overlay.index]
+        own = rows.flatten(2).index_select(2, drawn.overlay.index)
         inner = self._intercept(*_intercepts(drawn.overlay.lines), own, Cut(0, ends))
         if outer is None or inner is None:
             return inner if outer is None else outer
         return outer + inner
+
+    def _of_pieces(self, node: Node, drawn: Pieces, rows: Tensor, cut: Cut) -> Tensor:
+        """The intercepts are those of the chords, whatever α is."""
+        sizes = (prod(cut.shape(node.shape, rank)) for rank in range(self._group.size))
+        along = Cut(0, tuple(accumulate(sizes, initial=0)))
+        ends = (self.turned(end.unsqueeze(1), along) for end in (drawn.lower, drawn.upper))
+        lower, upper = (end.squeeze(1) for end in ends)
+        return Pieces(drawn.slope, lower, upper).pull(self.turned(rows.flatten(2), along))[1]
 
     def _intercept(
         self, below: Tensor | None, above: Tensor | None, rows: Tensor, cut: Cut
@@ -137,8 +150,10 @@ class Shares:
         return self.mine(values) if self.cut.axis == 0 else values
 
 
-def exact(drawn: Drawn) -> bool:
+def exact(drawn: Drawn | Pieces) -> bool:
     """Whether the lines are of one neuron each."""
+    if isinstance(drawn, Pieces):
+        return True
     lines = drawn.shared if drawn.overlay is None else drawn.overlay.lines
     return isinstance(lines, Lines) and lines.reduced is None and len(lines.lower_slopes) == 1
 

@@ -10,12 +10,16 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from boundmesh.rules import fused
+
 
 def inner(rows: Tensor, values: Tensor) -> Tensor:
     """⟨rows, values⟩ over the neurons: `[D, S, *shape]` and `[D, 1 or S, *shape]` → `[D, S]`.
 
     A domain dim of 1 stands for every domain.
     """
+    if fused.sums(rows, values, values) and not torch.is_grad_enabled():
+        return fused.signed_inner(rows, values, values)
     if values.shape[:2] == (1, 1):
         return torch.matmul(flat(rows), values.flatten())
     if values.shape[1] == 1:
@@ -45,6 +49,8 @@ def signed_inner(rows: Tensor, below: Tensor | None, above: Tensor | None) -> Te
 
 
 def _signed_inner(rows: Tensor, below: Tensor | None, above: Tensor | None) -> Tensor:
+    if below is not None and above is not None and fused.sums(rows, below, above):
+        return fused.signed_inner(rows, below, above)
     if below is None:
         assert above is not None
         return inner(rows.clamp(max=0), above)
@@ -81,11 +87,7 @@ class SignedInner(torch.autograd.Function):
     @staticmethod
     def forward(ctx, rows: Tensor, below: Tensor | None, above: Tensor | None) -> Tensor | None:
         ctx.save_for_backward(rows, below, above)
-        bias = None if below is None else inner(rows.clamp(min=0), below)
-        falling = None if above is None else inner(rows.clamp(max=0), above)
-        if bias is None or falling is None:
-            return falling if bias is None else bias
-        return falling.add_(bias)
+        return None if below is None and above is None else _signed_inner(rows, below, above)
 
     @staticmethod
     @once_differentiable

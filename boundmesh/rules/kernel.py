@@ -1,4 +1,4 @@
-"""The Triton kernel of `fused.py`; importing it needs Triton, compiling it a GPU."""
+"""The Triton kernels of `fused.py`; importing them needs Triton, compiling them a GPU."""
 
 import triton
 import triton.language as tl
@@ -36,3 +36,50 @@ def pull_rows(
             total += tl.where(positive, 0.0, a) * c
     if INTERCEPT:
         tl.store(bias + place, tl.sum(total))
+
+
+@triton.jit(do_not_specialize=("count",))
+def signed_sums(
+    rows, below, above, out, count, size, rows_domain, values_domain, BLOCK: tl.constexpr
+):
+    """One program a row: out = ⟨A⁺, below⟩ + ⟨A⁻, above⟩. NaN stays: it takes `above`."""
+    place = tl.program_id(0).to(tl.int64)
+    domain = place // count
+    rows += domain * rows_domain + (place % count) * size
+    below += domain * values_domain
+    above += domain * values_domain
+    total = tl.zeros([BLOCK], tl.float32)
+    for first in range(0, size, BLOCK):
+        at = first + tl.arange(0, BLOCK)
+        inside = at < size
+        a = tl.load(rows + at, mask=inside, other=0.0)
+        low = tl.load(below + at, mask=inside, other=0.0)
+        high = tl.load(above + at, mask=inside, other=0.0)
+        total += a * tl.where(a >= 0, low, high)
+    tl.store(out + place, tl.sum(total))
+
+
+@triton.jit(do_not_specialize=("outputs",))
+def interval_rows(
+    weight, bias, lower, upper, out_lower, out_upper, outputs, inputs, height,
+    BIAS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """One program an output of a box: `W·c + b ± |W|·r`; W has `height` numbers from row to row."""
+    output = tl.program_id(0).to(tl.int64)
+    box = tl.program_id(1).to(tl.int64)
+    middle = tl.zeros([BLOCK], tl.float32)
+    spread = tl.zeros([BLOCK], tl.float32)
+    for first in range(0, inputs, BLOCK):
+        at = first + tl.arange(0, BLOCK)
+        inside = at < inputs
+        w = tl.load(weight + output * height + at, mask=inside, other=0.0)
+        low = tl.load(lower + box * inputs + at, mask=inside, other=0.0)
+        high = tl.load(upper + box * inputs + at, mask=inside, other=0.0)
+        middle += w * ((high + low) * 0.5)
+        spread += tl.abs(w) * ((high - low) * 0.5)
+    center = tl.sum(middle)
+    if BIAS:
+        center += tl.load(bias + output)
+    radius = tl.sum(spread)
+    tl.store(out_lower + box * outputs + output, center - radius)
+    tl.store(out_upper + box * outputs + output, center + radius)

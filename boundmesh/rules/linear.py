@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from boundmesh.graph.graph import Node
+from boundmesh.rules import fused
 from boundmesh.rules.operator import Interval, Operator, Pulled, Weights, inner, register
 
 # Rows of |W| made at a time, so that an interval never holds a second copy of the weight.
@@ -21,6 +22,9 @@ def forward(node: Node, weights: Weights, x: Tensor) -> Tensor:
 def interval(node: Node, weights: Weights, box: Interval) -> Interval:
     """`W·c + b ± |W|·r` with c the centre and r the radius of the box."""
     weight = weights[0]
+    if fused.few_boxes(weight, box.lower):
+        bias = weights[1] if len(weights) > 1 else None
+        return Interval(*fused.interval(weight, bias, box.lower, box.upper))
     center, radius = (box.upper + box.lower) / 2, (box.upper - box.lower) / 2
     middle = functional.linear(center, *weights)
     spread = torch.cat([functional.linear(radius, part.abs()) for part in weight.split(BLOCK)], -1)

@@ -110,6 +110,7 @@ class Operator:
     undecided(node, boxes)                     mask `[D, *alpha_shape]`: where the lines are not
                                                exact, so that α, branching and rows matter
     split_point(node)                          where a piecewise-linear operator bends (a float)
+    slope_below(node)                          s of a function that is x above zero and s·x below
 
     `alpha_shape` is the shape of the first input.
     """
@@ -123,6 +124,7 @@ class Operator:
     initial: Callable[..., Tensor] | None = None
     undecided: Callable[..., Tensor] | None = None
     split_point: Callable[[Node], float] | None = None
+    slope_below: Callable[[Node], float] | None = None
 
     @property
     def affine(self) -> bool:

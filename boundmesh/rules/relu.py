@@ -88,5 +88,6 @@ for name, function, interval in (
             initial=initial,
             undecided=undecided,
             split_point=split_point,
+            slope_below=slope_below_zero,
         )
     )

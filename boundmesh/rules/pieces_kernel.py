@@ -1,0 +1,178 @@
+"""The Triton kernels of `pieces.py`; importing them needs Triton, compiling them a GPU.
+
+Lines of f, which is x above zero and s·x below, on bounds cut at zero, l ≤ 0 ≤ u:
+
+    chord k = s + (1 − s)·u/(u − l), intercept c = (s − k)·l; below s + (1 − s)·α where l < 0 < u
+
+A neuron has the α, and where they are given the `own` bounds, of the place that `places` names; −1
+is none. Without ALPHA the α is CROWN's: 1 where u > −l, else 0. NaN is kept: it is never above or
+below zero, so that no clamp swallows it.
+"""
+
+import triton
+import triton.language as tl
+
+# Numbers that no kernel is compiled anew for.
+FREE = ("count", "blocks", "own_domain", "alpha_domain", "alpha_row", "splits_domain")
+
+
+@triton.jit
+def _lines(lower, upper, slope):
+    """l, u, the width u − l, the chord and its intercept, and where the sign is open."""
+    low = tl.where(lower > 0, 0.0, lower)
+    high = tl.where(upper < 0, 0.0, upper)
+    width = high - low
+    share = tl.div_rn(high, tl.where(width == 0, 1.0, width))
+    chord = tl.where(share == 1, share, slope + (1 - slope) * share)
+    return low, high, width, chord, (slope - chord) * low, (low < 0) & (high > 0)
+
+
+@triton.jit(do_not_specialize=FREE)
+def pull_pieces(
+    rows, lower, upper, own_lower, own_upper, alpha, places, beta, splits, out, bias,
+    count, size, slope,
+    rows_domain, rows_row, box_domain, own_domain, alpha_domain, alpha_row, splits_domain,
+    ALPHA: tl.constexpr, OWN: tl.constexpr, SPLITS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """One program a row: out = A⁺·below + A⁻·k − β·split, bias = ⟨A⁻, c⟩."""
+    place = tl.program_id(0).to(tl.int64)
+    domain = place // count
+    row = place % count
+    rows += domain * rows_domain + row * rows_row
+    out += place * size
+    total = tl.zeros([BLOCK], tl.float32)
+    for first in range(0, size, BLOCK):
+        at = first + tl.arange(0, BLOCK)
+        inside = at < size
+        a = tl.load(rows + at, mask=inside, other=0.0)
+        least = tl.load(lower + domain * box_domain + at, mask=inside, other=0.0)
+        most = tl.load(upper + domain * box_domain + at, mask=inside, other=0.0)
+        if ALPHA:
+            which = tl.load(places + at, mask=inside, other=-1)
+        if OWN:
+            least = tl.load(own_lower + domain * own_domain + which, mask=which >= 0, other=least)
+            most = tl.load(own_upper + domain * own_domain + which, mask=which >= 0, other=most)
+        low, high, _, chord, intercept, is_open = _lines(least, most, slope)
+        if ALPHA:
+            own = domain * alpha_domain + row * alpha_row + which
+            known = tl.load(alpha + own, mask=which >= 0, other=0.0).to(tl.float32)
+        else:
+            known = tl.where(high > -low, 1.0, 0.0)
+        below = tl.where(is_open, slope + (1 - slope) * known, chord)
+        pulled = a * tl.where(a >= 0, below, chord)
+        if SPLITS:
+            side = tl.load(splits + domain * splits_domain + which, mask=which >= 0, other=0)
+            pulled -= tl.load(beta + own, mask=which >= 0, other=0.0) * side.to(tl.float32)
+        tl.store(out + at, pulled, mask=inside)
+        total += tl.where(a >= 0, 0.0, a) * intercept
+    tl.store(bias + place, tl.sum(total))
+
+
+@triton.jit(do_not_specialize=FREE)
+def push_pieces(
+    rows, gradient, of_bias, lower, upper, own_lower, own_upper, alpha, places, beta, splits,
+    out, sums, first_moment, second_moment, up_alpha, up_beta,
+    count, size, slope, blocks, rate, first_share, second_share,
+    rows_domain, rows_row, box_domain, own_domain, alpha_domain, alpha_row, splits_domain,
+    ALPHA: tl.constexpr, OWN: tl.constexpr, SPLITS: tl.constexpr,
+    ROWS: tl.constexpr, ENDS: tl.constexpr, STEP: tl.constexpr, NOTE: tl.constexpr,
+    HEIGHT: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """The way back of `pull_pieces` for HEIGHT rows of a domain and BLOCK neurons.
+
+    g and b are the gradients to the pulled rows and to the bias.
+
+        ROWS    out = g·(A ≥ 0 ? below : k) + (A < 0 ? b·c : 0)
+        STEP    α takes a step of Adam along (1 − s)·A⁺·g, at once
+        NOTE    that gradient is written to up_alpha, −split·g to up_beta
+        ENDS    sums: of the rows' gradients to k and to c, for `ends_of_pieces`
+    """
+    part = tl.program_id(0).to(tl.int64)
+    domain = part // blocks
+    at = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    inside = at < size
+    least = tl.load(lower + domain * box_domain + at, mask=inside, other=0.0)
+    most = tl.load(upper + domain * box_domain + at, mask=inside, other=0.0)
+    if ALPHA:
+        which = tl.load(places + at, mask=inside, other=-1)
+        has = which >= 0
+    if OWN:
+        least = tl.load(own_lower + domain * own_domain + which, mask=has, other=least)
+        most = tl.load(own_upper + domain * own_domain + which, mask=has, other=most)
+    low, high, _, chord, intercept, is_open = _lines(least, most, slope)
+    crown = tl.where(high > -low, 1.0, 0.0)
+    if SPLITS:
+        side = tl.load(splits + domain * splits_domain + which, mask=has, other=0).to(tl.float32)
+    to_chord = tl.zeros([BLOCK], tl.float32)
+    to_intercept = tl.zeros([BLOCK], tl.float32)
+    top = (part % blocks) * HEIGHT
+    for step in range(HEIGHT):
+        row = top + step
+        if row < count:
+            flat = (domain * count + row) * size + at
+            a = tl.load(rows + domain * rows_domain + row * rows_row + at, mask=inside, other=0.0)
+            g = tl.load(gradient + flat, mask=inside, other=0.0)
+            b = tl.load(of_bias + domain * count + row)
+            known = crown
+            if ALPHA:
+                own = domain * alpha_domain + row * alpha_row + which
+                known = tl.load(alpha + own, mask=has, other=0.0).to(tl.float32)
+            below = tl.where(is_open, slope + (1 - slope) * known, chord)
+            positive = a >= 0
+            if ROWS:
+                back = g * tl.where(positive, below, chord)
+                tl.store(out + flat, back + tl.where(positive, 0.0, b * intercept), mask=inside)
+            product = g * a
+            rising = is_open & positive
+            up = tl.where(rising, (1 - slope) * product, 0.0)
+            if NOTE:
+                tl.store(up_alpha + own, up, mask=has)
+            if SPLITS:
+                tl.store(up_beta + own, -side * g, mask=has)
+            if STEP:
+                m = tl.load(first_moment + own, mask=has, other=0.0).to(tl.float32)
+                v = tl.load(second_moment + own, mask=has, other=0.0).to(tl.float32)
+                m += (up - m) * (1 - 0.9)
+                v = v * 0.999 + up * up * (1 - 0.999)
+                tl.store(first_moment + own, m.to(tl.bfloat16), mask=has)
+                tl.store(second_moment + own, v.to(tl.bfloat16), mask=has)
+                length = tl.sqrt_rn(tl.div_rn(v, second_share)) + 1e-12
+                change = tl.div_rn(tl.div_rn(m, first_share), length) * rate
+                moved = known + tl.where(change == change, change, 0.0)
+                moved = tl.where(moved < 0, 0.0, tl.where(moved > 1, 1.0, moved))
+                tl.store(alpha + own, moved.to(tl.float16), mask=has)
+            if ENDS:
+                to_chord += tl.where(rising, 0.0, product)
+                to_intercept += tl.where(positive, 0.0, a) * b
+    if ENDS:
+        tl.store(sums + part * 2 * size + at, to_chord, mask=inside)
+        tl.store(sums + (part * 2 + 1) * size + at, to_intercept, mask=inside)
+
+
+@triton.jit(do_not_specialize=FREE)
+def ends_of_pieces(
+    sums, lower, upper, to_lower, to_upper, size, slope, blocks, box_domain, BLOCK: tl.constexpr
+):
+    """Gradients to l and u of BLOCK neurons of a domain, from the `sums` of all blocks of rows in
+    their order; zero where the sign is known.
+
+        ∂k/∂l = (1 − s)·u/(u − l)²    ∂k/∂u = −(1 − s)·l/(u − l)²    c = (s − k)·l
+    """
+    domain = tl.program_id(0).to(tl.int64)
+    at = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    inside = at < size
+    least = tl.load(lower + domain * box_domain + at, mask=inside, other=0.0)
+    most = tl.load(upper + domain * box_domain + at, mask=inside, other=0.0)
+    low, high, width, chord, _, is_open = _lines(least, most, slope)
+    to_chord = tl.zeros([BLOCK], tl.float32)
+    to_intercept = tl.zeros([BLOCK], tl.float32)
+    for block in range(blocks):
+        here = sums + (domain * blocks + block) * 2 * size + at
+        to_chord += tl.load(here, mask=inside, other=0.0)
+        to_intercept += tl.load(here + size, mask=inside, other=0.0)
+    through = (to_chord - low * to_intercept) * tl.div_rn(1 - slope, width * width)
+    down = through * high + to_intercept * (slope - chord)
+    # A bound that is not a number leaves gradients that are none.
+    closed = (width == width) & (is_open == 0)
+    tl.store(to_lower + domain * size + at, tl.where(closed, 0.0, down), mask=inside)
+    tl.store(to_upper + domain * size + at, tl.where(closed, 0.0, -through * low), mask=inside)

@@ -1,0 +1,217 @@
+"""Rows through two-piece neurons in one pass are what drawn lines and autograd give.
+
+Runs on a GPU with Triton, and where TRITON_INTERPRET=1 lets Triton interpret on the CPU.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.parameters import Slope
+from boundmesh.graph.graph import Node
+from boundmesh.rules import RULES, fused
+from boundmesh.rules.operator import Interval
+from boundmesh.rules.pieces import Notes, Pieces, Steps
+
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+DEVICE = "cpu" if INTERPRETED else "cuda"
+pytestmark = pytest.mark.skipif(
+    not fused.available() or not (INTERPRETED or torch.cuda.is_available()),
+    reason="there is no CUDA device with Triton",
+)
+OPERATORS = [("relu", 0.0), ("leaky_relu", 0.1), ("abs", -1.0)]
+SHAPES = [(1, 40, 700), (3, 1, 300), (2, 5, 17)]
+each_operator = pytest.mark.parametrize(("op", "slope"), OPERATORS, ids=lambda each: str(each))
+each_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
+
+
+class Case:
+    """Boxes of every kind, α for the undecided neurons of some domain, rows and gradients."""
+
+    def __init__(self, op: str, slope: float, shape: tuple[int, int, int], seed: int = 0) -> None:
+        domains, rows, size = shape
+        generator = torch.Generator().manual_seed(seed)
+
+        def random(*shape: int) -> Tensor:
+            return torch.randn(shape, generator=generator).to(DEVICE)
+
+        center, radius = random(domains, size), random(domains, size).abs()
+        kind = torch.arange(size, device=DEVICE) % 5
+        radius = torch.where(kind == 1, 0.0, radius)
+        self.box = Interval(center - radius, center + radius)
+        self.box = Interval(
+            torch.where(kind == 2, 0.0, self.box.lower.clamp(max=3)),
+            torch.where(kind == 2, radius, self.box.upper),
+        )
+        self.node = Node("a", op, ("z",), (size,), ((size,),), {"slope": slope})
+        self.slope = slope
+        undecided = (self.box.lower < 0) & (self.box.upper > 0)
+        self.index = undecided.any(0).nonzero().squeeze(1)
+        self.places = torch.full((size,), -1, dtype=torch.int32, device=DEVICE)
+        self.places[self.index] = torch.arange(len(self.index), dtype=torch.int32, device=DEVICE)
+        self.alpha = random(domains, rows, len(self.index)).abs().clamp(max=1).half()
+        self.rows = random(domains, rows, size)
+        self.gradient, self.of_bias = random(domains, rows, size), random(domains, rows)
+
+    @property
+    def pieces(self) -> Pieces:
+        return Pieces(self.slope, self.box.lower, self.box.upper, self.places, self.alpha)
+
+    def drawn(self, rows: Tensor, alpha: Tensor, box: Interval) -> tuple[Tensor, Tensor]:
+        """What the operator's lines pull rows back to, in float64 where these are."""
+        relax = RULES[self.node.op].relax
+        assert relax is not None
+        wide = alpha.new_zeros(rows.shape).index_copy(2, self.index, alpha)
+        pulled = relax(self.node, (box,), wide).pull(rows)
+        assert pulled.coefficients[0] is not None and pulled.bias is not None
+        return pulled.coefficients[0], pulled.bias
+
+    def gradients(self) -> list[Tensor]:
+        """To rows, α, l and u, by autograd in float64."""
+        leaves = [
+            each.double().requires_grad_()
+            for each in (self.rows, self.alpha, self.box.lower, self.box.upper)
+        ]
+        rows, alpha, lower, upper = leaves
+        found, bias = self.drawn(rows, alpha, Interval(lower, upper))
+        total = (found * self.gradient).sum() + (bias * self.of_bias).sum()
+        return list(torch.autograd.grad(total, leaves))
+
+
+def close(found: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(found.double(), expected.double(), rtol=1e-4, atol=1e-4)
+
+
+@each_operator
+@each_shape
+def test_pulled_rows_are_those_of_the_lines(op: str, slope: float, shape) -> None:
+    case = Case(op, slope, shape)
+    found, bias = case.pieces.pull(case.rows)
+    doubles = Interval(case.box.lower.double(), case.box.upper.double())
+    expected, expected_bias = case.drawn(case.rows.double(), case.alpha.double(), doubles)
+    close(found, expected)
+    close(bias, expected_bias)
+
+
+@each_operator
+@each_shape
+def test_without_slopes_the_lines_are_those_of_crown(op: str, slope: float, shape) -> None:
+    case = Case(op, slope, shape)
+    initial = RULES[op].initial
+    assert initial is not None
+    alpha = initial(case.node, (case.box,))[:, None, case.index].expand(case.alpha.shape)
+    one = replace(case.pieces, alpha=alpha.half().contiguous()).pull(case.rows)
+    other = replace(case.pieces, alpha=None, places=None).pull(case.rows)
+    assert all(torch.allclose(a, b) for a, b in zip(one, other, strict=True))
+
+
+def back(case: Case, pieces: Pieces, tick: Tensor) -> list[Tensor]:
+    rows = case.rows.clone().requires_grad_()
+    ends = [each.clone().requires_grad_() for each in (case.box.lower, case.box.upper)]
+    found, bias = replace(pieces, lower=ends[0], upper=ends[1]).pull(rows)
+    leaves = [rows, *ends, tick]
+    outputs, gradients = [found, bias], [case.gradient, case.of_bias]
+    return list(torch.autograd.grad(outputs, leaves, gradients, allow_unused=True))[:3]
+
+
+@each_operator
+@each_shape
+def test_noted_gradients_are_those_of_autograd(op: str, slope: float, shape) -> None:
+    case, tick = Case(op, slope, shape), torch.zeros((), device=DEVICE, requires_grad=True)
+    alpha, beta = case.alpha.float(), torch.rand_like(case.alpha.float())
+    splits = (torch.arange(alpha.shape[2], device=DEVICE) % 3 - 1).to(torch.int8)
+    splits = splits.expand(len(alpha), -1).contiguous()
+    notes = Notes(torch.zeros_like(alpha), torch.zeros_like(beta), tick)
+    pieces = replace(case.pieces, alpha=alpha, beta=beta, splits=splits, taker=notes)
+    plain, _ = replace(pieces, beta=None, splits=None, taker=None).pull(case.rows)
+    split, _ = pieces.pull(case.rows)
+    lowered = torch.zeros_like(plain).index_copy(2, case.index, beta * splits.unsqueeze(1))
+    close(split, plain - lowered)
+    rows, lower, upper = back(case, pieces, tick)
+    expected = case.gradients()
+    close(rows, expected[0])
+    close(notes.alpha, expected[1])
+    # Where a bound is zero the sign is known: its gradient on the other side does not count.
+    inside = (case.box.lower != 0) & (case.box.upper != 0)
+    for found, other in zip((lower, upper), expected[2:], strict=True):
+        close(found[inside], other[inside])
+    close(notes.beta, -splits.unsqueeze(1) * case.gradient[..., case.index])
+
+
+@each_shape
+def test_a_step_taken_on_the_way_back_is_the_step_of_adam(shape) -> None:
+    case, tick = Case("relu", 0.0, shape), torch.zeros((), device=DEVICE, requires_grad=True)
+    moments = [torch.zeros_like(case.alpha, dtype=torch.bfloat16) for _ in range(2)]
+    other = Slope(case.alpha.clone(), *(each.clone() for each in moments))
+    for step in (1, 2):
+        gradient = case.gradients()[1].float()
+        other.ascend(gradient, 0.2, step)
+        steps = Steps(moments[0], moments[1], 0.2, 1 - 0.9**step, 1 - 0.999**step, tick)
+        back(case, replace(case.pieces, taker=steps), tick)
+        # A gradient that rounding alone makes may step either way.
+        sure = gradient.abs() > 1e-5
+        near = {"rtol": 1e-2, "atol": 2e-3}  # both are stored in 16 bits
+        torch.testing.assert_close(case.alpha[sure], other.value[sure], **near)
+        torch.testing.assert_close(moments[0], other.first, **near)
+        other.value.copy_(case.alpha)
+
+
+@each_shape
+def test_own_bounds_count_where_they_are_given(shape) -> None:
+    case = Case("relu", 0.0, shape)
+    lower, upper = case.box.lower.clone(), case.box.upper.clone()
+    own = (lower[:, case.index] / 2, upper[:, case.index] / 3)
+    halved = lower.index_copy(1, case.index, own[0]), upper.index_copy(1, case.index, own[1])
+    found = replace(case.pieces, own=own).pull(case.rows)
+    expected = replace(case.pieces, lower=halved[0], upper=halved[1]).pull(case.rows)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_a_row_has_the_same_bits_alone_and_among_others() -> None:
+    case = Case("relu", 0.0, (2, 5, 700))
+    found, bias = case.pieces.pull(case.rows)
+    one = replace(case.pieces, alpha=case.alpha[:, 3:4])
+    alone, bias_alone = one.pull(case.rows[:, 3:4])
+    assert torch.equal(alone[:, 0], found[:, 3]) and torch.equal(bias_alone[:, 0], bias[:, 3])
+
+
+def test_nan_is_kept() -> None:
+    nan = float("nan")
+    ends = torch.tensor([[-1.0, nan, -1.0]], device=DEVICE), torch.ones(1, 3, device=DEVICE)
+    rows = torch.tensor([[[nan, -1.0, -1.0]]], device=DEVICE)
+    found, bias = Pieces(0.0, *ends).pull(rows)
+    assert found.isnan().tolist() == [[[True, True, False]]] and bias.isnan().all()
+
+
+@pytest.mark.parametrize("domains", [1, 3])
+@pytest.mark.parametrize("shared", [False, True])
+def test_signed_sums_are_those_of_plain_products(domains: int, shared: bool) -> None:
+    rows = torch.randn(1 if shared else domains, 7, 1500, device=DEVICE)
+    below, above = (torch.randn(domains, 1, 1500, device=DEVICE) for _ in range(2))
+    exact = torch.where(rows >= 0, below, above).double() * rows.double()
+    close(fused.signed_inner(rows, below, above), exact.sum(2))
+    alone = fused.signed_inner(rows[:, 2:3], below, above)
+    assert torch.equal(alone[:, 0], fused.signed_inner(rows, below, above)[:, 2])
+
+
+@pytest.mark.parametrize("boxes", [(1,), (2, 3)])
+@pytest.mark.parametrize("inputs", [3, 1500])
+def test_boxes_through_a_weight_are_its_intervals(boxes: tuple[int, ...], inputs: int) -> None:
+    weight, bias = torch.randn(20, inputs, device=DEVICE), torch.randn(20, device=DEVICE)
+    lower = torch.randn(*boxes, inputs, device=DEVICE)
+    upper = lower + torch.rand_like(lower)
+    center, radius = (upper + lower).double() / 2, (upper - lower).double() / 2
+    middle = center @ weight.double().T
+    spread = radius @ weight.double().abs().T
+    low, high = fused.interval(weight, None, lower, upper)
+    close(low, middle - spread)
+    close(high, middle + spread)
+    low, high = fused.interval(weight, bias, lower, upper)
+    close(low, middle - spread + bias)
+    part = fused.interval(weight[5:], bias[5:], lower, upper)
+    assert torch.equal(part[0], low[..., 5:]) and torch.equal(part[1], high[..., 5:])
