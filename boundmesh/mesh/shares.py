@@ -70,8 +70,13 @@ class Shares:
     def __init__(self, group: Group, shapes: Shapes, domains: int, rows: int) -> None:
         self._group, self._shapes = group, shapes
         axis, count, block = (0, domains, 1) if domains > 1 else (1, rows, BLOCK)
-        height = -(-count // (group.size * block)) * block
-        ends = tuple(min(rank * height, count) for rank in range(group.size + 1))
+        blocks = max(1, count // block)
+        height = -(-blocks // group.size)
+        # The last block is longer by what is left over, that no rank has a few rows alone.
+        ends = tuple(
+            count if rank * height >= blocks else rank * height * block
+            for rank in range(group.size + 1)
+        )
         self.cut = Cut(axis, ends)
 
     def mine(self, values: Tensor) -> Tensor:
