@@ -3,11 +3,11 @@
 Rank r has a run of the neurons of every value. Rows `[D, S, *shape]` are cut along the neurons of
 the node they have reached:
 
-    product      A_r W_r is what this rank's outputs pull back to; one reduce-scatter adds these up
-                 and leaves every rank its run of the inputs
+    product      whole rows, gathered, times this rank's columns of the weight (columns.py); where
+                 there is a part for every rank, this rank's rows times its rows of the weight, and
+                 a reduce-scatter (tensor.py)
     elementwise  on this rank's neurons, from their bounds, with their α
-    start node   unit rows are rows of the weight, which lie on one rank each: one all-to-all
-    input        each rank's share of the minimum; one all-reduce of `[D, S]`
+    sums         over the neurons of a row, on one rank for each row (shares.py)
 
 Bounds of the start nodes are known to every rank. There is no interval in place of a row.
 """
