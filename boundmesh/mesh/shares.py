@@ -136,8 +136,8 @@ class Shares:
         """The intercepts are those of the chords, whatever α is."""
         sizes = (prod(cut.shape(node.shape, rank)) for rank in range(self._group.size))
         along = Cut(0, tuple(accumulate(sizes, initial=0)))
-        ends = (self.turned(end.unsqueeze(1), along) for end in (drawn.lower, drawn.upper))
-        lower, upper = (end.squeeze(1) for end in ends)
+        ends = (end.flatten(1).unsqueeze(1) for end in (drawn.lower, drawn.upper))
+        lower, upper = (self.turned(end, along).squeeze(1) for end in ends)
         return Pieces(drawn.slope, lower, upper).pull(self.turned(rows.flatten(2), along))[1]
 
     def _intercept(
