@@ -1,11 +1,11 @@
-"""Are bounds on a mesh those of one device? Bit for bit under gather, to rounding under exchange.
+"""Are bounds on a mesh those of one device? Bit for bit under gather; under exchange as well where
+products give equal bits for fewer columns, else to rounding.
 
     python benchmarks/mesh_bits.py --shards 2
     python benchmarks/mesh_bits.py --shards 2 --network net.onnx --spec property.vnnlib
 
 Every rank bounds the network on the mesh and then alone; the line says what differed most.
-Without a network, the MLPs 784-256×2-10, ×4 and ×6 and one of 1300 neurons, which has several
-parts.
+Without a network, the MLPs 784-256×2-10, ×4 and ×6 and one of 1300 and 1100 neurons.
 """
 
 from __future__ import annotations

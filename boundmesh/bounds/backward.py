@@ -117,6 +117,13 @@ def pass_node(served: Served, carried: Sequence[Carried], draw: Draw, tape: Tape
             each.add(node, pull_drawn(draw(node, each.tile), each.take(node), node))
 
 
+def added(biases: Sequence[Tensor]) -> Tensor | None:
+    """The sum of biases `[D or 1, S]`, in one way wherever it is made; None of none."""
+    if len(biases) < 2:
+        return biases[0] if biases else None
+    return torch.stack(torch.broadcast_tensors(*biases)).sum(0)
+
+
 class Carried:
     """One tile on its way: the coefficients at each node still to be passed, and the bias.
 
@@ -132,10 +139,9 @@ class Carried:
     @property
     def bias(self) -> Tensor | None:
         """All that nodes left to the bias, `[D, S]`, added in their order; None for zero."""
-        if len(self._biases) > 1:
-            same = torch.broadcast_tensors(*self._biases)
-            self._biases = [torch.stack(same).sum(0)]
-        return self._biases[0] if self._biases else None
+        bias = added(self._biases)
+        self._biases = [] if bias is None else [bias]
+        return bias
 
     def take(self, node: Node) -> Tensor:
         """The coefficients at a node's output, which is passed now."""

@@ -64,7 +64,7 @@ def pull(served: Served, tape: Tape, rows: Sequence[Tensor]) -> list[Pulled]:
         found = _Product.apply(served, tape, *rows)
         biases = found[len(rows) :] or [None] * len(rows)
     else:
-        found, biases = _times(served, rows), [offset(served, each) for each in rows]
+        found, biases = times(served, rows), [offset(served, each) for each in rows]
     return [Pulled((each,), bias) for each, bias in zip(found, biases, strict=False)]
 
 
@@ -133,20 +133,21 @@ class _Product(torch.autograd.Function):
         if any(ctx.needs_input_grad[2:]):
             tape.passed(served.node)
         biases = [offset(served, each) for each in rows]
-        return (*_times(served, rows), *(each for each in biases if each is not None))
+        return (*times(served, rows), *(each for each in biases if each is not None))
 
     @staticmethod
     @once_differentiable
     def backward(ctx, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         served, count = ctx.tape.back(ctx.node), len(ctx.shapes)
-        found = _transposed(served, gradients[:count], ctx.shapes)
+        found = transposed(served, gradients[:count], ctx.shapes)
         for each, of_bias in zip(found, gradients[count:], strict=False):
             wide = of_bias.reshape(*of_bias.shape, *(1,) * (each.dim() - 2))
-            each.addcmul_(wide, _bias_of(served))
+            each.addcmul_(wide, bias_of(served))
         return None, None, *found
 
 
-def _times(served: Served, rows: Sequence[Tensor]) -> list[Tensor]:
+def times(served: Served, rows: Sequence[Tensor]) -> list[Tensor]:
+    """`A W` for rows `[D, S, *shape]` of several tiles, part after part."""
     node = served.node
     if node.op != "linear":
         (part,) = served.parts
@@ -169,7 +170,7 @@ def _times(served: Served, rows: Sequence[Tensor]) -> list[Tensor]:
     ]
 
 
-def _transposed(
+def transposed(
     served: Served, gradients: Sequence[Tensor], shapes: Sequence[torch.Size]
 ) -> list[Tensor]:
     """Gradients to the rows, `[D, S, *shape]`, from those to the pulled rows."""
@@ -193,10 +194,10 @@ def offset(served: Served, rows: Tensor) -> Tensor | None:
     """`⟨A, b⟩` `[D, S]`, with b the same along every axis but that of the outputs."""
     if not served.weights:
         return None
-    return inner(rows, _bias_of(served).expand(1, 1, *served.node.shape))
+    return inner(rows, bias_of(served).expand(1, 1, *served.node.shape))
 
 
-def _bias_of(served: Served) -> Tensor:
+def bias_of(served: Served) -> Tensor:
     """A product's bias, to be broadcast against its output."""
     node, (bias,) = served.node, served.weights
     return bias if node.op == "linear" else bias.reshape(-1, *[1] * (len(node.shape) - 2))

@@ -3,11 +3,11 @@
 Rank r has a run of the neurons of every value. Rows `[D, S, *shape]` are cut along the neurons of
 the node they have reached:
 
-    product      A_r W_r is what this rank's outputs pull back to; one reduce-scatter adds these up
-                 and leaves every rank its run of the inputs
+    product      whole rows, gathered, times this rank's columns of the weight (columns.py); where
+                 there is a part for every rank, this rank's rows times its rows of the weight, and
+                 a reduce-scatter (tensor.py)
     elementwise  on this rank's neurons, from their bounds, with their α
-    start node   unit rows are rows of the weight, which lie on one rank each: one all-to-all
-    input        each rank's share of the minimum; one all-reduce of `[D, S]`
+    sums         over the neurons of a row, on one rank for each row (shares.py)
 
 Bounds of the start nodes are known to every rank. There is no interval in place of a row.
 """
@@ -25,64 +25,25 @@ from boundmesh.bounds.product import interval
 from boundmesh.bounds.program import Program
 from boundmesh.bounds.region import Region
 from boundmesh.bounds.rows import Tile
-from boundmesh.bounds.served import PRODUCTS, Part, Served, Visit, output_axis, parts_of
+from boundmesh.bounds.served import PRODUCTS, Served, Visit, output_axis, parts_of
 from boundmesh.device import full_precision
-from boundmesh.graph.forward import tensor
 from boundmesh.graph.graph import Graph, Node
 from boundmesh.mesh.group import Group
+from boundmesh.mesh.held import ExchangedWeights
 from boundmesh.mesh.layout import Gather
 from boundmesh.mesh.passage import ExchangedRows
-from boundmesh.mesh.placement import Cut, Cuts, is_local, is_product, local_node, place, product_cut
-from boundmesh.mesh.regathered import Gathered, Given, regathered
+from boundmesh.mesh.placement import (
+    Cuts,
+    gathers_rows,
+    is_local,
+    is_product,
+    local_node,
+    place,
+    product_cut,
+)
+from boundmesh.mesh.regathered import regathered
 from boundmesh.mesh.tensor import gather_pieces
 from boundmesh.rules.operator import Interval
-
-
-class ExchangedWeights(Gathered):
-    """This rank's outputs of every product's weight, and all of the other weights.
-
-    As a mapping it gives whole weights, gathered anew each time.
-    """
-
-    def __init__(
-        self, graph: Graph, group: Group, device: torch.device, dtype: torch.dtype
-    ) -> None:
-        self.given, self._group = Given(), group
-        self._cuts: dict[str, Cut] = {}
-        for node in graph.nodes:
-            if is_product(node):
-                dim = 1 if node.op == "conv_transpose" else 0
-                ends = product_cut(node, group.size).ends
-                self._cuts[node.weights[0]] = Cut(dim, ends)
-        self._held: dict[str, Tensor] = {}
-        for name, array in graph.weights.items():
-            if name in self._cuts:
-                cut = self._cuts[name]
-                span = slice(*cut.span(group.rank))
-                array = array[:, span] if cut.axis else array[span]
-            self._held[name] = tensor(array).to(device, dtype).contiguous()
-
-    @property
-    def bytes(self) -> int:
-        """Bytes of parameters on this rank."""
-        return sum(each.nbytes for each in self._held.values())
-
-    def mine(self, name: str) -> Tensor:
-        """What this rank holds of a weight."""
-        return self._held[name]
-
-    def __getitem__(self, name: str) -> Tensor:
-        cut, held = self._cuts.get(name), self._held[name]
-        if cut is None:
-            return held
-        whole = gather_pieces(self._group, held, cut.axis, cut.ends)
-        return self.given.note(name, whole.contiguous())
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._held)
-
-    def __len__(self) -> int:
-        return len(self._held)
 
 
 class Exchange(Layout):
@@ -125,11 +86,11 @@ class Exchange(Layout):
 
     def stream(self, visits: Iterable[Visit]) -> Iterator[Served]:
         for node in (visit.node for visit in visits):
-            held = tuple(self._weights.mine(name) for name in node.weights)
             if is_product(node):
-                span = product_cut(node, self._group.size).span(self._group.rank)
-                yield Served(node, held[1:], [Part(*span, held[0])])
-            elif node.op in PRODUCTS:
+                yield self._weights.served(node)
+                continue
+            held = tuple(self._weights.mine(name) for name in node.weights)
+            if node.op in PRODUCTS:
                 yield Served(node, held[1:], parts_of(node, held[0]))
             else:
                 yield Served(node, held)
@@ -151,13 +112,16 @@ class Exchange(Layout):
 
     def passage(self, program: Program, region: Region, tiles: Sequence[Tile]) -> ExchangedRows:
         cuts = self._cuts(program.graph)
-        return ExchangedRows(self._group, cuts, program.graph, region, tiles)
+        return ExchangedRows(self._weights, cuts, program.graph, region, tiles)
 
     def interval(self, served: Served, boxes: Sequence[Interval]) -> Interval:
         """A product's outputs on their ranks, then one all-gather of each end; others on all."""
         node = served.node
         if not is_product(node):
             return interval(served, boxes)
+        if gathers_rows(node, self._group.size):
+            parts = self._weights.whole_parts(served)
+            return interval(Served(node, served.weights, parts), boxes)
         cut = product_cut(node, self._group.size)
         (part,) = served.parts
         if part.low == part.high:

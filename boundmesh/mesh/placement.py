@@ -15,6 +15,7 @@ from torch import Tensor
 
 from boundmesh.bounds.lines import one_by_one
 from boundmesh.bounds.served import PRODUCTS, output_axis
+from boundmesh.bounds.served import cuts as parts_along
 from boundmesh.graph.graph import Graph, Node, Shape
 from boundmesh.rules import RULES
 
@@ -58,6 +59,29 @@ def product_cut(node: Node, ranks: int) -> Cut:
     """How the outputs of a product, and with them its weight, are cut."""
     axis = output_axis(node)
     return even(axis, node.shape[axis], ranks)
+
+
+def gathers_rows(node: Node, ranks: int) -> bool:
+    """Whether a product takes whole rows and is cut along its inputs, so that no sum is cut.
+
+    One that has a part for every rank is cut along its outputs: it is added part by part anyway,
+    and may have far more outputs than inputs.
+    """
+    return is_product(node) and len(product_parts(node)) < ranks
+
+
+def product_parts(node: Node) -> list[tuple[int, int]]:
+    """The parts of a product's weight, as one device has them."""
+    return parts_along(node, (node.shape[output_axis(node)], node.input_shapes[0][-1]))
+
+
+def columns_cut(node: Node, cuts: Cuts, ranks: int) -> Cut:
+    """How the inputs of such a product are cut: as its rows are to be, if that is along them."""
+    axis = len(node.input_shapes[0]) - 1 if node.op == "linear" else 1
+    cut = cuts[node.inputs[0]]
+    if cut is not None and cut.axis == axis:
+        return cut
+    return even(axis, node.input_shapes[0][axis], ranks)
 
 
 def place(graph: Graph, ranks: int) -> Cuts:

@@ -9,6 +9,8 @@ from boundmesh.bounds.backward import tile_height
 from boundmesh.bounds.program import Program
 from boundmesh.bounds.served import PRODUCTS
 from boundmesh.graph.graph import Graph
+from boundmesh.mesh.placement import gathers_rows, is_product
+from boundmesh.rules import RULES
 
 NUMBER = 4
 """Bytes of a float32; the comparison is the same for other types."""
@@ -19,7 +21,9 @@ class Traffic:
     """Bytes that one of P ranks receives while CROWN bounds every neuron of `domains` domains.
 
         gather      Σ rounds · W · (P − 1)/P     each round of P tiles brings every weight once
-        exchange    Σ R · D · n · (P − 1)/P      every product adds up R rows of its n inputs
+        exchange    Σ R · D · n · (P − 1)/P      every product gathers R rows of its n outputs, or
+                                                 adds up those of its n inputs
+                  + Σ R · D · n · (P − 1)/P²     every sum over n neurons turns them
 
     with R = 2 rows for each neuron of a start node. Decided neurons need none: both shrink alike.
     """
@@ -36,7 +40,7 @@ class Traffic:
 def traffic(graph: Graph, ranks: int, tile_elements: int, domains: int = 1) -> Traffic:
     """What a sweep of every start node, and of the output, receives under both schedules."""
     program = Program(graph, graph.output)
-    gather = exchange = 0
+    gather = exchange = turned = 0
     for start in (*program.starts, program.target):
         if start in program.exact:
             continue
@@ -46,6 +50,13 @@ def traffic(graph: Graph, ranks: int, tile_elements: int, domains: int = 1) -> T
             if node.op in PRODUCTS:
                 weight = graph.weights[node.weights[0]].size
                 gather += -(-tiles // ranks) * weight
+            if is_product(node) and not gathers_rows(node, ranks):
                 exchange += rows * domains * prod(node.input_shapes[0])
+                turned += rows * domains * node.size * len(node.weights[1:])
+            elif is_product(node) and node.name != start:
+                exchange += rows * domains * node.size
+            elif node.op == "input" or not RULES[node.op].affine:
+                turned += rows * domains * node.size
     share = NUMBER * (ranks - 1)
-    return Traffic(gather * share // ranks, exchange * share // ranks)
+    moved = (exchange * ranks + turned) * share // ranks**2
+    return Traffic(gather * share // ranks, moved)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import prod
 
 import torch
 from torch import Tensor
@@ -34,6 +35,22 @@ def gather_pieces(group: Group, mine: Tensor, dim: int, ends: Sequence[int]) -> 
     ]
     whole = every if ends[-1] == len(every) else torch.cat(pieces)
     return whole.movedim(0, dim)
+
+
+def turn(group: Group, mine: Tensor, now: Cut, then: Cut) -> Tensor:
+    """A tensor whose dim `now.axis` is cut, cut along `then.axis` instead, by one all-to-all; all
+    of it, by one all-gather, where `then.axis` has length 1 and stands for every place."""
+    if mine.shape[then.axis] == 1:
+        return gather_pieces(group, mine, now.axis, now.ends).contiguous()
+    sent = [mine.narrow(then.axis, low, high - low).flatten() for low, high in pairwise(then.ends)]
+    shapes = [
+        now.shape(then.shape(tuple(mine.shape), group.rank), rank) for rank in range(group.size)
+    ]
+    takes = [prod(shape) for shape in shapes]
+    received = mine.new_empty(sum(takes))
+    group.all_to_all(received, torch.cat(sent), takes, [len(each) for each in sent]).wait()
+    pieces = zip(received.split(takes), shapes, strict=True)
+    return torch.cat([piece.reshape(shape) for piece, shape in pieces], now.axis)
 
 
 def scatter_sum(group: Group, whole: Tensor, dim: int, ends: Sequence[int]) -> Tensor:
@@ -137,18 +154,16 @@ class Whole(torch.autograd.Function):
         return None, None, ctx.cut.piece(gradient, ctx.group.rank, ROWS)
 
 
-class Total(torch.autograd.Function):
-    """The sum of what all ranks have; every rank goes on with the same total."""
+class Settled(torch.autograd.Function):
+    """Values that all ranks know, with the gradients of what this rank has a share of."""
 
     @staticmethod
-    def forward(ctx, group: Group, values: Tensor) -> Tensor:
-        total = values.contiguous().clone()
-        group.all_reduce(total)
-        return total
+    def forward(ctx, share: Tensor, values: Tensor) -> Tensor:
+        return values.clone()
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[None, Tensor]:
-        return None, gradient
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient, None
 
 
 def _tallest(ends: Sequence[int]) -> int:

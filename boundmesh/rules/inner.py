@@ -116,4 +116,11 @@ def _sum_rows(rows: Tensor, gradient: Tensor, spread: Tensor, like: Tensor) -> T
 
 
 def _sum_to(values: Tensor, like: Tensor) -> Tensor:
-    return values if values.shape == like.shape else values.sum_to_size(like.shape)
+    """The sum over what `like` has one of. Over rows alone it is a product with ones: a neuron's
+    sum must not depend on how many others there are, which decides where `sum` cuts it."""
+    if values.shape == like.shape:
+        return values
+    if like.shape[1] == 1 < values.shape[1] and len(like) == len(values):
+        ones = values.new_ones(len(values), 1, values.shape[1])
+        return torch.bmm(ones, flat(values)).reshape(like.shape)
+    return values.sum_to_size(like.shape)

@@ -11,9 +11,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.region import BallRegion
+from boundmesh.bounds.alpha import Schedule, alpha_crown
+from boundmesh.bounds.layout import OneDevice
+from boundmesh.bounds.region import BallRegion, BoxRegion
+from boundmesh.bounds.rows import DenseRows
+from boundmesh.mesh.exchange import Exchange
 from boundmesh.mesh.group import Group
-from boundmesh.mesh.placement import is_local, place
+from boundmesh.mesh.placement import Cut, even, gathers_rows, is_local, is_product, place
+from boundmesh.mesh.tensor import turn
 from boundmesh.rules import RULES
 from tests import networks
 from tests.mesh import cases
@@ -29,20 +34,69 @@ def test_exchange_gives_the_bounds_of_one_device(ranks: Ranks, case: Case, metho
         assert cases.close(found, expected, 1e-6 if method == "alpha-crown" else 1e-12)
 
 
-def test_crown_runs_one_reduce_scatter_per_product_and_one_all_to_all_per_tile(
-    ranks: Ranks,
+@pytest.mark.parametrize("case", [Case(sizes=(30, 64, 64, 64, 10)), Case("conv"), Case("resnet")])
+def test_alpha_crown_in_float32_is_that_of_one_device(ranks: Ranks, case: Case) -> None:
+    expected = alpha_crown_in_float32(None, case)
+    for found in ranks.run(alpha_crown_in_float32, case):
+        assert cases.close(found, expected, 1e-6)
+
+
+def alpha_crown_in_float32(group: Group | None, case: Case) -> list[Tensor]:
+    graph, dtype = case.graph, torch.float32
+    alone = OneDevice(graph, "cpu", dtype)
+    layout = alone if group is None else Exchange(graph, group, "cpu", dtype)
+    problem = case.problem(layout)
+    assert isinstance(problem.region, BoxRegion)
+    box = BoxRegion(problem.region.lower.to(dtype), problem.region.upper.to(dtype))
+    rows = DenseRows(networks.both_ways(graph).to(dtype))
+    found = alpha_crown(replace(problem, region=box), rows, Schedule(iterations=5))
+    ends = (end for box in found.bounds.values() for end in (box.lower, box.upper))
+    return [each.clone() for each in (found.lower, *ends)]
+
+
+@pytest.mark.parametrize("sizes", [(600, 4100, 5, 3), (3, 600, 4100, 2)])
+@pytest.mark.parametrize("method", ["crown", "alpha-crown"])
+def test_a_layer_with_a_part_for_every_rank_is_cut_along_its_outputs(
+    ranks: Ranks, sizes: tuple[int, ...], method: str
 ) -> None:
+    case = Case(sizes=sizes, tile_elements=2**21)
+    ways = {gathers_rows(node, 2) for node in case.graph.nodes if is_product(node)}
+    assert ways == {False, True}
+    expected = cases.bound(case.problem(case.one_device()), method)
+    for found in ranks.run(cases.exchanged, case, method):
+        assert cases.close(found, expected, 1e-6 if method == "alpha-crown" else 1e-12)
+
+
+def test_a_turned_tensor_is_cut_along_the_other_dim(ranks: Ranks) -> None:
+    for rank, turned in enumerate(ranks.run(turned_pieces)):
+        for piece, then in turned:
+            assert torch.equal(piece, then.piece(WHOLE, rank, 0).contiguous())
+
+
+WHOLE = torch.arange(2 * 9 * 5).reshape(2, 9, 5)
+
+
+def turned_pieces(group: Group) -> list[tuple[Tensor, Cut]]:
+    now, last = even(1, 9, group.size), even(2, 5, group.size)
+    mine = now.piece(WHOLE, group.rank, 0)
+    every_third = Cut(2, (*(min(3 * rank, 5) for rank in range(group.size)), 5))
+    return [(turn(group, mine, now, then).clone(), then) for then in (last, every_third)]
+
+
+def test_crown_gathers_rows_once_a_product_and_turns_them_once_a_sum(ranks: Ranks) -> None:
     case = Case(sizes=(4, 90, 80, 70, 3), tile_elements=5000)
     recording = Recording(case.graph, "cpu", networks.DTYPE)
     cases.bound(case.problem(recording), "crown")
     # The first start node needs no rows, as its interval is exact; the target has dense rows.
     (second, third, target) = (tiles for _, tiles in recording.dealt)
     assert min(second, third) > 1
+    # Unit rows and dense rows pass their start node without a word.
+    products = relus = second + 2 * third + 3 * target
+    tiles = second + third + target
+    intervals = 3
     expected = {
-        "all_gather": 2 * 3,
-        "all_to_all": second + third,
-        "reduce_scatter": second + 2 * third + 4 * target,
-        "all_reduce": second + third + target,
+        "all_gather": intervals + products + relus + tiles,
+        "all_to_all": relus + tiles,
     }
     for calls in ranks.run(calls_of_crown, case):
         assert calls == expected
