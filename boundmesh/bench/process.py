@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from boundmesh import api
+from boundmesh.device import set_aside
 from boundmesh.errors import DeviceError
 from boundmesh.graph.build import Builder
 from boundmesh.graph.graph import Port
@@ -29,6 +30,7 @@ def warm(settings: Settings) -> None:
     bounds = replace(settings.bounds, method="alpha-crown", iterations=2)
     settings = replace(settings, timeout=None, attack=attack, bounds=bounds)
     api.verify(graph, stays, settings=settings)
+    set_aside()
 
 
 def name_of(device: torch.device) -> str:

@@ -96,7 +96,8 @@ def pull_units(served: Served, rows: Sequence[UnitRows]) -> list[Pulled] | None:
         node_part, bias = node_of_part(served, part.low, part.high)
         for each, runs in zip(rows, pulled, strict=True):
             for run in _runs(each.places, part, first=not runs):
-                index, sign = each.index[run] - part.low, each.sign[run]
+                index, sign = each.index[run], each.sign[run]
+                index = index - part.low if part.low else index
                 found = rule(node_part, (part.weight, *bias), index, sign)
                 assert found is not None
                 runs.append((run, found))

@@ -137,11 +137,13 @@ def _run(
     progress.stage("start")
     from boundmesh import api
     from boundmesh.commands.query import read_property, rounding_warning
+    from boundmesh.device import set_aside
     from boundmesh.report import words
 
     progress.stage("read")
     began = perf_counter()
     graph = api.load(file)
+    set_aside()
     prop = read_property(spec, graph, name)
     warning = rounding_warning(prop)
     if warning is not None and strict:

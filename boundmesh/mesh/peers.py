@@ -24,6 +24,10 @@ from boundmesh.mesh.bring import Bring, Span, Staged
 from boundmesh.mesh.group import Group
 
 
+Place = tuple[Tensor, list[tuple[Tensor, Tensor]]]
+"""A part in a buffer, and its pieces there with those that they are copied from."""
+
+
 class FromPeers(Bring):
     """What this rank holds, and what the others do, mapped into its memory.
 
@@ -40,6 +44,7 @@ class FromPeers(Bring):
         self._sources: list[Sequence[int]] = []
         self._load = [0] * group.size
         self._parts: list[tuple[Tensor, ...]] = []
+        self._places: dict[tuple[int, int], Place] = {}
 
     @property
     def bytes(self) -> int:
@@ -94,19 +99,28 @@ class FromPeers(Bring):
         return parts[0] if here and len(parts) == 1 else None
 
     def begin(self, held: int, buffer: Tensor) -> tuple[Tensor, Staged]:
-        parts = self._parts[held]
-        rows = sum(len(each) for each in parts)
-        whole = buffer[: rows * parts[0][0].numel()].view(rows, *parts[0].shape[1:])
+        whole, copies = self._place(held, buffer)
         if self._beside is None:
-            return torch.cat(parts, out=whole), Staged(None)
+            for place, piece in copies:
+                place.copy_(piece)
+            return whole, Staged(None)
         # What is queued so far may still read the buffer.
         self._beside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._beside):
-            first = 0
-            for each in parts:
-                whole[first : first + len(each)].copy_(each, non_blocking=True)
-                first += len(each)
+            for place, piece in copies:
+                place.copy_(piece, non_blocking=True)
             return whole, Staged(self._beside.record_event())
+
+    def _place(self, held: int, buffer: Tensor) -> Place:
+        """Where a part lies in a buffer, and what is copied where."""
+        key = held, buffer.data_ptr()
+        if key not in self._places:
+            pieces = self._parts[held]
+            heights = [len(each) for each in pieces]
+            size = sum(each.numel() for each in pieces)
+            whole = buffer[:size].view(sum(heights), *pieces[0].shape[1:])
+            self._places[key] = whole, [*zip(whole.split(heights), pieces, strict=True)]
+        return self._places[key]
 
 
 def reachable(group: Group, device: torch.device) -> bool:

@@ -42,7 +42,7 @@ def pull_units(node: Node, weights: Weights, index: Tensor, sign: Tensor) -> Pul
     """Row i of W is what a unit row pulls back to; no product. Only where W acts on one vector."""
     if node.size != node.shape[-1]:
         return None
-    rows = weights[0][index].mul_(sign[:, None])
+    rows = weights[0].index_select(0, index).mul_(sign.unsqueeze(1))
     bias = (weights[1][index] * sign)[None] if len(weights) > 1 else None
     return Pulled((rows.reshape(1, len(index), *node.input_shapes[0]),), bias)
 
