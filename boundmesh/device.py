@@ -54,8 +54,8 @@ def full_precision() -> None:
 
 
 def set_aside() -> None:
-    """Leave all objects there are out of Python's later searches for garbage, each of which would go
-    through those of torch, for tens of milliseconds; for a process that nobody else uses."""
+    """Leave all objects there are out of Python's later searches for garbage, each of which would
+    go through those of torch, for tens of milliseconds; for a process that nobody else uses."""
     gc.freeze()
 
 

@@ -23,7 +23,6 @@ from boundmesh.graph.forward import tensor
 from boundmesh.mesh.bring import Bring, Span, Staged
 from boundmesh.mesh.group import Group
 
-
 Place = tuple[Tensor, list[tuple[Tensor, Tensor]]]
 """A part in a buffer, and its pieces there with those that they are copied from."""
 
