@@ -16,6 +16,7 @@ from boundmesh.bounds.region import BoxRegion
 from boundmesh.bounds.rows import Tile, both_sides
 from boundmesh.graph.graph import Node
 from boundmesh.rules import RULES
+from boundmesh.rules.matmul import mm
 from boundmesh.rules.operator import Interval
 
 # Every domain that is clipped takes some passes over so many coefficients, at most.
@@ -49,8 +50,9 @@ class AffineValues:
         with c the centre and r the radius of a box, rounded outwards."""
         center, radius = (upper + lower) / 2, (upper - lower) / 2
         size = self.rows.abs()
-        middle, spread = center @ self.rows.T + self.constants, radius @ size.T
-        slack = rounding(spread + center.abs() @ size.T + self.constants.abs(), terms=self.inputs)
+        middle, spread = mm(center, self.rows.T) + self.constants, mm(radius, size.T)
+        total = spread + mm(center.abs(), size.T) + self.constants.abs()
+        slack = rounding(total, terms=self.inputs)
         return Interval(middle - spread - slack, middle + spread + slack)
 
     def region(self, box: Interval) -> BoxRegion:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from boundmesh.bounds.affine_values import AffineValues
+from boundmesh.rules.matmul import mm
 from boundmesh.rules.operator import Interval
 
 
@@ -29,8 +30,8 @@ def influence(values: AffineValues, box: Interval, count: int) -> Tensor:
     share = (1 / width).nan_to_num(0.0, 0.0, 0.0)
     cut = (1 - left * share).clamp(0, 1)
     size = values.rows.abs()
-    smear = ((cut * share) @ size) * radius
-    score = ((smear * radius) @ size.T) * share
+    smear = mm(cut * share, size) * radius
+    score = mm(smear * radius, size.T) * share
     score = score / score.mean(1, keepdim=True)
     factor = torch.ones(len(score), count, dtype=score.dtype, device=score.device)
     return factor.index_copy(1, values.places, score.nan_to_num(1.0, 1.0, 1.0))
