@@ -20,7 +20,7 @@ def applies(values: AffineValues) -> bool:
     """float32 on a GPU with Triton, and not too many inputs."""
     rows = values.rows
     fits = values.inputs <= MOST_INPUTS
-    return fits and rows.is_cuda and rows.dtype == torch.float32 and fused.available()
+    return fits and rows.is_cuda and rows.dtype == torch.float32 and fused.usable(rows.device)
 
 
 def cut_neurons(

@@ -29,6 +29,17 @@ def available() -> bool:
 
 
 @cache
+def usable(device: torch.device) -> bool:
+    """Whether there is Triton, and its kernels compute on `device` what the rules do."""
+    if device.type != "cuda" or not available():
+        return False
+    # It looks at the rules, which look here.
+    from boundmesh.rules.trust import trusted
+
+    return trusted(device)
+
+
+@cache
 def kernels() -> Any:
     """The kernels' module, which needs Triton: it is imported where there is a GPU to run them."""
     return import_module("boundmesh.rules.kernel")
@@ -90,7 +101,7 @@ def applies(rows: Tensor, below: Tensor, above: Tensor, intercept: Tensor | None
         and rows.is_contiguous()
         and len(rows) >= max(len(below), len(above))
         and (intercept is None or len(rows) >= len(intercept))
-        and available()
+        and usable(rows.device)
     )
 
 
@@ -123,7 +134,7 @@ def sums(rows: Tensor, below: Tensor, above: Tensor) -> bool:
         and rows.dtype == torch.float32
         and below.shape == above.shape
         and below.shape[1] == 1
-        and available()
+        and usable(rows.device)
     )
 
 
@@ -150,7 +161,7 @@ FEW_BOXES = 8
 def few_boxes(weight: Tensor, box: Tensor) -> bool:
     """Whether `interval` takes boxes `[*, in]` through this weight."""
     few = 0 < box.numel() <= FEW_BOXES * box.shape[-1] and not box.requires_grad
-    return few and box.is_cuda and box.dtype == torch.float32 and available()
+    return few and box.is_cuda and box.dtype == torch.float32 and usable(box.device)
 
 
 def interval(

@@ -58,7 +58,8 @@ def applies(a: Tensor, b: Tensor, out: Tensor | None = None) -> bool:
         and (out is None or out.stride(1) == 1)
         and a.numel() > 0
         and b.numel() > 0
-        and _hopper(a.device)
+        and fits(a.device)
+        and fused.usable(a.device)
     )
 
 
@@ -69,8 +70,9 @@ def kernels() -> Any:
 
 
 @cache
-def _hopper(device: torch.device) -> bool:
-    return fused.available() and torch.cuda.get_device_capability(device)[0] == 9
+def fits(device: torch.device) -> bool:
+    """Whether a GPU is of a kind on which the kernel is known to be faster."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device)[0] == 9
 
 
 def blocks(rows: int, wide: int) -> Block:

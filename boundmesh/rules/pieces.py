@@ -135,7 +135,7 @@ class Pieces:
 
 def applies(like: Tensor) -> bool:
     """float32 on a GPU with Triton."""
-    return like.is_cuda and like.dtype == torch.float32 and fused.available()
+    return like.is_cuda and like.dtype == torch.float32 and fused.usable(like.device)
 
 
 class _Pull(torch.autograd.Function):

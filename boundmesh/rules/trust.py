@@ -1,0 +1,95 @@
+"""Whether the kernels compute on a device what the rules do: seen once, before any is relied on.
+
+A compiler or driver that is at fault must not make a proof. Small random rows, boxes and products
+go through every kernel and through the rules in float64; where one fails or differs by more than
+rounding, none is used on that device, and the rules alone do the work.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from boundmesh.graph.graph import Node
+from boundmesh.rules import RULES, fused, matmul
+from boundmesh.rules.operator import Interval
+from boundmesh.rules.pieces import Notes, Pieces
+
+CLOSE = 1e-4
+DOMAINS, ROWS, SIZE = 2, 20, 300
+
+
+def trusted(device: torch.device) -> bool:
+    """Whether kernels may be used on `device`; warns where they may not."""
+    try:
+        with torch.enable_grad():
+            wrong = [name for name, one, other in comparisons(device) if not close(one, other)]
+    except Exception as error:
+        wrong = [f"{type(error).__name__}: {error}"]
+    if wrong:
+        warnings.warn(
+            f"Triton's kernels do not work on {device} ({'; '.join(wrong)}); going on without them",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return not wrong
+
+
+def close(one: Tensor, other: Tensor) -> bool:
+    """Whether a float32 result is near one in float64; NaN is near nothing."""
+    return bool(((one.double() - other).abs() <= CLOSE * (1 + other.abs())).all())
+
+
+def comparisons(device: torch.device) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """What each kernel computes, and what the rules do in float64."""
+    generator = torch.Generator().manual_seed(0)
+
+    def random(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator).to(device)
+
+    yield from of_pieces(random(DOMAINS, ROWS, SIZE), random(DOMAINS, SIZE), random(DOMAINS, SIZE))
+    rows, below, above = random(DOMAINS, ROWS, SIZE), random(1, 1, SIZE), random(1, 1, SIZE)
+    sums = (torch.where(rows >= 0, below, above).double() * rows.double()).sum(2)
+    yield "signed sums", fused.signed_inner(rows, below, above), sums
+    weight, bias = random(ROWS, SIZE), random(ROWS)
+    lower = random(1, SIZE)
+    upper = lower + random(1, SIZE).abs()
+    node = Node("z", "linear", ("x",), (ROWS,), ((SIZE,),))
+    wide = Interval(lower.double(), upper.double())
+    expected = RULES["linear"].interval(node, (weight.double(), bias.double()), wide)
+    low, high = fused.interval(weight, bias, lower, upper)
+    yield "interval", low, expected.lower
+    yield "interval", high, expected.upper
+    if matmul.fits(device):
+        a, b = random(ROWS, SIZE), random(SIZE, ROWS)
+        block = matmul.blocks(ROWS, ROWS)
+        exact = a.double() @ b.double()
+        yield "product", matmul.run(a, b, torch.empty_like(exact, dtype=a.dtype), block), exact
+
+
+def of_pieces(rows: Tensor, center: Tensor, radius: Tensor) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """A ReLU's lines, there and back."""
+    reach = radius.abs() + 0.1
+    ends = [center - reach, center + reach]
+    alpha = rows.sigmoid()
+    places = torch.arange(SIZE, dtype=torch.int32, device=rows.device)
+    tick = rows.new_zeros((), requires_grad=True)
+    notes = Notes(torch.zeros_like(alpha), torch.zeros_like(alpha), tick)
+    mine = [each.clone().requires_grad_() for each in (rows, *ends)]
+    found, bias = Pieces(0.0, mine[1], mine[2], places, alpha, taker=notes).pull(mine[0])
+    leaves = [each.double().requires_grad_() for each in (rows, *ends, alpha)]
+    node = Node("a", "relu", ("z",), (SIZE,), ((SIZE,),))
+    relax = RULES["relu"].relax
+    assert relax is not None
+    pulled = relax(node, (Interval(leaves[1], leaves[2]),), leaves[3]).pull(leaves[0])
+    (expected,), expected_bias = pulled.coefficients, pulled.bias
+    assert expected is not None and expected_bias is not None
+    yield "lines", found, expected
+    yield "intercepts", bias, expected_bias
+    back = torch.autograd.grad(found.sum() + bias.sum(), [*mine, tick], allow_unused=True)[:3]
+    expected_back = torch.autograd.grad(expected.sum() + expected_bias.sum(), leaves)
+    for one, other in zip((*back, notes.alpha), expected_back, strict=True):
+        yield "gradients", one, other
