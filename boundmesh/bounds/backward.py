@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
-import torch
 from torch import Tensor
 
 from boundmesh.bounds.lines import Drawn, pull_drawn
@@ -118,10 +117,14 @@ def pass_node(served: Served, carried: Sequence[Carried], draw: Draw, tape: Tape
 
 
 def added(biases: Sequence[Tensor]) -> Tensor | None:
-    """The sum of biases `[D or 1, S]`, in one way wherever it is made; None of none."""
-    if len(biases) < 2:
-        return biases[0] if biases else None
-    return torch.stack(torch.broadcast_tensors(*biases)).sum(0)
+    """The sum of biases `[D or 1, S]`, in their order; None of none.
+
+    One after the other: in what order `sum` adds them up depends on how many rows there are.
+    """
+    total: Tensor | None = None
+    for bias in biases:
+        total = bias if total is None else total + bias
+    return total
 
 
 class Carried:

@@ -2,8 +2,8 @@
 
 A float32 is the sum of three bfloat16 numbers of 8 bits, x = x₁ + x₂ + x₃. Of the nine products
 in x·y the six largest are taken, each exact, and added in float32; the others are below 2⁻²⁴·|x·y|.
-Tensor cores do this faster than other units multiply float32 numbers, and without a workspace; the
-result is nearer to the exact one, as fewer roundings go into a sum (`benchmarks/matmul.py`).
+Tensor cores do this faster than other units multiply float32 numbers, and without a workspace;
+random sums come out nearer to the exact ones than cuBLAS's (`benchmarks/matmul.py`).
 
 Every element is summed in one order, whatever the other rows and columns of a product are.
 """
