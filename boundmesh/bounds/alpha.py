@@ -24,6 +24,7 @@ from boundmesh.bounds.crown import (
     intersect,
     undecided_neurons,
 )
+from boundmesh.bounds.gradients import Gradients
 from boundmesh.bounds.lines import SharedLines, in_one_pass
 from boundmesh.bounds.parameters import (
     SlopedLines,
@@ -252,32 +253,6 @@ class Climb:
             slopes[name].ascend(gradient, rate, step)
             a.grad = None
         return torch.cat([g.flatten(1) for g in gradients[len(leaves) : -1]], dim=1)
-
-
-class Gradients:
-    """Gradients of the objective to the bounds (l, u) of the start nodes, `[D, size]` each."""
-
-    def __init__(self, bounds: Mapping[str, Interval]) -> None:
-        self._bounds = bounds
-        self._sums: dict[str, tuple[Tensor, Tensor]] = {}
-
-    def add(self, names: list[str], part: Tensor) -> None:
-        """Add one tile's gradients: for each name those of l, then those of u, side by side."""
-        sizes = [self._bounds[n].lower[0].numel() for n in names for _ in range(2)]
-        ends = part.split(sizes, dim=1)
-        for place, name in enumerate(names):
-            lower, upper = ends[2 * place], ends[2 * place + 1]
-            if name in self._sums:
-                before = self._sums[name]
-                lower, upper = before[0] + lower, before[1] + upper
-            self._sums[name] = (lower, upper)
-
-    def of_rows(self, name: str, index: Tensor) -> Tensor | None:
-        """What the rows of a start node count for: `[∂l, −∂u]`, as an upper bound is −(−row)."""
-        if name not in self._sums:
-            return None
-        lower, upper = self._sums[name]
-        return torch.cat([lower[:, index], -upper[:, index]], dim=1)
 
 
 def _leaf(box: Interval) -> Interval:
