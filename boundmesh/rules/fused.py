@@ -34,9 +34,9 @@ def usable(device: torch.device) -> bool:
     if device.type != "cuda" or not available():
         return False
     # It looks at the rules, which look here.
-    from boundmesh.rules.trust import trusted
+    from boundmesh.rules.trust import of_rows, trusted
 
-    return trusted(device)
+    return trusted(device, of_rows)
 
 
 @cache

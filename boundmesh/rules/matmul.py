@@ -58,8 +58,7 @@ def applies(a: Tensor, b: Tensor, out: Tensor | None = None) -> bool:
         and (out is None or out.stride(1) == 1)
         and a.numel() > 0
         and b.numel() > 0
-        and fits(a.device)
-        and fused.usable(a.device)
+        and usable(a.device)
     )
 
 
@@ -70,9 +69,16 @@ def kernels() -> Any:
 
 
 @cache
-def fits(device: torch.device) -> bool:
-    """Whether a GPU is of a kind on which the kernel is known to be faster."""
-    return device.type == "cuda" and torch.cuda.get_device_capability(device)[0] == 9
+def usable(device: torch.device) -> bool:
+    """Whether a GPU is of a kind on which the kernel is known to be faster, and computes there what
+    is asked of it."""
+    hopper = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] == 9
+    if not hopper or not fused.available():
+        return False
+    # It looks at the rules, which look here.
+    from boundmesh.rules.trust import of_products, trusted
+
+    return trusted(device, of_products)
 
 
 def blocks(rows: int, wide: int) -> Block:

@@ -1,14 +1,14 @@
 """Whether the kernels compute on a device what the rules do: seen once, before any is relied on.
 
 A compiler or driver that is at fault must not make a proof. Small random rows, boxes and products
-go through every kernel and through the rules in float64; where one fails or differs by more than
-rounding, none is used on that device, and the rules alone do the work.
+go through the kernels and through the rules in float64; where a kernel fails or differs by more
+than rounding, those of its kind are not used on that device, and the rules alone do the work.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -22,11 +22,15 @@ CLOSE = 1e-4
 DOMAINS, ROWS, SIZE = 2, 20, 300
 
 
-def trusted(device: torch.device) -> bool:
-    """Whether kernels may be used on `device`; warns where they may not."""
+Comparison = tuple[str, Tensor, Tensor]
+"""Which kernel, what it computes in float32, and what the rules do in float64."""
+
+
+def trusted(device: torch.device, compare: Callable[[torch.device], Iterator[Comparison]]) -> bool:
+    """Whether kernels of one kind may be used on `device`; warns where they may not."""
     try:
         with torch.enable_grad():
-            wrong = [name for name, one, other in comparisons(device) if not close(one, other)]
+            wrong = [name for name, one, other in compare(device) if not close(one, other)]
     except Exception as error:
         wrong = [f"{type(error).__name__}: {error}"]
     if wrong:
@@ -43,19 +47,14 @@ def close(one: Tensor, other: Tensor) -> bool:
     return bool(((one.double() - other).abs() <= CLOSE * (1 + other.abs())).all())
 
 
-def comparisons(device: torch.device) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """What each kernel computes, and what the rules do in float64."""
-    generator = torch.Generator().manual_seed(0)
-
-    def random(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=generator).to(device)
-
+def of_rows(device: torch.device) -> Iterator[Comparison]:
+    """Rows through lines, sums over rows, boxes through a weight."""
+    random = _random(device)
     yield from of_pieces(random(DOMAINS, ROWS, SIZE), random(DOMAINS, SIZE), random(DOMAINS, SIZE))
     rows, below, above = random(DOMAINS, ROWS, SIZE), random(1, 1, SIZE), random(1, 1, SIZE)
     sums = (torch.where(rows >= 0, below, above).double() * rows.double()).sum(2)
     yield "signed sums", fused.signed_inner(rows, below, above), sums
-    weight, bias = random(ROWS, SIZE), random(ROWS)
-    lower = random(1, SIZE)
+    weight, bias, lower = random(ROWS, SIZE), random(ROWS), random(1, SIZE)
     upper = lower + random(1, SIZE).abs()
     node = Node("z", "linear", ("x",), (ROWS,), ((SIZE,),))
     wide = Interval(lower.double(), upper.double())
@@ -63,14 +62,24 @@ def comparisons(device: torch.device) -> Iterator[tuple[str, Tensor, Tensor]]:
     low, high = fused.interval(weight, bias, lower, upper)
     yield "interval", low, expected.lower
     yield "interval", high, expected.upper
-    if matmul.fits(device):
-        a, b = random(ROWS, SIZE), random(SIZE, ROWS)
-        block = matmul.blocks(ROWS, ROWS)
+
+
+def of_products(device: torch.device) -> Iterator[Comparison]:
+    """Products, in blocks of every size."""
+    random = _random(device)
+    for rows, wide in ((ROWS, ROWS), (80, 8000), (600, 6000)):
+        a, b = random(rows, SIZE), random(SIZE, wide)
+        out = a.new_empty(rows, wide)
         exact = a.double() @ b.double()
-        yield "product", matmul.run(a, b, torch.empty_like(exact, dtype=a.dtype), block), exact
+        yield "product", matmul.run(a, b, out, matmul.blocks(rows, wide)), exact
 
 
-def of_pieces(rows: Tensor, center: Tensor, radius: Tensor) -> Iterator[tuple[str, Tensor, Tensor]]:
+def _random(device: torch.device) -> Callable[..., Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return lambda *shape: torch.randn(shape, generator=generator).to(device)
+
+
+def of_pieces(rows: Tensor, center: Tensor, radius: Tensor) -> Iterator[Comparison]:
     """A ReLU's lines, there and back."""
     reach = radius.abs() + 0.1
     ends = [center - reach, center + reach]

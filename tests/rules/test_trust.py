@@ -8,23 +8,21 @@ from __future__ import annotations
 import pytest
 import torch
 
-from boundmesh.rules import fused, trust
+from boundmesh.rules import fused, matmul, trust
 from tests.rules.test_pieces import DEVICE, pytestmark  # noqa: F401
 
 HERE = torch.device(DEVICE)
 
 
 def test_all_kernels_agree_with_the_rules() -> None:
-    compared = list(trust.comparisons(HERE))
-    assert len(compared) >= 9
-    assert all(trust.close(one, other) for _, one, other in compared)
-    assert trust.trusted(HERE)
+    assert len(list(trust.of_rows(HERE))) >= 9
+    assert trust.trusted(HERE, trust.of_rows)
 
 
 def test_a_kernel_that_is_wrong_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fused, "signed_inner", lambda rows, *_: rows.new_zeros(rows.shape[:2]))
     with pytest.warns(RuntimeWarning, match="signed sums"):
-        assert not trust.trusted(HERE)
+        assert not trust.trusted(HERE, trust.of_rows)
 
 
 def test_a_kernel_that_fails_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,7 +31,12 @@ def test_a_kernel_that_fails_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(fused, "interval", broken)
     with pytest.warns(RuntimeWarning, match="no kernel image"):
-        assert not trust.trusted(HERE)
+        assert not trust.trusted(HERE, trust.of_rows)
+
+
+@pytest.mark.skipif(not matmul.usable(HERE), reason="there is no Hopper GPU")
+def test_products_in_blocks_of_every_size_agree() -> None:
+    assert trust.trusted(HERE, trust.of_products)
 
 
 def test_nan_is_near_nothing() -> None:
