@@ -72,8 +72,9 @@ def kernels() -> Any:
 def usable(device: torch.device) -> bool:
     """Whether a GPU is of a kind on which the kernel is known to be faster, and computes there what
     is asked of it."""
-    hopper = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] == 9
-    if not hopper or not fused.available():
+    if device.type != "cuda" or not torch.cuda.is_available() or not fused.available():
+        return False
+    if torch.cuda.get_device_capability(device)[0] != 9:
         return False
     # It looks at the rules, which look here.
     from boundmesh.rules.trust import of_products, trusted
