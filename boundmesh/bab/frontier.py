@@ -94,9 +94,7 @@ class Frontier(Generic[Kind]):
         """The domains at `chosen` of all chunks side by side."""
         out = torch.zeros(len(self), dtype=torch.bool).index_fill(0, chosen, True)
         masks = out.split([len(chunk) for chunk in self._chunks])
-        nothing = self._chunks[0].domains.take(chosen[:0])
-        parts = [c.divide(mask) for c, mask in zip(self._chunks, masks, strict=True) if mask.any()]
-        kept = [c for c, mask in zip(self._chunks, masks, strict=True) if not mask.any()]
-        self._chunks = kept + [rest for _, rest in parts if len(rest)]
-        self._chunks.sort(key=len, reverse=True)
-        return join([gone for gone, _ in parts] or [nothing])
+        parts = [chunk.divide(mask) for chunk, mask in zip(self._chunks, masks, strict=True)]
+        left = (rest for _, rest in parts if len(rest))
+        self._chunks = sorted(left, key=len, reverse=True)
+        return join([gone for gone, _ in parts])

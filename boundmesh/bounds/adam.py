@@ -10,6 +10,12 @@ from torch import Tensor
 from boundmesh.rules import fused, pieces
 
 BLOCK = 1024
+KERNELS = "bounds.ascent_kernel"
+
+
+def shares(step: int) -> tuple[float, float]:
+    """What the two moments are divided by at a step, counted from 1, as they began at zero."""
+    return 1 - 0.9**step, 1 - 0.999**step
 
 
 class Adam:
@@ -25,15 +31,15 @@ class Adam:
     ) -> Tensor:
         """The values after one step, counted from 1, of `rate·scale` with scale `[D, 1, …]`; where
         the gradient is no number it is none. May write to `values`."""
-        shares = 1 - 0.9**step, 1 - 0.999**step
         if pieces.applies(values):
-            return self._in_place(values, gradient, rate, scale, shares)
+            return self._in_place(values, gradient, rate, scale, step)
+        first_share, second_share = shares(step)
         gradient = gradient.nan_to_num_(0.0)
         self.first.lerp_(gradient, 1 - 0.9)
         self.second.mul_(0.999).addcmul_(gradient, gradient, value=1 - 0.999)
-        spread = (self.second / shares[1]).sqrt_().add_(1e-12)
+        spread = (self.second / second_share).sqrt_().add_(1e-12)
         reach = rate if scale is None else rate * scale
-        values = values + reach * (self.first / shares[0]).div_(spread)
+        values = values + reach * (self.first / first_share).div_(spread)
         return values.clamp_(0, 1) if self.unit else values.clamp_(min=0)
 
     def keep(self, which: Tensor) -> None:
@@ -46,17 +52,16 @@ class Adam:
         gradient: Tensor,
         rate: float,
         scale: Tensor | None,
-        shares: tuple[float, float],
+        step: int,
     ) -> Tensor:
         values, gradient, size = values.contiguous(), gradient.contiguous(), prod(values.shape[1:])
         if values.numel():
-            from boundmesh.bounds.ascent_kernel import step
-
             kinds = scale is not None, self.unit, BLOCK
             places = values, gradient, self.first, self.second
+            grid = len(values), -(-size // BLOCK), 1
             fused.start(
-                step, (fused.aligned(*places), *kinds), (len(values), -(-size // BLOCK), 1), values,
-                *places, scale, size, float(rate), *shares, *kinds,
+                fused.kernels(KERNELS).step, (fused.aligned(*places), *kinds), grid, values,
+                *places, scale, size, float(rate), *shares(step), *kinds,
             )  # fmt: skip
         return values
 
@@ -68,10 +73,8 @@ def keep_winners(won: Tensor, values: Tensor, kept: Tensor) -> Tensor:
         return torch.where(won.reshape(-1, *[1] * (values.dim() - 1)), values.to(kept.dtype), kept)
     values, size = values.contiguous(), prod(values.shape[1:])
     if values.numel():
-        from boundmesh.bounds.ascent_kernel import keep
-
         fused.start(
-            keep, (kept.dtype, fused.aligned(won, values, kept)),
+            fused.kernels(KERNELS).keep, (kept.dtype, fused.aligned(won, values, kept)),
             (len(values), -(-size // BLOCK), 1), values, won, values, kept, size, BLOCK,
         )  # fmt: skip
     return kept

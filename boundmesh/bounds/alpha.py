@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -176,7 +175,7 @@ class Climb:
     def _bound(self, start: _Start, bounds: Mapping[str, Interval]) -> Tensor:
         problem = self.problem
         waves = [
-            Wave([tile], self._lines(bounds, {name: s.value for name, s in slopes.items()}))
+            Wave([tile], self._lines(bounds, {name: s.value for name, s in slopes.items()}, {}))
             for tile, slopes in zip(start.tiles, start.slopes, strict=True)
         ]
         lowest = sweep(problem.layout, problem.program, problem.region, waves, problem.check)
@@ -186,7 +185,7 @@ class Climb:
         self,
         bounds: Mapping[str, Interval],
         alpha: Mapping[str, Tensor],
-        steps: Mapping[str, Steps] = MappingProxyType({}),
+        steps: Mapping[str, Steps],
     ) -> SlopedLines:
         return SlopedLines(self.share.bounds(bounds), self.undecided, self.shared, alpha, steps)
 

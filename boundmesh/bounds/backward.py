@@ -116,17 +116,6 @@ def pass_node(served: Served, carried: Sequence[Carried], draw: Draw, tape: Tape
             each.add(node, pull_drawn(draw(node, each.tile), each.take(node), node))
 
 
-def added(biases: Sequence[Tensor]) -> Tensor | None:
-    """The sum of biases `[D or 1, S]`, in their order; None of none.
-
-    One after the other: in what order `sum` adds them up depends on how many rows there are.
-    """
-    total: Tensor | None = None
-    for bias in biases:
-        total = bias if total is None else total + bias
-    return total
-
-
 class Carried:
     """One tile on its way: the coefficients at each node still to be passed, and the bias.
 
@@ -137,14 +126,7 @@ class Carried:
         self.tile, self.watch = tile, watch
         self.seen: dict[str, Tensor] = {}
         self.at: dict[str, Tensor] = {}
-        self._biases: list[Tensor] = []
-
-    @property
-    def bias(self) -> Tensor | None:
-        """All that nodes left to the bias, `[D, S]`, added in their order; None for zero."""
-        bias = added(self._biases)
-        self._biases = [] if bias is None else [bias]
-        return bias
+        self.bias: Tensor | None = None
 
     def take(self, node: Node) -> Tensor:
         """The coefficients at a node's output, which is passed now."""
@@ -156,7 +138,7 @@ class Carried:
     def add(self, node: Node, pulled: Pulled) -> None:
         """Take up what a node's output pulled back to at its inputs."""
         if pulled.bias is not None:
-            self._biases.append(pulled.bias)
+            self.bias = pulled.bias if self.bias is None else self.bias + pulled.bias
         for name, coefficients in zip(node.inputs, pulled.coefficients, strict=True):
             if coefficients is not None:
                 here = self.at.get(name)

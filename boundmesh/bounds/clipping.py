@@ -68,8 +68,7 @@ def clip(values: AffineValues, box: Interval, constraints: Constraints) -> Inter
 def _clip(values: AffineValues, box: Interval, constraints: Constraints) -> Interval:
     box = propagate(values, box)
     for row in range(constraints.rows.shape[1]):
-        kind = _FusedCut if clipping_fused.applies(values) else _Cut
-        cut = kind(values, box, constraints.rows[:, row], constraints.constants[:, row])
+        cut = _Cut(values, box, constraints.rows[:, row], constraints.constants[:, row])
         inputs = cut.inputs()
         least, most = cut.neurons(constraints.less[:, row], constraints.more[:, row])
         box = Interval(
@@ -159,23 +158,25 @@ class _Cut:
         n = values.inputs
         self.values, self.row, self.constant = values, row, constant
         self.box = Interval(box.lower[:, :n], box.upper[:, :n])
-        center = (self.box.upper + self.box.lower) / 2
-        radius = (self.box.upper - self.box.lower) / 2
-        reach = center.abs() + radius
-        self.row_spread = (row * radius).unsqueeze(1)
-        self.row_middle = ((row * center).sum(1) + constant).unsqueeze(1)
-        self.row_size = ((row.abs() * reach).sum(1) + constant.abs()).unsqueeze(1)
+        self.center = (self.box.upper + self.box.lower) / 2
+        self.radius = (self.box.upper - self.box.lower) / 2
+        self.reach = self.center.abs() + self.radius
+        self.row_spread = (row * self.radius).unsqueeze(1)
+        self.row_middle = ((row * self.center).sum(1) + constant).unsqueeze(1)
+        self.row_size = ((row.abs() * self.reach).sum(1) + constant.abs()).unsqueeze(1)
 
     def neurons(self, less: Tensor, more: Tensor) -> tuple[Tensor, Tensor]:
         """Bounds `[D, U]` of the neurons under the constraint."""
-        values = self.values
-        center = (self.box.upper + self.box.lower) / 2
-        radius = (self.box.upper - self.box.lower) / 2
-        self.spread = values.rows * radius.unsqueeze(1)
-        self.width = radius @ values.rows.abs().T
-        self.middle = center @ values.rows.T + values.constants
+        values, box = self.values, self.box
+        if clipping_fused.applies(values):
+            return clipping_fused.cut_neurons(
+                values, box.lower, box.upper, self.row, self.constant, less, more, MULTIPLIERS
+            )
+        self.spread = values.rows * self.radius.unsqueeze(1)
+        self.width = self.radius @ values.rows.abs().T
+        self.middle = self.center @ values.rows.T + values.constants
         self.along = self.row_spread.squeeze(1) @ values.rows.sign().T
-        self.size = (center.abs() + radius) @ values.rows.abs().T + values.constants.abs()
+        self.size = self.reach @ values.rows.abs().T + values.constants.abs()
         return self.least(1.0, -less), -self.least(-1.0, more)
 
     def inputs(self) -> Interval:
@@ -233,13 +234,3 @@ class _Cut:
         mine = ((total - weight * row) / (sign + weight * own)).nan_to_num(0.0, 0.0, 0.0)
         slope = climb - row - own * torch.minimum(mine.abs(), self.width).copysign(mine)
         return _Piece(found - weight * slope, slope)
-
-
-class _FusedCut(_Cut):
-    """The same in one kernel."""
-
-    def neurons(self, less: Tensor, more: Tensor) -> tuple[Tensor, Tensor]:
-        return clipping_fused.cut_neurons(
-            self.values, self.box.lower, self.box.upper, self.row, self.constant, less, more,
-            MULTIPLIERS,
-        )  # fmt: skip

@@ -14,6 +14,7 @@ from boundmesh.rules import fused
 # A program holds all inputs of a domain.
 MOST_INPUTS = 4096
 BLOCK = 256
+KERNELS = "bounds.clipping_kernel"
 
 
 def applies(values: AffineValues) -> bool:
@@ -35,8 +36,6 @@ def cut_neurons(
 ) -> tuple[Tensor, Tensor]:
     """`_Cut.least` and `most` `[D, U]` on boxes `[D, n]`: row `[D, n]`, constant `[D]`, less and
     more `[D, U]`, alike in memory."""
-    from boundmesh.bounds.clipping_kernel import cut_neurons
-
     weight = values.rows.contiguous()
     domains, neurons = len(row), len(weight)
     given = [each.contiguous() for each in (lower, upper, row, constant)]
@@ -46,7 +45,7 @@ def cut_neurons(
     block = 1 << max(5, (values.inputs - 1).bit_length())
     if domains:
         with fused.on(row.device):
-            cut_neurons[(neurons, domains)](
+            fused.kernels(KERNELS).cut_neurons[(neurons, domains)](
                 weight, values.constants, *given, less, more, least, most,
                 neurons, values.inputs, neurons, share,
                 MULTIPLIERS=multipliers, BLOCK=block, num_warps=4 if block > 512 else 1,
@@ -57,14 +56,12 @@ def cut_neurons(
 def largest_shares(weight: Tensor, above: Tensor, below: Tensor) -> tuple[Tensor, Tensor]:
     """`max over z` of `above[d, z]·T⁺[z, i]` and `below[d, z]·|T⁻[z, i]|`, and the same with above
     and below exchanged, `[D, n]` each."""
-    from boundmesh.bounds.clipping_kernel import largest_shares
-
     weight, above, below = (each.contiguous() for each in (weight, above, below))
     domains, (neurons, inputs) = len(above), weight.shape
     low, high = above.new_empty(domains, inputs), above.new_empty(domains, inputs)
     if domains:
         with fused.on(above.device):
-            largest_shares[(domains, -(-inputs // BLOCK))](
+            fused.kernels(KERNELS).largest_shares[(domains, -(-inputs // BLOCK))](
                 weight, above, below, low, high, neurons, inputs, BLOCK=BLOCK
             )
     return low, high

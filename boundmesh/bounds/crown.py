@@ -92,10 +92,7 @@ def intermediate_bounds(
                 lowest = bound_rows(problem, start, rows, draw)
                 lower, upper = lowest[:, : len(index)], -lowest[:, len(index) :]
                 bounded = replace_at(box, index, lower, upper)
-                # maximum() and minimum() keep NaN, which fails closed.
-                sharpest = Interval(
-                    torch.maximum(box.lower, bounded.lower), torch.minimum(box.upper, bounded.upper)
-                )
+                sharpest = sharper(box, bounded)
                 box = sharpest if keep_best else bounded
                 intervals.sharpen(start, box)
         found.bounds[start], found.sharpest[start] = box, sharpest
@@ -104,10 +101,12 @@ def intermediate_bounds(
 
 def intersect(box: Interval, index: Tensor, lower: Tensor, upper: Tensor) -> Interval:
     """`box` cut by bounds `[D, len(index)]` of its flat neurons `index`; NaN stays NaN."""
-    known_lower, known_upper = box.lower.flatten(1)[:, index], box.upper.flatten(1)[:, index]
-    return replace_at(
-        box, index, torch.maximum(known_lower, lower), torch.minimum(known_upper, upper)
-    )
+    return sharper(box, replace_at(box, index, lower, upper))
+
+
+def sharper(one: Interval, other: Interval) -> Interval:
+    """What both boxes have in common; maximum() and minimum() keep NaN, which fails closed."""
+    return Interval(torch.maximum(one.lower, other.lower), torch.minimum(one.upper, other.upper))
 
 
 def replace_at(box: Interval, index: Tensor, lower: Tensor, upper: Tensor) -> Interval:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
+from boundmesh.bounds.adam import shares
 from boundmesh.bounds.lines import (
     Drawn,
     Overlay,
@@ -93,7 +93,7 @@ class Slope:
 
     def steps(self, rate: float, step: int, tick: Tensor) -> Steps:
         """The same step as `ascend`, to be taken where the gradient is made."""
-        return Steps(self.first, self.second, (rate, 1 - 0.9**step, 1 - 0.999**step), tick)
+        return Steps(self.first, self.second, (rate, *shares(step)), tick)
 
     def ascend(self, gradient: Tensor, rate: float, step: int) -> None:
         """One step of Adam uphill (arXiv 1412.6980), then back into [0, 1]; step counts from 1."""
@@ -101,8 +101,9 @@ class Slope:
         second = self.second.float().mul(0.999).addcmul_(gradient, gradient, value=1 - 0.999)
         self.first.copy_(first)
         self.second.copy_(second)
-        second.div_(1 - 0.999**step).sqrt_().add_(1e-12)
-        first.div_(1 - 0.9**step).div_(second).mul_(rate)
+        first_share, second_share = shares(step)
+        second.div_(second_share).sqrt_().add_(1e-12)
+        first.div_(first_share).div_(second).mul_(rate)
         # NaN (a gradient that was not a number) must not spread into α: such a step is not taken.
         self.value.copy_(first.nan_to_num_(0.0).add_(self.value).clamp_(0, 1))
 
@@ -135,7 +136,7 @@ class SlopedLines:
         undecided: Mapping[str, Undecided],
         shared: SharedLines,
         alpha: Mapping[str, Tensor],
-        steps: Mapping[str, Steps] = MappingProxyType({}),
+        steps: Mapping[str, Steps],
     ) -> None:
         self._bounds, self._undecided = bounds, undecided
         self._shared, self._alpha, self._steps = shared, alpha, steps

@@ -140,10 +140,7 @@ class _Product(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         served, count = ctx.tape.back(ctx.node), len(ctx.shapes)
-        found = transposed(served, gradients[:count], ctx.shapes)
-        for each, of_bias in zip(found, gradients[count:], strict=False):
-            wide = of_bias.reshape(*of_bias.shape, *(1,) * (each.dim() - 2))
-            each.addcmul_(wide, bias_of(served))
+        found = transposed(served, gradients[:count], gradients[count:], ctx.shapes)
         return None, None, *found
 
 
@@ -172,9 +169,23 @@ def times(served: Served, rows: Sequence[Tensor]) -> list[Tensor]:
 
 
 def transposed(
+    served: Served,
+    gradients: Sequence[Tensor],
+    of_biases: Sequence[Tensor],
+    shapes: Sequence[torch.Size],
+) -> list[Tensor]:
+    """Gradients to the rows, `[D, S, *shape]`, from those to the pulled rows and those to
+    `⟨A, b⟩` `[D, S]`, if there are any."""
+    found = _transposed(served, gradients, shapes)
+    for each, of_bias in zip(found, of_biases, strict=False):
+        wide = of_bias.reshape(*of_bias.shape, *(1,) * (each.dim() - 2))
+        each.addcmul_(wide, _bias_of(served))
+    return found
+
+
+def _transposed(
     served: Served, gradients: Sequence[Tensor], shapes: Sequence[torch.Size]
 ) -> list[Tensor]:
-    """Gradients to the rows, `[D, S, *shape]`, from those to the pulled rows."""
     node = served.node
     if node.op != "linear":
         (part,) = served.parts
@@ -195,10 +206,10 @@ def offset(served: Served, rows: Tensor) -> Tensor | None:
     """`⟨A, b⟩` `[D, S]`, with b the same along every axis but that of the outputs."""
     if not served.weights:
         return None
-    return inner(rows, bias_of(served).expand(1, 1, *served.node.shape))
+    return inner(rows, _bias_of(served).expand(1, 1, *served.node.shape))
 
 
-def bias_of(served: Served) -> Tensor:
+def _bias_of(served: Served) -> Tensor:
     """A product's bias, to be broadcast against its output."""
     node, (bias,) = served.node, served.weights
     return bias if node.op == "linear" else bias.reshape(-1, *[1] * (len(node.shape) - 2))

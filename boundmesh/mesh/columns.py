@@ -19,13 +19,11 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from boundmesh.bounds.product import bias_of, offset, pull_units, times, transposed
-from boundmesh.bounds.rows import UnitRows
+from boundmesh.bounds.product import offset, times, transposed
 from boundmesh.bounds.served import Part, Served, node_of_part
 from boundmesh.mesh.group import Group
 from boundmesh.mesh.placement import Cut
 from boundmesh.mesh.tensor import ROWS, gather_pieces
-from boundmesh.rules.operator import Pulled
 
 
 @dataclass(frozen=True)
@@ -59,10 +57,8 @@ class Columns:
         shape = torch.Size((*gradient.shape[:ROWS], *height))
         if 0 in shape:
             return gradient.new_zeros(shape)
-        (found,) = transposed(own, [gradient], [shape])
-        if of_bias is not None:
-            wide = of_bias.reshape(*of_bias.shape, *(1,) * (found.dim() - ROWS))
-            found.addcmul_(wide, bias_of(own))
+        of_biases = [] if of_bias is None else [of_bias]
+        (found,) = transposed(own, [gradient], of_biases, [shape])
         return found
 
 
@@ -102,9 +98,3 @@ class GatheredProduct(torch.autograd.Function):
             cut = columns.outputs
             mine = gather_pieces(group, mine, cut.axis + ROWS, cut.ends)
         return None, None, None, mine
-
-
-def unit_columns(columns: Columns, rank: int, rows: Sequence[UnitRows]) -> list[Pulled] | None:
-    """What unit rows pull back to at this rank's inputs, if the operator says so without a product;
-    the bias is the whole one."""
-    return pull_units(columns.local(rank), rows)

@@ -7,15 +7,15 @@ from typing import Protocol
 
 from torch import Tensor
 
-from boundmesh.bounds.backward import Draw, added
+from boundmesh.bounds.backward import Draw
 from boundmesh.bounds.lines import pull_drawn
-from boundmesh.bounds.product import offset
+from boundmesh.bounds.product import offset, pull_units
 from boundmesh.bounds.region import BoxRegion, Region
 from boundmesh.bounds.rows import Tile, UnitRows
 from boundmesh.bounds.served import PRODUCTS, Served, node_of_part
 from boundmesh.graph.graph import Graph, Node
 from boundmesh.mesh.beginning import dense, spread
-from boundmesh.mesh.columns import Columns, GatheredProduct, unit_columns
+from boundmesh.mesh.columns import Columns, GatheredProduct
 from boundmesh.mesh.group import Group
 from boundmesh.mesh.placement import (
     Cut,
@@ -62,7 +62,7 @@ class Held(Protocol):
 
 class ExchangedTile:
     """One tile: at each node still to be passed, this rank's coefficients, or all of them where
-    the node is not cut. `biases` are those of its share of the rows. For gradients, `own` is
+    the node is not cut. `bias` is that of this rank's share of the rows. For gradients, `own` is
     what this rank's neurons add to the biases of all rows, and `common` what all ranks know."""
 
     def __init__(self, held: Held, cuts: Cuts, graph: Graph, region: Region, tile: Tile) -> None:
@@ -71,7 +71,7 @@ class ExchangedTile:
         self._input, self._region = graph.input, region
         self._shares = Shares(held.group, held.shapes, region.domains, tile.rows.count)
         self._at: dict[str, Tensor] = {}
-        self._biases: list[Tensor] = []
+        self._bias: Tensor | None = None
         self._own: Tensor | None = None
         self._common: Tensor | None = None
 
@@ -173,7 +173,8 @@ class ExchangedTile:
             return False
         if gathers_rows(node, self._group.size):
             columns = self._held.columns(served, None)
-            found = unit_columns(columns, self._group.rank, [rows])
+            # The bias is the whole one, on every rank.
+            found = pull_units(columns.local(self._group.rank), [rows])
             if found is not None:
                 self._know(found[0].bias)
                 self._add_columns(node.inputs[0], columns.inputs, found[0].coefficients[0])
@@ -191,7 +192,7 @@ class ExchangedTile:
     def lowest(self) -> Tensor:
         """The bounds `[D, S]` of all rows, from each rank's share of them."""
         rows, cut = self._at.pop(self._input, None), self._cuts[self._input]
-        bias, self._biases = added(self._biases), []
+        bias, self._bias = self._bias, None
         if rows is not None and cut is not None and isinstance(self._region, BoxRegion):
             ends = (self._region.lower, self._region.upper)
             region = BoxRegion(*(cut.piece(end, self._group.rank, 1) for end in ends))
@@ -201,7 +202,7 @@ class ExchangedTile:
             if cut is not None:
                 rows = Whole.apply(self._group, cut, rows)
             self._know(self._region.minimum(rows))
-        settled = _sum(added(self._biases), bias)
+        settled = _sum(self._bias, bias)
         assert settled is not None
         known = self._shares.joined(settled)
         lowest = known.expand(max(self._region.domains, len(known)), self._tile.rows.count)
@@ -211,7 +212,7 @@ class ExchangedTile:
     def _settle(self, bias: Tensor | None) -> None:
         """Add to the biases of this rank's share of the rows."""
         if bias is not None:
-            self._biases.append(self._shares.sized(bias))
+            self._bias = _sum(self._bias, self._shares.sized(bias))
 
     def _know(self, bias: Tensor | None) -> None:
         """Add a bias that all ranks have, of all rows."""

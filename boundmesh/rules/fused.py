@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 BLOCK = 1024
+KERNELS = "rules.kernel"
 
 
 @cache
@@ -40,9 +41,9 @@ def usable(device: torch.device) -> bool:
 
 
 @cache
-def kernels() -> Any:
-    """The kernels' module, which needs Triton: it is imported where there is a GPU to run them."""
-    return import_module("boundmesh.rules.kernel")
+def kernels(module: str) -> Any:
+    """A module of kernels. It needs Triton, so it is imported where there is a GPU to run them."""
+    return import_module(f"boundmesh.{module}")
 
 
 def on(device: torch.device) -> AbstractContextManager[object]:
@@ -120,7 +121,7 @@ def pull(
              for each in (below, above, shift)]  # fmt: skip
     strides = [stride for each in lines for stride in _strides(each, size)]
     with on(rows.device):
-        kernels().pull_rows[(rows.shape[0] * rows.shape[1],)](
+        kernels(KERNELS).pull_rows[(rows.shape[0] * rows.shape[1],)](
             rows, *lines, out, bias, rows.shape[1], size, *strides,
             INTERCEPT=intercept is not None, BLOCK=BLOCK,
         )  # fmt: skip
@@ -146,9 +147,10 @@ def signed_inner(rows: Tensor, below: Tensor, above: Tensor) -> Tensor:
     out = rows.new_empty(domains, count)
     if not rows.numel():
         return out.zero_()
+    kind = number(size), aligned(rows, below, above)
     start(
-        kernels().signed_sums, (number(size), aligned(rows, below, above)), (domains * count, 1, 1),
-        rows, rows, below, above, out, count, size, count * size if own > 1 else 0,
+        kernels(KERNELS).signed_sums, kind, (domains * count, 1, 1), rows,
+        rows, below, above, out, count, size, count * size if own > 1 else 0,
         size if others > 1 else 0, BLOCK,
     )  # fmt: skip
     return out
@@ -158,8 +160,8 @@ def signed_inner(rows: Tensor, below: Tensor, above: Tensor) -> Tensor:
 FEW_BOXES = 8
 
 
-def few_boxes(weight: Tensor, box: Tensor) -> bool:
-    """Whether `interval` takes boxes `[*, in]` through this weight."""
+def few_boxes(box: Tensor) -> bool:
+    """Whether `interval` takes boxes whose lower ends are `box` `[*, in]`."""
     few = 0 < box.numel() <= FEW_BOXES * box.shape[-1] and not box.requires_grad
     return few and box.is_cuda and box.dtype == torch.float32 and usable(box.device)
 
@@ -176,7 +178,7 @@ def interval(
         height = weight.stride(0)
         kind = bias is not None, number(inputs), number(height), aligned(weight, *flat)
         start(
-            kernels().interval_rows, kind, (outputs, len(flat[0]), 1), weight,
+            kernels(KERNELS).interval_rows, kind, (outputs, len(flat[0]), 1), weight,
             weight, bias, *flat, *found, outputs, inputs, height, bias is not None, BLOCK,
         )  # fmt: skip
     return found[0], found[1]

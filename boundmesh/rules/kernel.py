@@ -5,6 +5,15 @@ import triton.language as tl
 
 
 @triton.jit
+def _taken(rows, below, above, at, inside):
+    """Coefficients, and what each takes: `below` where it is ≥ 0, else (NaN, too) `above`."""
+    a = tl.load(rows + at, mask=inside, other=0.0)
+    low = tl.load(below + at, mask=inside, other=0.0)
+    high = tl.load(above + at, mask=inside, other=0.0)
+    return a, tl.where(a >= 0, low, high)
+
+
+@triton.jit
 def pull_rows(
     rows, below, above, shift, out, bias, count, size,
     below_domain, below_row, above_domain, above_row, shift_domain, shift_row,
@@ -26,14 +35,11 @@ def pull_rows(
     for first in range(0, size, BLOCK):
         at = first + tl.arange(0, BLOCK)
         inside = at < size
-        a = tl.load(rows + at, mask=inside, other=0.0)
-        low = tl.load(below + at, mask=inside, other=0.0)
-        high = tl.load(above + at, mask=inside, other=0.0)
-        positive = a >= 0
-        tl.store(out + at, a * tl.where(positive, low, high), mask=inside)
+        a, line = _taken(rows, below, above, at, inside)
+        tl.store(out + at, a * line, mask=inside)
         if INTERCEPT:
             c = tl.load(shift + at, mask=inside, other=0.0)
-            total += tl.where(positive, 0.0, a) * c
+            total += tl.where(a >= 0, 0.0, a) * c
     if INTERCEPT:
         tl.store(bias + place, tl.sum(total))
 
@@ -52,10 +58,8 @@ def signed_sums(
     for first in range(0, size, BLOCK):
         at = first + tl.arange(0, BLOCK)
         inside = at < size
-        a = tl.load(rows + at, mask=inside, other=0.0)
-        low = tl.load(below + at, mask=inside, other=0.0)
-        high = tl.load(above + at, mask=inside, other=0.0)
-        total += a * tl.where(a >= 0, low, high)
+        a, value = _taken(rows, below, above, at, inside)
+        total += a * value
     tl.store(out + place, tl.sum(total))
 
 

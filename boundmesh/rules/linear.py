@@ -22,7 +22,7 @@ def forward(node: Node, weights: Weights, x: Tensor) -> Tensor:
 def interval(node: Node, weights: Weights, box: Interval) -> Interval:
     """`W·c + b ± |W|·r` with c the centre and r the radius of the box."""
     weight = weights[0]
-    if fused.few_boxes(weight, box.lower):
+    if fused.few_boxes(box.lower):
         bias = weights[1] if len(weights) > 1 else None
         return Interval(*fused.interval(weight, bias, box.lower, box.upper))
     center, radius = (box.upper + box.lower) / 2, (box.upper - box.lower) / 2

@@ -11,8 +11,6 @@ Every element is summed in one order, whatever the other rows and columns of a p
 from __future__ import annotations
 
 from functools import cache
-from importlib import import_module
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,6 +30,7 @@ TALL: tuple[tuple[int, Block], ...] = (
 # Fewer blocks than this leave much of a GPU idle.
 LEAST_BLOCKS = 100
 BAND, STAGES = 8, 3
+KERNELS = "rules.matmul_kernel"
 
 
 def mm(a: Tensor, b: Tensor, out: Tensor | None = None, *, add: bool = False) -> Tensor:
@@ -60,12 +59,6 @@ def applies(a: Tensor, b: Tensor, out: Tensor | None = None) -> bool:
         and b.numel() > 0
         and usable(a.device)
     )
-
-
-@cache
-def kernels() -> Any:
-    """The kernel's module, which needs Triton."""
-    return import_module("boundmesh.rules.matmul_kernel")
 
 
 @cache
@@ -103,7 +96,7 @@ def run(a: Tensor, b: Tensor, out: Tensor, block: Block, add: bool = False) -> T
     kinds = (add, deep % step == 0, high, across, step, BAND)
     grid = (count(rows, wide, block), 1, 1)
     fused.start(
-        kernels().product, (numbers, fused.aligned(a, b, out), *kinds), grid, a,
+        fused.kernels(KERNELS).product, (numbers, fused.aligned(a, b, out), *kinds), grid, a,
         a, b, out, rows, wide, deep, *strides, *kinds,
         num_warps=warps, num_stages=STAGES,
     )  # fmt: skip

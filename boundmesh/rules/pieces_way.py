@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, cached_property
-from importlib import import_module
+from functools import cached_property
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -17,15 +16,10 @@ if TYPE_CHECKING:
     from boundmesh.rules.pieces import Pieces
 
 BLOCK = 1024
+KERNELS = "rules.pieces_kernel"
 # Neurons and rows of one program on the way back.
 BACK_BLOCK = 256
 BACK_ROWS = 16
-
-
-@cache
-def kernels() -> Any:
-    """The kernels' module, which needs Triton."""
-    return import_module("boundmesh.rules.pieces_kernel")
 
 
 @dataclass(frozen=True)
@@ -45,8 +39,9 @@ class Way:
         if not out.numel():
             return out, bias.zero_()
         kinds = pieces.kinds
+        grid = self.domains * count, 1, 1
         fused.start(
-            kernels().pull_pieces, (*self.kind, *kinds), (self.domains * count, 1, 1), rows,
+            fused.kernels(KERNELS).pull_pieces, (*self.kind, *kinds), grid, rows,
             rows, self.lower, self.upper, *pieces.parameters, out, bias,
             count, size, pieces.slope, *self.strides, *kinds, BLOCK,
         )  # fmt: skip
@@ -64,7 +59,7 @@ class Way:
         if gradient.numel():
             kinds = (*pieces.kinds, to_rows, to_ends, *taker.kinds, min(BACK_ROWS, count))
             fused.start(
-                kernels().push_pieces, (*self.kind, fused.aligned(gradient), *kinds),
+                fused.kernels(KERNELS).push_pieces, (*self.kind, fused.aligned(gradient), *kinds),
                 (domains * blocks, -(-size // BACK_BLOCK), 1), rows,
                 rows, gradient, of_bias, self.lower, self.upper, *pieces.parameters, out, sums,
                 *taker.taken, count, size, pieces.slope, blocks, *taker.shares,
@@ -82,8 +77,9 @@ class Way:
             nothing = self.rows.new_zeros(self.lower.shape)
             return nothing, nothing
         ends = self.rows.new_empty(shape), self.rows.new_empty(shape)
+        grid = self.domains, -(-size // BACK_BLOCK), 1
         fused.start(
-            kernels().ends_of_pieces, self.kind, (self.domains, -(-size // BACK_BLOCK), 1), sums,
+            fused.kernels(KERNELS).ends_of_pieces, self.kind, grid, sums,
             sums, self.lower, self.upper, *ends, size, self.pieces.slope, blocks,
             size if self.lower.shape[0] > 1 else 0, BACK_BLOCK,
         )  # fmt: skip

@@ -10,7 +10,9 @@ import torch
 
 from boundmesh.bounds.adam import Adam, keep_winners
 from boundmesh.rules import pieces
-from tests.rules.test_pieces import DEVICE, pytestmark  # noqa: F401
+from tests.kernels import DEVICE, needs_kernels
+
+pytestmark = needs_kernels
 
 
 @pytest.fixture

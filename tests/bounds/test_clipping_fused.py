@@ -15,7 +15,9 @@ from boundmesh.bounds.affine_values import AffineValues
 from boundmesh.bounds.clipping import Constraints, clip, propagate
 from boundmesh.rules.operator import Interval
 from tests.bounds import test_clipping as plain
-from tests.rules.test_pieces import DEVICE, pytestmark  # noqa: F401
+from tests.kernels import DEVICE, needs_kernels
+
+pytestmark = needs_kernels
 
 SHAPES = [(5, 12), (40, 7), (700, 9)]
 each_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)

@@ -18,7 +18,7 @@ from boundmesh.graph.forward import tensors, values
 from tests.mesh import divisions, searches
 from tests.mesh.ranks import Ranks
 from tests.mesh.searches import Asked
-from tests.mesh.test_domains import KINDS, inside, tiny
+from tests.mesh.test_domains import KINDS, inside, prove_what_is_true, tiny
 from tests.networks import DTYPE, sampled
 
 Start = Callable[[int], Ranks]
@@ -32,15 +32,11 @@ MESHES = [(2, 2), (4, 4), (4, 2)]
 def test_ranks_of_a_group_prove_what_enumeration_proves_and_nothing_else(
     start_ranks: Start, kind: str, size: int, schedule: str
 ) -> None:
-    ranks = start_ranks(size)
     for seed in range(2):
         true, false = (
             replace(tiny(kind, seed, above), schedule=schedule) for above in (-1e-2, 0.3)
         )
-        for found, _ in ranks.run(searches.shared, true, size):
-            assert not found.found and not found.stuck and not found.open and found.proved > 0
-        for found, _ in ranks.run(searches.shared, false, size):
-            assert found.found or found.stuck
+        prove_what_is_true(start_ranks(size), true, false, size)
 
 
 @pytest.mark.parametrize("kind", KINDS)

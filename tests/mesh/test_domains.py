@@ -39,18 +39,22 @@ def tiny(kind: str, seed: int, above: float) -> Asked:
     return replace(asked, bound=truth + above)
 
 
+def prove_what_is_true(ranks: Ranks, true: Asked, false: Asked, shards: int) -> None:
+    """All ranks prove `true`, and none proves `false`."""
+    for found, _ in ranks.run(searches.shared, true, shards):
+        assert not found.found and not found.stuck and not found.open and found.proved > 0
+    for found, _ in ranks.run(searches.shared, false, shards):
+        assert found.found or found.stuck
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("size", "shards"), MESHES)
 def test_groups_prove_what_enumeration_proves_and_nothing_else(
     start_ranks: Start, kind: str, size: int, shards: int
 ) -> None:
-    ranks = start_ranks(size)
     for seed in range(2):
         true, false = tiny(kind, seed, -1e-2), tiny(kind, seed, 1e-2)
-        for found, _ in ranks.run(searches.shared, true, shards):
-            assert not found.found and not found.stuck and not found.open and found.proved > 0
-        for found, _ in ranks.run(searches.shared, false, shards):
-            assert found.found or found.stuck
+        prove_what_is_true(start_ranks(size), true, false, shards)
 
 
 @pytest.mark.parametrize("kind", KINDS)

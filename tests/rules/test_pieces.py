@@ -5,7 +5,6 @@ Runs on a GPU with Triton, and where TRITON_INTERPRET=1 lets Triton interpret on
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 
 import pytest
@@ -17,13 +16,9 @@ from boundmesh.graph.graph import Node
 from boundmesh.rules import RULES, fused
 from boundmesh.rules.operator import Interval
 from boundmesh.rules.pieces import NOBODY, Notes, Pieces, Steps
+from tests.kernels import DEVICE, needs_kernels
 
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-DEVICE = "cpu" if INTERPRETED else "cuda"
-pytestmark = pytest.mark.skipif(
-    not fused.available() or not (INTERPRETED or torch.cuda.is_available()),
-    reason="there is no CUDA device with Triton",
-)
+pytestmark = needs_kernels
 OPERATORS = [("relu", 0.0), ("leaky_relu", 0.1), ("abs", -1.0)]
 SHAPES = [(1, 40, 700), (3, 1, 300), (2, 5, 17)]
 each_operator = pytest.mark.parametrize(("op", "slope"), OPERATORS, ids=lambda each: str(each))

@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from boundmesh.rules import fused, matmul, trust
-from tests.rules.test_pieces import DEVICE, pytestmark  # noqa: F401
+from tests.kernels import DEVICE, needs_kernels
+
+pytestmark = needs_kernels
 
 HERE = torch.device(DEVICE)
 

@@ -1,0 +1,19 @@
+"""Where Triton's kernels can be tested: on a GPU, and where TRITON_INTERPRET=1 has Triton interpret
+them on the CPU."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+
+from boundmesh.rules import fused
+
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+DEVICE = "cpu" if INTERPRETED else "cuda"
+
+needs_kernels = pytest.mark.skipif(
+    not fused.available() or not (INTERPRETED or torch.cuda.is_available()),
+    reason="there is no CUDA device with Triton",
+)
