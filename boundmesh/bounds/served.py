@@ -27,11 +27,12 @@ class Visit:
     node: Node
     outputs: np.ndarray | None = None
 
-    def needs(self, low: int, high: int) -> bool:
-        """Whether any output `low ≤ i < high` is needed."""
+    def needed(self, low: int, high: int) -> tuple[int, int] | None:
+        """The shortest run with all needed outputs `low ≤ i < high`; None if there are none."""
         if self.outputs is None:
-            return True
-        return bool(((self.outputs >= low) & (self.outputs < high)).any())
+            return low, high
+        inside = self.outputs[(self.outputs >= low) & (self.outputs < high)]
+        return (int(inside.min()), int(inside.max()) + 1) if len(inside) else None
 
 
 def visits(nodes: Iterable[Node]) -> Iterator[Visit]:

@@ -41,6 +41,8 @@ class Bring(ABC):
     """
 
     alone: bool
+    recordable = False
+    """Whether bringing parts can be recorded on a GPU and replayed."""
 
     @property
     @abstractmethod
@@ -69,6 +71,10 @@ class Bring(ABC):
     def connect(self) -> None:
         """What ranks do together once all weights are stored."""
         return
+
+    def rows(self, held: Any, begin: int, end: int) -> Any | None:
+        """What `begin` takes to bring these rows of a part alone; None where it brings all."""
+        return None
 
     def at_hand(self, held: Any) -> Tensor | None:
         """A part that lies whole where this rank can use it."""

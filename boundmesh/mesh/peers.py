@@ -23,17 +23,20 @@ from boundmesh.graph.forward import tensor
 from boundmesh.mesh.bring import Bring, Span, Staged
 from boundmesh.mesh.group import Group
 
+Rows = tuple[int, int, int]
+"""The number of a part, and which of its rows: `begin ≤ i < end`."""
 Place = tuple[Tensor, list[tuple[Tensor, Tensor]]]
-"""A part in a buffer, and its pieces there with those that they are copied from."""
+"""Rows in a buffer, and their pieces there with those that they are copied from."""
 
 
 class FromPeers(Bring):
     """What this rank holds, and what the others do, mapped into its memory.
 
-    A part is known by its number; `_sources` names who holds it, in the order of its rows.
+    A part is known by its number; `_sources` names who holds it, in the order of its rows. Any run
+    of its rows can be brought alone.
     """
 
-    alone = True
+    alone = recordable = True
     longest = 0
 
     def __init__(self, group: Group, device: torch.device, dtype: torch.dtype) -> None:
@@ -43,7 +46,8 @@ class FromPeers(Bring):
         self._sources: list[Sequence[int]] = []
         self._load = [0] * group.size
         self._parts: list[tuple[Tensor, ...]] = []
-        self._places: dict[tuple[int, int], Place] = {}
+        self._pieces: dict[Rows, list[Tensor]] = {}
+        self._places: dict[tuple[Rows, int], Place] = {}
 
     @property
     def bytes(self) -> int:
@@ -55,9 +59,12 @@ class FromPeers(Bring):
         dealt = all(len(ranks) == 1 for ranks in self._sources)
         return 1 if dealt and self._group.size == 2 else 2
 
-    def store(self, array: np.ndarray, spans: Sequence[Span]) -> list[int]:
+    def store(self, array: np.ndarray, spans: Sequence[Span]) -> list[Rows]:
         dealt = len(spans) >= self._group.size
-        return [self._store(array, *span, dealt) for span in spans]
+        return [(self._store(array, *span, dealt), 0, span[1] - span[0]) for span in spans]
+
+    def rows(self, held: Rows, begin: int, end: int) -> Rows:
+        return held[0], begin, end
 
     def _store(self, array: np.ndarray, begin: int, end: int, dealt: bool) -> int:
         number, rank, ranks = len(self._sources), self._group.rank, self._group.size
@@ -92,12 +99,12 @@ class FromPeers(Bring):
             for number, ranks in enumerate(self._sources)
         ]  # fmt: skip
 
-    def at_hand(self, held: int) -> Tensor | None:
-        parts = self._parts[held]
-        here = self._beside is None or held in self._mine
-        return parts[0] if here and len(parts) == 1 else None
+    def at_hand(self, held: Rows) -> Tensor | None:
+        pieces = self._of(held)
+        here = self._beside is None or held[0] in self._mine
+        return pieces[0] if here and len(self._parts[held[0]]) == 1 else None
 
-    def begin(self, held: int, buffer: Tensor) -> tuple[Tensor, Staged]:
+    def begin(self, held: Rows, buffer: Tensor) -> tuple[Tensor, Staged]:
         whole, copies = self._place(held, buffer)
         if self._beside is None:
             for place, piece in copies:
@@ -110,11 +117,23 @@ class FromPeers(Bring):
                 place.copy_(piece, non_blocking=True)
             return whole, Staged(self._beside.record_event())
 
-    def _place(self, held: int, buffer: Tensor) -> Place:
-        """Where a part lies in a buffer, and what is copied where."""
+    def _of(self, held: Rows) -> list[Tensor]:
+        """The rows as they lie, piece after piece, on the ranks."""
+        if held not in self._pieces:
+            (number, begin, end), first = held, 0
+            self._pieces[held] = []
+            for part in self._parts[number]:
+                piece = part[max(begin - first, 0) : max(end - first, 0)]
+                first += len(part)
+                if len(piece) or len(self._parts[number]) == 1:
+                    self._pieces[held].append(piece)
+        return self._pieces[held]
+
+    def _place(self, held: Rows, buffer: Tensor) -> Place:
+        """Where rows lie in a buffer, and what is copied where."""
         key = held, buffer.data_ptr()
         if key not in self._places:
-            pieces = self._parts[held]
+            pieces = self._of(held)
             heights = [len(each) for each in pieces]
             size = sum(each.numel() for each in pieces)
             whole = buffer[:size].view(sum(heights), *pieces[0].shape[1:])

@@ -105,12 +105,21 @@ class ShardedWeights(Gathered):
         return len(self._arrays)
 
     def _of(self, visit: Visit) -> Sequence[Shard]:
-        """The parts to bring: those that the visit needs, where ranks need not bring the same."""
+        """The parts to bring: those that the visit needs, where ranks need not bring the same, and
+        of these the rows that it needs."""
         node = visit.node
         shards = self._shards.get(node.weights[0], ()) if node.op in PRODUCTS else ()
-        if len(shards) < 2 or not self._bring.alone:
+        if visit.outputs is None or not self._bring.alone:
             return shards
-        return [each for each in shards if visit.needs(each.low, each.high)] or shards[:1]
+        needed = [(each, visit.needed(each.low, each.high)) for each in shards]
+        found = [self._some(each, span) for each, span in needed if span]
+        return found or [self._some(each, (each.low, each.low + 1)) for each in shards[:1]]
+
+    def _some(self, shard: Shard, span: tuple[int, int]) -> Shard:
+        """The rows of a part that hold the outputs `span`, if they can be brought alone."""
+        low, high = span
+        held = self._bring.rows(shard.held, low - shard.low, high - shard.low)
+        return shard if held is None else Shard(low, high, held)
 
     def _whole(self, node: Node) -> Served:
         served = self._served.get(node.name)

@@ -42,15 +42,28 @@ def test_parts_read_from_peers_are_the_rows_of_the_weight(ranks: Ranks, case: Ca
                 assert (part == whole[low:high] if len(found) > 1 else part == whole).all()
 
 
-def test_a_visit_brings_only_the_parts_with_outputs_that_it_needs(ranks: Ranks) -> None:
-    case = Case(sizes=(WIDE, 3 * PART_OUTPUTS))
-    for found in ranks.run(lows_brought, case, [2 * PART_OUTPUTS + 5]):
-        assert found == [2 * PART_OUTPUTS]
+@pytest.mark.parametrize("sizes", [(WIDE, 3 * PART_OUTPUTS), (40, 50)])
+def test_a_visit_brings_the_shortest_run_of_rows_with_the_outputs_that_it_needs(
+    sizes: tuple[int, int], ranks: Ranks
+) -> None:
+    case = Case(sizes=sizes)
+    (weight,) = (array for array in case.graph.weights.values() if array.ndim == 2)
+    last = sizes[1] - 1
+    for outputs in ([last - 9, last - 30, last - 12], [last], [0, last], []):
+        for found in ranks.run(brought, case, outputs):
+            assert sum(high - low for low, high, _ in found) <= max(np.ptp(outputs or [0]) + 1, 1)
+            for low, high, part in found:
+                assert (part == weight[low:high]).all()
+            assert all(any(low <= i < high for low, high, _ in found) for i in outputs)
 
 
-def lows_brought(group: Group, case: Case, outputs: list[int]) -> list[int]:
-    visit = Visit(case.graph[case.graph.output], np.array(outputs))
-    found = [part.low for served in peers(group, case).stream([visit]) for part in served.parts]
+def brought(group: Group, case: Case, outputs: list[int]) -> list[tuple[int, int, np.ndarray]]:
+    visit = Visit(case.graph[case.graph.output], np.array(outputs, dtype=np.int64))
+    found = [
+        (part.low, part.high, part.weight.numpy().copy())
+        for served in peers(group, case).stream([visit])
+        for part in served.parts
+    ]
     group.every(None)
     return found
 
