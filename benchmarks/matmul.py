@@ -25,11 +25,22 @@ SHAPES = [  # rows, deep, wide, transposed
     (1024, 2048, 784, False),
     (1024, 4096, 2048, True),
     (1024, 784, 2048, True),
+    (512, 2048, 4096, False),
+    (512, 4096, 2048, True),
+    (512, 2048, 784, False),
+    (512, 784, 2048, True),
     (20, 2048, 4096, False),
     (1024, 256, 256, False),
     (8192, 256, 256, False),
 ]
-TALL = [(128, 128, 32, 8), (128, 64, 32, 4), (64, 128, 32, 4), (128, 128, 64, 8), (64, 64, 32, 4)]
+TALL = [
+    (128, 128, 64, 8),
+    (128, 64, 64, 4),
+    (128, 64, 64, 8),
+    (64, 128, 64, 4),
+    (64, 128, 64, 8),
+    (64, 64, 64, 4),
+]
 FLAT = [(64, 64, 32, 4), (32, 64, 64, 4), (32, 32, 64, 4), (16, 64, 64, 4), (16, 32, 128, 4)]
 
 
@@ -41,7 +52,7 @@ def main(options: argparse.Namespace) -> None:
         b = torch.randn(wide, deep, device="cuda", generator=generator)
         b = b.mT if transposed else b.mT.contiguous()
         if options.tune:
-            chosen = TALL if rows > 512 and wide > 512 else FLAT
+            chosen = TALL if rows >= 512 and wide > 512 else FLAT
             found = sorted((timed(a, b, block), *block) for block in chosen)
             print(json.dumps({"shape": [rows, deep, wide, transposed], "blocks": found[:3]}))
             continue

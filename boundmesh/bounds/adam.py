@@ -13,9 +13,20 @@ BLOCK = 1024
 KERNELS = "bounds.ascent_kernel"
 
 
-def shares(step: int) -> tuple[float, float]:
-    """What the two moments are divided by at a step, counted from 1, as they began at zero."""
-    return 1 - 0.9**step, 1 - 0.999**step
+class Pace:
+    """How the coming steps go, as numbers on the device, which recorded work reads anew each time.
+
+    steps  `[n, 3]`   of each step the rate, and what the two moments are divided by, as they began
+                      at zero: `1 − 0.9^t` and `1 − 0.999^t` at step t, counted from 1
+    """
+
+    def __init__(self, count: int, like: Tensor) -> None:
+        self.steps = like.new_zeros(count, 3)
+
+    def set(self, *coming: tuple[float, int]) -> None:
+        """The rate of every step, and which it is."""
+        rows = [(rate, 1 - 0.9**step, 1 - 0.999**step) for rate, step in coming]
+        self.steps.copy_(torch.tensor(rows, dtype=torch.float64))
 
 
 class Adam:
@@ -27,13 +38,13 @@ class Adam:
         self.unit = unit
 
     def ascend(
-        self, values: Tensor, gradient: Tensor, rate: float, scale: Tensor | None, step: int
+        self, values: Tensor, gradient: Tensor, pace: Tensor, scale: Tensor | None
     ) -> Tensor:
-        """The values after one step, counted from 1, of `rate·scale` with scale `[D, 1, …]`; where
-        the gradient is no number it is none. May write to `values`."""
+        """The values after a step at a `Pace`'s `[3]`, its rate times scale `[D, 1, …]`; where the
+        gradient is no number it is none. May write to `values`."""
         if pieces.applies(values):
-            return self._in_place(values, gradient, rate, scale, step)
-        first_share, second_share = shares(step)
+            return self._in_place(values, gradient, pace, scale)
+        rate, first_share, second_share = pace
         gradient = gradient.nan_to_num_(0.0)
         self.first.lerp_(gradient, 1 - 0.9)
         self.second.mul_(0.999).addcmul_(gradient, gradient, value=1 - 0.999)
@@ -47,12 +58,7 @@ class Adam:
         self.first, self.second = self.first[which], self.second[which]
 
     def _in_place(
-        self,
-        values: Tensor,
-        gradient: Tensor,
-        rate: float,
-        scale: Tensor | None,
-        step: int,
+        self, values: Tensor, gradient: Tensor, pace: Tensor, scale: Tensor | None
     ) -> Tensor:
         values, gradient, size = values.contiguous(), gradient.contiguous(), prod(values.shape[1:])
         if values.numel():
@@ -61,16 +67,16 @@ class Adam:
             grid = len(values), -(-size // BLOCK), 1
             fused.start(
                 fused.kernels(KERNELS).step, (fused.aligned(*places), *kinds), grid, values,
-                *places, scale, size, float(rate), *shares(step), *kinds,
+                *places, scale, pace, size, *kinds,
             )  # fmt: skip
         return values
 
 
 def keep_winners(won: Tensor, values: Tensor, kept: Tensor) -> Tensor:
-    """`values` for the domains that have `won` `[D]`, `kept` for the others, in the type of these;
-    may write to `kept`."""
+    """`kept`, to which the `values` of the domains that have `won` `[D]` are written."""
     if not pieces.applies(values):
-        return torch.where(won.reshape(-1, *[1] * (values.dim() - 1)), values.to(kept.dtype), kept)
+        won = won.reshape(-1, *[1] * (values.dim() - 1))
+        return torch.where(won, values.to(kept.dtype), kept, out=kept)
     values, size = values.contiguous(), prod(values.shape[1:])
     if values.numel():
         fused.start(

@@ -8,14 +8,17 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.adam import Adam, keep_winners
+from boundmesh.bounds.adam import Adam, Pace, keep_winners
 from boundmesh.bounds.beta import Bounded, DomainBounder, Parameters
 from boundmesh.bounds.parameters import STORED
+from boundmesh.bounds.recorded import Step, repeated
 from boundmesh.rules.operator import Interval
 from boundmesh.rules.pieces import Notes
 
 # Steps between two looks at which domains are proved: each look waits for the device.
 LEAVE = 5
+# Fewer α that no longer climb do not pay for recording the others' steps anew.
+LEAST_TO_LEAVE = 2**20
 
 
 @dataclass(frozen=True)
@@ -39,24 +42,36 @@ def climb(
     """Optimise α and β of all domains; each keeps its best margin and where it was reached, to the
     16 bits that α and β are kept in, without coefficients.
 
-    Domains that are proved leave the batch at every `LEAVE`th step. Where ranks climb with domains
-    of their own, the climb ends on all of them together.
+    Domains that are proved may leave the batch at every `LEAVE`th step. Where ranks climb with
+    domains of their own, the climb ends on all of them together.
     """
-    climb = _Climb(bounder, rows, offset, start)
+    batch = _Batch(bounder, rows, offset, start)
     proved: list[tuple[Tensor, Bounded]] = []
-    for step in range(1, ascent.iterations + 2):
+    again: Step | None = None
+    for step in range(1, ascent.iterations + 1):
         check()
-        climb.bound(gradients=step <= ascent.iterations)
-        if step % LEAVE == 1 or step > ascent.iterations:
-            proved += climb.leave()
-            if not len(climb.where) or step > ascent.iterations:
+        batch.prepare(ascent, step)
+        if again is None:
+            batch.rise()
+            again = repeated(batch.rise, rows.device, recordable=batch.recordable)
+        else:
+            again()
+        if step % LEAVE == 1:
+            gone = batch.leave()
+            if gone is not None:
+                proved.append(gone)
+                again = None
+            if not len(batch.where):
                 break
-        climb.ascend(ascent, step)
-    return _in_order([*proved, (climb.where, climb.best)])
+    else:
+        check()
+        batch.bound(gradients=False)
+    return _in_order([*proved, (batch.where, batch.best)])
 
 
-class _Climb:
-    """A batch on its way up: domains `where` of those that it began with."""
+class _Batch:
+    """Domains on their way up: `where` they are among those that it began with. A step reads and
+    writes its tensors in place, until domains leave."""
 
     def __init__(
         self, bounder: DomainBounder, rows: Tensor, offset: Tensor, start: Parameters
@@ -64,17 +79,37 @@ class _Climb:
         self.bounder, self.rows, self.offset = bounder, rows, offset
         # Neither splits nor clipped ranges change on the way up, nor do the bounds they leave.
         self.start, self.box = start, bounder.box(start)
-        self.alpha, self.beta = start.alpha.to(rows.dtype), start.beta.to(rows.dtype)
+        # A copy each, as steps write to them.
+        self.alpha = start.alpha.to(rows.dtype, copy=True)
+        self.beta = start.beta.to(rows.dtype, copy=True)
         self.climbers = Adam(self.alpha, unit=True), Adam(self.beta, unit=False)
+        self.pace = Pace(2, rows)
         self.notes = _no_notes(self.alpha) if bounder.takes_notes else None
         self.where = torch.arange(len(rows), device=rows.device)
         self.best: Bounded | None = None
         self.scale: Tensor | None = None
 
-    def bound(self, gradients: bool) -> None:
-        """One sweep from where α and β are now."""
+    @property
+    def recordable(self) -> bool:
+        return self.bounder.recordable
+
+    def prepare(self, ascent: Ascent, step: int) -> None:
+        """What is new in a step, counted from 1."""
+        decay = ascent.decay ** (step - 1)
+        self.pace.set((ascent.alpha_rate * decay, step), (ascent.beta_rate * decay, step))
+
+    def rise(self) -> None:
+        """One sweep from where α and β are now, and one step of Adam, α ∈ [0, 1], β ≥ 0."""
+        up, over = self.bound(gradients=True)
+        (alpha, beta), (pace, pace_beta) = self.climbers, self.pace.steps
+        self.alpha = alpha.ascend(self.alpha, up, pace, None)
+        self.beta = beta.ascend(self.beta, over, pace_beta, self.scale)
+
+    def bound(self, gradients: bool) -> tuple[Tensor, Tensor]:
+        """One sweep from where α and β are now; the gradients to them, if wanted."""
         self.alpha.requires_grad_(gradients)
         self.beta.requires_grad_(gradients)
+        up = self.alpha, self.beta
         with torch.set_grad_enabled(gradients):
             notes = self.notes if gradients else None
             parameters = replace(self.start, alpha=self.alpha, beta=self.beta, notes=notes)
@@ -82,11 +117,12 @@ class _Climb:
                 self.rows, self.offset, parameters, watch=self.scale is None, box=self.box
             )
             if gradients:
-                self.up = self._gradients(found.margin)
+                up = self._gradients(found.margin)
         self.alpha, self.beta = self.alpha.detach(), self.beta.detach()
         if self.scale is None:
             self.scale = found.coefficients.detach().abs().mean((1, 2), keepdim=True)
         self.best = better(self.best, found)
+        return up
 
     def _gradients(self, margin: Tensor) -> tuple[Tensor, Tensor]:
         """Of the sum of all margins, to α and β: what autograd finds and what its way notes."""
@@ -102,15 +138,7 @@ class _Climb:
             notes.beta if over is None else over + notes.beta,
         )
 
-    def ascend(self, ascent: Ascent, step: int) -> None:
-        """One step of Adam, then back into α ∈ [0, 1], β ≥ 0."""
-        assert self.scale is not None
-        decay = ascent.decay ** (step - 1)
-        (alpha, beta), (up_alpha, up_beta) = self.climbers, self.up
-        self.alpha = alpha.ascend(self.alpha, up_alpha, ascent.alpha_rate * decay, None, step)
-        self.beta = beta.ascend(self.beta, up_beta, ascent.beta_rate * decay, self.scale, step)
-
-    def leave(self) -> list[tuple[Tensor, Bounded]]:
+    def leave(self) -> tuple[Tensor, Bounded] | None:
         """Let the proved domains go, if they are enough to be worth the moving."""
         assert self.best is not None and self.scale is not None
         still = ~(self.best.margin > 0)
@@ -118,19 +146,25 @@ class _Climb:
         anywhere = bool(self.bounder.problem.layout.some(torch.tensor(left > 0)))
         if anywhere and not left:
             still[0] = True  # goes on, so that this rank sweeps as often as the others
-        elif left and 4 * left > 3 * len(still):
-            return []
-        gone = [(self.where[~still], self.best.take(~still))]
+        elif left and not self._worth(len(still) - left):
+            return None
+        gone = self.where[~still], self.best.take(~still)
         self.where, self.best = self.where[still], self.best.take(still)
         self.rows, self.offset = self.rows[still], self.offset[still]
         self.alpha, self.beta = self.alpha[still], self.beta[still]
         self.start, self.box = self.start.take(still), self.box.take(still)
-        self.scale, (up, over) = self.scale[still], self.up
-        self.up = up[still], over[still]
+        self.scale = self.scale[still]
         self.notes = self.notes and _no_notes(self.alpha)
         for climber in self.climbers:
             climber.keep(still)
         return gone
+
+    def _worth(self, proved: int) -> bool:
+        """Whether so many domains are enough: what is recorded must be recorded anew."""
+        enough = 4 * proved >= len(self.where)
+        if self.recordable:
+            return enough and proved * self.alpha[0].numel() >= LEAST_TO_LEAVE
+        return enough
 
 
 def _no_notes(like: Tensor) -> Notes:
@@ -171,8 +205,8 @@ def _boxes(boxes: list[Interval | None], order: Tensor) -> Interval | None:
 
 
 def better(best: Bounded | None, found: Bounded) -> Bounded:
-    """Of two results, each domain's better one, α and β in 16 bits; a NaN is never better. May
-    write to `best`."""
+    """Of two results, each domain's better one, written to `best`, α and β in 16 bits; a NaN is
+    never better."""
     margin = found.margin.detach().nan_to_num(nan=-torch.inf, posinf=-torch.inf)
     alpha, beta = found.parameters.alpha.detach(), found.parameters.beta.detach()
     at_input, constants = found.at_input.detach(), found.constants.detach()
@@ -187,6 +221,6 @@ def better(best: Bounded | None, found: Bounded) -> Bounded:
         constants = keep_winners(won, constants, best.constants)
         if at_input.dim():
             at_input = keep_winners(won, at_input, best.at_input)
-        margin = torch.maximum(margin, best.margin)
+        margin = torch.maximum(margin, best.margin, out=best.margin)
     parameters = replace(found.parameters, alpha=alpha, beta=beta, notes=None)
     return Bounded(margin, parameters, alpha[..., :0], at_input, constants)

@@ -4,9 +4,9 @@ import triton
 import triton.language as tl
 
 
-@triton.jit(do_not_specialize=("size",))
+@triton.jit(do_not_specialize=("size",), do_not_specialize_on_alignment=("scale", "pace"))
 def step(
-    values, gradient, first, second, scale, size, rate, first_share, second_share,
+    values, gradient, first, second, scale, pace, size,
     SCALE: tl.constexpr, UNIT: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """One step of Adam uphill for BLOCK numbers of a domain, in place, back into [0, 1] where UNIT,
@@ -23,11 +23,12 @@ def step(
     v = v * 0.999 + g * g * (1 - 0.999)
     tl.store(first + at, m, mask=inside)
     tl.store(second + at, v, mask=inside)
+    rate = tl.load(pace)
     if SCALE:
         rate = rate * tl.load(scale + domain)
-    length = tl.sqrt_rn(tl.div_rn(v, second_share)) + 1e-12
+    length = tl.sqrt_rn(tl.div_rn(v, tl.load(pace + 2))) + 1e-12
     moved = tl.load(values + at, mask=inside, other=0.0)
-    moved += rate * tl.div_rn(tl.div_rn(m, first_share), length)
+    moved += rate * tl.div_rn(tl.div_rn(m, tl.load(pace + 1)), length)
     moved = tl.where(moved < 0, 0.0, moved)
     if UNIT:
         moved = tl.where(moved > 1, 1.0, moved)

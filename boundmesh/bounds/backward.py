@@ -166,14 +166,22 @@ LEAST_ELEMENTS = 2**20
 LEAST_ROWS = 256
 
 
-def tile_height(program: Program, start: str, domains: int, rows: int, tile_elements: int) -> int:
+def tile_height(
+    program: Program,
+    start: str,
+    domains: int,
+    rows: int,
+    tile_elements: int,
+    gradients: bool = False,
+) -> int:
     """Rows of a tile from `start`, so that its widest A holds at most `tile_elements` numbers.
 
-    A function of the network, the number of rows and the memory allowed; never of the devices. A
-    power of two, which products fill a device best with.
+    With `gradients` a tile keeps its coefficients at every nonlinear node on its way, so many rows
+    are cut into twice as many tiles. A function of the network, the number of rows and the memory
+    allowed; never of the devices. A power of two, which products fill a device best with.
     """
     length = domains * program.widest(start)
-    shared = -(-rows // LEAST_TILES)
+    shared = -(-rows // (2 * LEAST_TILES if gradients else LEAST_TILES))
     enough = max(shared, LEAST_ROWS // domains, LEAST_ELEMENTS // length)
     most = max(1, min(tile_elements // length, enough))
     return 1 << (most.bit_length() - 1)

@@ -157,8 +157,9 @@ class DomainBounder:
         self.shared = SharedLines(bounds, index)
         # Only where the neurons of output and input are the same can they be told from outside.
         self.watched = frozenset(n.name for n in problem.program.nonlinear if one_by_one(n))
-        like = neurons.lower
-        self.takes_notes = any(in_one_pass(node, like) for node in problem.program.nonlinear)
+        inside = [in_one_pass(node, neurons.lower) for node in problem.program.nonlinear]
+        self.takes_notes = any(inside)
+        self.recordable = all(inside) and problem.layout.whole_rows.recordable
 
     def bound(
         self,

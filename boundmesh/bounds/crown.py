@@ -31,9 +31,10 @@ class Problem:
     tile_elements: int = 2**23
     check: Callable[[], None] = lambda: None
 
-    def tiles(self, start: str, rows: Rows) -> tuple[Tile, ...]:
+    def tiles(self, start: str, rows: Rows, *, gradients: bool = False) -> tuple[Tile, ...]:
+        """The tiles of rows of a start node; smaller where `gradients` are to be computed."""
         height = tile_height(
-            self.program, start, self.region.domains, rows.count, self.tile_elements
+            self.program, start, self.region.domains, rows.count, self.tile_elements, gradients
         )
         return tuple(cut(start, rows, height))
 

@@ -52,6 +52,9 @@ class Layout(Protocol):
     dtype: torch.dtype
     wave: int
     """Tiles that are pulled back together, so that a weight is fetched once for all of them."""
+    recordable: bool = False
+    """Whether what is done with the weights on a GPU can be recorded and replayed: bringing them
+    asks nothing of the host."""
 
     @property
     def weights(self) -> Mapping[str, Tensor]:
@@ -141,6 +144,7 @@ class OneDevice(Layout):
     """The whole network on one device."""
 
     wave = 1
+    recordable = True
 
     def __init__(
         self,

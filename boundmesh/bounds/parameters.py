@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.adam import shares
 from boundmesh.bounds.lines import (
     Drawn,
     Overlay,
@@ -37,20 +35,14 @@ MOMENTS = torch.bfloat16  # gradients span more powers of two than float16 holds
 
 @dataclass(frozen=True)
 class Undecided:
-    """The neurons of a nonlinear node's first input that have an α: flat `index` `[U]`, and the
-    value `initial` `[D, U]` that CROWN gives it. A node that does not work on its neurons one by
-    one has an α for all of them or for none."""
+    """The neurons of a nonlinear node's first input that have an α: flat `index` `[U]`, the value
+    `initial` `[D, U]` that CROWN gives it, and as `places` `[size]` (int32) which α is a neuron's,
+    −1 for none. A node that does not work on its neurons one by one has an α for all of them or for
+    none."""
 
     index: Tensor
     initial: Tensor
-    size: int
-
-    @cached_property
-    def places(self) -> Tensor:
-        """Which α is a neuron's, `[size]` (int32); −1 for none."""
-        places = torch.full((self.size,), -1, dtype=torch.int32, device=self.index.device)
-        places[self.index] = torch.arange(len(self.index), dtype=torch.int32, device=places.device)
-        return places
+    places: Tensor
 
 
 def has_undecided(node: Node, bounds: Mapping[str, Interval]) -> bool:
@@ -74,7 +66,9 @@ def undecided_neurons_of(
     if not one_by_one(node):
         where = (where.any() | known).expand(where.shape)
     index = where.nonzero().squeeze(1)
-    return Undecided(index, operator.initial(node, inputs).flatten(1)[:, index], len(where))
+    places = torch.full(where.shape, -1, dtype=torch.int32, device=where.device)
+    places[index] = torch.arange(len(index), dtype=torch.int32, device=where.device)
+    return Undecided(index, operator.initial(node, inputs).flatten(1)[:, index], places)
 
 
 @dataclass
@@ -91,17 +85,17 @@ class Slope:
         moment = torch.zeros_like(value, dtype=MOMENTS)
         return Slope(value, moment, moment.clone())
 
-    def steps(self, rate: float, step: int, tick: Tensor) -> Steps:
+    def steps(self, pace: Tensor, tick: Tensor) -> Steps:
         """The same step as `ascend`, to be taken where the gradient is made."""
-        return Steps(self.first, self.second, (rate, *shares(step)), tick)
+        return Steps(self.first, self.second, pace, tick)
 
-    def ascend(self, gradient: Tensor, rate: float, step: int) -> None:
-        """One step of Adam uphill (arXiv 1412.6980), then back into [0, 1]; step counts from 1."""
+    def ascend(self, gradient: Tensor, pace: Tensor) -> None:
+        """One step of Adam uphill (arXiv 1412.6980) at a pace `[3]`, then back into [0, 1]."""
         first = self.first.float().lerp(gradient.float(), 1 - 0.9)
         second = self.second.float().mul(0.999).addcmul_(gradient, gradient, value=1 - 0.999)
         self.first.copy_(first)
         self.second.copy_(second)
-        first_share, second_share = shares(step)
+        rate, first_share, second_share = pace
         second.div_(second_share).sqrt_().add_(1e-12)
         first.div_(first_share).div_(second).mul_(rate)
         # NaN (a gradient that was not a number) must not spread into α: such a step is not taken.

@@ -41,6 +41,7 @@ class Gather(Layout):
         self.device, self.dtype = torch.device(device), dtype
         bring = _bring(group, self.device, dtype, offload)
         self.wave = wave or bring.wave(graph)
+        self.recordable = bring.recordable
         self._weights = ShardedWeights(graph, bring, self.device, dtype, replicated)
 
     @property
@@ -92,6 +93,7 @@ class OwnDomains(Layout):
 
     def __init__(self, gather: Gather) -> None:
         self.device, self.dtype, self.wave = gather.device, gather.dtype, gather.wave
+        self.recordable = gather.recordable
         self._gather = gather
 
     @property

@@ -28,32 +28,30 @@ class Nobody:
     tick: Tensor | None = None
     kinds = False, False
     """Whether α takes steps, and whether its gradient is noted."""
-    shares = 0.0, 1.0, 1.0
-    """The rate of a step, and what the moments are divided by."""
 
     @property
     def taken(self) -> tuple[Tensor | None, ...]:
-        """The moments of α, then where gradients to α and β are noted."""
-        return None, None, None, None
+        """The moments of α and the pace, then where gradients to α and β are noted."""
+        return None, None, None, None, None
 
 
 @dataclass(frozen=True)
 class Steps:
     """α takes a step of Adam along its gradient, in place: moments `[D, S, U]` (bfloat16), and as
-    `shares` the rate and what the moments are divided by, `1 − 0.9^t` and `1 − 0.999^t`.
+    `pace` `[3]` the rate and what the moments are divided by, `1 − 0.9^t` and `1 − 0.999^t`.
 
     `tick` is a tensor that gradients are asked of, so that autograd comes this way.
     """
 
     first: Tensor
     second: Tensor
-    shares: tuple[float, float, float]
+    pace: Tensor
     tick: Tensor
     kinds = True, False
 
     @property
     def taken(self) -> tuple[Tensor | None, ...]:
-        return self.first, self.second, None, None
+        return self.first, self.second, self.pace, None, None
 
 
 @dataclass(frozen=True)
@@ -65,11 +63,10 @@ class Notes:
     beta: Tensor
     tick: Tensor
     kinds = False, True
-    shares = 0.0, 1.0, 1.0
 
     @property
     def taken(self) -> tuple[Tensor | None, ...]:
-        return None, None, self.alpha, self.beta
+        return None, None, None, self.alpha, self.beta
 
     def at(self, place: slice) -> Notes:
         """The part of it for these parameters."""

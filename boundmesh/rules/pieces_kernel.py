@@ -19,7 +19,7 @@ FREE = (
 )  # fmt: skip
 ANYWHERE = (
     "own_lower", "own_upper", "alpha", "places", "beta", "splits", "of_bias", "bias",
-    "first_moment", "second_moment", "up_alpha", "up_beta",
+    "first_moment", "second_moment", "pace", "up_alpha", "up_beta",
 )  # fmt: skip
 
 
@@ -78,8 +78,8 @@ def pull_pieces(
 @triton.jit(do_not_specialize=FREE, do_not_specialize_on_alignment=ANYWHERE)
 def push_pieces(
     rows, gradient, of_bias, lower, upper, own_lower, own_upper, alpha, places, beta, splits,
-    out, sums, first_moment, second_moment, up_alpha, up_beta,
-    count, size, slope, blocks, rate, first_share, second_share,
+    out, sums, first_moment, second_moment, pace, up_alpha, up_beta,
+    count, size, slope, blocks,
     rows_domain, rows_row, box_domain, own_domain, alpha_domain, alpha_row, splits_domain,
     ALPHA: tl.constexpr, OWN: tl.constexpr, SPLITS: tl.constexpr,
     ROWS: tl.constexpr, ENDS: tl.constexpr, STEP: tl.constexpr, NOTE: tl.constexpr,
@@ -108,6 +108,8 @@ def push_pieces(
         most = tl.load(own_upper + domain * own_domain + which, mask=has, other=most)
     low, high, _, chord, intercept, is_open = _lines(least, most, slope)
     crown = tl.where(high > -low, 1.0, 0.0)
+    if STEP:
+        rate, first_share, second_share = tl.load(pace), tl.load(pace + 1), tl.load(pace + 2)
     if SPLITS:
         side = tl.load(splits + domain * splits_domain + which, mask=has, other=0).to(tl.float32)
     to_chord = tl.zeros([BLOCK], tl.float32)

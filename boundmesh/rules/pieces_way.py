@@ -62,8 +62,7 @@ class Way:
                 fused.kernels(KERNELS).push_pieces, (*self.kind, fused.aligned(gradient), *kinds),
                 (domains * blocks, -(-size // BACK_BLOCK), 1), rows,
                 rows, gradient, of_bias, self.lower, self.upper, *pieces.parameters, out, sums,
-                *taker.taken, count, size, pieces.slope, blocks, *taker.shares,
-                *self.strides, *kinds, BACK_BLOCK,
+                *taker.taken, count, size, pieces.slope, blocks, *self.strides, *kinds, BACK_BLOCK,
             )  # fmt: skip
         if out is not None and rows.shape[0] < domains:
             out = out.sum(0, keepdim=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from boundmesh.bounds.adam import Adam, keep_winners
+from boundmesh.bounds.adam import Adam, Pace, keep_winners
 from boundmesh.rules import pieces
 from tests.kernels import DEVICE, needs_kernels
 
@@ -30,13 +30,15 @@ def test_a_step_in_one_kernel_is_a_step_in_many(unit: bool, scaled: bool, kernel
     scale = torch.rand(5, 1, 1, device=DEVICE) if scaled else None
     one, other = Adam(values, unit=unit), Adam(values, unit=unit)
     mine, theirs = values.clone(), values.clone()
+    pace = Pace(1, values)
     for step in (1, 2, 3):
+        pace.set((0.1, step))
         gradient = torch.randn(5, 2, 700, device=DEVICE)
         gradient[0, 0, :2] = torch.tensor([float("nan"), 0.0])
         kernels(True)
-        mine = one.ascend(mine, gradient.clone(), 0.1, scale, step)
+        mine = one.ascend(mine, gradient.clone(), pace.steps[0], scale)
         kernels(False)
-        theirs = other.ascend(theirs, gradient.clone(), 0.1, scale, step)
+        theirs = other.ascend(theirs, gradient.clone(), pace.steps[0], scale)
         torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-6)
         assert (mine >= 0).all() and (not unit or (mine <= 1).all())
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from boundmesh.bounds.adam import Pace
 from boundmesh.bounds.parameters import Slope
 from boundmesh.graph.graph import Node
 from boundmesh.rules import RULES, fused
@@ -143,10 +144,12 @@ def test_a_step_taken_on_the_way_back_is_the_step_of_adam(shape) -> None:
     case, tick = Case("relu", 0.0, shape), torch.zeros((), device=DEVICE, requires_grad=True)
     moments = [torch.zeros_like(case.alpha, dtype=torch.bfloat16) for _ in range(2)]
     other = Slope(case.alpha.clone(), *(each.clone() for each in moments))
+    pace = Pace(1, case.rows.float())
     for step in (1, 2):
+        pace.set((0.2, step))
         gradient = case.gradients()[1].float()
-        other.ascend(gradient, 0.2, step)
-        steps = Steps(moments[0], moments[1], (0.2, 1 - 0.9**step, 1 - 0.999**step), tick)
+        other.ascend(gradient, pace.steps[0])
+        steps = Steps(moments[0], moments[1], pace.steps[0], tick)
         back(case, replace(case.pieces, taker=steps), tick)
         # A gradient that rounding alone makes may step either way.
         sure = gradient.abs() > 1e-5

@@ -1,0 +1,164 @@
+"""Rows of start nodes whose slopes are optimised: their bounds, and a step along the gradient.
+
+No A matrix outlives its tile: the way down recomputes each tile with gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.backward import Wave, sweep
+from boundmesh.bounds.crown import Problem
+from boundmesh.bounds.gradients import Gradients
+from boundmesh.bounds.layout import Share
+from boundmesh.bounds.lines import SharedLines, in_one_pass
+from boundmesh.bounds.parameters import (
+    SlopedLines,
+    TileSlopes,
+    Undecided,
+    has_undecided,
+    start_slopes,
+    undecided_neurons_of,
+)
+from boundmesh.bounds.rows import Rows, Tile
+from boundmesh.rules.operator import Interval
+from boundmesh.rules.pieces import Steps
+
+
+@dataclass(frozen=True)
+class SlopedRows:
+    """The rows of a start node: how many each tile has, the tiles of this rank, the α of each."""
+
+    name: str
+    index: Tensor
+    widths: Sequence[int]
+    tiles: Sequence[Tile]
+    slopes: Sequence[TileSlopes]
+
+
+@dataclass(frozen=True)
+class Sloped:
+    """The nodes of a problem that have an α for some neuron, and the lines drawn with it.
+
+    `steps_inside` names those whose α takes its step in the kernel that makes the gradient.
+    """
+
+    problem: Problem
+    share: Share
+    undecided: Mapping[str, Undecided]
+    shared: SharedLines
+    steps_inside: frozenset[str]
+
+    @staticmethod
+    def of(problem: Problem, bounds: Mapping[str, Interval]) -> Sloped:
+        """Those that `bounds` leave undecided, as this rank sees them."""
+        program, share = problem.program, problem.layout.share(problem.program)
+        mine = share.bounds(bounds)
+        undecided = {
+            node.name: undecided_neurons_of(share.node(node), mine, known=True)
+            for node in program.nonlinear
+            if has_undecided(node, bounds)
+        }
+        shared = SharedLines(mine, {name: own.index for name, own in undecided.items()})
+        # Drawn now: what is recorded later cannot ask which lines have an intercept.
+        for node in program.nonlinear:
+            if node.name not in undecided:
+                shared(node)
+        inside = {n for n, own in undecided.items() if in_one_pass(program.graph[n], own.initial)}
+        return Sloped(problem, share, undecided, shared, frozenset(inside))
+
+    @property
+    def recordable(self) -> bool:
+        """Whether all that is done with the rows can be recorded and replayed."""
+        return self.problem.layout.recordable and len(self.steps_inside) == len(self.undecided)
+
+    def below(self, name: str) -> bool:
+        """Whether rows of a node have any slope."""
+        return any(node.name in self.undecided for node in self.problem.program.below(name))
+
+    def rows(self, name: str, index: Tensor, rows: Rows) -> SlopedRows:
+        """Rows of a start node with CROWN's slopes; `index` are the neurons they are of, if any."""
+        tiles = self.problem.tiles(name, rows, gradients=True)
+        mine = self.problem.layout.deal(tiles)
+        slopes = [start_slopes(self.problem.program, tile, self.undecided) for tile in mine]
+        return SlopedRows(name, index, [tile.rows.count for tile in tiles], mine, slopes)
+
+    def bound(self, start: SlopedRows, bounds: Mapping[str, Interval]) -> Tensor:
+        """Lower bounds `[D, S]` of all rows of a start node, from their α as it is now."""
+        problem = self.problem
+        waves = [
+            Wave([tile], self._lines(bounds, {name: s.value for name, s in slopes.items()}, {}))
+            for tile, slopes in zip(start.tiles, start.slopes, strict=True)
+        ]
+        lowest = sweep(problem.layout, problem.program, problem.region, waves, problem.check)
+        return torch.cat([*problem.layout.join(lowest, start.widths)], dim=1)
+
+    def descend(
+        self,
+        start: SlopedRows,
+        bounds: Mapping[str, Interval],
+        pull: Tensor,
+        into: Gradients,
+        pace: Tensor,
+    ) -> None:
+        """Recompute each tile: gradients of Σ pull·lower step its α; those to (l, u) are added, in
+        the order of the tiles. `pace` `[3]` is a `Pace`'s."""
+        below = [name for node in self.problem.program.below(start.name) for name in node.inputs]
+        below = list(dict.fromkeys(below))
+        boxes = {name: _leaf(bounds[name]) for name in below}
+        parts = [
+            self._tile_gradient(tile, slopes, boxes, pull, pace)
+            for tile, slopes in zip(start.tiles, start.slopes, strict=True)
+        ]
+        width = parts[0].shape[1]
+        for part in self.problem.layout.join_gradients(parts, [width] * len(start.widths)):
+            into.add(below, part)
+
+    def _tile_gradient(
+        self,
+        tile: Tile,
+        slopes: TileSlopes,
+        boxes: dict[str, Interval],
+        pull: Tensor,
+        pace: Tensor,
+    ) -> Tensor:
+        problem = self.problem
+        tick = pull.new_zeros((), requires_grad=True)
+        steps = {n: s.steps(pace, tick) for n, s in slopes.items() if n in self.steps_inside}
+        leaves = {
+            name: s.value.to(pull.dtype, copy=True).requires_grad_()
+            for name, s in slopes.items()
+            if name not in steps
+        }
+        alpha = {name: s.value for name, s in slopes.items()} | leaves
+        with torch.enable_grad():
+            wave = Wave([tile], self._lines(boxes, alpha, steps))
+            (lower,) = sweep(problem.layout, problem.program, problem.region, [wave])
+        ends = [end for box in boxes.values() for end in (box.lower, box.upper)]
+        gradients = torch.autograd.grad(
+            lower,
+            [*leaves.values(), *ends, tick],
+            pull[:, tile.span],
+            allow_unused=True,
+            materialize_grads=True,
+        )
+        for (name, a), gradient in zip(leaves.items(), gradients, strict=False):
+            slopes[name].ascend(gradient, pace)
+            a.grad = None
+        return torch.cat([g.flatten(1) for g in gradients[len(leaves) : -1]], dim=1)
+
+    def _lines(
+        self,
+        bounds: Mapping[str, Interval],
+        alpha: Mapping[str, Tensor],
+        steps: Mapping[str, Steps],
+    ) -> SlopedLines:
+        return SlopedLines(self.share.bounds(bounds), self.undecided, self.shared, alpha, steps)
+
+
+def _leaf(box: Interval) -> Interval:
+    return Interval(box.lower.detach().requires_grad_(), box.upper.detach().requires_grad_())

@@ -1,0 +1,99 @@
+"""What is recorded on a GPU and replayed computes, bit for bit, what is started step by step."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from boundmesh.bounds import alpha, ascent
+from boundmesh.bounds.alpha import Schedule, alpha_crown
+from boundmesh.bounds.ascent import Ascent
+from boundmesh.bounds.beta import DomainBounder, Parameters
+from boundmesh.bounds.crown import Problem, intermediate_bounds
+from boundmesh.bounds.layout import OneDevice
+from boundmesh.bounds.neurons import neurons_of
+from boundmesh.bounds.program import Program
+from boundmesh.bounds.recorded import Recorded, repeated
+from boundmesh.bounds.region import BoxRegion
+from boundmesh.bounds.rows import DenseRows
+from tests.networks import NETWORKS, both_ways, region
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+DEVICE = torch.device("cuda", 0)
+RELU_NETWORKS = ("mlp", "leaky", "conv", "resnet")
+
+
+@pytest.fixture(autouse=True)
+def no_warnings() -> Iterator[None]:
+    """A step that cannot be recorded warns."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        yield
+
+
+@pytest.fixture
+def recording(monkeypatch: pytest.MonkeyPatch):
+    def switch(on: bool) -> None:
+        for module in (alpha, ascent):
+            plain = repeated if on else lambda step, device, **how: step
+            monkeypatch.setattr(module, "repeated", plain)
+
+    return switch
+
+
+def gpu_problem(name: str) -> Problem:
+    graph = NETWORKS[name](3)
+    box = region(graph, 0.4)
+    box = BoxRegion(box.lower.float().to(DEVICE), box.upper.float().to(DEVICE))
+    return Problem(Program(graph, graph.output), box, OneDevice(graph, DEVICE))
+
+
+@needs_gpu
+@pytest.mark.parametrize("name", RELU_NETWORKS)
+def test_alpha_crown_recorded_is_alpha_crown(name: str, recording) -> None:
+    task = gpu_problem(name)
+    rows = DenseRows(both_ways(task.program.graph).float().to(DEVICE))
+    found = []
+    for on in (False, True):
+        recording(on)
+        optimised = alpha_crown(task, rows, Schedule(8))
+        ends = [end for box in optimised.bounds.values() for end in (box.lower, box.upper)]
+        found.append([optimised.lower, *ends])
+    assert all(map(torch.equal, *found))
+
+
+@needs_gpu
+@pytest.mark.parametrize("name", RELU_NETWORKS)
+@pytest.mark.parametrize("domains", [1, 300])
+def test_a_climb_of_domains_recorded_is_that_climb(name: str, domains: int, recording) -> None:
+    task = gpu_problem(name)
+    bounds = intermediate_bounds(task, by_rows=True).sharpest
+    neurons = neurons_of(task.program, bounds)
+    bounder = DomainBounder(task, bounds, neurons)
+    random = torch.Generator(DEVICE).manual_seed(0)
+    shape = domains, 1, neurons.count
+    splits = torch.randint(-1, 2, (domains, neurons.count), device=DEVICE, generator=random)
+    alpha_there = torch.rand(shape, device=DEVICE, generator=random)
+    start = Parameters(alpha_there, torch.zeros_like(alpha_there), splits.to(torch.int8))
+    rows = torch.randn(
+        domains, 1, *task.program.graph[task.program.target].shape, device=DEVICE, generator=random
+    )
+    # A third of the domains is proved at once.
+    offset = torch.arange(domains, device=DEVICE).float()[:, None] % 3 * -100 + 50
+    found: list[list[Tensor]] = []
+    for on in (False, True):
+        recording(on)
+        best = ascent.climb(bounder, rows, offset, start, Ascent(12), lambda: None)
+        found.append([best.margin, best.parameters.alpha, best.parameters.beta, best.constants])
+    assert all(map(torch.equal, *found))
+
+
+def test_steps_off_a_gpu_are_taken_as_they_are() -> None:
+    taken = []
+    step = repeated(lambda: taken.append(1), torch.device("cpu"), recordable=True)
+    step()
+    assert taken == [1] and not isinstance(step, Recorded)
