@@ -7,6 +7,7 @@ import os
 
 import pytest
 import torch
+from torch import Tensor
 
 from boundmesh.rules import fused
 
@@ -17,3 +18,8 @@ needs_kernels = pytest.mark.skipif(
     not fused.available() or not (INTERPRETED or torch.cuda.is_available()),
     reason="there is no CUDA device with Triton",
 )
+
+
+def close(found: Tensor, expected: Tensor) -> None:
+    """Up to what float32 rounds."""
+    torch.testing.assert_close(found.double(), expected.double(), rtol=1e-4, atol=1e-4)

@@ -93,12 +93,10 @@ def pull_units(served: Served, rows: Sequence[UnitRows]) -> list[Pulled] | None:
         return None
     pulled: list[list[tuple[slice, Pulled]]] = [[] for _ in rows]
     for part in served.parts:
-        node_part, bias = node_of_part(served, part.low, part.high)
+        weights = (part.weight, *served.weights)
         for each, runs in zip(rows, pulled, strict=True):
             for run in _runs(each.places, part, first=not runs):
-                index, sign = each.index[run], each.sign[run]
-                index = index - part.low if part.low else index
-                found = rule(node_part, (part.weight, *bias), index, sign)
+                found = rule(node, weights, each.index[run], each.sign[run], part.low)
                 assert found is not None
                 runs.append((run, found))
     return [_in_order(runs) for runs in pulled]

@@ -1,5 +1,5 @@
-"""Rows through shared lines, sums over rows, and boxes through a weight, each in one pass over
-memory, on GPUs that have Triton.
+"""Rows through shared lines and sums over rows, each in one pass over memory, on GPUs that have
+Triton; and how kernels are started.
 
 What `Lines.pull` does with five kernels and four copies of a tile, one kernel does reading every
 coefficient once and writing it once. Each row is one program that adds its bias in a fixed order,
@@ -154,34 +154,6 @@ def signed_inner(rows: Tensor, below: Tensor, above: Tensor) -> Tensor:
         size if others > 1 else 0, BLOCK,
     )  # fmt: skip
     return out
-
-
-# A box more reads the weight once more: as one product from so many on.
-FEW_BOXES = 8
-
-
-def few_boxes(box: Tensor) -> bool:
-    """Whether `interval` takes boxes whose lower ends are `box` `[*, in]`."""
-    few = 0 < box.numel() <= FEW_BOXES * box.shape[-1] and not box.requires_grad
-    return few and box.is_cuda and box.dtype == torch.float32 and usable(box.device)
-
-
-def interval(
-    weight: Tensor, bias: Tensor | None, lower: Tensor, upper: Tensor
-) -> tuple[Tensor, Tensor]:
-    """`W·c + b ± |W|·r`, with c the centre and r the radius: boxes `[*, in]` → `[*, out]`."""
-    outputs, inputs = weight.shape
-    weight = weight if weight.stride(1) == 1 else weight.contiguous()
-    flat = [each.reshape(-1, inputs).contiguous() for each in (lower, upper)]
-    found = [each.new_empty(*lower.shape[:-1], outputs) for each in flat]
-    if found[0].numel():
-        height = weight.stride(0)
-        kind = bias is not None, number(inputs), number(height), aligned(weight, *flat)
-        start(
-            kernels(KERNELS).interval_rows, kind, (outputs, len(flat[0]), 1), weight,
-            weight, bias, *flat, *found, outputs, inputs, height, bias is not None, BLOCK,
-        )  # fmt: skip
-    return found[0], found[1]
 
 
 def _strides(lines: Tensor, size: int) -> tuple[int, int]:

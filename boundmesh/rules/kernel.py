@@ -1,4 +1,5 @@
-"""The Triton kernels of `fused.py`; importing them needs Triton, compiling them a GPU."""
+"""The Triton kernels of `fused.py` and `linear_fused.py`; importing them needs Triton, compiling
+them a GPU."""
 
 import triton
 import triton.language as tl
@@ -87,3 +88,24 @@ def interval_rows(
     radius = tl.sum(spread)
     tl.store(out_lower + box * outputs + output, center - radius)
     tl.store(out_upper + box * outputs + output, center + radius)
+
+
+@triton.jit(
+    do_not_specialize=("low",),
+    do_not_specialize_on_alignment=("bias", "index", "sign", "out_bias"),
+)
+def unit_rows(
+    weight, bias, index, sign, out, out_bias, low, size, height,
+    BIAS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """One program BLOCK numbers of a row: out = sign·W[i − low], and sign·b[i]; W has `height`
+    numbers from row to row."""
+    place = tl.program_id(0).to(tl.int64)
+    at = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    inside = at < size
+    unit = tl.load(index + place)
+    side = tl.load(sign + place)
+    row = tl.load(weight + (unit - low) * height + at, mask=inside, other=0.0)
+    tl.store(out + place * size + at, row * side, mask=inside)
+    if BIAS:
+        tl.store(out_bias + place, tl.load(bias + unit) * side, mask=tl.program_id(1) == 0)

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from boundmesh.graph.graph import Node
-from boundmesh.rules import fused
+from boundmesh.rules import linear_fused
 from boundmesh.rules.operator import Interval, Operator, Pulled, Weights, inner, register
 
 # Rows of |W| made at a time, so that an interval never holds a second copy of the weight.
@@ -22,9 +22,9 @@ def forward(node: Node, weights: Weights, x: Tensor) -> Tensor:
 def interval(node: Node, weights: Weights, box: Interval) -> Interval:
     """`W·c + b ± |W|·r` with c the centre and r the radius of the box."""
     weight = weights[0]
-    if fused.few_boxes(box.lower):
+    if linear_fused.few_boxes(box.lower):
         bias = weights[1] if len(weights) > 1 else None
-        return Interval(*fused.interval(weight, bias, box.lower, box.upper))
+        return Interval(*linear_fused.interval(weight, bias, box.lower, box.upper))
     center, radius = (box.upper + box.lower) / 2, (box.upper - box.lower) / 2
     middle = functional.linear(center, *weights)
     spread = torch.cat([functional.linear(radius, part.abs()) for part in weight.split(BLOCK)], -1)
@@ -38,13 +38,27 @@ def pull(node: Node, weights: Weights, rows: Tensor) -> Pulled:
     return Pulled((torch.matmul(rows, weight),), bias)
 
 
-def pull_units(node: Node, weights: Weights, index: Tensor, sign: Tensor) -> Pulled | None:
-    """Row i of W is what a unit row pulls back to; no product. Only where W acts on one vector."""
+def pull_units(
+    node: Node, weights: Weights, index: Tensor, sign: Tensor, low: int = 0
+) -> Pulled | None:
+    """Row i of W is what a unit row pulls back to; no product. Only where W acts on one vector.
+
+    W may be a part that holds the outputs from `low` on; b is whole.
+    """
     if node.size != node.shape[-1]:
         return None
-    rows = weights[0].index_select(0, index).mul_(sign.unsqueeze(1))
-    bias = (weights[1][index] * sign)[None] if len(weights) > 1 else None
-    return Pulled((rows.reshape(1, len(index), *node.input_shapes[0]),), bias)
+    weight, offset = weights[0], weights[1] if len(weights) > 1 else None
+    make = linear_fused.unit_rows if linear_fused.units(weight, offset, sign) else _unit_rows
+    rows, bias = make(weight, offset, index, sign, low)
+    coefficients = rows.reshape(1, len(index), *node.input_shapes[0])
+    return Pulled((coefficients,), None if bias is None else bias[None])
+
+
+def _unit_rows(
+    weight: Tensor, bias: Tensor | None, index: Tensor, sign: Tensor, low: int
+) -> tuple[Tensor, Tensor | None]:
+    rows = weight.index_select(0, index - low if low else index).mul_(sign.unsqueeze(1))
+    return rows, None if bias is None else bias[index] * sign
 
 
 register(Operator("linear", forward, interval, pull=pull, pull_units=pull_units))

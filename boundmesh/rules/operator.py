@@ -103,7 +103,9 @@ class Operator:
     pull(node, weights, rows)                  rows `[D, S, *shape]` → Pulled, so that
                                                ⟨rows, f(x)⟩ = Σᵢ ⟨coefficients[i], xᵢ⟩ + bias
     pull_units(node, weights, index, sign)     the same for S rows `sign[s]·e_index[s]` of D = 1
-                                               (index, sign: `[S]`); None where it saves nothing
+                                               (index, sign: `[S]`); None where it saves nothing.
+                                               A linear node's takes a part of W, and its first
+                                               output, too
     relax(node, boxes, alpha)                  Interval of each input, α in [0, 1] → Relaxation
                                                (Lines), sound at every α `[D, R, *alpha_shape]`
     initial(node, boxes)                       the α, `[D, *alpha_shape]`, that CROWN uses

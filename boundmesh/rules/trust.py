@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from boundmesh.graph.graph import Node
-from boundmesh.rules import RULES, fused, matmul
+from boundmesh.rules import RULES, fused, linear_fused, matmul
 from boundmesh.rules.operator import Interval
 from boundmesh.rules.pieces import Notes, Pieces
 
@@ -48,20 +48,13 @@ def close(one: Tensor, other: Tensor) -> bool:
 
 
 def of_rows(device: torch.device) -> Iterator[Comparison]:
-    """Rows through lines, sums over rows, boxes through a weight."""
+    """Rows through lines, sums over rows, boxes and unit rows through a weight."""
     random = _random(device)
     yield from of_pieces(random(DOMAINS, ROWS, SIZE), random(DOMAINS, SIZE), random(DOMAINS, SIZE))
     rows, below, above = random(DOMAINS, ROWS, SIZE), random(1, 1, SIZE), random(1, 1, SIZE)
     sums = (torch.where(rows >= 0, below, above).double() * rows.double()).sum(2)
     yield "signed sums", fused.signed_inner(rows, below, above), sums
-    weight, bias, lower = random(ROWS, SIZE), random(ROWS), random(1, SIZE)
-    upper = lower + random(1, SIZE).abs()
-    node = Node("z", "linear", ("x",), (ROWS,), ((SIZE,),))
-    wide = Interval(lower.double(), upper.double())
-    expected = RULES["linear"].interval(node, (weight.double(), bias.double()), wide)
-    low, high = fused.interval(weight, bias, lower, upper)
-    yield "interval", low, expected.lower
-    yield "interval", high, expected.upper
+    yield from of_weights(random(ROWS, SIZE), random(ROWS), random(1, SIZE), random(1, SIZE))
 
 
 def of_products(device: torch.device) -> Iterator[Comparison]:
@@ -77,6 +70,23 @@ def of_products(device: torch.device) -> Iterator[Comparison]:
 def _random(device: torch.device) -> Callable[..., Tensor]:
     generator = torch.Generator().manual_seed(0)
     return lambda *shape: torch.randn(shape, generator=generator).to(device)
+
+
+def of_weights(weight: Tensor, bias: Tensor, lower: Tensor, width: Tensor) -> Iterator[Comparison]:
+    """A box and unit rows of a linear node."""
+    upper = lower + width.abs()
+    node = Node("z", "linear", ("x",), (ROWS,), ((SIZE,),))
+    wide, exact = Interval(lower.double(), upper.double()), (weight.double(), bias.double())
+    expected = RULES["linear"].interval(node, exact, wide)
+    low, high = linear_fused.interval(weight, bias, lower, upper)
+    yield "interval", low, expected.lower
+    yield "interval", high, expected.upper
+    index = torch.arange(ROWS - 1, 1, -1, device=weight.device)
+    sign = lower[0, : len(index)].sign()
+    rows, biases = linear_fused.unit_rows(weight[2:], bias, index, sign, 2)
+    assert biases is not None
+    yield "unit rows", rows, exact[0][index] * sign.unsqueeze(1)
+    yield "unit rows", biases, exact[1][index] * sign
 
 
 def of_pieces(rows: Tensor, center: Tensor, radius: Tensor) -> Iterator[Comparison]:

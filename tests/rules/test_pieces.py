@@ -17,7 +17,7 @@ from boundmesh.graph.graph import Node
 from boundmesh.rules import RULES, fused
 from boundmesh.rules.operator import Interval
 from boundmesh.rules.pieces import NOBODY, Notes, Pieces, Steps
-from tests.kernels import DEVICE, needs_kernels
+from tests.kernels import DEVICE, close, needs_kernels
 
 pytestmark = needs_kernels
 OPERATORS = [("relu", 0.0), ("leaky_relu", 0.1), ("abs", -1.0)]
@@ -77,10 +77,6 @@ class Case:
         found, bias = self.drawn(rows, alpha, Interval(lower, upper))
         total = (found * self.gradient).sum() + (bias * self.of_bias).sum()
         return list(torch.autograd.grad(total, leaves))
-
-
-def close(found: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(found.double(), expected.double(), rtol=1e-4, atol=1e-4)
 
 
 @each_operator
@@ -195,21 +191,3 @@ def test_signed_sums_are_those_of_plain_products(domains: int, shared: bool) -> 
     close(fused.signed_inner(rows, below, above), exact.sum(2))
     alone = fused.signed_inner(rows[:, 2:3], below, above)
     assert torch.equal(alone[:, 0], fused.signed_inner(rows, below, above)[:, 2])
-
-
-@pytest.mark.parametrize("boxes", [(1,), (2, 3)])
-@pytest.mark.parametrize("inputs", [3, 1500])
-def test_boxes_through_a_weight_are_its_intervals(boxes: tuple[int, ...], inputs: int) -> None:
-    weight, bias = torch.randn(20, inputs, device=DEVICE), torch.randn(20, device=DEVICE)
-    lower = torch.randn(*boxes, inputs, device=DEVICE)
-    upper = lower + torch.rand_like(lower)
-    center, radius = (upper + lower).double() / 2, (upper - lower).double() / 2
-    middle = center @ weight.double().T
-    spread = radius @ weight.double().abs().T
-    low, high = fused.interval(weight, None, lower, upper)
-    close(low, middle - spread)
-    close(high, middle + spread)
-    low, high = fused.interval(weight, bias, lower, upper)
-    close(low, middle - spread + bias)
-    part = fused.interval(weight[5:], bias[5:], lower, upper)
-    assert torch.equal(part[0], low[..., 5:]) and torch.equal(part[1], high[..., 5:])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from boundmesh.rules import fused, matmul, trust
+from boundmesh.rules import fused, linear_fused, matmul, trust
 from tests.kernels import DEVICE, needs_kernels
 
 pytestmark = needs_kernels
@@ -17,7 +17,7 @@ HERE = torch.device(DEVICE)
 
 
 def test_all_kernels_agree_with_the_rules() -> None:
-    assert len(list(trust.of_rows(HERE))) >= 9
+    assert len(list(trust.of_rows(HERE))) >= 11
     assert trust.trusted(HERE, trust.of_rows)
 
 
@@ -31,7 +31,7 @@ def test_a_kernel_that_fails_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> 
     def broken(*arguments: object) -> None:
         raise RuntimeError("no kernel image is available")
 
-    monkeypatch.setattr(fused, "interval", broken)
+    monkeypatch.setattr(linear_fused, "interval", broken)
     with pytest.warns(RuntimeWarning, match="no kernel image"):
         assert not trust.trusted(HERE, trust.of_rows)
 
