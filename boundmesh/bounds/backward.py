@@ -100,20 +100,21 @@ def pass_node(served: Served, carried: Sequence[Carried], draw: Draw, tape: Tape
     if node.name == carried[0].tile.start:
         pulled = pull_units(served, units) if units else None
         if pulled is not None:
-            for each, rows in zip(carried, pulled, strict=True):
-                each.add(node, rows)
+            for each, passed in zip(carried, pulled, strict=True):
+                each.add(node, passed)
             return
         for each in carried:
             each.at[node.name] = each.tile.rows.dense(node)
     if node.op == "input" or node.name not in carried[0].at:
         return
     if RULES[node.op].affine:
-        pulled = pull(served, tape, [each.take(node) for each in carried])
-        for each, rows in zip(carried, pulled, strict=True):
-            each.add(node, rows)
+        rows, biases = [each.take(node) for each in carried], [each.bias for each in carried]
+        pulled = pull(served, tape, rows, biases)
+        for each, passed in zip(carried, pulled, strict=True):
+            each.add(node, passed)
     else:
         for each in carried:
-            each.add(node, pull_drawn(draw(node, each.tile), each.take(node), node))
+            each.add(node, pull_drawn(draw(node, each.tile), each.take(node), node, each.bias))
 
 
 class Carried:
@@ -136,9 +137,8 @@ class Carried:
         return rows
 
     def add(self, node: Node, pulled: Pulled) -> None:
-        """Take up what a node's output pulled back to at its inputs."""
-        if pulled.bias is not None:
-            self.bias = pulled.bias if self.bias is None else self.bias + pulled.bias
+        """Take up what a node's output pulled back to at its inputs, and the bias so far."""
+        self.bias = pulled.bias
         for name, coefficients in zip(node.inputs, pulled.coefficients, strict=True):
             if coefficients is not None:
                 here = self.at.get(name)
@@ -146,10 +146,8 @@ class Carried:
 
     def minimum(self, input_name: str, region: Region) -> Tensor:
         """Lower bounds `[D, S]`; the rows of a constant are the bias alone."""
-        rows, lowest = self.at.get(input_name), self.bias
-        if rows is not None:
-            least = region.minimum(rows)
-            lowest = least if lowest is None else least + lowest
+        rows = self.at.get(input_name)
+        lowest = self.bias if rows is None else region.minimum(rows, self.bias)
         assert lowest is not None
         return lowest.expand(max(region.domains, len(lowest)), self.tile.rows.count)
 

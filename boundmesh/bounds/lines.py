@@ -108,10 +108,17 @@ def shared_lines(node: Node, inputs: tuple[Interval, ...], index: Tensor) -> Rel
     )
 
 
-def pull_drawn(drawn: Drawn | Pieces, rows: Tensor, node: Node) -> Pulled:
-    """Pull rows `[D, S, *shape]` back through drawn lines."""
+def pull_drawn(
+    drawn: Drawn | Pieces, rows: Tensor, node: Node, onto: Tensor | None = None
+) -> Pulled:
+    """Pull rows `[D, S, *shape]` back through drawn lines; their bias is added to `onto`."""
     if isinstance(drawn, Pieces):
-        return _pull_pieces(drawn, rows)
+        coefficients, bias = drawn.pull(rows, onto)
+        return Pulled((coefficients,), bias)
+    return _pull_drawn(drawn, rows, node).onto(onto)
+
+
+def _pull_drawn(drawn: Drawn, rows: Tensor, node: Node) -> Pulled:
     if drawn.overlay is None:
         assert drawn.shared is not None
         return pull_lines(drawn.shared, rows)
@@ -134,11 +141,6 @@ def pull_drawn(drawn: Drawn | Pieces, rows: Tensor, node: Node) -> Pulled:
         coefficients = whole.index_copy(2, overlay.index, own)
         bias = _sum(outer.bias, inner.bias)
     return Pulled((coefficients.reshape(*coefficients.shape[:2], *node.input_shapes[0]),), bias)
-
-
-def _pull_pieces(drawn: Pieces, rows: Tensor) -> Pulled:
-    coefficients, bias = drawn.pull(rows)
-    return Pulled((coefficients,), bias)
 
 
 def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:

@@ -53,19 +53,25 @@ class Tape:
         return next(served for served in self._back if served.node is node)
 
 
-def pull(served: Served, tape: Tape, rows: Sequence[Tensor]) -> list[Pulled]:
-    """Pull rows `[D, S, *shape]` of several tiles back through an affine node."""
+def pull(
+    served: Served, tape: Tape, rows: Sequence[Tensor], onto: Sequence[Tensor | None]
+) -> list[Pulled]:
+    """Pull rows `[D, S, *shape]` of several tiles back through an affine node; the biases are added
+    to `onto`."""
     node = served.node
     rule = RULES[node.op].pull
     assert rule is not None
     if node.op not in PRODUCTS:
-        return [rule(node, served.weights, each) for each in rows]
+        pairs = zip(rows, onto, strict=True)
+        return [rule(node, served.weights, each).onto(bias) for each, bias in pairs]
     if torch.is_grad_enabled():
         found = _Product.apply(served, tape, *rows)
-        biases = found[len(rows) :] or [None] * len(rows)
-    else:
-        found, biases = times(served, rows), [offset(served, each) for each in rows]
-    return [Pulled((each,), bias) for each, bias in zip(found, biases, strict=False)]
+        sums = found[len(rows) :] or [None] * len(rows)
+        passed = zip(found, sums, onto, strict=False)
+        return [Pulled((each,), own).onto(bias) for each, own, bias in passed]
+    found = times(served, rows)
+    biases = (offset(served, each, bias) for each, bias in zip(rows, onto, strict=True))
+    return [Pulled((each,), bias) for each, bias in zip(found, biases, strict=True)]
 
 
 def needed(node: Node, tiles: Sequence[Tile]) -> Visit:
@@ -200,11 +206,11 @@ def _transposed(
     return [whole.reshape(shape) for whole, shape in zip(found, shapes, strict=True)]
 
 
-def offset(served: Served, rows: Tensor) -> Tensor | None:
-    """`⟨A, b⟩` `[D, S]`, with b the same along every axis but that of the outputs."""
+def offset(served: Served, rows: Tensor, onto: Tensor | None = None) -> Tensor | None:
+    """`onto + ⟨A, b⟩` `[D, S]`, with b the same along every axis but that of the outputs."""
     if not served.weights:
-        return None
-    return inner(rows, _bias_of(served).expand(1, 1, *served.node.shape))
+        return onto
+    return inner(rows, _bias_of(served).expand(1, 1, *served.node.shape), onto)
 
 
 def _bias_of(served: Served) -> Tensor:

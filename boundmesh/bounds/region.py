@@ -29,9 +29,10 @@ class BoxRegion:
     def interval(self) -> Interval:
         return Interval(self.lower, self.upper)
 
-    def minimum(self, rows: Tensor) -> Tensor:
-        """`min ⟨A, x⟩ = ⟨A⁺, lower⟩ + ⟨A⁻, upper⟩`: rows `[D, S, *input_shape]` → `[D, S]`."""
-        lowest = signed_inner(rows, self.lower.unsqueeze(1), self.upper.unsqueeze(1))
+    def minimum(self, rows: Tensor, onto: Tensor | None = None) -> Tensor:
+        """`min ⟨A, x⟩ = ⟨A⁺, lower⟩ + ⟨A⁻, upper⟩`: rows `[D, S, *input_shape]` → `[D, S]`, added
+        to `onto` `[D, S]` if given."""
+        lowest = signed_inner(rows, self.lower.unsqueeze(1), self.upper.unsqueeze(1), onto)
         assert lowest is not None
         return lowest
 
@@ -57,11 +58,12 @@ class BallRegion:
         reach = self.radius.reshape(-1, *[1] * (self.center.dim() - 1))
         return Interval(self.center - reach, self.center + reach)
 
-    def minimum(self, rows: Tensor) -> Tensor:
-        """`⟨A, center⟩ − radius·‖A‖_q` with 1/p + 1/q = 1 (Hölder)."""
+    def minimum(self, rows: Tensor, onto: Tensor | None = None) -> Tensor:
+        """`⟨A, center⟩ − radius·‖A‖_q` with 1/p + 1/q = 1 (Hölder), added to `onto` if given."""
         dual = float("inf") if self.p == 1 else 2.0
         norm = torch.linalg.vector_norm(rows.flatten(2), ord=dual, dim=2)
-        return inner(rows, self.center.unsqueeze(1)) - self.radius[:, None] * norm
+        least = inner(rows, self.center.unsqueeze(1)) - self.radius[:, None] * norm
+        return least if onto is None else onto + least
 
     def minimizer(self, rows: Tensor) -> Tensor:
         """The point that attains `minimum`, up to rounding: `[D, S, *input_shape]`.

@@ -139,21 +139,40 @@ def sums(rows: Tensor, below: Tensor, above: Tensor) -> bool:
     )
 
 
-def signed_inner(rows: Tensor, below: Tensor, above: Tensor) -> Tensor:
-    """`⟨A⁺, below⟩ + ⟨A⁻, above⟩` `[D, S]`: rows `[D or 1, S, *]`, the others `[D or 1, 1, *]`."""
+def signed_inner(rows: Tensor, below: Tensor, above: Tensor, onto: Tensor | None = None) -> Tensor:
+    """`onto + ⟨A⁺, below⟩ + ⟨A⁻, above⟩` `[D, S]`; without `onto` `[D or 1, S]` the sums alone.
+
+    rows `[D or 1, S, *]`, the others `[D or 1, 1, *]`.
+    """
     (own, count, *shape), others = rows.shape, below.shape[0]
     rows, below, above = rows.contiguous(), below.contiguous(), above.contiguous()
     domains, size = max(own, others), prod(shape)
     out = rows.new_empty(domains, count)
     if not rows.numel():
-        return out.zero_()
-    kind = number(size), aligned(rows, below, above)
+        return added(onto, out.zero_())
+    earlier = within(onto, domains)
+    kind = number(size), aligned(rows, below, above), earlier is not None
     start(
         kernels(KERNELS).signed_sums, kind, (domains * count, 1, 1), rows,
-        rows, below, above, out, count, size, count * size if own > 1 else 0,
-        size if others > 1 else 0, BLOCK,
+        rows, below, above, earlier, out, count, size,
+        apart(rows), apart(below), apart(earlier), earlier is not None, BLOCK,
     )  # fmt: skip
-    return out
+    return out if earlier is onto else added(onto, out)
+
+
+def within(onto: Tensor | None, domains: int) -> Tensor | None:
+    """`onto` `[D or 1, S]` where a kernel that sums rows of so many domains can add to it."""
+    return None if onto is None or onto.shape[0] > domains else onto.contiguous()
+
+
+def added(onto: Tensor | None, sums: Tensor) -> Tensor:
+    """`onto + sums`; None stands for zero."""
+    return sums if onto is None else onto + sums
+
+
+def apart(values: Tensor | None) -> int:
+    """How far apart two domains lie; zero where one stands for all."""
+    return 0 if values is None or values.shape[0] == 1 else values.stride(0)
 
 
 def _strides(lines: Tensor, size: int) -> tuple[int, int]:

@@ -13,18 +13,19 @@ from torch.autograd.function import once_differentiable
 from boundmesh.rules import fused
 
 
-def inner(rows: Tensor, values: Tensor) -> Tensor:
-    """⟨rows, values⟩ over the neurons: `[D, S, *shape]` and `[D, 1 or S, *shape]` → `[D, S]`.
+def inner(rows: Tensor, values: Tensor, onto: Tensor | None = None) -> Tensor:
+    """⟨rows, values⟩ over the neurons: `[D, S, *shape]` and `[D, 1 or S, *shape]` → `[D, S]`,
+    added to `onto` `[D, S]` if given.
 
     A domain dim of 1 stands for every domain.
     """
     if fused.sums(rows, values, values) and not torch.is_grad_enabled():
-        return fused.signed_inner(rows, values, values)
+        return fused.signed_inner(rows, values, values, onto)
     if values.shape[:2] == (1, 1):
-        return torch.matmul(flat(rows), values.flatten())
+        return fused.added(onto, torch.matmul(flat(rows), values.flatten()))
     if values.shape[1] == 1:
-        return torch.matmul(flat(rows), flat(values).mT).squeeze(2)
-    return flat(rows * values).sum(2)
+        return fused.added(onto, torch.matmul(flat(rows), flat(values).mT).squeeze(2))
+    return fused.added(onto, flat(rows * values).sum(2))
 
 
 def flat(rows: Tensor) -> Tensor:
@@ -39,23 +40,28 @@ def signed_product(rows: Tensor, below: Tensor, above: Tensor) -> Tensor:
     return torch.where(rows >= 0, below, above).mul_(rows)
 
 
-def signed_inner(rows: Tensor, below: Tensor | None, above: Tensor | None) -> Tensor | None:
-    """`⟨A⁺, below⟩ + ⟨A⁻, above⟩` `[D, S]`; None stands for zero."""
+def signed_inner(
+    rows: Tensor, below: Tensor | None, above: Tensor | None, onto: Tensor | None = None
+) -> Tensor | None:
+    """`onto + (⟨A⁺, below⟩ + ⟨A⁻, above⟩)` `[D, S]`; None stands for zero."""
     if below is None and above is None:
-        return None
+        return onto
     if torch.is_grad_enabled():
-        return SignedInner.apply(rows, below, above)
-    return _signed_inner(rows, below, above)
+        return fused.added(onto, SignedInner.apply(rows, below, above))
+    return _signed_inner(rows, below, above, onto)
 
 
-def _signed_inner(rows: Tensor, below: Tensor | None, above: Tensor | None) -> Tensor:
+def _signed_inner(
+    rows: Tensor, below: Tensor | None, above: Tensor | None, onto: Tensor | None = None
+) -> Tensor:
     if below is not None and above is not None and fused.sums(rows, below, above):
-        return fused.signed_inner(rows, below, above)
+        return fused.signed_inner(rows, below, above, onto)
     if below is None:
         assert above is not None
-        return inner(rows.clamp(max=0), above)
+        return inner(rows.clamp(max=0), above, onto)
     lower = inner(rows.clamp(min=0), below)
-    return lower if above is None else lower + inner(rows.clamp(max=0), above)
+    sums = lower if above is None else lower + inner(rows.clamp(max=0), above)
+    return fused.added(onto, sums)
 
 
 class SignedProduct(torch.autograd.Function):

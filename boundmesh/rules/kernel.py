@@ -45,14 +45,20 @@ def pull_rows(
         tl.store(bias + place, tl.sum(total))
 
 
-@triton.jit(do_not_specialize=("count", "rows_domain", "values_domain"))
+@triton.jit(
+    do_not_specialize=("count", "rows_domain", "values_domain", "onto_domain"),
+    do_not_specialize_on_alignment=("onto",),
+)
 def signed_sums(
-    rows, below, above, out, count, size, rows_domain, values_domain, BLOCK: tl.constexpr
-):
-    """One program a row: out = ⟨A⁺, below⟩ + ⟨A⁻, above⟩. NaN stays: it takes `above`."""
+    rows, below, above, onto, out, count, size, rows_domain, values_domain, onto_domain,
+    ONTO: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """One program a row: out = ⟨A⁺, below⟩ + ⟨A⁻, above⟩, added to `onto` where ONTO. NaN stays: it
+    takes `above`."""
     place = tl.program_id(0).to(tl.int64)
     domain = place // count
-    rows += domain * rows_domain + (place % count) * size
+    row = place % count
+    rows += domain * rows_domain + row * size
     below += domain * values_domain
     above += domain * values_domain
     total = tl.zeros([BLOCK], tl.float32)
@@ -61,7 +67,10 @@ def signed_sums(
         inside = at < size
         a, value = _taken(rows, below, above, at, inside)
         total += a * value
-    tl.store(out + place, tl.sum(total))
+    found = tl.sum(total)
+    if ONTO:
+        found += tl.load(onto + domain * onto_domain + row)
+    tl.store(out + place, found)
 
 
 @triton.jit(do_not_specialize=("outputs",), do_not_specialize_on_alignment=("bias",))

@@ -46,6 +46,12 @@ class Pulled:
     coefficients: tuple[Tensor, ...]
     bias: Tensor | None = None
 
+    def onto(self, bias: Tensor | None) -> Pulled:
+        """The same with the bias added to an earlier one."""
+        if bias is None:
+            return self
+        return Pulled(self.coefficients, bias if self.bias is None else bias + self.bias)
+
 
 class Relaxation(Protocol):
     """What `relax` gives: linear bounds of a nonlinear operator that rows can be pulled through,

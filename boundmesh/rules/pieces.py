@@ -119,15 +119,16 @@ class Pieces:
             1 if splits is None else splits.shape[0],
         )
 
-    def pull(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def pull(self, rows: Tensor, onto: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Rows `[D or 1, S, *]` → the rows at the inputs `[D, S, *]`, and the bias `[D, S]`:
 
-        A⁺·below + A⁻·chord − β·split        ⟨A⁻, intercept⟩
+        A⁺·below + A⁻·chord − β·split        onto + ⟨A⁻, intercept⟩
         """
         if not torch.is_grad_enabled():
-            return _there(self, rows.contiguous(), self.lower, self.upper)
+            return _there(self, rows.contiguous(), self.lower, self.upper, onto)
         rows, tick = rows.contiguous(), self.taker.tick
-        return _Pull.apply(self, rows, self.lower, self.upper, tick)
+        found, bias = _Pull.apply(self, rows, self.lower, self.upper, tick)
+        return found, fused.added(onto, bias)
 
 
 def applies(like: Tensor) -> bool:
@@ -155,5 +156,7 @@ class _Pull(torch.autograd.Function):
         return None, out, *ends, None
 
 
-def _there(pieces: Pieces, rows: Tensor, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
-    return Way(pieces, rows, lower.contiguous(), upper.contiguous()).there()
+def _there(
+    pieces: Pieces, rows: Tensor, lower: Tensor, upper: Tensor, onto: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    return Way(pieces, rows, lower.contiguous(), upper.contiguous()).there(onto)

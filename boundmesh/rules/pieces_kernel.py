@@ -15,10 +15,10 @@ import triton.language as tl
 # Numbers, and places in memory, that no kernel is compiled anew for.
 FREE = (
     "count", "blocks", "rows_domain", "box_domain", "own_domain", "alpha_domain", "alpha_row",
-    "splits_domain",
+    "splits_domain", "onto_domain",
 )  # fmt: skip
 ANYWHERE = (
-    "own_lower", "own_upper", "alpha", "places", "beta", "splits", "of_bias", "bias",
+    "own_lower", "own_upper", "alpha", "places", "beta", "splits", "of_bias", "onto", "bias",
     "first_moment", "second_moment", "pace", "up_alpha", "up_beta",
 )  # fmt: skip
 
@@ -36,12 +36,15 @@ def _lines(lower, upper, slope):
 
 @triton.jit(do_not_specialize=FREE, do_not_specialize_on_alignment=ANYWHERE)
 def pull_pieces(
-    rows, lower, upper, own_lower, own_upper, alpha, places, beta, splits, out, bias,
+    rows, lower, upper, own_lower, own_upper, alpha, places, beta, splits, onto, out, bias,
     count, size, slope,
     rows_domain, rows_row, box_domain, own_domain, alpha_domain, alpha_row, splits_domain,
-    ALPHA: tl.constexpr, OWN: tl.constexpr, SPLITS: tl.constexpr, BLOCK: tl.constexpr,
+    onto_domain,
+    ALPHA: tl.constexpr, OWN: tl.constexpr, SPLITS: tl.constexpr, ONTO: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """One program a row: out = A⁺·below + A⁻·k − β·split, bias = ⟨A⁻, c⟩."""
+    """One program a row: out = A⁺·below + A⁻·k − β·split, bias = ⟨A⁻, c⟩, added to `onto` where
+    ONTO."""
     place = tl.program_id(0).to(tl.int64)
     domain = place // count
     row = place % count
@@ -72,7 +75,10 @@ def pull_pieces(
             pulled -= tl.load(beta + own, mask=which >= 0, other=0.0) * side.to(tl.float32)
         tl.store(out + at, pulled, mask=inside)
         total += tl.where(a >= 0, 0.0, a) * intercept
-    tl.store(bias + place, tl.sum(total))
+    found = tl.sum(total)
+    if ONTO:
+        found += tl.load(onto + domain * onto_domain + row)
+    tl.store(bias + place, found)
 
 
 @triton.jit(do_not_specialize=FREE, do_not_specialize_on_alignment=ANYWHERE)

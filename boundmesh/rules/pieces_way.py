@@ -31,21 +31,22 @@ class Way:
     lower: Tensor
     upper: Tensor
 
-    def there(self) -> tuple[Tensor, Tensor]:
+    def there(self, onto: Tensor | None) -> tuple[Tensor, Tensor]:
         rows, pieces = self.rows, self.pieces
         count, size = rows.shape[1], self.size
         out = rows.new_empty(self.domains, *rows.shape[1:])
         bias = rows.new_empty(self.domains, count)
         if not out.numel():
-            return out, bias.zero_()
-        kinds = pieces.kinds
+            return out, fused.added(onto, bias.zero_())
+        earlier = fused.within(onto, self.domains)
+        kinds = (*pieces.kinds, earlier is not None)
         grid = self.domains * count, 1, 1
         fused.start(
             fused.kernels(KERNELS).pull_pieces, (*self.kind, *kinds), grid, rows,
-            rows, self.lower, self.upper, *pieces.parameters, out, bias,
-            count, size, pieces.slope, *self.strides, *kinds, BLOCK,
+            rows, self.lower, self.upper, *pieces.parameters, earlier, out, bias,
+            count, size, pieces.slope, *self.strides, fused.apart(earlier), *kinds, BLOCK,
         )  # fmt: skip
-        return out, bias
+        return out, bias if earlier is onto else fused.added(onto, bias)
 
     def back(
         self, gradient: Tensor, of_bias: Tensor, to_rows: bool, to_ends: bool
@@ -106,15 +107,11 @@ class Way:
         """How far apart two domains and two rows lie; zero where one stands for all domains."""
         alpha, own, splits = self.pieces.alpha, self.pieces.own, self.pieces.splits
         return (
-            self.rows.shape[1] * self.size if self.rows.shape[0] > 1 else 0,
+            fused.apart(self.rows),
             self.size,
-            self.size if self.lower.shape[0] > 1 else 0,
-            0 if own is None else _apart(own[0]),
-            0 if alpha is None else _apart(alpha),
+            fused.apart(self.lower),
+            fused.apart(own and own[0]),
+            fused.apart(alpha),
             0 if alpha is None else alpha.stride(1),
-            0 if splits is None else _apart(splits),
+            fused.apart(splits),
         )
-
-
-def _apart(values: Tensor) -> int:
-    return values.stride(0) if values.shape[0] > 1 else 0

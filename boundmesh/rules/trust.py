@@ -53,7 +53,9 @@ def of_rows(device: torch.device) -> Iterator[Comparison]:
     yield from of_pieces(random(DOMAINS, ROWS, SIZE), random(DOMAINS, SIZE), random(DOMAINS, SIZE))
     rows, below, above = random(DOMAINS, ROWS, SIZE), random(1, 1, SIZE), random(1, 1, SIZE)
     sums = (torch.where(rows >= 0, below, above).double() * rows.double()).sum(2)
-    yield "signed sums", fused.signed_inner(rows, below, above), sums
+    found = fused.signed_inner(rows, below, above)
+    yield "signed sums", found, sums
+    yield "sums of sums", fused.signed_inner(rows, below, above, found[:1]), sums + sums[:1]
     yield from of_weights(random(ROWS, SIZE), random(ROWS), random(1, SIZE), random(1, SIZE))
 
 
@@ -108,6 +110,9 @@ def of_pieces(rows: Tensor, center: Tensor, radius: Tensor) -> Iterator[Comparis
     assert expected is not None and expected_bias is not None
     yield "lines", found, expected
     yield "intercepts", bias, expected_bias
+    with torch.no_grad():
+        _, total = Pieces(0.0, ends[0], ends[1], places, alpha).pull(rows, bias)
+    yield "sums of intercepts", total, expected_bias * 2
     back = torch.autograd.grad(found.sum() + bias.sum(), [*mine, tick], allow_unused=True)[:3]
     expected_back = torch.autograd.grad(expected.sum() + expected_bias.sum(), leaves)
     for one, other in zip((*back, notes.alpha), expected_back, strict=True):

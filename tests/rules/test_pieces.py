@@ -191,3 +191,26 @@ def test_signed_sums_are_those_of_plain_products(domains: int, shared: bool) -> 
     close(fused.signed_inner(rows, below, above), exact.sum(2))
     alone = fused.signed_inner(rows[:, 2:3], below, above)
     assert torch.equal(alone[:, 0], fused.signed_inner(rows, below, above)[:, 2])
+
+
+EARLIER = [(1, 1), (3, 3), (3, 1), (1, 3)]
+"""Domains of the rows, and of a bias that they had before."""
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("domains", "before"), EARLIER)
+def test_a_sum_added_by_its_kernel_has_the_bits_of_one_added_later(domains, before) -> None:
+    onto = torch.randn(before, 7, device=DEVICE)
+    rows = torch.randn(domains, 7, 1500, device=DEVICE)
+    below, above = (torch.randn(1, 1, 1500, device=DEVICE) for _ in range(2))
+    alone = fused.signed_inner(rows, below, above)
+    assert torch.equal(fused.signed_inner(rows, below, above, onto), onto + alone)
+    pieces = Pieces(0.0, below[0] - 1, below[0] + 1)
+    (expected, alone), (found, total) = pieces.pull(rows), pieces.pull(rows, onto)
+    assert torch.equal(total, onto + alone) and torch.equal(found, expected)
+
+
+def test_a_sum_of_nothing_is_the_earlier_one() -> None:
+    rows, onto = torch.zeros(2, 3, 0, device=DEVICE), torch.randn(1, 3, device=DEVICE)
+    values = torch.zeros(1, 1, 0, device=DEVICE)
+    assert torch.equal(fused.signed_inner(rows, values, values, onto), onto.expand(2, 3))
