@@ -36,6 +36,20 @@ def test_a_kernel_that_fails_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> 
         assert not trust.trusted(HERE, trust.of_rows)
 
 
+def test_memory_that_runs_out_says_nothing_of_the_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(fused, "interval", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        trust.trusted(HERE, trust.of_rows)
+
+
+def test_references_are_made_on_the_cpu() -> None:
+    references = [expected for _, _, expected in trust.of_rows(HERE)]
+    assert all(each.device.type == "cpu" and each.dtype == torch.float64 for each in references)
+
+
 @pytest.mark.skipif(not matmul.usable(HERE), reason="there is no Hopper GPU")
 def test_products_in_blocks_of_every_size_agree() -> None:
     assert trust.trusted(HERE, trust.of_products)
