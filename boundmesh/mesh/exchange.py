@@ -131,9 +131,11 @@ class Exchange(Layout):
             mine = Interval(nothing, nothing)
         else:
             mine = interval(served, boxes)
+        # An end of it goes once all ranks have it: the whole ends need the memory.
+        ends, dim = [mine.upper, mine.lower], output_axis(node) + 1
+        del mine
         lower, upper = (
-            gather_pieces(self._group, end, output_axis(node) + 1, cut.ends).contiguous()
-            for end in (mine.lower, mine.upper)
+            gather_pieces(self._group, ends.pop(), dim, cut.ends).contiguous() for _ in range(2)
         )
         return Interval(lower, upper)
 

@@ -23,7 +23,8 @@ from boundmesh.mesh.placement import (
 )
 from boundmesh.mesh.regathered import Gathered, Given
 from boundmesh.mesh.shares import Shapes
-from boundmesh.mesh.tensor import gather_pieces, turn
+from boundmesh.mesh.tensor import gather_pieces
+from boundmesh.mesh.turn import turn
 
 
 class ExchangedWeights(Gathered):

@@ -21,7 +21,8 @@ from boundmesh.bounds.region import BoxRegion
 from boundmesh.graph.graph import Node
 from boundmesh.mesh.group import Group
 from boundmesh.mesh.placement import Cut
-from boundmesh.mesh.tensor import ROWS, gather_pieces, turn
+from boundmesh.mesh.tensor import ROWS, gather_pieces
+from boundmesh.mesh.turn import turn
 from boundmesh.rules.operator import Lines
 from boundmesh.rules.pieces import Pieces
 
@@ -138,7 +139,7 @@ class Shares:
         along = Cut(0, tuple(accumulate(sizes, initial=0)))
         ends = (end.flatten(1).unsqueeze(1) for end in (drawn.lower, drawn.upper))
         lower, upper = (self.turned(end, along).squeeze(1) for end in ends)
-        return Pieces(drawn.slope, lower, upper).pull(self.turned(rows.flatten(2), along))[1]
+        return Pieces(drawn.slope, lower, upper).bias(self.turned(rows.flatten(2), along))
 
     def _intercept(
         self, below: Tensor | None, above: Tensor | None, rows: Tensor, cut: Cut

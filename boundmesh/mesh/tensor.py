@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import prod
 
 import torch
 from torch import Tensor
@@ -17,7 +16,7 @@ from torch import Tensor
 from boundmesh.graph.graph import Node
 from boundmesh.mesh.group import Group
 from boundmesh.mesh.placement import Cut
-from boundmesh.rules import RULES
+from boundmesh.rules import RULES, matmul
 
 ROWS = 2
 """Dims of rows before the axes of the value: domains and rows."""
@@ -25,7 +24,7 @@ ROWS = 2
 
 def gather_pieces(group: Group, mine: Tensor, dim: int, ends: Sequence[int]) -> Tensor:
     """All of a tensor, from the pieces along `dim` that the ranks have."""
-    height = _tallest(ends)
+    height = tallest(ends)
     sent = _filled(mine.movedim(dim, 0), height)
     every = sent.new_empty(group.size * height, *sent.shape[1:])
     group.all_gather(every, sent).wait()
@@ -37,25 +36,9 @@ def gather_pieces(group: Group, mine: Tensor, dim: int, ends: Sequence[int]) -> 
     return whole.movedim(0, dim)
 
 
-def turn(group: Group, mine: Tensor, now: Cut, then: Cut) -> Tensor:
-    """A tensor whose dim `now.axis` is cut, cut along `then.axis` instead, by one all-to-all; all
-    of it, by one all-gather, where `then.axis` has length 1 and stands for every place."""
-    if mine.shape[then.axis] == 1:
-        return gather_pieces(group, mine, now.axis, now.ends).contiguous()
-    sent = [mine.narrow(then.axis, low, high - low).flatten() for low, high in pairwise(then.ends)]
-    shapes = [
-        now.shape(then.shape(tuple(mine.shape), group.rank), rank) for rank in range(group.size)
-    ]
-    takes = [prod(shape) for shape in shapes]
-    received = mine.new_empty(sum(takes))
-    group.all_to_all(received, torch.cat(sent), takes, [len(each) for each in sent]).wait()
-    pieces = zip(received.split(takes), shapes, strict=True)
-    return torch.cat([piece.reshape(shape) for piece, shape in pieces], now.axis)
-
-
 def scatter_sum(group: Group, whole: Tensor, dim: int, ends: Sequence[int]) -> Tensor:
     """This rank's piece along `dim` of the sum of what all ranks have, in row-major order."""
-    height, first = _tallest(ends), whole.movedim(dim, 0)
+    height, first = tallest(ends), whole.movedim(dim, 0)
     if ends[-1] == group.size * height:
         sent = first.contiguous()
     else:
@@ -88,13 +71,17 @@ class Product:
             return rule(self.node, (self.weight,), rows).coefficients[0]
         flat = rows.reshape(-1, rows.shape[-1])
         # Inputs first, so that each rank's piece is one run of memory.
-        product = torch.mm(self.weight.mT, flat.mT).mT
+        product = matmul.mm(self.weight.mT, flat.mT).mT
         return product.reshape(*rows.shape[:ROWS], *self.node.input_shapes[0])
 
     def push(self, rows: Tensor) -> Tensor:
         """The transpose of `pull`."""
         if self.empty:
             return rows.new_zeros(*rows.shape[:ROWS], *self.node.shape)
+        if self.node.op == "linear":
+            flat, turned = rows.reshape(-1, rows.shape[-1]), self.weight.mT
+            if matmul.applies(flat, turned):
+                return matmul.mm(flat, turned).reshape(*rows.shape[:ROWS], *self.node.shape)
         rule = RULES[self.node.op].forward
         return rule(self.node, (self.weight,), rows.flatten(0, 1)).unflatten(0, rows.shape[:ROWS])
 
@@ -166,7 +153,8 @@ class Settled(torch.autograd.Function):
         return gradient, None
 
 
-def _tallest(ends: Sequence[int]) -> int:
+def tallest(ends: Sequence[int]) -> int:
+    """The length of the longest piece."""
     return max(high - low for low, high in pairwise(ends))
 
 

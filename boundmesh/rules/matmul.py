@@ -36,7 +36,7 @@ KERNELS = "rules.matmul_kernel"
 def mm(a: Tensor, b: Tensor, out: Tensor | None = None, *, add: bool = False) -> Tensor:
     """`A·B`, or `out + A·B` where `add`: A `[S, k]`, B `[k, n]` → `[S, n]`, in `out` if given.
 
-    Rows may lie apart in A and `out`; B may be transposed.
+    Rows may lie apart in A and `out`; A and B may be transposed.
     """
     if applies(a, b, out):
         out = a.new_empty(a.shape[0], b.shape[1]) if out is None else out
@@ -52,8 +52,8 @@ def applies(a: Tensor, b: Tensor, out: Tensor | None = None) -> bool:
     return (
         a.is_cuda
         and a.dtype == torch.float32
+        and 1 in a.stride()
         and 1 in b.stride()
-        and a.stride(1) == 1
         and (out is None or out.stride(1) == 1)
         and a.numel() > 0
         and b.numel() > 0
@@ -91,7 +91,7 @@ def run(a: Tensor, b: Tensor, out: Tensor, block: Block, add: bool = False) -> T
     """`mm` by the kernel, in blocks of a given size."""
     (rows, deep), wide = a.shape, b.shape[1]
     high, across, step, warps = block
-    strides = (a.stride(0), *b.stride(), out.stride(0))
+    strides = (*a.stride(), *b.stride(), out.stride(0))
     numbers = tuple(map(fused.number, (wide, deep, *strides)))
     kinds = (add, deep % step == 0, high, across, step, BAND)
     grid = (count(rows, wide, block), 1, 1)

@@ -6,7 +6,7 @@ import triton.language as tl
 
 @triton.jit(do_not_specialize=("rows",))
 def product(
-    a, b, c, rows, wide, deep, a_row, b_deep, b_wide, c_row,
+    a, b, c, rows, wide, deep, a_row, a_deep, b_deep, b_wide, c_row,
     ADD: tl.constexpr, WHOLE: tl.constexpr,
     HIGH: tl.constexpr, WIDE: tl.constexpr, DEEP: tl.constexpr, BAND: tl.constexpr,
 ):  # fmt: skip
@@ -23,7 +23,7 @@ def product(
     column = (inside // tall) * WIDE + tl.arange(0, WIDE)
     step = tl.arange(0, DEEP)
     at_row, at_column = (row % rows).to(tl.int64), (column % wide).to(tl.int64)
-    left = a + at_row[:, None] * a_row + step[None, :]
+    left = a + at_row[:, None] * a_row + step[None, :] * a_deep
     right = b + step[:, None] * b_deep + at_column[None, :] * b_wide
     total = tl.zeros([HIGH, WIDE], tl.float32)
     for first in range(0, deep, DEEP):
@@ -34,7 +34,7 @@ def product(
             x = tl.load(left, mask=(first + step)[None, :] < deep, other=0.0)
             y = tl.load(right, mask=(first + step)[:, None] < deep, other=0.0)
         total = tl.dot(x, y, total, input_precision="bf16x6")
-        left += DEEP
+        left += DEEP * a_deep
         right += DEEP * b_deep
     out = c + row[:, None].to(tl.int64) * c_row + column[None, :]
     here = (row[:, None] < rows) & (column[None, :] < wide)

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from boundmesh.rules import fused
-from boundmesh.rules.pieces_way import Way
+from boundmesh.rules.pieces_way import Way, in_runs
 
 
 @dataclass(frozen=True)
@@ -125,10 +125,17 @@ class Pieces:
         A⁺·below + A⁻·chord − β·split        onto + ⟨A⁻, intercept⟩
         """
         if not torch.is_grad_enabled():
-            return _there(self, rows.contiguous(), self.lower, self.upper, onto)
+            return self._way(rows).there(onto)
         rows, tick = rows.contiguous(), self.taker.tick
         found, bias = _Pull.apply(self, rows, self.lower, self.upper, tick)
         return found, fused.added(onto, bias)
+
+    def bias(self, rows: Tensor) -> Tensor:
+        """The bias alone that `pull` gives, without gradients."""
+        return self._way(rows).bias()
+
+    def _way(self, rows: Tensor) -> Way:
+        return Way(self, rows.contiguous(), *in_runs(self.lower, self.upper))
 
 
 def applies(like: Tensor) -> bool:
@@ -143,20 +150,14 @@ class _Pull(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         ctx.pieces = pieces
         ctx.save_for_backward(rows, lower, upper)
-        return _there(pieces, rows, lower, upper)
+        return Way(pieces, rows, *in_runs(lower, upper)).there()
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient: Tensor, of_bias: Tensor):
         pieces, (rows, lower, upper) = ctx.pieces, ctx.saved_tensors
         _, to_rows, *to_ends, _ = ctx.needs_input_grad
-        way = Way(pieces, rows, lower.contiguous(), upper.contiguous())
+        way = Way(pieces, rows, *in_runs(lower, upper))
         out, sums = way.back(gradient.contiguous(), of_bias.contiguous(), to_rows, any(to_ends))
         ends = (None, None) if sums is None else way.ends(sums)
         return None, out, *ends, None
-
-
-def _there(
-    pieces: Pieces, rows: Tensor, lower: Tensor, upper: Tensor, onto: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    return Way(pieces, rows, lower.contiguous(), upper.contiguous()).there(onto)

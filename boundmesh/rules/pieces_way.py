@@ -24,29 +24,34 @@ BACK_ROWS = 16
 
 @dataclass(frozen=True)
 class Way:
-    """Rows on their way through pieces, with bounds that lie in one run of memory."""
+    """Rows on their way through pieces, with bounds as `in_runs` gives them."""
 
     pieces: Pieces
     rows: Tensor
     lower: Tensor
     upper: Tensor
 
-    def there(self, onto: Tensor | None) -> tuple[Tensor, Tensor]:
+    def there(self, onto: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The pulled rows, and the bias added to an earlier one."""
+        out = self.rows.new_empty(self.domains, *self.rows.shape[1:])
+        return out, self.bias(out, onto)
+
+    def bias(self, out: Tensor | None = None, onto: Tensor | None = None) -> Tensor:
+        """The bias; the pulled rows are written to `out`, if there is one."""
         rows, pieces = self.rows, self.pieces
         count, size = rows.shape[1], self.size
-        out = rows.new_empty(self.domains, *rows.shape[1:])
         bias = rows.new_empty(self.domains, count)
-        if not out.numel():
-            return out, fused.added(onto, bias.zero_())
+        if not bias.numel() or not size:
+            return fused.added(onto, bias.zero_())
         earlier = fused.within(onto, self.domains)
-        kinds = (*pieces.kinds, earlier is not None)
+        kinds = (*pieces.kinds, earlier is not None, out is not None)
         grid = self.domains * count, 1, 1
         fused.start(
             fused.kernels(KERNELS).pull_pieces, (*self.kind, *kinds), grid, rows,
             rows, self.lower, self.upper, *pieces.parameters, earlier, out, bias,
             count, size, pieces.slope, *self.strides, fused.apart(earlier), *kinds, BLOCK,
         )  # fmt: skip
-        return out, bias if earlier is onto else fused.added(onto, bias)
+        return bias if earlier is onto else fused.added(onto, bias)
 
     def back(
         self, gradient: Tensor, of_bias: Tensor, to_rows: bool, to_ends: bool
@@ -81,7 +86,7 @@ class Way:
         fused.start(
             fused.kernels(KERNELS).ends_of_pieces, self.kind, grid, sums,
             sums, self.lower, self.upper, *ends, size, self.pieces.slope, blocks,
-            size if self.lower.shape[0] > 1 else 0, BACK_BLOCK,
+            fused.apart(self.lower), BACK_BLOCK,
         )  # fmt: skip
         if self.lower.shape[0] < self.domains:
             return ends[0].sum(0, keepdim=True), ends[1].sum(0, keepdim=True)
@@ -115,3 +120,13 @@ class Way:
             0 if alpha is None else alpha.stride(1),
             fused.apart(splits),
         )
+
+
+def in_runs(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
+    """Bounds with each domain in one run of memory, and two domains equally far apart in both: a
+    rank's piece of all bounds is such as it is."""
+    if lower.is_contiguous() and upper.is_contiguous():
+        return lower, upper
+    if lower.stride() == upper.stride() and lower[0].is_contiguous():
+        return lower, upper
+    return lower.contiguous(), upper.contiguous()

@@ -74,7 +74,10 @@ def of_products(device: torch.device) -> Iterator[Comparison]:
         a, b = random(matmul.BAND * high + ROWS, SIZE), random(SIZE, across + 16)
         left, right = _on(device, a, b)
         out = left.new_empty(len(a), b.shape[1])
-        yield "product", matmul.run(left, right, out, block), a.double() @ b.double()
+        exact = a.double() @ b.double()
+        yield "product", matmul.run(left, right, out, block), exact
+    turned = left.mT.contiguous().mT
+    yield "product of a transposed matrix", matmul.run(turned, right, out, block), exact
 
 
 def _random() -> Callable[..., Tensor]:

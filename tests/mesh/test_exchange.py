@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import replace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from boundmesh.bounds.rows import DenseRows
 from boundmesh.mesh.exchange import Exchange
 from boundmesh.mesh.group import Group
 from boundmesh.mesh.placement import Cut, even, gathers_rows, is_local, is_product, place
-from boundmesh.mesh.tensor import turn
+from boundmesh.mesh.turn import turn
 from boundmesh.rules import RULES
 from tests import networks
 from tests.mesh import cases
@@ -67,8 +68,9 @@ def test_a_layer_with_a_part_for_every_rank_is_cut_along_its_outputs(
         assert cases.close(found, expected, 1e-6 if method == "alpha-crown" else 1e-12)
 
 
-def test_a_turned_tensor_is_cut_along_the_other_dim(ranks: Ranks) -> None:
-    for rank, turned in enumerate(ranks.run(turned_pieces)):
+@pytest.mark.parametrize("slab", [2**21, 20, 1])
+def test_a_turned_tensor_is_cut_along_the_other_dim(ranks: Ranks, slab: int) -> None:
+    for rank, turned in enumerate(ranks.run(turned_pieces, slab)):
         for piece, then in turned:
             assert torch.equal(piece, then.piece(WHOLE, rank, 0).contiguous())
 
@@ -76,11 +78,12 @@ def test_a_turned_tensor_is_cut_along_the_other_dim(ranks: Ranks) -> None:
 WHOLE = torch.arange(2 * 9 * 5).reshape(2, 9, 5)
 
 
-def turned_pieces(group: Group) -> list[tuple[Tensor, Cut]]:
+def turned_pieces(group: Group, slab: int) -> list[tuple[Tensor, Cut]]:
     now, last = even(1, 9, group.size), even(2, 5, group.size)
     mine = now.piece(WHOLE, group.rank, 0)
     every_third = Cut(2, (*(min(3 * rank, 5) for rank in range(group.size)), 5))
-    return [(turn(group, mine, now, then).clone(), then) for then in (last, every_third)]
+    with patch("boundmesh.mesh.turn.SLAB", slab):
+        return [(turn(group, mine, now, then).clone(), then) for then in (last, every_third)]
 
 
 def test_crown_gathers_rows_once_a_product_and_turns_them_once_a_sum(ranks: Ranks) -> None:

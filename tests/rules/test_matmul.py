@@ -36,6 +36,15 @@ def test_a_product_is_as_exact_as_float32_allows(shape, transposed: bool) -> Non
     assert again is out and torch.equal(out, found + 1)
 
 
+@pytest.mark.parametrize("shape", SHAPES + LARGE, ids=str)
+def test_a_product_of_a_transposed_matrix_is_as_exact(shape) -> None:
+    a, b = matrices(*shape, False)
+    turned = a.mT.contiguous().mT
+    exact, size = a.double() @ b.double(), a.double().abs() @ b.double().abs()
+    assert matmul.applies(turned, b)
+    assert ((matmul.mm(turned, b).double() - exact).abs() / size).max() < 1e-6
+
+
 @pytest.mark.parametrize("shape", LARGE, ids=str)
 def test_a_product_has_the_same_bits_every_time(shape) -> None:
     a, b = matrices(*shape, False)

@@ -166,6 +166,26 @@ def test_own_bounds_count_where_they_are_given(shape) -> None:
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
+@each_shape
+def test_bounds_that_are_a_piece_of_others_give_the_same_bits(shape) -> None:
+    case, tick = Case("relu", 0.0, shape), torch.zeros((), device=DEVICE, requires_grad=True)
+    ends = case.box.lower, case.box.upper
+    lower, upper = (torch.cat([e, e, e], 1).narrow(1, e.shape[1], e.shape[1]) for e in ends)
+    piece = replace(case.pieces, lower=lower, upper=upper)
+    for found, other in zip(piece.pull(case.rows), case.pieces.pull(case.rows), strict=True):
+        assert torch.equal(found, other)
+    expected = back(case, case.pieces, tick)
+    case.box = Interval(lower, upper)
+    for found, other in zip(back(case, piece, tick), expected, strict=True):
+        assert torch.equal(found, other)
+
+
+@each_shape
+def test_the_bias_alone_is_that_of_the_pulled_rows(shape) -> None:
+    case = Case("relu", 0.0, shape)
+    assert torch.equal(case.pieces.bias(case.rows), case.pieces.pull(case.rows)[1])
+
+
 def test_a_row_has_the_same_bits_alone_and_among_others() -> None:
     case = Case("relu", 0.0, (2, 5, 700))
     found, bias = case.pieces.pull(case.rows)
