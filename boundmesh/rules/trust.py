@@ -58,10 +58,10 @@ def of_rows(device: torch.device) -> Iterator[Comparison]:
     yield from of_pieces(device, rows, center, radius)
     rows, below, above = random(DOMAINS, ROWS, SIZE), random(1, 1, SIZE), random(1, 1, SIZE)
     sums = (torch.where(rows >= 0, below, above).double() * rows.double()).sum(2)
-    there = _on(device, rows, below, above)
-    found = fused.signed_inner(*there)
+    rows, below, above = _on(device, rows, below, above)
+    found = fused.signed_inner(rows, below, above)
     yield "signed sums", found, sums
-    yield "sums of sums", fused.signed_inner(*there, found[:1]), sums + sums[:1]
+    yield "sums of sums", fused.signed_inner(rows, below, above, found[:1]), sums + sums[:1]
     weight, bias, lower = random(ROWS, SIZE), random(ROWS), random(1, SIZE)
     yield from of_weights(device, weight, bias, lower, lower + random(1, SIZE).abs())
 
@@ -97,7 +97,8 @@ def of_weights(
     yield "interval", high, expected.upper
     index = torch.arange(ROWS - 1, 1, -1)
     sign = lower[0, : len(index)].sign()
-    rows, biases = linear_fused.unit_rows(*_on(device, weight[2:], bias, index, sign), 2)
+    there, bias, own, signs = _on(device, weight[2:], bias, index, sign)
+    rows, biases = linear_fused.unit_rows(there, bias, own, signs, 2)
     assert biases is not None
     yield "unit rows", rows, exact[0][index] * sign.unsqueeze(1)
     yield "unit rows", biases, exact[1][index] * sign

@@ -40,7 +40,7 @@ def test_memory_that_runs_out_says_nothing_of_the_kernels(monkeypatch: pytest.Mo
     def full(*arguments: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(fused, "interval", full)
+    monkeypatch.setattr(fused, "signed_inner", full)
     with pytest.raises(torch.OutOfMemoryError):
         trust.trusted(HERE, trust.of_rows)
 
