@@ -52,8 +52,8 @@ def _turn_slab(
     given = [mine.narrow(axis, low, high - low) for low, high in spans]
     pieces = out.split([high - low for low, high in pairwise(now.ends)], now.axis)
     takes = [piece.numel() for piece in pieces]
-    received = mine.new_empty(sum(takes))
     sent, gives = torch.cat([each.flatten() for each in given]), [each.numel() for each in given]
+    received = mine.new_empty(sum(takes))
     group.all_to_all(received, sent, takes, gives).wait()
     for piece, values in zip(pieces, received.split(takes), strict=True):
         piece.copy_(values.view(piece.shape))
