@@ -183,7 +183,7 @@ def transposed(
     found = _transposed(served, gradients, shapes)
     for each, of_bias in zip(found, of_biases, strict=False):
         wide = of_bias.reshape(*of_bias.shape, *(1,) * (each.dim() - 2))
-        each.addcmul_(wide, _bias_of(served))
+        each.addcmul_(wide, served.bias)
     return found
 
 
@@ -210,13 +210,7 @@ def offset(served: Served, rows: Tensor, onto: Tensor | None = None) -> Tensor |
     """`onto + ⟨A, b⟩` `[D, S]`, with b the same along every axis but that of the outputs."""
     if not served.weights:
         return onto
-    return inner(rows, _bias_of(served).expand(1, 1, *served.node.shape), onto)
-
-
-def _bias_of(served: Served) -> Tensor:
-    """A product's bias, to be broadcast against its output."""
-    node, (bias,) = served.node, served.weights
-    return bias if node.op == "linear" else bias.reshape(-1, *[1] * (len(node.shape) - 2))
+    return inner(rows, served.bias, onto)
 
 
 def _runs(places: np.ndarray, part: Part, first: bool) -> list[slice]:
@@ -225,6 +219,10 @@ def _runs(places: np.ndarray, part: Part, first: bool) -> list[slice]:
     if not len(places):
         return [slice(0, 0)] if first else []
     inside = (places >= part.low) & (places < part.high)
+    if inside.all():
+        return [slice(0, len(places))]
+    if not inside.any():
+        return []
     edges = np.flatnonzero(np.diff(inside, prepend=False, append=False))
     return [slice(int(low), int(high)) for low, high in edges.reshape(-1, 2)]
 

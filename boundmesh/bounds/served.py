@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from torch import Tensor
@@ -64,6 +65,14 @@ class Served:
     def together(self) -> tuple[Tensor, ...]:
         """All weights as the rules take them, where a product has but one part."""
         return (*(part.weight for part in self.parts), *self.weights)
+
+    @cached_property
+    def bias(self) -> Tensor:
+        """A product's bias, the same along every axis but that of its outputs, `[1, 1, *shape]`."""
+        node, (bias,) = self.node, self.weights
+        if node.op != "linear":
+            bias = bias.reshape(-1, *[1] * (len(node.shape) - 2))
+        return bias.expand(1, 1, *node.shape).contiguous()
 
 
 def output_axis(node: Node) -> int:

@@ -8,7 +8,7 @@ so bits depend neither on how many rows there are nor on the device's load.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from importlib import import_module
@@ -67,16 +67,41 @@ def start(
     many a kernel. `kind` says what there is to find: constants, types, which pointers and numbers
     are multiples of 16, which numbers are 1. What was compiled for a kind is started at once.
     """
-    key = (kernel.__name__, like.device.index, kind)
-    with on(like.device):
-        compiled = _COMPILED.get(key)
-        if compiled is None:
-            _COMPILED[key] = kernel[grid](*arguments, **how)
-        else:
+    device = like.device
+    key = (kernel.__name__, device.index, kind)
+    with on(device):
+        launch = _LAUNCHES.get(key)
+        if launch is not None:
+            launch(grid, arguments)
+            return
+        compiled = kernel[grid](*arguments, **how)
+        if compiled is not None:  # the interpreter compiles nothing
+            _LAUNCHES[key] = _launch_of(compiled, device.index)
+
+
+Launch = Callable[[tuple[int, int, int], tuple[Any, ...]], None]
+"""Starts what was compiled, on a grid, with arguments."""
+
+_LAUNCHES: dict[Hashable, Launch] = {}
+
+
+def _launch_of(compiled: Any, device: int) -> Launch:
+    """Starts it as Triton does, but without asking again for the device, and without telling those
+    who listen to launches, which takes longer than the launch itself."""
+    try:
+        run, given = compiled.run, (compiled.function, compiled.packed_metadata, None, None, None)
+        stream = torch._C._cuda_getCurrentRawStream
+    except AttributeError:  # not a Triton that is known
+
+        def asking(grid: tuple[int, int, int], arguments: tuple[Any, ...]) -> None:
             compiled[grid](*arguments)
 
+        return asking
 
-_COMPILED: dict[Hashable, Any] = {}
+    def launch(grid: tuple[int, int, int], arguments: tuple[Any, ...]) -> None:
+        run(*grid, stream(device), *given, *arguments)
+
+    return launch
 
 
 def aligned(*tensors: Tensor) -> bool:
@@ -145,7 +170,9 @@ def signed_inner(rows: Tensor, below: Tensor, above: Tensor, onto: Tensor | None
     rows `[D or 1, S, *]`, the others `[D or 1, 1, *]`.
     """
     (own, count, *shape), others = rows.shape, below.shape[0]
-    rows, below, above = rows.contiguous(), below.contiguous(), above.contiguous()
+    same = above is below
+    rows, below = rows.contiguous(), below.contiguous()
+    above = below if same else above.contiguous()
     domains, size = max(own, others), prod(shape)
     out = rows.new_empty(domains, count)
     if not rows.numel():

@@ -12,6 +12,7 @@ depend neither on the device's load nor on how many rows there are.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -97,18 +98,18 @@ class Pieces:
     splits: Tensor | None = None
     taker: Nobody | Steps | Notes = NOBODY
 
-    @property
+    @cached_property
     def parameters(self) -> tuple[Tensor | None, ...]:
         """What the kernels take of a row's own, in their order."""
         own = self.own or (None, None)
         return (*own, self.alpha, self.places, self.beta, self.splits)
 
-    @property
+    @cached_property
     def kinds(self) -> tuple[bool, bool, bool]:
         """Whether there are α, own bounds and splits."""
         return self.alpha is not None, self.own is not None, self.splits is not None
 
-    @property
+    @cached_property
     def domains(self) -> int:
         """The domains that the parameters are of."""
         alpha, own, splits = self.alpha, self.own, self.splits
