@@ -72,9 +72,10 @@ class Bring(ABC):
         """What ranks do together once all weights are stored."""
         return
 
-    def rows(self, held: Any, begin: int, end: int) -> Any | None:
-        """What `begin` takes to bring these rows of a part alone; None where it brings all."""
-        return None
+    def rows(self, held: Any, begin: int, end: int) -> Sequence[Tensor]:
+        """These rows of a part where they lie, in several runs perhaps, if they can be read there;
+        otherwise none."""
+        return ()
 
     def at_hand(self, held: Any) -> Tensor | None:
         """A part that lies whole where this rank can use it."""

@@ -4,7 +4,7 @@ A weight of at least P parts is dealt in whole parts, each to the rank that hold
 others every rank holds a piece of ⌈rows / P⌉ rows of every part. What a rank holds, all ranks of
 the host can read: on GPUs by CUDA's memory handles. Weights never change, so nobody has to wait for
 anybody. A part is copied, by the GPU's copy engine and beside the products, from the ranks that
-hold it; one that this rank holds whole is used where it lies.
+hold it; one that this rank holds whole is used where it lies, and single rows are read there.
 """
 
 from __future__ import annotations
@@ -23,17 +23,14 @@ from boundmesh.graph.forward import tensor
 from boundmesh.mesh.bring import Bring, Span, Staged
 from boundmesh.mesh.group import Group
 
-Rows = tuple[int, int, int]
-"""The number of a part, and which of its rows: `begin ≤ i < end`."""
 Place = tuple[Tensor, list[tuple[Tensor, Tensor]]]
-"""Rows in a buffer, and their pieces there with those that they are copied from."""
+"""A part in a buffer, and its pieces there with those that they are copied from."""
 
 
 class FromPeers(Bring):
     """What this rank holds, and what the others do, mapped into its memory.
 
-    A part is known by its number; `_sources` names who holds it, in the order of its rows. Any run
-    of its rows can be brought alone.
+    A part is known by its number; `_sources` names who holds it, in the order of its rows.
     """
 
     alone = recordable = True
@@ -46,8 +43,7 @@ class FromPeers(Bring):
         self._sources: list[Sequence[int]] = []
         self._load = [0] * group.size
         self._parts: list[tuple[Tensor, ...]] = []
-        self._pieces: dict[Rows, list[Tensor]] = {}
-        self._places: dict[tuple[Rows, int], Place] = {}
+        self._places: dict[tuple[int, int], Place] = {}
 
     @property
     def bytes(self) -> int:
@@ -59,12 +55,9 @@ class FromPeers(Bring):
         dealt = all(len(ranks) == 1 for ranks in self._sources)
         return 1 if dealt and self._group.size == 2 else 2
 
-    def store(self, array: np.ndarray, spans: Sequence[Span]) -> list[Rows]:
+    def store(self, array: np.ndarray, spans: Sequence[Span]) -> list[int]:
         dealt = len(spans) >= self._group.size
-        return [(self._store(array, *span, dealt), 0, span[1] - span[0]) for span in spans]
-
-    def rows(self, held: Rows, begin: int, end: int) -> Rows:
-        return held[0], begin, end
+        return [self._store(array, *span, dealt) for span in spans]
 
     def _store(self, array: np.ndarray, begin: int, end: int, dealt: bool) -> int:
         number, rank, ranks = len(self._sources), self._group.rank, self._group.size
@@ -99,12 +92,19 @@ class FromPeers(Bring):
             for number, ranks in enumerate(self._sources)
         ]  # fmt: skip
 
-    def at_hand(self, held: Rows) -> Tensor | None:
-        pieces = self._of(held)
-        here = self._beside is None or held[0] in self._mine
-        return pieces[0] if here and len(self._parts[held[0]]) == 1 else None
+    def rows(self, held: int, begin: int, end: int) -> list[Tensor]:
+        runs, first = [], 0
+        for piece in self._parts[held]:
+            runs.append(piece[max(begin - first, 0) : max(end - first, 0)])
+            first += len(piece)
+        return [run for run in runs if len(run)]
 
-    def begin(self, held: Rows, buffer: Tensor) -> tuple[Tensor, Staged]:
+    def at_hand(self, held: int) -> Tensor | None:
+        parts = self._parts[held]
+        here = self._beside is None or held in self._mine
+        return parts[0] if here and len(parts) == 1 else None
+
+    def begin(self, held: int, buffer: Tensor) -> tuple[Tensor, Staged]:
         whole, copies = self._place(held, buffer)
         if self._beside is None:
             for place, piece in copies:
@@ -117,23 +117,11 @@ class FromPeers(Bring):
                 place.copy_(piece, non_blocking=True)
             return whole, Staged(self._beside.record_event())
 
-    def _of(self, held: Rows) -> list[Tensor]:
-        """The rows as they lie, piece after piece, on the ranks."""
-        if held not in self._pieces:
-            (number, begin, end), first = held, 0
-            self._pieces[held] = []
-            for part in self._parts[number]:
-                piece = part[max(begin - first, 0) : max(end - first, 0)]
-                first += len(part)
-                if len(piece) or len(self._parts[number]) == 1:
-                    self._pieces[held].append(piece)
-        return self._pieces[held]
-
-    def _place(self, held: Rows, buffer: Tensor) -> Place:
-        """Where rows lie in a buffer, and what is copied where."""
+    def _place(self, held: int, buffer: Tensor) -> Place:
+        """Where a part lies in a buffer, and what is copied where."""
         key = held, buffer.data_ptr()
         if key not in self._places:
-            pieces = self._of(held)
+            pieces = self._parts[held]
             heights = [len(each) for each in pieces]
             size = sum(each.numel() for each in pieces)
             whole = buffer[:size].view(sum(heights), *pieces[0].shape[1:])

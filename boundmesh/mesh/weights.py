@@ -20,13 +20,16 @@ from boundmesh.graph.graph import Graph, Node
 from boundmesh.mesh.bring import Bring, Waiting
 from boundmesh.mesh.regathered import Gathered, Given
 
+# Parts under way or at hand before they are used.
+AHEAD = 4
 # A weight with fewer numbers is held by every rank: fetching it would cost more than it saves.
 REPLICATED = 2**18
 
 
 @dataclass(frozen=True)
 class Shard:
-    """What this rank knows of the part `low ≤ i < high` of a weight: enough to bring it."""
+    """What this rank knows of the part `low ≤ i < high` of a weight: enough to bring it, or where
+    it lies."""
 
     low: int
     high: int
@@ -106,20 +109,23 @@ class ShardedWeights(Gathered):
 
     def _of(self, visit: Visit) -> Sequence[Shard]:
         """The parts to bring: those that the visit needs, where ranks need not bring the same, and
-        of these the rows that it needs."""
+        of these, if they can be read where they lie, the rows that it needs."""
         node = visit.node
         shards = self._shards.get(node.weights[0], ()) if node.op in PRODUCTS else ()
         if visit.outputs is None or not self._bring.alone:
             return shards
         needed = [(each, visit.needed(each.low, each.high)) for each in shards]
-        found = [self._some(each, span) for each, span in needed if span]
-        return found or [self._some(each, (each.low, each.low + 1)) for each in shards[:1]]
+        found = [some for each, span in needed if span for some in self._some(each, *span)]
+        return found or self._some(shards[0], shards[0].low, shards[0].low + 1) if shards else ()
 
-    def _some(self, shard: Shard, span: tuple[int, int]) -> Shard:
-        """The rows of a part that hold the outputs `span`, if they can be brought alone."""
-        low, high = span
-        held = self._bring.rows(shard.held, low - shard.low, high - shard.low)
-        return shard if held is None else Shard(low, high, held)
+    def _some(self, shard: Shard, low: int, high: int) -> list[Shard]:
+        """The rows `low ≤ i < high` of a weight where they lie, or else the part they stand in."""
+        runs = self._bring.rows(shard.held, low - shard.low, high - shard.low)
+        found = []
+        for run in runs:
+            found.append(Shard(low, low + len(run), run))
+            low += len(run)
+        return found or [shard]
 
     def _whole(self, node: Node) -> Served:
         served = self._served.get(node.name)
@@ -151,7 +157,8 @@ class ShardedWeights(Gathered):
 
 
 class Fetch:
-    """Fetches parts in order, the next one, if a buffer is free, while the last one is in use."""
+    """Fetches parts in order, the next one, if a buffer is free, while the last one is in use; what
+    lies at hand keeps no other one waiting."""
 
     def __init__(self, shards: Iterable[Shard], bring: Bring, buffers: Sequence[Tensor]) -> None:
         self._waiting, self._bring = deque(shards), bring
@@ -175,16 +182,21 @@ class Fetch:
         self._waiting.clear()
 
     def _launch(self) -> None:
-        if self._flying or not self._waiting:
-            return
-        at_hand = self._bring.at_hand(self._waiting[0].held)
-        if at_hand is not None:
-            shard = self._waiting.popleft()
-            self._flying.append((shard, Brought(at_hand)))
-        elif self._free:
-            shard, buffer = self._waiting.popleft(), self._free.popleft()
-            part, waiting = self._bring.begin(shard.held, buffer)
-            self._flying.append((shard, Brought(part, waiting, buffer)))
+        while self._waiting and len(self._flying) < AHEAD:
+            shard = self._waiting[0]
+            at_hand = self._at_hand(shard.held)
+            if at_hand is not None:
+                brought = Brought(at_hand)
+            elif self._free:
+                buffer = self._free.popleft()
+                brought = Brought(*self._bring.begin(shard.held, buffer), buffer)
+            else:
+                return
+            self._waiting.popleft()
+            self._flying.append((shard, brought))
+
+    def _at_hand(self, held: Any) -> Tensor | None:
+        return held if isinstance(held, Tensor) else self._bring.at_hand(held)
 
     def _release(self, brought: Brought) -> None:
         if brought.buffer is not None:

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from boundmesh.graph.graph import Node
-from boundmesh.rules import linear_fused
+from boundmesh.rules import linear_fused, matmul
 from boundmesh.rules.operator import Interval, Operator, Pulled, Weights, inner, register
 
 # Rows of |W| made at a time, so that an interval never holds a second copy of the weight.
@@ -26,9 +26,18 @@ def interval(node: Node, weights: Weights, box: Interval) -> Interval:
         bias = weights[1] if len(weights) > 1 else None
         return Interval(*linear_fused.interval(weight, bias, box.lower, box.upper))
     center, radius = (box.upper + box.lower) / 2, (box.upper - box.lower) / 2
-    middle = functional.linear(center, *weights)
-    spread = torch.cat([functional.linear(radius, part.abs()) for part in weight.split(BLOCK)], -1)
+    middle = times(center, *weights)
+    spread = torch.cat([times(radius, part.abs()) for part in weight.split(BLOCK)], -1)
     return Interval(middle - spread, middle + spread)
+
+
+def times(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`x Wᵀ + b`; on a GPU, where it can be done, without the workspace that cuBLAS takes."""
+    flat = x.reshape(-1, x.shape[-1])
+    if x.requires_grad or not matmul.applies(flat, weight.mT):
+        return functional.linear(x, weight, bias)
+    found = matmul.mm(flat, weight.mT).reshape(*x.shape[:-1], len(weight))
+    return found if bias is None else found + bias
 
 
 def pull(node: Node, weights: Weights, rows: Tensor) -> Pulled:

@@ -43,21 +43,21 @@ def test_parts_read_from_peers_are_the_rows_of_the_weight(ranks: Ranks, case: Ca
 
 
 @pytest.mark.parametrize("sizes", [(WIDE, 3 * PART_OUTPUTS), (40, 50)])
-def test_a_visit_brings_the_shortest_run_of_rows_with_the_outputs_that_it_needs(
+def test_a_visit_reads_the_shortest_run_of_rows_with_the_outputs_that_it_needs(
     sizes: tuple[int, int], ranks: Ranks
 ) -> None:
     case = Case(sizes=sizes)
     (weight,) = (array for array in case.graph.weights.values() if array.ndim == 2)
     last = sizes[1] - 1
     for outputs in ([last - 9, last - 30, last - 12], [last], [0, last], []):
-        for found in ranks.run(brought, case, outputs):
+        for found in ranks.run(rows_read, case, outputs):
             assert sum(high - low for low, high, _ in found) <= max(np.ptp(outputs or [0]) + 1, 1)
             for low, high, part in found:
                 assert (part == weight[low:high]).all()
             assert all(any(low <= i < high for low, high, _ in found) for i in outputs)
 
 
-def brought(group: Group, case: Case, outputs: list[int]) -> list[tuple[int, int, np.ndarray]]:
+def rows_read(group: Group, case: Case, outputs: list[int]) -> list[tuple[int, int, np.ndarray]]:
     visit = Visit(case.graph[case.graph.output], np.array(outputs, dtype=np.int64))
     found = [
         (part.low, part.high, part.weight.numpy().copy())
