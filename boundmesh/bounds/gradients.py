@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -17,10 +17,12 @@ class Gradients:
         self._bounds = bounds
         self._sums: dict[str, tuple[Tensor, Tensor]] = {}
 
-    def add(self, names: list[str], part: Tensor) -> None:
-        """Add one tile's gradients: for each name those of l, then those of u, side by side."""
+    def add(self, names: list[str], parts: Sequence[Tensor]) -> None:
+        """Add the gradients of all tiles, `[D, Σ]` each: for each name those of l, then those of u,
+        side by side."""
         sizes = [self._bounds[n].lower[0].numel() for n in names for _ in range(2)]
-        ends = part.split(sizes, dim=1)
+        # One sum of one shape, however many ranks the tiles come from.
+        ends = torch.stack([*parts]).sum(0).split(sizes, dim=1)
         for place, name in enumerate(names):
             lower, upper = ends[2 * place], ends[2 * place + 1]
             if name in self._sums:

@@ -115,8 +115,7 @@ class Sloped:
             for tile, slopes in zip(start.tiles, start.slopes, strict=True)
         ]
         width = parts[0].shape[1]
-        for part in self.problem.layout.join_gradients(parts, [width] * len(start.widths)):
-            into.add(below, part)
+        into.add(below, self.problem.layout.join_gradients(parts, [width] * len(start.widths)))
 
     def _tile_gradient(
         self,

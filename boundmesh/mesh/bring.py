@@ -85,6 +85,11 @@ class Bring(ABC):
     def begin(self, held: Any, buffer: Tensor) -> tuple[Tensor, Waiting]:
         """Begin to bring a part, which comes to lie in `buffer`."""
 
+    def done_with(self, buffer: Tensor) -> None:
+        """Be told that what is queued from now on reads `buffer` no more, until the next `begin`;
+        where nothing is said, that is so at the `begin`."""
+        return
+
 
 @dataclass(frozen=True)
 class Piece:

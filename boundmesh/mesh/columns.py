@@ -7,7 +7,8 @@ Rank r has the columns `W_r = W[:, inputs of r]` of a weight `[out, in]`:
     unit rows   this rank's columns of rows of W; nothing is sent
 
 Every number is computed on one rank from all its terms, as one device computes it. Convolutions
-have channels for inputs and outputs.
+have channels for inputs and outputs. In which order cuDNN adds the terms depends on how many
+channels there are: on GPUs a convolution keeps all of them, those of other ranks with zero weights.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from torch.autograd.function import once_differentiable
 
 from boundmesh.bounds.product import offset, times, transposed
 from boundmesh.bounds.served import Part, Served, node_of_part
+from boundmesh.graph.graph import Node
 from boundmesh.mesh.group import Group
 from boundmesh.mesh.placement import Cut
 from boundmesh.mesh.tensor import ROWS, gather_pieces
@@ -53,13 +55,60 @@ class Columns:
         `⟨A, b⟩` `[D, S]` over this rank's outputs."""
         # All ranks turn the weight, also for one that has no outputs.
         weight, height = self.turned(), self.outputs.shape(self.served.node.shape, rank)
-        own = self.own(rank, [Part(0, height[self.outputs.axis], weight)])
         shape = torch.Size((*gradient.shape[:ROWS], *height))
         if 0 in shape:
             return gradient.new_zeros(shape)
         of_biases = [] if of_bias is None else [of_bias]
+        if keeps_channels(self.served.node, gradient):
+            return self._push_among_all(rank, weight, gradient, of_biases)
+        own = self.own(rank, [Part(0, height[self.outputs.axis], weight)])
         (found,) = transposed(own, [gradient], of_biases, [shape])
         return found
+
+    def pull(self, rank: int, rows: Tensor) -> Tensor:
+        """Whole rows at the outputs → rows at this rank's inputs."""
+        local = self.local(rank)
+        if 0 in local.node.input_shapes[0]:
+            return rows.new_zeros(*rows.shape[:ROWS], *local.node.input_shapes[0])
+        if not keeps_channels(local.node, rows):
+            return times(local, [rows])[0]
+        (part,) = local.parts
+        weight = among_all(part.weight, self._weight_cut(self.inputs), rank)
+        whole = replace(self.served, parts=[Part(part.low, part.high, weight)])
+        return self.inputs.piece(times(whole, [rows])[0], rank, ROWS).contiguous()
+
+    def _push_among_all(
+        self, rank: int, weight: Tensor, gradient: Tensor, of_biases: Sequence[Tensor]
+    ) -> Tensor:
+        node = self.served.node
+        weight = among_all(weight, self._weight_cut(self.outputs), rank)
+        whole = Served(node, (), [Part(0, node.shape[self.outputs.axis], weight)])
+        shape = torch.Size((*gradient.shape[:ROWS], *node.shape))
+        (found,) = transposed(whole, [gradient], [], [shape])
+        mine = self.outputs.piece(found, rank, ROWS).contiguous()
+        for of_bias in of_biases:
+            wide = of_bias.reshape(*of_bias.shape, *(1,) * (mine.dim() - ROWS))
+            mine.addcmul_(wide, self.own(rank).bias)
+        return mine
+
+    def _weight_cut(self, channels: Cut) -> Cut:
+        """Where a weight has these channels: `[out, in, …]`, transposed `[in, out, …]`."""
+        outer = self.outputs if self.served.node.op == "conv" else self.inputs
+        return Cut(0 if channels is outer else 1, channels.ends)
+
+
+def keeps_channels(node: Node, rows: Tensor) -> bool:
+    """Whether a product is computed with the channels of all ranks."""
+    return rows.is_cuda and node.op != "linear"
+
+
+def among_all(mine: Tensor, cut: Cut, rank: int) -> Tensor:
+    """A rank's piece of a weight among zeros for those of the others."""
+    shape = list(mine.shape)
+    shape[cut.axis] = cut.ends[-1]
+    whole = mine.new_zeros(shape)
+    cut.piece(whole, rank, 0).copy_(mine)
+    return whole
 
 
 class GatheredProduct(torch.autograd.Function):
@@ -80,10 +129,7 @@ class GatheredProduct(torch.autograd.Function):
         settled = offset(columns.served, share(rows))
         if settled is not None:
             ctx.mark_non_differentiable(settled)
-        local = columns.local(rank)
-        if 0 in local.node.input_shapes[0]:
-            return rows.new_zeros(*rows.shape[:ROWS], *local.node.input_shapes[0]), own, settled
-        return times(local, [rows])[0], own, settled
+        return columns.pull(rank, rows), own, settled
 
     @staticmethod
     @once_differentiable

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -89,6 +90,7 @@ def _enter(
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     if rank:
         _speak_to(_said(folder, rank))
+    _keep_to_own_cores(rank, ranks)
     code = 0
     try:
         main(*arguments)
@@ -105,6 +107,23 @@ def _enter(
         os._exit(code)
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+def _keep_to_own_cores(rank: int, ranks: int) -> None:
+    """Give this rank its run of the host's cores, if there is one for each: two ranks that share
+    one, or the two halves of one, take twice as long to start what their GPUs are to do."""
+    if sys.platform == "linux":
+        cores = sorted(os.sched_getaffinity(0), key=_halves_together)
+        share = len(cores) // ranks
+        if share:
+            os.sched_setaffinity(0, cores[rank * share : (rank + 1) * share])
+
+
+def _halves_together(cpu: int) -> tuple[int, int]:
+    """An order in which the threads of one core are neighbours."""
+    siblings = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+    first = re.match(r"\d+", siblings.read_text()) if siblings.exists() else None
+    return int(first[0]) if first else cpu, cpu
 
 
 def _speak_to(file: Path) -> None:

@@ -44,6 +44,7 @@ class FromPeers(Bring):
         self._load = [0] * group.size
         self._parts: list[tuple[Tensor, ...]] = []
         self._places: dict[tuple[int, int], Place] = {}
+        self._unread: set[int] = set()
 
     @property
     def bytes(self) -> int:
@@ -110,12 +111,27 @@ class FromPeers(Bring):
             for place, piece in copies:
                 place.copy_(piece)
             return whole, Staged(None)
-        # What is queued so far may still read the buffer.
-        self._beside.wait_stream(torch.cuda.current_stream())
+        self._wait_for_readers(self._beside, buffer)
         with torch.cuda.stream(self._beside):
             for place, piece in copies:
                 place.copy_(piece, non_blocking=True)
             return whole, Staged(self._beside.record_event())
+
+    def done_with(self, buffer: Tensor) -> None:
+        # Between recorded steps and others only the stream that starts both knows the order.
+        if self._beside is not None and torch.cuda.is_current_stream_capturing():
+            self._beside.wait_stream(torch.cuda.current_stream())
+            self._unread.add(buffer.data_ptr())
+
+    def _wait_for_readers(self, beside: torch.cuda.Stream, buffer: Tensor) -> None:
+        """What is queued so far may still read the buffer, if not said otherwise while the same
+        step was recorded."""
+        known = buffer.data_ptr() in self._unread
+        self._unread.discard(buffer.data_ptr())
+        with torch.cuda.stream(beside):
+            known &= torch.cuda.is_current_stream_capturing()
+        if not known:
+            beside.wait_stream(torch.cuda.current_stream())
 
     def _place(self, held: int, buffer: Tensor) -> Place:
         """Where a part lies in a buffer, and what is copied where."""

@@ -6,34 +6,20 @@ fetched parts: the one in use and the next. `Bring` says who holds which rows an
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.served import PRODUCTS, Part, Served, Visit, cuts, parts_of
+from boundmesh.bounds.served import PRODUCTS, Served, Visit, cuts, parts_of
 from boundmesh.graph.forward import tensor
 from boundmesh.graph.graph import Graph, Node
-from boundmesh.mesh.bring import Bring, Waiting
+from boundmesh.mesh.bring import Bring
+from boundmesh.mesh.fetch import Fetch, Shard
 from boundmesh.mesh.regathered import Gathered, Given
 
-# Parts under way or at hand before they are used.
-AHEAD = 4
 # A weight with fewer numbers is held by every rank: fetching it would cost more than it saves.
 REPLICATED = 2**18
-
-
-@dataclass(frozen=True)
-class Shard:
-    """What this rank knows of the part `low ≤ i < high` of a weight: enough to bring it, or where
-    it lies."""
-
-    low: int
-    high: int
-    held: Any
 
 
 class ShardedWeights(Gathered):
@@ -154,63 +140,3 @@ class ShardedWeights(Gathered):
         rows = spans if node.op == "linear" else [(0, len(array))]
         held = self._bring.store(array, rows)
         return [Shard(*span, each) for span, each in zip(spans, held, strict=True)]
-
-
-class Fetch:
-    """Fetches parts in order, the next one, if a buffer is free, while the last one is in use; what
-    lies at hand keeps no other one waiting."""
-
-    def __init__(self, shards: Iterable[Shard], bring: Bring, buffers: Sequence[Tensor]) -> None:
-        self._waiting, self._bring = deque(shards), bring
-        self._free = deque(buffers)
-        self._flying: deque[tuple[Shard, Brought]] = deque()
-
-    def parts(self, count: int) -> Iterator[Part]:
-        """The next `count` parts; each is valid until the one after it is asked for."""
-        for _ in range(count):
-            self._launch()
-            shard, brought = self._flying.popleft()
-            brought.wait()
-            self._launch()
-            yield Part(shard.low, shard.high, brought.part)
-            self._release(brought)
-
-    def close(self) -> None:
-        """Wait for what is under way and forget the rest."""
-        while self._flying:
-            self._flying.popleft()[1].wait()
-        self._waiting.clear()
-
-    def _launch(self) -> None:
-        while self._waiting and len(self._flying) < AHEAD:
-            shard = self._waiting[0]
-            at_hand = self._at_hand(shard.held)
-            if at_hand is not None:
-                brought = Brought(at_hand)
-            elif self._free:
-                buffer = self._free.popleft()
-                brought = Brought(*self._bring.begin(shard.held, buffer), buffer)
-            else:
-                return
-            self._waiting.popleft()
-            self._flying.append((shard, brought))
-
-    def _at_hand(self, held: Any) -> Tensor | None:
-        return held if isinstance(held, Tensor) else self._bring.at_hand(held)
-
-    def _release(self, brought: Brought) -> None:
-        if brought.buffer is not None:
-            self._free.append(brought.buffer)
-
-
-@dataclass(frozen=True)
-class Brought:
-    """A part on its way, and the buffer that it will lie in; none where it is at hand."""
-
-    part: Tensor
-    waiting: Waiting | None = None
-    buffer: Tensor | None = None
-
-    def wait(self) -> None:
-        if self.waiting is not None:
-            self.waiting.wait()

@@ -16,6 +16,7 @@ from boundmesh.bounds.alpha import Schedule, alpha_crown
 from boundmesh.bounds.layout import OneDevice
 from boundmesh.bounds.region import BallRegion, BoxRegion
 from boundmesh.bounds.rows import DenseRows
+from boundmesh.mesh import columns
 from boundmesh.mesh.exchange import Exchange
 from boundmesh.mesh.group import Group
 from boundmesh.mesh.placement import Cut, even, gathers_rows, is_local, is_product, place
@@ -66,6 +67,23 @@ def test_a_layer_with_a_part_for_every_rank_is_cut_along_its_outputs(
     expected = cases.bound(case.problem(case.one_device()), method)
     for found in ranks.run(cases.exchanged, case, method):
         assert cases.close(found, expected, 1e-6 if method == "alpha-crown" else 1e-12)
+
+
+@pytest.mark.parametrize("name", ["conv", "resnet"])
+@pytest.mark.parametrize("method", ["crown", "alpha-crown"])
+def test_convolutions_among_the_channels_of_all_ranks_give_the_same_bounds(
+    ranks: Ranks, name: str, method: str
+) -> None:
+    case = Case(name)
+    expected = cases.bound(case.problem(case.one_device()), method)
+    for found in ranks.run(exchanged_among_all, case, method):
+        assert cases.close(found, expected, 1e-6 if method == "alpha-crown" else 1e-12)
+
+
+def exchanged_among_all(group: Group, case: Case, method: str) -> list[Tensor]:
+    """As on a GPU."""
+    with patch.object(columns, "keeps_channels", lambda node, rows: node.op != "linear"):
+        return cases.exchanged(group, case, method)
 
 
 @pytest.mark.parametrize("slab", [2**21, 20, 1])
