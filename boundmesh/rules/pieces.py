@@ -132,8 +132,12 @@ class Pieces:
         return found, fused.added(onto, bias)
 
     def bias(self, rows: Tensor) -> Tensor:
-        """The bias alone that `pull` gives, without gradients."""
-        return self._way(rows).bias()
+        """The bias alone that `pull` gives, without gradients; may write to `rows`.
+
+        The kernel is the same, as another one might add in another order.
+        """
+        way = self._way(rows)
+        return way.bias(way.rows) if way.domains == len(rows) else way.there()[1]
 
     def _way(self, rows: Tensor) -> Way:
         return Way(self, rows.contiguous(), *in_runs(self.lower, self.upper))

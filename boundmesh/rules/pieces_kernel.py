@@ -41,16 +41,15 @@ def pull_pieces(
     rows_domain, rows_row, box_domain, own_domain, alpha_domain, alpha_row, splits_domain,
     onto_domain,
     ALPHA: tl.constexpr, OWN: tl.constexpr, SPLITS: tl.constexpr, ONTO: tl.constexpr,
-    OUT: tl.constexpr, BLOCK: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """One program a row: out = A⁺·below + A⁻·k − β·split where OUT; bias = ⟨A⁻, c⟩, added to `onto`
-    where ONTO."""
+    """One program a row: out = A⁺·below + A⁻·k − β·split, bias = ⟨A⁻, c⟩, added to `onto` where
+    ONTO."""
     place = tl.program_id(0).to(tl.int64)
     domain = place // count
     row = place % count
     rows += domain * rows_domain + row * rows_row
-    if OUT:
-        out += place * size
+    out += place * size
     total = tl.zeros([BLOCK], tl.float32)
     for first in range(0, size, BLOCK):
         at = first + tl.arange(0, BLOCK)
@@ -64,18 +63,17 @@ def pull_pieces(
             least = tl.load(own_lower + domain * own_domain + which, mask=which >= 0, other=least)
             most = tl.load(own_upper + domain * own_domain + which, mask=which >= 0, other=most)
         low, high, _, chord, intercept, is_open = _lines(least, most, slope)
-        if OUT:
-            if ALPHA:
-                own = domain * alpha_domain + row * alpha_row + which
-                known = tl.load(alpha + own, mask=which >= 0, other=0.0).to(tl.float32)
-            else:
-                known = tl.where(high > -low, 1.0, 0.0)
-            below = tl.where(is_open, slope + (1 - slope) * known, chord)
-            pulled = a * tl.where(a >= 0, below, chord)
-            if SPLITS:
-                side = tl.load(splits + domain * splits_domain + which, mask=which >= 0, other=0)
-                pulled -= tl.load(beta + own, mask=which >= 0, other=0.0) * side.to(tl.float32)
-            tl.store(out + at, pulled, mask=inside)
+        if ALPHA:
+            own = domain * alpha_domain + row * alpha_row + which
+            known = tl.load(alpha + own, mask=which >= 0, other=0.0).to(tl.float32)
+        else:
+            known = tl.where(high > -low, 1.0, 0.0)
+        below = tl.where(is_open, slope + (1 - slope) * known, chord)
+        pulled = a * tl.where(a >= 0, below, chord)
+        if SPLITS:
+            side = tl.load(splits + domain * splits_domain + which, mask=which >= 0, other=0)
+            pulled -= tl.load(beta + own, mask=which >= 0, other=0.0) * side.to(tl.float32)
+        tl.store(out + at, pulled, mask=inside)
         total += tl.where(a >= 0, 0.0, a) * intercept
     found = tl.sum(total)
     if ONTO:

@@ -36,15 +36,15 @@ class Way:
         out = self.rows.new_empty(self.domains, *self.rows.shape[1:])
         return out, self.bias(out, onto)
 
-    def bias(self, out: Tensor | None = None, onto: Tensor | None = None) -> Tensor:
-        """The bias; the pulled rows are written to `out`, if there is one."""
+    def bias(self, out: Tensor, onto: Tensor | None = None) -> Tensor:
+        """The bias; the pulled rows are written to `out`, which may be the rows themselves."""
         rows, pieces = self.rows, self.pieces
         count, size = rows.shape[1], self.size
         bias = rows.new_empty(self.domains, count)
         if not bias.numel() or not size:
             return fused.added(onto, bias.zero_())
         earlier = fused.within(onto, self.domains)
-        kinds = (*pieces.kinds, earlier is not None, out is not None)
+        kinds = (*pieces.kinds, earlier is not None)
         grid = self.domains * count, 1, 1
         fused.start(
             fused.kernels(KERNELS).pull_pieces, (*self.kind, *kinds), grid, rows,
