@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from boundmesh.bounds import alpha, ascent
+from boundmesh.bounds import alpha, ascent, recorded
 from boundmesh.bounds.alpha import Schedule, alpha_crown
 from boundmesh.bounds.ascent import Ascent
 from boundmesh.bounds.beta import DomainBounder, Parameters
@@ -90,6 +90,20 @@ def test_a_climb_of_domains_recorded_is_that_climb(name: str, domains: int, reco
         best = ascent.climb(bounder, rows, offset, start, Ascent(12), lambda: None)
         found.append([best.margin, best.parameters.alpha, best.parameters.beta, best.constants])
     assert all(map(torch.equal, *found))
+
+
+def test_a_step_that_cannot_be_recorded_is_taken_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Failing:
+        def record(self, step: object) -> None:
+            raise RuntimeError("operation not permitted when stream is capturing")
+
+    monkeypatch.setattr(recorded, "_recorder", lambda device: Failing())
+    taken: list[int] = []
+    step = Recorded(lambda: taken.append(1), torch.device("cpu"))
+    with pytest.warns(RuntimeWarning, match="not recorded: operation not permitted"):
+        step()
+    step()
+    assert taken == [1, 1]
 
 
 def test_steps_off_a_gpu_are_taken_as_they_are() -> None:
