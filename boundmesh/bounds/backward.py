@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Protocol
 from torch import Tensor
 
 from boundmesh.bounds.lines import Drawn, pull_drawn
-from boundmesh.bounds.product import Tape, needed, pull, pull_units
+from boundmesh.bounds.product import Tape, pull
 from boundmesh.bounds.program import Program
 from boundmesh.bounds.region import Region
 from boundmesh.bounds.rows import Tile, UnitRows
 from boundmesh.bounds.served import Served, visits
+from boundmesh.bounds.unit_rows import needed, pull_units
 from boundmesh.graph.graph import Node
 from boundmesh.rules import RULES
 from boundmesh.rules.operator import Pulled

@@ -9,8 +9,9 @@ from torch import Tensor
 from boundmesh.bounds.rows import DenseRows, Tile, UnitRows
 from boundmesh.bounds.served import Part
 from boundmesh.graph.graph import Node
+from boundmesh.mesh.cut import Cut
 from boundmesh.mesh.group import Group
-from boundmesh.mesh.placement import Cut, product_cut
+from boundmesh.mesh.placement import product_cut
 from boundmesh.mesh.tensor import ROWS
 
 

@@ -23,8 +23,8 @@ from torch.autograd.function import once_differentiable
 from boundmesh.bounds.product import offset, times, transposed
 from boundmesh.bounds.served import Part, Served, node_of_part
 from boundmesh.graph.graph import Node
+from boundmesh.mesh.cut import Cut
 from boundmesh.mesh.group import Group
-from boundmesh.mesh.placement import Cut
 from boundmesh.mesh.tensor import ROWS, gather_pieces
 
 

@@ -11,9 +11,9 @@ from boundmesh.bounds.served import Part, Served
 from boundmesh.graph.forward import tensor
 from boundmesh.graph.graph import Graph, Node
 from boundmesh.mesh.columns import Columns
+from boundmesh.mesh.cut import Cut
 from boundmesh.mesh.group import Group
 from boundmesh.mesh.placement import (
-    Cut,
     columns_cut,
     gathers_rows,
     is_product,

@@ -9,16 +9,17 @@ from torch import Tensor
 
 from boundmesh.bounds.backward import Draw
 from boundmesh.bounds.lines import pull_drawn
-from boundmesh.bounds.product import offset, pull_units
+from boundmesh.bounds.product import offset
 from boundmesh.bounds.region import BoxRegion, Region
 from boundmesh.bounds.rows import Tile, UnitRows
 from boundmesh.bounds.served import PRODUCTS, Served, node_of_part
+from boundmesh.bounds.unit_rows import pull_units
 from boundmesh.graph.graph import Graph, Node
 from boundmesh.mesh.beginning import dense, spread
 from boundmesh.mesh.columns import Columns, GatheredProduct
+from boundmesh.mesh.cut import Cut
 from boundmesh.mesh.group import Group
 from boundmesh.mesh.placement import (
-    Cut,
     Cuts,
     gathers_rows,
     is_local,

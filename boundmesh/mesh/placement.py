@@ -8,46 +8,19 @@ within the pieces. An operator without such a form works on the whole value, on 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from math import prod
+from dataclasses import replace
 
 from torch import Tensor
 
 from boundmesh.bounds.lines import one_by_one
 from boundmesh.bounds.served import PRODUCTS, output_axis
 from boundmesh.bounds.served import cuts as parts_along
-from boundmesh.graph.graph import Graph, Node, Shape
+from boundmesh.graph.graph import Graph, Node
+from boundmesh.mesh.cut import Cut, even
+from boundmesh.mesh.through import THROUGH
 from boundmesh.rules import RULES
 
-
-@dataclass(frozen=True)
-class Cut:
-    """Rank r has the neurons `ends[r] ≤ i < ends[r + 1]` along `axis`."""
-
-    axis: int
-    ends: tuple[int, ...]
-
-    def span(self, rank: int) -> tuple[int, int]:
-        return self.ends[rank], self.ends[rank + 1]
-
-    def shape(self, shape: Shape, rank: int) -> Shape:
-        """A rank's piece of a value of `shape`."""
-        low, high = self.span(rank)
-        return (*shape[: self.axis], high - low, *shape[self.axis + 1 :])
-
-    def piece(self, values: Tensor, rank: int, leading: int) -> Tensor:
-        """A rank's piece of a tensor with `leading` dims before the axes of the value."""
-        low, high = self.span(rank)
-        return values.narrow(self.axis + leading, low, high - low)
-
-
 Cuts = Mapping[str, Cut | None]
-
-
-def even(axis: int, length: int, ranks: int) -> Cut:
-    """Pieces of ⌈length / ranks⌉ neurons; the last ones may be shorter, or empty."""
-    height = -(-length // ranks)
-    return Cut(axis, tuple(min(rank * height, length) for rank in range(ranks + 1)))
 
 
 def is_product(node: Node) -> bool:
@@ -171,71 +144,3 @@ def _carried(node: Node, cuts: Cuts) -> Cut | None:
         return cut
     through = THROUGH.get(node.op)
     return None if through is None else through(node, cut)
-
-
-def _reshape(node: Node, cut: Cut) -> Cut | None:
-    (shape,) = node.input_shapes
-    before = cut.axis + 1
-    if node.shape[:before] == shape[:before]:
-        return cut
-    # Runs of neurons in row-major order, if nothing longer than 1 comes before the axis.
-    axis = next((axis for axis, length in enumerate(node.shape) if length > 1), 0)
-    run, step = prod(shape[before:]), prod(node.shape[axis + 1 :])
-    if prod(shape[: cut.axis]) > 1 or any(end * run % step for end in cut.ends):
-        return None
-    return Cut(axis, tuple(end * run // step for end in cut.ends))
-
-
-def _transpose(node: Node, cut: Cut) -> Cut:
-    return Cut(list(node["perm"]).index(cut.axis), cut.ends)
-
-
-def _sum(node: Node, cut: Cut) -> Cut | None:
-    return None if cut.axis in node["axes"] else cut
-
-
-def _max(node: Node, cut: Cut) -> Cut | None:
-    if cut.axis == node["axis"]:
-        return None
-    return Cut(cut.axis - (node["axis"] < cut.axis), cut.ends)
-
-
-def _other_axis(node: Node, cut: Cut) -> Cut | None:
-    return None if cut.axis == node["axis"] else cut
-
-
-def _slice(node: Node, cut: Cut) -> Cut | None:
-    whole = (0, node.input_shapes[0][cut.axis], 1)
-    return cut if tuple(node["ranges"][cut.axis]) == whole else None
-
-
-def _pad(node: Node, cut: Cut) -> Cut | None:
-    return cut if tuple(node["padding"][cut.axis]) == (0, 0) else None
-
-
-def _expand(node: Node, cut: Cut) -> Cut | None:
-    return cut if node.shape[cut.axis] == node.input_shapes[0][cut.axis] else None
-
-
-def _grouped(node: Node, cut: Cut) -> Cut | None:
-    """A convolution whose groups lie each on one rank, and no rank without a group."""
-    wide, out = node.input_shapes[0][1] // node["groups"], node.shape[1] // node["groups"]
-    aligned = cut.axis == 1 and not any(end % wide for end in cut.ends)
-    if not aligned or len(set(cut.ends)) < len(cut.ends):
-        return None
-    return Cut(1, tuple(end // wide * out for end in cut.ends))
-
-
-THROUGH = {
-    "reshape": _reshape,
-    "transpose": _transpose,
-    "sum": _sum,
-    "max": _max,
-    "gather": _other_axis,
-    "concat": _other_axis,
-    "slice": _slice,
-    "pad": _pad,
-    "expand": _expand,
-    "conv": _grouped,
-    "conv_transpose": _grouped,
-}

@@ -19,8 +19,8 @@ from torch import Tensor
 from boundmesh.bounds.lines import Drawn
 from boundmesh.bounds.region import BoxRegion
 from boundmesh.graph.graph import Node
+from boundmesh.mesh.cut import Cut
 from boundmesh.mesh.group import Group
-from boundmesh.mesh.placement import Cut
 from boundmesh.mesh.tensor import ROWS, gather_pieces
 from boundmesh.mesh.turn import turn
 from boundmesh.rules.operator import Lines

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from boundmesh.graph.graph import Node
+from boundmesh.mesh.cut import Cut
 from boundmesh.mesh.group import Group
-from boundmesh.mesh.placement import Cut
 from boundmesh.rules import RULES, matmul
 
 ROWS = 2

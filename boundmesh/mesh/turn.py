@@ -9,8 +9,8 @@ from math import prod
 import torch
 from torch import Tensor
 
+from boundmesh.mesh.cut import Cut
 from boundmesh.mesh.group import Group
-from boundmesh.mesh.placement import Cut
 from boundmesh.mesh.tensor import gather_pieces, tallest
 
 SLAB = 2**21

@@ -46,6 +46,12 @@ class Pulled:
     coefficients: tuple[Tensor, ...]
     bias: Tensor | None = None
 
+    @property
+    def only(self) -> Tensor:
+        """The coefficients of the one input."""
+        (coefficients,) = self.coefficients
+        return coefficients
+
     def onto(self, bias: Tensor | None) -> Pulled:
         """The same with the bias added to an earlier one."""
         if bias is None:

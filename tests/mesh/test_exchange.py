@@ -17,9 +17,10 @@ from boundmesh.bounds.layout import OneDevice
 from boundmesh.bounds.region import BallRegion, BoxRegion
 from boundmesh.bounds.rows import DenseRows
 from boundmesh.mesh import columns
+from boundmesh.mesh.cut import Cut, even
 from boundmesh.mesh.exchange import Exchange
 from boundmesh.mesh.group import Group
-from boundmesh.mesh.placement import Cut, even, gathers_rows, is_local, is_product, place
+from boundmesh.mesh.placement import gathers_rows, is_local, is_product, place
 from boundmesh.mesh.turn import turn
 from boundmesh.rules import RULES
 from tests import networks

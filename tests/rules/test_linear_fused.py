@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.product import pull_units
 from boundmesh.bounds.rows import UnitRows
 from boundmesh.bounds.served import Part, Served
+from boundmesh.bounds.unit_rows import pull_units
 from boundmesh.graph.graph import Node
 from boundmesh.rules import linear, linear_fused
 from tests.kernels import DEVICE, close, needs_kernels
