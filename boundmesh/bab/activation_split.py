@@ -19,7 +19,8 @@ from boundmesh.bab.search import Look, Search, give_way
 from boundmesh.bab.shared import Shared
 from boundmesh.bounds.affine_values import affine_values
 from boundmesh.bounds.ascent import Ascent, climb
-from boundmesh.bounds.beta import Bounded, DomainBounder
+from boundmesh.bounds.beta import DomainBounder
+from boundmesh.bounds.bounded import Bounded
 from boundmesh.bounds.crown import Problem
 from boundmesh.bounds.margins import Margins
 from boundmesh.bounds.neurons import neurons_of

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from boundmesh.bab.domain import Domains
 from boundmesh.bounds.affine_values import AffineValues
-from boundmesh.bounds.beta import Bounded, DomainBounder
+from boundmesh.bounds.beta import DomainBounder
+from boundmesh.bounds.bounded import Bounded
 from boundmesh.bounds.clipping import Constraints, clip
 from boundmesh.bounds.lines import one_by_one
 from boundmesh.bounds.region import BoxRegion

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from boundmesh.bab.arrays import Arrays, join
-from boundmesh.bounds.beta import Bounded, Parameters
+from boundmesh.bounds.bounded import Bounded, Parameters
 from boundmesh.bounds.neurons import Neurons
 from boundmesh.rules.operator import Interval
 

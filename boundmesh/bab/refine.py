@@ -21,7 +21,8 @@ from boundmesh.bab.domain import Domains, root, split
 from boundmesh.bab.groups import Meetings
 from boundmesh.bounds.affine_values import affine_values
 from boundmesh.bounds.ascent import Ascent, climb
-from boundmesh.bounds.beta import Bounded, DomainBounder
+from boundmesh.bounds.beta import DomainBounder
+from boundmesh.bounds.bounded import Bounded
 from boundmesh.bounds.crown import Problem, intersect, undecided_neurons
 from boundmesh.bounds.lines import at
 from boundmesh.bounds.neurons import Neurons, neurons_of

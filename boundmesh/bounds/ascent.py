@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.adam import Adam, Pace, keep_winners
-from boundmesh.bounds.beta import Bounded, DomainBounder, Parameters
-from boundmesh.bounds.parameters import STORED
+from boundmesh.bounds.adam import Adam, Pace
+from boundmesh.bounds.beta import DomainBounder
+from boundmesh.bounds.bounded import Bounded, Parameters, better, in_order
 from boundmesh.bounds.recorded import Step, repeated
-from boundmesh.rules.operator import Interval
 from boundmesh.rules.pieces import Notes
 
 # Steps between two looks at which domains are proved: each look waits for the device.
@@ -66,7 +65,7 @@ def climb(
     else:
         check()
         batch.bound(gradients=False)
-    return _in_order([*proved, (batch.where, batch.best)])
+    return in_order([*proved, (batch.where, batch.best)])
 
 
 class _Batch:
@@ -171,56 +170,3 @@ def _no_notes(like: Tensor) -> Notes:
     """Room for the gradients of parameters like these; what no sweep passes stays zero."""
     tick = like.new_zeros((), requires_grad=True)
     return Notes(torch.zeros_like(like), torch.zeros_like(like), tick)
-
-
-def _in_order(parts: list[tuple[Tensor, Bounded | None]]) -> Bounded:
-    """One result of several, each domain back in its place."""
-    found = [each for _, each in parts if each is not None]
-    order = torch.argsort(torch.cat([where for where, _ in parts]))
-
-    def together(pick: Callable[[Bounded], Tensor]) -> Tensor:
-        return torch.cat([pick(each) for each in found])[order]
-
-    at_input = found[0].at_input
-    return Bounded(
-        together(lambda each: each.margin),
-        Parameters(
-            together(lambda each: each.parameters.alpha),
-            together(lambda each: each.parameters.beta),
-            together(lambda each: each.parameters.splits),
-            _boxes([each.parameters.box for each in found], order),
-        ),
-        together(lambda each: each.coefficients),
-        together(lambda each: each.at_input) if at_input.dim() else at_input,
-        together(lambda each: each.constants),
-    )
-
-
-def _boxes(boxes: list[Interval | None], order: Tensor) -> Interval | None:
-    known = [box for box in boxes if box is not None]
-    if not known:
-        return None
-    lower = torch.cat([box.lower for box in known])
-    return Interval(lower[order], torch.cat([box.upper for box in known])[order])
-
-
-def better(best: Bounded | None, found: Bounded) -> Bounded:
-    """Of two results, each domain's better one, written to `best`, α and β in 16 bits; a NaN is
-    never better."""
-    margin = found.margin.detach().nan_to_num(nan=-torch.inf, posinf=-torch.inf)
-    alpha, beta = found.parameters.alpha.detach(), found.parameters.beta.detach()
-    at_input, constants = found.at_input.detach(), found.constants.detach()
-    if at_input.dim():
-        at_input = at_input.expand(len(margin), *at_input.shape[1:])
-    if best is None:
-        alpha, beta, at_input = alpha.to(STORED), beta.to(STORED), at_input.clone()
-    else:
-        won, known = margin > best.margin, best.parameters
-        alpha = keep_winners(won, alpha, known.alpha)
-        beta = keep_winners(won, beta, known.beta)
-        constants = keep_winners(won, constants, best.constants)
-        if at_input.dim():
-            at_input = keep_winners(won, at_input, best.at_input)
-        margin = torch.maximum(margin, best.margin, out=best.margin)
-    parameters = replace(found.parameters, alpha=alpha, beta=beta, notes=None)
-    return Bounded(margin, parameters, alpha[..., :0], at_input, constants)

@@ -12,13 +12,13 @@ own, those of the clause it is to refute.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from boundmesh.bounds.affine_values import AffineValues
 from boundmesh.bounds.backward import Carried, input_rows
+from boundmesh.bounds.bounded import Bounded, Parameters
 from boundmesh.bounds.crown import Problem
 from boundmesh.bounds.lines import (
     Drawn,
@@ -36,25 +36,7 @@ from boundmesh.bounds.rows import DenseRows, Tile
 from boundmesh.graph.graph import Node
 from boundmesh.rules import RULES
 from boundmesh.rules.operator import Interval
-from boundmesh.rules.pieces import NOBODY, Notes, Pieces
-
-
-@dataclass(frozen=True)
-class Parameters:
-    """α and β `[D, S, N]` and splits `[D, N]` (int8) of D domains, nodes side by side; `box` the
-    bounds `[D, n + U]` of the values that clipping cuts, where it does; `notes` where gradients to
-    α and β are to be written, for nodes whose lines are drawn in one pass."""
-
-    alpha: Tensor
-    beta: Tensor
-    splits: Tensor
-    box: Interval | None = None
-    notes: Notes | None = None
-
-    def take(self, which: Tensor) -> Parameters:
-        """Those of the domains at `which` (indices or mask)."""
-        box = self.box and self.box.take(which)
-        return Parameters(self.alpha[which], self.beta[which], self.splits[which], box)
+from boundmesh.rules.pieces import NOBODY, Pieces
 
 
 class SplitLines:
@@ -112,30 +94,6 @@ class SplitLines:
 def _wide(box: Interval, domains: int) -> Interval:
     shape = (domains, *box.lower.shape[1:])
     return Interval(box.lower.expand(shape), box.upper.expand(shape))
-
-
-@dataclass(frozen=True)
-class Bounded:
-    """The best margin `[D]`, the parameters it came from, the coefficients of the undecided
-    neurons' outputs `[D, S, N]` (N = 0 where they were not watched), and the rows at the input
-    `[D, S, *input_shape]` with their constants `[D, S]`, less the offset."""
-
-    margin: Tensor
-    parameters: Parameters
-    coefficients: Tensor
-    at_input: Tensor
-    constants: Tensor
-
-    def take(self, which: Tensor) -> Bounded:
-        """Those of the domains at `which` (indices or mask)."""
-        at_input = self.at_input[which] if self.at_input.dim() else self.at_input
-        return Bounded(
-            self.margin[which],
-            self.parameters.take(which),
-            self.coefficients[which],
-            at_input,
-            self.constants[which],
-        )
 
 
 class DomainBounder:

@@ -12,7 +12,8 @@ from boundmesh.bab.domain import Domains, root, split
 from boundmesh.bab.frontier import Frontier
 from boundmesh.bab.input_split import InputSplitting
 from boundmesh.bounds.ascent import Ascent, climb
-from boundmesh.bounds.beta import DomainBounder, Parameters
+from boundmesh.bounds.beta import DomainBounder
+from boundmesh.bounds.bounded import Parameters
 from boundmesh.bounds.crown import intermediate_bounds
 from boundmesh.bounds.margins import margins_of
 from boundmesh.bounds.neurons import neurons_of

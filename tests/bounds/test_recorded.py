@@ -12,7 +12,8 @@ from torch import Tensor
 from boundmesh.bounds import alpha, ascent, recorded
 from boundmesh.bounds.alpha import Schedule, alpha_crown
 from boundmesh.bounds.ascent import Ascent
-from boundmesh.bounds.beta import DomainBounder, Parameters
+from boundmesh.bounds.beta import DomainBounder
+from boundmesh.bounds.bounded import Parameters
 from boundmesh.bounds.crown import Problem, intermediate_bounds
 from boundmesh.bounds.layout import OneDevice
 from boundmesh.bounds.neurons import neurons_of

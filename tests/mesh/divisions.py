@@ -14,7 +14,8 @@ from boundmesh.bab.groups import Meetings
 from boundmesh.bab.refine import Effort, refine
 from boundmesh.bab.search import Search
 from boundmesh.bounds.ascent import Ascent, climb
-from boundmesh.bounds.beta import Bounded, DomainBounder, Parameters
+from boundmesh.bounds.beta import DomainBounder
+from boundmesh.bounds.bounded import Bounded, Parameters
 from boundmesh.bounds.crown import intermediate_bounds
 from boundmesh.bounds.neurons import neurons_of
 from boundmesh.clock import Clock

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from boundmesh.bab.domain import Domains
-from boundmesh.bounds.beta import Bounded
+from boundmesh.bounds.bounded import Bounded
 from boundmesh.bounds.neurons import Neurons
 from boundmesh.rules.operator import Interval
 

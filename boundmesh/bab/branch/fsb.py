@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from boundmesh.bab.domain import Domains, split
-from boundmesh.bounds.beta import Bounded
+from boundmesh.bounds.bounded import Bounded
 
 Quick = Callable[[Domains], Tensor]
 """Margins `[D]` of domains by one sweep with the parameters they carry."""
