@@ -184,7 +184,7 @@ def signed_inner(rows: Tensor, below: Tensor, above: Tensor, onto: Tensor | None
         rows, below, above, earlier, out, count, size,
         apart(rows), apart(below), apart(earlier), earlier is not None, BLOCK,
     )  # fmt: skip
-    return out if earlier is onto else added(onto, out)
+    return out if onto is None or earlier is not None else added(onto, out)
 
 
 def within(onto: Tensor | None, domains: int) -> Tensor | None:

@@ -51,7 +51,7 @@ class Way:
             rows, self.lower, self.upper, *pieces.parameters, earlier, out, bias,
             count, size, pieces.slope, *self.strides, fused.apart(earlier), *kinds, BLOCK,
         )  # fmt: skip
-        return bias if earlier is onto else fused.added(onto, bias)
+        return bias if onto is None or earlier is not None else fused.added(onto, bias)
 
     def back(
         self, gradient: Tensor, of_bias: Tensor, to_rows: bool, to_ends: bool

@@ -230,6 +230,16 @@ def test_a_sum_added_by_its_kernel_has_the_bits_of_one_added_later(domains, befo
     assert torch.equal(total, onto + alone) and torch.equal(found, expected)
 
 
+def test_an_earlier_bias_whose_rows_lie_apart_is_added_once() -> None:
+    rows, values = torch.randn(2, 7, 30, device=DEVICE), torch.randn(1, 1, 30, device=DEVICE)
+    onto = torch.randn(7, 2, device=DEVICE).mT
+    assert not onto.is_contiguous()
+    alone = fused.signed_inner(rows, values, values)
+    assert torch.equal(fused.signed_inner(rows, values, values, onto), onto + alone)
+    pieces = Pieces(0.0, -values[0].abs() - 1, values[0].abs() + 1)
+    assert torch.equal(pieces.pull(rows, onto)[1], onto + pieces.pull(rows)[1])
+
+
 def test_a_sum_of_nothing_is_the_earlier_one() -> None:
     rows, onto = torch.zeros(2, 3, 0, device=DEVICE), torch.randn(1, 3, device=DEVICE)
     values = torch.zeros(1, 1, 0, device=DEVICE)
