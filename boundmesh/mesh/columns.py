@@ -60,7 +60,10 @@ class Columns:
             return gradient.new_zeros(shape)
         of_biases = [] if of_bias is None else [of_bias]
         if keeps_channels(self.served.node, gradient):
-            return self._push_among_all(rank, weight, gradient, of_biases)
+            whole = self._among_all(weight, self.outputs, rank)
+            every = torch.Size((*gradient.shape[:ROWS], *self.served.node.shape))
+            (found,) = transposed(whole, [gradient], of_biases, [every])
+            return self.outputs.piece(found, rank, ROWS).contiguous()
         own = self.own(rank, [Part(0, height[self.outputs.axis], weight)])
         (found,) = transposed(own, [gradient], of_biases, [shape])
         return found
@@ -73,23 +76,14 @@ class Columns:
         if not keeps_channels(local.node, rows):
             return times(local, [rows])[0]
         (part,) = local.parts
-        weight = among_all(part.weight, self._weight_cut(self.inputs), rank)
-        whole = replace(self.served, parts=[Part(part.low, part.high, weight)])
+        whole = self._among_all(part.weight, self.inputs, rank)
         return self.inputs.piece(times(whole, [rows])[0], rank, ROWS).contiguous()
 
-    def _push_among_all(
-        self, rank: int, weight: Tensor, gradient: Tensor, of_biases: Sequence[Tensor]
-    ) -> Tensor:
-        node = self.served.node
-        weight = among_all(weight, self._weight_cut(self.outputs), rank)
-        whole = Served(node, (), [Part(0, node.shape[self.outputs.axis], weight)])
-        shape = torch.Size((*gradient.shape[:ROWS], *node.shape))
-        (found,) = transposed(whole, [gradient], [], [shape])
-        mine = self.outputs.piece(found, rank, ROWS).contiguous()
-        for of_bias in of_biases:
-            wide = of_bias.reshape(*of_bias.shape, *(1,) * (mine.dim() - ROWS))
-            mine.addcmul_(wide, self.own(rank).bias)
-        return mine
+    def _among_all(self, weight: Tensor, channels: Cut, rank: int) -> Served:
+        """The product of all ranks, with zeros for the weights of others' channels."""
+        weight = among_all(weight, self._weight_cut(channels), rank)
+        count = self.served.node.shape[self.outputs.axis]
+        return replace(self.served, parts=[Part(0, count, weight)])
 
     def _weight_cut(self, channels: Cut) -> Cut:
         """Where a weight has these channels: `[out, in, …]`, transposed `[in, out, …]`."""

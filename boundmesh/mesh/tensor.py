@@ -16,7 +16,7 @@ from torch import Tensor
 from boundmesh.graph.graph import Node
 from boundmesh.mesh.cut import Cut
 from boundmesh.mesh.group import Group
-from boundmesh.rules import RULES, matmul
+from boundmesh.rules import RULES, linear, matmul
 
 ROWS = 2
 """Dims of rows before the axes of the value: domains and rows."""
@@ -78,12 +78,11 @@ class Product:
         """The transpose of `pull`."""
         if self.empty:
             return rows.new_zeros(*rows.shape[:ROWS], *self.node.shape)
+        flat = rows.flatten(0, 1)
         if self.node.op == "linear":
-            flat, turned = rows.reshape(-1, rows.shape[-1]), self.weight.mT
-            if matmul.applies(flat, turned):
-                return matmul.mm(flat, turned).reshape(*rows.shape[:ROWS], *self.node.shape)
+            return linear.times(flat, self.weight).unflatten(0, rows.shape[:ROWS])
         rule = RULES[self.node.op].forward
-        return rule(self.node, (self.weight,), rows.flatten(0, 1)).unflatten(0, rows.shape[:ROWS])
+        return rule(self.node, (self.weight,), flat).unflatten(0, rows.shape[:ROWS])
 
     @property
     def empty(self) -> bool:
