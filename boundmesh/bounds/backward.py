@@ -159,8 +159,10 @@ class Carried:
 
 
 # Many rows are cut into at least so many tiles, that several devices have something to do, unless
-# the tiles would hold fewer than so many numbers, or rows, and waste a device's width.
-LEAST_TILES = 8
+# the tiles would hold fewer than so many numbers, or rows, and waste a device's width. With
+# gradients a tile keeps its coefficients at every nonlinear node on its way.
+LEAST_TILES = 4
+LEAST_TILES_OF_GRADIENTS = 16
 LEAST_ELEMENTS = 2**20
 LEAST_ROWS = 256
 
@@ -175,12 +177,11 @@ def tile_height(
 ) -> int:
     """Rows of a tile from `start`, so that its widest A holds at most `tile_elements` numbers.
 
-    With `gradients` a tile keeps its coefficients at every nonlinear node on its way, so many rows
-    are cut into twice as many tiles. A function of the network, the number of rows and the memory
-    allowed; never of the devices. A power of two, which products fill a device best with.
+    A function of the network, the number of rows and the memory allowed; never of the devices. A
+    power of two, which products fill a device best with. `gradients` says whether they are wanted.
     """
     length = domains * program.widest(start)
-    shared = -(-rows // (2 * LEAST_TILES if gradients else LEAST_TILES))
+    shared = -(-rows // (LEAST_TILES_OF_GRADIENTS if gradients else LEAST_TILES))
     enough = max(shared, LEAST_ROWS // domains, LEAST_ELEMENTS // length)
     most = max(1, min(tile_elements // length, enough))
     return 1 << (most.bit_length() - 1)

@@ -19,8 +19,8 @@ from boundmesh.graph.forward import tensor
 from boundmesh.graph.graph import Graph
 from boundmesh.mesh.group import Group
 
-# Numbers of weights that are heavy: 784-4096×8-10 has more, 784-4096×4-10 has less.
-HEAVY = 80 * 2**20
+# Numbers of weights that are heavy: 784-8192×4-10 has more, 784-4096×8-10 has less.
+HEAVY = 160 * 2**20
 
 Span = tuple[int, int]
 """The rows `begin ≤ i < end` of a weight."""
