@@ -4,6 +4,8 @@ products give equal bits for fewer columns, else to rounding.
     python benchmarks/mesh_bits.py --shards 2
     python benchmarks/mesh_bits.py --shards 2 --network net.onnx --spec property.vnnlib
 
+    python benchmarks/mesh_bits.py --shards 2 --hidden 4096,4096
+
 Every rank bounds the network on the mesh and then alone; the line says what differed most.
 Without a network, the MLPs 784-256×2-10, ×4 and ×6 and one of 1300 and 1100 neurons.
 """
@@ -45,7 +47,7 @@ def networks(options: argparse.Namespace) -> Iterator[tuple[str, Graph, Box]]:
         assert isinstance(region, Box), "the property's region is a box"
         yield options.network, graph, region
         return
-    for hidden in SIZES:
+    for hidden in options.hidden or SIZES:
         graph, x = mlp(784, *hidden, 10)
         yield f"mlp {'-'.join(map(str, hidden))}", graph, Box.around(x, EPSILON, clip=(0, 1))
 
@@ -87,6 +89,10 @@ def bounds(problem: Problem, method: str) -> list[Tensor]:
     return [lower, *ends(start_bounds)]
 
 
+def sizes(said: str) -> tuple[int, ...]:
+    return tuple(map(int, said.split(",")))
+
+
 def ends(boxes: dict[str, Interval]) -> list[Tensor]:
     return [end for box in boxes.values() for end in (box.lower, box.upper)]
 
@@ -103,6 +109,7 @@ if __name__ == "__main__":
     options = parser(__doc__)
     options.add_argument("--network", help="an ONNX file, with --spec")
     options.add_argument("--spec", help="a VNN-LIB file")
+    options.add_argument("--hidden", type=sizes, action="append", help="of an MLP, as 256,256")
     options.add_argument("--methods", default="ibp,crown-ibp,crown,alpha-crown")
     options.add_argument("--schedules", default="gather,exchange")
     start(main, options.parse_args())

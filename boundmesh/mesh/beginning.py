@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,8 +10,7 @@ from boundmesh.bounds.served import Part
 from boundmesh.graph.graph import Node
 from boundmesh.mesh.cut import Cut
 from boundmesh.mesh.group import Group
-from boundmesh.mesh.placement import product_cut
-from boundmesh.mesh.tensor import ROWS
+from boundmesh.mesh.tensor import ROWS, scatter_sum
 
 
 def dense(tile: Tile, node: Node, cut: Cut | None, rank: int) -> Tensor:
@@ -26,24 +24,17 @@ def dense(tile: Tile, node: Node, cut: Cut | None, rank: int) -> Tensor:
 
 
 def spread(group: Group, part: Part, rows: UnitRows, node: Node, inputs: Cut) -> Tensor:
-    """This rank's inputs of all unit rows, `[1, S, *piece]`, by one all-to-all.
+    """This rank's inputs of all unit rows, `[1, S, *piece]`, by one reduce-scatter.
 
-    Rank r has the rows of the weight for the units of its own outputs, and sends to each rank that
-    one's run of them.
+    Each rank has the rows of the weight for the units among its own outputs, and zeros for others:
+    which are whose is known to the devices alone.
     """
-    cut = product_cut(node, group.size)
-    owner = np.searchsorted(np.asarray(cut.ends), rows.places, side="right") - 1
-    order = np.argsort(owner, kind="stable")
-    counts = np.bincount(owner, minlength=group.size)
-    mine = torch.from_numpy(np.flatnonzero(owner == group.rank)).to(rows.index.device)
-    own = part.weight[rows.index[mine] - part.low] * rows.sign[mine][:, None]
-    runs = [slice(*inputs.span(rank)) for rank in range(group.size)]
-    sent = torch.cat([own[:, run].flatten() for run in runs])
-    wide = runs[group.rank].stop - runs[group.rank].start
-    received = sent.new_empty(rows.count * wide)
-    takes = [int(count) * wide for count in counts]
-    gives = [len(own) * (run.stop - run.start) for run in runs]
-    group.all_to_all(received, sent, takes, gives).wait()
-    back = torch.from_numpy(np.argsort(order)).to(rows.index.device)
-    piece = inputs.shape(node.input_shapes[0], group.rank)
-    return received.reshape(rows.count, wide)[back].reshape(1, rows.count, *piece)
+    place, count = rows.index - part.low, len(part.weight)
+    sign = (rows.sign * ((place >= 0) & (place < count)))[:, None]
+    place = place.clamp(0, count - 1)
+
+    def write(columns: slice, out: Tensor) -> None:
+        torch.mul(part.weight[:, columns].index_select(0, place), sign, out=out)
+
+    mine = scatter_sum(group, sign, inputs, write)
+    return mine.reshape(1, rows.count, *inputs.shape(node.input_shapes[0], group.rank))

@@ -50,6 +50,7 @@ class Exchange(Layout):
     """Every rank pulls all rows back through its own neurons."""
 
     wave = 1
+    recordable = True
 
     def __init__(
         self,

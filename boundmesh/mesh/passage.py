@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from boundmesh.bounds.backward import Draw
@@ -12,7 +14,7 @@ from boundmesh.bounds.lines import pull_drawn
 from boundmesh.bounds.product import offset
 from boundmesh.bounds.region import BoxRegion, Region
 from boundmesh.bounds.rows import Tile, UnitRows
-from boundmesh.bounds.served import PRODUCTS, Served, node_of_part
+from boundmesh.bounds.served import PRODUCTS, Served
 from boundmesh.bounds.unit_rows import pull_units
 from boundmesh.graph.graph import Graph, Node
 from boundmesh.mesh.beginning import dense, spread
@@ -118,16 +120,17 @@ class ExchangedTile:
         self._add(name, coefficients)
 
     def _multiply(self, served: Served, rows: Tensor) -> None:
-        node, (part,) = served.node, served.parts
+        node = served.node
         cut = product_cut(node, self._group.size)
         if self._cuts[node.name] is None:
             rows = Piece.apply(self._group, cut, rows)
-        own, bias = node_of_part(served, part.low, part.high)
-        product = Product(own, part.weight, self._cuts[node.inputs[0]])
-        if bias:
-            self._own = _sum(self._own, offset(Served(own, bias), rows))
-            self._settle(offset(served, self._shares.turned(rows, cut)))
-        self._add(node.inputs[0], ExchangedProduct.apply(self._group, product, rows))
+        product = Product(served, cut, self._cuts[node.inputs[0]])
+        pulled, own, bias = ExchangedProduct.apply(
+            self._group, product, partial(self._shares.turned, cut=cut), rows
+        )
+        self._own = _sum(self._own, own)
+        self._settle(bias)
+        self._add(node.inputs[0], pulled)
 
     def _pass_piece(self, served: Served, rows: Tensor, draw: Draw) -> None:
         node, rank, cut = served.node, self._group.rank, self._cuts[served.node.name]
@@ -145,10 +148,12 @@ class ExchangedTile:
             pulled = rule(own, local_weights(node, served.together, self._cuts, rank), rows)
             if pulled.bias is not None:
                 whole = self._shares.turned(rows, cut)
-                grouped = node.op in PRODUCTS
-                self._settle(
-                    offset(served, whole) if grouped else rule(node, served.together, whole).bias
-                )
+                if node.op in PRODUCTS:
+                    # As one device sums it, within a function of its own.
+                    with torch.no_grad():
+                        self._settle(offset(served, whole))
+                else:
+                    self._settle(rule(node, served.together, whole).bias)
         self._own = _sum(self._own, pulled.bias)
         for name, coefficients in zip(node.inputs, pulled.coefficients, strict=True):
             self._add(name, coefficients)

@@ -6,20 +6,25 @@ on all ranks; one to a piece is that piece.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-from boundmesh.graph.graph import Node
+from boundmesh.bounds.product import offset, transposed
+from boundmesh.bounds.served import Part, Served, node_of_part
 from boundmesh.mesh.cut import Cut
 from boundmesh.mesh.group import Group
-from boundmesh.rules import RULES, linear, matmul
+from boundmesh.rules import matmul
 
 ROWS = 2
 """Dims of rows before the axes of the value: domains and rows."""
+
+MANY_ROWS = 512
+"""Rows of which a product with some columns of a weight fills a GPU; of fewer it takes them all."""
 
 
 def gather_pieces(group: Group, mine: Tensor, dim: int, ends: Sequence[int]) -> Tensor:
@@ -36,81 +41,92 @@ def gather_pieces(group: Group, mine: Tensor, dim: int, ends: Sequence[int]) -> 
     return whole.movedim(0, dim)
 
 
-def scatter_sum(group: Group, whole: Tensor, dim: int, ends: Sequence[int]) -> Tensor:
-    """This rank's piece along `dim` of the sum of what all ranks have, in row-major order."""
-    height, first = tallest(ends), whole.movedim(dim, 0)
-    if ends[-1] == group.size * height:
-        sent = first.contiguous()
-    else:
-        sent = whole.new_zeros(group.size * height, *first.shape[1:])
-        for rank in range(group.size):
-            piece = first[ends[rank] : ends[rank + 1]]
-            sent[rank * height : rank * height + len(piece)] = piece
-    mine = sent.new_empty(height, *sent.shape[1:])
-    group.reduce_scatter(mine, sent).wait()
-    low, high = ends[group.rank], ends[group.rank + 1]
-    return mine[: high - low].movedim(0, dim).contiguous()
+def scatter_sum(
+    group: Group, like: Tensor, columns: Cut, write: Callable[[slice, Tensor], object]
+) -> Tensor:
+    """This rank's columns of a sum over ranks of matrices, with as many rows as `like`.
+
+    `write(columns, out)` writes some columns of this rank's matrix to `out`: where they are sent
+    from, so that they need not lie anywhere else.
+    """
+    height = tallest(columns.ends)
+    sent = like.new_empty(group.size, len(like), height)
+    for rank, out in enumerate(sent):
+        low, high = columns.span(rank)
+        out[:, high - low :] = 0
+        if low < high:
+            write(slice(low, high), out[:, : high - low])
+    mine = like.new_empty(len(like), height)
+    group.reduce_scatter(mine, sent.flatten(0, 1)).wait()
+    low, high = columns.span(group.rank)
+    return mine[:, : high - low].contiguous()
 
 
 @dataclass(frozen=True)
 class Product:
-    """A rank's part of a product: the node with this rank's outputs alone, their weight, and how
-    the input is cut (None: every rank has all of it)."""
+    """A rank's part of a linear node that is cut along its outputs: `served` is the whole node with
+    this rank's rows of the weight, `outputs` and `inputs` how both ends are cut (inputs None: every
+    rank has all of them)."""
 
-    node: Node
-    weight: Tensor
+    served: Served
+    outputs: Cut
     inputs: Cut | None
 
-    def pull(self, rows: Tensor) -> Tensor:
-        """What this rank's outputs alone pull back to, `[D, S, *input_shape]`."""
-        if self.empty:
-            return rows.new_zeros(*rows.shape[:ROWS], *self.node.input_shapes[0])
-        if self.node.op != "linear":
-            rule = RULES[self.node.op].pull
-            assert rule is not None
-            return rule(self.node, (self.weight,), rows).coefficients[0]
-        flat = rows.reshape(-1, rows.shape[-1])
-        # Inputs first, so that each rank's piece is one run of memory.
-        product = matmul.mm(self.weight.mT, flat.mT).mT
-        return product.reshape(*rows.shape[:ROWS], *self.node.input_shapes[0])
+    def own(self, rank: int) -> Served:
+        """The product as if it had this rank's outputs alone."""
+        node, bias = node_of_part(self.served, *self.outputs.span(rank))
+        (part,) = self.served.parts
+        return Served(node, bias, [Part(0, part.high - part.low, part.weight)])
 
-    def push(self, rows: Tensor) -> Tensor:
-        """The transpose of `pull`."""
-        if self.empty:
-            return rows.new_zeros(*rows.shape[:ROWS], *self.node.shape)
-        flat = rows.flatten(0, 1)
-        if self.node.op == "linear":
-            return linear.times(flat, self.weight).unflatten(0, rows.shape[:ROWS])
-        rule = RULES[self.node.op].forward
-        return rule(self.node, (self.weight,), flat).unflatten(0, rows.shape[:ROWS])
+    def pull(self, group: Group, rows: Tensor) -> Tensor:
+        """Rows at this rank's outputs → rows at the inputs, summed over ranks and cut as these are.
 
-    @property
-    def empty(self) -> bool:
-        """Whether this rank has no outputs, as where there are fewer outputs than ranks."""
-        return self.node.size == 0
+        Two ranks that have a part each add what one device adds.
+        """
+        (part,), cut = self.served.parts, self.inputs
+        flat, leading = rows.reshape(-1, rows.shape[-1]), rows.shape[:-1]
+
+        def write(columns: slice, out: Tensor) -> None:
+            matmul.mm(flat, part.weight[:, columns], out)
+
+        if cut is not None and cut.axis + ROWS == len(leading) and len(flat) >= MANY_ROWS:
+            return scatter_sum(group, flat, cut, write).unflatten(0, leading)
+        whole = matmul.mm(flat, part.weight).unflatten(0, leading)
+        if cut is None:
+            group.all_reduce(whole)
+            return whole
+        last = whole.movedim(cut.axis + ROWS, -1)
+        wide = last.flatten(0, -2)
+        mine = scatter_sum(group, wide, cut, lambda columns, out: out.copy_(wide[:, columns]))
+        return mine.unflatten(0, last.shape[:-1]).movedim(-1, cut.axis + ROWS).contiguous()
 
 
 class ExchangedProduct(torch.autograd.Function):
-    """Rows of this rank's outputs → rows at the input, summed over ranks and cut as it is."""
+    """Rows of this rank's outputs → rows at the input; `⟨A, b⟩` over these outputs; and all of
+    `⟨A, b⟩` for the rows that `share` takes, which has no gradient."""
 
     @staticmethod
-    def forward(ctx, group: Group, product: Product, rows: Tensor) -> Tensor:
-        ctx.group, ctx.product = group, product
-        whole, cut = product.pull(rows), product.inputs
-        if cut is None:
-            # Ranks must agree on the order in memory, which a product is free to choose.
-            whole = whole.contiguous()
-            group.all_reduce(whole)
-            return whole
-        return scatter_sum(group, whole, cut.axis + ROWS, cut.ends)
+    def forward(
+        ctx, group: Group, product: Product, share: Callable[[Tensor], Tensor], rows: Tensor
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        ctx.group, ctx.product, ctx.shape = group, product, rows.shape
+        own = offset(product.own(group.rank), rows)
+        settled = offset(product.served, share(rows)) if product.served.weights else None
+        if settled is not None:
+            ctx.mark_non_differentiable(settled)
+        return product.pull(group, rows), own, settled
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[None, None, Tensor]:
-        group, product = ctx.group, ctx.product
-        if product.inputs is not None:
-            cut = product.inputs
+    @once_differentiable
+    def backward(
+        ctx, gradient: Tensor, of_bias: Tensor | None, _: object
+    ) -> tuple[None, None, None, Tensor]:
+        group, product, cut = ctx.group, ctx.product, ctx.product.inputs
+        if cut is not None:
             gradient = gather_pieces(group, gradient, cut.axis + ROWS, cut.ends)
-        return None, None, product.push(gradient)
+        of_biases = [] if of_bias is None else [of_bias]
+        (found,) = transposed(product.own(group.rank), [gradient], of_biases, [ctx.shape])
+        return None, None, None, found
 
 
 class Piece(torch.autograd.Function):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from boundmesh.bounds.alpha import Schedule, alpha_crown
 from boundmesh.bounds.crown import Problem, crown, interval_rows
 from boundmesh.bounds.layout import Layout, OneDevice
+from boundmesh.bounds.region import BoxRegion
 from boundmesh.bounds.rows import DenseRows, Tile
 from boundmesh.graph.graph import Graph
 from boundmesh.mesh.exchange import Exchange
@@ -39,13 +40,26 @@ class Recording(OneDevice):
 
 @dataclass(frozen=True)
 class Case:
-    """A network of `tests.networks`, or an MLP of `sizes`, on `domains` boxes."""
+    """A network of `tests.networks`, or an MLP of `sizes`, on `domains` boxes.
+
+    It is bounded in float64 on a CPU, in float32 on the GPU of whoever is asked.
+    """
 
     network: str = "mlp"
     sizes: tuple[int, ...] = ()
     seed: int = 0
     domains: int = 1
     tile_elements: int = 8000
+    kind: str = "cpu"
+
+    @property
+    def device(self) -> torch.device:
+        on_gpu = self.kind == "cuda"
+        return torch.device("cuda", torch.cuda.current_device()) if on_gpu else torch.device("cpu")
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return torch.float32 if self.kind == "cuda" else networks.DTYPE
 
     @property
     def graph(self) -> Graph:
@@ -55,21 +69,22 @@ class Case:
 
     def problem(self, layout: Layout) -> Problem:
         graph = self.graph
-        where = networks.region(graph, 0.2, self.seed, self.domains)
+        box = networks.region(graph, 0.2, self.seed, self.domains)
+        where = BoxRegion(*(e.to(self.device, self.dtype) for e in (box.lower, box.upper)))
         problem = networks.problem(graph, where, self.tile_elements)
         return replace(problem, layout=layout)
 
     def one_device(self) -> OneDevice:
-        return OneDevice(self.graph, "cpu", networks.DTYPE)
+        return OneDevice(self.graph, self.device, self.dtype)
 
     def gather(self, group: Group, wave: int = 1, offload: bool = False) -> Gather:
-        return Gather(self.graph, group, "cpu", networks.DTYPE, wave, offload, replicated=0)
+        return Gather(self.graph, group, self.device, self.dtype, wave, offload, replicated=0)
 
     def exchange(self, group: Group) -> Exchange:
-        return Exchange(self.graph, group, "cpu", networks.DTYPE)
+        return Exchange(self.graph, group, self.device, self.dtype)
 
     def offload(self, wave: int = 1) -> Offload:
-        return Offload(self.graph, "cpu", networks.DTYPE, wave, replicated=0)
+        return Offload(self.graph, self.device, self.dtype, wave, replicated=0)
 
 
 CASES = {
@@ -80,7 +95,7 @@ CASES = {
     "residual, several domains": Case("resnet", domains=2),
 }
 # Four ranks take long to agree on one machine: they get the cases in which more can go wrong.
-COMBINATIONS = [
+ON_CPUS = [
     pytest.param(ranks, case, method, id=f"{ranks} ranks, {name}, {method}")
     for ranks in (2, 4)
     for name, case in CASES.items()
@@ -89,18 +104,30 @@ COMBINATIONS = [
     or (method in ("crown", "alpha-crown") and name in ("resnet", "pooling", "mixing"))
     or name == "fewer neurons than ranks"
 ]
+ON_GPUS = [
+    pytest.param(
+        (2, "cuda"), replace(case, kind="cuda"), method, id=f"2 GPUs, {name}, {method}",
+        marks=pytest.mark.skipif(torch.cuda.device_count() < 2, reason="it takes two GPUs"),
+    )
+    for name, case in CASES.items()
+    for method in ("ibp", "crown", "alpha-crown")
+]  # fmt: skip
+COMBINATIONS = ON_CPUS + ON_GPUS
 
 
 def bound(problem: Problem, method: str) -> list[Tensor]:
-    """The bounds of the outputs, then those of every start node."""
-    rows = networks.both_ways(problem.program.graph)
+    """The bounds of the outputs, then those of every start node, in host memory."""
+    layout = problem.layout
+    rows = networks.both_ways(problem.program.graph).to(layout.device, layout.dtype)
     if method == "ibp":
-        return [interval_rows(problem, rows)]
+        return [interval_rows(problem, rows).cpu()]
     if method == "alpha-crown":
-        found = alpha_crown(problem, DenseRows(rows), Schedule(iterations=2))
-        return [found.lower, *_ends(found.bounds)]
-    lower, bounds = crown(problem, DenseRows(rows), by_rows=method == "crown")
-    return [lower, *_ends(bounds)]
+        optimised = alpha_crown(problem, DenseRows(rows), Schedule(iterations=2))
+        found = [optimised.lower, *_ends(optimised.bounds)]
+    else:
+        lower, bounds = crown(problem, DenseRows(rows), by_rows=method == "crown")
+        found = [lower, *_ends(bounds)]
+    return [each.cpu() for each in found]
 
 
 def gathered(
@@ -127,5 +154,5 @@ def close(one: list[Tensor], other: list[Tensor], tolerance: float = 1e-9) -> bo
     )
 
 
-def _ends(bounds: dict[str, Interval]) -> list[Tensor]:
+def _ends(bounds: Mapping[str, Interval]) -> list[Tensor]:
     return [end for box in bounds.values() for end in (box.lower, box.upper)]

@@ -11,13 +11,13 @@ from tests.mesh.ranks import Ranks
 
 
 @pytest.fixture(scope="session")
-def start_ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[int], Ranks]]:
-    started: dict[int, Ranks] = {}
+def start_ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Ranks]]:
+    started: dict[tuple[int, str], Ranks] = {}
 
-    def start(size: int) -> Ranks:
-        if size not in started:
-            started[size] = Ranks(size, tmp_path_factory.mktemp("ranks"))
-        return started[size]
+    def start(size: int, device: str = "cpu") -> Ranks:
+        if (size, device) not in started:
+            started[size, device] = Ranks(size, tmp_path_factory.mktemp("ranks"), device)
+        return started[size, device]
 
     torch.set_num_threads(1)
     yield start
@@ -26,5 +26,7 @@ def start_ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[
 
 
 @pytest.fixture(params=[2, 4], ids=["2 ranks", "4 ranks"])
-def ranks(request: pytest.FixtureRequest, start_ranks: Callable[[int], Ranks]) -> Ranks:
-    return start_ranks(request.param)
+def ranks(request: pytest.FixtureRequest, start_ranks: Callable[..., Ranks]) -> Ranks:
+    """So many ranks on CPUs, or what `COMBINATIONS` asks for."""
+    asked = request.param
+    return start_ranks(*asked) if isinstance(asked, tuple) else start_ranks(asked)

@@ -17,9 +17,10 @@ from boundmesh.mesh.group import Group
 
 
 class Ranks:
-    """`size` processes joined by gloo; each runs what it is sent, with its group in front."""
+    """`size` processes joined by gloo, or by NCCL with a GPU each where `device` is cuda; each runs
+    what it is sent, with its group in front."""
 
-    def __init__(self, size: int, folder: Path) -> None:
+    def __init__(self, size: int, folder: Path, device: str = "cpu") -> None:
         self.size = size
         context = multiprocessing.get_context("spawn")
         self._asked = [context.SimpleQueue() for _ in range(size)]
@@ -27,7 +28,7 @@ class Ranks:
         self._processes = [
             context.Process(
                 target=_serve,
-                args=(rank, size, f"file://{folder}/rendezvous", self._asked[rank], said),
+                args=(rank, size, device, f"file://{folder}/rendezvous", self._asked[rank], said),
                 daemon=True,
             )
             for rank, said in enumerate(self._said)
@@ -52,10 +53,15 @@ class Ranks:
             process.kill()
 
 
-def _serve(rank: int, size: int, method: str, asked: SimpleQueue, said: SimpleQueue) -> None:
+def _serve(
+    rank: int, size: int, device: str, method: str, asked: SimpleQueue, said: SimpleQueue
+) -> None:
     torch.set_num_threads(1)
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    dist.init_process_group("gloo", init_method=method, rank=rank, world_size=size)
+    if device == "cuda":
+        torch.cuda.set_device(rank)
+    backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
+    dist.init_process_group(backend, init_method=method, rank=rank, world_size=size)
     handle = dist.group.WORLD
     assert handle is not None
     while (job := asked.get()) is not None:
@@ -64,4 +70,8 @@ def _serve(rank: int, size: int, method: str, asked: SimpleQueue, said: SimpleQu
             said.put((True, function(Group(handle), *arguments)))
         except BaseException:
             said.put((False, f"rank {rank}: {traceback.format_exc()}"))
+        if device == "cuda":
+            # What another rank may still read is not written to again before all have done.
+            torch.cuda.synchronize()
+            Group(handle).every(None)
     dist.destroy_process_group()

@@ -34,7 +34,8 @@ def test_exchange_gives_the_bounds_of_one_device(ranks: Ranks, case: Case, metho
     expected = cases.bound(case.problem(case.one_device()), method)
     for found in ranks.run(cases.exchanged, case, method):
         # Slopes are stored in 16 bits, where rounding can tip a slope over to its neighbour.
-        assert cases.close(found, expected, 1e-6 if method == "alpha-crown" else 1e-12)
+        loose = method == "alpha-crown" or case.kind == "cuda"
+        assert cases.close(found, expected, 1e-6 if loose else 1e-12)
 
 
 @pytest.mark.parametrize("case", [Case(sizes=(30, 64, 64, 64, 10)), Case("conv"), Case("resnet")])
