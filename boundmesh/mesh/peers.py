@@ -111,8 +111,10 @@ class FromPeers(Bring):
             for place, piece in copies:
                 place.copy_(piece)
             return whole, Staged(None)
-        self._wait_for_readers(self._beside, buffer)
+        readers = torch.cuda.current_stream()
         with torch.cuda.stream(self._beside):
+            if not self._is_unread(buffer):
+                self._beside.wait_stream(readers)
             for place, piece in copies:
                 place.copy_(piece, non_blocking=True)
             return whole, Staged(self._beside.record_event())
@@ -123,15 +125,13 @@ class FromPeers(Bring):
             self._beside.wait_stream(torch.cuda.current_stream())
             self._unread.add(buffer.data_ptr())
 
-    def _wait_for_readers(self, beside: torch.cuda.Stream, buffer: Tensor) -> None:
-        """What is queued so far may still read the buffer, if not said otherwise while the same
-        step was recorded."""
-        known = buffer.data_ptr() in self._unread
-        self._unread.discard(buffer.data_ptr())
-        with torch.cuda.stream(beside):
-            known &= torch.cuda.is_current_stream_capturing()
-        if not known:
-            beside.wait_stream(torch.cuda.current_stream())
+    def _is_unread(self, buffer: Tensor) -> bool:
+        """Whether it was said, while the step was recorded that the current stream records, that
+        nobody reads the buffer any more: what is queued so far may do so otherwise."""
+        if buffer.data_ptr() not in self._unread:
+            return False
+        self._unread.remove(buffer.data_ptr())
+        return torch.cuda.is_current_stream_capturing()
 
     def _place(self, held: int, buffer: Tensor) -> Place:
         """Where a part lies in a buffer, and what is copied where."""
