@@ -34,7 +34,7 @@ def cut_neurons(
     more: Tensor,
     multipliers: int,
 ) -> tuple[Tensor, Tensor]:
-    """`_Cut.least` and `most` `[D, U]` on boxes `[D, n]`: row `[D, n]`, constant `[D]`, less and
+    """`Cutting.least` and `most` `[D, U]` on boxes `[D, n]`: row `[D, n]`, constant `[D]`, less and
     more `[D, U]`, alike in memory."""
     weight = values.rows.contiguous()
     domains, neurons = len(row), len(weight)

@@ -11,7 +11,7 @@ def _least(
     sign, own, base, row, middle, width, along, size, row_middle, row_size, share,
     MULTIPLIERS: tl.constexpr,
 ):  # fmt: skip
-    """`_Cut.least` of one neuron of one domain: base is Tᵢ·rᵢ, row aᵢ·rᵢ."""
+    """`Cutting.least` of one neuron of one domain: base is Tᵢ·rᵢ, row aᵢ·rᵢ."""
     base = base * sign
     steps = row + own * sign * base
     value, climb = sign * middle, row_middle + own * middle

@@ -13,14 +13,13 @@ channels there are: on GPUs a convolution keeps all of them, those of other rank
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from boundmesh.bounds.product import offset, times, transposed
+from boundmesh.bounds.product import times, transposed
 from boundmesh.bounds.served import Part, Served, node_of_part
 from boundmesh.graph.graph import Node
 from boundmesh.mesh.cut import Cut
@@ -45,14 +44,43 @@ class Columns:
         shapes = (self.inputs.shape(node.input_shapes[0], rank),)
         return replace(self.served, node=replace(node, input_shapes=shapes))
 
-    def own(self, rank: int, parts: Sequence[Part] = ()) -> Served:
-        """The product as if it had this rank's outputs alone."""
-        node, weights = node_of_part(self.served, *self.outputs.span(rank))
-        return Served(node, weights, parts)
+    def own(self, rank: int) -> Served:
+        """The product as if it had this rank's outputs alone, without their weight."""
+        node, bias = node_of_part(self.served, *self.outputs.span(rank))
+        return Served(node, bias)
 
-    def push(self, rank: int, gradient: Tensor, of_bias: Tensor | None) -> Tensor:
-        """Gradients to this rank's outputs from those to all inputs, and from those to
-        `⟨A, b⟩` `[D, S]` over this rank's outputs."""
+    def mine(self, group: Group, rows: Tensor) -> Tensor:
+        """The coefficients of this rank's outputs."""
+        return rows if self.rows else self.outputs.piece(rows, group.rank, ROWS)
+
+    def taken(self, group: Group, rows: Tensor) -> Tensor:
+        """Whole rows."""
+        if self.rows is None:
+            return rows
+        return gather_pieces(group, rows, self.rows.axis + ROWS, self.rows.ends).contiguous()
+
+    def pull(self, group: Group, taken: Tensor) -> Tensor:
+        """Whole rows at the outputs → rows at this rank's inputs."""
+        local = self.local(group.rank)
+        if 0 in local.node.input_shapes[0]:
+            return taken.new_zeros(*taken.shape[:ROWS], *local.node.input_shapes[0])
+        if not keeps_channels(local.node, taken):
+            return times(local, [taken])[0]
+        (part,) = local.parts
+        whole = self._among_all(part.weight, self.inputs, group.rank)
+        return self.inputs.piece(times(whole, [taken])[0], group.rank, ROWS).contiguous()
+
+    def push(self, group: Group, gradient: Tensor, of_bias: Tensor | None) -> Tensor:
+        """Gradients to the rows; all ranks have whole ones where they have whole rows."""
+        axis = self.inputs.axis + ROWS
+        gradient = gather_pieces(group, gradient, axis, self.inputs.ends).contiguous()
+        mine = self._push(group.rank, gradient, of_bias)
+        if self.rows:
+            return mine
+        return gather_pieces(group, mine, self.outputs.axis + ROWS, self.outputs.ends)
+
+    def _push(self, rank: int, gradient: Tensor, of_bias: Tensor | None) -> Tensor:
+        """Gradients to this rank's outputs from those to all inputs."""
         # All ranks turn the weight, also for one that has no outputs.
         weight, height = self.turned(), self.outputs.shape(self.served.node.shape, rank)
         shape = torch.Size((*gradient.shape[:ROWS], *height))
@@ -64,20 +92,9 @@ class Columns:
             every = torch.Size((*gradient.shape[:ROWS], *self.served.node.shape))
             (found,) = transposed(whole, [gradient], of_biases, [every])
             return self.outputs.piece(found, rank, ROWS).contiguous()
-        own = self.own(rank, [Part(0, height[self.outputs.axis], weight)])
+        own = replace(self.own(rank), parts=[Part(0, height[self.outputs.axis], weight)])
         (found,) = transposed(own, [gradient], of_biases, [shape])
         return found
-
-    def pull(self, rank: int, rows: Tensor) -> Tensor:
-        """Whole rows at the outputs → rows at this rank's inputs."""
-        local = self.local(rank)
-        if 0 in local.node.input_shapes[0]:
-            return rows.new_zeros(*rows.shape[:ROWS], *local.node.input_shapes[0])
-        if not keeps_channels(local.node, rows):
-            return times(local, [rows])[0]
-        (part,) = local.parts
-        whole = self._among_all(part.weight, self.inputs, rank)
-        return self.inputs.piece(times(whole, [rows])[0], rank, ROWS).contiguous()
 
     def _among_all(self, weight: Tensor, channels: Cut, rank: int) -> Served:
         """The product of all ranks, with zeros for the weights of others' channels."""
@@ -103,38 +120,3 @@ def among_all(mine: Tensor, cut: Cut, rank: int) -> Tensor:
     whole = mine.new_zeros(shape)
     cut.piece(whole, rank, 0).copy_(mine)
     return whole
-
-
-class GatheredProduct(torch.autograd.Function):
-    """Rows cut along the outputs → rows cut along the inputs; `⟨A, b⟩` over this rank's outputs;
-    and all of `⟨A, b⟩` for the rows that `share` takes, which has no gradient."""
-
-    @staticmethod
-    def forward(
-        ctx, group: Group, columns: Columns, share: Callable[[Tensor], Tensor], rows: Tensor
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        ctx.group, ctx.columns = group, columns
-        rank, cut = group.rank, columns.rows
-        if cut is None:
-            own = offset(columns.own(rank), columns.outputs.piece(rows, rank, ROWS))
-        else:
-            own = offset(columns.own(rank), rows)
-            rows = gather_pieces(group, rows, cut.axis + ROWS, cut.ends).contiguous()
-        settled = offset(columns.served, share(rows))
-        if settled is not None:
-            ctx.mark_non_differentiable(settled)
-        return columns.pull(rank, rows), own, settled
-
-    @staticmethod
-    @once_differentiable
-    def backward(
-        ctx, gradient: Tensor, of_bias: Tensor | None, _: object
-    ) -> tuple[None, None, None, Tensor]:
-        group, columns = ctx.group, ctx.columns
-        cut = columns.inputs
-        gradient = gather_pieces(group, gradient, cut.axis + ROWS, cut.ends).contiguous()
-        mine = columns.push(group.rank, gradient, of_bias)
-        if columns.rows is None:
-            cut = columns.outputs
-            mine = gather_pieces(group, mine, cut.axis + ROWS, cut.ends)
-        return None, None, None, mine

@@ -5,7 +5,7 @@ the node they have reached:
 
     product      whole rows, gathered, times this rank's columns of the weight (columns.py); where
                  there is a part for every rank, this rank's rows times its rows of the weight, and
-                 a reduce-scatter (tensor.py)
+                 a reduce-scatter (outputs.py)
     elementwise  on this rank's neurons, from their bounds, with their α
     sums         over the neurons of a row, on one rank for each row (shares.py)
 
@@ -31,7 +31,7 @@ from boundmesh.graph.graph import Graph, Node
 from boundmesh.mesh.group import Group
 from boundmesh.mesh.held import ExchangedWeights
 from boundmesh.mesh.layout import Gather
-from boundmesh.mesh.passage import ExchangedRows
+from boundmesh.mesh.passage import ExchangedRows, ExchangedTile
 from boundmesh.mesh.placement import (
     Cuts,
     gathers_rows,
@@ -112,8 +112,10 @@ class Exchange(Layout):
         return OwnNeurons(self._cuts(program.graph), self._group.rank)
 
     def passage(self, program: Program, region: Region, tiles: Sequence[Tile]) -> ExchangedRows:
-        cuts = self._cuts(program.graph)
-        return ExchangedRows(self._weights, cuts, program.graph, region, tiles)
+        graph, cuts = program.graph, self._cuts(program.graph)
+        return ExchangedRows(
+            [ExchangedTile(self._weights, cuts, graph, region, tile) for tile in tiles]
+        )
 
     def interval(self, served: Served, boxes: Sequence[Interval]) -> Interval:
         """A product's outputs on their ranks, then one all-gather of each end; others on all."""

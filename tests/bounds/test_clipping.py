@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from boundmesh.bounds.affine_values import AffineValues, affine_values
-from boundmesh.bounds.clipping import Constraints, clip, propagate
+from boundmesh.bounds.clipping import Constraints, clip
 from boundmesh.bounds.crown import intermediate_bounds
 from boundmesh.bounds.neurons import neurons_of
+from boundmesh.bounds.propagation import propagate
 from boundmesh.bounds.region import BallRegion
 from boundmesh.graph.forward import tensors, values
 from boundmesh.rules.operator import Interval

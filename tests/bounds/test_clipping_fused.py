@@ -12,7 +12,8 @@ import torch
 
 from boundmesh.bounds import clipping_fused
 from boundmesh.bounds.affine_values import AffineValues
-from boundmesh.bounds.clipping import Constraints, clip, propagate
+from boundmesh.bounds.clipping import Constraints, clip
+from boundmesh.bounds.propagation import propagate
 from boundmesh.rules.operator import Interval
 from tests.bounds import test_clipping as plain
 from tests.kernels import DEVICE, needs_kernels
