@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from boundmesh.rules import fused
+from boundmesh.rules import kernels
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cpu" if INTERPRETED else "cuda"
 
 needs_kernels = pytest.mark.skipif(
-    not fused.available() or not (INTERPRETED or torch.cuda.is_available()),
+    not kernels.available() or not (INTERPRETED or torch.cuda.is_available()),
     reason="there is no CUDA device with Triton",
 )
 

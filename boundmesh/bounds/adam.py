@@ -7,7 +7,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from boundmesh.rules import fused, pieces
+from boundmesh.rules import kernels, pieces
 
 BLOCK = 1024
 KERNELS = "bounds.ascent_kernel"
@@ -66,8 +66,8 @@ class Adam:
             kinds = scale is not None, self.unit, BLOCK
             places = values, gradient, self.first, self.second
             grid = len(values), -(-size // BLOCK), 1
-            fused.start(
-                fused.kernels(KERNELS).step, (fused.aligned(*places), *kinds), grid, values,
+            kernels.start(
+                kernels.module(KERNELS).step, (kernels.aligned(*places), *kinds), grid, values,
                 *places, scale, pace, size, *kinds,
             )  # fmt: skip
         return values
@@ -80,8 +80,8 @@ def keep_winners(won: Tensor, values: Tensor, kept: Tensor) -> Tensor:
         return torch.where(won, values.to(kept.dtype), kept, out=kept)
     values, size = values.contiguous(), prod(values.shape[1:])
     if values.numel():
-        fused.start(
-            fused.kernels(KERNELS).keep, (kept.dtype, fused.aligned(won, values, kept)),
+        kernels.start(
+            kernels.module(KERNELS).keep, (kept.dtype, kernels.aligned(won, values, kept)),
             (len(values), -(-size // BLOCK), 1), values, won, values, kept, size, BLOCK,
         )  # fmt: skip
     return kept

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from boundmesh.bounds.affine_values import AffineValues, rounding
-from boundmesh.rules import fused
+from boundmesh.rules import kernels
 
 # A program holds all inputs of a domain.
 MOST_INPUTS = 4096
@@ -20,8 +20,12 @@ KERNELS = "bounds.clipping_kernel"
 def applies(values: AffineValues) -> bool:
     """float32 on a GPU with Triton, and not too many inputs."""
     rows = values.rows
-    fits = values.inputs <= MOST_INPUTS
-    return fits and rows.is_cuda and rows.dtype == torch.float32 and fused.usable(rows.device)
+    if not rows.is_cuda or rows.dtype != torch.float32 or values.inputs > MOST_INPUTS:
+        return False
+    # It looks at clipping step by step, which looks here.
+    from boundmesh.bounds.clipping_trust import usable
+
+    return usable(rows.device)
 
 
 def cut_neurons(
@@ -44,8 +48,8 @@ def cut_neurons(
     share = float(rounding(weight.new_ones((), device="cpu"), terms=values.inputs))
     block = 1 << max(5, (values.inputs - 1).bit_length())
     if domains:
-        with fused.on(row.device):
-            fused.kernels(KERNELS).cut_neurons[(neurons, domains)](
+        with kernels.on(row.device):
+            kernels.module(KERNELS).cut_neurons[(neurons, domains)](
                 weight, values.constants, *given, less, more, least, most,
                 neurons, values.inputs, neurons, share,
                 MULTIPLIERS=multipliers, BLOCK=block, num_warps=4 if block > 512 else 1,
@@ -60,8 +64,8 @@ def largest_shares(weight: Tensor, above: Tensor, below: Tensor) -> tuple[Tensor
     domains, (neurons, inputs) = len(above), weight.shape
     low, high = above.new_empty(domains, inputs), above.new_empty(domains, inputs)
     if domains:
-        with fused.on(above.device):
-            fused.kernels(KERNELS).largest_shares[(domains, -(-inputs // BLOCK))](
+        with kernels.on(above.device):
+            kernels.module(KERNELS).largest_shares[(domains, -(-inputs // BLOCK))](
                 weight, above, below, low, high, neurons, inputs, BLOCK=BLOCK
             )
     return low, high

@@ -26,7 +26,7 @@ def propagate(values: AffineValues, box: Interval) -> Interval:
         reached = values.ranges(low, high)
         least, most = torch.fmax(least, reached.lower), torch.fmin(most, reached.upper)
         above, below = 1 / (most - reached.lower), 1 / (reached.upper - least)
-        narrow = narrowed(Interval(low, high), *_largest_shares(values, above, below))
+        narrow = narrowed(Interval(low, high), *largest_shares(values, above, below))
         gained = (narrow.upper - narrow.lower) < (1 - LEAST_GAIN) * (high - low)
         low, high = narrow.lower, narrow.upper
         if not bool(gained.any()):
@@ -36,7 +36,7 @@ def propagate(values: AffineValues, box: Interval) -> Interval:
     return Interval(torch.cat([low, least], dim=1), torch.cat([high, most], dim=1))
 
 
-def _largest_shares(values: AffineValues, above: Tensor, below: Tensor) -> tuple[Tensor, Tensor]:
+def largest_shares(values: AffineValues, above: Tensor, below: Tensor) -> tuple[Tensor, Tensor]:
     """The largest shares `[D, n]` that bounds of neurons take of each input, from its lower end and
     from its upper one: `above` and `below` `[D, U]` are one over the rooms up to the upper bounds
     and down to the lower ones. One that is negative, as of a room that is none, is infinite."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from boundmesh.rules import fused
+from boundmesh.rules import kernels
 from boundmesh.rules.fused import BLOCK, KERNELS
 
 # A box more reads the weight once more: as one product from so many on.
@@ -16,7 +16,7 @@ FEW_BOXES = 8
 def few_boxes(box: Tensor) -> bool:
     """Whether `interval` takes boxes whose lower ends are `box` `[*, in]`."""
     few = 0 < box.numel() <= FEW_BOXES * box.shape[-1] and not box.requires_grad
-    return few and box.is_cuda and box.dtype == torch.float32 and fused.usable(box.device)
+    return few and box.is_cuda and box.dtype == torch.float32 and kernels.usable(box.device)
 
 
 def interval(
@@ -28,10 +28,10 @@ def interval(
     flat = [each.reshape(-1, inputs).contiguous() for each in (lower, upper)]
     found = [each.new_empty(*lower.shape[:-1], outputs) for each in flat]
     if found[0].numel():
-        height, begin = weight.stride(0), fused.aligned(weight, *flat)
-        kind = bias is not None, fused.number(inputs), fused.number(height), begin
-        fused.start(
-            fused.kernels(KERNELS).interval_rows, kind, (outputs, len(flat[0]), 1), weight,
+        height, begin = weight.stride(0), kernels.aligned(weight, *flat)
+        kind = bias is not None, kernels.number(inputs), kernels.number(height), begin
+        kernels.start(
+            kernels.module(KERNELS).interval_rows, kind, (outputs, len(flat[0]), 1), weight,
             weight, bias, *flat, *found, outputs, inputs, height, bias is not None, BLOCK,
         )  # fmt: skip
     return found[0], found[1]
@@ -47,7 +47,7 @@ def units(weight: Tensor, bias: Tensor | None, sign: Tensor) -> bool:
         and weight.shape[1] > 0
         and len(sign) > 0
         and not wanted
-        and fused.usable(weight.device)
+        and kernels.usable(weight.device)
     )
 
 
@@ -60,9 +60,9 @@ def unit_rows(
     index, sign = index.contiguous(), sign.contiguous()
     out = weight.new_empty(count, size)
     out_bias = None if bias is None else weight.new_empty(count)
-    kind = bias is not None, fused.number(size), fused.number(height), fused.aligned(weight)
-    fused.start(
-        fused.kernels(KERNELS).unit_rows, kind, (count, -(-size // BLOCK), 1), weight,
+    kind = bias is not None, kernels.number(size), kernels.number(height), kernels.aligned(weight)
+    kernels.start(
+        kernels.module(KERNELS).unit_rows, kind, (count, -(-size // BLOCK), 1), weight,
         weight, bias, index, sign, out, out_bias, low, size, height, bias is not None, BLOCK,
     )  # fmt: skip
     return out, out_bias

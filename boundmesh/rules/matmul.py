@@ -15,7 +15,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from boundmesh.rules import fused
+from boundmesh.rules import kernels
 
 Block = tuple[int, int, int, int]
 """Rows, columns and depth of what a program multiplies at a time, and its warps."""
@@ -65,7 +65,7 @@ def applies(a: Tensor, b: Tensor, out: Tensor | None = None) -> bool:
 def usable(device: torch.device) -> bool:
     """Whether a GPU is of a kind on which the kernel is known to be faster, and computes there what
     is asked of it."""
-    if device.type != "cuda" or not torch.cuda.is_available() or not fused.available():
+    if device.type != "cuda" or not torch.cuda.is_available() or not kernels.available():
         return False
     if torch.cuda.get_device_capability(device)[0] != 9:
         return False
@@ -92,11 +92,11 @@ def run(a: Tensor, b: Tensor, out: Tensor, block: Block, add: bool = False) -> T
     (rows, deep), wide = a.shape, b.shape[1]
     high, across, step, warps = block
     strides = (*a.stride(), *b.stride(), out.stride(0))
-    numbers = tuple(map(fused.number, (wide, deep, *strides)))
+    numbers = tuple(map(kernels.number, (wide, deep, *strides)))
     kinds = (add, deep % step == 0, high, across, step, BAND)
     grid = (count(rows, wide, block), 1, 1)
-    fused.start(
-        fused.kernels(KERNELS).product, (numbers, fused.aligned(a, b, out), *kinds), grid, a,
+    kernels.start(
+        kernels.module(KERNELS).product, (numbers, kernels.aligned(a, b, out), *kinds), grid, a,
         a, b, out, rows, wide, deep, *strides, *kinds,
         num_warps=warps, num_stages=STAGES,
     )  # fmt: skip

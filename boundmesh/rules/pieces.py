@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from boundmesh.rules import fused
+from boundmesh.rules import fused, kernels
 from boundmesh.rules.pieces_way import Way, in_runs
 
 
@@ -145,7 +145,7 @@ class Pieces:
 
 def applies(like: Tensor) -> bool:
     """float32 on a GPU with Triton."""
-    return like.is_cuda and like.dtype == torch.float32 and fused.usable(like.device)
+    return like.is_cuda and like.dtype == torch.float32 and kernels.usable(like.device)
 
 
 class _Pull(torch.autograd.Function):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from boundmesh.rules import fused
+from boundmesh.rules import fused, kernels
 
 if TYPE_CHECKING:
     from boundmesh.rules.pieces import Pieces
@@ -46,8 +46,8 @@ class Way:
         earlier = fused.within(onto, self.domains)
         kinds = (*pieces.kinds, earlier is not None)
         grid = self.domains * count, 1, 1
-        fused.start(
-            fused.kernels(KERNELS).pull_pieces, (*self.kind, *kinds), grid, rows,
+        kernels.start(
+            kernels.module(KERNELS).pull_pieces, (*self.kind, *kinds), grid, rows,
             rows, self.lower, self.upper, *pieces.parameters, earlier, out, bias,
             count, size, pieces.slope, *self.strides, fused.apart(earlier), *kinds, BLOCK,
         )  # fmt: skip
@@ -64,8 +64,9 @@ class Way:
         sums = gradient.new_empty(domains * blocks, 2, size) if to_ends else None
         if gradient.numel():
             kinds = (*pieces.kinds, to_rows, to_ends, *taker.kinds, min(BACK_ROWS, count))
-            fused.start(
-                fused.kernels(KERNELS).push_pieces, (*self.kind, fused.aligned(gradient), *kinds),
+            kernels.start(
+                kernels.module(KERNELS).push_pieces,
+                (*self.kind, kernels.aligned(gradient), *kinds),
                 (domains * blocks, -(-size // BACK_BLOCK), 1), rows,
                 rows, gradient, of_bias, self.lower, self.upper, *pieces.parameters, out, sums,
                 *taker.taken, count, size, pieces.slope, blocks, *self.strides, *kinds, BACK_BLOCK,
@@ -83,8 +84,8 @@ class Way:
             return nothing, nothing
         ends = self.rows.new_empty(shape), self.rows.new_empty(shape)
         grid = self.domains, -(-size // BACK_BLOCK), 1
-        fused.start(
-            fused.kernels(KERNELS).ends_of_pieces, self.kind, grid, sums,
+        kernels.start(
+            kernels.module(KERNELS).ends_of_pieces, self.kind, grid, sums,
             sums, self.lower, self.upper, *ends, size, self.pieces.slope, blocks,
             fused.apart(self.lower), BACK_BLOCK,
         )  # fmt: skip
@@ -103,9 +104,9 @@ class Way:
     @property
     def kind(self) -> tuple[object, ...]:
         """What the kernels are compiled for."""
-        alpha, size = self.pieces.alpha, fused.number(self.size)
+        alpha, size = self.pieces.alpha, kernels.number(self.size)
         kind = None if alpha is None else alpha.dtype
-        return kind, size, fused.aligned(self.rows, self.lower, self.upper)
+        return kind, size, kernels.aligned(self.rows, self.lower, self.upper)
 
     @property
     def strides(self) -> tuple[int, ...]:

@@ -25,16 +25,20 @@ DOMAINS, ROWS, SIZE = 2, 20, 300
 
 
 Comparison = tuple[str, Tensor, Tensor]
-"""Which kernel, what it computes in float32, and what the rules do in float64 on the CPU."""
+"""Which kernel, what it computes in float32, and what should come of it, from the CPU."""
 
 
-def trusted(device: torch.device, compare: Callable[[torch.device], Iterator[Comparison]]) -> bool:
+def trusted(
+    device: torch.device,
+    compare: Callable[[torch.device], Iterator[Comparison]],
+    tolerance: float = CLOSE,
+) -> bool:
     """Whether kernels of one kind may be used on `device`; warns where they may not."""
     try:
         # What was compiled the first time is started in another way from then on.
         found = chain(compare(device), compare(device))
         with torch.enable_grad():
-            wrong = [name for name, one, other in found if not close(one, other)]
+            wrong = [name for name, one, other in found if not close(one, other, tolerance)]
     except torch.OutOfMemoryError:
         # It says nothing of the kernels, and a rank that went on without them would differ in bits.
         raise
@@ -49,9 +53,9 @@ def trusted(device: torch.device, compare: Callable[[torch.device], Iterator[Com
     return not wrong
 
 
-def close(one: Tensor, other: Tensor) -> bool:
-    """Whether a float32 result is near one in float64 on the CPU; NaN is near nothing."""
-    return bool(((one.cpu().double() - other).abs() <= CLOSE * (1 + other.abs())).all())
+def close(one: Tensor, other: Tensor, tolerance: float = CLOSE) -> bool:
+    """Whether a float32 result is near one of the CPU; NaN is near nothing."""
+    return bool(((one.cpu().double() - other).abs() <= tolerance * (1 + other.abs())).all())
 
 
 def of_rows(device: torch.device) -> Iterator[Comparison]:

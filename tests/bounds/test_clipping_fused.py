@@ -10,11 +10,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from boundmesh.bounds import clipping_fused
+from boundmesh.bounds import clipping_fused, clipping_trust
 from boundmesh.bounds.affine_values import AffineValues
 from boundmesh.bounds.clipping import Constraints, clip
 from boundmesh.bounds.propagation import propagate
 from boundmesh.rules.operator import Interval
+from boundmesh.rules.trust import trusted
 from tests.bounds import test_clipping as plain
 from tests.kernels import DEVICE, needs_kernels
 
@@ -63,6 +64,20 @@ def test_one_kernel_cuts_what_steps_cut(shape: tuple[int, int], seed: int, fused
         assert torch.equal((found.lower <= found.upper).all(1), left)
         for one, other in ((found.lower, expected.lower), (found.upper, expected.upper)):
             torch.testing.assert_close(one[left], other[left], rtol=1e-3, atol=1e-3)
+
+
+def test_the_kernels_agree_with_clipping_step_by_step() -> None:
+    here = torch.device(DEVICE)
+    assert len(list(clipping_trust.of_clipping(here))) == 4
+    assert trusted(here, clipping_trust.of_clipping, clipping_trust.CLOSE)
+
+
+def test_a_kernel_that_is_wrong_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain_shares = clipping_fused.largest_shares
+    turned = lambda weight, above, below: plain_shares(-weight, above, below)  # noqa: E731
+    monkeypatch.setattr(clipping_fused, "largest_shares", turned)
+    with pytest.warns(RuntimeWarning, match="clipping"):
+        assert not trusted(torch.device(DEVICE), clipping_trust.of_clipping, clipping_trust.CLOSE)
 
 
 @pytest.mark.skipif(DEVICE != "cpu", reason="the points are made on the CPU")

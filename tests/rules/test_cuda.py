@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from boundmesh.device import full_precision
-from boundmesh.rules import fused
+from boundmesh.rules import fused, kernels
 from boundmesh.rules.operator import Interval, Pulled
 from tests.rules.samples import DOMAINS, ROWS, SAMPLES, Sample, name_of
 
@@ -69,7 +69,7 @@ def test_a_gpu_gives_the_same_bits_every_time(each: Sample) -> None:
         assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
 
 
-@pytest.mark.skipif(not fused.available(), reason="Triton is not installed")
+@pytest.mark.skipif(not kernels.available(), reason="Triton is not installed")
 @pytest.mark.parametrize("domains", [1, 3])
 @pytest.mark.parametrize("own", [(False, False), (True, False), (True, True)])
 @pytest.mark.parametrize("size", [5, 1024, 3000])
@@ -98,7 +98,7 @@ def test_fused_lines_are_the_plain_lines_with_equal_bits_every_time(domains, own
     assert torch.equal(one[:, 0], found[:, 3]) and torch.equal(bias_of_one[:, 0], bias[:, 3])
 
 
-@pytest.mark.skipif(not fused.available(), reason="Triton is not installed")
+@pytest.mark.skipif(not kernels.available(), reason="Triton is not installed")
 def test_fused_lines_keep_nan():
     rows = torch.tensor([[[1.0, float("nan"), -1.0]]], device="cuda")
     lines = torch.ones(1, 1, 3, device="cuda")

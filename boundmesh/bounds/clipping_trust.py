@@ -1,0 +1,50 @@
+"""Whether the kernels of clipping compute on a device what clipping does step by step on a CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+
+import torch
+
+from boundmesh.bounds import clipping_fused, cutting, propagation
+from boundmesh.bounds.affine_values import AffineValues
+from boundmesh.rules import kernels
+from boundmesh.rules.operator import Interval
+from boundmesh.rules.trust import Comparison, trusted
+
+DOMAINS, INPUTS, NEURONS = 6, 40, 7
+# What a multiplier is looked for with decides where the search goes on.
+CLOSE = 1e-3
+
+
+@cache
+def usable(device: torch.device) -> bool:
+    """Whether clipping may use its kernels there; warns where they are at fault."""
+    return kernels.usable(device) and trusted(device, of_clipping, CLOSE)
+
+
+def of_clipping(device: torch.device) -> Iterator[Comparison]:
+    """Ranges of neurons under a constraint that leaves something, and shares of ranges."""
+    random = torch.Generator().manual_seed(0)
+    rows = torch.randn(NEURONS, INPUTS, generator=random)
+    constants = torch.randn(NEURONS, generator=random)
+    center = torch.randn(DOMAINS, INPUTS, generator=random)
+    box = Interval(center - 0.5, center + torch.rand(DOMAINS, INPUTS, generator=random))
+    row = torch.randn(DOMAINS, INPUTS, generator=random)
+    constant = -(row * center).sum(1) - 1
+    less, more = (torch.rand(DOMAINS, NEURONS, generator=random) for _ in range(2))
+    values = AffineValues(rows, constants, torch.arange(NEURONS), (INPUTS,))
+    there = AffineValues(rows.to(device), constants.to(device), values.places, values.shape)
+    ends, cut, slopes = (
+        tuple(each.to(device) for each in pair)
+        for pair in ((box.lower, box.upper), (row, constant), (less, more))
+    )
+    found = clipping_fused.cut_neurons(
+        there, ends[0], ends[1], cut[0], cut[1], slopes[0], slopes[1], cutting.MULTIPLIERS
+    )
+    expected = cutting.Cutting(values, box, row, constant).neurons(less, more)
+    shares = clipping_fused.largest_shares(there.rows, slopes[0], slopes[1])
+    expected_shares = propagation.largest_shares(values, less, more)
+    for one, other in zip((*found, *shares), (*expected, *expected_shares), strict=True):
+        yield "clipping", one, other
