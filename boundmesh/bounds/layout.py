@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from boundmesh.bounds.backward import Passage, WholeRows
-from boundmesh.bounds.product import interval
+from boundmesh.bounds.parts import interval
 from boundmesh.bounds.program import Program
 from boundmesh.bounds.region import Region
 from boundmesh.bounds.rows import Tile

@@ -1,28 +1,21 @@
-"""Rows and boxes through one node, whose weight may come in parts and need not stay.
-
-Part p of a linear node's weight W holds the outputs [low, high) of p:
-
-    rows      A W = Σ_p A[..., p] W[p]        added in the order of the parts
-    boxes     the outputs of the parts side by side
-
-Other products come in one part. Autograd keeps no weight: to go back through a product it asks the
-layout for the weight again.
-"""
+"""Rows through affine nodes. Autograd keeps no weight: to go back through a product it asks the
+layout for the weight again."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from boundmesh.bounds.served import PRODUCTS, Served, node_of_part, output_axis, visits
+from boundmesh.bounds.parts import offset, times, transposed
+from boundmesh.bounds.served import PRODUCTS, Served, visits
 from boundmesh.graph.graph import Node
 from boundmesh.rules import RULES
-from boundmesh.rules.matmul import mm
-from boundmesh.rules.operator import Interval, Pulled, inner
+from boundmesh.rules.inner import of_domains
+from boundmesh.rules.operator import Pulled
 
 if TYPE_CHECKING:
     from boundmesh.bounds.layout import Layout
@@ -62,115 +55,46 @@ def pull(
         pairs = zip(rows, onto, strict=True)
         return [rule(node, served.weights, each).onto(bias) for each, bias in pairs]
     if torch.is_grad_enabled():
-        found = _Product.apply(served, tape, *rows)
-        sums = found[len(rows) :] or [None] * len(rows)
-        passed = zip(found, sums, onto, strict=False)
-        return [Pulled((each,), own).onto(bias) for each, own, bias in passed]
+        earlier = onto if served.weights else ()
+        found = _Product.apply(served, tape, len(rows), *rows, *earlier)
+        biases = found[len(rows) :] or onto
+        return [Pulled((each,), bias) for each, bias in zip(found, biases, strict=False)]
     found = times(served, rows)
     biases = (offset(served, each, bias) for each, bias in zip(rows, onto, strict=True))
     return [Pulled((each,), bias) for each, bias in zip(found, biases, strict=True)]
 
 
-def interval(served: Served, boxes: Sequence[Interval]) -> Interval:
-    """The interval of a node from those of its inputs."""
-    node = served.node
-    rule = RULES[node.op].interval
-    if node.op not in PRODUCTS:
-        return rule(node, served.weights, *boxes)
-    found = []
-    for part in served.parts:
-        node_part, bias = node_of_part(served, part.low, part.high)
-        found.append(rule(node_part, (part.weight, *bias), *boxes))
-    if len(found) == 1:
-        return found[0]
-    dim = output_axis(node) + 1
-    return Interval(
-        torch.cat([each.lower for each in found], dim),
-        torch.cat([each.upper for each in found], dim),
-    )
-
-
 class _Product(torch.autograd.Function):
-    """Rows times a weight, then ⟨rows, bias⟩ if there is one. The transpose of `pull` is `forward`
-    without its bias, so that is what takes gradients back."""
+    """The rows of `count` tiles times a weight; then, if there is a bias, ⟨rows, bias⟩ added to
+    what each tile has of it already, if anything. The transpose of `pull` is `forward` without its
+    bias, so that is what takes gradients back."""
 
     @staticmethod
-    def forward(ctx, served: Served, tape: Tape, *rows: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        ctx, served: Served, tape: Tape, count: int, *given: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        rows, onto = cast(tuple[Tensor, ...], given[:count]), given[count:]
         ctx.node, ctx.tape = served.node, tape
         ctx.shapes = [each.shape for each in rows]
-        if any(ctx.needs_input_grad[2:]):
+        ctx.earlier = [0 if each is None else len(each) for each in onto]
+        if any(ctx.needs_input_grad[3 : 3 + count]):
             tape.passed(served.node)
-        biases = [offset(served, each) for each in rows]
-        return (*times(served, rows), *(each for each in biases if each is not None))
+        pairs = zip(rows, onto, strict=True) if onto else ()
+        biases = [cast(Tensor, offset(served, each, bias)) for each, bias in pairs]
+        return (*times(served, rows), *biases)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        served, count = ctx.tape.back(ctx.node), len(ctx.shapes)
-        found = transposed(served, gradients[:count], gradients[count:], ctx.shapes)
-        return None, None, *found
-
-
-def times(served: Served, rows: Sequence[Tensor]) -> list[Tensor]:
-    """`A W` for rows `[D, S, *shape]` of several tiles, part after part."""
-    node = served.node
-    if node.op != "linear":
-        (part,) = served.parts
-        rule = RULES[node.op].pull
-        assert rule is not None
-        return [rule(node, (part.weight,), each).only for each in rows]
-    flat = [each.reshape(-1, each.shape[-1]) for each in rows]
-    sums: list[Tensor] = []
-    for part in served.parts:
-        for place, each in enumerate(flat):
-            whole = part.high - part.low == each.shape[1]
-            block = each if whole else each[:, part.low : part.high]
-            if part.low == 0:
-                sums.append(mm(block, part.weight))
-            else:
-                mm(block, part.weight, sums[place], add=True)
-    return [
-        total.reshape(*each.shape[:2], *node.input_shapes[0])
-        for total, each in zip(sums, rows, strict=True)
-    ]
-
-
-def transposed(
-    served: Served,
-    gradients: Sequence[Tensor],
-    of_biases: Sequence[Tensor],
-    shapes: Sequence[torch.Size],
-) -> list[Tensor]:
-    """Gradients to the rows, `[D, S, *shape]`, from those to the pulled rows and those to
-    `⟨A, b⟩` `[D, S]`, if there are any."""
-    found = _transposed(served, gradients, shapes)
-    for each, of_bias in zip(found, of_biases, strict=False):
-        wide = of_bias.reshape(*of_bias.shape, *(1,) * (each.dim() - 2))
-        each.addcmul_(wide, served.bias)
-    return found
-
-
-def _transposed(
-    served: Served, gradients: Sequence[Tensor], shapes: Sequence[torch.Size]
-) -> list[Tensor]:
-    node = served.node
-    if node.op != "linear":
-        (part,) = served.parts
-        rule = RULES[node.op].forward
-        return [
-            rule(node, (part.weight,), each.flatten(0, 1)).reshape(shape)
-            for each, shape in zip(gradients, shapes, strict=True)
+        count = len(ctx.shapes)
+        to_rows, to_onto = ctx.needs_input_grad[3 : 3 + count], ctx.needs_input_grad[3 + count :]
+        of_biases = gradients[count:]
+        found: list[Tensor | None] = [None] * count
+        if any(to_rows):
+            own = [of_domains(g, shape[0]) for g, shape in zip(of_biases, ctx.shapes, strict=False)]
+            found[:] = transposed(ctx.tape.back(ctx.node), gradients[:count], own, ctx.shapes)
+        earlier = [
+            of_domains(gradient, domains) if wanted else None
+            for gradient, domains, wanted in zip(of_biases, ctx.earlier, to_onto, strict=True)
         ]
-    flat = [each.reshape(-1, each.shape[-1]) for each in gradients]
-    found = [each.new_empty(len(each), node.shape[-1]) for each in flat]
-    for part in served.parts:
-        for each, whole in zip(flat, found, strict=True):
-            mm(each, part.weight.mT, whole[:, part.low : part.high])
-    return [whole.reshape(shape) for whole, shape in zip(found, shapes, strict=True)]
-
-
-def offset(served: Served, rows: Tensor, onto: Tensor | None = None) -> Tensor | None:
-    """`onto + ⟨A, b⟩` `[D, S]`, with b the same along every axis but that of the outputs."""
-    if not served.weights:
-        return onto
-    return inner(rows, served.bias, onto)
+        return None, None, None, *found, *earlier

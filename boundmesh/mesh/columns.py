@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.product import times, transposed
+from boundmesh.bounds.parts import times, transposed
 from boundmesh.bounds.served import Part, Served, node_of_part
 from boundmesh.graph.graph import Node
 from boundmesh.mesh.cut import Cut

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from boundmesh.bounds.product import offset
+from boundmesh.bounds.parts import offset
 from boundmesh.bounds.served import Served
 from boundmesh.mesh.group import Group
 

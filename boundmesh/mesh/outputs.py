@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.product import transposed
+from boundmesh.bounds.parts import transposed
 from boundmesh.bounds.served import Part, Served, node_of_part
 from boundmesh.mesh.cut import Cut
 from boundmesh.mesh.group import Group

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from boundmesh.bounds.backward import Draw
 from boundmesh.bounds.lines import pull_drawn
-from boundmesh.bounds.product import offset
+from boundmesh.bounds.parts import offset
 from boundmesh.bounds.region import BoxRegion, Region
 from boundmesh.bounds.rows import Tile, UnitRows
 from boundmesh.bounds.served import PRODUCTS, Served

@@ -47,7 +47,7 @@ def signed_inner(
     if below is None and above is None:
         return onto
     if torch.is_grad_enabled():
-        return fused.added(onto, SignedInner.apply(rows, below, above))
+        return SignedInner.apply(rows, below, above, onto)
     return _signed_inner(rows, below, above, onto)
 
 
@@ -91,16 +91,23 @@ class SignedProduct(torch.autograd.Function):
 
 class SignedInner(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, rows: Tensor, below: Tensor | None, above: Tensor | None) -> Tensor | None:
+    def forward(
+        ctx, rows: Tensor, below: Tensor | None, above: Tensor | None, onto: Tensor | None
+    ) -> Tensor:
         ctx.save_for_backward(rows, below, above)
-        return None if below is None and above is None else _signed_inner(rows, below, above)
+        ctx.earlier = 0 if onto is None else len(onto)
+        return _signed_inner(rows, below, above, onto)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient: Tensor):
         rows, below, above = ctx.saved_tensors
-        to_rows, to_below, to_above = ctx.needs_input_grad
-        found: list[Tensor | None] = [None, None, None]
+        to_rows, to_below, to_above, to_onto = ctx.needs_input_grad
+        found: list[Tensor | None] = [None, None, None, None]
+        if to_onto:
+            found[3] = of_domains(gradient, ctx.earlier)
+        ends = (len(each) for each in (below, above) if each is not None)
+        gradient = of_domains(gradient, max(len(rows), *ends))
         spread = gradient.reshape(*gradient.shape, *(1,) * (rows.dim() - 2))
         if to_rows:
             line = torch.where(
@@ -112,6 +119,11 @@ class SignedInner(torch.autograd.Function):
         if to_above:
             found[2] = _sum_rows(rows.clamp(max=0), gradient, spread, above)
         return tuple(found)
+
+
+def of_domains(gradient: Tensor, domains: int) -> Tensor:
+    """Gradients `[D, S]` to sums that so many domains have, D of them or one for all."""
+    return gradient if len(gradient) == domains else gradient.sum(0, keepdim=True)
 
 
 def _sum_rows(rows: Tensor, gradient: Tensor, spread: Tensor, like: Tensor) -> Tensor:

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from boundmesh.rules import fused, kernels
+from boundmesh.rules import kernels
+from boundmesh.rules.inner import of_domains
 from boundmesh.rules.pieces_way import Way, in_runs
 
 
@@ -128,8 +129,7 @@ class Pieces:
         if not torch.is_grad_enabled():
             return self._way(rows).there(onto)
         rows, tick = rows.contiguous(), self.taker.tick
-        found, bias = _Pull.apply(self, rows, self.lower, self.upper, tick)
-        return found, fused.added(onto, bias)
+        return _Pull.apply(self, rows, self.lower, self.upper, tick, onto)
 
     def bias(self, rows: Tensor) -> Tensor:
         """The bias alone that `pull` gives, without gradients; may write to `rows`.
@@ -151,18 +151,26 @@ def applies(like: Tensor) -> bool:
 class _Pull(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx, pieces: Pieces, rows: Tensor, lower: Tensor, upper: Tensor, tick: Tensor | None
+        ctx,
+        pieces: Pieces,
+        rows: Tensor,
+        lower: Tensor,
+        upper: Tensor,
+        tick: Tensor | None,
+        onto: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        ctx.pieces = pieces
+        ctx.pieces, ctx.earlier = pieces, 0 if onto is None else len(onto)
         ctx.save_for_backward(rows, lower, upper)
-        return Way(pieces, rows, *in_runs(lower, upper)).there()
+        return Way(pieces, rows, *in_runs(lower, upper)).there(onto)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient: Tensor, of_bias: Tensor):
         pieces, (rows, lower, upper) = ctx.pieces, ctx.saved_tensors
-        _, to_rows, *to_ends, _ = ctx.needs_input_grad
+        _, to_rows, *to_ends, _, to_onto = ctx.needs_input_grad
+        earlier = of_domains(of_bias, ctx.earlier) if to_onto else None
         way = Way(pieces, rows, *in_runs(lower, upper))
-        out, sums = way.back(gradient.contiguous(), of_bias.contiguous(), to_rows, any(to_ends))
+        of_bias = of_domains(of_bias, way.domains).contiguous()
+        out, sums = way.back(gradient.contiguous(), of_bias, to_rows, any(to_ends))
         ends = (None, None) if sums is None else way.ends(sums)
-        return None, out, *ends, None
+        return None, out, *ends, None, earlier

@@ -230,6 +230,21 @@ def test_a_sum_added_by_its_kernel_has_the_bits_of_one_added_later(domains, befo
     assert torch.equal(total, onto + alone) and torch.equal(found, expected)
 
 
+@pytest.mark.parametrize(("domains", "before"), EARLIER)
+def test_gradients_reach_an_earlier_bias_and_pass_it_by(domains: int, before: int) -> None:
+    rows = torch.randn(domains, 7, 30, device=DEVICE, requires_grad=True)
+    onto = torch.randn(before, 7, device=DEVICE, requires_grad=True)
+    lower = -torch.rand(1, 30, device=DEVICE)
+    pieces = Pieces(0.0, lower, -lower)
+    (found, bias), (alone, own) = pieces.pull(rows, onto), pieces.pull(rows)
+    weight = torch.randn_like(bias)
+    to_rows, to_onto = torch.autograd.grad([found, bias], [rows, onto], [found.detach(), weight])
+    own_weight = weight if len(weight) == domains else weight.sum(0, keepdim=True)
+    (expected,) = torch.autograd.grad([alone, own], [rows], [alone.detach(), own_weight])
+    assert torch.equal(to_rows, expected)
+    assert torch.equal(to_onto, weight if before == len(weight) else weight.sum(0, keepdim=True))
+
+
 def test_an_earlier_bias_whose_rows_lie_apart_is_added_once() -> None:
     rows, values = torch.randn(2, 7, 30, device=DEVICE), torch.randn(1, 1, 30, device=DEVICE)
     onto = torch.randn(7, 2, device=DEVICE).mT
