@@ -1,4 +1,4 @@
-"""Rows whose neurons lie on several ranks: products, pieces and sums, with their gradients.
+"""Tensors whose neurons lie on several ranks: pieces, wholes and sums, with their gradients.
 
 Every function is run by all ranks together. A gradient to rows that all ranks have whole is whole
 on all ranks; one to a piece is that piece.

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from boundmesh.graph.graph import Node
+from boundmesh.rules import patches
 from boundmesh.rules.operator import Interval, Operator, Pulled, Weights, register
 
 CONVOLVE = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
@@ -47,6 +48,8 @@ def spread(
     bias: Tensor | None = None,
 ) -> Tensor:
     """The transposed convolution of x `[B, C, *]`, W `[C, O/groups, *kernel]`, cut to `lengths`."""
+    if patches.apart(node, weight):
+        return patches.spread_patches(x, weight, output_padding, bias)
     common = common_padding(node)
     transposed = TRANSPOSE[len(common)]
     y = transposed(

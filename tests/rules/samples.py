@@ -111,6 +111,10 @@ def convolutions() -> Iterator[Sample]:
         "conv", (1, 2, 5, 4, 3), weights=((4, 1, 2, 3, 1), (4,)),
         stride=(2, 1, 2), dilation=(1, 1, 1), padding=((1, 0), (1, 1), (0, 0)), groups=2,
     )  # fmt: skip
+    yield sample(
+        "conv", (2, 3, 7, 6), weights=((4, 3, 2, 3), (4,)),
+        stride=(2, 3), dilation=(1, 1), padding=((0, 0), (0, 0)), groups=1,
+    )  # fmt: skip
 
 
 def transposed_convolutions() -> Iterator[Sample]:
@@ -126,6 +130,10 @@ def transposed_convolutions() -> Iterator[Sample]:
         "conv_transpose", (2, 3, 3, 2, 2), weights=((3, 2, 2, 2, 2),),
         stride=(2, 1, 2), dilation=(1, 1, 1), padding=((0, 0), (1, 1), (0, 0)),
         output_padding=(0, 0, 1), groups=1,
+    )  # fmt: skip
+    yield sample(
+        "conv_transpose", (1, 3, 2, 3), weights=((3, 4, 2, 3), (4,)),
+        stride=(2, 3), dilation=(1, 1), padding=((0, 0), (0, 0)), output_padding=(1, 0), groups=1,
     )  # fmt: skip
 
 
