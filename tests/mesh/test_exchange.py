@@ -71,17 +71,21 @@ def test_a_layer_with_a_part_for_every_rank_is_cut_along_its_outputs(
         assert cases.close(found, expected, 1e-6 if method == "alpha-crown" else 1e-12)
 
 
-def test_convolutions_among_the_channels_of_all_ranks_give_the_same_bounds(ranks: Ranks) -> None:
-    case = Case("conv")
-    expected = cases.bound(case.problem(case.one_device()), "alpha-crown")
-    for found in ranks.run(exchanged_among_all, case):
-        assert cases.close(found, expected, 1e-6)
+@pytest.mark.parametrize("name", ["conv", "resnet"])
+@pytest.mark.parametrize("method", ["crown", "alpha-crown"])
+def test_convolutions_among_the_channels_of_all_ranks_give_the_same_bounds(
+    ranks: Ranks, name: str, method: str
+) -> None:
+    case = Case(name)
+    expected = cases.bound(case.problem(case.one_device()), method)
+    for found in ranks.run(exchanged_among_all, case, method):
+        assert cases.close(found, expected, 1e-6 if method == "alpha-crown" else 1e-12)
 
 
-def exchanged_among_all(group: Group, case: Case) -> list[Tensor]:
+def exchanged_among_all(group: Group, case: Case, method: str) -> list[Tensor]:
     """As on a GPU."""
     with patch.object(columns, "keeps_channels", lambda node, rows: node.op != "linear"):
-        return cases.exchanged(group, case, "alpha-crown")
+        return cases.exchanged(group, case, method)
 
 
 @pytest.mark.parametrize("slab", [2**21, 20, 1])
