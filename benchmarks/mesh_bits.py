@@ -3,7 +3,6 @@ products give equal bits for fewer columns, else to rounding.
 
     python benchmarks/mesh_bits.py --shards 2
     python benchmarks/mesh_bits.py --shards 2 --network net.onnx --spec property.vnnlib
-
     python benchmarks/mesh_bits.py --shards 2 --hidden 4096,4096
 
 Every rank bounds the network on the mesh and then alone; the line says what differed most.

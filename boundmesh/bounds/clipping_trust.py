@@ -11,7 +11,7 @@ from boundmesh.bounds import clipping_fused, cutting, propagation
 from boundmesh.bounds.affine_values import AffineValues
 from boundmesh.rules import kernels
 from boundmesh.rules.operator import Interval
-from boundmesh.rules.trust import Comparison, trusted
+from boundmesh.rules.trust import Comparison, copies, trusted
 
 DOMAINS, INPUTS, NEURONS = 6, 40, 7
 # What a multiplier is looked for with decides where the search goes on.
@@ -35,16 +35,15 @@ def of_clipping(device: torch.device) -> Iterator[Comparison]:
     constant = -(row * center).sum(1) - 1
     less, more = (torch.rand(DOMAINS, NEURONS, generator=random) for _ in range(2))
     values = AffineValues(rows, constants, torch.arange(NEURONS), (INPUTS,))
-    there = AffineValues(rows.to(device), constants.to(device), values.places, values.shape)
-    ends, cut, slopes = (
-        tuple(each.to(device) for each in pair)
-        for pair in ((box.lower, box.upper), (row, constant), (less, more))
-    )
+    its_rows, its_constants = copies(device, rows, constants)
+    its = AffineValues(its_rows, its_constants, values.places, values.shape)
+    lower, upper, its_row, its_constant = copies(device, box.lower, box.upper, row, constant)
+    its_less, its_more = copies(device, less, more)
     found = clipping_fused.cut_neurons(
-        there, ends[0], ends[1], cut[0], cut[1], slopes[0], slopes[1], cutting.MULTIPLIERS
+        its, lower, upper, its_row, its_constant, its_less, its_more, cutting.MULTIPLIERS
     )
     expected = cutting.Cutting(values, box, row, constant).neurons(less, more)
-    shares = clipping_fused.largest_shares(there.rows, slopes[0], slopes[1])
+    shares = clipping_fused.largest_shares(its_rows, its_less, its_more)
     expected_shares = propagation.largest_shares(values, less, more)
     for one, other in zip((*found, *shares), (*expected, *expected_shares), strict=True):
         yield "clipping", one, other

@@ -19,6 +19,7 @@ from boundmesh.graph.graph import Node
 from boundmesh.rules import RULES, pieces
 from boundmesh.rules.operator import Interval, Lines, Pulled, Relaxation, pull_lines
 from boundmesh.rules.pieces import Pieces
+from boundmesh.rules.sums import added
 
 
 @dataclass(frozen=True)
@@ -139,14 +140,8 @@ def _pull_drawn(drawn: Drawn, rows: Tensor, node: Node) -> Pulled:
         if len(own) > len(whole):
             whole = whole.expand(len(own), -1, -1)
         coefficients = whole.index_copy(2, overlay.index, own)
-        bias = _sum(outer.bias, inner.bias)
+        bias = added(outer.bias, inner.bias)
     return Pulled((coefficients.reshape(*coefficients.shape[:2], *node.input_shapes[0]),), bias)
-
-
-def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
-    if a is None or b is None:
-        return b if a is None else a
-    return a + b
 
 
 Localise = Callable[[Mapping[str, Interval]], Mapping[str, Interval]]

@@ -14,8 +14,8 @@ from boundmesh.bounds.parts import offset, times, transposed
 from boundmesh.bounds.served import PRODUCTS, Served, visits
 from boundmesh.graph.graph import Node
 from boundmesh.rules import RULES
-from boundmesh.rules.inner import of_domains
 from boundmesh.rules.operator import Pulled
+from boundmesh.rules.sums import of_domains
 
 if TYPE_CHECKING:
     from boundmesh.bounds.layout import Layout

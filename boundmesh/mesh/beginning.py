@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.rows import DenseRows, Tile, UnitRows
+from boundmesh.bounds.rows import Tile, UnitRows
 from boundmesh.bounds.served import Part
 from boundmesh.graph.graph import Node
 from boundmesh.mesh.cut import Cut
@@ -15,12 +15,8 @@ from boundmesh.mesh.tensor import ROWS, scatter_sum
 
 def dense(tile: Tile, node: Node, cut: Cut | None, rank: int) -> Tensor:
     """A rank's coefficients of a tile at its start node."""
-    rows = tile.rows
-    if cut is None:
-        return rows.dense(node)
-    if isinstance(rows, DenseRows):
-        return cut.piece(rows.coefficients, rank, ROWS)
-    return cut.piece(rows.dense(node), rank, ROWS)
+    rows = tile.rows.dense(node)
+    return rows if cut is None else cut.piece(rows, rank, ROWS)
 
 
 def spread(group: Group, part: Part, rows: UnitRows, node: Node, inputs: Cut) -> Tensor:

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from boundmesh.mesh.shares import Shares
 from boundmesh.mesh.tensor import Settled
+from boundmesh.rules.sums import added
 
 
 class Biases:
@@ -24,15 +25,15 @@ class Biases:
     def settle(self, bias: Tensor | None) -> None:
         """Add to this rank's share of the rows; without gradients."""
         if bias is not None:
-            self._settled = _sum(self._settled, self._shares.sized(bias))
+            self._settled = added(self._settled, self._shares.sized(bias))
 
     def own(self, bias: Tensor | None) -> None:
         """Add what this rank's neurons alone make, of all rows; for gradients."""
-        self._own = _sum(self._own, bias)
+        self._own = added(self._own, bias)
 
     def know(self, bias: Tensor | None) -> None:
         """Add a bias that all ranks have, of all rows: to settle, and for gradients."""
-        self._common = _sum(self._common, bias)
+        self._common = added(self._common, bias)
         if bias is not None:
             self.settle(self._shares.mine(bias.detach()))
 
@@ -41,11 +42,5 @@ class Biases:
         assert self._settled is not None
         known = self._shares.joined(self._settled)
         total = known.expand(max(domains, len(known)), rows)
-        share = _sum(self._own, self._common)
+        share = added(self._own, self._common)
         return total if share is None else Settled.apply(share.expand(total.shape), total)
-
-
-def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
-    if a is None or b is None:
-        return b if a is None else a
-    return a + b

@@ -25,6 +25,7 @@ from boundmesh.mesh.tensor import ROWS, gather_pieces
 from boundmesh.mesh.turn import turn
 from boundmesh.rules.operator import Lines
 from boundmesh.rules.pieces import Pieces
+from boundmesh.rules.sums import added
 
 # Rows are dealt in blocks: products of a matrix with a vector take rows by fours or eights, and
 # what is left over another way.
@@ -129,9 +130,7 @@ class Shares:
         ends = tuple(accumulate((each.neurons for each in shapes), initial=0))
         own = rows.flatten(2).index_select(2, drawn.overlay.index)
         inner = self._intercept(*_intercepts(drawn.overlay.lines), own, Cut(0, ends))
-        if outer is None or inner is None:
-            return inner if outer is None else outer
-        return outer + inner
+        return added(outer, inner)
 
     def _of_pieces(self, node: Node, drawn: Pieces, rows: Tensor, cut: Cut) -> Tensor:
         """The intercepts are those of the chords, whatever α is."""

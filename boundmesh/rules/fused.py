@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from boundmesh.rules import kernels
+from boundmesh.rules.sums import added
 
 BLOCK = 1024
 KERNELS = "rules.kernel"
@@ -92,11 +93,6 @@ def signed_inner(rows: Tensor, below: Tensor, above: Tensor, onto: Tensor | None
 def within(onto: Tensor | None, domains: int) -> Tensor | None:
     """`onto` `[D or 1, S]` where a kernel that sums rows of so many domains can add to it."""
     return None if onto is None or onto.shape[0] > domains else onto.contiguous()
-
-
-def added(onto: Tensor | None, sums: Tensor) -> Tensor:
-    """`onto + sums`; None stands for zero."""
-    return sums if onto is None else onto + sums
 
 
 def apart(values: Tensor | None) -> int:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from boundmesh.rules import fused
+from boundmesh.rules.sums import added, of_domains
 
 
 def inner(rows: Tensor, values: Tensor, onto: Tensor | None = None) -> Tensor:
@@ -22,10 +23,10 @@ def inner(rows: Tensor, values: Tensor, onto: Tensor | None = None) -> Tensor:
     if fused.sums(rows, values, values) and not torch.is_grad_enabled():
         return fused.signed_inner(rows, values, values, onto)
     if values.shape[:2] == (1, 1):
-        return fused.added(onto, torch.matmul(flat(rows), values.flatten()))
+        return added(onto, torch.matmul(flat(rows), values.flatten()))
     if values.shape[1] == 1:
-        return fused.added(onto, torch.matmul(flat(rows), flat(values).mT).squeeze(2))
-    return fused.added(onto, flat(rows * values).sum(2))
+        return added(onto, torch.matmul(flat(rows), flat(values).mT).squeeze(2))
+    return added(onto, flat(rows * values).sum(2))
 
 
 def flat(rows: Tensor) -> Tensor:
@@ -61,7 +62,7 @@ def _signed_inner(
         return inner(rows.clamp(max=0), above, onto)
     lower = inner(rows.clamp(min=0), below)
     sums = lower if above is None else lower + inner(rows.clamp(max=0), above)
-    return fused.added(onto, sums)
+    return added(onto, sums)
 
 
 class SignedProduct(torch.autograd.Function):
@@ -119,11 +120,6 @@ class SignedInner(torch.autograd.Function):
         if to_above:
             found[2] = _sum_rows(rows.clamp(max=0), gradient, spread, above)
         return tuple(found)
-
-
-def of_domains(gradient: Tensor, domains: int) -> Tensor:
-    """Gradients `[D, S]` to sums that so many domains have, D of them or one for all."""
-    return gradient if len(gradient) == domains else gradient.sum(0, keepdim=True)
 
 
 def _sum_rows(rows: Tensor, gradient: Tensor, spread: Tensor, like: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from boundmesh.graph.graph import Node
 from boundmesh.rules import fused
 from boundmesh.rules.inner import inner as inner
 from boundmesh.rules.inner import signed_inner, signed_product
+from boundmesh.rules.sums import added
 
 Weights = Sequence[Tensor]
 
@@ -54,9 +55,7 @@ class Pulled:
 
     def onto(self, bias: Tensor | None) -> Pulled:
         """The same with the bias added to an earlier one."""
-        if bias is None:
-            return self
-        return Pulled(self.coefficients, bias if self.bias is None else bias + self.bias)
+        return Pulled(self.coefficients, added(bias, self.bias))
 
 
 class Relaxation(Protocol):

@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from boundmesh.rules import kernels
-from boundmesh.rules.inner import of_domains
 from boundmesh.rules.pieces_way import Way, in_runs
+from boundmesh.rules.sums import of_domains
 
 
 @dataclass(frozen=True)

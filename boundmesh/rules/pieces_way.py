@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from boundmesh.rules import fused, kernels
+from boundmesh.rules.sums import added
 
 if TYPE_CHECKING:
     from boundmesh.rules.pieces import Pieces
@@ -42,7 +43,7 @@ class Way:
         count, size = rows.shape[1], self.size
         bias = rows.new_empty(self.domains, count)
         if not bias.numel() or not size:
-            return fused.added(onto, bias.zero_())
+            return added(onto, bias.zero_())
         earlier = fused.within(onto, self.domains)
         kinds = (*pieces.kinds, earlier is not None)
         grid = self.domains * count, 1, 1
@@ -51,7 +52,7 @@ class Way:
             rows, self.lower, self.upper, *pieces.parameters, earlier, out, bias,
             count, size, pieces.slope, *self.strides, fused.apart(earlier), *kinds, BLOCK,
         )  # fmt: skip
-        return bias if onto is None or earlier is not None else fused.added(onto, bias)
+        return bias if onto is None or earlier is not None else added(onto, bias)
 
     def back(
         self, gradient: Tensor, of_bias: Tensor, to_rows: bool, to_ends: bool

@@ -65,7 +65,7 @@ def of_rows(device: torch.device) -> Iterator[Comparison]:
     yield from of_pieces(device, rows, center, radius)
     rows, below, above = random(DOMAINS, ROWS, SIZE), random(1, 1, SIZE), random(1, 1, SIZE)
     sums = (torch.where(rows >= 0, below, above).double() * rows.double()).sum(2)
-    rows, below, above = _on(device, rows, below, above)
+    rows, below, above = copies(device, rows, below, above)
     found = fused.signed_inner(rows, below, above)
     yield "signed sums", found, sums
     yield "sums of sums", fused.signed_inner(rows, below, above, found[:1]), sums + sums[:1]
@@ -79,7 +79,7 @@ def of_products(device: torch.device) -> Iterator[Comparison]:
     for _, block in matmul.TALL:
         high, across = block[:2]
         a, b = random(matmul.BAND * high + ROWS, SIZE), random(SIZE, across + 16)
-        left, right = _on(device, a, b)
+        left, right = copies(device, a, b)
         out = left.new_empty(len(a), b.shape[1])
         exact = a.double() @ b.double()
         yield "product", matmul.run(left, right, out, block), exact
@@ -99,19 +99,20 @@ def of_weights(
     node = Node("z", "linear", ("x",), (ROWS,), ((SIZE,),))
     wide, exact = Interval(lower.double(), upper.double()), (weight.double(), bias.double())
     expected = RULES["linear"].interval(node, exact, wide)
-    low, high = linear_fused.interval(*_on(device, weight, bias, lower, upper))
+    low, high = linear_fused.interval(*copies(device, weight, bias, lower, upper))
     yield "interval", low, expected.lower
     yield "interval", high, expected.upper
     index = torch.arange(ROWS - 1, 1, -1)
     sign = lower[0, : len(index)].sign()
-    there, bias, own, signs = _on(device, weight[2:], bias, index, sign)
+    there, bias, own, signs = copies(device, weight[2:], bias, index, sign)
     rows, biases = linear_fused.unit_rows(there, bias, own, signs, 2)
     assert biases is not None
     yield "unit rows", rows, exact[0][index] * sign.unsqueeze(1)
     yield "unit rows", biases, exact[1][index] * sign
 
 
-def _on(device: torch.device, *values: Tensor) -> list[Tensor]:
+def copies(device: torch.device, *values: Tensor) -> list[Tensor]:
+    """Copies on `device`."""
     return [each.to(device, copy=True) for each in values]
 
 
@@ -121,7 +122,7 @@ def of_pieces(
     """A ReLU's lines, there and back."""
     reach = radius.abs() + 0.1
     values = rows, center - reach, center + reach, rows.sigmoid()
-    *mine, alpha = _on(device, *values)
+    *mine, alpha = copies(device, *values)
     tick = alpha.new_zeros((), requires_grad=True)
     notes = Notes(torch.zeros_like(alpha), torch.zeros_like(alpha), tick)
     places = torch.arange(SIZE, dtype=torch.int32, device=device)
