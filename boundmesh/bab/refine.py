@@ -27,7 +27,7 @@ from boundmesh.bounds.crown import Problem, intersect, undecided_neurons
 from boundmesh.bounds.lines import at
 from boundmesh.bounds.neurons import Neurons, neurons_of
 from boundmesh.bounds.program import Program
-from boundmesh.bounds.rows import both_sides
+from boundmesh.bounds.rows import both_sides, ends, of_both_sides
 from boundmesh.clock import Clock
 from boundmesh.rules.operator import Interval
 
@@ -77,9 +77,7 @@ def refine(
         if len(mine):
             division = Division(meetings.groups)
             search = _Rows(task, sharper, neurons, mine, effort, clock, division, batch, until)
-            lowest = search.run()
-            lower, upper = lowest[None, : len(mine)], -lowest[None, len(mine) :]
-            known = intersect(known, mine, lower, upper)
+            known = intersect(known, mine, *ends(search.run().unsqueeze(0)))
         found, device = meetings.say(known.to(CPU)), known.lower.device
         lower = torch.stack([box.lower for box in found]).amax(0)
         upper = torch.stack([box.upper for box in found]).amin(0)
@@ -113,7 +111,7 @@ class _Rows:
         self.bounder = DomainBounder(divisible, bounds, neurons, self.values)
         self.neurons, self.effort, self.clock = neurons, effort, clock
         box = at(bounds[problem.program.target], index)
-        self.known = torch.cat([box.lower, -box.upper], dim=1)[0].double()
+        self.known = of_both_sides(box.lower, box.upper)[0].double()
         self.cushion = torch.finfo(self.rows.dtype).eps * (1 + self.known.abs())[:, None]
         self.division, self.batch, self.until = division, batch, until
         self.count = len(self.rows)

@@ -13,7 +13,7 @@ from boundmesh.bounds.lines import FixedLines, one_by_one
 from boundmesh.bounds.neurons import Neurons
 from boundmesh.bounds.program import Program
 from boundmesh.bounds.region import BoxRegion
-from boundmesh.bounds.rows import Tile, both_sides
+from boundmesh.bounds.rows import Tile, units
 from boundmesh.graph.graph import Node
 from boundmesh.rules import RULES
 from boundmesh.rules.matmul import mm
@@ -114,8 +114,7 @@ def _bends_first(program: Program, node: Node) -> bool:
 def _pulled_back(problem: Problem, name: str, index: Tensor) -> Carried:
     """What the neurons `index` of a node's input are as functions of the network's input."""
     start, dtype = problem.program.graph[name].inputs[0], problem.region.interval.lower.dtype
-    units = both_sides(index, dtype).part(slice(0, len(index)))
-    tile = Tile(start, slice(0, len(index)), units)
+    tile = Tile(start, slice(0, len(index)), units(index, dtype))
     return input_rows(problem.layout, problem.program, tile, FixedLines({}), frozenset())
 
 

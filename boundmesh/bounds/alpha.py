@@ -25,7 +25,7 @@ from boundmesh.bounds.crown import (
 )
 from boundmesh.bounds.gradients import Gradients
 from boundmesh.bounds.recorded import repeated
-from boundmesh.bounds.rows import Rows, both_sides
+from boundmesh.bounds.rows import Rows, both_sides, ends
 from boundmesh.bounds.sloped import Sloped, SlopedRows
 from boundmesh.rules.operator import Interval
 
@@ -146,8 +146,7 @@ class Climb:
     @torch.no_grad()
     def _up(self) -> None:
         for start in self.starts:
-            lowest, count = self.sloped.bound(start, self.best), len(start.index)
             known = self.best[start.name]
-            box = intersect(known, start.index, lowest[:, :count], -lowest[:, count:])
+            box = intersect(known, start.index, *ends(self.sloped.bound(start, self.best)))
             known.lower.copy_(box.lower)
             known.upper.copy_(box.upper)

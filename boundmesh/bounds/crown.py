@@ -14,7 +14,7 @@ from boundmesh.bounds.layout import Layout
 from boundmesh.bounds.lines import FixedLines
 from boundmesh.bounds.program import Program
 from boundmesh.bounds.region import BoxRegion, Region
-from boundmesh.bounds.rows import Rows, Tile, both_sides, cut
+from boundmesh.bounds.rows import Rows, Tile, both_sides, cut, ends
 from boundmesh.rules.operator import Interval
 
 
@@ -45,8 +45,8 @@ class Problem:
 
 def bound_rows(problem: Problem, start: str, rows: Rows, draw: Draw) -> Tensor:
     """Lower bounds `[D, S]` of all rows of a start node, tile by tile."""
-    layout = problem.layout
     tiles = problem.tiles(start, rows)
+    layout = problem.layout.suited(tiles, problem.region.domains)
     mine = layout.deal(tiles)
     waves = [
         Wave(mine[first : first + layout.wave], draw) for first in range(0, len(mine), layout.wave)
@@ -90,9 +90,7 @@ def intermediate_bounds(
             index = problem.layout.some(undecided).nonzero().squeeze(1)
             if len(index):
                 rows = both_sides(index, box.lower.dtype)
-                lowest = bound_rows(problem, start, rows, draw)
-                lower, upper = lowest[:, : len(index)], -lowest[:, len(index) :]
-                bounded = replace_at(box, index, lower, upper)
+                bounded = replace_at(box, index, *ends(bound_rows(problem, start, rows, draw)))
                 sharpest = sharper(box, bounded)
                 box = sharpest if keep_best else bounded
                 intervals.sharpen(start, box)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from boundmesh.bounds.rows import of_both_sides
 from boundmesh.rules.operator import Interval
 
 
@@ -31,8 +32,8 @@ class Gradients:
             self._sums[name] = (lower, upper)
 
     def of_rows(self, name: str, index: Tensor) -> Tensor | None:
-        """What the rows of a start node count for: `[∂l, −∂u]`, as an upper bound is −(−row)."""
+        """What the rows of a start node count for: ∂l and −∂u, as an upper bound is −(−row)."""
         if name not in self._sums:
             return None
         lower, upper = self._sums[name]
-        return torch.cat([lower[:, index], -upper[:, index]], dim=1)
+        return of_both_sides(lower[:, index], upper[:, index])

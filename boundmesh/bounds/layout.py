@@ -88,6 +88,10 @@ class Layout(Protocol):
         """Within it, autograd keeps no weight that this rank does not hold."""
         return nullcontext()
 
+    def suited(self, tiles: Sequence[Tile], domains: int) -> Layout:
+        """The layout under which all tiles of a start node are swept, for so many domains."""
+        return self
+
     def deal(self, tiles: Sequence[Tile]) -> Sequence[Tile]:
         """The tiles of one start node, given in order, that this rank works on.
 

@@ -11,12 +11,12 @@ Other products come in one part.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.served import PRODUCTS, Served, node_of_part, output_axis
+from boundmesh.bounds.served import PRODUCTS, Part, Served, node_of_part, output_axis
 from boundmesh.rules import RULES
 from boundmesh.rules.matmul import mm
 from boundmesh.rules.operator import Interval, inner
@@ -49,20 +49,25 @@ def times(served: Served, rows: Sequence[Tensor]) -> list[Tensor]:
         rule = RULES[node.op].pull
         assert rule is not None
         return [rule(node, (part.weight,), each).only for each in rows]
-    flat = [each.reshape(-1, each.shape[-1]) for each in rows]
+    flat, spread = [each.reshape(-1, each.shape[-1]) for each in rows], served.spread
+    sums = _sums(served.parts, flat) if spread is None else [spread.times(each) for each in flat]
+    return [
+        total.reshape(*each.shape[:2], *node.input_shapes[0])
+        for total, each in zip(sums, rows, strict=True)
+    ]
+
+
+def _sums(parts: Iterable[Part], rows: Sequence[Tensor]) -> list[Tensor]:
     sums: list[Tensor] = []
-    for part in served.parts:
-        for place, each in enumerate(flat):
+    for part in parts:
+        for place, each in enumerate(rows):
             whole = part.high - part.low == each.shape[1]
             block = each if whole else each[:, part.low : part.high]
             if part.low == 0:
                 sums.append(mm(block, part.weight))
             else:
                 mm(block, part.weight, sums[place], add=True)
-    return [
-        total.reshape(*each.shape[:2], *node.input_shapes[0])
-        for total, each in zip(sums, rows, strict=True)
-    ]
+    return sums
 
 
 def transposed(
@@ -91,11 +96,14 @@ def _transposed(
             rule(node, (part.weight,), each.flatten(0, 1)).reshape(shape)
             for each, shape in zip(gradients, shapes, strict=True)
         ]
-    flat = [each.reshape(-1, each.shape[-1]) for each in gradients]
-    found = [each.new_empty(len(each), node.shape[-1]) for each in flat]
-    for part in served.parts:
-        for each, whole in zip(flat, found, strict=True):
-            mm(each, part.weight.mT, whole[:, part.low : part.high])
+    flat, spread = [each.reshape(-1, each.shape[-1]) for each in gradients], served.spread
+    if spread is not None:
+        found = [spread.transposed(each) for each in flat]
+    else:
+        found = [each.new_empty(len(each), node.shape[-1]) for each in flat]
+        for part in served.parts:
+            for each, whole in zip(flat, found, strict=True):
+                mm(each, part.weight.mT, whole[:, part.low : part.high])
     return [whole.reshape(shape) for whole, shape in zip(found, shapes, strict=True)]
 
 

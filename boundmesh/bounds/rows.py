@@ -68,11 +68,31 @@ class Tile:
     rows: Rows
 
 
+def units(index: Tensor, dtype: torch.dtype) -> UnitRows:
+    """Rows for the lower bounds of the neurons `index`."""
+    return UnitRows(index, torch.ones(len(index), dtype=dtype, device=index.device), _places(index))
+
+
 def both_sides(index: Tensor, dtype: torch.dtype) -> UnitRows:
-    """Rows for the lower bounds of the neurons `index`, then for their upper bounds (negated)."""
-    ones = torch.ones(len(index), dtype=dtype, device=index.device)
-    places = np.tile(index.cpu().numpy(), 2)
-    return UnitRows(torch.cat([index, index]), torch.cat([ones, -ones]), places)
+    """Two rows for each of the neurons `index` in turn: for its lower bound, and, negated, for its
+    upper bound. So the rows of a tile stand in few parts of a weight."""
+    signs = torch.tensor([1, -1], dtype=dtype, device=index.device).repeat(len(index))
+    return UnitRows(index.repeat_interleave(2), signs, np.repeat(_places(index), 2))
+
+
+def of_both_sides(lower: Tensor, upper: Tensor) -> Tensor:
+    """What belongs to rows of `both_sides`, `[D, 2n]`, from lower and upper ends `[D, n]`."""
+    return torch.stack([lower, -upper], dim=-1).flatten(-2)
+
+
+def ends(lowest: Tensor) -> tuple[Tensor, Tensor]:
+    """Lower and upper ends `[D, n]` from what belongs to rows of `both_sides`, `[D, 2n]`."""
+    lower, upper = lowest.unflatten(-1, (-1, 2)).unbind(-1)
+    return lower, -upper
+
+
+def _places(index: Tensor) -> np.ndarray:
+    return index.cpu().numpy()
 
 
 def cut(start: str, rows: Rows, height: int) -> Sequence[Tile]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from torch import Tensor
@@ -50,16 +51,30 @@ class Part:
     weight: Tensor
 
 
+class Spread(Protocol):
+    """A linear node's weight W `[out, in]` whose parts lie on ranks that multiply them together."""
+
+    def times(self, rows: Tensor) -> Tensor:
+        """`A W`, `[R, out]` → `[R, in]`."""
+        ...
+
+    def transposed(self, gradients: Tensor) -> Tensor:
+        """`G Wᵀ`, `[R, in]` → `[R, out]`."""
+        ...
+
+
 @dataclass(frozen=True)
 class Served:
     """A node with its weights. The first weight of a product comes in `parts`, at least those that
     the visit needs, each of them the caller's until the next; `weights` are the others, and all
-    those of other operators. Where the first weight is at hand undivided, it is `whole`, too."""
+    those of other operators. Where the first weight is at hand undivided, it is `whole`, too; where
+    it does not come, it is `spread`."""
 
     node: Node
     weights: tuple[Tensor, ...]
     parts: Iterable[Part] = ()
     whole: Tensor | None = None
+    spread: Spread | None = None
 
     @property
     def together(self) -> tuple[Tensor, ...]:

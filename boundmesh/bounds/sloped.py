@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.backward import Wave, sweep
+from boundmesh.bounds.backward import Draw, Wave, sweep
 from boundmesh.bounds.crown import Problem
 from boundmesh.bounds.gradients import Gradients
-from boundmesh.bounds.layout import Share
+from boundmesh.bounds.layout import Layout, Share
 from boundmesh.bounds.lines import SharedLines, in_one_pass
 from boundmesh.bounds.parameters import (
     SlopedLines,
@@ -28,13 +28,19 @@ from boundmesh.bounds.rows import Rows, Tile
 from boundmesh.rules.operator import Interval
 from boundmesh.rules.pieces import Steps
 
+# Tiles that share a weight that is brought. They are as low as gradients need them; without these
+# two of them take no more memory.
+TOGETHER = 2
+
 
 @dataclass(frozen=True)
 class SlopedRows:
-    """The rows of a start node: how many each tile has, the tiles of this rank, the α of each."""
+    """The rows of a start node: the layout that suits them, how many each tile has, the tiles of
+    this rank, the α of each."""
 
     name: str
     index: Tensor
+    layout: Layout
     widths: Sequence[int]
     tiles: Sequence[Tile]
     slopes: Sequence[TileSlopes]
@@ -82,20 +88,26 @@ class Sloped:
 
     def rows(self, name: str, index: Tensor, rows: Rows) -> SlopedRows:
         """Rows of a start node with CROWN's slopes; `index` are the neurons they are of, if any."""
-        tiles = self.problem.tiles(name, rows, gradients=True)
-        mine = self.problem.layout.deal(tiles)
-        slopes = [start_slopes(self.problem.program, tile, self.undecided) for tile in mine]
-        return SlopedRows(name, index, [tile.rows.count for tile in tiles], mine, slopes)
+        problem = self.problem
+        tiles = problem.tiles(name, rows, gradients=True)
+        layout = problem.layout.suited(tiles, problem.region.domains)
+        mine, widths = layout.deal(tiles), [tile.rows.count for tile in tiles]
+        slopes = [start_slopes(problem.program, tile, self.undecided) for tile in mine]
+        return SlopedRows(name, index, layout, widths, mine, slopes)
 
     def bound(self, start: SlopedRows, bounds: Mapping[str, Interval]) -> Tensor:
         """Lower bounds `[D, S]` of all rows of a start node, from their α as it is now."""
-        problem = self.problem
-        waves = [
-            Wave([tile], self._lines(bounds, {name: s.value for name, s in slopes.items()}, {}))
-            for tile, slopes in zip(start.tiles, start.slopes, strict=True)
+        problem, layout = self.problem, start.layout
+        lines = [
+            self._lines(bounds, {name: s.value for name, s in slopes.items()}, {})
+            for slopes in start.slopes
         ]
-        lowest = sweep(problem.layout, problem.program, problem.region, waves, problem.check)
-        return torch.cat([*problem.layout.join(lowest, start.widths)], dim=1)
+        waves = [
+            Wave(start.tiles[first : first + TOGETHER], _of_tiles(start.tiles, lines))
+            for first in range(0, len(start.tiles), TOGETHER)
+        ]
+        lowest = sweep(layout, problem.program, problem.region, waves, problem.check)
+        return torch.cat([*layout.join(lowest, start.widths)], dim=1)
 
     def descend(
         self,
@@ -111,14 +123,15 @@ class Sloped:
         below = list(dict.fromkeys(below))
         boxes = {name: _leaf(bounds[name]) for name in below}
         parts = [
-            self._tile_gradient(tile, slopes, boxes, pull, pace)
+            self._tile_gradient(start.layout, tile, slopes, boxes, pull, pace)
             for tile, slopes in zip(start.tiles, start.slopes, strict=True)
         ]
         width = parts[0].shape[1]
-        into.add(below, self.problem.layout.join_gradients(parts, [width] * len(start.widths)))
+        into.add(below, start.layout.join_gradients(parts, [width] * len(start.widths)))
 
     def _tile_gradient(
         self,
+        layout: Layout,
         tile: Tile,
         slopes: TileSlopes,
         boxes: dict[str, Interval],
@@ -136,7 +149,7 @@ class Sloped:
         alpha = {name: s.value for name, s in slopes.items()} | leaves
         with torch.enable_grad():
             wave = Wave([tile], self._lines(boxes, alpha, steps))
-            (lower,) = sweep(problem.layout, problem.program, problem.region, [wave])
+            (lower,) = sweep(layout, problem.program, problem.region, [wave])
         ends = [end for box in boxes.values() for end in (box.lower, box.upper)]
         gradients = torch.autograd.grad(
             lower,
@@ -157,6 +170,12 @@ class Sloped:
         steps: Mapping[str, Steps],
     ) -> SlopedLines:
         return SlopedLines(self.share.bounds(bounds), self.undecided, self.shared, alpha, steps)
+
+
+def _of_tiles(tiles: Sequence[Tile], lines: Sequence[SlopedLines]) -> Draw:
+    """The lines of whichever of the tiles is drawn for."""
+    of_rows = {tile.span.stop: drawn for tile, drawn in zip(tiles, lines, strict=True)}
+    return lambda node, tile: of_rows[tile.span.stop](node, tile)
 
 
 def _leaf(box: Interval) -> Interval:

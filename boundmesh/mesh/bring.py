@@ -77,6 +77,15 @@ class Bring(ABC):
         otherwise none."""
         return ()
 
+    @property
+    def deals(self) -> bool:
+        """Whether it deals the parts of some weights whole, each to one rank."""
+        return False
+
+    def holder(self, held: Any) -> int | None:
+        """The rank that holds a part whole, if one does."""
+        return None
+
     def at_hand(self, held: Any) -> Tensor | None:
         """A part that lies whole where this rank can use it."""
         return None

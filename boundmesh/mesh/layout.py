@@ -18,6 +18,10 @@ from boundmesh.mesh.group import Group
 from boundmesh.mesh.peers import FromPeers, reachable
 from boundmesh.mesh.regathered import regathered
 from boundmesh.mesh.weights import REPLICATED, ShardedWeights
+from boundmesh.rules import matmul
+
+# Rows of a tile, times domains, that are so few that they go to the weights.
+FEW_ROWS = 64
 
 
 class Gather(Layout):
@@ -43,6 +47,9 @@ class Gather(Layout):
         self.wave = wave or bring.wave(graph)
         self.recordable = bring.recordable
         self._weights = ShardedWeights(graph, bring, self.device, dtype, replicated)
+        # Of other products it is not known that they are added later with the same bits.
+        exact = dtype == torch.float32 and matmul.usable(self.device)
+        self._few = FEW_ROWS if bring.deals and exact else 0
 
     @property
     def weights(self) -> ShardedWeights:
@@ -51,6 +58,10 @@ class Gather(Layout):
     @property
     def own_domains(self) -> OwnDomains:
         return OwnDomains(self)
+
+    def suited(self, tiles: Sequence[Tile], domains: int) -> Layout:
+        few = len(tiles) == 1 and tiles[0].rows.count * domains <= self._few
+        return FewRows(self) if few else self
 
     def stream(self, visits: Iterable[Visit]) -> Iterator[Served]:
         return self._weights.stream(visits)
@@ -62,29 +73,49 @@ class Gather(Layout):
         return regathered(self._weights)
 
     def deal(self, tiles: Sequence[Tile]) -> Sequence[Tile]:
-        """Every P-th tile; a rank with one too few sweeps a tile without rows, in step with all."""
-        mine = [*tiles[self.group.rank :: self.group.size]]
-        while len(mine) * self.group.size < len(tiles):
-            nothing = slice(0, 0)
-            mine.append(Tile(tiles[0].start, nothing, tiles[0].rows.part(nothing)))
-        return mine
+        """A run of ⌈n / P⌉ tiles, whose unit rows stand in few parts of a weight; a rank with too
+        few sweeps tiles without rows, in step with all."""
+        rounds = -(-len(tiles) // self.group.size)
+        first, nothing = self.group.rank * rounds, slice(0, 0)
+        mine = [*tiles[first : first + rounds]]
+        empty = Tile(tiles[0].start, nothing, tiles[0].rows.part(nothing))
+        return mine + [empty] * (rounds - len(mine))
 
     def join(self, mine: Sequence[Tensor], widths: Sequence[int]) -> Sequence[Tensor]:
         """One all-gather, of results padded to one width."""
-        ranks, rounds = self.group.size, len(mine)
-        domains, width = len(mine[0]), max(widths)
+        width = max(widths)
         sent = torch.stack([_padded(result, width) for result in mine])
-        every = sent.new_empty(ranks * rounds, domains, width)
+        every = sent.new_empty(self.group.size * len(mine), *sent.shape[1:])
         self.group.all_gather(every, sent).wait()
-        by_rank = every.unflatten(0, (ranks, rounds))
-        return [
-            by_rank[place % ranks, place // ranks, :, :width] for place, width in enumerate(widths)
-        ]
+        return [result[:, :width] for result, width in zip(every, widths, strict=False)]
 
 
 def _padded(result: Tensor, width: int) -> Tensor:
     missing = width - result.shape[1]
     return torch.nn.functional.pad(result, (0, missing)) if missing else result
+
+
+class FewRows(Layout):
+    """The schedule `gather` for one tile of few rows, which all ranks have, and multiply with the
+    parts of weights that they hold. All else they do alike, so there is nothing to join."""
+
+    def __init__(self, gather: Gather) -> None:
+        self.device, self.dtype, self.wave = gather.device, gather.dtype, gather.wave
+        self.recordable = gather.recordable
+        self._gather = gather
+
+    @property
+    def weights(self) -> ShardedWeights:
+        return self._gather.weights
+
+    def stream(self, visits: Iterable[Visit]) -> Iterator[Served]:
+        return self._gather.weights.stream(visits, among=self._gather.group)
+
+    def agree(self, value: Value) -> Value:
+        return self._gather.agree(value)
+
+    def thrifty(self) -> AbstractContextManager[object]:
+        return self._gather.thrifty()
 
 
 class OwnDomains(Layout):

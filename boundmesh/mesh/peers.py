@@ -100,6 +100,14 @@ class FromPeers(Bring):
             first += len(piece)
         return [run for run in runs if len(run)]
 
+    @property
+    def deals(self) -> bool:
+        return any(len(ranks) == 1 for ranks in self._sources)
+
+    def holder(self, held: int) -> int | None:
+        ranks = self._sources[held]
+        return ranks[0] if len(ranks) == 1 else None
+
     def at_hand(self, held: int) -> Tensor | None:
         parts = self._parts[held]
         here = self._beside is None or held in self._mine

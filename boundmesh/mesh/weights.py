@@ -16,7 +16,9 @@ from boundmesh.graph.forward import tensor
 from boundmesh.graph.graph import Graph, Node
 from boundmesh.mesh.bring import Bring
 from boundmesh.mesh.fetch import Fetch, Shard
+from boundmesh.mesh.group import Group
 from boundmesh.mesh.regathered import Gathered, Given
+from boundmesh.mesh.spread import SpreadWeight, places
 
 # A weight with fewer numbers is held by every rank: fetching it would cost more than it saves.
 REPLICATED = 2**18
@@ -51,6 +53,7 @@ class ShardedWeights(Gathered):
             if name not in self._shards
         }
         self._served: dict[str, Served] = {}
+        self._spread: dict[str, SpreadWeight] = {}
         self._buffers: tuple[Tensor, ...] = ()
         self._fetching = Fetch((), bring, ())
 
@@ -60,19 +63,21 @@ class ShardedWeights(Gathered):
         whole = sum(each.nbytes for each in (*self._held.values(), *self._buffers))
         return whole + self._bring.bytes
 
-    def stream(self, visits: Iterable[Visit]) -> Iterator[Served]:
-        """Each node with its weights; parts are fetched in order, one ahead of its use.
+    def stream(self, visits: Iterable[Visit], among: Group | None = None) -> Iterator[Served]:
+        """Each node with its weights; parts are fetched in order, one ahead of its use. `among`
+        ranks that have the same rows, what is dealt in parts stays where it is.
 
         Every rank must stream the same nodes. A stream ends the one before it.
         """
-        visited = [(visit.node, self._of(visit)) for visit in visits]
-        fetch = self._fetch([shard for _, shards in visited for shard in shards])
-        for node, shards in visited:
-            if not shards:
+        visited = [(visit.node, *self._of(visit, among)) for visit in visits]
+        fetch = self._fetch([shard for _, _, shards in visited for shard in shards])
+        for node, spread, shards in visited:
+            if not shards and spread is None:
                 yield self._whole(node)
                 continue
             parts = fetch.parts(len(shards))
-            yield Served(node, tuple(self[name] for name in node.weights[1:]), parts)
+            others = tuple(self[name] for name in node.weights[1:])
+            yield Served(node, others, parts, spread=spread)
             # All ranks skip the same parts, if any, but each of them has to be fetched.
             for _ in parts:
                 pass
@@ -93,16 +98,37 @@ class ShardedWeights(Gathered):
     def __len__(self) -> int:
         return len(self._arrays)
 
-    def _of(self, visit: Visit) -> Sequence[Shard]:
+    def _of(self, visit: Visit, among: Group | None) -> tuple[SpreadWeight | None, Sequence[Shard]]:
         """The parts to bring: those that the visit needs, where ranks need not bring the same, and
-        of these, if they can be read where they lie, the rows that it needs."""
+        of these, if they can be read where they lie, the rows that it needs; or what is spread."""
         node = visit.node
         shards = self._shards.get(node.weights[0], ()) if node.op in PRODUCTS else ()
-        if visit.outputs is None or not self._bring.alone:
-            return shards
+        if among is not None and visit.outputs is None and shards:
+            spread = self._spread_over(node, shards, among)
+            if spread is not None:
+                return spread, ()
+        if visit.outputs is None or not self._bring.alone or not shards:
+            return None, shards
         needed = [(each, visit.needed(each.low, each.high)) for each in shards]
         found = [some for each, span in needed if span for some in self._some(each, *span)]
-        return found or self._some(shards[0], shards[0].low, shards[0].low + 1) if shards else ()
+        return None, found or self._some(shards[0], shards[0].low, shards[0].low + 1)
+
+    def _spread_over(
+        self, node: Node, shards: Sequence[Shard], group: Group
+    ) -> SpreadWeight | None:
+        """The weight of a linear node of one vector, if every part of it lies on one rank."""
+        name, bring = node.weights[0], self._bring
+        holders = [bring.holder(each.held) for each in shards]
+        known = [holder for holder in holders if holder is not None]
+        if node.op != "linear" or node.size != node.shape[-1] or len(known) < len(shards):
+            return None
+        if name not in self._spread:
+            spans = [(each.low, each.high) for each in shards]
+            own = (s for s, holder in zip(shards, known, strict=True) if holder == group.rank)
+            mine = [weight for s in own if (weight := bring.at_hand(s.held)) is not None]
+            inputs = self._arrays[name].shape[1]
+            self._spread[name] = SpreadWeight(group, inputs, places(spans, known), mine)
+        return self._spread[name]
 
     def _some(self, shard: Shard, low: int, high: int) -> list[Shard]:
         """The rows `low ≤ i < high` of a weight where they lie, or else the part they stand in."""

@@ -25,7 +25,7 @@ Block = tuple[int, int, int, int]
 TALL: tuple[tuple[int, Block], ...] = (
     (512, (128, 128, 64, 8)),
     (64, (64, 64, 64, 4)),
-    (0, (16, 64, 64, 4)),
+    (0, (16, 32, 64, 4)),
 )
 # Fewer blocks than this leave much of a GPU idle.
 LEAST_BLOCKS = 100

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 
 from boundmesh.bounds.served import PART_OUTPUTS
 from boundmesh.mesh.group import Group
@@ -26,6 +28,18 @@ def test_weights_in_several_parts_give_the_bits_of_one_device(ranks: Ranks) -> N
     case = Case(sizes=(6, PART_OUTPUTS + 3, 3), tile_elements=80_000)
     expected = cases.bound(case.problem(case.one_device()), "alpha-crown")
     for found in ranks.run(cases.gathered, case, "alpha-crown"):
+        assert cases.equal(found, expected)
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="it takes two GPUs")
+@pytest.mark.parametrize("method", ["crown", "alpha-crown"])
+def test_few_rows_that_go_to_dealt_parts_give_the_bits_of_one_gpu(
+    start_ranks: Callable[..., Ranks], method: str
+) -> None:
+    sizes = 512, 2 * PART_OUTPUTS, 2 * PART_OUTPUTS, 3
+    case = Case(sizes=sizes, tile_elements=2**22, kind="cuda")
+    expected = cases.bound(case.problem(case.one_device()), method)
+    for found in start_ranks(2, "cuda").run(cases.gathered, case, method):
         assert cases.equal(found, expected)
 
 

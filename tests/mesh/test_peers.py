@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pytest
 import torch
 
-from boundmesh.bounds.served import PART_ELEMENTS, PART_OUTPUTS, Visit, visits
+from boundmesh.bounds.layout import Layout, OneDevice
+from boundmesh.bounds.product import Tape, pull
+from boundmesh.bounds.served import PART_ELEMENTS, PART_OUTPUTS, Served, Visit, visits
 from boundmesh.mesh.group import Group
 from boundmesh.mesh.peers import FromPeers
 from boundmesh.mesh.weights import ShardedWeights
 from tests import networks
+from tests.mesh import cases
 from tests.mesh.cases import Case
 from tests.mesh.ranks import Ranks
 
@@ -110,3 +114,46 @@ def bytes_held(group: Group, case: Case) -> int:
     held = peers(group, case).bytes
     group.every(None)
     return held
+
+
+@pytest.mark.parametrize("parts", [4, 5])
+def test_rows_that_go_to_the_parts_of_a_weight_come_back_as_from_one_device(
+    parts: int, ranks: Ranks
+) -> None:
+    case = Case(sizes=(WIDE, parts * PART_OUTPUTS - 7, 3))
+    expected = pulled(case, OneDevice(case.graph, "cpu", networks.DTYPE))
+    for found, received in ranks.run(spread, case):
+        assert cases.close(found, expected, 1e-14)
+        # Rows and gradients were sent, not weights.
+        assert 0 < received < 8 * parts * WIDE * PART_OUTPUTS / 10
+
+
+def spread(group: Group, case: Case) -> tuple[list[torch.Tensor], int]:
+    layout = Spreading(peers(group, case), group)
+    found = pulled(case, layout)
+    received = group.received["all_gather"]
+    group.every(None)
+    return found, received
+
+
+def pulled(case: Case, layout: Layout) -> list[torch.Tensor]:
+    """Rows of the first layer at its inputs, their biases, and the gradients to them."""
+    node = case.graph[case.graph.nodes[1].name]
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(1, 3, *node.shape, generator=generator).double()
+    rows.requires_grad_()
+    served = next(iter(layout.stream([Visit(node)])))
+    (found,) = pull(served, Tape(layout), [rows], [None])
+    assert found.bias is not None
+    (gradient,) = torch.autograd.grad(found.only.square().sum() + found.bias.sum(), rows)
+    return [found.only.detach(), found.bias.detach(), gradient]
+
+
+class Spreading(Layout):
+    """Rows go to the parts of weights."""
+
+    def __init__(self, weights: ShardedWeights, group: Group) -> None:
+        self._weights, self._group = weights, group
+
+    def stream(self, visits: Iterable[Visit]) -> Iterator[Served]:
+        return self._weights.stream(visits, among=self._group)
