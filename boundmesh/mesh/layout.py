@@ -47,9 +47,7 @@ class Gather(Layout):
         self.wave = wave or bring.wave(graph)
         self.recordable = bring.recordable
         self._weights = ShardedWeights(graph, bring, self.device, dtype, replicated)
-        # Of other products it is not known that they are added later with the same bits.
-        exact = dtype == torch.float32 and matmul.usable(self.device)
-        self._few = FEW_ROWS if bring.deals and exact else 0
+        self._few = FEW_ROWS if bring.deals and self._adds_exactly() else 0
 
     @property
     def weights(self) -> ShardedWeights:
@@ -60,6 +58,7 @@ class Gather(Layout):
         return OwnDomains(self)
 
     def suited(self, tiles: Sequence[Tile], domains: int) -> Layout:
+        """This one, but for a single tile of few rows."""
         few = len(tiles) == 1 and tiles[0].rows.count * domains <= self._few
         return FewRows(self) if few else self
 
@@ -89,38 +88,20 @@ class Gather(Layout):
         self.group.all_gather(every, sent).wait()
         return [result[:, :width] for result, width in zip(every, widths, strict=False)]
 
+    def _adds_exactly(self) -> bool:
+        """Whether all ranks multiply by kernels that give the same bits whether a product is added
+        at once or later; of others it is not known."""
+        exact = self.dtype == torch.float32 and matmul.usable(self.device)
+        return all(self.group.every(exact))
+
 
 def _padded(result: Tensor, width: int) -> Tensor:
     missing = width - result.shape[1]
     return torch.nn.functional.pad(result, (0, missing)) if missing else result
 
 
-class FewRows(Layout):
-    """The schedule `gather` for one tile of few rows, which all ranks have, and multiply with the
-    parts of weights that they hold. All else they do alike, so there is nothing to join."""
-
-    def __init__(self, gather: Gather) -> None:
-        self.device, self.dtype, self.wave = gather.device, gather.dtype, gather.wave
-        self.recordable = gather.recordable
-        self._gather = gather
-
-    @property
-    def weights(self) -> ShardedWeights:
-        return self._gather.weights
-
-    def stream(self, visits: Iterable[Visit]) -> Iterator[Served]:
-        return self._gather.weights.stream(visits, among=self._gather.group)
-
-    def agree(self, value: Value) -> Value:
-        return self._gather.agree(value)
-
-    def thrifty(self) -> AbstractContextManager[object]:
-        return self._gather.thrifty()
-
-
-class OwnDomains(Layout):
-    """The schedule `gather` where ranks bound domains of their own: no tile is dealt, but weights
-    still come to all of them together."""
+class OverGather(Layout):
+    """Another division of the work over the same weights."""
 
     def __init__(self, gather: Gather) -> None:
         self.device, self.dtype, self.wave = gather.device, gather.dtype, gather.wave
@@ -134,17 +115,30 @@ class OwnDomains(Layout):
     def stream(self, visits: Iterable[Visit]) -> Iterator[Served]:
         return self._gather.stream(visits)
 
-    def some(self, mask: Tensor) -> Tensor:
-        """One all-reduce of how many ranks say so."""
-        ranks = mask.to(torch.int32)
-        self._gather.group.all_reduce(ranks)
-        return ranks > 0
-
     def agree(self, value: Value) -> Value:
         return self._gather.agree(value)
 
     def thrifty(self) -> AbstractContextManager[object]:
         return self._gather.thrifty()
+
+
+class FewRows(OverGather):
+    """One tile of few rows, which all ranks have, and multiply with the parts of weights that they
+    hold. All else they do alike, so there is nothing to join."""
+
+    def stream(self, visits: Iterable[Visit]) -> Iterator[Served]:
+        return self._gather.weights.stream(visits, among=self._gather.group)
+
+
+class OwnDomains(OverGather):
+    """Ranks bound domains of their own: no tile is dealt, but weights still come to all of them
+    together."""
+
+    def some(self, mask: Tensor) -> Tensor:
+        """One all-reduce of how many ranks say so."""
+        ranks = mask.to(torch.int32)
+        self._gather.group.all_reduce(ranks)
+        return ranks > 0
 
 
 class Offload(Layout):
