@@ -8,11 +8,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from boundmesh.bab.branch import babsr, fsb
-from boundmesh.bab.branch.influence import influence
+from boundmesh.bab.branch.splits import Splits
 from boundmesh.bab.clip import clipped, empty
 from boundmesh.bab.division import Corners, Division, Outcome, active, divided
-from boundmesh.bab.domain import Domains, root, split
+from boundmesh.bab.domain import Domains, root
 from boundmesh.bab.frontier import Frontier
 from boundmesh.bab.groups import Meetings
 from boundmesh.bab.search import Look, Search, give_way
@@ -45,11 +44,10 @@ class ActivationSplitting:
         look: Look,
         meetings: Meetings | None = None,
     ) -> None:
-        self.settings, self.clock, self.look = settings, clock, look
-        self.neurons = neurons_of(problem.program, bounds)
-        self.values = affine_values(problem, self.neurons)
+        self.clock, self.look = clock, look
+        neurons = neurons_of(problem.program, bounds)
         divisible = replace(problem, layout=problem.layout.own_domains)
-        self.bounder = DomainBounder(divisible, bounds, self.neurons, self.values)
+        self.bounder = DomainBounder(divisible, bounds, neurons, affine_values(problem, neurons))
         self.device, dtype = problem.layout.device, problem.layout.dtype
         self.rows, self.offset = _rows_by_clause(margins, offset, self.device, dtype)
         self.cushion = torch.finfo(dtype).eps * (1 + self.offset.abs())
@@ -61,6 +59,7 @@ class ActivationSplitting:
         self.groups, self.shared = meetings.groups, Shared(self, meetings)
         self.division = Division(self.groups)
         self.batch = (settings.batch or _default_batch(problem)) * self.groups.ranks
+        self.splits = Splits(self.bounder, settings, self.division, self.batch, self._quick)
 
     def run(self, clauses: Tensor, margins: Tensor, limit: float = float("inf")) -> Search:
         """Refute `clauses` `[C]`, whose margins so far are `margins`; raises OutOfTime.
@@ -69,7 +68,7 @@ class ActivationSplitting:
         """
         if self.shared.begins:
             where, known = clauses.to(self.device), margins.to(self.device)
-            first = root(self.neurons, where, known, self.atoms, self.bounder.root_box)
+            first = root(self.bounder.neurons, where, known, self.atoms, self.bounder.root_box)
             longer = replace(self.ascent, iterations=2 * self.ascent.iterations)
             divided(self, first, lambda mine: self._bound(mine, longer, Outcome()))
         return self.go_on(limit)
@@ -98,52 +97,22 @@ class ActivationSplitting:
         return outcome if children is None else self._bound(children, self.ascent, outcome)
 
     def _branch(self, parents: Domains, outcome: Outcome[Domains]) -> Domains | None:
-        """The children of the parents; more levels at once while the frontier is small."""
+        """The children of the parents, of which those without a neuron to split are leaves."""
         with torch.no_grad():
             bounded = self._quick(parents)
             parents, bounded = self._clip(parents, bounded, outcome)
-            loss = self._scores(parents, bounded)
-        able = (loss > -torch.inf).sum(1)
-        stuck = able == 0
+            loss = self.splits.scores(parents, bounded)
+        stuck = ~(loss > -torch.inf).any(1)
         if bool(stuck.any()):
             outcome.leaves.append(parents.take(stuck & active(parents)))
         parents, left = self.division.going_on(parents, ~stuck)
-        parents, loss, bounded = parents.take(left), loss[left], bounded.take(left)
-        levels = self._levels(parents, able[left])
-        if not levels:
-            return None
-        if levels > 1:
-            return split(parents, torch.topk(loss, levels, dim=1).indices, bounded.coefficients)
-        if self.settings.branching == "babsr":
-            return split(parents, loss.argmax(1, keepdim=True), bounded.coefficients)
-        quick = lambda domains: self._quick(domains).margin  # noqa: E731
-        with torch.no_grad():
-            chosen = fsb.choose(parents, bounded, loss, self.settings.tries, quick)
-        return split(parents, chosen[:, None], bounded.coefficients)
-
-    def _levels(self, parents: Domains, able: Tensor) -> int:
-        """How many neurons to split at once, of which a parent has `able` `[D]`, on all ranks: as
-        many as fill no rank's part of a batch. None where no rank has a parent."""
-        working = active(parents)
-        mine = int(working.sum())
-        fewest = int(able[working].min()) if mine else self.settings.levels
-        counts, choices = zip(*self.division.all_say((mine, fewest)), strict=True)
-        if not any(counts):
-            return 0
-        levels, most = 1, max(counts) * self.division.ranks
-        while (
-            most << (levels + 1) <= self.batch
-            and levels < self.settings.levels
-            and min(choices) > levels
-        ):
-            levels += 1
-        return levels
+        return self.splits.children(parents.take(left), bounded.take(left), loss[left])
 
     def _clip(
         self, domains: Domains, bounded: Bounded, outcome: Outcome[Domains]
     ) -> tuple[Domains, Bounded]:
         """The domains cut to where a counterexample can be; those where none can be are gone."""
-        if self.values is None:
+        if self.bounder.values is None:
             return domains, bounded
         # All that is known of the points left out is that their margin exceeds the cushion.
         account = outcome.account
@@ -151,14 +120,6 @@ class ActivationSplitting:
         domains = clipped(domains, bounded, self.bounder, self.cushion[domains.clause])
         domains, left = self.division.going_on(domains, ~empty(domains))
         return domains.take(left), bounded.take(left)
-
-    def _scores(self, domains: Domains, bounded: Bounded) -> Tensor:
-        """What a split of each neuron could gain, `[D, N]`; −inf where it cannot be split."""
-        loss = babsr.scores(self.neurons, domains, bounded, self.bounder.box(domains.parameters))
-        if self.values is None or domains.box is None:
-            return loss
-        factor = influence(self.values, domains.box, self.neurons.count)
-        return torch.where(loss > -torch.inf, loss * factor, loss)
 
     def _exhaust(self, leaves: Domains) -> Outcome[Domains]:
         """Leaves without a neuron to split are linear programs, of which β-CROWN is the dual:

@@ -11,8 +11,8 @@ from time import perf_counter
 from typing import Any
 
 from boundmesh import api
+from boundmesh.bench.ending import Ending
 from boundmesh.bench.instances import Instance
-from boundmesh.bench.interruption import Interruption
 from boundmesh.bench.process import name_of, recover
 from boundmesh.errors import BoundmeshError, DeviceError
 from boundmesh.graph.graph import Graph
@@ -84,13 +84,13 @@ class Runner:
         settings: Settings,
         json_dir: Path | None,
         progress: Progress,
-        interruption: Interruption,
+        ending: Ending,
     ) -> None:
         self._networks = Networks(instance.network for instance in instances)
         self._settings = settings
         self._json_dir = json_dir
         self._progress = progress
-        self._interruption = interruption
+        self._ending = ending
         self._device = device_for(settings)
         ranks = settings.layout.shape.size
         self.device = name_of(self._device) + (f" × {ranks}" if ranks > 1 else "")
@@ -116,7 +116,7 @@ class Runner:
                 ) from error
             record, content = self._crashed(instance, error, stages, began)
         cut = record.verdict == "timed-out" and given != instance.timeout
-        if cut or self._interruption.came:
+        if cut or self._ending.came:
             return None
         if self._json_dir is not None:
             write_json(self._json_dir / json_name(instance), content)

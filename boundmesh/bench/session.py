@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
+from boundmesh.bench.ending import Ending
 from boundmesh.bench.instances import Instance
-from boundmesh.bench.interruption import Interruption
 from boundmesh.report.bench_console import BenchConsole
 from boundmesh.report.records import Record, resume
 from boundmesh.settings import Settings
@@ -40,7 +40,7 @@ class Session:
     until: float
     keep: Callable[[Record], None]
     console: BenchConsole
-    interruption: Interruption
+    ending: Ending
 
     def run(self) -> None:
         """Raises BoundmeshError where the device or a results file is of no use any more."""
@@ -57,10 +57,10 @@ class Session:
         try:
             self._decide(todo)
         except KeyboardInterrupt:
-            if not self.interruption.came:
+            if not self.ending.came:
                 raise
         if left := len(self.instances) - len(self.found):
-            why = "interrupted" if self.interruption.came else "the time is up"
+            why = "interrupted" if self.ending.came else "the time is up"
             self.console.warn(f"{why}: {left} instances are left")
 
     def _decide(self, todo: Sequence[Instance]) -> None:
@@ -74,12 +74,12 @@ class Session:
         todo = together.agree("what is to be done", todo)
         if not todo:
             return
-        runner = Runner(todo, self.settings, self.json_dir, self.console, self.interruption)
+        runner = Runner(todo, self.settings, self.json_dir, self.console, self.ending)
         warm(self.settings)
         for instance in todo:
             place = f"{len(self.found) + 1}/{len(self.instances)}"
             self.console.begin(place, instance.onnx, instance.vnnlib)
-            stop = self.interruption.came
+            stop = self.ending.came
             left = together.agree(f"{instance}?", 0.0 if stop else self.until - perf_counter())
             record = runner(instance, left) if left > 0 else None
             record = together.agree(f"{instance}.", record)

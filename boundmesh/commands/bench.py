@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
+from boundmesh.bench.ending import Ending
 from boundmesh.bench.instances import Instance, read_instances, select
-from boundmesh.bench.interruption import Interruption
 from boundmesh.bench.session import Session, known
 from boundmesh.commands.options import (
     RESULTS,
@@ -177,14 +177,14 @@ def bench(
 
     until = float("inf") if limit is None else began + limit
     files = json_dir if first else None
-    with BenchConsole(quiet=quiet or not first) as console, Interruption() as interruption:
-        Session(instances, found, settings, files, until, keep, console, interruption).run()
+    with BenchConsole(quiet=quiet or not first) as console, Ending() as ending:
+        Session(instances, found, settings, files, until, keep, console, ending).run()
     if not first:
         return
     _sum_up(instances, found, json, plot, console)
     if any(record.wrong for record in found):
         raise typer.Exit(WRONG)
-    if interruption.came:
+    if ending.came:
         raise typer.Exit(INTERRUPTED)
 
 

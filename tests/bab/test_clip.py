@@ -53,7 +53,7 @@ def test_points_where_the_clause_holds_are_never_clipped(name, seed):
     low = torch.quantile(y[:, :2], 0.5, dim=0)
     atoms = [Atom((), ((place, 1.0),), float(low[place])) for place in (0, 1)]
     search = searcher(graph, box, atoms)
-    values, neurons = search.values, search.neurons
+    values, neurons = search.bounder.values, search.bounder.neurons
     q = torch.cat([x, x @ values.rows.T + values.constants], dim=1)
     matters = (y[:, :2] <= low).all(1)
     assert matters.sum() > 20

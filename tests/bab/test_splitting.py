@@ -121,7 +121,7 @@ def test_child_bounds_are_never_below_the_parents(name):
     graph = NETS[name]()
     box = region(graph, 0.5)
     search = searcher("neurons", graph, box, atom(50.0))
-    neurons = search.neurons
+    neurons = search.bounder.neurons
     parents = root(
         neurons, torch.zeros(3, dtype=torch.long), torch.full((3,), -1e9, dtype=DTYPE), 1
     )
@@ -196,8 +196,8 @@ def test_children_of_a_split_have_every_combination_of_signs():
     graph = mlp(3, 16, 16, 2, seed=1)
     box = region(graph, 3.0)
     search = searcher("neurons", graph, box, atom(0.0))
-    assert search.neurons.count > 5
-    two = root(search.neurons, torch.tensor([0, 0]), torch.zeros(2, dtype=DTYPE), 1)
+    assert search.bounder.neurons.count > 5
+    two = root(search.bounder.neurons, torch.tensor([0, 0]), torch.zeros(2, dtype=DTYPE), 1)
     children = split(two, torch.tensor([[0, 1, 2], [2, 3, 4]]), torch.zeros(2, 1, 1))
     for domain, places in ((0, [0, 1, 2]), (1, [2, 3, 4])):
         signs = children.splits[domain::2][:, places].tolist()

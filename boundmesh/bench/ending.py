@@ -9,7 +9,7 @@ from boundmesh.mesh.interruption import INTERRUPTION
 from boundmesh.mesh.rank import inside
 
 
-class Interruption:
+class Ending:
     """Within it Ctrl-C and a request to end raise KeyboardInterrupt and leave `came` set, which
     tells an instance that was broken off from one that ended."""
 
@@ -18,7 +18,7 @@ class Interruption:
     def __init__(self) -> None:
         self.came = False
 
-    def __enter__(self) -> Interruption:
+    def __enter__(self) -> Ending:
         self._before = [signal.signal(number, self._interrupt) for number in self.SIGNALS]
         return self
 
