@@ -22,9 +22,10 @@ Block = tuple[int, int, int, int]
 
 # Rows from which on blocks are so large, if they are enough to fill a GPU. All are equally deep, as
 # the depth decides the order of a sum.
-TALL: tuple[tuple[int, Block], ...] = (
+BLOCKS: tuple[tuple[int, Block], ...] = (
     (512, (128, 128, 64, 8)),
     (64, (64, 64, 64, 4)),
+    (48, (16, 64, 64, 4)),
     (0, (16, 32, 64, 4)),
 )
 # Fewer blocks than this leave much of a GPU idle.
@@ -77,10 +78,10 @@ def usable(device: torch.device) -> bool:
 
 def blocks(rows: int, wide: int) -> Block:
     """The block for a product of so many rows and columns."""
-    for least, block in TALL:
+    for least, block in BLOCKS:
         if rows >= least and (not least or count(rows, wide, block) >= LEAST_BLOCKS):
             return block
-    return TALL[-1][1]
+    return BLOCKS[-1][1]
 
 
 def count(rows: int, wide: int, block: Block) -> int:

@@ -76,7 +76,7 @@ def of_rows(device: torch.device) -> Iterator[Comparison]:
 def of_products(device: torch.device) -> Iterator[Comparison]:
     """Products in blocks of every size: of more than a band of them, and two across."""
     random = _random()
-    for _, block in matmul.TALL:
+    for _, block in matmul.BLOCKS:
         high, across = block[:2]
         a, b = random(matmul.BAND * high + ROWS, SIZE), random(SIZE, across + 16)
         left, right = copies(device, a, b)
