@@ -56,6 +56,7 @@ POSITIVE = ("Log", "Sqrt", "Reciprocal", "ReduceLogSum", "ReduceL2")
 ELEMENTWISE = [
     sample(op, VECTOR, low=0.5 if op in POSITIVE else -2.0)
     for op in ("Relu", "Sigmoid", "Tanh", "Abs", "Exp", "Log", "Sqrt", "Reciprocal", "Sin", "Cos",
+               "Floor", "Ceil",
                "Neg", "Identity", "Softplus", "Elu", "Celu", "Selu", "HardSigmoid", "HardSwish",
                "LeakyRelu")
 ]  # fmt: skip

@@ -183,6 +183,8 @@ def nonlinear() -> Iterator[Sample]:
     yield sample("reciprocal", (40,), within=(-9.0, -0.01))
     yield sample("sqrt", (40,), within=(0.0, 9.0))
     yield sample("log", (40,), within=(1e-4, 9.0))
+    yield sample("floor", (40,), within=(0.3, 9.6))
+    yield sample("floor", (40,), within=(-60.6, -0.4))
     for exponent in (1.0, 2.0, 3.0, 4.0, 5.0):
         yield sample("power", (40,), exponent=exponent)
     for exponent in (-2.0, -0.5, 0.3, 1.5):
@@ -245,4 +247,5 @@ REFERENCE: dict[str, Callable[[float], float]] = {
     "reciprocal": lambda x: 1 / x,
     "sin": math.sin,
     "cos": math.cos,
+    "floor": math.floor,
 }

@@ -25,6 +25,8 @@ CASES = [
     ("sqrt", 0.0, 9.0, {}),
     ("reciprocal", 1e-3, 50.0, {}),
     ("reciprocal", -50.0, -1e-3, {}),
+    ("floor", -5.0, 5.0, {}),
+    ("floor", -900.0, 5.0, {}),
     ("power", -5.0, 5.0, {"exponent": 2.0}),
     ("power", -5.0, 5.0, {"exponent": 3.0}),
     ("power", -5.0, 5.0, {"exponent": 7.0}),

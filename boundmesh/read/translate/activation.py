@@ -22,12 +22,20 @@ DIRECT = {
     "Reciprocal": "reciprocal",
     "Sin": "sin",
     "Cos": "cos",
+    "Floor": "floor",
 }
 
 
 @translates(*DIRECT)
 def direct(step: Step) -> Value:
     return step.build.add(DIRECT[step.op], step.node())
+
+
+@translates("Ceil")
+def ceil(step: Step) -> Value:
+    """`−⌊−x⌋`."""
+    build = step.build
+    return negative(build, build.add("floor", negative(build, step.node())))
 
 
 def leaky(build: Builder, x: Node, slope: np.ndarray) -> Node:
