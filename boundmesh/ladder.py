@@ -114,14 +114,18 @@ class Standing:
         )
 
 
-def climb(standing: Standing, settings: BoundSettings, clock: Clock) -> None:
-    """Use the methods of `settings.method` in turn on what is still open; OutOfTime may end it."""
+def climb(
+    standing: Standing, settings: BoundSettings, clock: Clock, stage: str | None = None
+) -> None:
+    """Use the methods of `settings.method` in turn on what is still open; OutOfTime may end it.
+
+    Each is a stage of its own name, or all of them are `stage`."""
     for method in _steps(standing.question, settings):
         domains = standing.open.any(1).nonzero().flatten()
         rows = standing.open_rows(domains)
         if not len(rows):
             return
-        with clock.stage(method, _extent(len(rows), len(domains))):
+        with clock.stage(stage or method, _extent(len(rows), len(domains))):
             _improve(standing, method, domains, rows, settings, clock)
             clock.progress.update(margin=standing.worst, open=int(standing.open.sum()))
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from boundmesh import finer
 from boundmesh.attack.pgd import attack
 from boundmesh.attack.replay import Replay, representable
 from boundmesh.bab.decide import assist, branch
@@ -160,6 +161,8 @@ def _decide(run: Run) -> Verdict:
         for standing in standings:
             climb(standing, settings.bounds, clock)
         if settings.bounds.method == "auto":
+            if open_clauses(standings) and finer.helps(run.graph, run.layout):
+                finer.climb_again(standings, run.graph, run.property, settings.bounds, clock)
             left = open_clauses(standings)
             if left and (found := run.hunt(left)) is not None:
                 return Falsified(found)

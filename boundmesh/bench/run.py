@@ -26,7 +26,17 @@ from boundmesh.verdict import Falsified, TimedOut, Unknown, Verdict, Verified
 FOREVER = float("inf")
 MIB = 2**20
 # What a proof can come from, from cheap to tight: the tightest stage entered was needed for it.
-TIGHTNESS = ("read", "check", "ibp", "crown-ibp", "crown", "alpha-crown", "refine", "branch")
+TIGHTNESS = (
+    "read",
+    "check",
+    "ibp",
+    "crown-ibp",
+    "crown",
+    "alpha-crown",
+    "float64",
+    "refine",
+    "branch",
+)
 
 
 class Networks:

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from boundmesh.errors import UnsupportedError
 from boundmesh.graph.check import agrees_with_source
 from boundmesh.property import Box
 from boundmesh.read.onnx import load
@@ -19,8 +18,6 @@ FAMILIES = (
     "rl_benchmarks", "safenlp", "sat_relu", "sri_resnet_a", "tllverifybench", "vit_2023", "yolo",
 )  # fmt: skip
 
-REFUSED = {"14_ieee_ml4acopf-linear-residual.onnx.gz": "Floor"}
-
 
 def networks(folder: Path) -> list[Path]:
     with (folder / "instances.csv").open() as table:
@@ -30,10 +27,6 @@ def networks(folder: Path) -> list[Path]:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_networks_of_the_family_agree_with_onnx_runtime(family, data):
     for path in networks(data / family):
-        if path.name in REFUSED:
-            with pytest.raises(UnsupportedError, match=REFUSED[path.name]):
-                load(path)
-            continue
         graph = load(path)
         size = graph[graph.input].size
         agrees_with_source(graph, Box(np.zeros(size), np.ones(size)))
