@@ -12,6 +12,7 @@ from dataclasses import replace
 import torch
 
 from boundmesh.bounds.layout import Layout, OneDevice
+from boundmesh.bounds.program import Program
 from boundmesh.clock import Clock
 from boundmesh.graph.forward import multiplications
 from boundmesh.graph.graph import Graph
@@ -29,11 +30,8 @@ SMALL = 2**20
 def helps(graph: Graph, layout: Layout) -> bool:
     """Whether float64 may help, at little cost: on one device, in float32 so far, a small network
     with lines that rounding moves apart."""
-    smooth = any(
-        not RULES[node.op].affine and RULES[node.op].split_point is None
-        for node in graph.nodes
-        if node.op != "input"
-    )
+    program = Program(graph, graph.output)
+    smooth = any(RULES[node.op].split_point is None for node in program.nonlinear)
     alone = isinstance(layout, OneDevice) and layout.dtype == torch.float32
     return alone and smooth and multiplications(graph) <= SMALL
 

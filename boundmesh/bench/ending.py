@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from types import FrameType, TracebackType
+from types import FrameType
 
 from boundmesh.mesh.interruption import INTERRUPTION
 from boundmesh.mesh.rank import inside
@@ -22,12 +22,7 @@ class Ending:
         self._before = [signal.signal(number, self._interrupt) for number in self.SIGNALS]
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         for number, handler in zip(self.SIGNALS, self._before, strict=True):
             signal.signal(number, handler)
 

@@ -36,6 +36,12 @@ class Wave:
     draw: Draw
 
 
+def in_waves(tiles: Sequence[Tile], together: int, draw: Draw) -> list[Wave]:
+    """Waves of so many tiles each, in their order."""
+    firsts = range(0, len(tiles), together)
+    return [Wave(tiles[first : first + together], draw) for first in firsts]
+
+
 def sweep(
     layout: Layout,
     program: Program,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.backward import Draw, Wave, sweep, tile_height
+from boundmesh.bounds.backward import Draw, in_waves, sweep, tile_height
 from boundmesh.bounds.interval import Intervals
 from boundmesh.bounds.layout import Layout
 from boundmesh.bounds.lines import FixedLines
@@ -47,10 +47,7 @@ def bound_rows(problem: Problem, start: str, rows: Rows, draw: Draw) -> Tensor:
     """Lower bounds `[D, S]` of all rows of a start node, tile by tile."""
     tiles = problem.tiles(start, rows)
     layout = problem.layout.suited(tiles, problem.region.domains)
-    mine = layout.deal(tiles)
-    waves = [
-        Wave(mine[first : first + layout.wave], draw) for first in range(0, len(mine), layout.wave)
-    ]
+    waves = in_waves(layout.deal(tiles), layout.wave, draw)
     lowest = sweep(layout, problem.program, problem.region, waves, problem.check)
     return torch.cat([*layout.join(lowest, [tile.rows.count for tile in tiles])], dim=1)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.backward import Draw, Wave, sweep
+from boundmesh.bounds.backward import Draw, Wave, in_waves, sweep
 from boundmesh.bounds.crown import Problem
 from boundmesh.bounds.gradients import Gradients
 from boundmesh.bounds.layout import Layout, Share
@@ -102,10 +102,7 @@ class Sloped:
             self._lines(bounds, {name: s.value for name, s in slopes.items()}, {})
             for slopes in start.slopes
         ]
-        waves = [
-            Wave(start.tiles[first : first + TOGETHER], _of_tiles(start.tiles, lines))
-            for first in range(0, len(start.tiles), TOGETHER)
-        ]
+        waves = in_waves(start.tiles, TOGETHER, _of_tiles(start.tiles, lines))
         lowest = sweep(layout, problem.program, problem.region, waves, problem.check)
         return torch.cat([*layout.join(lowest, start.widths)], dim=1)
 

@@ -34,6 +34,11 @@ class Place:
     number: int
     before: int
 
+    @property
+    def columns(self) -> slice:
+        """Where its outputs stand among those that the rank holds."""
+        return slice(self.before, self.before + self.high - self.low)
+
 
 def places(spans: Sequence[tuple[int, int]], holders: Sequence[int]) -> list[Place]:
     """Where parts with these outputs lie, in their order."""
@@ -71,17 +76,12 @@ class SpreadWeight:
 
     def transposed(self, gradients: Tensor) -> Tensor:
         """`G Wᵀ`, `[R, in]` → `[R, out]`."""
-        widest = max(place.before + place.high - place.low for place in self.places)
+        widest = max(place.columns.stop for place in self.places)
         sent = gradients.new_empty(len(gradients), widest)
         for place, weight in self._own():
-            end = place.before + place.high - place.low
-            mm(gradients, weight.mT, sent[:, place.before : end])
+            mm(gradients, weight.mT, sent[:, place.columns])
         every = self._gathered(sent)
-        columns = [
-            every[place.holder].narrow(1, place.before, place.high - place.low)
-            for place in self.places
-        ]
-        return torch.cat(columns, dim=1)
+        return torch.cat([every[place.holder][:, place.columns] for place in self.places], dim=1)
 
     def _own(self) -> list[tuple[Place, Tensor]]:
         own = [place for place in self.places if place.holder == self.group.rank]

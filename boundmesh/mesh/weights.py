@@ -118,16 +118,17 @@ class ShardedWeights(Gathered):
     ) -> SpreadWeight | None:
         """The weight of a linear node of one vector, if every part of it lies on one rank."""
         name, bring = node.weights[0], self._bring
-        holders = [bring.holder(each.held) for each in shards]
-        known = [holder for holder in holders if holder is not None]
-        if node.op != "linear" or node.size != node.shape[-1] or len(known) < len(shards):
+        if node.op != "linear" or node.size != node.shape[-1]:
             return None
         if name not in self._spread:
+            holders = [h for each in shards if (h := bring.holder(each.held)) is not None]
+            if len(holders) < len(shards):
+                return None
             spans = [(each.low, each.high) for each in shards]
-            own = (s for s, holder in zip(shards, known, strict=True) if holder == group.rank)
+            own = (s for s, holder in zip(shards, holders, strict=True) if holder == group.rank)
             mine = [weight for s in own if (weight := bring.at_hand(s.held)) is not None]
             inputs = self._arrays[name].shape[1]
-            self._spread[name] = SpreadWeight(group, inputs, places(spans, known), mine)
+            self._spread[name] = SpreadWeight(group, inputs, places(spans, holders), mine)
         return self._spread[name]
 
     def _some(self, shard: Shard, low: int, high: int) -> list[Shard]:

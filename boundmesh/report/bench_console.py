@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import astuple, fields
 from pathlib import PurePosixPath
 from time import perf_counter
-from types import TracebackType
 
 from rich import box
 from rich.console import Console
@@ -51,12 +50,7 @@ class BenchConsole:
             self._status.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._status.stop()
 
     def begin(self, place: str, onnx: str, vnnlib: str) -> None:

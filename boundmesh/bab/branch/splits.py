@@ -55,12 +55,13 @@ class Splits:
 
     @torch.no_grad()
     def _tried(self, parents: Domains, bounded: Bounded, loss: Tensor) -> Tensor:
-        quick = lambda domains: self.quick(domains).margin  # noqa: E731
-        return fsb.choose(parents, bounded, loss, self.settings.tries, quick)
+        return fsb.choose(
+            parents, bounded, loss, self.settings.tries, lambda each: self.quick(each).margin
+        )
 
     def _levels(self, parents: Domains, able: Tensor) -> int:
         """How many neurons to split at once, of which a parent has `able` `[D]`, on all ranks: as
-        many as fill no rank's part of a batch. None where no rank has a parent."""
+        many as fill no rank's part of a batch. 0 where no rank has a parent."""
         working = active(parents)
         mine = int(working.sum())
         fewest = int(able[working].min()) if mine else self.settings.levels
