@@ -16,11 +16,12 @@ from boundmesh.bounds.program import Program
 from boundmesh.clock import Clock
 from boundmesh.graph.forward import multiplications
 from boundmesh.graph.graph import Graph
+from boundmesh.guarantee import rounding_for
 from boundmesh.ladder import Standing, climb
 from boundmesh.property import Property
 from boundmesh.questions import questions
 from boundmesh.rules import RULES
-from boundmesh.settings import BoundSettings
+from boundmesh.settings import Settings
 
 STAGE = "float64"
 # Networks whose forward pass takes more multiplications are not bounded twice.
@@ -40,17 +41,18 @@ def climb_again(
     standings: Sequence[Standing],
     graph: Graph,
     property: Property,
-    settings: BoundSettings,
+    settings: Settings,
     clock: Clock,
 ) -> None:
     """Climb once more in float64 with what is open, and enter there what was refuted.
 
-    A margin must outweigh float32's rounding as before: the network itself may be computed in it.
+    Where arithmetic is trusted a margin must outweigh float32's rounding as before: the network
+    itself may be computed in it.
     """
     layout = OneDevice(graph, standings[0].question.layout.device, torch.float64)
-    finer = questions(graph, property, layout)
+    finer = questions(graph, property, layout, rounding_for(graph, settings, layout))
     for standing, question in zip(standings, finer, strict=True):
         if standing.open.any():
             question = replace(question, slack=standing.question.slack)
             # Both have the same table of margins.
-            climb(Standing(question, standing.rows), settings, clock, STAGE)
+            climb(Standing(question, standing.rows), settings.bounds, clock, STAGE)

@@ -15,9 +15,9 @@ from boundmesh.bounds.layout import Layout
 from boundmesh.bounds.margins import Margins
 from boundmesh.bounds.program import Program
 from boundmesh.bounds.region import Region, part_of
-from boundmesh.bounds.rows import DenseRows
 from boundmesh.clock import Clock
 from boundmesh.rules.operator import Interval
+from boundmesh.rules.rounding import Rounding
 from boundmesh.settings import BoundSettings
 
 FEW_INPUTS = 8
@@ -34,18 +34,24 @@ STEPS = {
 
 @dataclass(frozen=True)
 class Question:
-    """Are all clauses of `margins` refuted on each of the D regions? `slack` `[S]` is what a
-    margin must exceed to outweigh rounding; `cases` are the regions' places in the property."""
+    """Are all clauses of `margins` refuted on each of the D regions? `cases` are the regions'
+    places in the property.
+
+    `rounding` is what bounds outweigh; where it is None arithmetic is trusted, and a margin must
+    exceed `slack` `[S]`.
+    """
 
     margins: Margins
     region: Region
     cases: tuple[int, ...]
     slack: Tensor
     layout: Layout
+    rounding: Rounding | None = None
 
     def problem(self, region: Region, settings: BoundSettings, clock: Clock) -> Problem:
         program = Program(self.margins.graph, self.margins.graph.output)
-        return Problem(program, region, self.layout, settings.tile_elements, clock.check)
+        tile_elements, check = settings.tile_elements, clock.check
+        return Problem(program, region, self.layout, tile_elements, check, self.rounding)
 
     @property
     def offset(self) -> Tensor:
@@ -157,7 +163,7 @@ def _improve(
     question = standing.question
     problem = question.problem(part_of(question.region, domains), settings, clock)
     layout = question.layout
-    coefficients = question.margins.rows(rows, layout.dtype, layout.device)
+    wanted_rows = question.margins.dense(rows, layout.dtype, layout.device)
 
     def note(lower: Tensor) -> Tensor:
         """Keep the best margins; NaN is no margin."""
@@ -167,7 +173,7 @@ def _improve(
         return standing.open[domains]
 
     if method == "ibp":
-        note(interval_rows(problem, coefficients))
+        note(interval_rows(problem, wanted_rows))
     elif method == "alpha-crown":
         wanted = _rows_of_clauses(question.margins, rows)
 
@@ -178,12 +184,12 @@ def _improve(
 
         schedule = Schedule(settings.iterations, settings.learning_rate, settings.decay)
         found = alpha_crown(
-            problem, DenseRows(coefficients), schedule, weigh, lambda best: not note(best).any()
+            problem, wanted_rows, schedule, weigh, lambda best: not note(best).any()
         )
         note(found.lower)
         standing.bounds, standing.domains = found.bounds, domains
     else:
-        lower, bounds = crown(problem, DenseRows(coefficients), by_rows=method == "crown")
+        lower, bounds = crown(problem, wanted_rows, by_rows=method == "crown")
         note(lower)
         standing.bounds, standing.domains = bounds, domains
 

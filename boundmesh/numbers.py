@@ -12,7 +12,9 @@ from torch import Tensor
 
 from boundmesh.bounds.alpha import Schedule, alpha_crown
 from boundmesh.bounds.backward import input_rows
-from boundmesh.bounds.crown import Problem, crown, interval_rows
+from boundmesh.bounds.crown import Problem, crown, errors_on, interval_rows
+from boundmesh.bounds.errors import lowered
+from boundmesh.bounds.layout import Layout
 from boundmesh.bounds.lines import FixedLines
 from boundmesh.bounds.program import Program
 from boundmesh.bounds.region import region_tensors
@@ -22,6 +24,7 @@ from boundmesh.device import forget_peak, peak_bytes, pin_threads
 from boundmesh.errors import BoundmeshError
 from boundmesh.given import load
 from boundmesh.graph.forward import multiplications
+from boundmesh.guarantee import rounding_for
 from boundmesh.ladder import undecided_counts
 from boundmesh.memory import memory_errors
 from boundmesh.mesh.open import layout_for
@@ -98,18 +101,18 @@ def bounds(
     forget_peak(device)
     output = graph[graph.output]
     matrix = np.eye(output.size) if rows is None else np.reshape(rows, (-1, output.size))
-    coefficients = torch.from_numpy(matrix).to(layout.device, layout.dtype)
-    coefficients = coefficients.reshape(1, -1, *output.shape)
+    asked = _rows(matrix, (1, len(matrix), *output.shape), layout)
     problem = Problem(
         Program(graph, graph.output),
         region_tensors([region], graph[graph.input].shape, layout.dtype, layout.device),
         layout,
         settings.bounds.tile_elements,
         clock.check,
+        rounding_for(graph, settings, layout),
     )
     try:
         with clock.stage(method), memory_errors(graph, device, settings):
-            lower, upper, intermediate = _bound(problem, coefficients, method, settings)
+            lower, upper, intermediate = _bound(problem, asked, method, settings)
     except OutOfTime as error:
         raise BoundmeshError(f"{method} was not done within {settings.timeout} s") from error
     found = Bounds(
@@ -123,26 +126,37 @@ def bounds(
     )
     if not lines or method == "ibp":
         return found
-    below = _line(problem, coefficients, intermediate)
-    above = _line(problem, -coefficients, intermediate)
+    below = _line(problem, asked, intermediate)
+    above = _line(problem, asked.negated, intermediate)
     return replace(found, below=below, above=Affine(-above.coefficients, -above.constant))
 
 
 @torch.no_grad()
-def _line(problem: Problem, coefficients: Tensor, bounds: Mapping[str, Interval]) -> Affine:
+def _line(problem: Problem, rows: DenseRows, bounds: Mapping[str, Interval]) -> Affine:
     """The linear function of x below rows `[1, S, *output_shape]`."""
-    program = problem.program
-    tile = Tile(program.target, slice(0, coefficients.shape[1]), DenseRows(coefficients))
-    carried = input_rows(problem.layout, program, tile, FixedLines(bounds), frozenset())
+    program, coefficients = problem.program, rows.coefficients
+    tile, errors = Tile(program.target, slice(0, rows.count), rows), errors_on(problem, bounds)
+    draw = FixedLines(bounds)
+    carried = input_rows(problem.layout, program, tile, draw, frozenset(), errors)
     at_input = carried.at_input(program.graph.input, coefficients)
     size, count = program.graph[program.graph.input].size, coefficients.shape[1]
-    constant = coefficients.new_zeros(count) if carried.bias is None else carried.bias[0]
+    bias = coefficients.new_zeros(1, count) if carried.bias is None else carried.bias
+    constant = lowered(bias, carried.error, errors)[0]
     slope = at_input[0].reshape(count, size) if at_input.dim() else at_input.expand(count, size)
     return Affine(slope.double().cpu().numpy(), constant.double().cpu().numpy())
 
 
+def _rows(matrix: np.ndarray, shape: tuple[int, ...], layout: Layout) -> DenseRows:
+    """Rows in the layout's dtype, and how far they lie from those that were given."""
+    exact = torch.from_numpy(np.asarray(matrix, dtype=np.float64))
+    near = exact.to(layout.dtype)
+    off = (exact - near.double()).abs().to(layout.dtype)
+    deviation = off.to(layout.device).reshape(shape) if bool(off.any()) else None
+    return DenseRows(near.to(layout.device).reshape(shape), deviation)
+
+
 def _bound(
-    problem: Problem, coefficients: Tensor, method: str, settings: Settings
+    problem: Problem, rows: DenseRows, method: str, settings: Settings
 ) -> tuple[np.ndarray, np.ndarray, Mapping[str, Interval]]:
     sides: list[Tensor] = []
     intermediate: Mapping[str, Interval] = {}
@@ -150,16 +164,16 @@ def _bound(
         # Each side has slopes of its own: together they would share those of the start nodes.
         chosen = settings.bounds
         schedule = Schedule(chosen.iterations, chosen.learning_rate, chosen.decay)
-        for side in (coefficients, -coefficients):
-            found = alpha_crown(problem, DenseRows(side), schedule)
+        for side in (rows, rows.negated):
+            found = alpha_crown(problem, side, schedule)
             sides.append(found.lower)
             intermediate = found.bounds if not intermediate else _both(intermediate, found.bounds)
     else:
-        both = torch.cat([coefficients, -coefficients], dim=1)
+        both = rows.both_sides
         if method == "ibp":
             lowest = interval_rows(problem, both)
         elif method in ("crown-ibp", "crown"):
-            lowest, intermediate = crown(problem, DenseRows(both), by_rows=method == "crown")
+            lowest, intermediate = crown(problem, both, by_rows=method == "crown")
         else:
             raise BoundmeshError(
                 f"method '{method}' computes no bounds; methods: ibp crown-ibp crown alpha-crown"

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from boundmesh.bounds.layout import Layout
 from boundmesh.bounds.margins import margins_of
-from boundmesh.bounds.region import region_tensors
+from boundmesh.bounds.region import Region, region_tensors
 from boundmesh.graph.forward import forward
 from boundmesh.graph.graph import Graph
 from boundmesh.ladder import Question, Standing
 from boundmesh.property import Ball, Case, Property
+from boundmesh.rules.rounding import Rounding
 
 TOGETHER = 256
 """Regions of cases with the same clauses that are bounded in one batch."""
 
 
-def questions(graph: Graph, property: Property, layout: Layout) -> list[Question]:
-    """The property's cases as batches of regions that share their clauses."""
+def questions(
+    graph: Graph, property: Property, layout: Layout, rounding: Rounding | None = None
+) -> list[Question]:
+    """The property's cases as batches of regions that share their clauses.
+
+    Without `rounding` a margin must exceed the usual rounding of outputs at the regions' centres.
+    """
     shape = graph[graph.input].shape
     batches: dict[object, list[tuple[int, Case]]] = {}
     for place, case in enumerate(property.cases):
@@ -31,13 +38,18 @@ def questions(graph: Graph, property: Property, layout: Layout) -> list[Question
             region = region_tensors(
                 [case.region for case in cases], shape, layout.dtype, layout.device
             )
-            box = region.interval
-            center = ((box.lower + box.upper) / 2)[:1]
-            with torch.no_grad():
-                output = forward(margins.graph, layout.weights, center)
-            slack = margins.slack(output, layout.dtype)
-            found.append(Question(margins, region, places, slack, layout))
+            slack = torch.zeros_like(margins.bound)
+            if rounding is None:
+                slack = margins.slack(_outputs(margins.graph, region, layout), layout.dtype)
+            found.append(Question(margins, region, places, slack, layout, rounding))
     return found
+
+
+@torch.no_grad()
+def _outputs(graph: Graph, region: Region, layout: Layout) -> Tensor:
+    """The largest absolute outputs at the centres of all regions, `[*output_shape]`."""
+    box = region.interval
+    return forward(graph, layout.weights, (box.lower + box.upper) / 2).abs().amax(0)
 
 
 def open_clauses(standings: list[Standing]) -> dict[int, list[int]]:

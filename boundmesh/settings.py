@@ -17,6 +17,7 @@ DTYPES: tuple[str, ...] = get_args(DType)
 BRANCHINGS: tuple[str, ...] = get_args(Branching)
 Schedule = Literal["auto", "gather", "exchange"]
 Offload = Literal["none", "weights"]
+ROUNDINGS = ("auto", "real", "float64", "float32", "tf32", "float16", "bfloat16", "trust")
 SCHEDULES: tuple[str, ...] = get_args(Schedule)
 OFFLOADS: tuple[str, ...] = get_args(Offload)
 
@@ -94,13 +95,20 @@ class Layout:
 
 @dataclass(frozen=True)
 class Settings:
-    """One run: `timeout` in seconds (None: no limit), `device` auto, cpu or cuda[:i], `dtype` of
-    DTYPES, `seed` of every random number, `threads` of the CPU (None: one for a small network, else
-    one per core)."""
+    """One run.
+
+    timeout   seconds (None: no limit)
+    device    auto, cpu or cuda[:i]
+    dtype     one of DTYPES: what bounds are computed in
+    rounding  the arithmetics that a verdict holds in: of ROUNDINGS, joined by +
+    seed      of every random number
+    threads   of the CPU (None: one for a small network, else one per core)
+    """
 
     timeout: float | None = None
     device: str = "auto"
     dtype: DType = "float32"
+    rounding: str = "auto"
     seed: int = 0
     threads: int | None = None
     attack: AttackSettings = field(default_factory=AttackSettings)
@@ -122,12 +130,23 @@ class Settings:
         _require(schedule in SCHEDULES, "schedule", schedule, " ".join(SCHEDULES))
         _require(offload in OFFLOADS, "offload", offload, " ".join(OFFLOADS))
         _require(self.dtype in DTYPES, "dtype", self.dtype, " ".join(DTYPES))
+        rounding_words(self.rounding)
         _require(self.timeout is None or self.timeout > 0, "timeout", self.timeout, "seconds > 0")
         _require(self.threads is None or self.threads > 0, "threads", self.threads, "a number > 0")
         _require(self.bounds.iterations >= 0, "iterations", self.bounds.iterations, "a number ≥ 0")
         _require(self.bounds.tile_elements > 0, "tile_elements", self.bounds.tile_elements, "> 0")
         _require(self.attack.restarts >= 0, "restarts", self.attack.restarts, "a number ≥ 0")
         _require(self.attack.steps > 0, "steps", self.attack.steps, "a number > 0")
+
+
+def rounding_words(rounding: str) -> tuple[str, ...]:
+    """The arithmetics of `rounding`, such as `real+float32`; BoundmeshError for others."""
+    words = tuple(str(rounding).replace(",", "+").split("+"))
+    known = all(word in ROUNDINGS for word in words)
+    alone = len(words) == 1 or not {"auto", "trust"} & set(words)
+    expected = " ".join(ROUNDINGS) + ", or several but auto and trust joined by +"
+    _require(known and alone, "rounding", rounding, expected)
+    return words
 
 
 def with_options(

@@ -24,6 +24,7 @@ from boundmesh.given import read
 from boundmesh.graph.check import agrees_with_source
 from boundmesh.graph.forward import multiplications
 from boundmesh.graph.graph import Graph
+from boundmesh.guarantee import rounding_for
 from boundmesh.ladder import Question, Standing, climb, undecided_counts
 from boundmesh.memory import memory_errors
 from boundmesh.mesh.open import groups_for, layout_for
@@ -96,7 +97,8 @@ class Run:
 
     @cached_property
     def questions(self) -> list[Question]:
-        return questions(self.graph, self.property, self.layout)
+        rounding = rounding_for(self.graph, self.settings, self.layout)
+        return questions(self.graph, self.property, self.layout, rounding)
 
     @cached_property
     def replay(self) -> Replay:
@@ -162,7 +164,7 @@ def _decide(run: Run) -> Verdict:
             climb(standing, settings.bounds, clock)
         if settings.bounds.method == "auto":
             if open_clauses(standings) and finer.helps(run.graph, run.layout):
-                finer.climb_again(standings, run.graph, run.property, settings.bounds, clock)
+                finer.climb_again(standings, run.graph, run.property, settings, clock)
             left = open_clauses(standings)
             if left and (found := run.hunt(left)) is not None:
                 return Falsified(found)

@@ -20,11 +20,13 @@ from boundmesh.bounds.affine_values import affine_values
 from boundmesh.bounds.ascent import Ascent, climb
 from boundmesh.bounds.beta import DomainBounder
 from boundmesh.bounds.bounded import Bounded
-from boundmesh.bounds.crown import Problem
-from boundmesh.bounds.margins import Margins
+from boundmesh.bounds.crown import Problem, errors_on
+from boundmesh.bounds.errors import magnitude
+from boundmesh.bounds.margins import Margins, rounded_up
 from boundmesh.bounds.neurons import neurons_of
 from boundmesh.clock import Clock
 from boundmesh.rules.operator import Interval
+from boundmesh.rules.rounding import INFLATION
 from boundmesh.settings import BranchSettings
 
 LEAF_STEPS = (50, 200, 1000)
@@ -47,8 +49,10 @@ class ActivationSplitting:
         self.clock, self.look = clock, look
         neurons = neurons_of(problem.program, bounds)
         divisible = replace(problem, layout=problem.layout.own_domains)
-        self.bounder = DomainBounder(divisible, bounds, neurons, affine_values(problem, neurons))
+        values = affine_values(problem, bounds, neurons)
+        self.bounder = DomainBounder(divisible, bounds, neurons, values)
         self.device, dtype = problem.layout.device, problem.layout.dtype
+        offset = offset + _deviation(problem, bounds, margins)
         self.rows, self.offset = _rows_by_clause(margins, offset, self.device, dtype)
         self.cushion = torch.finfo(dtype).eps * (1 + self.offset.abs())
         self.frontier: Frontier[Domains] = Frontier()
@@ -175,13 +179,26 @@ class ActivationSplitting:
         return Corners(margins[worst], points)
 
 
+def _deviation(
+    problem: Problem, bounds: Mapping[str, Interval], margins: Margins
+) -> Tensor | float:
+    """What inexact coefficients can take from the margin of each row, float64 `[S]`."""
+    every, layout = torch.arange(len(margins.bound)), problem.layout
+    deviation = margins.deviations(every, layout.dtype, layout.device)
+    errors = None if deviation is None else errors_on(problem, bounds)
+    if deviation is None or errors is None:
+        return 0.0
+    reach = errors.reach[problem.program.target]
+    return INFLATION * magnitude(deviation, reach)[0].double().cpu()
+
+
 def _rows_by_clause(
     margins: Margins, offset: Tensor, device: torch.device, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
     """Rows `[C, S, *output_shape]` and offsets `[C, S]`; short clauses repeat their first atom."""
     table = margins.table
     rows = margins.rows(table.flatten(), dtype, device)[0]
-    return rows.reshape(*table.shape, *rows.shape[1:]), offset[table].to(device, dtype)
+    return rows.reshape(*table.shape, *rows.shape[1:]), rounded_up(offset[table], dtype).to(device)
 
 
 def _default_batch(problem: Problem) -> int:

@@ -16,8 +16,10 @@ from torch import Tensor
 
 from boundmesh.bounds.region import BoxRegion
 
-# What is left of a box is made wider by so many roundings of the numbers it was made from.
-ROUNDINGS = 64 * torch.finfo(torch.float64).eps
+# What is left of a box is made wider by so many roundings of the numbers it was made from, and by
+# one for each term of their sums.
+ROUNDINGS = 64
+EPSILON = torch.finfo(torch.float64).eps
 
 
 def contract(
@@ -49,10 +51,11 @@ def _ends(lower: Tensor, upper: Tensor, rows: Tensor, constants: Tensor) -> tupl
     """Where x_i can lie if the row of one atom is not positive: `[D, S, inputs]` each."""
     at_least = torch.where(rows >= 0, lower, upper)
     parts = rows * at_least
-    rounding = ROUNDINGS * (parts.abs().sum(2) + constants.abs())
+    share = (ROUNDINGS + rows.shape[2]) * EPSILON
+    rounding = share * (parts.abs().sum(2) + constants.abs())
     short = (rounding - (parts.sum(2) + constants)).clamp(min=0).unsqueeze(2)
     # A row without this input leaves it alone: short / 0 is infinite, 0 / 0 not a number.
-    away = (short / rows.abs()).nan_to_num(nan=torch.inf, posinf=torch.inf) * (1 + ROUNDINGS)
+    away = (short / rows.abs()).nan_to_num(nan=torch.inf, posinf=torch.inf) * (1 + share)
     away = torch.minimum(away, upper - lower)
     most = torch.where(rows > 0, lower + away, upper)
     least = torch.where(rows < 0, upper - away, lower)

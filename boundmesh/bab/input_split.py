@@ -16,11 +16,12 @@ from boundmesh.bab.search import Look, Search, give_way
 from boundmesh.bab.shared import Shared
 from boundmesh.bounds.backward import Carried, input_rows
 from boundmesh.bounds.crown import Problem, intermediate_bounds
+from boundmesh.bounds.errors import Errors, lowered
 from boundmesh.bounds.lines import FixedLines
-from boundmesh.bounds.margins import Margins
+from boundmesh.bounds.margins import Margins, rounded_up
 from boundmesh.bounds.mixture import mixed_margin
 from boundmesh.bounds.region import BoxRegion
-from boundmesh.bounds.rows import DenseRows, Tile
+from boundmesh.bounds.rows import Tile
 from boundmesh.clock import Clock
 from boundmesh.settings import BranchSettings
 
@@ -46,7 +47,7 @@ class InputSplitting:
         self.problem, self.margins, self.clock, self.look = problem, margins, clock, look
         self.device, layout = problem.layout.device, problem.layout
         rows = torch.arange(len(offset))
-        self.rows = margins.rows(rows, layout.dtype, layout.device)
+        self.rows = margins.dense(rows, layout.dtype, layout.device)
         self.offset = offset.to(layout.device)
         self.members = margins.table
         self.belongs = torch.zeros(len(self.members), len(offset)).scatter(1, self.members, 1)
@@ -87,15 +88,20 @@ class InputSplitting:
     def _bound(self, region: BoxRegion) -> Bounded:
         """Bound boxes."""
         problem = replace(self.problem, region=region, layout=self.problem.layout.own_domains)
-        bounds = intermediate_bounds(problem, by_rows=True, keep_best=True).sharpest
-        tile = Tile(problem.program.target, slice(0, len(self.offset)), DenseRows(self.rows))
-        carried = input_rows(problem.layout, problem.program, tile, FixedLines(bounds), frozenset())
+        known = intermediate_bounds(problem, by_rows=True, keep_best=True)
+        tile = Tile(problem.program.target, slice(0, len(self.offset)), self.rows)
+        draw, watch = FixedLines(known.sharpest), frozenset[str]()
+        carried = input_rows(problem.layout, problem.program, tile, draw, watch, known.errors)
         name = problem.program.graph.input
         rowwise = carried.minimum(name, region).double() - self.offset
         mixed = self._mixtures(region, carried, rowwise)
-        rows = carried.at_input(name, self.rows).expand(*rowwise.shape, *region.lower.shape[1:])
+        rows = carried.at_input(name, self.rows.coefficients).expand(
+            *rowwise.shape, *region.lower.shape[1:]
+        )
         bias = rows.new_zeros(()) if carried.bias is None else carried.bias
         constants = (bias.double() - self.offset).expand(rowwise.shape)
+        error = carried.total_error(name)
+        constants = lowered(constants, None if error is None else error.double(), known.errors)
         clauses = torch.maximum(self.margins.clauses(rowwise), mixed)
         return Bounded(region, rows, constants, rowwise, clauses)
 
@@ -144,10 +150,15 @@ class InputSplitting:
             region.lower.repeat_interleave(len(members), 0),
             region.upper.repeat_interleave(len(members), 0),
         )
-        constants = (0 if carried.bias is None else carried.bias) - self.offset.to(rows.dtype)
+        offset = rounded_up(self.offset, rows.dtype)
+        constants = (0 if carried.bias is None else carried.bias) - offset
         constants = constants.expand(rowwise.shape)[:, members].flatten(0, 1)
+        error = carried.total_error(self.problem.program.graph.input)
+        if error is not None:
+            error = error.expand(rowwise.shape)[:, members].flatten(0, 1)
         rows = rows.expand(*rowwise.shape, *rows.shape[2:])[:, members].flatten(0, 1)
-        found = mixed_margin(every, rows, constants).reshape(domains, len(members))
+        found, _ = mixed_margin(every, rows, constants, error, _repeated(carried, len(members)))
+        found = found.reshape(domains, len(members))
         return found.double().nan_to_num(nan=-torch.inf)
 
     def _cost(self, found: Bounded, left: Tensor) -> Tensor:
@@ -171,6 +182,14 @@ class InputSplitting:
         row = worst.rowwise.argmax(1)
         at = worst.rows[torch.arange(len(row), device=row.device), row].unsqueeze(1)
         return [Corners(worst.margin, worst.region.minimizer(at).squeeze(1))]
+
+
+def _repeated(carried: Carried, times: int) -> Errors | None:
+    """The errors of domains that stand so many times each."""
+    errors = carried.errors
+    if errors is None or errors.lost is None or len(errors.lost) == 1:
+        return errors
+    return replace(errors, lost=errors.lost.repeat_interleave(times, 0))
 
 
 def _default_batch(problem: Problem, rows: int) -> int:

@@ -106,7 +106,7 @@ class _Rows:
     ) -> None:
         node = problem.program.graph[problem.program.target]
         self.rows = both_sides(index, problem.layout.dtype).dense(node)[0].unsqueeze(1)
-        self.values = affine_values(problem, neurons)
+        self.values = affine_values(problem, bounds, neurons)
         divisible = replace(problem, layout=problem.layout.own_domains)
         self.bounder = DomainBounder(divisible, bounds, neurons, self.values)
         self.neurons, self.effort, self.clock = neurons, effort, clock

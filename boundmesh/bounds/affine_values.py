@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from boundmesh.bounds.backward import Carried, input_rows
-from boundmesh.bounds.crown import Problem
+from boundmesh.bounds.crown import Problem, errors_on
+from boundmesh.bounds.errors import Errors
 from boundmesh.bounds.lines import FixedLines, one_by_one
 from boundmesh.bounds.neurons import Neurons
 from boundmesh.bounds.program import Program
@@ -18,26 +21,27 @@ from boundmesh.graph.graph import Node
 from boundmesh.rules import RULES
 from boundmesh.rules.matmul import mm
 from boundmesh.rules.operator import Interval
+from boundmesh.rules.rounding import INFLATION
 
 # Every domain that is clipped takes some passes over so many coefficients, at most.
 MOST_COEFFICIENTS = 2**17
-# A bound is widened by so many rounding errors of the numbers it was made from, and by those of
-# sums in which every lane adds up an eighth of the terms.
+# A bound is widened by so many rounding errors of the numbers it was made from, and by one for each
+# term of their sums; each is counted double, as `eps` is two unit roundoffs.
 ROUNDINGS = 16
-LANES = 8
 
 
 @dataclass(frozen=True)
 class AffineValues:
     """The n elements of the flat input x, and U undecided neurons `z = T·x + t`.
 
-    T is `rows` `[U, n]`, t is `constants` `[U]`; `places` `[U]` are theirs among the N
-    undecided ones of all nodes; `shape` is the input's. Bounds of the values are `[D, n + U]`, the
-    inputs' first.
+    T is `rows` `[U, n]`, t is `constants` `[U]`, and z may be off by `deviation` `[U]`; `places`
+    `[U]` are theirs among the N undecided ones of all nodes; `shape` is the input's. Bounds of the
+    values are `[D, n + U]`, the inputs' first.
     """
 
     rows: Tensor
     constants: Tensor
+    deviation: Tensor
     places: Tensor
     shape: tuple[int, ...]
 
@@ -51,9 +55,15 @@ class AffineValues:
         center, radius = (upper + lower) / 2, (upper - lower) / 2
         size = self.rows.abs()
         middle, spread = mm(center, self.rows.T) + self.constants, mm(radius, size.T)
-        total = spread + mm(center.abs(), size.T) + self.constants.abs()
+        total = spread + mm(center.abs(), size.T) + self.sizes
         slack = rounding(total, terms=self.inputs)
         return Interval(middle - spread - slack, middle + spread + slack)
+
+    @cached_property
+    def sizes(self) -> Tensor:
+        """|t|, larger by as much as makes `rounding` of a sum with it cover `deviation`, `[U]`."""
+        share = float(rounding(torch.ones((), dtype=self.rows.dtype), terms=self.inputs))
+        return self.constants.abs() + self.deviation / share
 
     def region(self, box: Interval) -> BoxRegion:
         """The inputs that bounds of the values leave."""
@@ -79,7 +89,9 @@ class AffineValues:
         return Interval(laid(neurons.lower, box.lower), laid(neurons.upper, box.upper))
 
 
-def affine_values(problem: Problem, neurons: Neurons) -> AffineValues | None:
+def affine_values(
+    problem: Problem, bounds: Mapping[str, Interval], neurons: Neurons
+) -> AffineValues | None:
     """The values of one region (D = 1) that can be clipped: the inputs, and the neurons that can be
     split and no nonlinear operator lies before. None where no such neuron is, where they have too
     many coefficients, or where the region is not a finite box."""
@@ -91,16 +103,21 @@ def affine_values(problem: Problem, neurons: Neurons) -> AffineValues | None:
     finite = bool((region.upper - region.lower).isfinite().all())
     if not finite or not 0 < count * region.lower[0].numel() <= MOST_COEFFICIENTS:
         return None
-    rows, constants, places = [], [], []
+    rows, constants, deviations, places = [], [], [], []
+    errors = errors_on(problem, bounds)
     every = torch.arange(neurons.count, device=region.lower.device)
     for name in nodes:
-        carried = _pulled_back(problem, name, neurons.undecided[name].index)
+        carried = _pulled_back(problem, name, neurons.undecided[name].index, errors)
         rows.append(carried.at[program.graph.input][0].flatten(1))
         bias = carried.bias
         constants.append(torch.zeros_like(rows[-1][:, 0]) if bias is None else bias[0])
+        error = None if carried.error is None else INFLATION * carried.error[0]
+        deviations.append(torch.zeros_like(constants[-1]) if error is None else error)
         places.append(every[neurons.places[name]])
     shape = program.graph[program.graph.input].shape
-    return AffineValues(torch.cat(rows), torch.cat(constants), torch.cat(places), shape)
+    return AffineValues(
+        torch.cat(rows), torch.cat(constants), torch.cat(deviations), torch.cat(places), shape
+    )
 
 
 def _bends_first(program: Program, node: Node) -> bool:
@@ -111,13 +128,14 @@ def _bends_first(program: Program, node: Node) -> bool:
     return not program.below(node.inputs[0]) and program.graph[program.graph.input] in before
 
 
-def _pulled_back(problem: Problem, name: str, index: Tensor) -> Carried:
+def _pulled_back(problem: Problem, name: str, index: Tensor, errors: Errors | None) -> Carried:
     """What the neurons `index` of a node's input are as functions of the network's input."""
     start, dtype = problem.program.graph[name].inputs[0], problem.region.interval.lower.dtype
     tile = Tile(start, slice(0, len(index)), units(index, dtype))
-    return input_rows(problem.layout, problem.program, tile, FixedLines({}), frozenset())
+    draw = FixedLines({})
+    return input_rows(problem.layout, problem.program, tile, draw, frozenset(), errors)
 
 
 def rounding(size: Tensor, terms: int = 1) -> Tensor:
     """The rounding errors that a sum of so many terms of this total size may contain."""
-    return (ROUNDINGS + terms / LANES) * torch.finfo(size.dtype).eps * size
+    return (ROUNDINGS + terms) * torch.finfo(size.dtype).eps * size

@@ -100,8 +100,9 @@ class Climb:
             for name, box in found.sharpest.items()
         }
         with torch.no_grad():
-            self.lower = bound_rows(problem, program.target, rows, problem.fixed_lines(self.first))
-        self.sloped = Sloped.of(problem, self.first)
+            draw = problem.fixed_lines(self.first)
+            self.lower = bound_rows(problem, program.target, rows, draw, found.errors)
+        self.sloped = Sloped.of(problem, self.first, found.errors)
         self.final = self.sloped.rows(program.target, torch.empty(0), rows)
         self.starts = [s for s in map(self._intermediate, program.starts) if s is not None]
         self.weight = torch.empty_like(self.lower)

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor
 
+from boundmesh.bounds.errors import Errors, lowered, magnitude
 from boundmesh.bounds.lines import Drawn, pull_drawn
 from boundmesh.bounds.product import Tape, pull
 from boundmesh.bounds.program import Program
 from boundmesh.bounds.region import Region
-from boundmesh.bounds.rows import Tile, UnitRows
+from boundmesh.bounds.rows import DenseRows, Tile, UnitRows
 from boundmesh.bounds.served import Served, visits
 from boundmesh.bounds.unit_rows import needed, pull_units
 from boundmesh.graph.graph import Node
 from boundmesh.rules import RULES
 from boundmesh.rules.operator import Pulled
 from boundmesh.rules.pieces import Pieces
+from boundmesh.rules.sums import added
 
 if TYPE_CHECKING:
     from boundmesh.bounds.layout import Layout
@@ -48,13 +50,15 @@ def sweep(
     region: Region,
     waves: Sequence[Wave],
     check: Callable[[], None] = lambda: None,
+    errors: Errors | None = None,
 ) -> list[Tensor]:
     """Lower bounds `[D, S]` of the rows of each tile; all tiles share one start node.
 
         ⟨row, start(x)⟩ ≥ ⟨A, x⟩ + bias ≥ min over the region of ⟨A, x⟩ + bias
 
     Peak memory is the weights of `layout` and a few copies of each tile of a wave (CROWN,
-    arXiv 1811.00866). `check` is called before each wave and may raise.
+    arXiv 1811.00866). `check` is called before each wave and may raise. With `errors` the bounds
+    are less what rounding can take from them.
     """
     order = program.order(waves[0].tiles[0].start)
     start, above = order[0], order[1:]
@@ -64,7 +68,7 @@ def sweep(
     lowest: list[Tensor] = []
     for wave in waves:
         check()
-        passage = layout.passage(program, region, wave.tiles)
+        passage = layout.passage(program, region, wave.tiles, errors)
         for served in islice(passing, len(order)):
             passage.pass_node(served, wave.draw)
         lowest += passage.lowest()
@@ -87,10 +91,15 @@ class WholeRows:
     """Rows that have all their coefficients on this rank."""
 
     def __init__(
-        self, layout: Layout, program: Program, region: Region, tiles: Sequence[Tile]
+        self,
+        layout: Layout,
+        program: Program,
+        region: Region,
+        tiles: Sequence[Tile],
+        errors: Errors | None = None,
     ) -> None:
         self._input, self._region = program.graph.input, region
-        self._carried = [Carried(tile) for tile in tiles]
+        self._carried = [Carried(tile, errors=errors) for tile in tiles]
         self._tape = Tape(layout)
 
     def pass_node(self, served: Served, draw: Draw) -> None:
@@ -107,11 +116,12 @@ def pass_node(served: Served, carried: Sequence[Carried], draw: Draw, tape: Tape
     if node.name == carried[0].tile.start:
         pulled = pull_units(served, units) if units else None
         if pulled is not None:
-            for each, passed in zip(carried, pulled, strict=True):
+            for each, unit, passed in zip(carried, units, pulled, strict=True):
+                each.charge_units(node, unit)
                 each.add(node, passed)
             return
         for each in carried:
-            each.at[node.name] = each.tile.rows.dense(node)
+            each.begin(node)
     if node.op == "input" or node.name not in carried[0].at:
         return
     if RULES[node.op].affine:
@@ -125,20 +135,45 @@ def pass_node(served: Served, carried: Sequence[Carried], draw: Draw, tape: Tape
 
 
 class Carried:
-    """One tile on its way: the coefficients at each node still to be passed, and the bias.
+    """One tile on its way: the coefficients at each node still to be passed, the bias, and the
+    error, what rounding can take from the rows so far `[D, S]` (None: nothing).
 
     `seen` keeps the coefficients at the outputs of the nodes `watch`.
     """
 
-    def __init__(self, tile: Tile, watch: frozenset[str] = frozenset()) -> None:
-        self.tile, self.watch = tile, watch
+    def __init__(
+        self,
+        tile: Tile,
+        watch: frozenset[str] = frozenset(),
+        errors: Errors | None = None,
+    ) -> None:
+        self.tile, self.watch, self.errors = tile, watch, errors
+        self.error: Tensor | None = None
         self.seen: dict[str, Tensor] = {}
         self.at: dict[str, Tensor] = {}
         self.bias: Tensor | None = None
 
+    def begin(self, node: Node) -> None:
+        """The rows at their start node, written out."""
+        rows = self.tile.rows
+        self.at[node.name] = rows.dense(node)
+        if self.errors is not None and isinstance(rows, DenseRows) and rows.deviation is not None:
+            self.error = added(self.error, magnitude(rows.deviation, self.errors.reach[node.name]))
+
+    def charge(self, name: str, rows: Tensor) -> None:
+        """Add what rounding can take from rows at a node."""
+        if self.errors is not None:
+            self.error = added(self.error, self.errors.of_rows(name, rows))
+
+    def charge_units(self, node: Node, rows: UnitRows) -> None:
+        """Add what rounding can take from rows of single neurons at their start node."""
+        if self.errors is not None:
+            self.error = added(self.error, self.errors.of_units(node.name, rows.index))
+
     def take(self, node: Node) -> Tensor:
         """The coefficients at a node's output, which is passed now."""
         rows = self.at.pop(node.name)
+        self.charge(node.name, rows)
         if node.name in self.watch:
             self.seen[node.name] = rows
         return rows
@@ -156,7 +191,15 @@ class Carried:
         rows = self.at.get(input_name)
         lowest = self.bias if rows is None else region.minimum(rows, self.bias)
         assert lowest is not None
+        lowest = lowered(lowest, self.total_error(input_name), self.errors)
         return lowest.expand(max(region.domains, len(lowest)), self.tile.rows.count)
+
+    def total_error(self, input_name: str) -> Tensor | None:
+        """What rounding can take from the rows on the whole way, `[D, S]`, at the input, too."""
+        rows = self.at.get(input_name)
+        if self.errors is None or rows is None:
+            return self.error
+        return added(self.error, self.errors.of_rows(input_name, rows))
 
     def at_input(self, input_name: str, like: Tensor) -> Tensor:
         """The rows at the input, `[D, S, *input_shape]`; zero where nothing depends on it."""
@@ -194,11 +237,16 @@ def tile_height(
 
 
 def input_rows(
-    layout: Layout, program: Program, tile: Tile, draw: Draw, watch: frozenset[str]
+    layout: Layout,
+    program: Program,
+    tile: Tile,
+    draw: Draw,
+    watch: frozenset[str],
+    errors: Errors | None = None,
 ) -> Carried:
     """One tile swept back to the input, with what its rows were at the outputs of `watch`."""
     layout = layout.whole_rows
-    carried, tape = Carried(tile, watch), Tape(layout)
+    carried, tape = Carried(tile, watch, errors), Tape(layout)
     for served in layout.stream(visits(program.order(tile.start))):
         pass_node(served, [carried], draw, tape)
     return carried

@@ -19,7 +19,8 @@ from torch import Tensor
 from boundmesh.bounds.affine_values import AffineValues
 from boundmesh.bounds.backward import Carried, input_rows
 from boundmesh.bounds.bounded import Bounded, Parameters
-from boundmesh.bounds.crown import Problem
+from boundmesh.bounds.crown import Problem, errors_on
+from boundmesh.bounds.errors import lowered
 from boundmesh.bounds.lines import SharedLines, in_one_pass, one_by_one
 from boundmesh.bounds.mixture import mixed_margin
 from boundmesh.bounds.neurons import Neurons, cut_at_splits
@@ -43,6 +44,7 @@ class DomainBounder:
         values: AffineValues | None = None,
     ) -> None:
         self.problem, self.bounds = problem, bounds
+        self.errors = errors_on(problem, bounds)
         self.neurons, self.values = neurons, values
         index = {name: mine.index for name, mine in neurons.undecided.items()}
         self.shared = SharedLines(bounds, index)
@@ -68,15 +70,23 @@ class DomainBounder:
         draw = SplitLines(self.bounds, self.neurons, self.shared, parameters, box)
         tile = Tile(program.target, slice(0, rows.shape[1]), DenseRows(rows))
         watched = self.watched if watch else frozenset[str]()
-        found = input_rows(self.problem.layout, program, tile, draw, watched)
+        found = input_rows(self.problem.layout, program, tile, draw, watched, self.errors)
         constants = -offset if found.bias is None else found.bias - offset
+        margin, lost = self._margin(found, constants, self.region(parameters))
         return Bounded(
-            self._margin(found, constants, self.region(parameters)),
+            margin,
+            lost,
             parameters,
             self._seen(found, parameters) if watch else parameters.alpha[..., :0].detach(),
             found.at_input(program.graph.input, rows),
-            constants,
+            self._surely(found, constants),
         )
+
+    @torch.no_grad()
+    def _surely(self, found: Carried, constants: Tensor) -> Tensor:
+        """The constants of rows at the input that lie below the rows whatever was rounded."""
+        error = found.total_error(self.problem.program.graph.input)
+        return lowered(constants, error, self.errors)
 
     def _seen(self, found: Carried, parameters: Parameters) -> Tensor:
         every = [
@@ -108,12 +118,13 @@ class DomainBounder:
             return self.problem.region
         return self.values.region(parameters.box)
 
-    def _margin(self, found: Carried, constants: Tensor, region: Region) -> Tensor:
+    def _margin(self, found: Carried, constants: Tensor, region: Region) -> tuple[Tensor, Tensor]:
         name = self.problem.program.graph.input
-        rows = found.at.get(name)
+        rows, error = found.at.get(name), found.total_error(name)
         if rows is None:
-            return constants.amax(1)
-        return mixed_margin(region, rows, constants)
+            margin = lowered(constants, error, self.errors).amax(1)
+            return margin, constants.detach().amax(1) - margin.detach()
+        return mixed_margin(region, rows, constants, error, self.errors)
 
 
 def _length(place: slice) -> int:

@@ -35,11 +35,19 @@ class Parameters:
 
 @dataclass(frozen=True)
 class Bounded:
-    """The best margin `[D]`, the parameters it came from, the coefficients of the undecided
-    neurons' outputs `[D, S, N]` (N = 0 where they were not watched), and the rows at the input
-    `[D, S, *input_shape]` with their constants `[D, S]`, less the offset."""
+    """What a sweep found for D domains.
+
+    margin        `[D]`                    the best margin
+    lost          `[D]`                    what was taken off it for rounding
+    parameters                             what it came from
+    coefficients  `[D, S, N]`              those of the undecided neurons' outputs; N = 0 where
+                                           they were not watched
+    at_input      `[D, S, *input_shape]`   the rows at the input
+    constants     `[D, S]`                 their constants less the offset and all rounding
+    """
 
     margin: Tensor
+    lost: Tensor
     parameters: Parameters
     coefficients: Tensor
     at_input: Tensor
@@ -50,6 +58,7 @@ class Bounded:
         at_input = self.at_input[which] if self.at_input.dim() else self.at_input
         return Bounded(
             self.margin[which],
+            self.lost[which],
             self.parameters.take(which),
             self.coefficients[which],
             at_input,
@@ -68,6 +77,7 @@ def in_order(parts: list[tuple[Tensor, Bounded | None]]) -> Bounded:
     at_input = found[0].at_input
     return Bounded(
         together(lambda each: each.margin),
+        together(lambda each: each.lost),
         Parameters(
             together(lambda each: each.parameters.alpha),
             together(lambda each: each.parameters.beta),
@@ -94,6 +104,7 @@ def better(best: Bounded | None, found: Bounded) -> Bounded:
     margin = found.margin.detach().nan_to_num(nan=-torch.inf, posinf=-torch.inf)
     alpha, beta = found.parameters.alpha.detach(), found.parameters.beta.detach()
     at_input, constants = found.at_input.detach(), found.constants.detach()
+    lost = found.lost.detach()
     if at_input.dim():
         at_input = at_input.expand(len(margin), *at_input.shape[1:])
     if best is None:
@@ -103,8 +114,9 @@ def better(best: Bounded | None, found: Bounded) -> Bounded:
         alpha = keep_winners(won, alpha, known.alpha)
         beta = keep_winners(won, beta, known.beta)
         constants = keep_winners(won, constants, best.constants)
+        lost = keep_winners(won, lost, best.lost)
         if at_input.dim():
             at_input = keep_winners(won, at_input, best.at_input)
         margin = torch.maximum(margin, best.margin, out=best.margin)
     parameters = replace(found.parameters, alpha=alpha, beta=beta, notes=None)
-    return Bounded(margin, parameters, alpha[..., :0], at_input, constants)
+    return Bounded(margin, lost, parameters, alpha[..., :0], at_input, constants)

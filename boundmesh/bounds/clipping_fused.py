@@ -50,7 +50,7 @@ def cut_neurons(
     if domains:
         with kernels.on(row.device):
             kernels.module(KERNELS).cut_neurons[(neurons, domains)](
-                weight, values.constants, *given, less, more, least, most,
+                weight, values.constants, values.sizes, *given, less, more, least, most,
                 neurons, values.inputs, neurons, share,
                 MULTIPLIERS=multipliers, BLOCK=block, num_warps=4 if block > 512 else 1,
             )  # fmt: skip

@@ -37,7 +37,7 @@ def _least(
 
 @triton.jit(do_not_specialize=FREE)
 def cut_neurons(
-    weight, constants, lower, upper, row, constant, less, more, least, most,
+    weight, constants, sizes, lower, upper, row, constant, less, more, least, most,
     neurons, inputs, own_domain, share,
     MULTIPLIERS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
@@ -54,7 +54,7 @@ def cut_neurons(
     center, radius = (high + low) * 0.5, (high - low) * 0.5
     reach, big = tl.abs(center) + radius, tl.abs(t)
     middle, width = tl.sum(center * t) + shift, tl.sum(radius * big)
-    size = tl.sum(reach * big) + tl.abs(shift)
+    size = tl.sum(reach * big) + tl.load(sizes + neuron)
     row_spread = a * radius
     along = tl.sum(tl.where(t > 0, row_spread, tl.where(t < 0, -row_spread, 0.0)))
     row_middle = tl.sum(a * center) + k

@@ -34,9 +34,10 @@ def of_clipping(device: torch.device) -> Iterator[Comparison]:
     row = torch.randn(DOMAINS, INPUTS, generator=random)
     constant = -(row * center).sum(1) - 1
     less, more = (torch.rand(DOMAINS, NEURONS, generator=random) for _ in range(2))
-    values = AffineValues(rows, constants, torch.arange(NEURONS), (INPUTS,))
-    its_rows, its_constants = copies(device, rows, constants)
-    its = AffineValues(its_rows, its_constants, values.places, values.shape)
+    off = torch.rand(NEURONS, generator=random) / 100
+    values = AffineValues(rows, constants, off, torch.arange(NEURONS), (INPUTS,))
+    its_rows, its_constants, its_off = copies(device, rows, constants, off)
+    its = AffineValues(its_rows, its_constants, its_off, values.places, values.shape)
     lower, upper, its_row, its_constant = copies(device, box.lower, box.upper, row, constant)
     its_less, its_more = copies(device, less, more)
     found = clipping_fused.cut_neurons(

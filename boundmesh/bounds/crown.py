@@ -9,13 +9,15 @@ import torch
 from torch import Tensor
 
 from boundmesh.bounds.backward import Draw, in_waves, sweep, tile_height
+from boundmesh.bounds.errors import Errors, lowered, magnitude
 from boundmesh.bounds.interval import Intervals
 from boundmesh.bounds.layout import Layout
 from boundmesh.bounds.lines import FixedLines
 from boundmesh.bounds.program import Program
 from boundmesh.bounds.region import BoxRegion, Region
-from boundmesh.bounds.rows import Rows, Tile, both_sides, cut, ends
+from boundmesh.bounds.rows import DenseRows, Rows, Tile, both_sides, cut, ends
 from boundmesh.rules.operator import Interval
+from boundmesh.rules.rounding import INFLATION, Rounding, chunked, gamma
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Problem:
     """What is bounded, where, and by whom: a program, a region of D domains, a layout.
 
     `check` is called between waves of tiles and may raise, to stop a computation in time.
+    `rounding` is what bounds must outweigh; None trusts the arithmetic.
     """
 
     program: Program
@@ -30,6 +33,7 @@ class Problem:
     layout: Layout
     tile_elements: int = 2**23
     check: Callable[[], None] = lambda: None
+    rounding: Rounding | None = None
 
     def tiles(self, start: str, rows: Rows, *, gradients: bool = False) -> tuple[Tile, ...]:
         """The tiles of rows of a start node; smaller where `gradients` are to be computed."""
@@ -43,12 +47,14 @@ class Problem:
         return FixedLines(bounds, self.layout.share(self.program).bounds)
 
 
-def bound_rows(problem: Problem, start: str, rows: Rows, draw: Draw) -> Tensor:
+def bound_rows(
+    problem: Problem, start: str, rows: Rows, draw: Draw, errors: Errors | None
+) -> Tensor:
     """Lower bounds `[D, S]` of all rows of a start node, tile by tile."""
     tiles = problem.tiles(start, rows)
     layout = problem.layout.suited(tiles, problem.region.domains)
     waves = in_waves(layout.deal(tiles), layout.wave, draw)
-    lowest = sweep(layout, problem.program, problem.region, waves, problem.check)
+    lowest = sweep(layout, problem.program, problem.region, waves, problem.check, errors)
     return torch.cat([*layout.join(lowest, [tile.rows.count for tile in tiles])], dim=1)
 
 
@@ -57,11 +63,13 @@ class Intermediate:
     """Bounds of every start node, in topological order.
 
     `bounds` are the method's own: where a neuron got rows, what the rows say, which is not always
-    better than its interval. `sharpest` takes the better of both.
+    better than its interval. `sharpest` takes the better of both. `errors` is what rounding can
+    take from rows at every node.
     """
 
     bounds: dict[str, Interval]
     sharpest: dict[str, Interval]
+    errors: Errors | None
 
 
 @torch.no_grad()
@@ -72,8 +80,9 @@ def intermediate_bounds(
     two rows to every neuron that the intervals leave undecided. With `keep_best` what follows
     builds on the better of both, which is sharper than CROWN as it is defined."""
     program = problem.program
-    found = Intermediate({}, {})
-    intervals = Intervals(program.graph, problem.layout, problem.region, program.starts)
+    intervals = Intervals(program, problem.layout, problem.region, program.starts, problem.rounding)
+    errors = intervals.errors
+    found = Intermediate({}, {}, errors)
     # Drawn when first passed, which is after the bounds of what a node reads are final.
     draw = problem.fixed_lines(found.bounds)
     done = 0
@@ -87,12 +96,32 @@ def intermediate_bounds(
             index = problem.layout.some(undecided).nonzero().squeeze(1)
             if len(index):
                 rows = both_sides(index, box.lower.dtype)
-                bounded = replace_at(box, index, *ends(bound_rows(problem, start, rows, draw)))
+                lowest = bound_rows(problem, start, rows, draw, errors)
+                bounded = replace_at(box, index, *ends(lowest))
                 sharpest = sharper(box, bounded)
                 box = sharpest if keep_best else bounded
                 intervals.sharpen(start, box)
         found.bounds[start], found.sharpest[start] = box, sharpest
+    if errors is not None:
+        intervals.advance(program.nodes[done:])
     return found
+
+
+@torch.no_grad()
+def errors_on(problem: Problem, bounds: Mapping[str, Interval]) -> Errors | None:
+    """What rounding can take from rows, given bounds of the start nodes."""
+    if problem.rounding is None:
+        return None
+    program, done = problem.program, 0
+    intervals = Intervals(program, problem.layout, problem.region, (), problem.rounding)
+    for start in program.starts:
+        place = program.nodes.index(program.graph[start]) + 1
+        intervals.advance(program.nodes[done:place])
+        done = place
+        if start in bounds:
+            intervals.sharpen(start, sharper(intervals.known[start], bounds[start]))
+    intervals.advance(program.nodes[done:])
+    return intervals.errors
 
 
 def intersect(box: Interval, index: Tensor, lower: Tensor, upper: Tensor) -> Interval:
@@ -123,13 +152,22 @@ def _exact(problem: Problem, start: str) -> bool:
 
 
 @torch.no_grad()
-def interval_rows(problem: Problem, coefficients: Tensor) -> Tensor:
+def interval_rows(problem: Problem, rows: DenseRows) -> Tensor:
     """IBP's lower bounds `[D, S]` of rows `[D or 1, S, *shape]` of the target."""
     program = problem.program
-    intervals = Intervals(program.graph, problem.layout, problem.region, [program.target])
+    intervals = Intervals(
+        program, problem.layout, problem.region, [program.target], problem.rounding
+    )
     intervals.advance(program.nodes)
-    box = intervals.known[program.target]
-    return BoxRegion(box.lower, box.upper).minimum(coefficients)
+    box, errors = intervals.known[program.target], intervals.errors
+    lowest, error = BoxRegion(box.lower, box.upper).minimum(rows.coefficients), None
+    if errors is not None:
+        reach = torch.maximum(box.lower.abs(), box.upper.abs())
+        unit = gamma(2 + chunked(reach[0].numel()), errors.rounding.own)
+        error = magnitude(rows.coefficients, unit * INFLATION * reach)
+        if rows.deviation is not None:
+            error = error + magnitude(rows.deviation, reach)
+    return lowered(lowest, error, errors)
 
 
 @torch.no_grad()
@@ -137,5 +175,6 @@ def crown(
     problem: Problem, rows: Rows, *, by_rows: bool = True
 ) -> tuple[Tensor, dict[str, Interval]]:
     """CROWN's lower bounds `[D, S]` of rows of the target, and the bounds of the start nodes."""
-    bounds = intermediate_bounds(problem, by_rows=by_rows).bounds
-    return bound_rows(problem, problem.program.target, rows, problem.fixed_lines(bounds)), bounds
+    found = intermediate_bounds(problem, by_rows=by_rows)
+    draw, target = problem.fixed_lines(found.bounds), problem.program.target
+    return bound_rows(problem, target, rows, draw, found.errors), found.bounds

@@ -56,7 +56,7 @@ class Cutting:
         self.width = self.radius @ values.rows.abs().T
         self.middle = self.center @ values.rows.T + values.constants
         self.along = self.row_spread.squeeze(1) @ values.rows.sign().T
-        self.size = self.reach @ values.rows.abs().T + values.constants.abs()
+        self.size = self.reach @ values.rows.abs().T + values.sizes
         return self.least(1.0, -less), -self.least(-1.0, more)
 
     def inputs(self) -> Interval:

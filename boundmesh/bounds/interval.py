@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
+import torch
+
+from boundmesh.bounds.errors import Charge, Errors, lost_to_underflow, of_input
 from boundmesh.bounds.layout import Layout
+from boundmesh.bounds.program import Program
 from boundmesh.bounds.region import Region
-from boundmesh.bounds.served import visits
-from boundmesh.graph.graph import Graph, Node
+from boundmesh.bounds.served import Served, visits
+from boundmesh.graph.graph import Node
 from boundmesh.rules.operator import Interval
+from boundmesh.rules.rounding import Rounding
 
 
 class Intervals:
@@ -19,11 +24,24 @@ class Intervals:
     dropped.
     """
 
-    def __init__(self, graph: Graph, layout: Layout, region: Region, keep: Iterable[str]) -> None:
-        self._layout = layout
-        self._known: dict[str, Interval] = {graph.input: region.interval}
+    def __init__(
+        self,
+        program: Program,
+        layout: Layout,
+        region: Region,
+        keep: Iterable[str],
+        rounding: Rounding | None = None,
+    ) -> None:
+        graph, box = program.graph, region.interval
+        self._program, self._layout, self._rounding = program, layout, rounding
+        self._known: dict[str, Interval] = {graph.input: box}
+        self._like = box.lower[:0]
         self._keep = frozenset(keep)
         self._unread = {name: len(readers) for name, readers in graph.consumers.items()}
+        self.errors: Errors | None = None
+        if rounding is not None:
+            self.errors = Errors(rounding)
+            self.errors.enter(graph.input, *of_input(program, box, rounding))
 
     @property
     def known(self) -> Mapping[str, Interval]:
@@ -34,11 +52,22 @@ class Intervals:
         for served in self._layout.stream(visits(n for n in nodes if n.op != "input")):
             node = served.node
             boxes = [self._known[name] for name in node.inputs]
-            self._known[node.name] = self._layout.interval(served, boxes)
+            self._known[node.name] = self._interval(served, boxes)
             for name in node.inputs:
                 self._unread[name] -= 1
                 if self._unread[name] == 0 and name not in self._keep:
                     del self._known[name]
+
+    def _interval(self, served: Served, boxes: Sequence[Interval]) -> Interval:
+        if self.errors is None or self._rounding is None:
+            return self._layout.interval(served, boxes)
+        node, program = served.node, self._program
+        charge = Charge.of(program, node, self._rounding, self._like)
+        box, error = self._layout.outward(served, boxes, charge)
+        self.errors.enter(node.name, error, lost_to_underflow(boxes, charge))
+        if node.name == program.target:
+            self.errors.reach[node.name] = torch.maximum(box.lower.abs(), box.upper.abs())
+        return box
 
     def sharpen(self, name: str, box: Interval) -> None:
         """Replace the interval of `name` by a better one."""

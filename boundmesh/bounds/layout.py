@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from boundmesh.bounds.backward import Passage, WholeRows
+from boundmesh.bounds.errors import Charge, Errors, outward
 from boundmesh.bounds.parts import interval
 from boundmesh.bounds.program import Program
 from boundmesh.bounds.region import Region
@@ -115,13 +116,25 @@ class Layout(Protocol):
         """The neurons that this rank draws lines for."""
         return AllNeurons()
 
-    def passage(self, program: Program, region: Region, tiles: Sequence[Tile]) -> Passage:
+    def passage(
+        self,
+        program: Program,
+        region: Region,
+        tiles: Sequence[Tile],
+        errors: Errors | None = None,
+    ) -> Passage:
         """Tiles of one start node at the beginning of their way back."""
-        return WholeRows(self, program, region, tiles)
+        return WholeRows(self, program, region, tiles, errors)
 
     def interval(self, served: Served, boxes: Sequence[Interval]) -> Interval:
         """The interval of a node, all of it, from those of its inputs."""
         return interval(served, boxes)
+
+    def outward(
+        self, served: Served, boxes: Sequence[Interval], charge: Charge
+    ) -> tuple[Interval, Tensor | None]:
+        """The same moved out by its rounding, and what rows lose at the node."""
+        return outward(served, boxes, charge)
 
 
 class DeviceWeights(Mapping[str, Tensor]):

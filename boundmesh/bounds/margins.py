@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from boundmesh.bounds.rows import DenseRows
 from boundmesh.graph.graph import Graph, Node
 from boundmesh.property import Clause
 
@@ -56,6 +57,18 @@ class Margins:
         scale = self.bound.abs() + self.coefficients.abs() @ output.double().flatten().abs().cpu()
         return ROUNDINGS * torch.finfo(dtype).eps * scale
 
+    def deviations(self, which: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor | None:
+        """How far the rows may lie from the exact ones."""
+        exact = self.coefficients[which]
+        off = (exact - exact.to(dtype).double()).abs()
+        if not bool(off.any()):
+            return None
+        return off.to(device, dtype).reshape(1, len(which), *self.graph[self.graph.output].shape)
+
+    def dense(self, which: Tensor, dtype: torch.dtype, device: torch.device) -> DenseRows:
+        """The rows `which` and how far they may lie from the exact ones."""
+        return DenseRows(self.rows(which, dtype, device), self.deviations(which, dtype, device))
+
     def clauses(self, margins: Tensor) -> Tensor:
         """The best margin of each clause: `[D, S]` → `[D, clauses]`; NaN only if all are NaN."""
         lowest = margins.nan_to_num(nan=-torch.inf, posinf=-torch.inf, neginf=-torch.inf)
@@ -64,6 +77,13 @@ class Margins:
             table[place, : len(rows)] = torch.tensor(rows, dtype=torch.long)
         padded = torch.cat([lowest, lowest.new_full((len(lowest), 1), -torch.inf)], dim=1)
         return padded[:, table.to(margins.device)].amax(2)
+
+
+def rounded_up(values: Tensor, dtype: torch.dtype) -> Tensor:
+    """The least numbers of `dtype` that are no less than `values`."""
+    near = values.to(dtype)
+    above = torch.nextafter(near, torch.full_like(near, torch.inf))
+    return torch.where(near.double() < values.double(), above, near)
 
 
 def margins_of(graph: Graph, clauses: Sequence[Clause]) -> Margins:

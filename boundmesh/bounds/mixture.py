@@ -14,28 +14,68 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from boundmesh.bounds.errors import Errors, magnitude
 from boundmesh.bounds.region import Region
 from boundmesh.rules.operator import inner
+from boundmesh.rules.rounding import INFLATION, gamma
 
 STEPS = 12
 RATE = 2.0
 
 
-def mixed_margin(region: Region, rows: Tensor, constants: Tensor) -> Tensor:
-    """`max over λ of min over x of Σ λ_s·(⟨rows_s, x⟩ + constants_s)`, `[D]`, from below.
+def mixed_margin(
+    region: Region,
+    rows: Tensor,
+    constants: Tensor,
+    error: Tensor | None = None,
+    errors: Errors | None = None,
+) -> tuple[Tensor, Tensor]:
+    """`max over λ of min over x of Σ λ_s·(⟨rows_s, x⟩ + constants_s)`, `[D]`, from below, and what
+    was taken off it for rounding, `[D]`.
 
-    rows `[D, S, *input_shape]`, constants `[D, S]`. Never below the best single row; but gradients
-    are always those of the mixture at the λ that is found, as a single row may be at its best
-    while the mixture can still rise.
+    rows `[D, S, *input_shape]`, constants and their `error` `[D, S]`. Never below the best single
+    row; but gradients are always those of the mixture at the λ that is found, as a single row may
+    be at its best while the mixture can still rise.
     """
-    single = (region.minimum(rows) + constants).amax(1)
+    lowest = region.minimum(rows) + constants
+    lost = _lost(region, rows, constants, error, errors)
+    single, best = (lowest - lost).max(1)
+    of_single = lost.expand(lowest.shape).gather(1, best.unsqueeze(1)).squeeze(1)
     if rows.shape[1] == 1:
-        return single
+        return single, of_single
     with torch.no_grad():
-        weights = best_weights(region, rows.detach(), constants.detach())
+        weights = best_weights(region, rows.detach(), (constants - lost).detach())
+        of_mixed = (weights * lost).sum(1) * INFLATION
     mixed = _mix(weights, rows)
-    together = region.minimum(mixed)[:, 0] + (weights * constants).sum(1)
-    return together + (torch.maximum(single, together) - together).detach()
+    together = region.minimum(mixed)[:, 0] + (weights * constants).sum(1) - of_mixed
+    found = together + (torch.maximum(single, together) - together).detach()
+    return found, torch.where(single > together, of_single, of_mixed)
+
+
+@torch.no_grad()
+def _lost(
+    region: Region,
+    rows: Tensor,
+    constants: Tensor,
+    error: Tensor | None,
+    errors: Errors | None,
+) -> Tensor:
+    """What rounding can take from each row, and from any mixture of them in proportion, `[D, S]`.
+
+    A mixture adds S products for each coefficient, so it errs by γ of S + 4 roundings of what its
+    rows reach.
+    """
+    if errors is None:
+        return constants.new_zeros(())[None, None].expand(constants.shape)
+    box = region.interval
+    reach = torch.maximum(box.lower.abs(), box.upper.abs())
+    unit = gamma(rows.shape[1] + 8, errors.rounding.own)
+    lost = unit * INFLATION * (magnitude(rows, reach) + constants.detach().abs())
+    if error is not None:
+        lost = lost + INFLATION * error
+    if errors.lost is not None:
+        lost = lost + errors.lost.unsqueeze(1)
+    return lost
 
 
 def best_weights(region: Region, rows: Tensor, constants: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from boundmesh.graph.forward import tensor
 from boundmesh.graph.graph import Graph, Node
 from boundmesh.rules import RULES
 from boundmesh.rules.operator import Interval
@@ -77,6 +78,41 @@ class Program:
             shapes = [shape for n in self.order(start) for shape in (n.shape, *n.input_shapes)]
             self._widest[start] = max(map(math.prod, shapes))
         return self._widest[start]
+
+    @cached_property
+    def lengths(self) -> Mapping[str, tuple[int, int]]:
+        """How many roundings the value of each affine node passes, and rows pulled back there."""
+        held = {
+            node.name: [tensor(self.graph.weights[name]) for name in node.weights]
+            for node in self.nodes
+        }
+        return {
+            node.name: (0, 0)
+            if node.op == "input"
+            else RULES[node.op].lengths(node, held[node.name])
+            for node in self.nodes
+        }
+
+    @cached_property
+    def joins(self) -> Mapping[str, int]:
+        """How many roundings each node's coefficients pass where rows of several readers meet, and
+        where a multiplier of a split is taken off them."""
+        mine = {node.name for node in self.nodes}
+        readers = {
+            name: sum(reader in mine for reader in self.graph.consumers[name]) for name in mine
+        }
+        joins = dict.fromkeys(mine, 0)
+        for node in self.nodes:
+            for name in node.inputs:
+                joins[node.name] = max(joins[node.name], readers[name] - 1)
+        for name in self.starts:
+            joins[name] += 2
+        return joins
+
+    @cached_property
+    def additions(self) -> int:
+        """How many biases are added up on the way of a row, at most."""
+        return sum(bool(node.weights) or node in self.nonlinear for node in self.nodes) + 2
 
     @cached_property
     def exact(self) -> frozenset[str]:

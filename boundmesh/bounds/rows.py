@@ -41,19 +41,37 @@ class UnitRows:
 
 @dataclass(frozen=True)
 class DenseRows:
-    """Rows with all coefficients, `[D or 1, S, *shape]`; D = 1 is shared by all domains."""
+    """Rows with all coefficients, `[D or 1, S, *shape]`; D = 1 is shared by all domains.
+
+    `deviation`, of the same shape, is how far each may lie from the one that was asked for (None:
+    not at all).
+    """
 
     coefficients: Tensor
+    deviation: Tensor | None = None
 
     @property
     def count(self) -> int:
         return self.coefficients.shape[1]
 
     def part(self, rows: slice) -> DenseRows:
-        return DenseRows(self.coefficients[:, rows])
+        deviation = None if self.deviation is None else self.deviation[:, rows]
+        return DenseRows(self.coefficients[:, rows], deviation)
 
     def dense(self, node: Node) -> Tensor:
         return self.coefficients
+
+    @property
+    def negated(self) -> DenseRows:
+        """The rows with the other sign, whose lower bounds are upper ones of these."""
+        return DenseRows(-self.coefficients, self.deviation)
+
+    @property
+    def both_sides(self) -> DenseRows:
+        """The rows, then the negated ones."""
+        off, coefficients = self.deviation, self.coefficients
+        twice = None if off is None else torch.cat([off, off], dim=1)
+        return DenseRows(torch.cat([coefficients, -coefficients], dim=1), twice)
 
 
 Rows = UnitRows | DenseRows

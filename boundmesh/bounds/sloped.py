@@ -13,6 +13,7 @@ from torch import Tensor
 
 from boundmesh.bounds.backward import Draw, Wave, in_waves, sweep
 from boundmesh.bounds.crown import Problem
+from boundmesh.bounds.errors import Errors
 from boundmesh.bounds.gradients import Gradients
 from boundmesh.bounds.layout import Layout, Share
 from boundmesh.bounds.lines import SharedLines, in_one_pass
@@ -58,9 +59,10 @@ class Sloped:
     undecided: Mapping[str, Undecided]
     shared: SharedLines
     steps_inside: frozenset[str]
+    errors: Errors | None
 
     @staticmethod
-    def of(problem: Problem, bounds: Mapping[str, Interval]) -> Sloped:
+    def of(problem: Problem, bounds: Mapping[str, Interval], errors: Errors | None) -> Sloped:
         """Those that `bounds` leave undecided, as this rank sees them."""
         program, share = problem.program, problem.layout.share(problem.program)
         mine = share.bounds(bounds)
@@ -75,7 +77,7 @@ class Sloped:
             if node.name not in undecided:
                 shared(node)
         inside = {n for n, own in undecided.items() if in_one_pass(program.graph[n], own.initial)}
-        return Sloped(problem, share, undecided, shared, frozenset(inside))
+        return Sloped(problem, share, undecided, shared, frozenset(inside), errors)
 
     @property
     def recordable(self) -> bool:
@@ -103,7 +105,8 @@ class Sloped:
             for slopes in start.slopes
         ]
         waves = in_waves(start.tiles, TOGETHER, _of_tiles(start.tiles, lines))
-        lowest = sweep(layout, problem.program, problem.region, waves, problem.check)
+        check, errors = problem.check, self.errors
+        lowest = sweep(layout, problem.program, problem.region, waves, check, errors)
         return torch.cat([*layout.join(lowest, start.widths)], dim=1)
 
     def descend(

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from boundmesh.graph.formed import Formed
+
 Shape = tuple[int, ...]
 
 
@@ -73,6 +75,7 @@ class Graph:
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     source: Path | bytes | None = None
+    formed: Mapping[str, Formed] = field(default_factory=dict)
 
     @cached_property
     def by_name(self) -> Mapping[str, Node]:
@@ -91,6 +94,16 @@ class Graph:
             for name in node.inputs:
                 readers[name].append(node.name)
         return {name: tuple(names) for name, names in readers.items()}
+
+    @cached_property
+    def singles(self) -> frozenset[str]:
+        """Names of the weights whose numbers are all float32 numbers."""
+        return frozenset(
+            name
+            for name, array in self.weights.items()
+            if array.dtype != np.float64
+            or np.array_equal(array, array.astype(np.float32).astype(np.float64))
+        )
 
     def __getitem__(self, name: str) -> Node:
         return self.by_name[name]

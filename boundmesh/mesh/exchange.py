@@ -20,6 +20,7 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor
 
+from boundmesh.bounds.errors import Charge, Errors, outward
 from boundmesh.bounds.layout import Layout, Value
 from boundmesh.bounds.parts import interval
 from boundmesh.bounds.program import Program
@@ -111,10 +112,16 @@ class Exchange(Layout):
     def share(self, program: Program) -> OwnNeurons:
         return OwnNeurons(self._cuts(program.graph), self._group.rank)
 
-    def passage(self, program: Program, region: Region, tiles: Sequence[Tile]) -> ExchangedRows:
+    def passage(
+        self,
+        program: Program,
+        region: Region,
+        tiles: Sequence[Tile],
+        errors: Errors | None = None,
+    ) -> ExchangedRows:
         graph, cuts = program.graph, self._cuts(program.graph)
         return ExchangedRows(
-            [ExchangedTile(self._weights, cuts, graph, region, tile) for tile in tiles]
+            [ExchangedTile(self._weights, cuts, graph, region, tile, errors) for tile in tiles]
         )
 
     def interval(self, served: Served, boxes: Sequence[Interval]) -> Interval:
@@ -125,22 +132,51 @@ class Exchange(Layout):
         if gathers_rows(node, self._group.size):
             parts = self._weights.whole_parts(served)
             return interval(Served(node, served.weights, parts), boxes)
-        cut = product_cut(node, self._group.size)
-        (part,) = served.parts
-        if part.low == part.high:
-            nothing = boxes[0].lower.new_zeros(
-                len(boxes[0].lower), *cut.shape(node.shape, self._group.rank)
-            )
-            mine = Interval(nothing, nothing)
-        else:
-            mine = interval(served, boxes)
-        # An end of it goes once all ranks have it: the whole ends need the memory.
-        ends, dim = [mine.upper, mine.lower], output_axis(node) + 1
+        mine = None if self._has_no_output(served) else interval(served, boxes)
+        ends: list[Tensor | None] = [None, None] if mine is None else [mine.upper, mine.lower]
         del mine
-        lower, upper = (
-            gather_pieces(self._group, ends.pop(), dim, cut.ends).contiguous() for _ in range(2)
-        )
+        upper, lower = self._all_outputs(served, boxes, ends)
         return Interval(lower, upper)
+
+    def outward(
+        self, served: Served, boxes: Sequence[Interval], charge: Charge
+    ) -> tuple[Interval, Tensor | None]:
+        """The same moved out by its rounding, and what rows lose at the node."""
+        node = served.node
+        if not is_product(node):
+            return outward(served, boxes, charge)
+        if gathers_rows(node, self._group.size):
+            parts = self._weights.whole_parts(served)
+            return outward(Served(node, served.weights, parts), boxes, charge)
+        found = None if self._has_no_output(served) else outward(served, boxes, charge)
+        ends: list[Tensor | None] = [None] * 3
+        if found is not None:
+            ends = [found[1], found[0].upper, found[0].lower]
+        del found
+        error, upper, lower = self._all_outputs(served, boxes, ends)
+        return Interval(lower, upper), error
+
+    def _has_no_output(self, served: Served) -> bool:
+        """Whether this rank holds no output of a product."""
+        (part,) = served.parts
+        return part.low == part.high
+
+    def _all_outputs(
+        self, served: Served, boxes: Sequence[Interval], mine: list[Tensor | None]
+    ) -> list[Tensor]:
+        """What each rank found for its outputs of a product, for all outputs; None for a rank that
+        has no output."""
+        node, group = served.node, self._group
+        cut, dim = product_cut(node, group.size), output_axis(node) + 1
+        like = boxes[0].lower
+        nothing = like.new_zeros(len(like), *cut.shape(node.shape, group.rank))
+        whole = []
+        # Each goes once all ranks have it: the whole ones need the memory.
+        while mine:
+            piece = mine.pop(0)
+            piece = nothing if piece is None else piece
+            whole.append(gather_pieces(group, piece, dim, cut.ends).contiguous())
+        return whole
 
     def _cuts(self, graph: Graph) -> Cuts:
         # The graph is kept with its cuts, so that its id stays its own.

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from boundmesh.bounds.backward import Draw
+from boundmesh.bounds.errors import Errors
 from boundmesh.bounds.lines import pull_drawn
 from boundmesh.bounds.parts import offset
 from boundmesh.bounds.region import BoxRegion, Region
@@ -19,6 +20,7 @@ from boundmesh.bounds.unit_rows import pull_units
 from boundmesh.graph.graph import Graph, Node
 from boundmesh.mesh.beginning import dense, spread
 from boundmesh.mesh.biases import Biases
+from boundmesh.mesh.charged import Charged
 from boundmesh.mesh.cut import Cut
 from boundmesh.mesh.divided import Divided, DividedProduct
 from boundmesh.mesh.held import ExchangedWeights
@@ -57,13 +59,20 @@ class ExchangedTile:
     the node is not cut; and the biases of the rows so far."""
 
     def __init__(
-        self, held: ExchangedWeights, cuts: Cuts, graph: Graph, region: Region, tile: Tile
+        self,
+        held: ExchangedWeights,
+        cuts: Cuts,
+        graph: Graph,
+        region: Region,
+        tile: Tile,
+        errors: Errors | None = None,
     ) -> None:
         self._held, self._group = held, held.group
         self._cuts, self._tile = cuts, tile
         self._input, self._region = graph.input, region
         self._shares = Shares(held.group, held.shapes, region.domains, tile.rows.count)
         self._biases = Biases(self._shares)
+        self._charged = Charged(errors, self._shares)
         self._at: dict[str, Tensor] = {}
 
     def pass_node(self, served: Served, draw: Draw) -> None:
@@ -73,9 +82,12 @@ class ExchangedTile:
             if self._begin_with_units(served):
                 return
             self._at[node.name] = self._begin(node)
+            self._charged.begin(self._tile, node)
         if node.op == "input" or node.name not in self._at:
             return
         rows = self._at.pop(node.name)
+        whole = starts and gathers_rows(node, self._group.size)
+        self._charged.rows(node.name, rows, None if whole else self._cuts[node.name])
         if gathers_rows(node, self._group.size):
             self._gather(served, rows, None if starts else self._cuts[node.name])
         elif is_product(node):
@@ -102,6 +114,7 @@ class ExchangedTile:
             found = pull_units(columns.local(self._group.rank), [rows])
             if found is not None:
                 self._biases.know(found[0].bias)
+                self._charged.units(node.name, rows)
                 self._add_columns(node.inputs[0], columns.inputs, found[0].only)
             return found is not None
         vector = node.op == "linear" and node.size == node.shape[-1]
@@ -109,6 +122,7 @@ class ExchangedTile:
         if inputs is None:
             return False
         (part,) = served.parts
+        self._charged.units(node.name, rows)
         self._add(node.inputs[0], spread(self._group, part, rows, node, inputs))
         for bias in served.weights:
             self._biases.know((bias[rows.index] * rows.sign)[None])
@@ -181,6 +195,8 @@ class ExchangedTile:
     def lowest(self) -> Tensor:
         """The bounds `[D, S]` of all rows, from each rank's share of them."""
         rows, cut = self._at.pop(self._input, None), self._cuts[self._input]
+        if rows is not None:
+            self._charged.rows(self._input, rows, cut)
         if rows is not None and cut is not None and isinstance(self._region, BoxRegion):
             ends = (self._region.lower, self._region.upper)
             region = BoxRegion(*(cut.piece(end, self._group.rank, 1) for end in ends))
@@ -190,7 +206,8 @@ class ExchangedTile:
             if cut is not None:
                 rows = Whole.apply(self._group, cut, rows)
             self._biases.know(self._region.minimum(rows))
-        return self._biases.total(self._region.domains, self._tile.rows.count)
+        lowest = self._biases.total(self._region.domains, self._tile.rows.count)
+        return self._charged.lowered(lowest)
 
     def _add_columns(self, name: str, inputs: Cut, coefficients: Tensor) -> None:
         """Take up rows that are cut like a weight's columns."""

@@ -109,7 +109,7 @@ class Shares:
 
     def minimum(self, region: BoxRegion, rows: Tensor, cut: Cut) -> Tensor:
         """The minimum of rows over a box."""
-        box = BoxRegion(*(self._of_domains(end) for end in (region.lower, region.upper)))
+        box = BoxRegion(*(self.of_domains(end) for end in (region.lower, region.upper)))
         return box.minimum(self.turned(rows, cut))
 
     def intercept(self, node: Node, drawn: Drawn | Pieces, rows: Tensor, cut: Cut) -> Tensor | None:
@@ -151,7 +151,8 @@ class Shares:
         assert slope is not None
         return Lines((slope,), (slope,), lower, upper).pull(self.turned(rows, cut)).bias
 
-    def _of_domains(self, values: Tensor) -> Tensor:
+    def of_domains(self, values: Tensor) -> Tensor:
+        """This rank's domains of `[D or 1, *]`, where shares are domains; else all."""
         return self.mine(values) if self.cut.axis == 0 else values
 
 

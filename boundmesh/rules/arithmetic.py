@@ -15,6 +15,7 @@ from boundmesh.rules.operator import (
     monotone,
     register,
 )
+from boundmesh.rules.rounding import chunked
 
 
 def constant(node: Node, weights: Weights) -> Tensor:
@@ -78,8 +79,39 @@ def pull_subtract(node: Node, weights: Weights, rows: Tensor) -> Pulled:
     return Pulled((rows, -rows))
 
 
-register(Operator("constant", constant, monotone(constant), pull=pull_constant))
-register(Operator("scale", scale, scale_interval, pull=pull_scale))
-register(Operator("shift", shift, monotone(shift), pull=pull_shift))
-register(Operator("add", add, monotone(add), pull=pull_add))
-register(Operator("subtract", subtract, subtract_interval, pull=pull_subtract))
+def constant_lengths(node: Node, weights: Weights) -> tuple[int, int]:
+    """Rows are multiplied with the value and added up."""
+    return 0, 1 + chunked(node.size)
+
+
+def shift_lengths(node: Node, weights: Weights) -> tuple[int, int]:
+    """One sum forward; rows stay as they are but for their bias."""
+    return 1, 1 + chunked(node.size)
+
+
+def one_rounding(node: Node, weights: Weights) -> tuple[int, int]:
+    """One operation forward, and one, at most, on the way back."""
+    return 1, 1
+
+
+def one_forward(node: Node, weights: Weights) -> tuple[int, int]:
+    """One operation forward; rows stay as they are."""
+    return 1, 0
+
+
+register(
+    Operator(
+        "constant",
+        constant,
+        monotone(constant),
+        pull=pull_constant,
+        lengths=constant_lengths,
+        rising=True,
+    )
+)
+register(Operator("scale", scale, scale_interval, pull=pull_scale, lengths=one_rounding))
+register(
+    Operator("shift", shift, monotone(shift), pull=pull_shift, lengths=shift_lengths, rising=True)
+)
+register(Operator("add", add, monotone(add), pull=pull_add, lengths=one_forward, rising=True))
+register(Operator("subtract", subtract, subtract_interval, pull=pull_subtract, lengths=one_forward))

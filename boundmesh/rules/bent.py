@@ -9,7 +9,15 @@ import torch
 from torch import Tensor
 
 from boundmesh.graph.graph import Node
-from boundmesh.rules.curve import Curve, bent_lines, inside, middle, rows_dim, undecided
+from boundmesh.rules.curve import (
+    Curve,
+    bent_lines,
+    inside,
+    middle,
+    rounded_curve,
+    rows_dim,
+    undecided,
+)
 from boundmesh.rules.operator import (
     Interval,
     Lines,
@@ -19,6 +27,7 @@ from boundmesh.rules.operator import (
     monotone,
     register,
 )
+from boundmesh.rules.rounding import Rounded
 
 EXP = Curve(torch.exp, torch.exp)
 LOG = Curve(torch.log, torch.reciprocal)
@@ -27,6 +36,8 @@ RECIPROCAL = Curve(torch.reciprocal, lambda x: -1 / (x * x))
 
 # The root has no tangent at zero; one that touches here or further right lies above it everywhere.
 NEAR_ZERO = 1e-20
+STEEPEST = 256.0
+"""The root's tangent touches no further left than at such a share of the box's upper end."""
 
 
 def relax_exp(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
@@ -45,6 +56,10 @@ def relax_sqrt(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
     (box,) = boxes
     positive = inside(box, box.lower >= 0)
     right = Interval(positive.lower.clamp(min=NEAR_ZERO), positive.upper.clamp(min=NEAR_ZERO))
+    # A tangent far on the left is steep, which helps nobody and makes its rounding large.
+    high, width = right.upper, right.upper - right.lower
+    least = (high / STEEPEST - right.lower) / torch.where(width == 0, 1, width)
+    alpha = torch.maximum(alpha, least.clamp(0, 1).unsqueeze(1))
     lines = bent_lines(SQRT, rows_dim(right), alpha, convex=False)
     assert lines.lower_intercept is not None
     return Lines(
@@ -97,11 +112,36 @@ def relax_reciprocal(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> 
     )
 
 
-for name, function, interval, relax in (
-    ("exp", torch.exp, monotone(elementwise(torch.exp)), relax_exp),
-    ("log", torch.log, log_interval, relax_log),
-    ("sqrt", torch.sqrt, sqrt_interval, relax_sqrt),
-    ("reciprocal", torch.reciprocal, reciprocal_interval, relax_reciprocal),
+def rounded_exp(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
+    (box,) = boxes
+    top = box.upper.exp()
+    return rounded_curve(node, top, top, box)
+
+
+def rounded_log(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
+    box = inside(boxes[0], boxes[0].lower > 0)
+    value = torch.maximum(box.lower.log().abs(), box.upper.log().abs())
+    return rounded_curve(node, value, 1 / box.lower, box)
+
+
+def rounded_sqrt(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
+    """No tangent is steeper than the one at `u / STEEPEST`, and no chord than `1/√u`."""
+    box = inside(boxes[0], boxes[0].lower >= 0)
+    top = box.upper.clamp(min=NEAR_ZERO).sqrt()
+    return rounded_curve(node, top, STEEPEST**0.5 / top, box)
+
+
+def rounded_reciprocal(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
+    box = one_sign(boxes[0])
+    value = torch.maximum((1 / box.lower).abs(), (1 / box.upper).abs())
+    return rounded_curve(node, value, value * value, box)
+
+
+for name, function, interval, relax, rounded in (
+    ("exp", torch.exp, monotone(elementwise(torch.exp)), relax_exp, rounded_exp),
+    ("log", torch.log, log_interval, relax_log, rounded_log),
+    ("sqrt", torch.sqrt, sqrt_interval, relax_sqrt, rounded_sqrt),
+    ("reciprocal", torch.reciprocal, reciprocal_interval, relax_reciprocal, rounded_reciprocal),
 ):
     register(
         Operator(
@@ -111,5 +151,7 @@ for name, function, interval, relax in (
             relax=relax,
             initial=middle,
             undecided=undecided,
+            rounded=rounded,
+            rising=name != "reciprocal",
         )
     )

@@ -9,15 +9,17 @@ McCormick's planes, of which α mixes the two that are valid on each side (x in 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from boundmesh.graph.graph import Node
-from boundmesh.rules.curve import rows_dim
+from boundmesh.rules.curve import reach_of, rows_dim
 from boundmesh.rules.inner import inner
 from boundmesh.rules.operator import Interval, Lines, Operator, Pulled, Weights, register
+from boundmesh.rules.rounding import Rounded, chunked
 
 # Products made at a time by the interval of a matrix product.
 BLOCK = 2**22
@@ -129,6 +131,23 @@ def matmul_undecided(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
     return (x.upper > x.lower) & varied
 
 
+def multiply_rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
+    """A plane has two slopes and an intercept, of which each makes a product no larger than twice
+    the largest one."""
+    x, y = boxes
+    size = reach_of(x) * reach_of(y)
+    return Rounded(size, 1, 0), Rounded(6 * size, 0, 16 + chunked(node.size))
+
+
+def matmul_rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
+    """The same for all products of a sum; `ProductPlanes.pull` adds them up along each axis."""
+    x, y = boxes
+    (*_, rows, deep), wide = x.lower.shape, y.lower.shape[-1]
+    size = torch.matmul(reach_of(x), reach_of(y))
+    pull = 16 + deep + rows + wide + chunked(math.prod(node.input_shapes[0]))
+    return Rounded(size, deep + 1, 0), Rounded(8 * size, 0, pull)
+
+
 register(
     Operator(
         "multiply",
@@ -137,6 +156,7 @@ register(
         relax=multiply_relax,
         initial=middle,
         undecided=multiply_undecided,
+        rounded=multiply_rounded,
     )
 )
 register(
@@ -147,5 +167,6 @@ register(
         relax=matmul_relax,
         initial=middle,
         undecided=matmul_undecided,
+        rounded=matmul_rounded,
     )
 )

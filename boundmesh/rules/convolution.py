@@ -8,13 +8,15 @@ the part that is equal on both sides.
 
 from __future__ import annotations
 
-import torch
+import math
+
 from torch import Tensor
 from torch.nn import functional
 
 from boundmesh.graph.graph import Node
 from boundmesh.rules import patches
-from boundmesh.rules.operator import Interval, Operator, Pulled, Weights, register
+from boundmesh.rules.operator import Interval, Operator, Pulled, Weights, inner, register
+from boundmesh.rules.rounding import chunked
 
 CONVOLVE = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
 TRANSPOSE = {
@@ -103,10 +105,11 @@ def pull_conv_transpose(node: Node, weights: Weights, rows: Tensor) -> Pulled:
 
 
 def channel_bias(weights: Weights, rows: Tensor) -> Tensor | None:
-    """`⟨A summed over batch and space, b⟩` `[D, S]`."""
+    """`⟨A, b⟩` `[D, S]`, with b the same all over the batch and space."""
     if len(weights) < 2:
         return None
-    return torch.matmul(rows.sum([2, *range(4, rows.dim())]), weights[1])
+    bias = weights[1].reshape(-1, *[1] * (rows.dim() - 4))
+    return inner(rows, bias.expand(1, 1, *rows.shape[2:]))
 
 
 def conv_interval(node: Node, weights: Weights, box: Interval) -> Interval:
@@ -125,12 +128,21 @@ def around_center(forward, node: Node, weights: Weights, box: Interval) -> Inter
     return Interval(middle - radius, middle + radius)
 
 
-register(Operator("conv", conv, conv_interval, pull=pull_conv))
+def lengths(node: Node, weights: Weights) -> tuple[int, int]:
+    """Each way a sum over channels and the kernel; biases are added over all neurons."""
+    kernel = math.prod(weights[0].shape[2:])
+    fan_in = kernel * node.input_shapes[0][1] // node["groups"]
+    fan_out = kernel * node.shape[1] // node["groups"]
+    return fan_in + 1, max(fan_out, 1 + chunked(node.size))
+
+
+register(Operator("conv", conv, conv_interval, pull=pull_conv, lengths=lengths))
 register(
     Operator(
         "conv_transpose",
         conv_transpose,
         conv_transpose_interval,
         pull=pull_conv_transpose,
+        lengths=lengths,
     )
 )

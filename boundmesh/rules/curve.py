@@ -15,6 +15,7 @@ from torch import Tensor
 
 from boundmesh.graph.graph import Node
 from boundmesh.rules.operator import Interval, Lines
+from boundmesh.rules.rounding import FUNCTION, Rounded, chunked
 
 Function = Callable[[Tensor], Tensor]
 
@@ -76,6 +77,19 @@ def bent_lines(curve: Curve, box: Interval, alpha: Tensor, convex: bool) -> Line
     if convex:
         return Lines((tangent,), (chord,), tangent_at, chord_at)
     return Lines((chord,), (tangent,), chord_at, tangent_at)
+
+
+def rounded_curve(node: Node, value: Tensor, slope: Tensor, box: Interval) -> tuple[Rounded, ...]:
+    """The sources of rounding of a curve with `|f| ≤ value` and `|f'| ≤ slope` on its box.
+
+    A line drawn with values and slopes that are off by `FUNCTION` roundings each is off by as many
+    of `value + slope·reach`. Its intercept is no larger, and intercepts are added over all neurons.
+    """
+    height = value + slope * reach_of(box)
+    return (
+        Rounded(value, FUNCTION, 0),
+        Rounded(height, 0, 4 * FUNCTION + 8 + chunked(node.size)),
+    )
 
 
 def undecided(node: Node, boxes: tuple[Interval, ...]) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor
 from boundmesh.graph.graph import Node
 from boundmesh.rules.curve import margin, reach_of, rows_dim
 from boundmesh.rules.operator import Interval, Lines, Operator, Weights, elementwise, register
+from boundmesh.rules.rounding import Rounded, chunked
 
 ASIDE = 1e-5
 
@@ -62,6 +63,12 @@ def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
     )
 
 
+def rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
+    """The value is exact; slopes are at most 1 and intercepts no larger than what the box holds."""
+    size = reach_of(boxes[0]) + 2
+    return (Rounded(4 * size, 0, 16 + chunked(node.size)),)
+
+
 register(
     Operator(
         "floor",
@@ -70,5 +77,7 @@ register(
         relax=relax,
         initial=initial,
         undecided=undecided,
+        rounded=rounded,
+        rising=True,
     )
 )

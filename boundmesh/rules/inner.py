@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from boundmesh.rules import fused
+from boundmesh.rules.rounding import CHUNK
 from boundmesh.rules.sums import added, of_domains
 
 
@@ -22,11 +23,35 @@ def inner(rows: Tensor, values: Tensor, onto: Tensor | None = None) -> Tensor:
     """
     if fused.sums(rows, values, values) and not torch.is_grad_enabled():
         return fused.signed_inner(rows, values, values, onto)
-    if values.shape[:2] == (1, 1):
-        return added(onto, torch.matmul(flat(rows), values.flatten()))
     if values.shape[1] == 1:
-        return added(onto, torch.matmul(flat(rows), flat(values).mT).squeeze(2))
-    return added(onto, flat(rows * values).sum(2))
+        return added(onto, _sums(flat(rows), flat(values).squeeze(1)))
+    return added(onto, _sums_of(flat(rows * values)))
+
+
+def _sums(rows: Tensor, values: Tensor) -> Tensor:
+    """`Σᵢ rows[d, s, i]·values[d, i]`, `[D, S]`: rows `[D or 1, S, n]`, values `[D or 1, n]`.
+
+    Long sums are added in chunks, so that each number passes no more than `chunked` roundings.
+    """
+    length = rows.shape[2]
+    if length > 2 * CHUNK:
+        total = _sums(rows[..., :CHUNK], values[:, :CHUNK])
+        for first in range(CHUNK, length, CHUNK):
+            chunk = slice(first, first + CHUNK)
+            total = total + _sums(rows[..., chunk], values[:, chunk])
+        return total
+    if len(values) == 1:
+        return torch.matmul(rows, values[0])
+    return torch.matmul(rows, values.unsqueeze(2)).squeeze(2)
+
+
+def _sums_of(products: Tensor) -> Tensor:
+    """`Σᵢ products[d, s, i]`, `[D, S]`, in chunks."""
+    whole = products.shape[2] - products.shape[2] % CHUNK
+    if whole <= CHUNK:
+        return products.sum(2)
+    total = products[..., :whole].unflatten(2, (-1, CHUNK)).sum(3).sum(2)
+    return total if whole == products.shape[2] else total + products[..., whole:].sum(2)
 
 
 def flat(rows: Tensor) -> Tensor:

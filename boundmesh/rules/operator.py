@@ -18,6 +18,7 @@ from boundmesh.graph.graph import Node
 from boundmesh.rules import fused
 from boundmesh.rules.inner import inner as inner
 from boundmesh.rules.inner import signed_inner, signed_product
+from boundmesh.rules.rounding import Rounded
 from boundmesh.rules.sums import added
 
 Weights = Sequence[Tensor]
@@ -105,6 +106,11 @@ class Lines:
         return Pulled(tuple(signed_product(wide, below, above) for below, above in pairs), bias)
 
 
+def exact(node: Node, weights: Weights) -> tuple[int, int]:
+    """The lengths of an affine operator that rounds nothing."""
+    return 0, 0
+
+
 @dataclass(frozen=True)
 class Operator:
     """The rules of one op; `pull` for an affine operator, else `relax`, `undecided`, `initial`.
@@ -122,10 +128,14 @@ class Operator:
     initial(node, boxes)                       the α, `[D, *alpha_shape]`, that CROWN uses
     undecided(node, boxes)                     mask `[D, *alpha_shape]`: where the lines are not
                                                exact, so that α, branching and rows matter
+    lengths(node, weights)                     of an affine operator: the roundings of its own
+                                               value and of rows pulled back; (0, 0) if exact
+    rounded(node, boxes)                       of a nonlinear one: its sources of rounding
     split_point(node)                          where a piecewise-linear operator bends (a float)
     slope_below(node)                          s of a function that is x above zero and s·x below
 
-    `alpha_shape` is the shape of the first input.
+    `alpha_shape` is the shape of the first input. `rising` tells that no output ever falls when an
+    input grows: then rounding moves an end of an interval in proportion to that end alone.
     """
 
     name: str
@@ -138,6 +148,9 @@ class Operator:
     undecided: Callable[..., Tensor] | None = None
     split_point: Callable[[Node], float] | None = None
     slope_below: Callable[[Node], float] | None = None
+    lengths: Callable[[Node, Weights], tuple[int, int]] = exact
+    rounded: Callable[[Node, tuple[Interval, ...]], tuple[Rounded, ...]] | None = None
+    rising: bool = False
 
     @property
     def affine(self) -> bool:

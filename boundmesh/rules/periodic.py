@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from boundmesh.graph.graph import Node
-from boundmesh.rules.curve import middle, rows_dim, undecided
+from boundmesh.rules.curve import middle, rounded_curve, rows_dim, undecided
 from boundmesh.rules.operator import Interval, Lines, Operator, Weights, elementwise, register
+from boundmesh.rules.rounding import Rounded
 from boundmesh.rules.s_curve import (
     SCurve,
     interpolate,
@@ -98,6 +99,12 @@ def rules(name: str, function, phase: float) -> Operator:
             torch.where(fits, lines.upper_intercept, flat.upper) + slack,
         )
 
+    def rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
+        """Neither the value nor the slope is larger than 1; a period is subtracted before."""
+        (box,) = boxes
+        one = torch.ones_like(box.lower) + (box.upper - box.upper)
+        return rounded_curve(node, one + math.pi, one, box)
+
     return Operator(
         name,
         elementwise(function),
@@ -105,6 +112,7 @@ def rules(name: str, function, phase: float) -> Operator:
         relax=relax,
         initial=middle,
         undecided=undecided,
+        rounded=rounded,
     )
 
 

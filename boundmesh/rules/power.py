@@ -12,8 +12,18 @@ import torch
 from torch import Tensor
 
 from boundmesh.graph.graph import Node
-from boundmesh.rules.curve import Curve, bent_lines, inside, middle, rows_dim, undecided
+from boundmesh.rules.curve import (
+    Curve,
+    bent_lines,
+    inside,
+    middle,
+    reach_of,
+    rounded_curve,
+    rows_dim,
+    undecided,
+)
 from boundmesh.rules.operator import Interval, Lines, Operator, Weights, register
+from boundmesh.rules.rounding import Rounded
 from boundmesh.rules.s_curve import (
     SCurve,
     s_lines,
@@ -79,6 +89,20 @@ def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
     return bent_lines(curve(p), rows_dim(positive), alpha, convex=not 0 <= p <= 1)
 
 
+def rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
+    """For p ≥ 1 value and slope are largest where the box reaches furthest, for p < 0 at its lower
+    end; in between the value at the upper and the slope at the lower end."""
+    (box,) = boxes
+    p = float(node["exponent"])
+    if not (is_convex_everywhere(p) or is_odd(p)):
+        box = inside(box, box.lower > 0)
+    far = reach_of(box)
+    near = box.lower.abs()
+    value = far.pow(p) if p >= 0 else near.pow(p)
+    slope = abs(p) * (far if p >= 1 else near).pow(p - 1)
+    return rounded_curve(node, value, slope, box)
+
+
 register(
     Operator(
         "power",
@@ -87,5 +111,6 @@ register(
         relax=relax,
         initial=middle,
         undecided=undecided,
+        rounded=rounded,
     )
 )

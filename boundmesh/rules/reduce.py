@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from boundmesh.graph.graph import Node
+from boundmesh.rules.curve import reach_of
 from boundmesh.rules.operator import (
     Interval,
     Lines,
@@ -15,6 +18,7 @@ from boundmesh.rules.operator import (
     monotone,
     register,
 )
+from boundmesh.rules.rounding import Rounded, chunked
 
 
 def total(node: Node, weights: Weights, x: Tensor) -> Tensor:
@@ -98,7 +102,23 @@ def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
     )
 
 
-register(Operator("sum", total, monotone(total), pull=pull_total))
+def total_lengths(node: Node, weights: Weights) -> tuple[int, int]:
+    """A sum forward; rows are repeated."""
+    return math.prod(node.input_shapes[0]) // max(1, node.size), 0
+
+
+def rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
+    """The forward value is exact. Weights of a mean add up to 1 only so far; the chord above has an
+    intercept."""
+    (box,) = boxes
+    axis = node["axis"]
+    size = 2 * reach_of(box).amax(axis + 1)
+    return (Rounded(size, 0, 16 + 2 * node.input_shapes[0][axis] + chunked(node.size)),)
+
+
+register(
+    Operator("sum", total, monotone(total), pull=pull_total, lengths=total_lengths, rising=True)
+)
 register(
     Operator(
         "max",
@@ -107,5 +127,7 @@ register(
         relax=relax,
         initial=initial,
         undecided=undecided,
+        rounded=rounded,
+        rising=True,
     )
 )

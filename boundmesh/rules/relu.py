@@ -11,7 +11,9 @@ from torch import Tensor
 
 from boundmesh.errors import UnsupportedError
 from boundmesh.graph.graph import Node
+from boundmesh.rules.curve import reach_of
 from boundmesh.rules.operator import Interval, Lines, Operator, Weights, monotone, register
+from boundmesh.rules.rounding import Rounded, chunked
 
 
 def slope_below_zero(node: Node) -> float:
@@ -70,6 +72,20 @@ def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
     return Lines((below,), (chord,), None, (s - chord) * low)
 
 
+def rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
+    """The chord's slope is off by 6 roundings and its intercept, at most |l| or u in size, by as
+    many of what the box reaches; a row is multiplied by a slope and intercepts are added up."""
+    (box,) = boxes
+    slope = slope_below_zero(node)
+    crosses = (box.lower < 0) & (box.upper > 0)
+    chord = torch.minimum(-box.lower, box.upper).clamp(min=0) * (1 - slope)
+    reach = torch.where(crosses, 2 * reach_of(box), 0)
+    terms = [Rounded(reach, 0, 8), Rounded(torch.where(crosses, chord, 0), 0, chunked(node.size))]
+    if slope not in (0.0, 1.0, -1.0):
+        terms.append(Rounded(abs(slope) * (-box.lower).clamp(min=0), 1, 1))
+    return tuple(terms)
+
+
 def split_point(node: Node) -> float:
     return 0.0
 
@@ -88,6 +104,8 @@ for name, function, interval in (
             initial=initial,
             undecided=undecided,
             split_point=split_point,
+            rounded=rounded,
+            rising=name != "abs",
             slope_below=slope_below_zero,
         )
     )

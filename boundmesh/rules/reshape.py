@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 
 from boundmesh.graph.graph import Node
@@ -40,6 +42,20 @@ def pull_expand(node: Node, weights: Weights, rows: Tensor) -> Pulled:
     return Pulled((rows.sum(repeated, keepdim=True) if repeated else rows,))
 
 
-register(Operator("reshape", reshape, monotone(reshape), pull=pull_reshape))
-register(Operator("transpose", transpose, monotone(transpose), pull=pull_transpose))
-register(Operator("expand", expand, monotone(expand), pull=pull_expand))
+def expand_lengths(node: Node, weights: Weights) -> tuple[int, int]:
+    """Rows of what is repeated are added up."""
+    return 0, node.size // max(1, math.prod(node.input_shapes[0]))
+
+
+register(Operator("reshape", reshape, monotone(reshape), pull=pull_reshape, rising=True))
+register(Operator("transpose", transpose, monotone(transpose), pull=pull_transpose, rising=True))
+register(
+    Operator(
+        "expand",
+        expand,
+        monotone(expand),
+        pull=pull_expand,
+        lengths=expand_lengths,
+        rising=True,
+    )
+)

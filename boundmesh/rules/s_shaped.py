@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from boundmesh.graph.graph import Node
-from boundmesh.rules.curve import Function, middle, rows_dim
+from boundmesh.rules.curve import Function, middle, rounded_curve, rows_dim
 from boundmesh.rules.operator import Interval, Lines, Operator, elementwise, monotone, register
+from boundmesh.rules.rounding import Rounded
 from boundmesh.rules.s_curve import (
     SCurve,
     interpolate,
@@ -61,9 +62,23 @@ def rules(name: str, function: Function, curve: SCurve, offset: float) -> Operat
         low, high = curve.value(box.lower), curve.value(box.upper)
         return high - low > 16 * torch.finfo(low.dtype).eps
 
+    def rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
+        """It is steepest where the box comes nearest to zero, and never larger than 1."""
+        (box,) = boxes
+        nearest = torch.maximum(box.lower, -box.upper).clamp(min=0)
+        one = torch.ones_like(box.lower) + (box.upper - box.upper)
+        return rounded_curve(node, one, 2 * curve.slope(nearest), box)
+
     forward = elementwise(function)
     return Operator(
-        name, forward, monotone(forward), relax=relax, initial=middle, undecided=undecided
+        name,
+        forward,
+        monotone(forward),
+        relax=relax,
+        initial=middle,
+        undecided=undecided,
+        rounded=rounded,
+        rising=True,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import lru_cache
 
 import torch
@@ -10,6 +11,7 @@ from torch.nn import functional
 
 from boundmesh.graph.graph import Node
 from boundmesh.rules.operator import Operator, Pulled, Weights, inner, monotone, register
+from boundmesh.rules.rounding import chunked
 
 Index = tuple[int, ...]
 
@@ -136,7 +138,26 @@ def pull_pad(node: Node, weights: Weights, rows: Tensor) -> Pulled:
     return Pulled((coefficients,), inner(rows, pad(node, (), rows.new_zeros(1, 1, *shape))))
 
 
-register(Operator("slice", cut, monotone(cut), pull=pull_cut))
-register(Operator("gather", gather, monotone(gather), pull=pull_gather))
-register(Operator("concat", concat, monotone(concat), pull=pull_concat))
-register(Operator("pad", pad, monotone(pad), pull=pull_pad))
+def gather_lengths(node: Node, weights: Weights) -> tuple[int, int]:
+    """Rows of neurons that are picked several times are added up."""
+    return 0, max(Counter(node["index"]).values(), default=1) - 1
+
+
+def pad_lengths(node: Node, weights: Weights) -> tuple[int, int]:
+    """Rows are added up where the padding is not zero."""
+    return 0, 0 if node["value"] == 0 else 1 + chunked(node.size)
+
+
+register(Operator("slice", cut, monotone(cut), pull=pull_cut, rising=True))
+register(
+    Operator(
+        "gather",
+        gather,
+        monotone(gather),
+        pull=pull_gather,
+        lengths=gather_lengths,
+        rising=True,
+    )
+)
+register(Operator("concat", concat, monotone(concat), pull=pull_concat, rising=True))
+register(Operator("pad", pad, monotone(pad), pull=pull_pad, lengths=pad_lengths, rising=True))

@@ -13,7 +13,7 @@ from boundmesh.graph.forward import forward, tensors
 from tests.networks import DTYPE, NETWORKS, both_ways, problem, region, sampled
 
 METHODS = {
-    "ibp": lambda task, rows: interval_rows(task, rows),
+    "ibp": lambda task, rows: interval_rows(task, DenseRows(rows)),
     "crown-ibp": lambda task, rows: crown(task, DenseRows(rows), by_rows=False)[0],
     "crown": lambda task, rows: crown(task, DenseRows(rows))[0],
     "alpha-crown": lambda task, rows: alpha_crown(task, DenseRows(rows), Schedule(4)).lower,

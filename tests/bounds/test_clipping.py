@@ -27,7 +27,9 @@ def affine(inputs: int, neurons: int, dtype: torch.dtype, seed: int) -> AffineVa
     generator = torch.Generator().manual_seed(seed)
     rows = torch.randn(neurons, inputs, generator=generator, dtype=dtype)
     constants = torch.randn(neurons, generator=generator, dtype=dtype)
-    return AffineValues(rows, constants, torch.arange(neurons), (inputs,))
+    return AffineValues(
+        rows, constants, torch.zeros_like(constants), torch.arange(neurons), (inputs,)
+    )
 
 
 def boxes(affine: AffineValues, domains: int, seed: int) -> Interval:
@@ -130,7 +132,7 @@ def test_constraints_that_contradict_each_other_leave_nothing():
 
 def test_a_bound_that_one_point_attains_fixes_every_input_there():
     rows = torch.tensor([[1.0, 1.0, -1.0]], dtype=DTYPE)
-    sums = AffineValues(rows, torch.zeros(1, dtype=DTYPE), torch.tensor([0]), (3,))
+    sums = AffineValues(rows, *torch.zeros(2, 1, dtype=DTYPE), torch.tensor([0]), (3,))
     box = whole(sums, torch.zeros(1, 3, dtype=DTYPE), torch.ones(1, 3, dtype=DTYPE))
     lower = box.lower.clone()
     lower[0, 3] = 2.0
@@ -144,7 +146,7 @@ def test_a_bound_that_one_point_attains_fixes_every_input_there():
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_inputs_that_no_constraint_reads_keep_their_ranges(zero, sign):
     rows = torch.tensor([[sign, zero, 0.0], [2 * sign, zero, -0.0]], dtype=DTYPE)
-    some = AffineValues(rows, torch.zeros(2, dtype=DTYPE), torch.tensor([0, 1]), (3,))
+    some = AffineValues(rows, *torch.zeros(2, 2, dtype=DTYPE), torch.tensor([0, 1]), (3,))
     box = whole(some, -torch.ones(1, 3, dtype=DTYPE), torch.ones(1, 3, dtype=DTYPE))
     upper = box.upper.clone()
     upper[0, 3] = 0.5
@@ -170,8 +172,9 @@ def test_affine_values_are_what_the_first_neurons_read(name):
     graph = NETS[name]()
     box = region(graph, 0.6)
     task = problem(graph, box)
-    neurons = neurons_of(task.program, intermediate_bounds(task, by_rows=True).sharpest)
-    some = affine_values(task, neurons)
+    bounds = intermediate_bounds(task, by_rows=True).sharpest
+    neurons = neurons_of(task.program, bounds)
+    some = affine_values(task, bounds, neurons)
     assert some is not None and len(some.places)
     x = box.lower + torch.rand(20, *box.lower.shape[1:], dtype=DTYPE) * (box.upper - box.lower)
     seen = values(graph, tensors(graph, DTYPE), x)
@@ -189,8 +192,9 @@ def test_balls_and_boxes_without_end_are_not_clipped():
     graph = mlp(4, 9, 7, 3)
     box = region(graph, 0.6)
     task = problem(graph, box)
-    neurons = neurons_of(task.program, intermediate_bounds(task, by_rows=True).sharpest)
+    bounds = intermediate_bounds(task, by_rows=True).sharpest
+    neurons = neurons_of(task.program, bounds)
     ball = BallRegion(box.lower, torch.ones(1, dtype=DTYPE), 2.0)
-    assert affine_values(replace(task, region=ball), neurons) is None
+    assert affine_values(replace(task, region=ball), bounds, neurons) is None
     endless = replace(box, upper=torch.full_like(box.upper, torch.inf))
-    assert affine_values(replace(task, region=endless), neurons) is None
+    assert affine_values(replace(task, region=endless), bounds, neurons) is None

@@ -24,7 +24,7 @@ def linear_atoms(domains: int, atoms: int, inputs: int) -> tuple[torch.Tensor, t
 def test_a_positive_mixture_leaves_no_point_where_all_atoms_hold():
     region = boxes(200, 3)
     rows, constants = linear_atoms(200, 4, 3)
-    margin = mixed_margin(region, rows, constants)
+    margin = mixed_margin(region, rows, constants)[0]
     generator = torch.Generator().manual_seed(3)
     share = torch.rand(500, 200, 3, generator=generator, dtype=torch.float64)
     points = region.lower + share * (region.upper - region.lower)
@@ -36,7 +36,7 @@ def test_mixtures_are_never_below_single_rows():
     region = boxes(50, 4)
     rows, constants = linear_atoms(50, 3, 4)
     single = (region.minimum(rows) + constants).amax(1)
-    assert (mixed_margin(region, rows, constants) >= single).all()
+    assert (mixed_margin(region, rows, constants)[0] >= single).all()
 
 
 def test_atoms_that_hold_apart_but_not_together_are_refuted():
@@ -44,7 +44,7 @@ def test_atoms_that_hold_apart_but_not_together_are_refuted():
     rows = torch.tensor([[[1.0], [-1.0]]])  # x + 0.5 ≤ 0 and −x + 0.5 ≤ 0
     constants = torch.tensor([[0.5, 0.5]])
     assert (region.minimum(rows) + constants).amax() < 0
-    assert torch.allclose(mixed_margin(region, rows, constants), torch.tensor([0.5]))
+    assert torch.allclose(mixed_margin(region, rows, constants)[0], torch.tensor([0.5]))
 
 
 def test_weights_lie_on_the_simplex():
@@ -58,4 +58,4 @@ def test_nan_rows_are_refuted_by_no_mixture():
     region = boxes(1, 2)
     rows, constants = linear_atoms(1, 2, 2)
     rows[0, 0, 0] = float("nan")
-    assert not (mixed_margin(region, rows, constants) > 0).any()
+    assert not (mixed_margin(region, rows, constants)[0] > 0).any()

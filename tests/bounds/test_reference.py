@@ -36,7 +36,9 @@ def computed(record: dict, method: str) -> tuple[np.ndarray, np.ndarray]:
     graph = network(folder / record["onnx"])
     wanted: Property = vnnlib.load(folder / record["vnnlib"], graph.inputs, graph.outputs)
     rows = np.eye(graph[graph.output].size)[:OUTPUTS]
-    found = boundmesh.bounds(graph, wanted.cases[0].region, method=method, rows=rows)
+    found = boundmesh.bounds(
+        graph, wanted.cases[0].region, method=method, rows=rows, rounding="trust"
+    )
     return found.lower, found.upper
 
 

@@ -20,6 +20,7 @@ from boundmesh.mesh.exchange import Exchange
 from boundmesh.mesh.group import Group
 from boundmesh.mesh.layout import Gather, Offload
 from boundmesh.rules.operator import Interval
+from boundmesh.rules.rounding import Rounding
 from tests import networks
 from tests.mesh import pooled
 
@@ -72,7 +73,7 @@ class Case:
         box = networks.region(graph, 0.2, self.seed, self.domains)
         where = BoxRegion(*(e.to(self.device, self.dtype) for e in (box.lower, box.upper)))
         problem = networks.problem(graph, where, self.tile_elements)
-        return replace(problem, layout=layout)
+        return replace(problem, layout=layout, rounding=Rounding.of(self.dtype, "float32"))
 
     def one_device(self) -> OneDevice:
         return OneDevice(self.graph, self.device, self.dtype)
@@ -120,7 +121,7 @@ def bound(problem: Problem, method: str) -> list[Tensor]:
     layout = problem.layout
     rows = networks.both_ways(problem.program.graph).to(layout.device, layout.dtype)
     if method == "ibp":
-        return [interval_rows(problem, rows).cpu()]
+        return [interval_rows(problem, DenseRows(rows)).cpu()]
     if method == "alpha-crown":
         optimised = alpha_crown(problem, DenseRows(rows), Schedule(iterations=2))
         found = [optimised.lower, *_ends(optimised.bounds)]

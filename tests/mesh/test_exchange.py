@@ -23,6 +23,7 @@ from boundmesh.mesh.group import Group
 from boundmesh.mesh.placement import gathers_rows, is_local, is_product, place
 from boundmesh.mesh.turn import turn
 from boundmesh.rules import RULES
+from boundmesh.rules.rounding import Rounding
 from tests import networks
 from tests.mesh import cases
 from tests.mesh.cases import COMBINATIONS, Case, Recording
@@ -53,7 +54,8 @@ def alpha_crown_in_float32(group: Group | None, case: Case) -> list[Tensor]:
     assert isinstance(problem.region, BoxRegion)
     box = BoxRegion(problem.region.lower.to(dtype), problem.region.upper.to(dtype))
     rows = DenseRows(networks.both_ways(graph).to(dtype))
-    found = alpha_crown(replace(problem, region=box), rows, Schedule(iterations=5))
+    problem = replace(problem, region=box, rounding=Rounding.of(dtype))
+    found = alpha_crown(problem, rows, Schedule(iterations=5))
     ends = (end for box in found.bounds.values() for end in (box.lower, box.upper))
     return [each.clone() for each in (found.lower, *ends)]
 
@@ -116,10 +118,14 @@ def test_crown_gathers_rows_once_a_product_and_turns_them_once_a_sum(ranks: Rank
     # Unit rows and dense rows pass their start node without a word.
     products = relus = second + 2 * third + 3 * target
     tiles = second + third + target
-    intervals = 3
+    # Every product's interval is gathered, with what rows lose there.
+    intervals = 4
+    # What rows lose is added up at each product and relu behind their start, and at the input;
+    # then it is gathered once.
+    charges = 2 * relus + tiles
     expected = {
-        "all_gather": intervals + products + relus + tiles,
-        "all_to_all": relus + tiles,
+        "all_gather": intervals + products + relus + 2 * tiles,
+        "all_to_all": relus + tiles + charges,
     }
     for calls in ranks.run(calls_of_crown, case):
         assert calls == expected

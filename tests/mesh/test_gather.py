@@ -61,8 +61,8 @@ def test_crown_runs_one_gather_per_part_and_wave_and_one_join_per_start(
     cases.bound(problem, "crown")
     layers = {start: place + 1 for place, start in enumerate(problem.program.starts)}
     layers[problem.program.target] = len(layers) + 1
-    # Intervals go forward through the layers below the last start node.
-    expected = len(problem.program.starts)
+    # Intervals go forward through all layers, as each rounds.
+    expected = len(problem.program.starts) + 1
     for start, tiles in recording.dealt:
         rounds = -(-tiles // ranks.size)
         expected += -(-rounds // wave) * layers[start] + 1

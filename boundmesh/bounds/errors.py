@@ -1,0 +1,263 @@
+"""What rounding can take from the bounds of rows, on a region.
+
+A row travels back as `⟨A, value⟩ + bias` and is off by an error. At every node that it passes, the
+error grows by `⟨|A|, E⟩`, with E of the node's shape:
+
+    E = Σ over sources of rounding of (γ_pull(own) + γ_forward(network)) · size
+
+The first factor counts what rows lose on their way back through the node, the second what the
+network itself loses when it runs in floating point. Sizes are made of the largest absolute values
+that can meet at a neuron, |W|·|x|max + |b| at a layer, so E is computed once for all rows of a
+region. Intervals are widened by what their own computation and the network lose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.program import Program
+from boundmesh.bounds.served import PRODUCTS, Served, node_of_part, output_axis
+from boundmesh.graph.forward import tensor
+from boundmesh.graph.graph import Node
+from boundmesh.rules import RULES
+from boundmesh.rules.inner import inner
+from boundmesh.rules.matmul import BLOCK_MORE, BLOCK_SHARE
+from boundmesh.rules.operator import Interval, Weights
+from boundmesh.rules.rounding import INFLATION, Rounded, Rounding, chunked, gamma
+
+# The ends of an interval are made from a centre and a radius, which takes some roundings more than
+# the operator itself.
+OF_INTERVALS = 6
+
+
+@dataclass
+class Errors:
+    """What rounding can take from rows on a region.
+
+    at     the E of every node that rows lose something at, `[D or 1, *shape]`
+    reach  the largest absolute values of the target, whose rows may have inexact coefficients
+    lost   `[D or 1]`, what underflow can take from any row (None: nothing)
+    """
+
+    rounding: Rounding
+    at: dict[str, Tensor] = field(default_factory=dict)
+    reach: dict[str, Tensor] = field(default_factory=dict)
+    lost: Tensor | None = None
+
+    def enter(self, name: str, error: Tensor | None, lost: Tensor | None) -> None:
+        """Take up the E of a node, and what underflow can take there."""
+        if error is not None:
+            self.at[name] = error
+        if lost is not None:
+            self.lost = lost if self.lost is None else self.lost + lost
+
+    def of_rows(self, name: str, rows: Tensor) -> Tensor | None:
+        """What rows `[D, S, *shape]` lose at a node, `[D, S]`; None for nothing."""
+        error = self.at.get(name)
+        return None if error is None else magnitude(rows, error)
+
+    def of_units(self, name: str, index: Tensor) -> Tensor | None:
+        """What rows of single neurons lose at their start node, `[D, S]`."""
+        error = self.at.get(name)
+        return None if error is None else error.flatten(1).index_select(1, index)
+
+
+@torch.no_grad()
+def magnitude(rows: Tensor, sizes: Tensor) -> Tensor:
+    """`⟨|A|, sizes⟩` `[D, S]`: rows `[D, S, *shape]`, sizes `[D or 1, *shape]`."""
+    return inner(rows.detach().abs(), sizes.unsqueeze(1))
+
+
+@torch.no_grad()
+def lowered(lowest: Tensor, error: Tensor | None, errors: Errors | None) -> Tensor:
+    """Bounds `[D, S]` less their error; the subtraction rounds, too, and in the safe direction."""
+    if errors is None:
+        return lowest
+    unit = errors.rounding.own
+    total = 4 * unit * lowest.abs()
+    if error is not None:
+        total = total + INFLATION * error
+    if errors.lost is not None:
+        total = total + errors.lost.unsqueeze(1)
+    return lowest - total
+
+
+@dataclass(frozen=True)
+class Charge:
+    """How the roundings of one node are counted.
+
+    forward    roundings of an affine node's own value
+    pull       roundings of rows that are pulled back through it
+    joins      additions where rows of several readers meet
+    additions  additions of biases on the whole way of a row
+    depth      roundings that its weights have passed before
+    sizes      of weights that were computed, what their roundings are relative to (None: of their
+               absolute values)
+    blocks     rows are multiplied by the kernel of `matmul.py`
+    """
+
+    rounding: Rounding
+    forward: int
+    pull: int
+    joins: int
+    additions: int
+    depth: int
+    sizes: tuple[Tensor | None, ...] = ()
+    blocks: bool = False
+
+    @staticmethod
+    def of(program: Program, node: Node, rounding: Rounding, like: Tensor) -> Charge:
+        """The charge of a node; `like` has the dtype and device of the bounds."""
+        forward, pull = program.lengths[node.name]
+        graph, sizes, depth = program.graph, [], 0
+        for name in node.weights:
+            formed = graph.formed.get(name)
+            size = None if formed is None or formed.size is None else formed.size
+            sizes.append(None if size is None else tensor(size).to(like) * INFLATION)
+            inexact = like.dtype != torch.float64 and name not in graph.singles
+            depth = max(depth, (0 if formed is None else formed.depth) + inexact)
+        joins, additions = program.joins[node.name], program.additions
+        blocks = rounding.blocks and node.op in PRODUCTS
+        return Charge(rounding, forward, pull, joins, additions, depth, tuple(sizes), blocks)
+
+    def part(self, low: int, high: int, size: int) -> Charge:
+        """The charge of the outputs `low ≤ i < high` of a product."""
+        if high - low == size:
+            return self
+        sizes = tuple(None if each is None else each[low:high] for each in self.sizes[1:])
+        return replace(self, sizes=(*self.sizes[:1], *sizes))
+
+    def of_interval(self, forward: int) -> float:
+        """By what share of its size an end of an interval is moved out."""
+        rounding = self.rounding
+        if not forward and not self.depth:
+            return 0.0
+        own = gamma(forward + self.depth + OF_INTERVALS, rounding.own)
+        return own + gamma(forward + self.depth, rounding.network)
+
+    def of_rows(self, term: Rounded) -> float:
+        """What share of a size a row loses, and the network on its way forward."""
+        pull = term.pull + self.joins + self.depth
+        if pull:
+            pull += self.additions
+        if self.blocks:
+            pull = BLOCK_SHARE * pull + BLOCK_MORE
+        network = gamma(term.forward + self.depth, self.rounding.network)
+        return gamma(pull, self.rounding.own) + network
+
+
+def outward(
+    served: Served, boxes: Sequence[Interval], charge: Charge
+) -> tuple[Interval, Tensor | None]:
+    """The interval of a node, moved out by its rounding, and the E of rows there."""
+    node = served.node
+    if node.op not in PRODUCTS:
+        return _outward(node, served.weights, boxes, charge)
+    found = []
+    for part in served.parts:
+        of_part, bias = node_of_part(served, part.low, part.high)
+        mine = charge.part(part.low, part.high, node.shape[output_axis(node)])
+        found.append(_outward(of_part, (part.weight, *bias), boxes, mine))
+    if len(found) == 1:
+        return found[0]
+    dim = output_axis(node) + 1
+    box = Interval(
+        torch.cat([each.lower for each, _ in found], dim),
+        torch.cat([each.upper for each, _ in found], dim),
+    )
+    errors = [error for _, error in found if error is not None]
+    return box, torch.cat(errors, dim) if errors else None
+
+
+def _outward(
+    node: Node, weights: Weights, boxes: Sequence[Interval], charge: Charge
+) -> tuple[Interval, Tensor | None]:
+    operator = RULES[node.op]
+    box = operator.interval(node, weights, *boxes)
+    below, above = _widths(node, weights, boxes, charge)
+    if below is not None and above is not None:
+        box = Interval(box.lower - below, box.upper + above)
+    error = None
+    for term in sources(node, weights, boxes, charge):
+        share = charge.of_rows(term)
+        if share:
+            own = share * INFLATION * term.size
+            error = own if error is None else error + own
+    return box, error
+
+
+def _widths(
+    node: Node, weights: Weights, boxes: Sequence[Interval], charge: Charge
+) -> tuple[Tensor | None, Tensor | None]:
+    """How far the lower and the upper ends are moved out; None for not at all."""
+    if not RULES[node.op].rising:
+        both = _width(node, weights, boxes, charge)
+        return both, both
+    low = [Interval(box.lower, box.lower) for box in boxes]
+    high = [Interval(box.upper, box.upper) for box in boxes]
+    return _width(node, weights, low, charge), _width(node, weights, high, charge)
+
+
+def _width(
+    node: Node, weights: Weights, boxes: Sequence[Interval], charge: Charge
+) -> Tensor | None:
+    rounding, width = charge.rounding, None
+    lost = 4 * (charge.forward + 1) * (rounding.tiny + rounding.lost)
+    for term in sources(node, weights, boxes, charge):
+        share = charge.of_interval(term.forward)
+        if share:
+            own = (share * INFLATION) * term.size + lost
+            width = own if width is None else width + own
+    return width
+
+
+def sources(
+    node: Node, weights: Weights, boxes: Sequence[Interval], charge: Charge
+) -> tuple[Rounded, ...]:
+    """The sources of rounding of a node on boxes.
+
+    The size of an affine one is its interval on `|x| ≤ reach` with biases made positive.
+    """
+    operator = RULES[node.op]
+    if operator.rounded is not None:
+        return operator.rounded(node, tuple(boxes))
+    if not operator.affine:
+        inf = torch.full_like(boxes[0].lower[:, :1].flatten(1)[:, :1], torch.inf)
+        shape = (len(inf), *[1] * len(node.shape))
+        return (Rounded(inf.reshape(shape).expand(len(inf), *node.shape), 1, 1),)
+    reach = [torch.maximum(box.lower.abs(), box.upper.abs()) for box in boxes]
+    around = [Interval(-each, each) for each in reach]
+    product = node.op in PRODUCTS
+    sizes = [
+        weight if product and place == 0 else (weight.abs() if size is None else size)
+        for place, (weight, size) in enumerate(
+            zip(weights, charge.sizes or [None] * len(weights), strict=True)
+        )
+    ]
+    size = operator.interval(node, sizes, *around).upper.abs()
+    return (Rounded(size, charge.forward, charge.pull),)
+
+
+def of_input(program: Program, box: Interval, rounding: Rounding) -> tuple[Tensor, Tensor | None]:
+    """E and what underflow takes at the input, where rows meet the region: `⟨A⁺, l⟩ + ⟨A⁻, u⟩`."""
+    node = program.graph[program.graph.input]
+    joins = len(program.graph.consumers[node.name]) + 2
+    charge = Charge(rounding, 0, 2 + chunked(node.size), joins, program.additions, 0)
+    reach = torch.maximum(box.lower.abs(), box.upper.abs())
+    error = charge.of_rows(Rounded(reach, 0, charge.pull)) * INFLATION * reach
+    return error, lost_to_underflow([box], charge)
+
+
+def lost_to_underflow(boxes: Sequence[Interval], charge: Charge) -> Tensor | None:
+    """What underflow can take from a row at a node, `[D]`: so many operations for every input."""
+    rounding, total = charge.rounding, None
+    operations = 8 * (charge.pull + charge.joins + charge.additions + 8)
+    for box in boxes:
+        reach = torch.maximum(box.lower.abs(), box.upper.abs()) + 1
+        own = operations * (rounding.tiny + rounding.lost) * reach.flatten(1).sum(1)
+        total = own if total is None else total + own
+    return total

@@ -1,0 +1,96 @@
+"""What floating-point arithmetic can change, as a bound and never as a guess.
+
+A sum of k products, added in any order and with or without fused multiply-adds, differs from the
+exact one by at most γ_k · Σ|aᵢ·bᵢ| with γ_k = k·u/(1 − k·u) and u the unit roundoff (Higham,
+Accuracy and Stability of Numerical Algorithms, 2002, sections 3.1 and 4.2). So an operator states
+for every output neuron a size, which is the sum of the absolute values that meet there, and how
+many roundings each of them passes. `docs/soundness.md` has the whole argument.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+UNITS = {
+    "float64": 2.0**-53,
+    "float32": 2.0**-24,
+    "tf32": 2.0**-11,
+    "float16": 2.0**-11,
+    "bfloat16": 2.0**-8,
+}
+"""The unit roundoff of every arithmetic that a network may run in."""
+
+SMALLEST: Mapping[str, float] = {
+    "float64": 2.0**-1022,
+    "float32": 2.0**-126,
+    "tf32": 2.0**-126,
+    "float16": 2.0**-14,
+    "bfloat16": 2.0**-126,
+}
+"""What one operation can lose where its result is too small for the type."""
+
+FUNCTION = 16
+"""Roundings that stand for the error of a library function such as exp or tanh: 8 units in the last
+place. PyTorch's and CUDA's documented errors are 1 to 4."""
+
+INFLATION = 1.01
+"""Sums of errors have no negative terms. They are computed in float32, too, and made larger by what
+that can lose: at most one part in a hundred, as no such sum is longer than `chunked` allows."""
+
+CHUNK = 512
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """Which roundings a bound must outweigh.
+
+    own      unit roundoff of the arithmetic that bounds are computed in
+    tiny     what an operation of that arithmetic can lose to underflow
+    network  unit roundoff of the arithmetic that the network runs in; 0 for real numbers
+    lost     what an operation of the network can lose to underflow
+    blocks   rows are multiplied with weights by the kernel of `matmul.py`
+    """
+
+    own: float
+    tiny: float
+    network: float = 0.0
+    lost: float = 0.0
+    blocks: bool = False
+
+    @staticmethod
+    def of(dtype: torch.dtype, network: str = "real", blocks: bool = False) -> Rounding:
+        """Of bounds computed in `dtype` for a network that runs in `network`, or is `real`."""
+        name = str(dtype).removeprefix("torch.")
+        if network == "real":
+            return Rounding(UNITS[name], SMALLEST[name], blocks=blocks)
+        return Rounding(UNITS[name], SMALLEST[name], UNITS[network], SMALLEST[network], blocks)
+
+
+def gamma(terms: float, unit: float) -> float:
+    """γ_k = k·u/(1 − k·u); infinite where it says nothing, for k·u ≥ 1/2."""
+    share = terms * unit
+    return share / (1 - share) if share < 0.5 else math.inf
+
+
+@dataclass(frozen=True)
+class Rounded:
+    """One source of rounding in an operator.
+
+    size     `[D, *shape]`, ≥ 0: per output neuron, what the roundings are relative to
+    forward  roundings of the operator's own value, as a network or an interval computes it
+    pull     roundings of rows that are pulled back through it
+    """
+
+    size: Tensor
+    forward: int
+    pull: int
+
+
+def chunked(length: int) -> int:
+    """The roundings of a sum of `length` terms as `inner` adds it: in chunks of `CHUNK`."""
+    return length if length <= 2 * CHUNK else CHUNK + -(-length // CHUNK) + 1
