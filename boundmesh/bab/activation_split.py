@@ -14,6 +14,7 @@ from boundmesh.bab.division import Corners, Division, Outcome, active, divided
 from boundmesh.bab.domain import Domains, root
 from boundmesh.bab.frontier import Frontier
 from boundmesh.bab.groups import Meetings
+from boundmesh.bab.precise import Precise
 from boundmesh.bab.search import Look, Search, give_way
 from boundmesh.bab.shared import Shared
 from boundmesh.bounds.affine_values import affine_values
@@ -52,7 +53,8 @@ class ActivationSplitting:
         values = affine_values(problem, bounds, neurons)
         self.bounder = DomainBounder(divisible, bounds, neurons, values)
         self.device, dtype = problem.layout.device, problem.layout.dtype
-        offset = offset + _deviation(problem, bounds, margins)
+        exact_offset = offset + _deviation(problem, bounds, margins, torch.float64)
+        offset = offset + _deviation(problem, bounds, margins, dtype)
         self.rows, self.offset = _rows_by_clause(margins, offset, self.device, dtype)
         self.cushion = torch.finfo(dtype).eps * (1 + self.offset.abs())
         self.frontier: Frontier[Domains] = Frontier()
@@ -62,6 +64,7 @@ class ActivationSplitting:
         meetings = meetings or Meetings()
         self.groups, self.shared = meetings.groups, Shared(self, meetings)
         self.division = Division(self.groups)
+        self.precise = Precise(self.bounder, margins, exact_offset, self.division)
         self.batch = (settings.batch or _default_batch(problem)) * self.groups.ranks
         self.splits = Splits(self.bounder, settings, self.division, self.batch, self._quick)
 
@@ -161,6 +164,7 @@ class ActivationSplitting:
     ) -> tuple[Domains, Tensor]:
         """The domains with what was found for them, and the mask of those that are still open; NaN
         stays open."""
+        found = self.precise.bound(domains, found)
         domains = domains.improved(found)
         still = outcome.account.count(domains.margin)
         if (corners := self._corners(found, still)) is not None:
@@ -180,16 +184,17 @@ class ActivationSplitting:
 
 
 def _deviation(
-    problem: Problem, bounds: Mapping[str, Interval], margins: Margins
+    problem: Problem, bounds: Mapping[str, Interval], margins: Margins, dtype: torch.dtype
 ) -> Tensor | float:
-    """What inexact coefficients can take from the margin of each row, float64 `[S]`."""
-    every, layout = torch.arange(len(margins.bound)), problem.layout
-    deviation = margins.deviations(every, layout.dtype, layout.device)
+    """What coefficients that `dtype` does not hold exactly can take from the margin of each row,
+    float64 `[S]`."""
+    every = torch.arange(len(margins.bound))
+    deviation = margins.deviations(every, dtype, problem.layout.device)
     errors = None if deviation is None else errors_on(problem, bounds)
     if deviation is None or errors is None:
         return 0.0
     reach = errors.reach[problem.program.target]
-    return INFLATION * magnitude(deviation, reach)[0].double().cpu()
+    return INFLATION * magnitude(deviation.double(), reach.double())[0].cpu()
 
 
 def _rows_by_clause(

@@ -29,7 +29,8 @@ class Bounded:
     """Boxes and what was found on each: rows are at least `⟨rows, x⟩ + constants`, which is at
     least `rowwise`; rows `[D, S, *input_shape]`, the others `[D, S]` float64, less offset.
 
-    `clauses` `[D, clauses]` are the margins.
+    `clauses` `[D, clauses]` are the margins, and `lost` `[D, S]` is what was taken off `rowwise`
+    for rounding.
     """
 
     region: BoxRegion
@@ -37,6 +38,7 @@ class Bounded:
     constants: Tensor
     rowwise: Tensor
     clauses: Tensor
+    lost: Tensor
 
     @property
     def margin(self) -> Tensor:
@@ -52,6 +54,7 @@ class Bounded:
             self.constants[which],
             self.rowwise[which],
             self.clauses[which],
+            self.lost[which],
         )
 
 

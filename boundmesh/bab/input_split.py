@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from boundmesh.bab.boxes import Bounded, Boxes, apart, halve
 from boundmesh.bab.contract import contract
-from boundmesh.bab.division import Corners, Outcome, active, divided
+from boundmesh.bab.division import Corners, Division, Outcome, active, divided
 from boundmesh.bab.frontier import Frontier
 from boundmesh.bab.groups import Meetings
+from boundmesh.bab.precise import region_in_double
 from boundmesh.bab.search import Look, Search, give_way
 from boundmesh.bab.shared import Shared
 from boundmesh.bounds.backward import Carried, input_rows
@@ -20,9 +22,10 @@ from boundmesh.bounds.errors import Errors, lowered
 from boundmesh.bounds.lines import FixedLines
 from boundmesh.bounds.margins import Margins, rounded_up
 from boundmesh.bounds.mixture import mixed_margin
-from boundmesh.bounds.region import BoxRegion
+from boundmesh.bounds.region import BoxRegion, part_of
 from boundmesh.bounds.rows import Tile
 from boundmesh.clock import Clock
+from boundmesh.rules.rounding import Rounding
 from boundmesh.settings import BranchSettings
 
 # Mixtures of rows are tried, and boxes cut, where that takes no more numbers than this.
@@ -49,6 +52,7 @@ class InputSplitting:
         rows = torch.arange(len(offset))
         self.rows = margins.dense(rows, layout.dtype, layout.device)
         self.offset = offset.to(layout.device)
+        self._exact_offset, self._settings = offset, settings
         self.members = margins.table
         self.belongs = torch.zeros(len(self.members), len(offset)).scatter(1, self.members, 1)
         self.frontier: Frontier[Boxes] = Frontier()
@@ -72,7 +76,7 @@ class InputSplitting:
     def _split(self, boxes: Boxes) -> Outcome[Boxes]:
         """What comes of this rank's share of a batch: halves of the boxes that stay open."""
         outcome = Outcome[Boxes]()
-        found = self._bound(boxes.region)
+        found = self._precise(self._bound(boxes.region), active(boxes))
         working = active(boxes)
         if not bool(working.all()):
             found = found.take(working.nonzero().flatten())
@@ -85,6 +89,38 @@ class InputSplitting:
             outcome.open.append(parts)
         return outcome
 
+    def _precise(self, found: Bounded, working: Tensor) -> Bounded:
+        """What was found, with float64's margins of the boxes where rounding alone hides a proof;
+        every rank takes part as soon as one has such a box."""
+        coarse = self.problem
+        if coarse.rounding is None or coarse.layout.dtype == torch.float64:
+            return found
+        nominal = self.margins.clauses(found.rowwise + found.lost)
+        hidden = working & ((found.clauses <= 0) & (nominal > 0)).any(1)
+        if not any(Division(self.groups).all_say(bool(hidden.any()))):
+            return found
+        which = hidden.nonzero().flatten()
+        some = which if len(which) else torch.zeros(1, dtype=torch.long, device=which.device)
+        region = region_in_double(part_of(found.region, some))
+        assert isinstance(region, BoxRegion)
+        sharp = self._fine._bound(region).clauses[: len(which)]
+        clauses = found.clauses.clone()
+        clauses[which] = torch.fmax(clauses[which], sharp)
+        return replace(found, clauses=clauses)
+
+    @cached_property
+    def _fine(self) -> InputSplitting:
+        """The same search in float64, of which only the bounds are used."""
+        coarse = self.problem
+        assert coarse.rounding is not None
+        fine = replace(
+            Rounding.of(torch.float64), network=coarse.rounding.network, lost=coarse.rounding.lost
+        )
+        problem = replace(coarse, layout=coarse.layout.in_float64(), rounding=fine)
+        return InputSplitting(
+            problem, self.margins, self._exact_offset, self._settings, self.clock, self.look
+        )
+
     def _bound(self, region: BoxRegion) -> Bounded:
         """Bound boxes."""
         problem = replace(self.problem, region=region, layout=self.problem.layout.own_domains)
@@ -93,17 +129,18 @@ class InputSplitting:
         draw, watch = FixedLines(known.sharpest), frozenset[str]()
         carried = input_rows(problem.layout, problem.program, tile, draw, watch, known.errors)
         name = problem.program.graph.input
-        rowwise = carried.minimum(name, region).double() - self.offset
+        lowest = carried.minimum(name, region).double()
+        rowwise, error = lowest - self.offset, carried.total_error(name)
+        lost = torch.zeros_like(rowwise) if error is None else error.double().expand_as(rowwise)
         mixed = self._mixtures(region, carried, rowwise)
         rows = carried.at_input(name, self.rows.coefficients).expand(
             *rowwise.shape, *region.lower.shape[1:]
         )
         bias = rows.new_zeros(()) if carried.bias is None else carried.bias
         constants = (bias.double() - self.offset).expand(rowwise.shape)
-        error = carried.total_error(name)
         constants = lowered(constants, None if error is None else error.double(), known.errors)
         clauses = torch.maximum(self.margins.clauses(rowwise), mixed)
-        return Bounded(region, rows, constants, rowwise, clauses)
+        return Bounded(region, rows, constants, rowwise, clauses, lost)
 
     def _halve(self, found: Bounded, account: Search) -> Boxes | None:
         """Boxes halved along the input that costs their bounds most, cut to where a clause can

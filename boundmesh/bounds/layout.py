@@ -73,6 +73,11 @@ class Layout(Protocol):
         still work in step: each has equally many domains, or sweeps as often with fewer."""
         return self
 
+    def in_float64(self) -> Layout:
+        """The same network on the same devices with weights in float64; all ranks make it
+        together."""
+        ...
+
     def stream(self, visits: Iterable[Visit]) -> Iterator[Served]:
         """Each node with its weights on `device`; they are the caller's until the next node."""
         ...
@@ -171,8 +176,12 @@ class OneDevice(Layout):
     ) -> None:
         self.device, self.dtype = torch.device(device), dtype
         full_precision()
+        self._graph = graph
         self._weights = DeviceWeights(graph, self.device, dtype)
         self._served: dict[str, Served] = {}
+
+    def in_float64(self) -> Layout:
+        return OneDevice(self._graph, self.device, torch.float64)
 
     @property
     def weights(self) -> Mapping[str, Tensor]:

@@ -75,6 +75,9 @@ class Exchange(Layout):
     def weights(self) -> ExchangedWeights:
         return self._weights
 
+    def in_float64(self) -> Layout:
+        return Gather(self._graph, self._group, self.device, torch.float64)
+
     @property
     def whole_rows(self) -> Layout:
         """The schedule gather, with weights of its own, read when first needed."""

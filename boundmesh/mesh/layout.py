@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -48,6 +49,12 @@ class Gather(Layout):
         self.recordable = bring.recordable
         self._weights = ShardedWeights(graph, bring, self.device, dtype, replicated)
         self._few = FEW_ROWS if bring.deals and self._adds_exactly() else 0
+        self._again = partial(
+            Gather, graph, group, device, torch.float64, wave, offload, replicated
+        )
+
+    def in_float64(self) -> Layout:
+        return self._again()
 
     @property
     def weights(self) -> ShardedWeights:
@@ -108,6 +115,9 @@ class OverGather(Layout):
         self.recordable = gather.recordable
         self._gather = gather
 
+    def in_float64(self) -> Layout:
+        return self._gather.in_float64()
+
     @property
     def weights(self) -> ShardedWeights:
         return self._gather.weights
@@ -134,6 +144,9 @@ class OwnDomains(OverGather):
     """Ranks bound domains of their own: no tile is dealt, but weights still come to all of them
     together."""
 
+    def in_float64(self) -> Layout:
+        return self._gather.in_float64().own_domains
+
     def some(self, mask: Tensor) -> Tensor:
         """One all-reduce of how many ranks say so."""
         ranks = mask.to(torch.int32)
@@ -157,6 +170,10 @@ class Offload(Layout):
         bring = FromHost(self.device, dtype)
         self.wave = wave or bring.wave(graph)
         self._weights = ShardedWeights(graph, bring, self.device, dtype, replicated)
+        self._again = partial(Offload, graph, device, torch.float64, wave, replicated)
+
+    def in_float64(self) -> Layout:
+        return self._again()
 
     @property
     def weights(self) -> ShardedWeights:

@@ -112,7 +112,7 @@ def test_a_flat_input_is_halved_once_the_steep_one_is_thin():
     lower, upper = torch.zeros(1, 1, 2, dtype=DTYPE), torch.tensor([[[1e-3, 1.0]]], dtype=DTYPE)
     rows = torch.tensor([[[[1.0, 0.0]]]], dtype=DTYPE)
     nothing = torch.zeros(1, 1, dtype=DTYPE)
-    found = Bounded(BoxRegion(lower, upper), rows, nothing, nothing, nothing)
+    found = Bounded(BoxRegion(lower, upper), rows, nothing, nothing, nothing, nothing)
     assert search._cost(found, torch.tensor([[True]])).argmax(1) == 1
 
 
