@@ -19,7 +19,7 @@ from boundmesh.bounds.rows import DenseRows
 def main(options: argparse.Namespace) -> None:
     with place(options) as at:
         graph, x = mlp(784, *[options.hidden] * options.depth, 10)
-        problem = problem_around(graph, x, at.layout(graph, options), options.tile_elements)
+        problem = problem_around(graph, x, at.layout(graph, options), options)
         rows = DenseRows(torch.eye(10, device=at.device).reshape(1, 10, 1, 10))
 
         def bound(iterations: int = options.iterations) -> list[torch.Tensor]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 
 import torch
-from measure import parser, place, report, start
+from measure import parser, place, report, rounding_of, start
 from networks import mlp
 
 from boundmesh.bounds.crown import Problem, crown, interval_rows
@@ -25,23 +25,26 @@ EPSILON = 0.02
 def main(options: argparse.Namespace) -> None:
     with place(options) as at, torch.no_grad():
         graph, x = mlp(784, *[options.hidden] * options.depth, 10)
-        problem = problem_around(graph, x, at.layout(graph, options), options.tile_elements)
+        layout = at.layout(graph, options)
+        problem = problem_around(graph, x, layout, options)
         eye = torch.eye(10, device=at.device).reshape(1, 10, 1, 10)
         rows = torch.cat([eye, -eye], dim=1)
 
         def bound() -> list[torch.Tensor]:
             if options.method == "ibp":
-                return [interval_rows(problem, rows)]
+                return [interval_rows(problem, DenseRows(rows))]
             return [crown(problem, DenseRows(rows), by_rows=options.method == "crown")[0]]
 
         facts = {"hidden": options.hidden, "depth": options.depth, "method": options.method}
         report(at, "crown_mlp", options, bound, **facts)
 
 
-def problem_around(graph: Graph, x, layout: Layout, tile_elements: int) -> Problem:
+def problem_around(graph: Graph, x, layout: Layout, options: argparse.Namespace) -> Problem:
     box = Box.around(x, EPSILON, clip=(0, 1))
     region = region_tensors([box], graph[graph.input].shape, layout.dtype, layout.device)
-    return Problem(Program(graph, graph.output), region, layout, tile_elements)
+    rounding, tile_elements = rounding_of(graph, layout, options), options.tile_elements
+    program = Program(graph, graph.output)
+    return Problem(program, region, layout, tile_elements, rounding=rounding)
 
 
 if __name__ == "__main__":

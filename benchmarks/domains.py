@@ -21,9 +21,10 @@ from boundmesh.bounds.layout import OneDevice
 from boundmesh.clock import Clock
 from boundmesh.device import choose_device, forget_peak, peak_bytes
 from boundmesh.given import read
+from boundmesh.guarantee import rounding_for
 from boundmesh.ladder import Standing, climb
 from boundmesh.questions import questions
-from boundmesh.settings import BoundSettings, BranchSettings
+from boundmesh.settings import BoundSettings, BranchSettings, Settings
 
 MIB = 2**20
 
@@ -32,7 +33,8 @@ def main(options: argparse.Namespace) -> None:
     device = choose_device(options.device)
     graph, wanted = read(options.network, options.property)
     layout = OneDevice(graph, device)
-    (question,) = questions(graph, wanted, layout)
+    rounding = rounding_for(graph, Settings(rounding=options.rounding), layout)
+    (question,) = questions(graph, wanted, layout, rounding)
     standing, clock = Standing.unknown(question), Clock()
     climb(standing, BoundSettings(), clock)
     settings = BranchSettings(batch=options.batch, ascent_steps=options.steps)
@@ -106,5 +108,6 @@ if __name__ == "__main__":
     options.add_argument("--rounds", type=int, default=10)
     options.add_argument("--steps", type=int, default=20)
     options.add_argument("--device", default="auto")
+    options.add_argument("--rounding", default="real", help="what bounds must outweigh, or trust")
     options.add_argument("--trace", help="a file for a Chrome trace of the rounds")
     main(options.parse_args())

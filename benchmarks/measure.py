@@ -23,19 +23,28 @@ from torch import Tensor
 from boundmesh.bounds.layout import Layout
 from boundmesh.device import full_precision, peak_bytes, set_aside
 from boundmesh.graph.graph import Graph
+from boundmesh.guarantee import rounding_for
 from boundmesh.mesh import launch
 from boundmesh.mesh.join import Mesh, joined
 from boundmesh.mesh.open import open_layout
 from boundmesh.mesh.rank import inside
+from boundmesh.rules.rounding import Rounding
+from boundmesh.settings import Settings
 from boundmesh.shape import MeshShape
 
 MIB = 2**20
+
+
+def rounding_of(graph: Graph, layout: Layout, options: argparse.Namespace) -> Rounding | None:
+    """The roundings that bounds must outweigh, as asked for."""
+    return rounding_for(graph, Settings(rounding=options.rounding), layout)
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
     """The options that all modes share."""
     options = argparse.ArgumentParser(description=description)
     options.add_argument("--shards", type=int, default=1)
+    options.add_argument("--rounding", default="real", help="what bounds must outweigh, or trust")
     options.add_argument("--schedule", choices=["auto", "gather", "exchange"], default="gather")
     options.add_argument("--offload", choices=["none", "weights"], default="none")
     options.add_argument("--wave", type=int, help="tiles that share a fetched weight")

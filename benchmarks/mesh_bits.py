@@ -19,7 +19,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 from crown_mlp import EPSILON
-from measure import Place, parser, place, start
+from measure import Place, parser, place, rounding_of, start
 from networks import mlp
 from torch import Tensor
 
@@ -60,7 +60,8 @@ def main(options: argparse.Namespace) -> None:
 def compare(at: Place, name: str, graph: Graph, box: Box, options: argparse.Namespace) -> None:
     alone = OneDevice(graph, at.device)
     region = region_tensors([box], graph[graph.input].shape, alone.dtype, at.device)
-    problem = Problem(Program(graph, graph.output), region, alone, options.tile_elements)
+    program, rounding = Program(graph, graph.output), rounding_of(graph, alone, options)
+    problem = Problem(program, region, alone, options.tile_elements, rounding=rounding)
     for schedule in options.schedules.split(","):
         layout = open_layout(graph, at.mesh, at.device, schedule=schedule)
         line: dict[str, object] = {"benchmark": "mesh_bits", "network": name, "schedule": schedule}
@@ -79,7 +80,7 @@ def bounds(problem: Problem, method: str) -> list[Tensor]:
     output = problem.program.graph[problem.program.target]
     rows = torch.eye(output.size, device=problem.layout.device).reshape(1, -1, *output.shape)
     if method == "ibp":
-        return [interval_rows(problem, rows)]
+        return [interval_rows(problem, DenseRows(rows))]
     if method == "alpha-crown":
         found = alpha_crown(problem, DenseRows(rows), Schedule(iterations=5))
         return [found.lower, *ends(found.bounds)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 
 import torch
-from measure import parser, place, report, start
+from measure import parser, place, report, rounding_of, start
 from networks import mlp
 
 from boundmesh.bounds.crown import Problem, crown
@@ -29,12 +29,13 @@ def main(options: argparse.Namespace) -> None:
         x = torch.rand(options.inputs, 1, options.wide, generator=generator).to(at.device)
         rows = DenseRows(torch.tensor([1.0, -1.0], device=at.device).reshape(1, 2, 1, 1))
         program = Program(graph, graph.output)
+        rounding = rounding_of(graph, layout, options)
 
         def bound() -> list[torch.Tensor]:
             found = []
             for part in x.split(options.chunk):
                 region = BoxRegion((part - EPSILON).clamp(min=0), (part + EPSILON).clamp(max=1))
-                problem = Problem(program, region, layout, options.tile_elements)
+                problem = Problem(program, region, layout, options.tile_elements, rounding=rounding)
                 found.append(crown(problem, rows)[0])
             return [torch.cat(found)]
 

@@ -23,7 +23,7 @@ from boundmesh.bounds.program import Program
 from boundmesh.bounds.served import PRODUCTS, Served, node_of_part, output_axis
 from boundmesh.graph.forward import tensor
 from boundmesh.graph.graph import Node
-from boundmesh.rules import RULES
+from boundmesh.rules import RULES, fused
 from boundmesh.rules.inner import inner
 from boundmesh.rules.matmul import BLOCK_MORE, BLOCK_SHARE
 from boundmesh.rules.operator import Interval, Weights
@@ -69,7 +69,10 @@ class Errors:
 @torch.no_grad()
 def magnitude(rows: Tensor, sizes: Tensor) -> Tensor:
     """`⟨|A|, sizes⟩` `[D, S]`: rows `[D, S, *shape]`, sizes `[D or 1, *shape]`."""
-    return inner(rows.detach().abs(), sizes.unsqueeze(1))
+    rows, above = rows.detach(), sizes.unsqueeze(1)
+    if fused.sums(rows, above, above):
+        return fused.signed_inner(rows, above, -above)
+    return inner(rows.abs(), above)
 
 
 @torch.no_grad()
