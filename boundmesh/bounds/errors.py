@@ -25,7 +25,7 @@ from boundmesh.graph.forward import tensor
 from boundmesh.graph.graph import Node
 from boundmesh.rules import RULES, fused
 from boundmesh.rules.inner import inner
-from boundmesh.rules.matmul import BLOCK_MORE, BLOCK_SHARE
+from boundmesh.rules.matmul import BLOCK_ROUNDINGS
 from boundmesh.rules.operator import Interval, Weights
 from boundmesh.rules.rounding import INFLATION, Rounded, Rounding, chunked, gamma
 
@@ -139,7 +139,8 @@ class Charge:
         rounding = self.rounding
         if not forward and not self.depth:
             return 0.0
-        own = gamma(forward + self.depth + OF_INTERVALS, rounding.own)
+        blocks = BLOCK_ROUNDINGS if self.blocks else 0
+        own = gamma(forward + self.depth + OF_INTERVALS + blocks, rounding.own)
         return own + gamma(forward + self.depth, rounding.network)
 
     def of_rows(self, term: Rounded) -> float:
@@ -148,7 +149,7 @@ class Charge:
         if pull:
             pull += self.additions
         if self.blocks:
-            pull = BLOCK_SHARE * pull + BLOCK_MORE
+            pull += BLOCK_ROUNDINGS
         network = gamma(term.forward + self.depth, self.rounding.network)
         return gamma(pull, self.rounding.own) + network
 

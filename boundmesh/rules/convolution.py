@@ -9,12 +9,14 @@ the part that is equal on both sides.
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
 from boundmesh.graph.graph import Node
-from boundmesh.rules import patches
+from boundmesh.rules import columns, patches
 from boundmesh.rules.operator import Interval, Operator, Pulled, Weights, inner, register
 from boundmesh.rules.rounding import chunked
 
@@ -24,6 +26,14 @@ TRANSPOSE = {
     2: functional.conv_transpose2d,
     3: functional.conv_transpose3d,
 }
+
+
+def summed(x: Tensor) -> AbstractContextManager[object]:
+    """Within it, a float32 convolution without gradients is a sum of products on a GPU, too: cuDNN
+    may transform maps instead, which no bound on sums covers."""
+    if x.is_cuda and x.dtype == torch.float32 and not x.requires_grad:
+        return torch.backends.cudnn.flags(enabled=False, allow_tf32=False)
+    return nullcontext()
 
 
 def common_padding(node: Node) -> list[int]:
@@ -53,10 +63,14 @@ def spread(
     if patches.apart(node, weight):
         return patches.spread_patches(x, weight, output_padding, bias)
     common = common_padding(node)
-    transposed = TRANSPOSE[len(common)]
-    y = transposed(
-        x, weight, bias, node["stride"], common, output_padding, node["groups"], node["dilation"]
-    )
+    if bias is None and columns.applies(node, x):
+        y = columns.spread_columns(node, x, weight, common, output_padding)
+    else:
+        transposed, groups = TRANSPOSE[len(common)], node["groups"]
+        with summed(x):
+            y = transposed(
+                x, weight, bias, node["stride"], common, output_padding, groups, node["dilation"]
+            )
     for axis, length in enumerate(lengths):
         y = y.narrow(axis + 2, node["padding"][axis][0] - common[axis], length)
     return y
@@ -98,7 +112,8 @@ def conv_transpose(node: Node, weights: Weights, x: Tensor) -> Tensor:
 
 def pull_conv_transpose(node: Node, weights: Weights, rows: Tensor) -> Pulled:
     """The convolution of A, and `⟨A, b⟩`."""
-    pulled = convolve(node, rows.flatten(0, 2), weights[0])
+    with summed(rows):
+        pulled = convolve(node, rows.flatten(0, 2), weights[0])
     for dim, length in enumerate(node.input_shapes[0][2:], start=2):
         pulled = pulled.narrow(dim, 0, length)
     return Pulled((pulled.unflatten(0, rows.shape[:3]),), channel_bias(weights, rows))
@@ -123,9 +138,15 @@ def conv_transpose_interval(node: Node, weights: Weights, box: Interval) -> Inte
 
 
 def around_center(forward, node: Node, weights: Weights, box: Interval) -> Interval:
+    """On a GPU in float64, whose convolutions cuDNN does not transform, or so exactly that float32
+    does not show it."""
+    dtype = box.lower.dtype
+    if box.lower.is_cuda:
+        weights = tuple(weight.double() for weight in weights)
+        box = Interval(box.lower.double(), box.upper.double())
     middle = forward(node, weights, (box.upper + box.lower) / 2)
     radius = forward(node, (weights[0].abs(),), (box.upper - box.lower) / 2)
-    return Interval(middle - radius, middle + radius)
+    return Interval((middle - radius).to(dtype), (middle + radius).to(dtype))
 
 
 def lengths(node: Node, weights: Weights) -> tuple[int, int]:

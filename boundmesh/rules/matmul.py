@@ -31,11 +31,13 @@ BLOCKS: tuple[tuple[int, Block], ...] = (
 # Fewer blocks than this leave much of a GPU idle.
 LEAST_BLOCKS = 100
 BAND, STAGES = 8, 3
-# The kernel errs by no more than a sum of float32 products that passes BLOCK_SHARE roundings for
-# every one of its own and BLOCK_MORE on top. A tensor core adds 16 exact products to a sum at a
-# time and cuts off what lies below its last bit: 17 errors of 2u relative to the whole, six times
-# for every 16 terms. The three products that are left out count for 2u.
-BLOCK_SHARE, BLOCK_MORE = 13, 8
+BLOCK_ROUNDINGS = 200
+"""The kernel errs by no more than a sum of float32 products that passes so many more roundings.
+
+Of every 64 products a program adds six sums on tensor cores, from the smallest on, and then to its
+total in float32. A tensor core adds 16 exact products at a time and cuts off what lies below the
+last bit of the largest: 17 errors of 2u. The last sum takes four such steps, 136u relative to what
+is added; the five before are 2⁻⁷ of it, and the three products that are left out 2u."""
 KERNELS = "rules.matmul_kernel"
 
 

@@ -35,7 +35,8 @@ def fused(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def on_device(inputs: int, neurons: int, seed: int) -> tuple[AffineValues, Interval]:
     some = plain.affine(inputs, neurons, torch.float32, seed)
     box = plain.boxes(some, 6, seed)
-    some = replace(some, rows=some.rows.to(DEVICE), constants=some.constants.to(DEVICE))
+    tensors = {name: getattr(some, name).to(DEVICE) for name in ("rows", "constants", "deviation")}
+    some = replace(some, **tensors)
     return some, box.to(torch.device(DEVICE))
 
 
