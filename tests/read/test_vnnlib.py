@@ -74,21 +74,29 @@ def test_an_input_bounded_through_another_is_bounded():
 def test_a_bound_that_is_no_float_is_rounded_outwards_and_kept_exact():
     (case,) = of(DECLARED + BOUNDED + "(assert (<= (* 3 X_0) 1))").cases
     assert Fraction(case.region.upper[0]) > Fraction(1, 3)
-    (atom,) = case.clauses[0].atoms
-    assert not atom.holds(case.region.upper, np.zeros(OUTPUTS))
-    assert atom.holds(np.nextafter(case.region.upper, -1), np.zeros(OUTPUTS))
+    at = lambda value: [value, Fraction(0), Fraction(0)]  # noqa: E731
+    assert case.region.contains(at(Fraction(1, 3)))
+    assert not case.region.contains(at(Fraction(1, 3) + Fraction(1, 10**30)))
+    assert not case.region.contains(at(case.region.upper[0]))
+    assert case.region.contains(at(np.nextafter(case.region.upper[0], -1)))
 
 
-def test_bounds_are_the_nearest_floats_of_their_decimals():
+def test_bounds_are_exact_and_the_floats_around_them_enclose_them():
     text = DECLARED + BOUNDED + "(assert (<= X_0 1e-1)) (assert (>= X_1 -.3)) (assert (= X_2 +0.7))"
     (case,) = of(text).cases
-    assert (case.region.upper[0], case.region.lower[1]) == (0.1, -0.3)
-    assert case.region.lower[2] == case.region.upper[2] == 0.7
+    region = case.region
+    # The float64 nearest to a decimal lies above it or below it.
+    assert (region.upper[0], region.lower[1]) == (0.1, np.nextafter(-0.3, -1))
+    assert (region.lower[2], region.upper[2]) == (0.7, np.nextafter(0.7, 1))
+    assert Fraction(0.1) > Fraction("0.1") and Fraction(0.7) < Fraction("0.7")
+    assert not region.contains([0.1, -0.3, 0.7])
+    assert region.contains([np.nextafter(0.1, 0), -0.3 + 2**-53, Fraction("0.7")])
+    assert region.between == {2: Fraction("0.7")}
 
 
 def test_constants_are_added_exactly_before_they_are_rounded():
     (case,) = of(DECLARED + BOUNDED + "(assert (<= (+ Y_0 0.1) (+ 0.2 0.1 1e-30)))").cases
-    assert case.clauses[0].atoms[0].bound == 0.2
+    assert case.clauses[0].atoms[0].bound == Fraction("0.2") + Fraction(1, 10**30)
 
 
 def test_nothing_asserted_of_outputs_is_a_clause_without_atoms():
