@@ -49,7 +49,8 @@ def rounded(value: Exact, up: bool) -> float:
     try:
         nearest = numerator / denominator
     except OverflowError:
-        return math.inf if up == (value > 0) else math.copysign(sys.float_info.max, value)
+        end = math.inf if up == (value > 0) else sys.float_info.max
+        return end if value > 0 else -end
     a, b = nearest.as_integer_ratio()
     above = a * denominator - numerator * b
     if above == 0 or (above > 0) == up:

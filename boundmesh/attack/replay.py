@@ -87,7 +87,9 @@ def rounds_otherwise(x: np.ndarray, exact: Mapping[int, Fraction], ports: Sequen
             with np.errstate(over="ignore"):
                 near = dtype(value)
                 other = np.nextafter(near, dtype(math.copysign(math.inf, value - float(near))))
-            if value != near and abs(value - float(near)) == abs(float(other) - value):
+            # Compared in float64: NumPy would round the value to the narrow type first.
+            near, other = float(near), float(other)
+            if value != near and abs(value - near) == abs(other - value):
                 return True
     return False
 

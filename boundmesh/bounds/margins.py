@@ -89,7 +89,8 @@ class Margins:
     def clauses(self, margins: Tensor) -> Tensor:
         """The best margin of each clause: `[D, S]` → `[D, clauses]`; NaN only if all are NaN."""
         lowest = margins.nan_to_num(nan=-torch.inf, posinf=-torch.inf, neginf=-torch.inf)
-        table = torch.full((len(self.members), max(map(len, self.members), default=1)), -1)
+        most = max([1, *map(len, self.members)])
+        table = torch.full((len(self.members), most), -1)
         for place, rows in enumerate(self.members):
             table[place, : len(rows)] = torch.tensor(rows, dtype=torch.long)
         padded = torch.cat([lowest, lowest.new_full((len(lowest), 1), -torch.inf)], dim=1)

@@ -81,14 +81,19 @@ Formula = Comparison | All | Any | Not
 
 def less(left: Linear, right: Linear, strict: bool) -> Comparison:
     """`left ≤ right`, or `left < right`."""
-    if left.terms and not right.terms:
-        return Comparison(_sorted(left.terms), right.constant - left.constant, strict)
+    # Most comparisons bound one variable by a constant; there, nothing needs to be added.
+    if not right.terms and not left.constant:
+        return Comparison(_sorted(left.terms), right.constant, strict)
+    if not left.terms and not right.constant:
+        negated = {variable: -coefficient for variable, coefficient in right.terms.items()}
+        return Comparison(_sorted(negated), -left.constant, strict)
     difference = left.plus(right, -1)
     return Comparison(_sorted(difference.terms), -difference.constant, strict)
 
 
 def _sorted(terms: dict[int, Exact]) -> tuple[tuple[int, Exact], ...]:
-    return tuple((v, c) for v, c in sorted(terms.items()) if c)
+    pairs = terms.items() if len(terms) < 2 else sorted(terms.items())
+    return tuple([pair for pair in pairs if pair[1]])
 
 
 COMPARISONS: dict[str, Callable[[Linear, Linear], Formula]] = {

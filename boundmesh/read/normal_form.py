@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple
 from fractions import Fraction
 
 import numpy as np
@@ -73,7 +74,8 @@ class Gathering:
         inner = tuple(place for place in own if not self.atoms[place].outputs)
         key = (branch.bounds.key(), inner)
         if key not in self.narrowed:
-            atoms = [self.atoms[place] for place in inner]
+            # In an order of their own, so that the text's order does not matter.
+            atoms = sorted((self.atoms[place] for place in inner), key=astuple)
             possible = tighten(atoms, branch.bounds)
             idle = frozenset(p for p in inner if implied(self.atoms[p], branch.bounds))
             self.narrowed[key] = branch.bounds, possible, idle

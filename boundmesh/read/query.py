@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, DecimalException
 from fractions import Fraction
 from functools import cached_property, partial
 from pathlib import Path
@@ -23,6 +23,7 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 IDLE = ("set-logic", "set-info", "set-option", "check-sat", "get-model", "exit")
 # Numbers are exact, however long; one of more digits than that would only fill the memory.
 DIGITS = 4000
+SMALLEST = Decimal((0, (1,), -2 * DIGITS))
 # What an empty form becomes; only declare-fun may hold one.
 NOTHING = ()
 
@@ -200,8 +201,12 @@ def number(text: str) -> Exact:
     """The number that a text says, exactly; PropertyError where float64 has no such magnitude."""
     if not math.isfinite(float(text)):
         raise PropertyError(f"{text:.40} is beyond the range of float64")
-    written = Decimal(text)
-    if len(text) > DIGITS or written.adjusted() < -DIGITS:
+    try:
+        written = Decimal(text)
+    except DecimalException:
+        # An exponent below −10¹⁸.
+        written = SMALLEST
+    if len(text) > DIGITS or (written and written.adjusted() < -DIGITS):
         raise PropertyError(f"{text:.40} has more than {DIGITS} digits; round it")
-    exact = Fraction(written)
+    exact = Fraction(written) if written else Fraction(0)
     return exact.numerator if exact.denominator == 1 else exact

@@ -48,7 +48,8 @@ def of_region(region: Box | Ball) -> str:
     """`in 64 ranges, the widest 0.1`; `within 0.5 of a point (2-norm)`."""
     if isinstance(region, Ball):
         return f"within {float(region.radius):g} of a point ({region.p:g}-norm)"
-    width = np.asarray(region.upper - region.lower).ravel()
+    lower, upper = region.inner
+    width = upper - lower
     fixed = int((width == 0).sum())
     free = f"in {_count(width.size - fixed, 'range')}, the widest {width.max(initial=0):.4g}"
     return f"{free}" + (f" ({_count(fixed, 'input')} fixed)" if fixed else "")
