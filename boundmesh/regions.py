@@ -91,7 +91,12 @@ class Box:
         """Whether no input lies inside."""
         if (self.lower > self.upper).any():
             return True
-        return len(self.between) < int((self.least > self.most).sum())
+        if not self.exact_lower and not self.exact_upper:
+            return False
+        # Exact ends cross where no float64 lies between those that enclose them.
+        beside = np.nextafter(self.lower, math.inf) >= self.upper
+        ranges = map(self._range, np.flatnonzero(beside).tolist())
+        return any(low > high for low, high in ranges)
 
     @cached_property
     def least(self) -> np.ndarray:
