@@ -79,6 +79,11 @@ def decimal(value: float | Exact) -> str:
     return repr(float(value))
 
 
+def fraction(value: Fraction) -> str:
+    """`1/10`; the float64 nearest to the value where its fraction is very long."""
+    return str(value) if value.denominator < 10**DECIMALS else repr(float(value))
+
+
 def rounded_all(values: Iterable[Exact], up: bool) -> np.ndarray:
     """`rounded` of every value, a flat float64 array."""
     return np.fromiter((rounded(value, up) for value in values), dtype=np.float64)

@@ -9,6 +9,9 @@ from fractions import Fraction
 from boundmesh.errors import PropertyError
 from boundmesh.rational import Exact
 
+# The longest number that constants may make together.
+BITS = 2**17
+
 
 @dataclass(frozen=True, slots=True)
 class Linear:
@@ -18,20 +21,22 @@ class Linear:
     terms: dict[int, Exact]
     constant: Exact
 
-    def plus(self, other: Linear, factor: int = 1) -> Linear:
-        """`self + factor·other`."""
-        terms = dict(self.terms)
-        for variable, coefficient in other.terms.items():
-            terms[variable] = terms.get(variable, 0) + factor * coefficient
-        return Linear(terms, self.constant + factor * other.constant)
+    def plus(self, *others: Linear, factor: int = 1) -> Linear:
+        """`self + factor·other₁ + factor·other₂ + …`."""
+        terms, constant = dict(self.terms), self.constant
+        for other in others:
+            for variable, coefficient in other.terms.items():
+                terms[variable] = short(terms.get(variable, 0) + factor * coefficient)
+            constant = short(constant + factor * other.constant)
+        return Linear(terms, constant)
 
     def times(self, other: Linear) -> Linear:
         """The product with a constant; raises PropertyError where neither is one."""
         if other.terms and self.terms:
             raise PropertyError("a product of two variables is not linear")
         scaled, factor = (self, other.constant) if self.terms else (other, self.constant)
-        terms = {variable: factor * each for variable, each in scaled.terms.items()}
-        return Linear(terms, factor * scaled.constant)
+        terms = {variable: short(factor * each) for variable, each in scaled.terms.items()}
+        return Linear(terms, short(factor * scaled.constant))
 
     def over(self, other: Linear) -> Linear:
         """The quotient by a constant; raises PropertyError where it is 0, or no constant."""
@@ -40,6 +45,13 @@ class Linear:
         if other.constant == 0:
             raise PropertyError("a quotient by 0 has no value")
         return self.times(Linear({}, 1 / Fraction(other.constant)))
+
+
+def short(value: Exact) -> Exact:
+    """The value; raises PropertyError where it is too long to go on with."""
+    if value.numerator.bit_length() + value.denominator.bit_length() > BITS:
+        raise PropertyError("numbers lie too far apart to be combined exactly; round them")
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +99,7 @@ def less(left: Linear, right: Linear, strict: bool) -> Comparison:
     if not left.terms and not right.constant:
         negated = {variable: -coefficient for variable, coefficient in right.terms.items()}
         return Comparison(_sorted(negated), -left.constant, strict)
-    difference = left.plus(right, -1)
+    difference = left.plus(right, factor=-1)
     return Comparison(_sorted(difference.terms), -difference.constant, strict)
 
 

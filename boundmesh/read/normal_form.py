@@ -18,6 +18,7 @@ from boundmesh.read.tighten import (
     Bounds,
     Contradiction,
     End,
+    Side,
     contradictory,
     implied,
     tighten,
@@ -65,6 +66,7 @@ class Gathering:
 
     def __init__(self) -> None:
         self.atoms: list[Atom] = []
+        self.sides: list[Side] = []
         self.places: dict[Comparison, int] = {}
         self.narrowed: dict[tuple, tuple[Bounds, bool, frozenset[int]]] = {}
 
@@ -80,15 +82,16 @@ class Gathering:
             idle = frozenset(p for p in inner if implied(self.atoms[p], branch.bounds))
             self.narrowed[key] = branch.bounds, possible, idle
         bounds, possible, idle = self.narrowed[key]
-        left = tuple(self.atoms[place] for place in own if place not in idle)
-        if not possible or contradictory(left):
+        left = [place for place in own if place not in idle]
+        if not possible or contradictory([self.sides[place] for place in left]):
             return bounds, None
-        return bounds, Clause(left)
+        return bounds, Clause(tuple(self.atoms[place] for place in left))
 
     def place(self, comparison: Comparison) -> int:
         if comparison not in self.places:
             self.places[comparison] = len(self.atoms)
             self.atoms.append(atom_of(comparison))
+            self.sides.append(Side.of(self.atoms[-1]))
         return self.places[comparison]
 
 

@@ -141,18 +141,14 @@ class Reader:
         return [self.linear(part) for part in parts]
 
     def add(self, parts: list) -> Linear:
-        total, *rest = self.operands("+", parts)
-        for term in rest:
-            total = total.plus(term)
-        return total
+        first, *rest = self.operands("+", parts)
+        return first.plus(*rest)
 
     def subtract(self, parts: list) -> Linear:
         first, *rest = self.operands("-", parts)
         if not rest:
-            return Linear({}, 0).plus(first, -1)
-        for term in rest:
-            first = first.plus(term, -1)
-        return first
+            return Linear({}, 0).plus(first, factor=-1)
+        return first.plus(*rest, factor=-1)
 
     def multiply(self, parts: list) -> Linear:
         product, *rest = self.operands("*", parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 from boundmesh.property import Atom, Terms
@@ -131,31 +132,38 @@ def implied(atom: Atom, bounds: Bounds) -> bool:
     return largest < atom.bound or (largest == atom.bound and not atom.strict)
 
 
-def contradictory(atoms: Sequence[Atom]) -> bool:
-    """Whether two of the atoms bound the same sum from both sides such that nothing is left.
+@dataclass(frozen=True, slots=True)
+class Side:
+    """An atom, `s ≤ bound` or, where `negative`, `−s ≤ bound`: its sum `s` is scaled so that its
+    first coefficient is 1."""
 
-    Atoms are scaled so that their first coefficient is ±1: `s ≤ b` and `−s ≤ −c` leave nothing
-    where c > b, and where c = b and one of them is strict.
+    sum: tuple[Terms, Terms]
+    negative: bool
+    bound: Fraction
+    strict: bool
+
+    @staticmethod
+    def of(atom: Atom) -> Side:
+        """Raises ValueError for an atom without terms."""
+        (_, first), *_ = (*atom.inputs, *atom.outputs)
+        inputs = tuple((place, each / first) for place, each in atom.inputs)
+        outputs = tuple((place, each / first) for place, each in atom.outputs)
+        return Side((inputs, outputs), first < 0, atom.bound / abs(first), atom.strict)
+
+
+def contradictory(sides: Sequence[Side]) -> bool:
+    """Whether two of the sides bound the same sum from both sides such that nothing is left.
+
+    `s ≤ b` and `−s ≤ −c` leave nothing where c > b, and where c = b and one of them is strict.
     """
-    # For every sum of a first coefficient +1: the least (b, closed) above, and of −s the same.
-    above: dict[tuple[Terms, Terms], tuple[Fraction, bool]] = {}
-    below: dict[tuple[Terms, Terms], tuple[Fraction, bool]] = {}
-    for atom in atoms:
-        sign, key, bound = direction(atom)
-        side, other = (above, below) if sign > 0 else (below, above)
-        least = min(side.get(key, (bound, True)), (bound, not atom.strict))
-        side[key] = least
-        if key in other:
-            gap = least[0] + other[key][0]
-            if gap < 0 or (gap == 0 and not (least[1] and other[key][1])):
+    # The least bound of each sum from that side, and whether it may be attained.
+    least: dict[tuple[tuple[Terms, Terms], bool], tuple[Fraction, bool]] = {}
+    for side in sides:
+        key, own = (side.sum, side.negative), (side.bound, not side.strict)
+        least[key] = own = min(least.get(key, own), own)
+        other = least.get((side.sum, not side.negative))
+        if other is not None:
+            gap = own[0] + other[0]
+            if gap < 0 or (gap == 0 and not (own[1] and other[1])):
                 return True
     return False
-
-
-def direction(atom: Atom) -> tuple[int, tuple[Terms, Terms], Fraction]:
-    """The sign of the atom's first coefficient, its terms divided by that coefficient, and its
-    bound divided by the magnitude of that coefficient."""
-    (_, first), *_ = (*atom.inputs, *atom.outputs)
-    inputs = tuple((place, each / first) for place, each in atom.inputs)
-    outputs = tuple((place, each / first) for place, each in atom.outputs)
-    return (1 if first > 0 else -1), (inputs, outputs), atom.bound / abs(first)

@@ -211,6 +211,19 @@ def test_numbers_of_very_many_digits_are_refused(number):
     assert case.clauses[0].atoms[0].bound == 0
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        f"(* Y_0 {'1e300 ' * 20_000})",
+        f"(+ Y_0 {' '.join(f'(/ 1 {n})' for n in range(3, 150_000, 2))})",
+        f"(/ Y_0 {'1e-300 ' * 20_000})",
+    ],
+)
+def test_numbers_that_grow_without_end_are_refused(form):
+    with pytest.raises(PropertyError, match="too far apart to be combined exactly"):
+        of(DECLARED + BOUNDED + f"(assert (<= {form} 1))")
+
+
 def test_formulas_may_nest_deeper_than_python_recurses():
     depth = 20_000
     formula = "(and " * depth + "(<= Y_0 0)" + ")" * depth
