@@ -147,9 +147,11 @@ def _steps(question: Question, settings: BoundSettings) -> tuple[str, ...]:
 
 
 def free_inputs(region: Region) -> int:
-    """The most inputs of any domain that can vary."""
+    """The most inputs of any domain that can vary; a range without a number between its ends is
+    that of one number, such as a decimal, that no float holds."""
     box = region.interval
-    return int((box.lower < box.upper).flatten(1).sum(1).max())
+    next_up = torch.nextafter(box.lower, torch.full_like(box.lower, torch.inf))
+    return int((next_up < box.upper).flatten(1).sum(1).max())
 
 
 def _improve(

@@ -195,4 +195,4 @@ def _both(a: Mapping[str, Interval], b: Mapping[str, Interval]) -> dict[str, Int
 def _ends(region: Box | Ball) -> tuple[np.ndarray, ...]:
     if isinstance(region, Box):
         return region.lower, region.upper
-    return region.center, np.asarray(region.radius)
+    return region.center, np.asarray(float(region.radius))

@@ -3,75 +3,54 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
-Terms = tuple[tuple[int, float], ...]
+from boundmesh.errors import PropertyError
+from boundmesh.rational import rational
+from boundmesh.regions import Ball, Box, Point
 
-
-@dataclass(frozen=True)
-class Box:
-    """All inputs with `lower ≤ x ≤ upper`, float64 arrays of the input's shape (or flat)."""
-
-    lower: np.ndarray
-    upper: np.ndarray
-
-    @staticmethod
-    def around(x, eps, clip: tuple[float, float] | None = None) -> Box:
-        """The box `[x − eps, x + eps]`, cut to `clip`; eps a number or an array like x."""
-        x = np.asarray(x, dtype=np.float64)
-        lower, upper = x - eps, x + eps
-        return (
-            Box(lower, upper) if clip is None else Box(np.clip(lower, *clip), np.clip(upper, *clip))
-        )
-
-    @property
-    def empty(self) -> bool:
-        return bool((self.lower > self.upper).any())
-
-    def contains(self, x: np.ndarray) -> bool:
-        """Whether the flat float64 point x lies inside, with no tolerance; NaN lies nowhere."""
-        return bool(((self.lower.reshape(-1) <= x) & (x <= self.upper.reshape(-1))).all())
-
-
-@dataclass(frozen=True)
-class Ball:
-    """All inputs with `‖x − center‖_p ≤ radius`, p = 1 or 2 (p = ∞ is a Box)."""
-
-    center: np.ndarray
-    radius: float
-    p: float
-
-    def contains(self, x: np.ndarray) -> bool:
-        """Whether the flat float64 point x lies inside, in exact arithmetic; NaN lies nowhere."""
-        if not np.isfinite(x).all():
-            return False
-        power = int(self.p)
-        pairs = zip(x.tolist(), self.center.reshape(-1).tolist(), strict=True)
-        distance = sum(abs(Fraction(a) - Fraction(b)) ** power for a, b in pairs)
-        return distance <= Fraction(self.radius) ** power
+Terms = tuple[tuple[int, Fraction], ...]
+__all__ = ["Atom", "Ball", "Box", "Case", "Clause", "Property", "Terms", "Variable"]
 
 
 @dataclass(frozen=True)
 class Atom:
     """One linear inequality `Σ aᵢ·xᵢ + Σ cⱼ·yⱼ ≤ bound` (`<` where strict) over the flat input x
-    and the flat output y; `inputs` and `outputs` hold the pairs (index, coefficient), by index."""
+    and the flat output y; `inputs` and `outputs` hold the pairs (index, coefficient), by index.
+
+    Coefficients and bound are exact: numbers of every kind become Fractions. Raises PropertyError
+    for one that is not finite and for an index that is negative or appears twice.
+    """
 
     inputs: Terms
     outputs: Terms
-    bound: float
+    bound: Fraction
     strict: bool = False
 
-    def holds(self, x: np.ndarray, y: np.ndarray) -> bool:
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "inputs", _terms(self.inputs, "input"))
+        object.__setattr__(self, "outputs", _terms(self.outputs, "output"))
+        object.__setattr__(self, "bound", rational(self.bound, "an atom's bound"))
+        object.__setattr__(self, "strict", bool(self.strict))
+
+    def holds(self, x: Point, y: Point) -> bool:
         """Whether flat x and y satisfy it, in exact arithmetic; NaN and Inf satisfy nothing."""
-        terms = [(c, float(x[i])) for i, c in self.inputs]
-        terms += [(c, float(y[j])) for j, c in self.outputs]
-        if not all(math.isfinite(value) for _, value in terms):
-            return False
-        total = sum((Fraction(c) * Fraction(value) for c, value in terms), Fraction(0))
-        return total < Fraction(self.bound) or (total == Fraction(self.bound) and not self.strict)
+        total = Fraction(0)
+        for terms, values in ((self.inputs, x), (self.outputs, y)):
+            for place, coefficient in terms:
+                value = values[place]
+                if not isinstance(value, Fraction):
+                    value = float(value)
+                    if not math.isfinite(value):
+                        return False
+                total += coefficient * Fraction(value)
+        return total < self.bound or (total == self.bound and not self.strict)
 
 
 @dataclass(frozen=True)
@@ -80,17 +59,31 @@ class Clause:
 
     atoms: tuple[Atom, ...]
 
-    def holds(self, x: np.ndarray, y: np.ndarray) -> bool:
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "atoms", _all_of(self.atoms, Atom, "a clause's atoms"))
+
+    def holds(self, x: Point, y: Point) -> bool:
         """Whether every atom holds at flat x and y, exactly as written."""
         return all(atom.holds(x, y) for atom in self.atoms)
 
 
 @dataclass(frozen=True)
 class Case:
-    """A counterexample of this case: a point of `region` at which some clause holds."""
+    """A counterexample of this case: a point of `region` at which some clause holds.
+
+    An ∞-ball becomes the box that it is.
+    """
 
     region: Box | Ball
     clauses: tuple[Clause, ...]
+
+    def __post_init__(self) -> None:
+        region = self.region
+        if not isinstance(region, Box | Ball):
+            raise PropertyError(f"a case's region is {region!r:.80}; expected a Box or a Ball")
+        if isinstance(region, Ball) and region.p == math.inf:
+            object.__setattr__(self, "region", region.box)
+        object.__setattr__(self, "clauses", _all_of(self.clauses, Clause, "a case's clauses"))
 
 
 @dataclass(frozen=True)
@@ -126,15 +119,89 @@ class Property:
     variables: tuple[Variable, ...] = ()
     warnings: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cases", _all_of(self.cases, Case, "a property's cases"))
+        for role in ("inputs", "outputs"):
+            count = getattr(self, role)
+            if not _is_index(count) or count < 0:
+                raise PropertyError(f"a property's number of {role} is {count!r}; expected ≥ 0")
+        checked: set[int] = set()
+        for place, case in enumerate(self.cases):
+            if case.region.size != self.inputs:
+                raise PropertyError(
+                    f"the region of case {place} has {case.region.size} inputs, the property "
+                    f"{self.inputs}"
+                )
+            # Many cases may share one tuple of clauses.
+            if id(case.clauses) not in checked:
+                checked.add(id(case.clauses))
+                self._check_indices(case.clauses)
+
+    def _check_indices(self, clauses: tuple[Clause, ...]) -> None:
+        for clause in clauses:
+            for atom in clause.atoms:
+                for role, terms in (("input", atom.inputs), ("output", atom.outputs)):
+                    size = self.inputs if role == "input" else self.outputs
+                    if terms and terms[-1][0] >= size:
+                        raise PropertyError(
+                            f"an atom speaks of {role} {terms[-1][0]}; the property has "
+                            f"{size} {role}s, counted from 0"
+                        )
+
     @staticmethod
     def largest(region: Box | Ball, output: int, outputs: int) -> Property:
-        """Output number `output` of `outputs` is greater than every other one all over `region`."""
-        pairs = [((j, -1.0), (output, 1.0)) for j in range(outputs) if j != output]
-        clauses = tuple(Clause((Atom((), tuple(sorted(pair)), 0.0),)) for pair in pairs)
-        point = region.lower if isinstance(region, Box) else region.center
-        return Property((Case(region, clauses),), point.size, outputs)
+        """Output number `output` of `outputs` is greater than every other one all over `region`.
+
+        Raises PropertyError where there is no such output.
+        """
+        if not isinstance(region, Box | Ball):
+            raise PropertyError(f"the region is {region!r:.80}; expected a Box or a Ball")
+        if not _is_index(outputs) or not _is_index(output) or not 0 <= output < outputs:
+            raise PropertyError(
+                f"output {output!r} of {outputs!r} cannot be the largest; expected a number from "
+                "0 on, below the number of outputs"
+            )
+        one = Fraction(1)
+        pairs = [((j, -one), (output, one)) for j in range(outputs) if j != output]
+        clauses = tuple(Clause((Atom((), tuple(sorted(pair)), Fraction(0)),)) for pair in pairs)
+        return Property((Case(region, clauses),), region.size, outputs)
 
     @property
     def element_types(self) -> frozenset[str]:
         """The element types declared other than `Real`."""
         return frozenset(each.element_type for each in self.variables) - {"Real"}
+
+
+def _terms(given: Any, role: str) -> Terms:
+    """The pairs, by index, their coefficients exact."""
+    terms = []
+    try:
+        pairs = [(index, number) for index, number in given]
+    except (TypeError, ValueError):
+        raise PropertyError(
+            f"an atom's {role}s are {given!r:.80}; expected pairs (index, coefficient)"
+        ) from None
+    for index, number in pairs:
+        if not _is_index(index) or index < 0:
+            raise PropertyError(f"an atom's {role} has the index {index!r}; expected 0, 1, 2 …")
+        terms.append((int(index), rational(number, f"the coefficient of {role} {index}")))
+    terms.sort()
+    for (one, _), (other, _) in pairwise(terms):
+        if one == other:
+            raise PropertyError(f"an atom speaks of {role} {one} twice; add its coefficients")
+    return tuple(terms)
+
+
+def _is_index(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _all_of(given: Any, kind: type, what: str) -> tuple:
+    """`given` as a tuple; PropertyError unless all of it is of one kind."""
+    if not isinstance(given, Iterable) or isinstance(given, str):
+        raise PropertyError(f"{what} are {given!r:.80}; expected a tuple of {kind.__name__}")
+    parts = given if isinstance(given, tuple) else tuple(given)
+    for part in parts:
+        if not isinstance(part, kind):
+            raise PropertyError(f"{what} hold {part!r:.80}; expected {kind.__name__} only")
+    return parts

@@ -21,13 +21,15 @@ TOGETHER = 256
 def questions(
     graph: Graph, property: Property, layout: Layout, rounding: Rounding | None = None
 ) -> list[Question]:
-    """The property's cases as batches of regions that share their clauses.
+    """The property's cases as batches of regions that share clauses; empty ones are left out.
 
     Without `rounding` a margin must exceed the usual rounding of outputs at the regions' centres.
     """
     shape = graph[graph.input].shape
     batches: dict[object, list[tuple[int, Case]]] = {}
     for place, case in enumerate(property.cases):
+        if case.region.empty:
+            continue
         kind = case.region.p if isinstance(case.region, Ball) else None
         batches.setdefault((case.clauses, kind), []).append((place, case))
     found = []

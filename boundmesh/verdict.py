@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
 
 import numpy as np
 
@@ -10,12 +12,27 @@ import numpy as np
 @dataclass(frozen=True)
 class Counterexample:
     """A replayed point: `input` (float64, flat, inside the exact region) and the `output` that
-    ONNX Runtime gave for it (flat), at which clause `clause` of case `case` holds as written."""
+    ONNX Runtime gave for it (flat), at which clause `clause` of case `case` holds as written.
+
+    Where the region leaves an input a range that holds no float64, such as a single decimal,
+    `exact` has the point's true coordinate, by its place, and `input` the float64 nearest to it.
+    """
 
     input: np.ndarray
     output: np.ndarray
     case: int
     clause: int
+    exact: Mapping[int, Fraction] = field(default_factory=dict)
+
+    @property
+    def point(self) -> np.ndarray:
+        """The flat input, in which `exact` coordinates are Fractions."""
+        flat = self.input.reshape(-1)
+        if not self.exact:
+            return flat
+        flat = flat.astype(object)
+        flat[list(self.exact)] = list(self.exact.values())
+        return flat
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ UPHILL = {
     "rules": SURFACE | DECIDING | {"bounds", "mesh", "report", "settings", "read"},
     "read": SURFACE | DECIDING | {"bounds", "mesh", "report", "settings"},
     "property": SURFACE | DECIDING | {"bounds", "mesh", "report", "settings", "read", "rules"},
+    "regions": SURFACE | DECIDING | {"bounds", "mesh", "report", "settings", "read", "rules"},
+    "rational": SURFACE | DECIDING | {"bounds", "mesh", "report", "settings", "read", "rules"},
     "verdict": SURFACE | DECIDING | {"bounds", "mesh", "report", "settings", "read", "rules"},
     "settings": SURFACE | DECIDING | {"bounds", "mesh", "report", "read", "rules", "graph"},
     "bounds": SURFACE | DECIDING | {"report", "settings", "read"},

@@ -29,9 +29,9 @@ class Objective:
         for atom in atoms:
             for kind, terms in (("x", atom.inputs), ("y", atom.outputs)):
                 for place, value in terms:
-                    coefficients[row[atom], columns[kind, place]] = value
+                    coefficients[row[atom], columns[kind, place]] = float(value)
         norm = coefficients.abs().sum(1).clamp(min=torch.finfo(torch.float64).tiny)
-        bound = torch.tensor([atom.bound for atom in atoms], dtype=torch.float64)
+        bound = torch.tensor([float(atom.bound) for atom in atoms], dtype=torch.float64)
         self.inputs = torch.tensor(inputs, dtype=torch.long, device=device)
         self.outputs = torch.tensor(outputs, dtype=torch.long, device=device)
         self.coefficients = (coefficients / norm[:, None]).to(device, dtype)

@@ -64,7 +64,11 @@ def attack(
     replay = Replay(graph)
     until = clock.spent + PATIENCE * clock.left
     if left is None:
-        left = {case: range(len(each.clauses)) for case, each in enumerate(property.cases)}
+        left = {
+            case: range(len(each.clauses))
+            for case, each in enumerate(property.cases)
+            if not each.region.empty
+        }
     cases = [case for case, clauses in left.items() if clauses]
     searches = [
         Search(graph, weights, property, case, replay, tuple(left[case]))

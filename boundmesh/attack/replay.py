@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
 
 import numpy as np
 
@@ -27,12 +29,16 @@ class Replay:
     def __call__(self, property: Property, case: int, x: np.ndarray) -> Counterexample | None:
         """The counterexample at the flat float64 point x of a case, or None where it is none.
 
-        x must lie in the case's region, tolerance zero. The network gets x rounded to its input
+        x must lie in the case's region, tolerance zero; a coordinate whose range holds no float64
+        stands for the number in the middle of that range. The network gets x rounded to its input
         type; some clause must then hold of x and of what comes out, exactly as written.
         """
         x = np.asarray(x, dtype=np.float64).reshape(-1)
         region, clauses = property.cases[case].region, property.cases[case].clauses
-        if not region.contains(x):
+        if x.size != region.size:
+            return None
+        point, exact = region.point(x), region.between
+        if not region.contains(point) or rounds_otherwise(x, exact, self._graph.inputs):
             return None
         if self._runtime is None:
             self._runtime = Runtime(self._graph)
@@ -40,8 +46,8 @@ class Replay:
         if np.isnan(y).any():
             return None
         for place, clause in enumerate(clauses):
-            if clause.holds(x, y):
-                return Counterexample(x, y, case, place)
+            if clause.holds(point, y):
+                return Counterexample(x, y, case, place, exact)
         return None
 
 
@@ -49,7 +55,8 @@ def representable(region: Box | Ball, x: np.ndarray, ports: Sequence[Port]) -> n
     """The point of the region nearest to x, coordinate by coordinate, that the inputs' types hold.
 
     Where an interval contains no value of its type (`lo == hi` with a long decimal), the nearest
-    float64 in the interval. In a ball, coordinates are rounded towards the centre.
+    float64 in the interval; where it contains no float64, that nearest to its middle. In a ball,
+    coordinates are rounded towards the centre.
     """
     x = np.asarray(x, dtype=np.float64).reshape(-1)
     if isinstance(region, Ball):
@@ -57,7 +64,7 @@ def representable(region: Box | Ball, x: np.ndarray, ports: Sequence[Port]) -> n
         x = _pulled_in(region, center, x)
         lower, upper = np.minimum(x, center), np.maximum(x, center)
     else:
-        lower, upper = region.lower.reshape(-1), region.upper.reshape(-1)
+        lower, upper = region.inner
     inside = np.clip(x, lower, upper)
     start = 0
     for port in ports:
@@ -68,12 +75,32 @@ def representable(region: Box | Ball, x: np.ndarray, ports: Sequence[Port]) -> n
     return inside
 
 
+def rounds_otherwise(x: np.ndarray, exact: Mapping[int, Fraction], ports: Sequence[Port]) -> bool:
+    """Whether some exact coordinate may round to another value of its input's type than the
+    float64 x that is nearest to it: where x is halfway between two values of the type."""
+    start = 0
+    for port in ports:
+        part = range(start, start + port.size)
+        start += port.size
+        for place in exact.keys() & part if port.dtype in NARROW else ():
+            value, dtype = float(x[place]), np.dtype(port.dtype).type
+            with np.errstate(over="ignore"):
+                near = dtype(value)
+                other = np.nextafter(near, dtype(math.copysign(math.inf, value - float(near))))
+            # Compared in float64: NumPy would round the value to the narrow type first.
+            near, other = float(near), float(other)
+            if value != near and abs(value - near) == abs(other - value):
+                return True
+    return False
+
+
 def _pulled_in(ball: Ball, center: np.ndarray, x: np.ndarray) -> np.ndarray:
     away = x - center
     norm = np.linalg.norm(away, ord=ball.p)
     # What rounding the coordinates can add to the norm.
-    rounding = 4 * np.finfo(np.float64).eps * (ball.radius + np.abs(center).sum())
-    inside = max(ball.radius - rounding, 0.0)
+    radius = float(ball.radius)
+    rounding = 4 * np.finfo(np.float64).eps * (radius + np.abs(center).sum())
+    inside = max(radius - rounding, 0.0)
     return x if norm <= inside else center + away * (inside / norm)
 
 

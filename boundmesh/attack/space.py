@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -110,11 +111,13 @@ class BallSpace:
 
 def space_of(region: Box | Ball, dtype: torch.dtype, device: torch.device) -> Space:
     """The region at a float dtype, its ends rounded inwards; where no value lies between two ends
-    (`lo == hi`), the one nearest to them."""
+    (`lo == hi`), the one nearest to them. An ∞-ball is a box."""
+    if isinstance(region, Ball) and region.p == math.inf:
+        region = region.box
     if isinstance(region, Ball):
         center = torch.from_numpy(np.asarray(region.center, dtype=np.float64).reshape(-1))
-        return BallSpace(center.to(device, dtype), region.radius, region.p)
-    lower, upper = region.lower.reshape(-1), region.upper.reshape(-1)
+        return BallSpace(center.to(device, dtype), float(region.radius), region.p)
+    lower, upper = region.inner
     if dtype != torch.float64:
         low, high = lower.astype(np.float32), upper.astype(np.float32)
         up, down = np.nextafter(low, np.float32(np.inf)), np.nextafter(high, np.float32(-np.inf))

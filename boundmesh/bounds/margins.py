@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from torch import Tensor
 from boundmesh.bounds.rows import DenseRows
 from boundmesh.graph.graph import Graph, Node
 from boundmesh.property import Clause
+from boundmesh.rational import is_float, rounded
 
 # Bounds are computed in floating point: a margin proves only what exceeds this many rounding
 # errors of the numbers it was made from.
@@ -28,6 +30,10 @@ class Margins:
 
     coefficients `[S, size of the output node]` and bound `[S]`, float64; `members` names the rows
     of each clause; `strict` `[S]` where the atom says `<`.
+
+    An atom's own coefficients are exact: `coefficients` are the float64 numbers nearest to them,
+    and `deviation`, of the same shape, is at least as large as what each differs by, 0 where it is
+    exact (None: all are). The bound is rounded up, so that what exceeds it exceeds the atom's own.
     """
 
     graph: Graph
@@ -35,6 +41,7 @@ class Margins:
     bound: Tensor
     strict: Tensor
     members: tuple[tuple[int, ...], ...]
+    deviation: Tensor | None = None
 
     @property
     def table(self) -> Tensor:
@@ -48,6 +55,24 @@ class Margins:
         chosen = self.coefficients[which].to(device, dtype)
         return chosen.reshape(1, len(which), *self.graph[self.graph.output].shape)
 
+    def deviations(self, which: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor | None:
+        """How far each coefficient of `rows(which, dtype, device)` may be from the atom's own.
+
+        `|exact − row| ≤ deviation`, `[1, len(which), *output_shape]`, of the same dtype; None where
+        all are exact.
+        """
+        exact = self.coefficients[which]
+        moved = (exact - exact.to(dtype).double()).abs()
+        if self.deviation is not None:
+            own = self.deviation[which]
+            # Where both are there, their sum rounds.
+            both = torch.nextafter(moved + own, torch.full_like(own, torch.inf))
+            moved = torch.where((moved > 0) & (own > 0), both, moved + own)
+        if not moved.any():
+            return None
+        shape = self.graph[self.graph.output].shape
+        return rounded_up(moved, dtype).to(device).reshape(1, len(which), *shape)
+
     def only(self, clauses: Tensor) -> Margins:
         """The same rows, of which only some clauses must be refuted."""
         return replace(self, members=tuple(self.members[clause] for clause in clauses.tolist()))
@@ -57,14 +82,6 @@ class Margins:
         scale = self.bound.abs() + self.coefficients.abs() @ output.double().flatten().abs().cpu()
         return ROUNDINGS * torch.finfo(dtype).eps * scale
 
-    def deviations(self, which: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor | None:
-        """How far the rows may lie from the exact ones."""
-        exact = self.coefficients[which]
-        off = (exact - exact.to(dtype).double()).abs()
-        if not bool(off.any()):
-            return None
-        return off.to(device, dtype).reshape(1, len(which), *self.graph[self.graph.output].shape)
-
     def dense(self, which: Tensor, dtype: torch.dtype, device: torch.device) -> DenseRows:
         """The rows `which` and how far they may lie from the exact ones."""
         return DenseRows(self.rows(which, dtype, device), self.deviations(which, dtype, device))
@@ -72,7 +89,8 @@ class Margins:
     def clauses(self, margins: Tensor) -> Tensor:
         """The best margin of each clause: `[D, S]` → `[D, clauses]`; NaN only if all are NaN."""
         lowest = margins.nan_to_num(nan=-torch.inf, posinf=-torch.inf, neginf=-torch.inf)
-        table = torch.full((len(self.members), max(map(len, self.members), default=1)), -1)
+        most = max([1, *map(len, self.members)])
+        table = torch.full((len(self.members), most), -1)
         for place, rows in enumerate(self.members):
             table[place, : len(rows)] = torch.tensor(rows, dtype=torch.long)
         padded = torch.cat([lowest, lowest.new_full((len(lowest), 1), -torch.inf)], dim=1)
@@ -98,17 +116,23 @@ def margins_of(graph: Graph, clauses: Sequence[Clause]) -> Margins:
         offset = graph[graph.input].size
         graph = with_inputs_joined(graph)
     coefficients = torch.zeros(len(atoms), graph[graph.output].size, dtype=torch.float64)
+    deviation: Tensor | None = None
     for number, atom in enumerate(atoms):
-        for index, value in atom.inputs:
-            coefficients[number, index] = value
-        for index, value in atom.outputs:
-            coefficients[number, offset + index] = value
+        joined = [*atom.inputs, *((offset + index, value) for index, value in atom.outputs)]
+        for index, value in joined:
+            nearest = float(value)
+            coefficients[number, index] = nearest
+            if not is_float(value, nearest):
+                if deviation is None:
+                    deviation = torch.zeros_like(coefficients)
+                deviation[number, index] = rounded(abs(value - Fraction(nearest)), up=True)
     return Margins(
         graph,
         coefficients,
-        torch.tensor([atom.bound for atom in atoms], dtype=torch.float64),
+        torch.tensor([rounded(atom.bound, up=True) for atom in atoms], dtype=torch.float64),
         torch.tensor([atom.strict for atom in atoms]),
         tuple(tuple(place[atom] for atom in clause.atoms) for clause in clauses),
+        deviation,
     )
 
 

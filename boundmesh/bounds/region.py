@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from math import fsum, inf, nextafter
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from boundmesh.property import Ball, Box
+from boundmesh.rational import rounded
 from boundmesh.rules.inner import inner, signed_inner
 from boundmesh.rules.operator import Interval
 
@@ -100,9 +103,10 @@ def region_tensors(
 ) -> Region:
     """Stack boxes, or balls of one p, into tensors that enclose them.
 
-    The regions are float64; at a shorter dtype every end is rounded outwards, so that the tensors
-    contain the region as it was written.
+    Every end is rounded outward, and what the centre of a ball moves by is added to its radius, so
+    that the tensors contain the region as it was written. ∞-balls are boxes.
     """
+    regions = [each.box if isinstance(each, Ball) and each.p == inf else each for each in regions]
     balls = [region for region in regions if isinstance(region, Ball)]
     if not balls:
         boxes = [region for region in regions if isinstance(region, Box)]
@@ -111,10 +115,20 @@ def region_tensors(
         return BoxRegion(lower.to(device), upper.to(device))
     center = torch.from_numpy(np.stack([np.reshape(ball.center, shape) for ball in balls]))
     near = center.to(dtype)
-    # What the centre moves by in rounding is added to the radius (‖·‖_p ≤ ‖·‖_1 for every p ≥ 1).
-    moved = (center - near.double()).abs().flatten(1).sum(1).numpy()
-    reach = [np.asarray(ball.radius + move) for ball, move in zip(balls, moved, strict=True)]
+    # Each coordinate moves by a float64 (‖·‖_p ≤ ‖·‖_1 for every p ≥ 1).
+    moved = (center - near.double()).abs().flatten(1).numpy()
+    reach = [_enlarged(ball.radius, by) for ball, by in zip(balls, moved, strict=True)]
     return BallRegion(near.to(device), _rounded(reach, (), dtype, np.inf).to(device), balls[0].p)
+
+
+def _enlarged(radius: float | Fraction, moved: np.ndarray) -> np.ndarray:
+    """A float64 that is not below the radius and the sum of what the centre moved by."""
+    by = fsum(moved[moved > 0].tolist())
+    if by == inf:
+        return np.asarray(inf)
+    # fsum rounds once.
+    exact = Fraction(radius) + Fraction(nextafter(by, inf) if by else 0)
+    return np.asarray(rounded(exact, up=True))
 
 
 def _rounded(
@@ -123,6 +137,7 @@ def _rounded(
     exact = np.stack([np.reshape(np.asarray(a, dtype=np.float64), shape) for a in arrays])
     if dtype == torch.float64:
         return torch.from_numpy(exact)
-    near = exact.astype(np.float32)
+    with np.errstate(over="ignore"):
+        near = exact.astype(np.float32)
     inside = near > exact if toward < 0 else near < exact
     return torch.from_numpy(np.where(inside, np.nextafter(near, np.float32(toward)), near))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
+from itertools import product
 
 from boundmesh.errors import PropertyError
 from boundmesh.property import Variable
 
-SCALAR = re.compile(r"([XY])_(0|[1-9]\d*)", re.ASCII)
+SCALAR = re.compile(r"([XY])((?:_(?:0|[1-9]\d*))+)", re.ASCII)
 TENSOR = re.compile(r"([A-Za-z]\w*)\s*(\[([\d\s,]*)\])?", re.ASCII)
 ELEMENT_TYPES = ("Real", "float16", "float32", "float64", "bfloat16")
 
@@ -20,6 +22,7 @@ class Declarations:
         self.version = ""
         self.network: str | None = None
         self.scalars: dict[str, int] = {}
+        self.indices: dict[str, list[tuple[int, ...]]] = {"X": [], "Y": []}
         self.tensors: dict[str, Variable] = {}
 
     def declare_scalar(self, parts: list) -> None:
@@ -32,8 +35,20 @@ class Declarations:
             raise PropertyError("'declare-const' is VNN-LIB 1.0; declare it in declare-network")
         if match[0] in self.scalars:
             raise PropertyError(f"{match[0]} is declared twice")
+        index = tuple(map(int, match[2][1:].split("_")))
+        known = self.indices[match[1]]
+        # X_3 is number 3 wherever it is declared; X_0_3 takes its number from the order.
+        number = index[0] if len(index) == 1 else len(known)
+        known.append(index)
         self.version = "1"
-        self.scalars[match[0]] = int(match[2]) if match[1] == "X" else -1 - int(match[2])
+        self.scalars[match[0]] = number if match[1] == "X" else -1 - number
+
+    def declare_function(self, parts: list) -> None:
+        """`(declare-fun X_0 () Real)`, SMT-LIB's older word for a constant."""
+        if len(parts) != 3 or parts[1] != ():
+            met = " ".join(map(shown, parts))
+            raise PropertyError(f"expected (declare-fun X_0 () Real) or Y_0, met {met}")
+        self.declare_scalar([parts[0], parts[2]])
 
     def declare_version(self, parts: list) -> None:
         """`(vnnlib-version <2.0>)`; a later minor version breaks nothing (VNN-LIB 2.0)."""
@@ -112,18 +127,29 @@ class Declarations:
             return tuple(self.tensors.values())
         if not self.scalars:
             raise PropertyError("no variables are declared; expected a VNN-LIB property")
-        x = gapless("X", (each for each in self.scalars.values() if each >= 0))
-        y = gapless("Y", (-1 - each for each in self.scalars.values() if each < 0))
-        return Variable("X", "input", (x,), "Real"), Variable("Y", "output", (y,), "Real")
+        return tuple(
+            Variable(letter, role, shape_of(letter, self.indices[letter]), "Real")
+            for letter, role in (("X", "input"), ("Y", "output"))
+        )
 
 
-def gapless(letter: str, numbers: Iterable[int]) -> int:
-    """How many numbers there are; raises PropertyError unless they are 0, 1, 2 …"""
-    declared = set(numbers)
-    missing = next(i for i in range(len(declared) + 1) if i not in declared)
-    if missing != len(declared) or not declared:
-        raise PropertyError(f"{letter}_{missing} is not declared")
-    return len(declared)
+def shape_of(letter: str, indices: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """The shape of the tensor that has these indices.
+
+    Raises PropertyError unless each is there, and, where they are of several dims, in row-major
+    order.
+    """
+    dims = max((len(index) for index in indices), default=1)
+    if any(len(index) != dims for index in indices):
+        raise PropertyError(f"some {letter}_… have {dims} indices, and some have fewer")
+    shape = tuple(max(lengths) + 1 for lengths in zip(*indices, strict=True)) or (1,)
+    declared = set(indices)
+    if len(declared) < math.prod(shape):
+        missing = next(index for index in product(*map(range, shape)) if index not in declared)
+        raise PropertyError(f"{'_'.join(map(str, (letter, *missing)))} is not declared")
+    if dims > 1 and list(indices) != sorted(indices):
+        raise PropertyError(f"the {letter}_… of {dims} indices are not declared in row-major order")
+    return shape
 
 
 def integers(text: str) -> tuple[int, ...]:
@@ -138,6 +164,6 @@ def shown(part: object) -> str:
     """A part of a form, for a message."""
     if isinstance(part, str):
         return f"'{part}'"
-    if part is None:
+    if part is None or part == ():
         return "()"
     return f"the declaration of {part.name}" if isinstance(part, Variable) else "(…)"

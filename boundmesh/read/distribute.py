@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from boundmesh.errors import PropertyError
 from boundmesh.read.formula import All, Comparison, Formula, Not
-from boundmesh.read.tighten import Bounds, Contradiction, outward
+from boundmesh.read.tighten import Bounds, Contradiction
 
 LIMIT = 100_000
 # A formula and whether it must hold; a choice is a disjunction of them.
@@ -54,14 +54,13 @@ class Branch:
             self.comparisons.append(comparison)
             return True
         ((variable, coefficient),) = terms
-        upper, exact = coefficient > 0, abs(coefficient) == 1
-        if exact:
-            value = float(bound if upper else bound.copy_negate()) + 0.0
+        if coefficient == 1:
+            value = bound
         else:
-            value = outward(Fraction(bound) / Fraction(coefficient), upper)
-        if strict or not exact or variable < 0:
+            value = -bound if coefficient == -1 else Fraction(bound) / coefficient
+        if strict or variable < 0:
             self.comparisons.append(comparison)
-        return self.bounds.narrow(variable, value, upper)
+        return self.bounds.narrow(variable, value, coefficient > 0)
 
 
 def distribute(root: Branch, choices: list[Choice]) -> tuple[list[Branch], list[Contradiction]]:

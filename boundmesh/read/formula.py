@@ -4,46 +4,67 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
+from fractions import Fraction
 
 from boundmesh.errors import PropertyError
+from boundmesh.rational import Exact
+
+# The longest number that constants may make together.
+BITS = 2**17
 
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """`Σ terms[v]·v + constant`; variables are numbers: flat input i is i, flat output j −1 − j."""
+    """`Σ terms[v]·v + constant`, exactly; variables are numbers: flat input i is i, flat output j
+    −1 − j."""
 
-    terms: dict[int, Decimal]
-    constant: Decimal
+    terms: dict[int, Exact]
+    constant: Exact
 
-    def plus(self, other: Linear, factor: int = 1) -> Linear:
-        """`self + factor·other`."""
-        terms = dict(self.terms)
-        for variable, coefficient in other.terms.items():
-            terms[variable] = terms.get(variable, Decimal(0)) + factor * coefficient
-        return Linear(terms, self.constant + factor * other.constant)
+    def plus(self, *others: Linear, factor: int = 1) -> Linear:
+        """`self + factor·other₁ + factor·other₂ + …`."""
+        terms, constant = dict(self.terms), self.constant
+        for other in others:
+            for variable, coefficient in other.terms.items():
+                terms[variable] = short(terms.get(variable, 0) + factor * coefficient)
+            constant = short(constant + factor * other.constant)
+        return Linear(terms, constant)
 
     def times(self, other: Linear) -> Linear:
         """The product with a constant; raises PropertyError where neither is one."""
         if other.terms and self.terms:
             raise PropertyError("a product of two variables is not linear")
         scaled, factor = (self, other.constant) if self.terms else (other, self.constant)
-        terms = {variable: factor * each for variable, each in scaled.terms.items()}
-        return Linear(terms, factor * scaled.constant)
+        terms = {variable: short(factor * each) for variable, each in scaled.terms.items()}
+        return Linear(terms, short(factor * scaled.constant))
+
+    def over(self, other: Linear) -> Linear:
+        """The quotient by a constant; raises PropertyError where it is 0, or no constant."""
+        if other.terms:
+            raise PropertyError("a quotient by a variable is not linear")
+        if other.constant == 0:
+            raise PropertyError("a quotient by 0 has no value")
+        return self.times(Linear({}, 1 / Fraction(other.constant)))
+
+
+def short(value: Exact) -> Exact:
+    """The value; raises PropertyError where it is too long to go on with."""
+    if value.numerator.bit_length() + value.denominator.bit_length() > BITS:
+        raise PropertyError("numbers lie too far apart to be combined exactly; round them")
+    return value
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """`Σ c·v ≤ bound` (`<` where strict), terms by variable, no coefficient zero."""
 
-    terms: tuple[tuple[int, Decimal], ...]
-    bound: Decimal
+    terms: tuple[tuple[int, Exact], ...]
+    bound: Exact
     strict: bool = False
 
     def negated(self) -> Comparison:
-        # copy_negate, since unary minus rounds to the precision of the context.
-        flipped = tuple((v, coefficient.copy_negate()) for v, coefficient in self.terms)
-        return Comparison(flipped, self.bound.copy_negate(), not self.strict)
+        flipped = tuple((v, -coefficient) for v, coefficient in self.terms)
+        return Comparison(flipped, -self.bound, not self.strict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +93,19 @@ Formula = Comparison | All | Any | Not
 
 def less(left: Linear, right: Linear, strict: bool) -> Comparison:
     """`left ≤ right`, or `left < right`."""
-    difference = left.plus(right, -1)
-    terms = tuple((v, c) for v, c in sorted(difference.terms.items()) if c)
-    return Comparison(terms, -difference.constant, strict)
+    # Most comparisons bound one variable by a constant; there, nothing needs to be added.
+    if not right.terms and not left.constant:
+        return Comparison(_sorted(left.terms), right.constant, strict)
+    if not left.terms and not right.constant:
+        negated = {variable: -coefficient for variable, coefficient in right.terms.items()}
+        return Comparison(_sorted(negated), -left.constant, strict)
+    difference = left.plus(right, factor=-1)
+    return Comparison(_sorted(difference.terms), -difference.constant, strict)
+
+
+def _sorted(terms: dict[int, Exact]) -> tuple[tuple[int, Exact], ...]:
+    pairs = terms.items() if len(terms) < 2 else sorted(terms.items())
+    return tuple([pair for pair in pairs if pair[1]])
 
 
 COMPARISONS: dict[str, Callable[[Linear, Linear], Formula]] = {

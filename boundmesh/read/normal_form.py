@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple
+from fractions import Fraction
 
 import numpy as np
 
 from boundmesh.errors import PropertyError
 from boundmesh.property import Atom, Box, Case, Clause
+from boundmesh.rational import decimal, is_float, rounded
 from boundmesh.read.distribute import Branch, distribute
 from boundmesh.read.formula import Comparison, Formula
-from boundmesh.read.tighten import Bounds, Contradiction, implied, tighten
+from boundmesh.read.tighten import (
+    Bounds,
+    Contradiction,
+    End,
+    Side,
+    contradictory,
+    implied,
+    tighten,
+)
 
 
 def normal_form(
@@ -23,6 +34,7 @@ def normal_form(
     its bounds contradict each other. Bounds of single inputs become the box, in which conjunctions
     over inputs only are narrowed outwards by interval reasoning; conjunctions over the same box
     are the clauses of one case. A strict bound of an input closes the box and stays as an atom.
+    All of it is exact; conjunctions that contradict themselves are dropped where that shows.
 
     Raises PropertyError for an input without bounds and where more than 10⁵ conjunctions arise.
     """
@@ -44,9 +56,8 @@ def normal_form(
             continue
         _, clauses = groups.setdefault(bounds.key(), (bounds, {}))
         clauses[clause] = None
-    cases = tuple(
-        Case(box_of(bounds, inputs, name), tuple(clauses)) for bounds, clauses in groups.values()
-    )
+    boxes = Boxes(root.bounds, inputs, name)
+    cases = tuple(Case(boxes(bounds), tuple(clauses)) for bounds, clauses in groups.values())
     return cases, warnings_of(contradictions, name, not cases)
 
 
@@ -55,6 +66,7 @@ class Gathering:
 
     def __init__(self) -> None:
         self.atoms: list[Atom] = []
+        self.sides: list[Side] = []
         self.places: dict[Comparison, int] = {}
         self.narrowed: dict[tuple, tuple[Bounds, bool, frozenset[int]]] = {}
 
@@ -64,44 +76,82 @@ class Gathering:
         inner = tuple(place for place in own if not self.atoms[place].outputs)
         key = (branch.bounds.key(), inner)
         if key not in self.narrowed:
-            atoms = [self.atoms[place] for place in inner]
+            # In an order of their own, so that the text's order does not matter.
+            atoms = sorted((self.atoms[place] for place in inner), key=astuple)
             possible = tighten(atoms, branch.bounds)
             idle = frozenset(p for p in inner if implied(self.atoms[p], branch.bounds))
             self.narrowed[key] = branch.bounds, possible, idle
         bounds, possible, idle = self.narrowed[key]
-        if not possible:
+        left = [place for place in own if place not in idle]
+        if not possible or contradictory([self.sides[place] for place in left]):
             return bounds, None
-        return bounds, Clause(tuple(self.atoms[place] for place in own if place not in idle))
+        return bounds, Clause(tuple(self.atoms[place] for place in left))
 
     def place(self, comparison: Comparison) -> int:
         if comparison not in self.places:
             self.places[comparison] = len(self.atoms)
             self.atoms.append(atom_of(comparison))
+            self.sides.append(Side.of(self.atoms[-1]))
         return self.places[comparison]
 
 
 def atom_of(comparison: Comparison) -> Atom:
-    """The comparison in float64: every number the nearest one to its decimal."""
-    terms = [(variable, float(coefficient)) for variable, coefficient in comparison.terms]
-    bound = float(comparison.bound)
-    if not all(math.isfinite(number) for number in (bound, *(each for _, each in terms))):
-        raise PropertyError("a coefficient or bound is beyond the range of float64")
-    inputs = tuple((variable, each) for variable, each in terms if variable >= 0 and each)
-    outputs = tuple(
-        (-1 - variable, each) for variable, each in reversed(terms) if variable < 0 and each
-    )
-    return Atom(inputs, outputs, bound, comparison.strict)
+    """The comparison over inputs and outputs counted from 0."""
+    terms = [(variable, Fraction(each)) for variable, each in comparison.terms]
+    inputs = tuple((variable, each) for variable, each in terms if variable >= 0)
+    outputs = tuple((-1 - variable, each) for variable, each in terms if variable < 0)
+    return Atom(inputs, outputs, Fraction(comparison.bound), comparison.strict)
 
 
-def box_of(bounds: Bounds, inputs: int, name: Callable[[int], str]) -> Box:
-    lower = np.array([bounds.lower(variable) for variable in range(inputs)])
-    upper = np.array([bounds.upper(variable) for variable in range(inputs)])
-    unbounded = np.flatnonzero(~(np.isfinite(lower) & np.isfinite(upper)))
-    if len(unbounded):
-        variable = int(unbounded[0])
-        side = "upper" if math.isfinite(lower[variable]) else "lower"
-        raise PropertyError(f"input {name(variable)} has no {side} bound; every input needs both")
-    return Box(lower, upper)
+class Boxes:
+    """Makes the boxes of bounds that are forks of `root`; most ends are as they are there."""
+
+    def __init__(self, root: Bounds, inputs: int, name: Callable[[int], str]) -> None:
+        self.name, self.inputs = name, inputs
+        self.lower = outward([root.lower(variable) for variable in range(inputs)], up=False)
+        self.upper = outward([root.upper(variable) for variable in range(inputs)], up=True)
+
+    def __call__(self, bounds: Bounds) -> Box:
+        """The box of the bounds; raises PropertyError for an input without one of them."""
+        lower, exact_lower = replaced(self.lower, bounds.own_lower, up=False)
+        upper, exact_upper = replaced(self.upper, bounds.own_upper, up=True)
+        unbounded = np.flatnonzero(~(np.isfinite(lower) & np.isfinite(upper)))
+        if len(unbounded):
+            variable = int(unbounded[0])
+            side = "upper" if math.isfinite(lower[variable]) else "lower"
+            raise PropertyError(
+                f"input {self.name(variable)} has no {side} bound; every input needs both"
+            )
+        return Box(lower, upper, exact_lower, exact_upper)
+
+
+Ends = tuple[np.ndarray, Mapping[int, Fraction]]
+
+
+def outward(ends: Sequence[End], up: bool) -> Ends:
+    """Ends rounded outward to float64, and the exact ones of those that no float64 holds."""
+    values = np.empty(len(ends))
+    exact: dict[int, Fraction] = {}
+    for place, end in enumerate(ends):
+        if isinstance(end, float):
+            values[place] = end
+            continue
+        values[place] = value = rounded(end, up)
+        if math.isfinite(value) and not is_float(end, value):
+            exact[place] = Fraction(end)
+    return values, exact
+
+
+def replaced(ends: Ends, own: Mapping[int, End], up: bool) -> Ends:
+    """The ends of all inputs, but for those in `own`."""
+    mine = {place: end for place, end in own.items() if place >= 0}
+    if not mine:
+        return ends
+    changed, exact = outward(list(mine.values()), up)
+    values, places = ends[0].copy(), list(mine)
+    values[places] = changed
+    kept = {place: end for place, end in ends[1].items() if place not in mine}
+    return values, kept | {places[i]: end for i, end in exact.items()}
 
 
 def warnings_of(
@@ -113,7 +163,7 @@ def warnings_of(
         variable, lower, upper = crossed[0]
         return (
             f"{len(crossed)} of the property's regions are empty, the first since input "
-            f"{name(variable)} must be ≥ {lower!r} and ≤ {upper!r}",
+            f"{name(variable)} must be ≥ {decimal(lower)} and ≤ {decimal(upper)}",
         )
     if nothing_left:
         return ("the assertions contradict each other whatever the network computes",)

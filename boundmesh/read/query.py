@@ -6,12 +6,14 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation, localcontext
+from decimal import Decimal, DecimalException
+from fractions import Fraction
 from functools import cached_property, partial
 from pathlib import Path
 
 from boundmesh.errors import PropertyError
 from boundmesh.property import Variable
+from boundmesh.rational import Exact
 from boundmesh.read.declarations import Declarations, shown
 from boundmesh.read.formula import COMPARISONS, All, Any, Comparison, Formula, Linear, Not
 from boundmesh.read.sexpr import fold
@@ -19,8 +21,11 @@ from boundmesh.read.sexpr import fold
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 # Commands of SMT-LIB that say nothing about the property.
 IDLE = ("set-logic", "set-info", "set-option", "check-sat", "get-model", "exit")
-# Sums of float64 decimals are exact in this many digits; what would still round is refused.
-EXACT = Context(prec=4000, traps=[Inexact, InvalidOperation])
+# Numbers are exact, however long; one of more digits than that would only fill the memory.
+DIGITS = 4000
+SMALLEST = Decimal((0, (1,), -2 * DIGITS))
+# What an empty form becomes; only declare-fun may hold one.
+NOTHING = ()
 
 
 @dataclass(frozen=True)
@@ -51,21 +56,19 @@ class Query:
         variables, flat = (self.inputs, number) if number >= 0 else (self.outputs, -1 - number)
         variable = [each for each in variables if each.offset <= flat][-1]
         flat -= variable.offset
-        if self.version == "1":
-            return f"{variable.name}_{flat}"
         index: list[str] = []
         for length in reversed(variable.shape):
             flat, place = divmod(flat, length)
             index.insert(0, str(place))
+        if self.version == "1":
+            return "_".join([variable.name, *index])
         return f"{variable.name}[{','.join(index)}]"
 
 
 def parse(text: str, path: Path) -> Query:
     """Read a file's text; raises PropertyError with file, line and reason."""
     reader = Reader()
-    with localcontext(EXACT):
-        outermost = fold(text, str(path), reader.reduce)
-    for value in outermost:
+    for value in fold(text, str(path), reader.reduce):
         if value is not None:
             raise PropertyError(f"{path}: {shown(value)} is not a command; expected (assert …)")
     declared = reader.declarations
@@ -87,11 +90,14 @@ class Reader:
             "and": lambda parts: All(self.formulas("and", parts)),
             "or": lambda parts: Any(self.formulas("or", parts)),
             "not": lambda parts: Not(self.one_formula("not", parts)),
+            "=>": self.imply,
             "+": self.add,
             "-": self.subtract,
             "*": self.multiply,
+            "/": self.divide,
             "assert": self.assert_formula,
             "declare-const": declared.declare_scalar,
+            "declare-fun": declared.declare_function,
             "vnnlib-version": declared.declare_version,
             "declare-network": declared.declare_network,
             "declare-input": partial(declared.tensor, "input"),
@@ -104,16 +110,17 @@ class Reader:
             self.heads[word] = partial(self.compare, word)
 
     def reduce(self, parts: list) -> object:
-        head = parts[0] if parts else None
+        if not parts:
+            return NOTHING
+        head = parts[0]
         if isinstance(head, str) and head in IDLE:
             return None
         action = self.heads.get(head) if isinstance(head, str) else None
+        if NOTHING in parts and head != "declare-fun":
+            action, head = None, NOTHING
         if action is None:
             raise PropertyError(f"{shown(head)} begins no form; known: {' '.join(self.heads)}")
-        try:
-            return action(parts[1:])
-        except DecimalException:
-            raise PropertyError("numbers lie too far apart to be combined exactly") from None
+        return action(parts[1:])
 
     def linear(self, part: object) -> Linear:
         """A part of an arithmetic form: a form itself, a number or a variable."""
@@ -124,10 +131,8 @@ class Reader:
         if part in self.known:
             return self.known[part]
         if NUMBER.fullmatch(part):
-            if not math.isfinite(float(part)):
-                raise PropertyError(f"{part} is beyond the range of float64")
-            return Linear({}, Decimal(part))
-        self.known[part] = Linear({self.declarations.number(part): Decimal(1)}, Decimal(0))
+            return Linear({}, number(part))
+        self.known[part] = Linear({self.declarations.number(part): 1}, 0)
         return self.known[part]
 
     def operands(self, sign: str, parts: list) -> list[Linear]:
@@ -136,24 +141,33 @@ class Reader:
         return [self.linear(part) for part in parts]
 
     def add(self, parts: list) -> Linear:
-        total, *rest = self.operands("+", parts)
-        for term in rest:
-            total = total.plus(term)
-        return total
+        first, *rest = self.operands("+", parts)
+        return first.plus(*rest)
 
     def subtract(self, parts: list) -> Linear:
         first, *rest = self.operands("-", parts)
         if not rest:
-            return Linear({}, Decimal(0)).plus(first, -1)
-        for term in rest:
-            first = first.plus(term, -1)
-        return first
+            return Linear({}, 0).plus(first, factor=-1)
+        return first.plus(*rest, factor=-1)
 
     def multiply(self, parts: list) -> Linear:
         product, *rest = self.operands("*", parts)
         for factor in rest:
             product = product.times(factor)
         return product
+
+    def divide(self, parts: list) -> Linear:
+        quotient, *rest = self.operands("/", parts)
+        for divisor in rest:
+            quotient = quotient.over(divisor)
+        return quotient
+
+    def imply(self, parts: list) -> Formula:
+        """`(=> a b c)` is `a → (b → c)`: one of the first ones fails, or the last one holds."""
+        formulas = self.formulas("=>", parts)
+        if len(formulas) < 2:
+            raise PropertyError(f"'=>' takes 2 formulas or more, met {len(formulas)}")
+        return Any((*map(Not, formulas[:-1]), formulas[-1]))
 
     def compare(self, sign: str, parts: list) -> Formula:
         if len(parts) != 2:
@@ -177,3 +191,18 @@ class Reader:
 
     def assert_formula(self, parts: list) -> None:
         self.assertions.append(self.one_formula("assert", parts))
+
+
+def number(text: str) -> Exact:
+    """The number that a text says, exactly; PropertyError where float64 has no such magnitude."""
+    if not math.isfinite(float(text)):
+        raise PropertyError(f"{text:.40} is beyond the range of float64")
+    try:
+        written = Decimal(text)
+    except DecimalException:
+        # An exponent below −10¹⁸.
+        written = SMALLEST
+    if len(text) > DIGITS or (written and written.adjusted() < -DIGITS):
+        raise PropertyError(f"{text:.40} has more than {DIGITS} digits; round it")
+    exact = Fraction(written) if written else Fraction(0)
+    return exact.numerator if exact.denominator == 1 else exact

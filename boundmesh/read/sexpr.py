@@ -10,6 +10,8 @@ from boundmesh.errors import PropertyError
 # A tensor index belongs to the name before it: `X[0, 3]` and `Real [1,10]` are one token each.
 TOKEN = re.compile(r'\n|;[^\n]*|[()]|"[^"\n]*"|[^\s()\[\]";]+(?:\s*\[[^\[\]]*\])?|\S')
 
+COMMENT = re.compile(r";[^\n]*")
+
 
 def fold(text: str, source: str, reduce: Callable[[list], object]) -> list:
     """Evaluate every form from the inside out and return the values of the outermost ones.

@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
-from boundmesh.property import Atom
+from boundmesh.property import Atom, Terms
+from boundmesh.rational import Exact, rounded
 
 # Each round of narrowing is sound, so stopping early costs tightness only.
 ROUNDS = 4
+# Bounds that narrowing makes are exact up to so many bits, and longer ones rounded outward.
+BITS = 256
+# A bound: exact, or infinite.
+End = Exact | float
 # An input whose bounds crossed, and they; None where something else cannot hold.
-Contradiction = tuple[int, float, float] | None
-EMPTY: Mapping[int, float] = {}
+Contradiction = tuple[int, End, End] | None
+EMPTY: Mapping[int, Exact] = {}
 
 
 class Bounds:
-    """Float64 bounds of variables; forks share what they were forked from.
+    """Exact bounds of variables; forks share what they were forked from.
 
     `contradiction` is the input whose bounds came to cross, with both of them.
     """
 
     def __init__(
         self,
-        base_lower: Mapping[int, float] = EMPTY,
-        base_upper: Mapping[int, float] = EMPTY,
-        lower: Mapping[int, float] = EMPTY,
-        upper: Mapping[int, float] = EMPTY,
+        base_lower: Mapping[int, Exact] = EMPTY,
+        base_upper: Mapping[int, Exact] = EMPTY,
+        lower: Mapping[int, Exact] = EMPTY,
+        upper: Mapping[int, Exact] = EMPTY,
     ) -> None:
         self.base_lower, self.base_upper = base_lower, base_upper
         self.own_lower, self.own_upper = dict(lower), dict(upper)
@@ -48,15 +54,15 @@ class Bounds:
             for own, base in sides
         )
 
-    def lower(self, variable: int) -> float:
+    def lower(self, variable: int) -> End:
         own = self.own_lower.get(variable)
         return self.base_lower.get(variable, -math.inf) if own is None else own
 
-    def upper(self, variable: int) -> float:
+    def upper(self, variable: int) -> End:
         own = self.own_upper.get(variable)
         return self.base_upper.get(variable, math.inf) if own is None else own
 
-    def narrow(self, variable: int, value: float, above: bool) -> bool:
+    def narrow(self, variable: int, value: Exact, above: bool) -> bool:
         """Take in `variable ≤ value` (above) or `≥ value`; False where the bounds then cross."""
         if above and value < self.upper(variable):
             self.own_upper[variable] = value
@@ -69,47 +75,35 @@ class Bounds:
         return False
 
 
-def outward(value: Fraction, above: bool) -> float:
-    """The float64 nearest to `value` among those not below it (above) or not above it."""
-    try:
-        nearest = float(value)
-    except OverflowError:
-        return math.inf if above == (value > 0) else math.copysign(1.7976931348623157e308, value)
-    if above and Fraction(nearest) < value:
-        return math.nextafter(nearest, math.inf)
-    if not above and Fraction(nearest) > value:
-        return math.nextafter(nearest, -math.inf)
-    return nearest
-
-
 def smallest(atom: Atom, bounds: Bounds) -> tuple[list[Fraction | None], int]:
     """Each input term's least value (None where unbounded), and how many are unbounded."""
     least: list[Fraction | None] = []
     for variable, coefficient in atom.inputs:
         end = bounds.lower(variable) if coefficient > 0 else bounds.upper(variable)
-        least.append(Fraction(coefficient) * Fraction(end) if math.isfinite(end) else None)
+        least.append(None if isinstance(end, float) else coefficient * end)
     return least, least.count(None)
 
 
 def tighten(atoms: Sequence[Atom], bounds: Bounds) -> bool:
     """Narrow the bounds of inputs by atoms over inputs only; False where no point is left.
 
-    From Σ aᵢxᵢ ≤ b:  aᵢxᵢ ≤ b − Σ_{j≠i} min aⱼxⱼ, in exact arithmetic, rounded outwards.
+    From Σ aᵢxᵢ ≤ b:  aᵢxᵢ ≤ b − Σ_{j≠i} min aⱼxⱼ, in exact arithmetic.
     """
     for _ in range(ROUNDS):
         changed = False
         for atom in atoms:
             least, unbounded = smallest(atom, bounds)
             total = sum((each for each in least if each is not None), Fraction(0))
-            slack = Fraction(atom.bound) - total
+            slack = atom.bound - total
             if not unbounded and (slack < 0 or (slack == 0 and atom.strict)):
                 return False
             for (variable, coefficient), own in zip(atom.inputs, least, strict=True):
                 if unbounded - (own is None):
                     continue
                 above = coefficient > 0
-                limit = (slack + (own or 0)) / Fraction(coefficient)
-                value = outward(limit, above)
+                value = short((slack + (own or 0)) / coefficient, above)
+                if value is None:
+                    continue
                 old = bounds.upper(variable) if above else bounds.lower(variable)
                 if not bounds.narrow(variable, value, above):
                     return False
@@ -119,13 +113,57 @@ def tighten(atoms: Sequence[Atom], bounds: Bounds) -> bool:
     return True
 
 
+def short(limit: Fraction, above: bool) -> Fraction | None:
+    """The limit; a long one rounded outward to float64; None where that is infinite."""
+    if limit.numerator.bit_length() + limit.denominator.bit_length() <= BITS:
+        return limit
+    value = rounded(limit, above)
+    return Fraction(value) if math.isfinite(value) else None
+
+
 def implied(atom: Atom, bounds: Bounds) -> bool:
     """Whether an atom over inputs only holds at every point of the bounds."""
     largest = Fraction(0)
     for variable, coefficient in atom.inputs:
         end = bounds.upper(variable) if coefficient > 0 else bounds.lower(variable)
-        if not math.isfinite(end):
+        if isinstance(end, float):
             return False
-        largest += Fraction(coefficient) * Fraction(end)
-    limit = Fraction(atom.bound)
-    return largest < limit or (largest == limit and not atom.strict)
+        largest += coefficient * end
+    return largest < atom.bound or (largest == atom.bound and not atom.strict)
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """An atom, `s ≤ bound` or, where `negative`, `−s ≤ bound`: its sum `s` is scaled so that its
+    first coefficient is 1."""
+
+    sum: tuple[Terms, Terms]
+    negative: bool
+    bound: Fraction
+    strict: bool
+
+    @staticmethod
+    def of(atom: Atom) -> Side:
+        """Raises ValueError for an atom without terms."""
+        (_, first), *_ = (*atom.inputs, *atom.outputs)
+        inputs = tuple((place, each / first) for place, each in atom.inputs)
+        outputs = tuple((place, each / first) for place, each in atom.outputs)
+        return Side((inputs, outputs), first < 0, atom.bound / abs(first), atom.strict)
+
+
+def contradictory(sides: Sequence[Side]) -> bool:
+    """Whether two of the sides bound the same sum from both sides such that nothing is left.
+
+    `s ≤ b` and `−s ≤ −c` leave nothing where c > b, and where c = b and one of them is strict.
+    """
+    # The least bound of each sum from that side, and whether it may be attained.
+    least: dict[tuple[tuple[Terms, Terms], bool], tuple[Fraction, bool]] = {}
+    for side in sides:
+        key, own = (side.sum, side.negative), (side.bound, not side.strict)
+        least[key] = own = min(least.get(key, own), own)
+        other = least.get((side.sum, not side.negative))
+        if other is not None:
+            gap = own[0] + other[0]
+            if gap < 0 or (gap == 0 and not (own[1] and other[1])):
+                return True
+    return False

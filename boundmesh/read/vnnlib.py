@@ -14,6 +14,10 @@ from boundmesh.property import Atom, Box, Case, Clause, Property, Variable
 from boundmesh.read.files import contents
 from boundmesh.read.normal_form import normal_form
 from boundmesh.read.query import Query, parse
+from boundmesh.read.sexpr import COMMENT
+
+# What stands in a text for bytes that are not UTF-8.
+UNREADABLE = "\ufffd"
 
 
 def read(path: Path | str) -> Query:
@@ -23,16 +27,17 @@ def read(path: Path | str) -> Query:
     for one that is malformed or says what cannot be verified here.
     """
     path = Path(path)
-    try:
-        return parse(contents(path).decode("utf-8"), path)
-    except UnicodeDecodeError:
-        raise ReadError(f"{path}: not a text file; expected a VNN-LIB property") from None
+    # Comments may be in any encoding; nothing else may.
+    text = contents(path).decode("utf-8-sig", errors="replace")
+    if UNREADABLE in text and UNREADABLE in COMMENT.sub("", text):
+        raise ReadError(f"{path}: not a text file; expected a VNN-LIB property in UTF-8")
+    return parse(text, path)
 
 
 def load(path: Path | str, inputs: Sequence[Port], outputs: Sequence[Port]) -> Property:
     """The property in a file, over the flat input and output of a network with these ports.
 
-    Decimals become the nearest float64. Raises what `read` raises, and PropertyError where the
+    Every number is exact. Raises what `read` raises, and PropertyError where the
     declarations do not fit the ports, an input has no bounds, or the normal form explodes.
     """
     return fit(read(path), inputs, outputs)
@@ -116,7 +121,7 @@ def moved_cases(cases: tuple[Case, ...], into: np.ndarray, out: np.ndarray) -> t
     moved = []
     for case in cases:
         assert isinstance(case.region, Box)
-        box = Box(case.region.lower[back], case.region.upper[back])
+        box = case.region.taken(back)
         clauses = (Clause(tuple(atom(each) for each in clause.atoms)) for clause in case.clauses)
         moved.append(Case(box, tuple(clauses)))
     return tuple(moved)

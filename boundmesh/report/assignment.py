@@ -1,10 +1,12 @@
-"""A counterexample in the words of the standards; every number reads back as the same float64."""
+"""A counterexample in the words of the standards; every number reads back as the same float64.
+
+Inputs that no float64 holds are written as their own decimals, exactly, where these are short.
+"""
 
 from __future__ import annotations
 
-import numpy as np
-
 from boundmesh.property import Property, Variable
+from boundmesh.rational import decimal
 from boundmesh.verdict import Counterexample
 
 
@@ -20,7 +22,7 @@ def assignment(found: Counterexample, property: Property) -> str:
     )
     lines = []
     for each in variables:
-        flat = (found.input if each.role == "input" else found.output).reshape(-1)
+        flat = found.point if each.role == "input" else found.output.reshape(-1)
         shape = ",".join(str(length) for length in each.shape)
         lines.append(f"{each.name} {each.element_type} [{shape}]")
         lines += map(decimal, flat[each.offset : each.offset + each.size])
@@ -29,11 +31,6 @@ def assignment(found: Counterexample, property: Property) -> str:
 
 def competition_assignment(found: Counterexample) -> str:
     """VNN-COMP's form, `((X_0 0.5)` … `(Y_0 -1.25))`, one line for each value."""
-    pairs = [f"(X_{place} {decimal(value)})" for place, value in enumerate(found.input.flat)]
+    pairs = [f"(X_{place} {decimal(value)})" for place, value in enumerate(found.point)]
     pairs += [f"(Y_{place} {decimal(value)})" for place, value in enumerate(found.output.flat)]
     return "(" + "\n".join(pairs) + ")\n"
-
-
-def decimal(value: np.floating) -> str:
-    """The shortest decimal that reads back as `value`."""
-    return repr(float(value))

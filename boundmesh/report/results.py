@@ -14,6 +14,7 @@ from typing import Any
 from boundmesh import __version__
 from boundmesh.errors import BoundmeshError
 from boundmesh.numbers import Bounds
+from boundmesh.rational import fraction
 from boundmesh.report.assignment import assignment, competition_assignment
 from boundmesh.settings import Settings
 from boundmesh.verdict import Falsified, TimedOut, Unknown, Verdict
@@ -93,6 +94,7 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
             "output": found.output.ravel().tolist(),
             "case": found.case,
             "clause": found.clause,
+            "exact": {str(place): fraction(value) for place, value in found.exact.items()},
         }
     else:
         content["bound"] = _finite(verdict.bound)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 
 import numpy as np
 
@@ -46,8 +47,9 @@ def of_property(prop: Property) -> tuple[str, ...]:
 def of_region(region: Box | Ball) -> str:
     """`in 64 ranges, the widest 0.1`; `within 0.5 of a point (2-norm)`."""
     if isinstance(region, Ball):
-        return f"within {region.radius:g} of a point ({region.p:g}-norm)"
-    width = np.asarray(region.upper - region.lower).ravel()
+        return f"within {float(region.radius):g} of a point ({region.p:g}-norm)"
+    lower, upper = region.inner
+    width = upper - lower
     fixed = int((width == 0).sum())
     free = f"in {_count(width.size - fixed, 'range')}, the widest {width.max(initial=0):.4g}"
     return f"{free}" + (f" ({_count(fixed, 'input')} fixed)" if fixed else "")
@@ -59,13 +61,13 @@ def of_atom(atom: Atom, prop: Property) -> str:
     outputs = [(value, element(prop, "output", j)) for j, value in atom.outputs]
     terms = inputs + outputs
     sign = "<" if atom.strict else "≤"
-    if atom.bound == 0 and sorted(value for value, _ in terms) == [-1.0, 1.0]:
+    if atom.bound == 0 and sorted(value for value, _ in terms) == [-1, 1]:
         (less,) = (name for value, name in terms if value > 0)
         (more,) = (name for value, name in terms if value < 0)
         return f"{less} {sign} {more}"
     if len(terms) == 1 and terms[0][0] == -1:
-        return f"{terms[0][1]} {'>' if atom.strict else '≥'} {0 - atom.bound:g}"
-    return f"{_sum(terms)} {sign} {atom.bound:g}"
+        return f"{terms[0][1]} {'>' if atom.strict else '≥'} {float(-atom.bound):g}"
+    return f"{_sum(terms)} {sign} {float(atom.bound):g}"
 
 
 def element(prop: Property, role: str, flat: int) -> str:
@@ -144,12 +146,12 @@ def _shortened(parts: Sequence[str], between: str) -> str:
     return text if len(shown) == len(parts) else f"{text}{between}{len(parts) - SHOWN} more"
 
 
-def _sum(terms: list[tuple[float, str]]) -> str:
+def _sum(terms: list[tuple[Fraction, str]]) -> str:
     words = ""
     for value, name in terms:
         sign = ("- " if value < 0 else "+ ") if words else ("-" if value < 0 else "")
         words += (" " if words else "") + sign
-        words += name if abs(value) == 1 else f"{abs(value):g}·{name}"
+        words += name if abs(value) == 1 else f"{float(abs(value)):g}·{name}"
     return words or "0"
 
 

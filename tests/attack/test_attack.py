@@ -36,8 +36,8 @@ def is_one(graph: Graph, property: Property, found: Counterexample) -> bool:
     case = property.cases[found.case]
     again = Replay(graph)(property, found.case, found.input)
     return (
-        case.region.contains(found.input)
-        and case.clauses[found.clause].holds(found.input, found.output)
+        case.region.contains(found.point)
+        and case.clauses[found.clause].holds(found.point, found.output)
         and again is not None
         and np.array_equal(again.output, found.output)
     )

@@ -66,9 +66,11 @@ def test_sums_are_exact_however_their_terms_cancel():
     network = affine(([[1e16], [1.0], [-1e16]], [0, 0, 0]), double=True)
     sum_of_three = Atom((), ((0, 1.0), (1, 1.0), (2, 1.0)), 0.5)
     replay, region = Replay(network), box([1], [1])
-    assert replay(property_of(region, Clause((sum_of_three,))), 0, np.array([1.0])) is None
+    less = property_of(region, Clause((sum_of_three,)), outputs=3)
+    assert replay(less, 0, np.array([1.0])) is None
     more = replace(sum_of_three, bound=1.0)
-    assert replay(property_of(region, Clause((more,))), 0, np.array([1.0])) is not None
+    equal = property_of(region, Clause((more,)), outputs=3)
+    assert replay(equal, 0, np.array([1.0])) is not None
 
 
 def test_an_output_that_is_nan_or_infinite_satisfies_nothing():
@@ -92,6 +94,43 @@ def test_the_network_sees_the_point_rounded_to_its_type():
     assert found is not None
     assert found.input.tolist() == [0.1]
     assert found.output.tolist() == [float(np.float32(0.1))]
+
+
+def test_an_input_fixed_to_a_decimal_is_that_decimal():
+    tenth = Fraction("0.1")
+    less = Clause((Atom(((0, 1),), (), tenth),))
+    region = Box([tenth], [tenth])
+    x = representable(region, np.array([7.0]), (Port("x", (1,), "float32"),))
+    assert x.tolist() == [0.1]
+    found = Replay(identity(1))(property_of(region, less), 0, x)
+    assert found is not None
+    assert (found.input.tolist(), found.exact, list(found.point)) == ([0.1], {0: tenth}, [tenth])
+    assert found.output.tolist() == [float(np.float32(0.1))]
+    more = Clause((Atom(((0, -1),), (), -tenth, strict=True),))
+    assert Replay(identity(1))(property_of(region, more), 0, x) is None
+    assert Replay(identity(1))(property_of(region, less), 0, np.nextafter(x, 1)) is None
+
+
+def test_a_decimal_that_rounds_to_another_float32_than_its_float64_is_no_point():
+    # Just above the middle between 1 and the next float32: its float64 is the middle.
+    middle = Fraction(1) + Fraction(1, 2**24)
+    for away in (Fraction(1, 2**60), -Fraction(1, 2**60)):
+        region = Box([middle + away], [middle + away])
+        x = representable(region, np.array([1.0]), (Port("x", (1,), "float32"),))
+        assert x.tolist() == [float(middle)]
+        assert Replay(identity(1))(property_of(region, ANY), 0, x) is None
+    region = Box([middle + Fraction(1, 2**40)], [middle + Fraction(1, 2**40)])
+    x = representable(region, np.array([1.0]), (Port("x", (1,), "float32"),))
+    found = Replay(identity(1))(property_of(region, ANY), 0, x)
+    assert found is not None and found.output.tolist() == [float(np.nextafter(np.float32(1), 2))]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_points_of_a_box_of_decimals_lie_in_it(dtype):
+    ends = [Fraction(n, 10) for n in range(1, 30)], [Fraction(n + n % 3, 10) for n in range(1, 30)]
+    region, port = Box(*ends), (Port("x", (29,), dtype),)
+    for x in (np.full(29, -5.0), np.full(29, 5.0), np.linspace(0, 3, 29)):
+        assert region.contains(region.point(representable(region, x, port)))
 
 
 def test_several_inputs_and_outputs_keep_the_order_of_their_ports():

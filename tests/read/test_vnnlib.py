@@ -74,21 +74,29 @@ def test_an_input_bounded_through_another_is_bounded():
 def test_a_bound_that_is_no_float_is_rounded_outwards_and_kept_exact():
     (case,) = of(DECLARED + BOUNDED + "(assert (<= (* 3 X_0) 1))").cases
     assert Fraction(case.region.upper[0]) > Fraction(1, 3)
-    (atom,) = case.clauses[0].atoms
-    assert not atom.holds(case.region.upper, np.zeros(OUTPUTS))
-    assert atom.holds(np.nextafter(case.region.upper, -1), np.zeros(OUTPUTS))
+    at = lambda value: [value, Fraction(0), Fraction(0)]  # noqa: E731
+    assert case.region.contains(at(Fraction(1, 3)))
+    assert not case.region.contains(at(Fraction(1, 3) + Fraction(1, 10**30)))
+    assert not case.region.contains(at(case.region.upper[0]))
+    assert case.region.contains(at(np.nextafter(case.region.upper[0], -1)))
 
 
-def test_bounds_are_the_nearest_floats_of_their_decimals():
+def test_bounds_are_exact_and_the_floats_around_them_enclose_them():
     text = DECLARED + BOUNDED + "(assert (<= X_0 1e-1)) (assert (>= X_1 -.3)) (assert (= X_2 +0.7))"
     (case,) = of(text).cases
-    assert (case.region.upper[0], case.region.lower[1]) == (0.1, -0.3)
-    assert case.region.lower[2] == case.region.upper[2] == 0.7
+    region = case.region
+    # The float64 nearest to a decimal lies above it or below it.
+    assert (region.upper[0], region.lower[1]) == (0.1, np.nextafter(-0.3, -1))
+    assert (region.lower[2], region.upper[2]) == (0.7, np.nextafter(0.7, 1))
+    assert Fraction(0.1) > Fraction("0.1") and Fraction(0.7) < Fraction("0.7")
+    assert not region.contains([0.1, -0.3, 0.7])
+    assert region.contains([np.nextafter(0.1, 0), -0.3 + 2**-53, Fraction("0.7")])
+    assert region.between == {2: Fraction("0.7")}
 
 
 def test_constants_are_added_exactly_before_they_are_rounded():
     (case,) = of(DECLARED + BOUNDED + "(assert (<= (+ Y_0 0.1) (+ 0.2 0.1 1e-30)))").cases
-    assert case.clauses[0].atoms[0].bound == 0.2
+    assert case.clauses[0].atoms[0].bound == Fraction("0.2") + Fraction(1, 10**30)
 
 
 def test_nothing_asserted_of_outputs_is_a_clause_without_atoms():
@@ -107,6 +115,113 @@ def test_contradictory_outputs_leave_no_case_and_a_warning():
     property = of(DECLARED + BOUNDED + "(assert (>= Y_1 1)) (assert (<= Y_1 0))")
     assert property.cases == ()
     assert "contradict" in property.warnings[0]
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        "(> Y_0 0.1) (<= Y_0 0.1)",
+        "(> X_0 X_1) (<= X_0 X_1)",
+        "(< (+ (* 0.3 Y_0) (* 0.1 X_0)) 0.7) (>= (+ (* 3 Y_0) X_0) 7)",
+        "(= (* 3 X_2) 1) (> X_2 (/ 1 3))",
+        "(>= X_0 0.1) (>= X_1 0.2) (< (+ X_0 X_1) 0.3)",
+        "(>= X_0 0.1000000000000000000001) (<= X_0 0.1)",
+    ],
+)
+def test_conditions_that_contradict_each_other_exactly_leave_no_case(conditions):
+    assert of(DECLARED + BOUNDED + f"(assert (and {conditions}))").cases == ()
+    for strict, closed in ((">", ">="), ("<", "<=")):
+        conditions = conditions.replace(f"({strict} ", f"({closed} ")
+    assert len(of(DECLARED + BOUNDED + f"(assert (and {conditions}))").cases) == (
+        0 if "0001" in conditions else 1
+    )
+
+
+def test_conditions_that_decimals_meet_exactly_are_not_dropped():
+    # 0.5 + 0.744·0.375 is 0.779; the float64 numbers nearest to these are not enough.
+    text = DECLARED + "(assert (>= (+ 0.5 (* X_0 0.744)) 0.779)) (assert (<= X_0 0.375))"
+    text += "(assert (and (>= X_1 0) (<= X_1 0) (>= X_2 0) (<= X_2 0)))"
+    (case,) = of(text).cases
+    assert case.region.lower[0] == case.region.upper[0] == 0.375
+    assert case.clauses[0].holds([0.375, 0, 0], [0, 0])
+
+
+def test_an_implication_holds_unless_its_last_part_alone_fails():
+    (case,) = of(DECLARED + BOUNDED + "(assert (not (=> (>= X_0 0) (< Y_0 1) (<= Y_1 2))))").cases
+    assert case.region.lower[0] == 0
+    (clause,) = case.clauses
+    assert [clause.holds([0, 0, 0], y) for y in ([0, 3], [0, 2], [1, 3])] == [True, False, False]
+
+
+def test_quotients_by_constants_are_exact():
+    (case,) = of(DECLARED + BOUNDED + "(assert (<= (/ Y_0 3 -0.5) (/ 1 7)))").cases
+    (atom,) = case.clauses[0].atoms
+    assert (atom.outputs, atom.bound) == (((0, Fraction(-2, 3)),), Fraction(1, 7))
+
+
+def test_constants_may_be_declared_as_functions_without_arguments():
+    text = DECLARED.replace("declare-const", "declare-fun").replace(" Real", " () Real") + BOUNDED
+    assert of(text) is not None and len(of(text).cases) == 1
+
+
+def test_names_with_several_indices_are_numbered_in_row_major_order():
+    names = {f"X_{i}": f"X_{i // 2}_{i % 2}" for i in range(4)}
+    declared = "".join(f"(declare-const {name} Real)" for name in (*names.values(), "Y_0_0"))
+    text = declared + "".join(f"(assert (<= 0 {name} ))(assert (<= {name} {i}.5))"
+                              for i, name in enumerate(names.values()))  # fmt: skip
+    query = parse(text, Path("p.vnnlib"))
+    assert [each.shape for each in query.variables] == [(2, 2), (1, 1)]
+    assert [query.name(number) for number in (0, 2, -1)] == ["X_0_0", "X_1_0", "Y_0_0"]
+    (case,) = of(text, (Port("x", (4,)),), (Port("y", (1,)),)).cases
+    assert case.region.upper.tolist() == [0.5, 1.5, 2.5, 3.5]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ("X_0_0 X_1_0 X_0_1 X_1_1 Y_0", "row-major order"),
+        ("X_0_0 X_0_1 X_1_1 Y_0", "X_1_0 is not declared"),
+        ("X_0 X_0_1 Y_0", "some X_… have 2 indices"),
+        ("X_0", "Y_0 is not declared"),
+    ],
+)
+def test_names_that_make_no_tensor_are_refused(names, message):
+    with pytest.raises(PropertyError, match=message):
+        parse("".join(f"(declare-const {name} Real)" for name in names.split()), Path("p"))
+
+
+def test_a_byte_order_mark_and_comments_in_any_encoding_are_read(tmp_path):
+    text = (DECLARED + BOUNDED).encode()
+    path = tmp_path / "p.vnnlib"
+    for data in (b"\xef\xbb\xbf" + text, b"; Pr\xe4misse\n" + text, text + b";\xfc"):
+        path.write_bytes(data)
+        assert len(vnnlib.load(path, *PORTS).cases) == 1
+    path.write_bytes(text + b"\xe4")
+    with pytest.raises(ReadError, match="not a text file"):
+        vnnlib.load(path, *PORTS)
+
+
+@pytest.mark.parametrize(
+    "number", ["1e-999999999", "1e-99999999999999999999999", "0." + "1" * 5000]
+)
+def test_numbers_of_very_many_digits_are_refused(number):
+    with pytest.raises(PropertyError, match="more than 4000 digits"):
+        of(DECLARED + BOUNDED + f"(assert (<= Y_0 {number}))")
+    (case,) = of(DECLARED + BOUNDED + "(assert (<= Y_0 0e-999999999))").cases
+    assert case.clauses[0].atoms[0].bound == 0
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        f"(* Y_0 {'1e300 ' * 20_000})",
+        f"(+ Y_0 {' '.join(f'(/ 1 {n})' for n in range(3, 150_000, 2))})",
+        f"(/ Y_0 {'1e-300 ' * 20_000})",
+    ],
+)
+def test_numbers_that_grow_without_end_are_refused(form):
+    with pytest.raises(PropertyError, match="too far apart to be combined exactly"):
+        of(DECLARED + BOUNDED + f"(assert (<= {form} 1))")
 
 
 def test_formulas_may_nest_deeper_than_python_recurses():
@@ -155,6 +270,13 @@ REFUSED = [
     ("(assert (not (<= Y_0 1) (<= Y_0 1)))", "p.vnnlib:3: 'not' takes 1 formula"),
     ("(assert (or))", "p.vnnlib:3: 'or' needs a formula"),
     ("(assert ())", r"p.vnnlib:3: \(\) begins no form"),
+    ("()", r"p.vnnlib: \(\) is not a command"),
+    ("(declare-fun X_3 (Real) Real)", "p.vnnlib:3: "),
+    ("(declare-fun X_3 Real)", "p.vnnlib:3: expected \\(declare-fun X_0 \\(\\) Real\\)"),
+    ("(assert (=> (<= Y_0 1)))", "p.vnnlib:3: '=>' takes 2 formulas or more, met 1"),
+    ("(assert (<= (/ Y_0 0) 1))", "p.vnnlib:3: a quotient by 0"),
+    ("(assert (<= (/ 1 Y_0) 1))", "p.vnnlib:3: a quotient by a variable"),
+    ("(assert (<= (* 1e300 1e300 Y_0) Y_1))", "p.vnnlib: the coefficient of output 0 is beyond"),
     ("(assert (<= Y_0 (+)))", r"p.vnnlib:3: '\+' needs an operand"),
     ("(assert (<= Y_0 1)", "p.vnnlib:3: '\\(' is never closed"),
     ("(assert (<= Y_0 1)))", "p.vnnlib:3: '\\)' closes nothing"),

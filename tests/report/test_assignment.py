@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,3 +49,14 @@ def test_numbers_read_back_as_the_same_floats(x, y):
 def test_outputs_of_a_float32_network_keep_their_value():
     point = Counterexample(np.zeros(1), np.array([0.1], dtype=np.float32), 0, 0)
     assert competition_assignment(point) == "((X_0 0.0)\n(Y_0 0.10000000149011612))\n"
+
+
+def test_an_input_that_no_float_holds_is_written_as_its_own_decimal():
+    exact = {0: Fraction("0.70000000000000000001"), 2: Fraction(1, 3)}
+    point = Counterexample(np.array([0.7, 0.7, 1 / 3]), np.array([1.0]), 0, 0, exact)
+    assert competition_assignment(point).splitlines()[:3] == [
+        "((X_0 0.70000000000000000001)",
+        "(X_1 0.7)",
+        "(X_2 0.3333333333333333)",
+    ]
+    assert "0.70000000000000000001" in assignment(point, Property((), 3, 1)).splitlines()

@@ -1,5 +1,6 @@
 import json
 import math
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -97,3 +98,10 @@ def test_the_competition_file_holds_the_point():
 def test_a_file_that_cannot_be_written_is_an_error_with_its_name(tmp_path: Path):
     with pytest.raises(BoundmeshError, match="missing"):
         results.write(tmp_path / "missing" / "result.txt", "unsat\n")
+
+
+def test_inputs_that_no_float_holds_are_written_as_fractions():
+    exact = {0: Fraction(1, 10), 1: Fraction(1, 10**5000 + 1)}
+    point = Counterexample(np.array([0.1, 0.0]), np.zeros(2), 0, 0, exact)
+    content = results.verdict_json(result(Falsified(point)), Settings(), "a", "b", 0.0)
+    assert content["counterexample"]["exact"] == {"0": "1/10", "1": "0.0"}

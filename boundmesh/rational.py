@@ -1,0 +1,130 @@
+"""Exact numbers, and the float64 numbers beside them."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable
+from decimal import Context, Decimal
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from boundmesh.errors import PropertyError
+
+Exact = int | Fraction
+"""An int stands for itself, as it is faster than the Fraction of the same value."""
+
+LARGEST = Fraction(sys.float_info.max)
+# The most digits of a number that is printed exactly.
+DECIMALS = 100
+EXACT = Context(prec=3 * DECIMALS)
+# Whole numbers up to here are float64 numbers.
+WHOLE = 2**53
+
+
+def rational(number: object, what: str) -> Fraction:
+    """The number as a Fraction, exactly.
+
+    Raises PropertyError, with `what` it is, for anything else than a finite real number within
+    the range of float64.
+    """
+    given = number.item() if isinstance(number, np.generic) else number
+    exact: Fraction | None = None
+    if isinstance(given, int | float | Decimal | Fraction):
+        try:
+            exact = Fraction(given)
+        except (ValueError, OverflowError):
+            exact = None
+    if exact is not None and abs(exact) <= LARGEST:
+        return exact
+    met = decimal(exact) if exact is not None else f"{given!r:.80}"
+    raise PropertyError(f"{what} is {met}; expected a finite number within float64's range")
+
+
+def rounded(value: Exact, up: bool) -> float:
+    """The smallest float64 that is not below the value (`up`), or the largest not above it."""
+    numerator, denominator = value.numerator, value.denominator
+    try:
+        nearest = numerator / denominator
+    except OverflowError:
+        end = math.inf if up == (value > 0) else sys.float_info.max
+        return end if value > 0 else -end
+    a, b = nearest.as_integer_ratio()
+    above = a * denominator - numerator * b
+    if above == 0 or (above > 0) == up:
+        return nearest
+    return math.nextafter(nearest, math.inf if up else -math.inf)
+
+
+def is_float(value: Exact, other: float) -> bool:
+    """Whether a finite float64 is the value, exactly."""
+    return other.as_integer_ratio() == (value.numerator, value.denominator)
+
+
+def decimal(value: float | Exact) -> str:
+    """The shortest decimal that reads back as a float; a Fraction's own decimal, exactly, where it
+    is short, else that of the float64 nearest to it."""
+    if isinstance(value, int | Fraction):
+        magnitude, denominator, places = abs(Fraction(value)), value.denominator, 0
+        while places < DECIMALS and 10**places % denominator:
+            places += 1
+        if 10**places % denominator == 0 and magnitude < 10**DECIMALS:
+            digits = value.numerator * (10**places // denominator)
+            written = Decimal(digits).scaleb(-places, EXACT)
+            return str(written) if places else f"{written}.0"
+        if magnitude > LARGEST:
+            return "beyond float64's range"
+    return repr(float(value))
+
+
+def fraction(value: Fraction) -> str:
+    """`1/10`; the float64 nearest to the value where its fraction is very long."""
+    return str(value) if value.denominator < 10**DECIMALS else repr(float(value))
+
+
+def rounded_all(values: Iterable[Exact], up: bool) -> np.ndarray:
+    """`rounded` of every value, a flat float64 array."""
+    return np.fromiter((rounded(value, up) for value in values), dtype=np.float64)
+
+
+def array_of(values: Any, what: str) -> np.ndarray:
+    """Numbers, sequences, arrays or tensors as one array: float64 where that is exact, else an
+    object array of Fractions.
+
+    Raises PropertyError, with `what` they are, for anything that is no array of real numbers.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(values, torch.Tensor):
+        values = values.detach().cpu()
+        values = (values.double() if values.is_floating_point() else values).numpy()
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError, RuntimeError):
+        raise PropertyError(f"{what} is no array; expected numbers of one shape") from None
+    if array.dtype.kind == "f" and array.dtype.itemsize <= 8:
+        return array.astype(np.float64, copy=False)
+    if array.dtype.kind in "biu":
+        if not array.size or max(abs(int(array.min())), abs(int(array.max()))) <= WHOLE:
+            return array.astype(np.float64)
+        array = array.astype(object)
+    if array.dtype.kind != "O":
+        raise PropertyError(
+            f"{what} has elements of type {array.dtype}; expected real numbers, at most float64"
+        )
+    exact = [rational(value, f"an element of {what}") for value in array.reshape(-1).tolist()]
+    fractions = np.empty(len(exact), dtype=object)
+    fractions[:] = exact
+    return fractions.reshape(array.shape)
+
+
+def outward(values: np.ndarray, up: bool) -> tuple[np.ndarray, dict[int, Fraction]]:
+    """An array of `array_of` rounded to float64, up or down, and the exact values of those flat
+    elements that no float64 holds."""
+    if values.dtype != object:
+        return values, {}
+    exact = values.reshape(-1).tolist()
+    ends = rounded_all(exact, up)
+    missed = {i: value for i, value in enumerate(exact) if not is_float(value, float(ends[i]))}
+    return ends.reshape(values.shape), missed

@@ -1,0 +1,312 @@
+"""Regions of inputs: boxes and balls, exactly as they were given."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from boundmesh.errors import PropertyError
+from boundmesh.rational import array_of, is_float, outward, rational
+
+Point = np.ndarray | Sequence[float | Fraction]
+NORMS = (1.0, 2.0, math.inf)
+
+
+@dataclass(frozen=True, eq=False)
+class Box:
+    """All inputs with `lower ≤ x ≤ upper`; empty where some lower end exceeds the upper one.
+
+    The ends are given as numbers, sequences, arrays or tensors of one shape, the input's or flat;
+    they may hold Fractions and Decimals. `lower` and `upper` are float64 arrays that enclose them:
+    an end that no float64 holds is rounded outward there, and stands in `exact_lower` or
+    `exact_upper` by its flat place. Raises PropertyError for anything else, and for NaN.
+    """
+
+    lower: np.ndarray
+    upper: np.ndarray
+    exact_lower: Mapping[int, Fraction] = field(default_factory=dict, repr=False)
+    exact_upper: Mapping[int, Fraction] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        for name, up in (("lower", False), ("upper", True)):
+            given = array_of(getattr(self, name), f"the box's {name} end")
+            if given.dtype != object and not np.isfinite(given).all():
+                raise PropertyError(
+                    f"the box's {name} end is NaN or infinite; every input needs a finite range"
+                )
+            ends, exact = outward(given, up)
+            object.__setattr__(self, name, ends)
+            if exact:
+                object.__setattr__(self, f"exact_{name}", exact)
+        if self.lower.shape != self.upper.shape:
+            raise PropertyError(
+                f"the box's ends have the shapes {list(self.lower.shape)} and "
+                f"{list(self.upper.shape)}; give both the shape of the input"
+            )
+
+    @staticmethod
+    def around(x: Any, eps: Any, clip: tuple[float, float] | None = None) -> Box:
+        """The box `[x − eps, x + eps]`, exactly, cut to `clip`; eps a number or an array like x.
+
+        Raises PropertyError for numbers that are not finite, and for a radius that is negative or
+        does not fit x.
+        """
+        x, eps = array_of(x, "the point"), array_of(eps, "the radius")
+        for each in (x, eps):
+            if each.dtype != object and not np.isfinite(each).all():
+                raise PropertyError("the point or its radius is NaN or infinite")
+        if not np.all(eps >= 0):
+            raise PropertyError("the radius around the point is negative; expected ≥ 0")
+        if eps.ndim and eps.shape != x.shape:
+            raise PropertyError(
+                f"the radius has the shape {list(eps.shape)}, the point {list(x.shape)}; "
+                "give a number, or one for each input"
+            )
+        if clip is not None and not clip[0] <= clip[1]:
+            raise PropertyError(f"the clip is {clip}; expected the smaller number first")
+        low, high = (-math.inf, math.inf) if clip is None else clip
+        if x.dtype == object or eps.dtype == object:
+            lower, upper = _fractions(x) - _fractions(eps), _fractions(x) + _fractions(eps)
+            return Box(np.clip(lower, low, high), np.clip(upper, low, high))
+        lower, exact_lower = sums(x, -eps, low, high, up=False)
+        upper, exact_upper = sums(x, eps, low, high, up=True)
+        return Box(lower, upper, exact_lower, exact_upper)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.lower.shape
+
+    @property
+    def size(self) -> int:
+        return self.lower.size
+
+    @property
+    def empty(self) -> bool:
+        """Whether no input lies inside."""
+        if (self.lower > self.upper).any():
+            return True
+        if not self.exact_lower and not self.exact_upper:
+            return False
+        # Exact ends cross where no float64 lies between those that enclose them.
+        beside = np.nextafter(self.lower, math.inf) >= self.upper
+        ranges = map(self._range, np.flatnonzero(beside).tolist())
+        return any(low > high for low, high in ranges)
+
+    @cached_property
+    def least(self) -> np.ndarray:
+        """The smallest float64 of each range, flat."""
+        return _stepped_in(self.lower, self.exact_lower, math.inf)
+
+    @cached_property
+    def most(self) -> np.ndarray:
+        """The largest float64 of each range, flat; below `least` where a range holds none."""
+        return _stepped_in(self.upper, self.exact_upper, -math.inf)
+
+    @cached_property
+    def between(self) -> Mapping[int, Fraction]:
+        """The middle of every range that holds a number, but no float64, by its flat place."""
+        found = {}
+        for i in np.flatnonzero(self.least > self.most).tolist():
+            low, high = self._range(i)
+            if low <= high:
+                found[i] = (low + high) / 2
+        return found
+
+    @cached_property
+    def inner(self) -> tuple[np.ndarray, np.ndarray]:
+        """`least` and `most`; both the float64 nearest to the middle of a range that holds none."""
+        if not self.between:
+            return self.least, self.most
+        places = np.fromiter(self.between, dtype=np.int64)
+        near = [float(middle) for middle in self.between.values()]
+        lower, upper = self.least.copy(), self.most.copy()
+        lower[places] = upper[places] = near
+        return lower, upper
+
+    def point(self, x: np.ndarray) -> np.ndarray:
+        """The flat float64 point x, in which the float64 nearest to the middle of a range that
+        holds no float64 gives way to that middle, a Fraction."""
+        if not self.between:
+            return x
+        exact = x.astype(object)
+        for i, middle in self.between.items():
+            if x[i] == float(middle):
+                exact[i] = middle
+        return exact
+
+    def contains(self, x: Point) -> bool:
+        """Whether the flat point x, of floats or Fractions, lies inside, with no tolerance.
+
+        NaN and infinity lie nowhere.
+        """
+        given = np.asarray(x)
+        if given.size != self.size:
+            return False
+        if given.dtype != object:
+            x = given.reshape(-1).astype(np.float64)
+            return bool(((self.least <= x) & (x <= self.most)).all())
+        values = given.reshape(-1)
+        floats = values.astype(np.float64)
+        inside = (self.least <= floats) & (floats <= self.most)
+        for i, value in enumerate(values.tolist()):
+            if isinstance(value, Fraction):
+                low, high = self._range(i)
+                inside[i] = low <= value <= high
+        return bool(inside.all())
+
+    def taken(self, order: np.ndarray) -> Box:
+        """The flat box whose input j is this one's input `order[j]`, for a permutation."""
+        place = np.argsort(order)
+        lower, upper = (
+            {int(place[i]): end for i, end in exact.items()}
+            for exact in (self.exact_lower, self.exact_upper)
+        )
+        ends = self.lower.reshape(-1)[order], self.upper.reshape(-1)[order]
+        return Box(*ends, lower, upper)
+
+    def _range(self, i: int) -> tuple[Fraction, Fraction]:
+        low, high = self.exact_lower.get(i), self.exact_upper.get(i)
+        return (
+            Fraction(float(self.lower.flat[i])) if low is None else low,
+            Fraction(float(self.upper.flat[i])) if high is None else high,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Ball:
+    """All inputs with `‖x − center‖_p ≤ radius`, exactly; p is 1, 2 or ∞ (a box).
+
+    `center` is a float64 array of the input's shape, or flat; the radius is a float, or a Fraction
+    where no float64 holds it. Raises PropertyError for another norm, for a radius that is negative
+    or NaN, and for a centre that is NaN, infinite or beyond float64's precision.
+    """
+
+    center: np.ndarray
+    radius: float | Fraction
+    p: float
+
+    def __post_init__(self) -> None:
+        center = array_of(self.center, "the ball's center")
+        if center.dtype == object:
+            center, exact = outward(center, up=True)
+            if exact:
+                raise PropertyError("no float64 holds the ball's center; round it, or give a Box")
+        if not np.isfinite(center).all():
+            raise PropertyError("the ball's center is NaN or infinite; expected finite numbers")
+        radius = rational(self.radius, "the ball's radius")
+        if radius < 0:
+            raise PropertyError(f"the ball's radius is {float(radius):g}; expected ≥ 0")
+        if not isinstance(self.p, int | float) or self.p not in NORMS:
+            raise PropertyError(f"the ball's norm is {self.p!r}; expected 1, 2 or math.inf")
+        object.__setattr__(self, "center", center)
+        held = float(radius)
+        object.__setattr__(self, "radius", held if is_float(radius, held) else radius)
+        object.__setattr__(self, "p", float(self.p))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.center.shape
+
+    @property
+    def size(self) -> int:
+        return self.center.size
+
+    @property
+    def box(self) -> Box:
+        """The smallest box around the ball; for p = ∞ they are the same."""
+        return Box.around(self.center, self.radius)
+
+    @property
+    def empty(self) -> bool:
+        """False: every ball holds its centre."""
+        return False
+
+    @property
+    def between(self) -> Mapping[int, Fraction]:
+        """Nothing: every range of a ball holds a float64, its centre."""
+        return {}
+
+    def point(self, x: np.ndarray) -> np.ndarray:
+        """x itself: every ball holds a float64 point, its centre."""
+        return x
+
+    def contains(self, x: Point) -> bool:
+        """Whether the flat point x, of floats or Fractions, lies inside, in exact arithmetic.
+
+        NaN and infinity lie nowhere.
+        """
+        values = np.asarray(x).reshape(-1).tolist()
+        if len(values) != self.size or not all(math.isfinite(value) for value in values):
+            return False
+        center = self.center.reshape(-1).tolist()
+        away = (abs(Fraction(a) - Fraction(b)) for a, b in zip(values, center, strict=True))
+        radius = Fraction(self.radius)
+        if self.p == math.inf:
+            return all(each <= radius for each in away)
+        power = int(self.p)
+        return sum(each**power for each in away) <= radius**power
+
+
+def _stepped_in(ends: np.ndarray, exact: Mapping[int, Fraction], toward: float) -> np.ndarray:
+    """The ends, flat, those that were rounded outward moved to the next float64 inward."""
+    flat = ends.reshape(-1)
+    if not exact:
+        return flat
+    places = np.fromiter(exact, dtype=np.int64, count=len(exact))
+    flat = flat.copy()
+    flat[places] = np.nextafter(flat[places], toward)
+    return flat
+
+
+def sums(
+    x: np.ndarray, change: np.ndarray, low: float, high: float, up: bool
+) -> tuple[np.ndarray, Mapping[int, Fraction]]:
+    """x + change, cut to low and high and rounded up or down, and the exact sums where no float64
+    holds them."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        total = x + change
+        # What the sum lost (Knuth's TwoSum).
+        part = total - x
+        lost = (x - (total - part)) + (change - part)
+        wrong = (lost > 0) if up else (lost < 0)
+        total = np.where(wrong, np.nextafter(total, math.inf if up else -math.inf), total)
+    # Where the cut moves a sum, it ends at a float64.
+    uncut = (low < total) & (total <= high) if up else (low <= total) & (total < high)
+    missed = (lost != 0) & uncut
+    ends = np.clip(total, low, high)
+    if not missed.any():
+        return ends, {}
+    changes = np.broadcast_to(change, x.shape).reshape(-1)
+    return ends, Sums(x.reshape(-1), changes, missed.reshape(-1))
+
+
+@dataclass(frozen=True, eq=False)
+class Sums(Mapping[int, Fraction]):
+    """`x[i] + change[i]`, exactly, at the places i where `missed`; flat float64 arrays."""
+
+    x: np.ndarray
+    change: np.ndarray
+    missed: np.ndarray
+
+    def __getitem__(self, i: int) -> Fraction:
+        if not self.missed[i]:
+            raise KeyError(i)
+        return Fraction(float(self.x[i])) + Fraction(float(self.change[i]))
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(np.flatnonzero(self.missed).tolist())
+
+    def __len__(self) -> int:
+        return int(self.missed.sum())
+
+
+def _fractions(values: np.ndarray) -> np.ndarray:
+    exact = np.empty(values.size, dtype=object)
+    exact[:] = [Fraction(value) for value in values.reshape(-1).tolist()]
+    return exact.reshape(values.shape)
