@@ -78,7 +78,7 @@ def facts(
     seconds: float,
     device: torch.device,
 ) -> dict[str, object]:
-    children, neurons = 2 * options.batch, search.neurons.count
+    children, neurons = 2 * options.batch, search.bounder.neurons.count
     program = search.bounder.problem.program
     weights = sum(array.size for array in program.graph.weights.values())
     return {

@@ -163,7 +163,7 @@ class Carried:
     def charge(self, name: str, rows: Tensor) -> None:
         """Add what rounding can take from rows at a node."""
         if self.errors is not None:
-            self.error = added(self.error, self.errors.of_rows(name, rows))
+            self.error = self.errors.of_rows(name, rows, self.error)
 
     def charge_units(self, node: Node, rows: UnitRows) -> None:
         """Add what rounding can take from rows of single neurons at their start node."""
@@ -199,7 +199,7 @@ class Carried:
         rows = self.at.get(input_name)
         if self.errors is None or rows is None:
             return self.error
-        return added(self.error, self.errors.of_rows(input_name, rows))
+        return self.errors.of_rows(input_name, rows, self.error)
 
     def at_input(self, input_name: str, like: Tensor) -> Tensor:
         """The rows at the input, `[D, S, *input_shape]`; zero where nothing depends on it."""

@@ -25,7 +25,7 @@ from boundmesh.graph.forward import tensor
 from boundmesh.graph.graph import Node
 from boundmesh.rules import RULES, fused
 from boundmesh.rules.inner import inner
-from boundmesh.rules.matmul import BLOCK_ROUNDINGS
+from boundmesh.rules.matmul import BLOCK_DEPTH, BLOCK_ROUNDINGS
 from boundmesh.rules.operator import Interval, Weights
 from boundmesh.rules.rounding import INFLATION, Rounded, Rounding, chunked, gamma
 
@@ -38,41 +38,60 @@ OF_INTERVALS = 6
 class Errors:
     """What rounding can take from rows on a region.
 
-    at     the E of every node that rows lose something at, `[D or 1, *shape]`
+    at     the E of every node that rows lose something at, `[D or 1, 1, *shape]`
     reach  the largest absolute values of the target, whose rows may have inexact coefficients
     lost   `[D or 1]`, what underflow can take from any row (None: nothing)
     """
 
     rounding: Rounding
-    at: dict[str, Tensor] = field(default_factory=dict)
+    at: dict[str, Sizes] = field(default_factory=dict)
     reach: dict[str, Tensor] = field(default_factory=dict)
     lost: Tensor | None = None
 
     def enter(self, name: str, error: Tensor | None, lost: Tensor | None) -> None:
-        """Take up the E of a node, and what underflow can take there."""
+        """Take up the E `[D or 1, *shape]` of a node, and what underflow can take there."""
         if error is not None:
-            self.at[name] = error
+            self.at[name] = Sizes.of(error)
         if lost is not None:
             self.lost = lost if self.lost is None else self.lost + lost
 
-    def of_rows(self, name: str, rows: Tensor) -> Tensor | None:
-        """What rows `[D, S, *shape]` lose at a node, `[D, S]`; None for nothing."""
+    def of_rows(self, name: str, rows: Tensor, onto: Tensor | None = None) -> Tensor | None:
+        """What rows `[D, S, *shape]` lose at a node, `[D, S]`, added to `onto`."""
         error = self.at.get(name)
-        return None if error is None else magnitude(rows, error)
+        return onto if error is None else error.of_rows(rows, onto)
 
     def of_units(self, name: str, index: Tensor) -> Tensor | None:
         """What rows of single neurons lose at their start node, `[D, S]`."""
         error = self.at.get(name)
-        return None if error is None else error.flatten(1).index_select(1, index)
+        return None if error is None else error.above.flatten(1).index_select(1, index)
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes ≥ 0 that rows are summed with, `[D or 1, 1, *shape]`, and the same below zero: a kernel
+    that adds up rows takes one of them for each sign of a coefficient."""
+
+    above: Tensor
+    below: Tensor
+
+    @staticmethod
+    def of(sizes: Tensor) -> Sizes:
+        """From sizes `[D or 1, *shape]`."""
+        above = sizes.unsqueeze(1).contiguous()
+        return Sizes(above, -above)
+
+    @torch.no_grad()
+    def of_rows(self, rows: Tensor, onto: Tensor | None = None) -> Tensor:
+        """`⟨|A|, sizes⟩` `[D, S]`, added to `onto`: rows `[D, S, *shape]`."""
+        rows = rows.detach()
+        if fused.sums(rows, self.above, self.below):
+            return fused.signed_inner(rows, self.above, self.below, onto)
+        return inner(rows.abs(), self.above, onto)
+
+
 def magnitude(rows: Tensor, sizes: Tensor) -> Tensor:
     """`⟨|A|, sizes⟩` `[D, S]`: rows `[D, S, *shape]`, sizes `[D or 1, *shape]`."""
-    rows, above = rows.detach(), sizes.unsqueeze(1)
-    if fused.sums(rows, above, above):
-        return fused.signed_inner(rows, above, -above)
-    return inner(rows.abs(), above)
+    return Sizes.of(sizes).of_rows(rows)
 
 
 @torch.no_grad()
@@ -125,6 +144,8 @@ class Charge:
             depth = max(depth, (0 if formed is None else formed.depth) + inexact)
         joins, additions = program.joins[node.name], program.additions
         blocks = rounding.blocks and node.op in PRODUCTS
+        if blocks and RULES[node.op].by_blocks:
+            pull = 16 + pull // BLOCK_DEPTH + node.size // fused.BLOCK
         return Charge(rounding, forward, pull, joins, additions, depth, tuple(sizes), blocks)
 
     def part(self, low: int, high: int, size: int) -> Charge:
@@ -180,42 +201,47 @@ def outward(
 def _outward(
     node: Node, weights: Weights, boxes: Sequence[Interval], charge: Charge
 ) -> tuple[Interval, Tensor | None]:
-    operator = RULES[node.op]
-    box = operator.interval(node, weights, *boxes)
-    below, above = _widths(node, weights, boxes, charge)
-    if below is not None and above is not None:
+    box = RULES[node.op].interval(node, weights, *boxes)
+    terms = sources(node, weights, boxes, charge)
+    if any(charge.of_interval(term.forward) for term in terms):
+        below, above = _widths(node, weights, boxes, charge, terms)
         box = Interval(box.lower - below, box.upper + above)
     error = None
-    for term in sources(node, weights, boxes, charge):
+    for term in terms:
         share = charge.of_rows(term)
         if share:
-            own = share * INFLATION * term.size
+            own = (share * INFLATION) * term.size
             error = own if error is None else error + own
     return box, error
 
 
 def _widths(
-    node: Node, weights: Weights, boxes: Sequence[Interval], charge: Charge
-) -> tuple[Tensor | None, Tensor | None]:
-    """How far the lower and the upper ends are moved out; None for not at all."""
+    node: Node,
+    weights: Weights,
+    boxes: Sequence[Interval],
+    charge: Charge,
+    terms: Sequence[Rounded],
+) -> tuple[Tensor, Tensor]:
+    """How far the lower and the upper ends are moved out."""
     if not RULES[node.op].rising:
-        both = _width(node, weights, boxes, charge)
+        both = _width(terms, charge)
         return both, both
-    low = [Interval(box.lower, box.lower) for box in boxes]
-    high = [Interval(box.upper, box.upper) for box in boxes]
-    return _width(node, weights, low, charge), _width(node, weights, high, charge)
+    low, high = (
+        sources(node, weights, [Interval(end, end) for end in ends], charge)
+        for ends in ([box.lower for box in boxes], [box.upper for box in boxes])
+    )
+    return _width(low, charge), _width(high, charge)
 
 
-def _width(
-    node: Node, weights: Weights, boxes: Sequence[Interval], charge: Charge
-) -> Tensor | None:
+def _width(terms: Sequence[Rounded], charge: Charge) -> Tensor:
     rounding, width = charge.rounding, None
     lost = 4 * (charge.forward + 1) * (rounding.tiny + rounding.lost)
-    for term in sources(node, weights, boxes, charge):
+    for term in terms:
         share = charge.of_interval(term.forward)
         if share:
             own = (share * INFLATION) * term.size + lost
             width = own if width is None else width + own
+    assert width is not None
     return width
 
 

@@ -32,7 +32,8 @@ class Charged:
         if self._errors is None or name not in self._errors.at:
             return
         mine = self._shares.mine(rows.detach()) if cut is None else self._shares.turned(rows, cut)
-        self._add(magnitude(mine, self._shares.of_domains(self._errors.at[name])))
+        sizes = self._shares.of_domains(self._errors.at[name].above).squeeze(1)
+        self._add(magnitude(mine, sizes))
 
     def units(self, name: str, rows: UnitRows) -> None:
         """Add what rows of single neurons lose at their start node."""

@@ -77,4 +77,14 @@ def lengths(node: Node, weights: Weights) -> tuple[int, int]:
     return inputs + 1, max(outputs, 1 + chunked(node.size))
 
 
-register(Operator("linear", forward, interval, pull=pull, pull_units=pull_units, lengths=lengths))
+register(
+    Operator(
+        "linear",
+        forward,
+        interval,
+        pull=pull,
+        pull_units=pull_units,
+        lengths=lengths,
+        by_blocks=True,
+    )
+)

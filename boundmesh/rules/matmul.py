@@ -31,8 +31,9 @@ BLOCKS: tuple[tuple[int, Block], ...] = (
 # Fewer blocks than this leave much of a GPU idle.
 LEAST_BLOCKS = 100
 BAND, STAGES = 8, 3
-BLOCK_ROUNDINGS = 200
-"""The kernel errs by no more than a sum of float32 products that passes so many more roundings.
+BLOCK_DEPTH, BLOCK_ROUNDINGS = 64, 200
+"""The kernel errs by no more than a sum that passes BLOCK_ROUNDINGS roundings, and one more for
+every BLOCK_DEPTH terms.
 
 Of every 64 products a program adds six sums on tensor cores, from the smallest on, and then to its
 total in float32. A tensor core adds 16 exact products at a time and cuts off what lies below the

@@ -136,6 +136,7 @@ class Operator:
 
     `alpha_shape` is the shape of the first input. `rising` tells that no output ever falls when an
     input grows: then rounding moves an end of an interval in proportion to that end alone.
+    `by_blocks` tells that rows are pulled back by `matmul.mm` wherever its kernel can be used.
     """
 
     name: str
@@ -151,6 +152,7 @@ class Operator:
     lengths: Callable[[Node, Weights], tuple[int, int]] = exact
     rounded: Callable[[Node, tuple[Interval, ...]], tuple[Rounded, ...]] | None = None
     rising: bool = False
+    by_blocks: bool = False
 
     @property
     def affine(self) -> bool:
