@@ -9,10 +9,10 @@ import pytest
 from tests.adversary.containment import DTYPES, METHODS, leaks
 from tests.adversary.generate import generate
 from tests.adversary.operator_forms import FORMS, form_leaks
-from tests.adversary.options import OFFERED
+from tests.adversary.options import PROMISED
 from tests.adversary.verdicts import judged
 
-promised = pytest.mark.xfail(not OFFERED, reason="rounding is not accounted for yet", strict=False)
+promised = pytest.mark.xfail(not PROMISED, reason="rounding is not accounted for yet", strict=False)
 NETWORKS, BOUNDED, FORM_SEEDS = range(5000, 5024), range(6000, 6006), range(2)
 
 

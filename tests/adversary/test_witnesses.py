@@ -13,7 +13,7 @@ from tests.adversary import exact, statement
 from tests.adversary.judge import Runtime
 from tests.adversary.kinds import KINDS, Witnessed
 from tests.adversary.network import Network
-from tests.adversary.options import OFFERED, rounding
+from tests.adversary.options import PROMISED, rounding
 
 CASES = Path(__file__).parents[3] / "shared" / "cases" / "rounding"
 # File, network, witness, and whether it is one in real arithmetic, too.
@@ -31,7 +31,7 @@ SEEDS = range(2)
 each_kind = pytest.mark.parametrize(
     ("kind", "seed"), [(kind, seed) for kind in KINDS for seed in SEEDS]
 )
-promised = pytest.mark.xfail(not OFFERED, reason="rounding is not accounted for yet", strict=False)
+promised = pytest.mark.xfail(not PROMISED, reason="rounding is not accounted for yet", strict=False)
 
 
 def made(kind: str, seed: int) -> Witnessed:
