@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from boundmesh.rules import RULES
 from tests.adversary.containment import DTYPES, METHODS, leaks
 from tests.adversary.generate import generate
 from tests.adversary.operator_forms import FORMS, form_leaks
@@ -40,5 +41,7 @@ def test_bounds_hold_exact_and_reordered_outputs(method: str, dtype: str, tmp_pa
 @promised
 @pytest.mark.parametrize("op", FORMS)
 def test_bounds_of_one_operator_hold_its_exact_values(op: str) -> None:
+    if op not in RULES:
+        pytest.skip(f"there is no operator '{op}'")
     found = [leak for seed in FORM_SEEDS for leak in form_leaks(seed, op, METHODS, DTYPES)]
     assert not found
