@@ -24,12 +24,13 @@ from boundmesh.given import read
 from boundmesh.graph.check import agrees_with_source
 from boundmesh.graph.forward import multiplications
 from boundmesh.graph.graph import Graph
-from boundmesh.guarantee import rounding_for
+from boundmesh.guarantee import arithmetic, rounding_for
 from boundmesh.ladder import Question, Standing, climb, undecided_counts
 from boundmesh.memory import memory_errors
 from boundmesh.mesh.open import groups_for, layout_for
 from boundmesh.property import Box, Property
 from boundmesh.questions import open_clauses, questions, what_remains, worst_margin
+from boundmesh.real import RealOutputs
 from boundmesh.report.progress import SILENT, Progress
 from boundmesh.settings import Settings
 from boundmesh.verdict import Counterexample, Falsified, TimedOut, Unknown, Verdict, Verified
@@ -102,7 +103,8 @@ class Run:
 
     @cached_property
     def replay(self) -> Replay:
-        return Replay(self.graph)
+        real = arithmetic(self.graph, self.settings) == "real"
+        return Replay(self.graph, RealOutputs(self.graph).confirms if real else None)
 
     def look(self, case: int, points: Tensor) -> Counterexample | None:
         """A counterexample of a case among inputs `[K, *input_shape]`."""
@@ -121,7 +123,16 @@ class Run:
             return None
         with self.clock.stage("attack"), self.layout.thrifty():
             seed = self.settings.seed
-            seen = attack(self.graph, weights, self.property, chosen, self.clock, seed, left)
+            seen = attack(
+                self.graph,
+                weights,
+                self.property,
+                chosen,
+                self.clock,
+                seed,
+                left,
+                self.replay,
+            )
             return self.clock.agree(seen)
 
 

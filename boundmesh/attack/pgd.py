@@ -49,6 +49,7 @@ def attack(
     clock: Clock,
     seed: int = 0,
     left: Mapping[int, Sequence[int]] | None = None,
+    replay: Replay | None = None,
 ) -> Counterexample | None:
     """A replayed counterexample, or None where the search found none.
 
@@ -61,7 +62,7 @@ def attack(
         return None
     wide = left is not None
     generator = torch.Generator().manual_seed(2 * seed + wide)
-    replay = Replay(graph)
+    replay = replay or Replay(graph)
     until = clock.spent + PATIENCE * clock.left
     if left is None:
         left = {

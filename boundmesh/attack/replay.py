@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 
 import numpy as np
 
 from boundmesh.graph.graph import Graph, Port
-from boundmesh.property import Ball, Box, Property
+from boundmesh.property import Ball, Box, Clause, Property
 from boundmesh.read.runtime import Runtime
 from boundmesh.verdict import Counterexample
+
+Confirms = Callable[[Clause, np.ndarray], bool]
+"""Tells whether a clause surely holds at a point in another arithmetic than ONNX Runtime's."""
 
 NARROW = ("float32", "float16")
 
@@ -19,11 +22,12 @@ NARROW = ("float32", "float16")
 class Replay:
     """Replays points on `graph.source`; the session is made for the first point that needs it.
 
+    With `confirms` a clause must hold in that arithmetic as well.
     Raises ReadError, on that first point, where the graph has no source or it cannot run.
     """
 
-    def __init__(self, graph: Graph) -> None:
-        self._graph = graph
+    def __init__(self, graph: Graph, confirms: Confirms | None = None) -> None:
+        self._graph, self._confirms = graph, confirms
         self._runtime: Runtime | None = None
 
     def __call__(self, property: Property, case: int, x: np.ndarray) -> Counterexample | None:
@@ -46,9 +50,12 @@ class Replay:
         if np.isnan(y).any():
             return None
         for place, clause in enumerate(clauses):
-            if clause.holds(point, y):
+            if clause.holds(point, y) and self._confirmed(clause, point):
                 return Counterexample(x, y, case, place, exact)
         return None
+
+    def _confirmed(self, clause: Clause, point: np.ndarray) -> bool:
+        return self._confirms is None or self._confirms(clause, point)
 
 
 def representable(region: Box | Ball, x: np.ndarray, ports: Sequence[Port]) -> np.ndarray:
