@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from boundmesh.graph.graph import Graph, Port
 from boundmesh.read.files import contents
 
 EXTERNAL_DATA = "session.model_external_initializers_file_folder_path"
+COARSEST_FIRST = ("bfloat16", "float16", "float32", "float64")
 SPINNING = "session.intra_op.allow_spinning"
 
 
@@ -106,10 +108,24 @@ def shaped(data: bytes, inputs: Sequence[Port]) -> bytes:
     return model.SerializeToString()
 
 
-def inner_names(graph: Graph) -> list[str]:
-    """Values inside the source that a node of the graph is named after, in the source's order."""
+@dataclass(frozen=True)
+class Inside:
+    """What lies inside of a network: `names` of the values that a node of the graph is named after,
+    in the file's order, and `narrowest`, the coarsest type of real numbers that it computes in."""
+
+    names: tuple[str, ...]
+    narrowest: str
+
+
+def inside(graph: Graph) -> Inside:
+    """What lies inside of the graph's source."""
     import onnx
 
     assert graph.source is not None
     nodes = onnx.load_model_from_string(source_bytes(graph.source)).graph.node
-    return [name for node in nodes for name in node.output if name in graph.by_name]
+    names = [name for node in nodes for name in node.output if name in graph.by_name]
+    types = {port.dtype for port in (*graph.inputs, *graph.outputs)}
+    casts = [each.i for node in nodes if node.op_type == "Cast" for each in node.attribute
+             if each.name == "to"]  # fmt: skip
+    types.update(onnx.helper.tensor_dtype_to_np_dtype(kind).name for kind in casts)
+    return Inside(tuple(names), next(kind for kind in COARSEST_FIRST if kind in types))

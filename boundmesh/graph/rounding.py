@@ -1,0 +1,183 @@
+"""What rounding can make of a network's values at points, whatever the order of its sums.
+
+A value that a network computes in a type of unit roundoff u lies in a box around the exact one.
+The box is carried from node to node: interval arithmetic takes it through an operator, and the
+operator's own rounding widens it. A sum of k terms adds at most γ_k·Σ|terms|, with
+γ_k = k·u/(1 − k·u) (Higham, Accuracy and Stability of Numerical Algorithms, 2002, chapters 3, 4).
+
+Beside the box goes the size of a value: the sum of |terms| before anything cancels. An operator
+that ONNX Runtime computes by another formula than the graph, such as a variance by E[x²] − E[x]²,
+has terms of that size, too, so that the box holds its result as well.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from boundmesh.graph.graph import Graph, Node
+from boundmesh.rules import RULES, Interval
+
+# Operations that another formula of the same value may do beside the k of a sum.
+MORE = 8
+
+# Operators that pick values of their operands, maybe with the other sign, or whole numbers.
+EXACT = frozenset(
+    (
+        *("constant", "reshape", "transpose", "expand", "slice", "gather", "concat", "pad"),
+        *("relu", "abs", "max", "at_least", "at_most", "floor"),
+    )
+)
+
+# How far a library's function may be from the exact one, in units of u: relative and absolute.
+# An exponential may be taken of x − max(x), which is rounded by up to 88 units where exp does not
+# underflow.
+FUNCTIONS = {
+    "exp": (128.0, 0.0),
+    "log": (16.0, 0.0),
+    "sqrt": (8.0, 0.0),
+    "reciprocal": (8.0, 0.0),
+    "leaky_relu": (8.0, 0.0),
+}
+# All others. ONNX Runtime computes sigmoid, tanh and erf by rational functions, whose error is
+# absolute.
+ANY_FUNCTION = (16.0, 16.0)
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The type a network runs in: its unit roundoff, smallest normal and largest number."""
+
+    unit: float
+    smallest: float
+    largest: float
+
+
+PRECISIONS = {
+    "bfloat16": Precision(2.0**-8, 2.0**-126, 3.3895e38),
+    "float16": Precision(2.0**-11, 2.0**-14, 65504.0),
+    "float32": Precision(2.0**-24, 2.0**-126, 3.4028e38),
+    "float64": Precision(2.0**-53, 2.0**-1022, 1.7976e308),
+}
+
+
+@dataclass(frozen=True)
+class Rounded:
+    """Where a value `[N or 1, *shape]` may lie, and its size, at least as large as any of it.
+
+    Both ends are the same tensor where the value is known exactly.
+    """
+
+    box: Interval
+    size: Tensor
+
+    @property
+    def exact(self) -> bool:
+        return self.box.lower is self.box.upper
+
+
+def known(value: Tensor) -> Rounded:
+    return Rounded(Interval(value, value), value.abs())
+
+
+def boxes(
+    graph: Graph,
+    weights: Mapping[str, Tensor],
+    x: Tensor,
+    precision: Precision,
+    given: Mapping[str, Tensor] | None = None,
+) -> Iterator[tuple[Node, Interval]]:
+    """Every node in order and the box `[N or 1, *shape]` of its values at x `[N, *input_shape]`.
+
+    Where `given` holds what the network computed for a node, the nodes after it start from that,
+    so their boxes hold the rounding of what lies between alone. All is float64.
+    """
+    given = given or {}
+    last = {name: node.name for node in graph.nodes for name in node.inputs}
+    found = {graph.input: known(x.reshape(-1, *graph[graph.input].shape))}
+    for node in graph.nodes:
+        if node.op != "input":
+            held = [weights[name] for name in node.weights]
+            value = through(node, held, [found[name] for name in node.inputs], precision)
+            yield node, value.box
+            found[node.name] = known(given[node.name]) if node.name in given else value
+        for name in {name for name in node.inputs if last[name] == node.name}:
+            del found[name]
+
+
+def through(
+    node: Node, weights: Sequence[Tensor], operands: Sequence[Rounded], precision: Precision
+) -> Rounded:
+    """An operator's value as the network may compute it from its operands as they may be."""
+    rule = RULES[node.op]
+    if all(operand.exact for operand in operands):
+        value = rule.forward(node, weights, *(operand.box.lower for operand in operands))
+        box = Interval(value, value)
+    else:
+        box = rule.interval(node, weights, *(operand.box for operand in operands))
+    reach = torch.maximum(box.lower.abs(), box.upper.abs())
+    if node.op in EXACT:
+        return Rounded(box, reach)
+    if node.op in SIZES:
+        size = torch.maximum(reach, SIZES[node.op](node, weights, operands))
+        steps = float(terms(node, weights) + MORE)
+        error = steps * precision.unit / (1 - steps * precision.unit) * size
+    else:
+        size, steps = reach, 1.0
+        relative, absolute = FUNCTIONS.get(node.op, ANY_FUNCTION)
+        error = precision.unit * (relative * reach + absolute)
+    # What is smaller than the smallest normal number may be lost altogether.
+    error = error + steps * precision.smallest
+    return Rounded(Interval(box.lower - error, box.upper + error), size + error)
+
+
+def terms(node: Node, weights: Sequence[Tensor]) -> int:
+    """How many products or terms one neuron of a sum adds up."""
+    if node.op in ("linear", "conv"):
+        return math.prod(weights[0].shape[1:])
+    if node.op == "conv_transpose":
+        return weights[0].shape[0] // int(node["groups"]) * math.prod(weights[0].shape[2:])
+    if node.op == "sum":
+        return math.prod(node.input_shapes[0][axis] for axis in node["axes"])
+    return node.input_shapes[0][-1] if node.op == "matmul" else 1
+
+
+Size = Callable[[Node, Sequence[Tensor], Sequence[Rounded]], Tensor]
+
+
+def of_absolutes(node: Node, weights: Sequence[Tensor], operands: Sequence[Rounded]) -> Tensor:
+    """The operator of |weights| and sizes."""
+    sizes = (operand.size for operand in operands)
+    return RULES[node.op].forward(node, [weight.abs() for weight in weights], *sizes)
+
+
+def of_both(node: Node, weights: Sequence[Tensor], operands: Sequence[Rounded]) -> Tensor:
+    """The sum of both sizes."""
+    return operands[0].size + operands[1].size
+
+
+def of_power(node: Node, weights: Sequence[Tensor], operands: Sequence[Rounded]) -> Tensor:
+    """`size^p` for p ≥ 1: a power of a difference expands into terms as large."""
+    size = operands[0].size
+    exponent = float(node["exponent"])
+    return size.pow(exponent) if exponent >= 1 else torch.zeros_like(size)
+
+
+# How operators that sum and multiply make a size of their operands'.
+SIZES: dict[str, Size] = {
+    "linear": of_absolutes,
+    "conv": of_absolutes,
+    "conv_transpose": of_absolutes,
+    "matmul": of_absolutes,
+    "sum": of_absolutes,
+    "scale": of_absolutes,
+    "shift": of_absolutes,
+    "multiply": of_absolutes,
+    "add": of_absolutes,
+    "subtract": of_both,
+    "power": of_power,
+}
