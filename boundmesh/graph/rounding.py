@@ -102,17 +102,30 @@ def boxes(
     for node in graph.nodes:
         if node.op != "input":
             held = [weights[name] for name in node.weights]
-            value = through(node, held, [found[name] for name in node.inputs], precision)
+            sizes = [size_of(graph, name, weights[name]) for name in node.weights]
+            value = through(node, held, sizes, [found[name] for name in node.inputs], precision)
             yield node, value.box
             found[node.name] = known(given[node.name]) if node.name in given else value
         for name in {name for name in node.inputs if last[name] == node.name}:
             del found[name]
 
 
+def size_of(graph: Graph, name: str, weight: Tensor) -> Tensor:
+    """The size of a weight: |weight|, as it is a number of the file."""
+    return weight.abs()
+
+
 def through(
-    node: Node, weights: Sequence[Tensor], operands: Sequence[Rounded], precision: Precision
+    node: Node,
+    weights: Sequence[Tensor],
+    sizes: Sequence[Tensor],
+    operands: Sequence[Rounded],
+    precision: Precision,
 ) -> Rounded:
-    """An operator's value as the network may compute it from its operands as they may be."""
+    """An operator's value as the network may compute it from its operands as they may be.
+
+    `sizes` are those of the weights.
+    """
     rule = RULES[node.op]
     if all(operand.exact for operand in operands):
         value = rule.forward(node, weights, *(operand.box.lower for operand in operands))
@@ -123,7 +136,7 @@ def through(
     if node.op in EXACT:
         return Rounded(box, reach)
     if node.op in SIZES:
-        size = torch.maximum(reach, SIZES[node.op](node, weights, operands))
+        size = torch.maximum(reach, SIZES[node.op](node, sizes, operands))
         steps = float(terms(node, weights) + MORE)
         error = steps * precision.unit / (1 - steps * precision.unit) * size
     else:
@@ -149,18 +162,17 @@ def terms(node: Node, weights: Sequence[Tensor]) -> int:
 Size = Callable[[Node, Sequence[Tensor], Sequence[Rounded]], Tensor]
 
 
-def of_absolutes(node: Node, weights: Sequence[Tensor], operands: Sequence[Rounded]) -> Tensor:
-    """The operator of |weights| and sizes."""
-    sizes = (operand.size for operand in operands)
-    return RULES[node.op].forward(node, [weight.abs() for weight in weights], *sizes)
+def of_absolutes(node: Node, sizes: Sequence[Tensor], operands: Sequence[Rounded]) -> Tensor:
+    """The operator of sizes alone."""
+    return RULES[node.op].forward(node, sizes, *(operand.size for operand in operands))
 
 
-def of_both(node: Node, weights: Sequence[Tensor], operands: Sequence[Rounded]) -> Tensor:
+def of_both(node: Node, sizes: Sequence[Tensor], operands: Sequence[Rounded]) -> Tensor:
     """The sum of both sizes."""
     return operands[0].size + operands[1].size
 
 
-def of_power(node: Node, weights: Sequence[Tensor], operands: Sequence[Rounded]) -> Tensor:
+def of_power(node: Node, sizes: Sequence[Tensor], operands: Sequence[Rounded]) -> Tensor:
     """`size^p` for p ≥ 1: a power of a difference expands into terms as large."""
     size = operands[0].size
     exponent = float(node["exponent"])
