@@ -53,6 +53,8 @@ def agrees(theirs: Tensor, box: Interval, precision: Precision) -> bool:
     A box that is not a number decides nothing, nor does such a value; the outputs decide then.
     An infinite value is right where its box reaches the type's largest number.
     """
+    if not theirs.numel():
+        return True
     near = 128 * precision.unit * torch.nan_to_num(theirs.abs(), posinf=0.0).amax()
     inside = (box.lower - near <= theirs) & (theirs <= box.upper + near)
     undecided = torch.isnan(box.lower) | torch.isnan(box.upper) | torch.isnan(theirs)

@@ -16,9 +16,11 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from boundmesh.graph.forward import tensor
 from boundmesh.graph.graph import Graph, Node
 from boundmesh.rules import RULES, Interval
 
@@ -103,7 +105,10 @@ def boxes(
         if node.op != "input":
             held = [weights[name] for name in node.weights]
             sizes = [size_of(graph, name, weights[name]) for name in node.weights]
-            value = through(node, held, sizes, [found[name] for name in node.inputs], precision)
+            depth = max((graph.formed[name].depth for name in node.weights if name in graph.formed),
+                        default=0)  # fmt: skip
+            operands = [found[name] for name in node.inputs]
+            value = through(node, held, sizes, depth, operands, precision)
             yield node, value.box
             found[node.name] = known(given[node.name]) if node.name in given else value
         for name in {name for name in node.inputs if last[name] == node.name}:
@@ -111,20 +116,24 @@ def boxes(
 
 
 def size_of(graph: Graph, name: str, weight: Tensor) -> Tensor:
-    """The size of a weight: |weight|, as it is a number of the file."""
-    return weight.abs()
+    """The size of a weight: |weight|, unless it was computed of numbers that may have cancelled."""
+    formed = graph.formed.get(name)
+    if formed is None or formed.size is None:
+        return weight.abs()
+    return tensor(np.asarray(formed.size, np.float64)).expand(weight.shape)
 
 
 def through(
     node: Node,
     weights: Sequence[Tensor],
     sizes: Sequence[Tensor],
+    depth: int,
     operands: Sequence[Rounded],
     precision: Precision,
 ) -> Rounded:
     """An operator's value as the network may compute it from its operands as they may be.
 
-    `sizes` are those of the weights.
+    `sizes` are those of the weights, which the network itself may compute in `depth` operations.
     """
     rule = RULES[node.op]
     if all(operand.exact for operand in operands):
@@ -133,11 +142,14 @@ def through(
     else:
         box = rule.interval(node, weights, *(operand.box for operand in operands))
     reach = torch.maximum(box.lower.abs(), box.upper.abs())
-    if node.op in EXACT:
+    if node.op in EXACT and not depth:
         return Rounded(box, reach)
-    if node.op in SIZES:
+    if node.op in EXACT:
+        size, steps = torch.maximum(reach, sizes[0]), float(depth)
+        error = steps * precision.unit / (1 - steps * precision.unit) * sizes[0]
+    elif node.op in SIZES:
         size = torch.maximum(reach, SIZES[node.op](node, sizes, operands))
-        steps = float(terms(node, weights) + MORE)
+        steps = float(terms(node, weights) + depth + MORE)
         error = steps * precision.unit / (1 - steps * precision.unit) * size
     else:
         size, steps = reach, 1.0

@@ -28,15 +28,18 @@ def frame_of(step: Step, lengths: Shape) -> Window:
 
     Raises UnsupportedError where the padding is negative or a window longer than what it moves on.
     """
-    kernel = tuple(step.attribute("kernel_shape"))
-    frame = window(step, lengths, kernel)
-    mode = step.attribute("auto_pad", "NOTSET")
+    kernel, mode = tuple(step.attribute("kernel_shape")), step.attribute("auto_pad", "NOTSET")
     if mode in ("SAME_UPPER", "SAME_LOWER"):
+        frame = window(
+            replace(step, attributes={**step.attributes, "auto_pad": "VALID"}), lengths, kernel
+        )
         axes = zip(kernel, frame.stride, lengths, strict=True)
         padding = tuple(same_padding(*axis, mode == "SAME_UPPER") for axis in axes)
         if min(map(min, padding)) < 0:
             raise step.refuse(f"its strides {list(frame.stride)} skip more than {mode} can pad")
         frame = replace(frame, padding=padding)
+    else:
+        frame = window(step, lengths, kernel)
     for reach, length, (before, after) in zip(frame.extent, lengths, frame.padding, strict=True):
         if reach > before + length + after:
             raise step.refuse(
