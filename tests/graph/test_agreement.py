@@ -17,6 +17,7 @@ from boundmesh.graph.graph import Port
 from boundmesh.graph.points import spread
 from boundmesh.graph.rounding import PRECISIONS, boxes
 from boundmesh.property import Ball, Box
+from boundmesh.read.onnx import loads
 from tests.graph.small import changed, network
 
 BOX = Box(np.full(4, -1.0), np.full(4, 1.0))
@@ -157,3 +158,35 @@ def test_float32_in_any_order_of_sums_lies_in_the_boxes(seed):
     box = found[graph.output]
     assert (box.lower.flatten().numpy() <= value).all()
     assert (value <= box.upper.flatten().numpy()).all()
+
+
+def test_a_graph_of_another_size_is_refused():
+    graph = network()
+    source = network(helper.make_node("Concat", ["s", "s"], ["y"], axis=1)).source
+    with pytest.raises(ReadError, match="has 3 outputs and ONNX Runtime's 6"):
+        agrees_with_source(replace(graph, source=source), [BOX])
+
+
+def test_rounding_across_a_jump_is_no_difference():
+    """⌊10·x⌋ is 6 at the float32 next to 0.7 and 7 where the product is rounded to float32."""
+    ten = helper.make_node("Constant", [], ["ten"], value_float=10.0)
+    nodes = [ten, helper.make_node("Mul", ["x", "ten"], ["t"]),
+             helper.make_node("Floor", ["t"], ["y"])]  # fmt: skip
+    assert np.floor(np.float32(0.7) * np.float32(10)) > np.floor(float(np.float32(0.7)) * 10)
+    agrees_with_source(loads(single(nodes, [1])), [Box(np.array([0.4]), np.array([1.0]))])
+
+
+def test_a_long_average_in_float32_is_no_difference():
+    """ONNX Runtime adds 4096 numbers one by one, which loses more than torch's sums do."""
+    pool = helper.make_node("GlobalAveragePool", ["x"], ["y"])
+    size = 8 * 64 * 64
+    graph = loads(single([pool], [1, 8, 64, 64]))
+    agrees_with_source(graph, [Box(np.zeros(size), np.ones(size))])
+
+
+def single(nodes, shape: list[int]) -> bytes:
+    """A file of the nodes, which take x of the shape to y."""
+    info = helper.make_tensor_value_info
+    graph = helper.make_graph(nodes, "g", [info("x", 1, shape)], [info("y", 1, None)])
+    opset = [helper.make_opsetid("", 17)]
+    return helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
