@@ -12,7 +12,6 @@ has terms of that size, too, so that the box holds its result as well.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,17 +22,10 @@ from torch import Tensor
 from boundmesh.graph.forward import tensor
 from boundmesh.graph.graph import Graph, Node
 from boundmesh.rules import RULES, Interval
+from boundmesh.rules.rounding import SMALLEST, UNITS, gamma
 
-# Operations that another formula of the same value may do beside the k of a sum.
+# Operations that another formula of the same value may do beside those of the operator.
 MORE = 8
-
-# Operators that pick values of their operands, maybe with the other sign, or whole numbers.
-EXACT = frozenset(
-    (
-        *("constant", "reshape", "transpose", "expand", "slice", "gather", "concat", "pad"),
-        *("relu", "abs", "max", "at_least", "at_most", "floor"),
-    )
-)
 
 # How far a library's function may be from the exact one, in units of u: relative and absolute.
 # An exponential may be taken of x − max(x), which is rounded by up to 88 units where exp does not
@@ -44,10 +36,15 @@ FUNCTIONS = {
     "sqrt": (8.0, 0.0),
     "reciprocal": (8.0, 0.0),
     "leaky_relu": (8.0, 0.0),
+    "abs": (0.0, 0.0),
 }
 # All others. ONNX Runtime computes sigmoid, tanh and erf by rational functions, whose error is
 # absolute.
 ANY_FUNCTION = (16.0, 16.0)
+
+
+# The largest number of every type.
+LARGEST = {"bfloat16": 3.3895e38, "float16": 65504.0, "float32": 3.4028e38, "float64": 1.7976e308}
 
 
 @dataclass(frozen=True)
@@ -60,15 +57,12 @@ class Precision:
 
 
 PRECISIONS = {
-    "bfloat16": Precision(2.0**-8, 2.0**-126, 3.3895e38),
-    "float16": Precision(2.0**-11, 2.0**-14, 65504.0),
-    "float32": Precision(2.0**-24, 2.0**-126, 3.4028e38),
-    "float64": Precision(2.0**-53, 2.0**-1022, 1.7976e308),
+    name: Precision(UNITS[name], SMALLEST[name], largest) for name, largest in LARGEST.items()
 }
 
 
 @dataclass(frozen=True)
-class Rounded:
+class Carried:
     """Where a value `[N or 1, *shape]` may lie, and its size, at least as large as any of it.
 
     Both ends are the same tensor where the value is known exactly.
@@ -82,8 +76,8 @@ class Rounded:
         return self.box.lower is self.box.upper
 
 
-def known(value: Tensor) -> Rounded:
-    return Rounded(Interval(value, value), value.abs())
+def known(value: Tensor) -> Carried:
+    return Carried(Interval(value, value), value.abs())
 
 
 def boxes(
@@ -128,9 +122,9 @@ def through(
     weights: Sequence[Tensor],
     sizes: Sequence[Tensor],
     depth: int,
-    operands: Sequence[Rounded],
+    operands: Sequence[Carried],
     precision: Precision,
-) -> Rounded:
+) -> Carried:
     """An operator's value as the network may compute it from its operands as they may be.
 
     `sizes` are those of the weights, which the network itself may compute in `depth` operations.
@@ -141,67 +135,61 @@ def through(
         box = Interval(value, value)
     else:
         box = rule.interval(node, weights, *(operand.box for operand in operands))
+    steps = roundings(node, weights, operands) + depth
     reach = torch.maximum(box.lower.abs(), box.upper.abs())
-    if node.op in EXACT and not depth:
-        return Rounded(box, reach)
-    if node.op in EXACT:
-        size, steps = torch.maximum(reach, sizes[0]), float(depth)
-        error = steps * precision.unit / (1 - steps * precision.unit) * sizes[0]
-    elif node.op in SIZES:
-        size = torch.maximum(reach, SIZES[node.op](node, sizes, operands))
-        steps = float(terms(node, weights) + depth + MORE)
-        error = steps * precision.unit / (1 - steps * precision.unit) * size
+    if not steps:
+        return Carried(box, reach)
+    size = reach
+    if rule.affine or node.op in SIZES:
+        size = torch.maximum(reach, SIZES.get(node.op, of_absolutes)(node, sizes, operands))
+        # The graph's own value is rounded, too.
+        share = gamma(steps + MORE, precision.unit) + gamma(steps + MORE, UNITS["float64"])
+        error = share * size
     else:
-        size, steps = reach, 1.0
         relative, absolute = FUNCTIONS.get(node.op, ANY_FUNCTION)
         error = precision.unit * (relative * reach + absolute)
+        if depth:
+            error = error + gamma(depth, precision.unit) * sizes[0]
     # What is smaller than the smallest normal number may be lost altogether.
-    error = error + steps * precision.smallest
-    return Rounded(Interval(box.lower - error, box.upper + error), size + error)
+    error = error + (steps + MORE) * precision.smallest
+    return Carried(Interval(box.lower - error, box.upper + error), size + error)
 
 
-def terms(node: Node, weights: Sequence[Tensor]) -> int:
-    """How many products or terms one neuron of a sum adds up."""
-    if node.op in ("linear", "conv"):
-        return math.prod(weights[0].shape[1:])
-    if node.op == "conv_transpose":
-        return weights[0].shape[0] // int(node["groups"]) * math.prod(weights[0].shape[2:])
-    if node.op == "sum":
-        return math.prod(node.input_shapes[0][axis] for axis in node["axes"])
-    return node.input_shapes[0][-1] if node.op == "matmul" else 1
+def roundings(node: Node, weights: Sequence[Tensor], operands: Sequence[Carried]) -> int:
+    """How many roundings one neuron's own value passes; 0 where the operator is exact."""
+    rule = RULES[node.op]
+    if rule.affine:
+        return rule.lengths(node, weights)[0]
+    if rule.rounded is None:
+        return 1
+    sources = rule.rounded(node, tuple(operand.box for operand in operands))
+    return max((source.forward for source in sources), default=0)
 
 
-Size = Callable[[Node, Sequence[Tensor], Sequence[Rounded]], Tensor]
+Size = Callable[[Node, Sequence[Tensor], Sequence[Carried]], Tensor]
 
 
-def of_absolutes(node: Node, sizes: Sequence[Tensor], operands: Sequence[Rounded]) -> Tensor:
+def of_absolutes(node: Node, sizes: Sequence[Tensor], operands: Sequence[Carried]) -> Tensor:
     """The operator of sizes alone."""
-    return RULES[node.op].forward(node, sizes, *(operand.size for operand in operands))
+    return RULES[node.op].forward(node, sizes, *(operand.size for operand in operands)).abs()
 
 
-def of_both(node: Node, sizes: Sequence[Tensor], operands: Sequence[Rounded]) -> Tensor:
+def of_both(node: Node, sizes: Sequence[Tensor], operands: Sequence[Carried]) -> Tensor:
     """The sum of both sizes."""
     return operands[0].size + operands[1].size
 
 
-def of_power(node: Node, sizes: Sequence[Tensor], operands: Sequence[Rounded]) -> Tensor:
+def of_power(node: Node, sizes: Sequence[Tensor], operands: Sequence[Carried]) -> Tensor:
     """`size^p` for p ≥ 1: a power of a difference expands into terms as large."""
     size = operands[0].size
     exponent = float(node["exponent"])
     return size.pow(exponent) if exponent >= 1 else torch.zeros_like(size)
 
 
-# How operators that sum and multiply make a size of their operands'.
+# How operators make a size of their operands' sizes; affine ones do it by absolute values.
 SIZES: dict[str, Size] = {
-    "linear": of_absolutes,
-    "conv": of_absolutes,
-    "conv_transpose": of_absolutes,
-    "matmul": of_absolutes,
-    "sum": of_absolutes,
-    "scale": of_absolutes,
-    "shift": of_absolutes,
-    "multiply": of_absolutes,
-    "add": of_absolutes,
     "subtract": of_both,
+    "multiply": of_absolutes,
+    "matmul": of_absolutes,
     "power": of_power,
 }
