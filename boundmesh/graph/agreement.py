@@ -22,6 +22,8 @@ WORK = 10**8
 # Rounding is bounded in networks of up to so many multiplications and weights, which takes up to
 # two seconds; in larger ones it is measured first.
 MULTIPLICATIONS, WEIGHTS = 3 * 10**8, 2 * 10**7
+# Values inside that are held at one time, of all points together.
+VALUES = 5 * 10**7
 # The share of the largest output above which rounding counts as too much.
 COARSE = 0.01
 # Operators that are no continuous functions.
@@ -107,7 +109,8 @@ def difference(
     near = away <= measured(reach, rounding, precision)
     if multiplications(graph) <= MULTIPLICATIONS and weights_of(graph) <= WEIGHTS:
         right = in_boxes(graph, points, theirs, near, precision).all(axis=1)
-        compared = points if right.all() else points[~right][:1]
+        most = max(1, VALUES // sum(node.size for node in graph.nodes))
+        compared = points[:most] if right.all() else points[~right][:1]
     else:
         right = (away <= COARSE * reach).all(axis=1)
         compared = points[~near.all(axis=1)][:1]

@@ -9,15 +9,17 @@ import pytest
 import torch
 from onnx import helper
 
-from boundmesh.errors import ReadError
+import boundmesh
+from boundmesh.errors import BoundmeshError, ReadError
 from boundmesh.graph.agreement import agrees_with_source
 from boundmesh.graph.build import Builder
 from boundmesh.graph.forward import tensors
 from boundmesh.graph.graph import Port
 from boundmesh.graph.points import spread
 from boundmesh.graph.rounding import PRECISIONS, boxes
-from boundmesh.property import Ball, Box
+from boundmesh.property import Atom, Ball, Box, Case, Clause, Property
 from boundmesh.read.onnx import loads
+from boundmesh.verdict import Verified
 from tests.graph.small import changed, network
 
 BOX = Box(np.full(4, -1.0), np.full(4, 1.0))
@@ -190,3 +192,27 @@ def single(nodes, shape: list[int]) -> bytes:
     graph = helper.make_graph(nodes, "g", [info("x", 1, shape)], [info("y", 1, None)])
     opset = [helper.make_opsetid("", 17)]
     return helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
+
+
+def bent_far_away():
+    """The small network, whose file cuts its outputs at 5, which they reach far from zero alone."""
+    limit = helper.make_node("Constant", [], ["limit"], value_float=5.0)
+    source = network(limit, helper.make_node("Min", ["s", "limit"], ["y"])).source
+    return replace(network(), source=source)
+
+
+def test_bounds_compare_the_graph_with_its_file_in_boxes_and_balls():
+    graph = bent_far_away()
+    boundmesh.bounds(graph, BOX, method="ibp")
+    for region in (Box(np.full(4, 40.0), np.full(4, 41.0)), Ball(np.full(4, 40.0), 0.5, 2)):
+        with pytest.raises(BoundmeshError, match="differs from ONNX Runtime"):
+            boundmesh.bounds(graph, region, method="ibp")
+
+
+def test_verify_compares_the_graph_with_its_file_in_every_case():
+    clause = Clause((Atom((), ((0, -1.0),), -1e6),))
+    cases = [Case(region, (clause,)) for region in (BOX, Ball(np.full(4, 40.0), 0.5, 1))]
+    graph = bent_far_away()
+    assert isinstance(boundmesh.verify(graph, Property((cases[0],), 4, 3)).verdict, Verified)
+    with pytest.raises(BoundmeshError, match="differs from ONNX Runtime"):
+        boundmesh.verify(graph, Property(tuple(cases), 4, 3))
