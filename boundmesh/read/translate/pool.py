@@ -9,7 +9,7 @@ import numpy as np
 from boundmesh.graph.build import Builder
 from boundmesh.graph.graph import Node, Shape
 from boundmesh.read.translate.arithmetic import scale
-from boundmesh.read.translate.convolution import Window, window
+from boundmesh.read.translate.convolution import Window, spatial, window
 from boundmesh.read.translate.step import Step, Value, translates
 
 
@@ -28,7 +28,8 @@ def frame_of(step: Step, lengths: Shape) -> Window:
 
     Raises UnsupportedError where the padding is negative or a window longer than what it moves on.
     """
-    kernel, mode = tuple(step.attribute("kernel_shape")), step.attribute("auto_pad", "NOTSET")
+    kernel = spatial(step, "kernel_shape", 1, len(lengths))
+    mode = step.attribute("auto_pad", "NOTSET")
     if mode in ("SAME_UPPER", "SAME_LOWER"):
         frame = window(
             replace(step, attributes={**step.attributes, "auto_pad": "VALID"}), lengths, kernel
