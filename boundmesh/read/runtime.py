@@ -18,16 +18,19 @@ COARSEST_FIRST = ("bfloat16", "float16", "float32", "float64")
 SPINNING = "session.intra_op.allow_spinning"
 
 
-def session(model: bytes, folder: Path | None = None) -> Any:
+def session(model: bytes, folder: Path | None = None, fused: bool = True) -> Any:
     """An onnxruntime.InferenceSession of the model, whose external data lies in `folder`.
 
-    Raises ReadError where ONNX Runtime refuses the model.
+    Unless `fused`, every node is run as it stands in the file. Raises ReadError where ONNX Runtime
+    refuses the model.
     """
     # Imported here, so that what never replays never waits for it.
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    if not fused:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     # Its threads must not spin while torch computes.
     options.add_session_config_entry(SPINNING, "0")
     if folder is not None:
@@ -51,11 +54,13 @@ class Runtime:
             raise ReadError("the network has no ONNX source to run; load it from a file")
         model = source_bytes(graph.source)
         folder = graph.source.resolve().parent if isinstance(graph.source, Path) else None
-        self._session = session(exposing(model, also) if also else model, folder)
+        # A fusion that an output inside cuts in two may become another one, less exact.
+        fused = not also
+        self._session = session(exposing(model, also) if also else model, folder, fused)
         declared = [length for port in self._session.get_inputs() for length in port.shape]
         if any(isinstance(length, int) and length < 1 for length in declared):
             # Some exporters write 0 or −1 for an open axis, which ONNX Runtime takes literally.
-            self._session = session(shaped(exposing(model, also), graph.inputs), folder)
+            self._session = session(shaped(exposing(model, also), graph.inputs), folder, fused)
         self._inputs, self._also = graph.inputs, list(also)
         self._outputs = [port.name for port in graph.outputs]
 
