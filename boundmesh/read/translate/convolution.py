@@ -28,6 +28,7 @@ class Window:
 
 
 def spatial(step: Step, name: str, default: int, count: int) -> Shape:
+    """The attribute's numbers for each of `count` axes, or the default for all of them."""
     return tuple(step.attribute(name) or (default,) * count)
 
 
