@@ -9,7 +9,7 @@ PYTHON  ?= $(shell for python in python3 python3.14 python3.13 python3.12 python
              && echo $$python && break; done)
 WORKERS ?= 2
 
-.PHONY: demo test lint clean
+.PHONY: demo test fuzz lint clean
 .SILENT:
 
 demo: $(READY)
@@ -18,6 +18,11 @@ demo: $(READY)
 # One thread per worker: fixed thread counts make bounds repeatable, and the workers share cores.
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS)
+
+# Random forms of every ONNX operator against ONNX Runtime, until one differs or Ctrl-C.
+SEED ?= 1000
+fuzz: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.operators $(SEED)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -23,6 +23,7 @@ from boundmesh.clock import Clock, OutOfTime
 from boundmesh.device import forget_peak, peak_bytes, pin_threads
 from boundmesh.errors import BoundmeshError
 from boundmesh.given import load
+from boundmesh.graph.agreement import agrees_with_source
 from boundmesh.graph.forward import multiplications
 from boundmesh.guarantee import rounding_for
 from boundmesh.ladder import undecided_counts
@@ -98,6 +99,8 @@ def bounds(
     pin_threads(settings, multiplications(graph))
     layout = layout_for(graph, settings)
     device, clock.agree = layout.device, layout.agree
+    with clock.stage("check"):
+        agrees_with_source(graph, [region], settings.seed, layout.dtype)
     forget_peak(device)
     output = graph[graph.output]
     matrix = np.eye(output.size) if rows is None else np.reshape(rows, (-1, output.size))

@@ -21,14 +21,14 @@ from boundmesh.bounds.program import Program
 from boundmesh.clock import Clock, OutOfTime
 from boundmesh.device import forget_peak, peak_bytes, pin_threads
 from boundmesh.given import read
-from boundmesh.graph.check import agrees_with_source
+from boundmesh.graph.agreement import agrees_with_source
 from boundmesh.graph.forward import multiplications
 from boundmesh.graph.graph import Graph
 from boundmesh.guarantee import arithmetic, rounding_for
 from boundmesh.ladder import Question, Standing, climb, undecided_counts
 from boundmesh.memory import memory_errors
 from boundmesh.mesh.open import groups_for, layout_for
-from boundmesh.property import Box, Property
+from boundmesh.property import Property
 from boundmesh.questions import open_clauses, questions, what_remains, worst_margin
 from boundmesh.real import RealOutputs
 from boundmesh.report.progress import SILENT, Progress
@@ -160,9 +160,8 @@ def _assist(run: Run) -> Verdict:
 
 
 def _check(run: Run) -> None:
-    for case in run.property.cases[:1]:
-        if isinstance(case.region, Box):
-            agrees_with_source(run.graph, case.region)
+    regions = [case.region for case in run.property.cases]
+    agrees_with_source(run.graph, regions, run.settings.seed, run.layout.dtype)
 
 
 def _decide(run: Run) -> Verdict:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
@@ -27,6 +27,22 @@ def tensors(
 ) -> dict[str, Tensor]:
     """The graph's weights as tensors; without a copy where dtype and device are already right."""
     return {name: tensor(array).to(device, dtype) for name, array in graph.weights.items()}
+
+
+class AsNeeded(Mapping[str, Tensor]):
+    """A graph's weights in one dtype, each made when asked for and held by nobody."""
+
+    def __init__(self, graph: Graph, dtype: torch.dtype) -> None:
+        self._arrays, self._dtype = graph.weights, dtype
+
+    def __getitem__(self, name: str) -> Tensor:
+        return tensor(self._arrays[name]).to(self._dtype)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
 
 
 def forward(graph: Graph, weights: Mapping[str, Tensor], x: Tensor) -> Tensor:

@@ -81,4 +81,8 @@ def finite(graph: Graph) -> None:
     for name, array in graph.weights.items():
         # The extremes carry NaN and infinity, and need no second array.
         if array.size and not np.isfinite([array.min(), array.max()]).all():
-            raise ReadError(f"weight '{name}' holds NaN or infinity")
+            reader = next(node for node in graph.nodes if name in node.weights)
+            raise ReadError(
+                f"weight '{name}' holds NaN or infinity; operator '{reader.op}' (node "
+                f"'{reader.name}') reads it, and bounds need finite weights"
+            )

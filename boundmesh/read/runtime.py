@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,23 @@ from boundmesh.graph.graph import Graph, Port
 from boundmesh.read.files import contents
 
 EXTERNAL_DATA = "session.model_external_initializers_file_folder_path"
+COARSEST_FIRST = ("bfloat16", "float16", "float32", "float64")
 SPINNING = "session.intra_op.allow_spinning"
 
 
-def session(model: bytes, folder: Path | None = None) -> Any:
+def session(model: bytes, folder: Path | None = None, fused: bool = True) -> Any:
     """An onnxruntime.InferenceSession of the model, whose external data lies in `folder`.
 
-    Raises ReadError where ONNX Runtime refuses the model.
+    Unless `fused`, every node is run as it stands in the file. Raises ReadError where ONNX Runtime
+    refuses the model.
     """
     # Imported here, so that what never replays never waits for it.
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    if not fused:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     # Its threads must not spin while torch computes.
     options.add_session_config_entry(SPINNING, "0")
     if folder is not None:
@@ -49,11 +54,13 @@ class Runtime:
             raise ReadError("the network has no ONNX source to run; load it from a file")
         model = source_bytes(graph.source)
         folder = graph.source.resolve().parent if isinstance(graph.source, Path) else None
-        self._session = session(exposing(model, also) if also else model, folder)
+        # A fusion that an output inside cuts in two may become another one, less exact.
+        fused = not also
+        self._session = session(exposing(model, also) if also else model, folder, fused)
         declared = [length for port in self._session.get_inputs() for length in port.shape]
         if any(isinstance(length, int) and length < 1 for length in declared):
             # Some exporters write 0 or −1 for an open axis, which ONNX Runtime takes literally.
-            self._session = session(shaped(exposing(model, also), graph.inputs), folder)
+            self._session = session(shaped(exposing(model, also), graph.inputs), folder, fused)
         self._inputs, self._also = graph.inputs, list(also)
         self._outputs = [port.name for port in graph.outputs]
 
@@ -106,10 +113,24 @@ def shaped(data: bytes, inputs: Sequence[Port]) -> bytes:
     return model.SerializeToString()
 
 
-def inner_names(graph: Graph) -> list[str]:
-    """Values inside the source that a node of the graph is named after, in the source's order."""
+@dataclass(frozen=True)
+class Inside:
+    """What lies inside of a network: `names` of the values that a node of the graph is named after,
+    in the file's order, and `narrowest`, the coarsest type of real numbers that it computes in."""
+
+    names: tuple[str, ...]
+    narrowest: str
+
+
+def inside(graph: Graph) -> Inside:
+    """What lies inside of the graph's source."""
     import onnx
 
     assert graph.source is not None
     nodes = onnx.load_model_from_string(source_bytes(graph.source)).graph.node
-    return [name for node in nodes for name in node.output if name in graph.by_name]
+    names = [name for node in nodes for name in node.output if name in graph.by_name]
+    types = {port.dtype for port in (*graph.inputs, *graph.outputs)}
+    casts = [each.i for node in nodes if node.op_type == "Cast" for each in node.attribute
+             if each.name == "to"]  # fmt: skip
+    types.update(onnx.helper.tensor_dtype_to_np_dtype(kind).name for kind in casts)
+    return Inside(tuple(names), next(kind for kind in COARSEST_FIRST if kind in types))

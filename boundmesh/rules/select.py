@@ -81,6 +81,8 @@ class Spread(torch.autograd.Function):
     @staticmethod
     def forward(rows: Tensor, dim: int, index: Index, length: int) -> Tensor:
         columns = inverse_table(index, length, rows.device)
+        if not columns:
+            return rows.new_zeros([length if d == dim else n for d, n in enumerate(rows.shape)])
         if len(columns) * length > len(index):
             zero = rows.new_zeros([1 if d == dim else n for d, n in enumerate(rows.shape)])
             rows = torch.cat((rows, zero), dim)

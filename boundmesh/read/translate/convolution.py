@@ -28,6 +28,7 @@ class Window:
 
 
 def spatial(step: Step, name: str, default: int, count: int) -> Shape:
+    """The attribute's numbers for each of `count` axes, or the default for all of them."""
     return tuple(step.attribute(name) or (default,) * count)
 
 
@@ -56,10 +57,14 @@ def window(step: Step, lengths: Shape, kernel: Shape) -> Window:
     padding = pairs(step, count)
     if mode in ("SAME_UPPER", "SAME_LOWER"):
         # The result is as long as the input divided by the stride, rounded up.
-        padding = tuple(
-            halves((-(-length // by) - 1) * by + extent - length, mode == "SAME_UPPER")
+        totals = [
+            (-(-length // by) - 1) * by + extent - length
             for length, by, extent in zip(lengths, stride, explicit.extent, strict=True)
-        )
+        ]
+        # ONNX Runtime does not start at the first element then.
+        if min(totals) < -2:
+            raise step.refuse(f"its strides {list(stride)} skip more than {mode} can pad")
+        padding = tuple(halves(total, mode == "SAME_UPPER") for total in totals)
     return Window(kernel, stride, dilation, padding)
 
 

@@ -21,7 +21,7 @@ def matrix_product(build: Builder, x: Value, y: Value) -> Node:
     if isinstance(y, Constant) and (matrix := flat_matrix(y)) is not None:
         assert isinstance(x, Node)
         product = build.add("linear", x, weights=(Constant(y.name, matrix.T),))
-        lead = (1,) * (len(y.shape) - len(x.shape)) if len(x.shape) > 1 else ()
+        lead = (1,) * (len(y.shape) - max(len(x.shape), 2))
         shape = lead + product.shape
         return build.reshape(product, shape[:-1] if len(y.shape) == 1 else shape)
     if isinstance(x, Constant) and flat_matrix(x) is not None and len(x.shape) > 1:
@@ -66,6 +66,8 @@ def gemm(step: Step) -> Value:
     build, x, y, bias = step.build, step.value(0), step.value(1), step.operand(2)
     x = flipped(build, x) if step.attribute("transA", 0) else x
     y = flipped(build, y) if step.attribute("transB", 0) else y
+    if isinstance(x, Constant) and isinstance(y, Constant):
+        x = build.constant(x)
     product = matrix_product(build, x, y)
     alpha, beta = step.attribute("alpha", 1.0), step.attribute("beta", 1.0)
     if alpha != 1:

@@ -2,13 +2,52 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from boundmesh.graph.build import Builder
 from boundmesh.graph.graph import Node, Shape
 from boundmesh.read.translate.arithmetic import scale
-from boundmesh.read.translate.convolution import Window, window
+from boundmesh.read.translate.convolution import Window, spatial, window
 from boundmesh.read.translate.step import Step, Value, translates
+
+
+def same_padding(kernel: int, stride: int, length: int, upper: bool) -> tuple[int, int]:
+    """The padding of SAME_UPPER or SAME_LOWER on one axis.
+
+    As ONNX Runtime has it, it leaves dilations out: a dilated window gives a shorter result.
+    """
+    needed = (-(-length // stride) - 1) * stride + kernel - length
+    before = needed // 2 if upper else -(-needed // 2)
+    return before, needed - before
+
+
+def frame_of(step: Step, lengths: Shape) -> Window:
+    """The window of a pool over axes of `lengths`, its padding made explicit.
+
+    Raises UnsupportedError where the padding is negative or a window longer than what it moves on.
+    """
+    kernel = spatial(step, "kernel_shape", 1, len(lengths))
+    mode = step.attribute("auto_pad", "NOTSET")
+    if mode in ("SAME_UPPER", "SAME_LOWER"):
+        frame = window(
+            replace(step, attributes={**step.attributes, "auto_pad": "VALID"}), lengths, kernel
+        )
+        axes = zip(kernel, frame.stride, lengths, strict=True)
+        padding = tuple(same_padding(*axis, mode == "SAME_UPPER") for axis in axes)
+        if min(map(min, padding)) < 0:
+            raise step.refuse(f"its strides {list(frame.stride)} skip more than {mode} can pad")
+        frame = replace(frame, padding=padding)
+    else:
+        frame = window(step, lengths, kernel)
+    for reach, length, (before, after) in zip(frame.extent, lengths, frame.padding, strict=True):
+        if reach > before + length + after:
+            raise step.refuse(
+                f"its window reaches over {reach} elements of an axis that has "
+                f"{before + length + after} with its padding"
+            )
+    return frame
 
 
 def positions(frame: Window, lengths: Shape, ceil: bool) -> Shape:
@@ -27,14 +66,20 @@ def positions(frame: Window, lengths: Shape, ceil: bool) -> Shape:
     return tuple(counts)
 
 
-def reached(frame: Window, axis: int, count: int) -> np.ndarray:
-    """The places `[count, kernel]` on an axis that each window reads; < 0 is padding before."""
+def reached(step: Step, frame: Window, axis: int, count: int, length: int) -> np.ndarray:
+    """The places `[count, kernel]` on an axis that each window reads; < 0 is padding before.
+
+    Raises UnsupportedError for a window that reads no element of the axis.
+    """
     starts = np.arange(count) * frame.stride[axis] - frame.padding[axis][0]
-    return starts[:, None] + np.arange(frame.kernel[axis]) * frame.dilation[axis]
+    places = starts[:, None] + np.arange(frame.kernel[axis]) * frame.dilation[axis]
+    if not ((places >= 0) & (places < length)).any(axis=1).all():
+        raise step.refuse("one of its windows lies wholly on padding")
+    return places
 
 
 def pooled_window(step: Step, x: Node) -> tuple[Window, Shape]:
-    frame = window(step, x.shape[2:], tuple(step.attribute("kernel_shape")))
+    frame = frame_of(step, x.shape[2:])
     return frame, positions(frame, x.shape[2:], bool(step.attribute("ceil_mode", 0)))
 
 
@@ -49,10 +94,8 @@ def max_pool(step: Step) -> Value:
     # Places of each axis broadcast against each other: [*counts, *kernel], flat in the input.
     flat = np.zeros((), np.int64)
     for axis, (length, count) in enumerate(zip(lengths, counts, strict=True)):
-        places = reached(frame, axis, count)
+        places = reached(step, frame, axis, count, length)
         inside = (places >= 0) & (places < length)
-        if not inside.any(axis=1).all():
-            raise step.refuse("one of its windows lies wholly on padding")
         first = np.take_along_axis(places, inside.argmax(axis=1)[:, None], axis=1)
         places = np.where(inside, places, first)
         shape = [1] * (2 * len(lengths))
@@ -89,7 +132,7 @@ def average_pool(step: Step) -> Value:
     padding = []
     for axis, (length, count) in enumerate(zip(x.shape[2:], counts, strict=True)):
         before, after = frame.padding[axis]
-        places = reached(frame, axis, count)
+        places = reached(step, frame, axis, count, length)
         low, high = (-before, length + after) if padded else (0, length)
         divisor = np.multiply.outer(divisor, ((places >= low) & (places < high)).sum(axis=1))
         # Where the count is rounded up, the last window reads zeros beyond the padding.

@@ -17,7 +17,10 @@ def resize(step: Step) -> Value:
     if mode != "nearest":
         raise step.refuse(f"mode '{mode}' interpolates; mode 'nearest' is supported")
     x = step.node()
-    source = np.unravel_index(sources(step, x), x.shape)
+    flat = sources(step, x)
+    if not flat.size:
+        raise step.refuse(f"its result has the shape {list(flat.shape)} and no element")
+    source = np.unravel_index(flat, x.shape)
     for axis, places in enumerate(source):
         along = np.moveaxis(places, axis, 0).reshape(places.shape[axis], -1)[:, 0]
         shape = [-1 if other == axis else 1 for other in range(places.ndim)]

@@ -23,6 +23,14 @@ def pick(build: Builder, x: Node, axis: int, index: Sequence[int] | np.ndarray) 
     return build.add("gather", x, axis=axis, index=tuple(int(place) for place in places))
 
 
+def sliced(length: int, start: int, end: int, by: int) -> slice:
+    """The slice that ONNX means: backwards, a start before the first element is the first one,
+    where Python has none."""
+    if by < 0 and start < -length:
+        start = 0
+    return slice(start, end, by)
+
+
 @translates("Slice")
 def cut(step: Step) -> Value:
     """Each axis by its start, end and step; a step below zero reads backwards."""
@@ -35,7 +43,7 @@ def cut(step: Step) -> Value:
     strides = np.ones(len(starts), np.int64) if steps is None else steps
     for axis, start, end, by in zip(chosen, starts, ends, strides, strict=True):
         axis = positive_axis(axis, len(x.shape))
-        places = np.arange(x.shape[axis])[int(start) : int(end) : int(by)]
+        places = np.arange(x.shape[axis])[sliced(x.shape[axis], int(start), int(end), int(by))]
         x = pick(step.build, x, axis, places)
     return x
 
@@ -68,7 +76,7 @@ def concat(step: Step) -> Value:
     """The operands along an axis; those that are constant become constant nodes."""
     nodes = [step.node(place) for place in range(len(step.operands))]
     axis = positive_axis(step.attribute("axis"), len(nodes[0].shape))
-    present = [node for node in nodes if node.shape[axis] > 0]
+    present = [node for node in nodes if node.shape[axis] > 0] or nodes[:1]
     return step.build.add("concat", *present, axis=axis)
 
 
