@@ -28,7 +28,8 @@ class RealOutputs:
     def confirms(self, clause: Clause, point: np.ndarray) -> bool:
         """Tells whether a clause surely holds at a flat point in real arithmetic.
 
-        The point has floats or Fractions. False where the outputs are not known well enough to tell.
+        The point has floats or Fractions. The answer is no where the outputs are not known well
+        enough.
         """
         low, high = self._outputs(point)
         return all(_surely_holds(atom, point, low, high) for atom in clause.atoms)
