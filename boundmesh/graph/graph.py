@@ -64,7 +64,8 @@ class Graph:
     A network of several inputs has one flat input node, the concatenation of its `inputs` in the
     file's order, and slices of it; several `outputs` are joined by a flat concatenation likewise.
 
-    `weights` maps names to arrays in host memory, possibly memory-mapped, never written to.
+    `weights` maps names to arrays in host memory, possibly memory-mapped, never written to. Those
+    that were computed from the file's numbers are in `formed`; all others are the file's own.
     `source` is the ONNX file, or its bytes, that counterexamples are replayed on.
     """
 
