@@ -11,6 +11,7 @@ from boundmesh.bounds.lines import (
     SharedLines,
     boxes_of,
     in_one_pass,
+    neurons_at,
     one_by_one,
     pieces_of,
 )
@@ -52,13 +53,18 @@ class SplitLines:
             wide = tuple(_wide(box, len(alpha)) for box in inputs)
             return Drawn(operator.relax(node, wide, alpha.reshape(shape)))
         box, multipliers = Interval(self._box.lower[:, place], self._box.upper[:, place]), None
+        points = None
         if operator.split_point is not None:
+            # Where two slopes meet at zero, multipliers add nothing to the bias.
+            points = self._neurons.split_points[place] if operator.slope_below is None else None
             multipliers = self._parameters.beta[..., place] * self._parameters.splits[
                 :, place
             ].unsqueeze(1)
-        own = operator.relax(node, (box,), alpha)
+        own = operator.relax(neurons_at(node, index), (box,), alpha)
         whole = len(index) == node.size
-        return Drawn(None if whole else self._shared(node), Overlay(index, own, multipliers))
+        return Drawn(
+            None if whole else self._shared(node), Overlay(index, own, multipliers, points)
+        )
 
     def _pieces(self, node: Node, root: Interval, place: slice) -> Pieces:
         parameters, notes = self._parameters, self._parameters.notes
