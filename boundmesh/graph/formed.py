@@ -45,7 +45,10 @@ def size_of(array: np.ndarray, formed: Formed) -> np.ndarray:
 
 
 def of_sum(a: np.ndarray, first: Formed, b: np.ndarray, second: Formed) -> Formed:
-    """`a + b` and `a − b`: sizes added, one operation more than the deeper of both."""
+    """`a + b`: sizes added, one operation more than the deeper of both."""
+    if first.size is None and second.size is None and np.all((a >= 0) == (b >= 0)):
+        # Nothing cancels.
+        return Formed(None, max(first.depth, second.depth) + 1)
     size = (size_of(a, first) + size_of(b, second)) * UPWARD
     return Formed(size, max(first.depth, second.depth) + 1)
 
@@ -96,4 +99,4 @@ def of_total(a: np.ndarray, formed: Formed, axes: tuple[int, ...]) -> Formed:
     """The sum of n numbers over `axes`, which stay as 1, in any order: n − 1 operations more."""
     terms = math.prod(a.shape[axis] for axis in axes)
     size = np.broadcast_to(size_of(a, formed), a.shape).sum(axis=axes, keepdims=True)
-    return Formed(size * (UPWARD + terms * 2.0**-52), formed.depth + max(terms - 1, 0))
+    return Formed(np.asarray(size * (UPWARD + terms * 2.0**-52)), formed.depth + max(terms - 1, 0))
