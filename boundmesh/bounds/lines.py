@@ -29,13 +29,15 @@ class Overlay:
 
     `multipliers` `[D, S, U]` are β·sign of split neurons: z·sign ≥ 0 holds in the domain, so the
     coefficient of the pre-activation z may be lowered by β·sign (β-CROWN, arXiv 2103.06624). Where
-    neurons are split at `points` `[U]`, (z − point)·sign ≥ 0, and the bias gains β·sign·point.
+    neurons are split at `points` `[U]`, (z − point)·sign ≥ 0, and the bias gains β·sign·point,
+    less `share` of its absolute values for rounding.
     """
 
     index: Tensor
     lines: Relaxation
     multipliers: Tensor | None = None
     points: Tensor | None = None
+    share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,8 @@ def shared_lines(node: Node, inputs: tuple[Interval, ...], index: Tensor) -> Rel
         if values is None:
             return None
         left = blank(values)
-        # Ranks that have neurons of their own must agree: pieces that meet at zero have no intercept
-        # where they are decided, but others may have one on some ranks alone.
+        # Ranks that have neurons of their own must agree: pieces that meet at zero have no
+        # intercept where they are decided, but others may have one on some ranks alone.
         meets_at_zero = RULES[node.op].slope_below is not None
         return None if meets_at_zero and not bool(left.any()) else left
 
@@ -140,7 +142,8 @@ def _pull_drawn(drawn: Drawn, rows: Tensor, node: Node) -> Pulled:
     overlay = drawn.overlay
     gained = None
     if overlay.multipliers is not None and overlay.points is not None:
-        gained = (overlay.multipliers * overlay.points).sum(2)
+        terms = overlay.multipliers * overlay.points
+        gained = terms.sum(2) - overlay.share * terms.detach().abs().sum(2)
     if drawn.shared is None:
         inner = pull_lines(overlay.lines, rows.flatten(2))
         (coefficients,) = inner.coefficients

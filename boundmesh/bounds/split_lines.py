@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
+from torch import Tensor
+
 from boundmesh.bounds.bounded import Parameters
 from boundmesh.bounds.lines import (
     Drawn,
@@ -21,11 +24,12 @@ from boundmesh.graph.graph import Node
 from boundmesh.rules import RULES
 from boundmesh.rules.operator import Interval
 from boundmesh.rules.pieces import NOBODY, Pieces
+from boundmesh.rules.rounding import INFLATION, gamma
 
 
 class SplitLines:
     """Lines for domains: the root's, but at undecided neurons those of each domain's bounds, `box`
-    `[D or 1, N]`."""
+    `[D or 1, N]`. A row adds up so many biases as `additions` on its way."""
 
     def __init__(
         self,
@@ -34,9 +38,11 @@ class SplitLines:
         shared: SharedLines,
         parameters: Parameters,
         box: Interval,
+        additions: int,
     ) -> None:
         self._bounds, self._neurons = bounds, neurons
         self._shared, self._parameters, self._box = shared, parameters, box
+        self._additions = additions
 
     def __call__(self, node: Node, tile: Tile) -> Drawn | Pieces:
         index, place = self._neurons.undecided[node.name].index, self._neurons.places[node.name]
@@ -63,8 +69,14 @@ class SplitLines:
         own = operator.relax(neurons_at(node, index), (box,), alpha)
         whole = len(index) == node.size
         return Drawn(
-            None if whole else self._shared(node), Overlay(index, own, multipliers, points)
+            None if whole else self._shared(node),
+            Overlay(index, own, multipliers, points, self._share(index)),
         )
+
+    def _share(self, index: Tensor) -> float:
+        """What a sum of a multiplier times a point for each neuron loses until it is bounded."""
+        roundings = len(index) + self._additions + 2
+        return INFLATION * gamma(roundings, torch.finfo(self._box.lower.dtype).eps / 2)
 
     def _pieces(self, node: Node, root: Interval, place: slice) -> Pieces:
         parameters, notes = self._parameters, self._parameters.notes

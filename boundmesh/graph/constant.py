@@ -109,10 +109,12 @@ def rounded(value: float, operations: int = 1) -> Constant:
 
 
 def made(array: np.ndarray, formed: Formed) -> Constant:
+    """A computed constant, as float32 where that loses nothing."""
     return Constant("", np.asarray(narrow(np.asarray(array))), formed)
 
 
 def wide(constant: Constant) -> np.ndarray:
+    """The numbers as float64."""
     return np.asarray(constant.array, np.float64)
 
 

@@ -25,7 +25,9 @@ import torch
 from torch import Tensor
 
 from boundmesh.graph.graph import Node
-from boundmesh.rules.operator import Interval, Lines, Operator, Weights, monotone, register
+from boundmesh.rules.curve import reach_of
+from boundmesh.rules.operator import RULES, Interval, Lines, Operator, Weights, monotone, register
+from boundmesh.rules.rounding import Rounded, chunked
 
 
 def bend(node: Node, like: Tensor) -> Tensor:
@@ -92,6 +94,25 @@ def relax_at_most(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lin
     return Lines((chord,), (above,), c - chord * high, (1 - above) * c)
 
 
+def rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
+    """A box that c lies in has lines that are off by 8 roundings of what it reaches, twice; where
+    a line is c, c may be off itself, by its own roundings; where x passes, nothing is.
+
+    x passes from half of |c| beyond c on: c is nowhere off by as much. Where c was computed by
+    sums that cancel, the attribute `size` says what its roundings are relative to.
+    """
+    (box,) = boxes
+    c = bend(node, box.lower)
+    magnitude = c.abs().clamp(min=node.attributes.get("size", 0.0))
+    crosses = undecided(node, boxes)
+    beyond = c - box.upper if RULES[node.op].concave else box.lower - c
+    passes = ~crosses & (beyond > magnitude / 2)
+    exactly = ~crosses & (beyond >= 0) & (magnitude == 0)
+    reach = torch.where(crosses, 2 * reach_of(box), 0)
+    limit = torch.where(passes | exactly, 0, torch.maximum(reach, magnitude))
+    return Rounded(reach, 0, 8), Rounded(limit, 0, chunked(node.size))
+
+
 def split_point(node: Node) -> float | np.ndarray:
     bend: float | np.ndarray = node["bend"]
     return bend
@@ -110,6 +131,8 @@ for name, function, initial, relax, concave in (
             initial=initial,
             undecided=undecided,
             split_point=split_point,
+            rounded=rounded,
+            rising=True,
             concave=concave,
         )
     )

@@ -103,18 +103,21 @@ def test_what_a_sample_reaches_is_never_proved(each):
 
 
 @pytest.mark.parametrize("each", [False, True], ids=["one-limit", "limits-of-their-own"])
-def test_child_bounds_are_never_below_the_parents(each):
+def test_children_that_lose_a_line_of_free_slope_begin_with_the_bound_of_their_parent(each):
     graph = clipped_net(1, each)
     search = searcher(graph, region(graph, 0.7), 50.0, "babsr")
     neurons = search.bounder.neurons
     margins = torch.full((3,), -1e9, dtype=DTYPE)
     parents = root(neurons, torch.zeros(3, dtype=torch.long), margins, 1)
-    for _ in range(3):
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(5):
         bounded = search._quick(parents)
-        place = torch.randint(0, neurons.count, (len(parents), 1))
+        place = torch.randint(0, neurons.count, (len(parents), 1), generator=generator)
         children = split(parents, place, bounded.coefficients, neurons.concave)
         child = search._quick(children).margin.reshape(2, -1)
-        unsplit = (parents.splits.gather(1, place) == 0).squeeze(1)
+        turned = torch.where(neurons.concave, -bounded.coefficients, bounded.coefficients)
+        free = turned.expand(len(parents), -1, -1)[:, 0].gather(1, place) >= 0
+        unsplit = (free & (parents.splits.gather(1, place) == 0)).squeeze(1)
         # Up to the 16 bits in which α and β are kept.
         assert (child[:, unsplit] >= bounded.margin[unsplit] - 0.02).all()
         parents = children

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import reduce
+from typing import Any
 
 import numpy as np
 
@@ -114,7 +115,9 @@ def bent(build: Builder, op: str, x: Node, limit: Constant, never: float) -> Nod
         raise ReadError(f"value '{build.scope}' has a limit that is no finite number")
     first = numbers.flat[0]
     bend = float(first) if np.all(numbers == first) else np.broadcast_to(numbers, x.shape).copy()
-    return build.add(op, x, weights=(limit,), bend=bend)
+    size = limit.formed.size
+    sizes: dict[str, Any] = {} if size is None else {"size": float(np.max(size))}
+    return build.add(op, x, weights=(limit,), bend=bend, **sizes)
 
 
 def clip(build: Builder, x: Node, low: Given | None, high: Given | None) -> Node:
