@@ -16,6 +16,7 @@ from boundmesh.bounds.region import BoxRegion, Region
 from boundmesh.graph.build import Builder
 from boundmesh.graph.forward import forward, tensors
 from boundmesh.graph.graph import Graph, Node, Port
+from boundmesh.read.translate.arithmetic import clip
 
 DTYPE = torch.float64
 
@@ -70,12 +71,27 @@ def smooth_net(seed: int = 0) -> Graph:
     return _graph(build, build.add("linear", x, weights=_affine(rng, (2, 6), 6)))
 
 
+def clipped_net(seed: int = 0, each: bool = True) -> Graph:
+    """Two layers of clipped neurons, with limits of their own or one limit for all."""
+    rng = np.random.default_rng(seed)
+    build = Builder()
+    x = build.input((1, 3))
+    for wide, out in ((3, 8), (8, 8)):
+        x = build.add("linear", x, weights=(rng.normal(size=(out, wide)), rng.normal(size=out)))
+        low = rng.uniform(-1.5, 0.5, out) if each else np.asarray(-0.6)
+        high = rng.uniform(0.6, 1.5, out) if each else np.asarray(0.9)
+        x = clip(build, x, low, high)
+    y = build.add("linear", x, weights=(rng.normal(size=(2, 8)), rng.normal(size=2)))
+    return _graph(build, y)
+
+
 NETWORKS: dict[str, Callable[[int], Graph]] = {
     "mlp": lambda seed: mlp(4, 9, 7, 3, seed=seed),
     "leaky": lambda seed: mlp(3, 8, 8, 2, seed=seed, activation="leaky_relu"),
     "conv": conv_net,
     "resnet": resnet,
     "smooth": smooth_net,
+    "clipped": clipped_net,
 }
 
 

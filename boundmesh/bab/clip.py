@@ -12,7 +12,7 @@ from boundmesh.bounds.affine_values import AffineValues
 from boundmesh.bounds.beta import DomainBounder
 from boundmesh.bounds.bounded import Bounded
 from boundmesh.bounds.clipping import Constraints, clip
-from boundmesh.bounds.lines import one_by_one
+from boundmesh.bounds.lines import neurons_at, one_by_one
 from boundmesh.bounds.region import BoxRegion
 from boundmesh.rules import RULES
 from boundmesh.rules.operator import Interval, Lines
@@ -73,8 +73,9 @@ def _turns(bounder: DomainBounder, box: Interval) -> Tensor:
         turns.append(torch.zeros_like(mine.lower))
         if operator.split_point is None or operator.relax is None or not one_by_one(node):
             continue
+        part = neurons_at(node, bounder.neurons.undecided[node.name].index)
         ends = [torch.full_like(mine.lower, end).unsqueeze(1) for end in (0.0, 1.0)]
-        flat, steep = (operator.relax(node, (mine,), alpha) for alpha in ends)
+        flat, steep = (operator.relax(part, (mine,), alpha) for alpha in ends)
         assert isinstance(flat, Lines) and isinstance(steep, Lines)
         if flat.lower_intercept is None and steep.lower_intercept is None:
             turns[-1] = (steep.lower_slopes[0] - flat.lower_slopes[0]).squeeze(1)

@@ -73,18 +73,24 @@ def root(
     return Domains(margins, clauses, splits, alpha, torch.zeros_like(alpha), lower, upper)
 
 
-def split(domains: Domains, neurons: Tensor, coefficients: Tensor) -> Domains:
+def split(
+    domains: Domains, neurons: Tensor, coefficients: Tensor, concave: Tensor | None = None
+) -> Domains:
     """All 2^m children of each domain by its m neurons `[D, m]`, as m halvings of the whole.
 
     The children of a domain cover it: every point satisfies one sign at each neuron. Child c of
     domain d stands at c·D + d. A child starts with its parent's slopes and margin, and with the
     multiplier that makes up for the line it loses, so that its bound is no worse: where A, the
     coefficient `[D, S, N]` of the neuron's output, is positive, A·α·z = A·z − β·z with
-    β = A·(1 − α) above the split, and 0 + β·z with β = A·α below.
+    β = A·(1 − α) above the split, and 0 + β·z with β = A·α below. Neurons `concave` `[N]`, where
+    the line above has slope α, lose it where A is negative, and are turned.
     """
     children = domains
-    gain = coefficients.clamp(min=0).expand(domains.alpha.shape).to(torch.float32)
     slope = domains.alpha.to(torch.float32)
+    if concave is not None:
+        coefficients = torch.where(concave, -coefficients, coefficients)
+        slope = torch.where(concave, 1 - slope, slope)
+    gain = coefficients.clamp(min=0).expand(domains.alpha.shape).to(torch.float32)
     lost = {1: (gain * (1 - slope)).half(), -1: (gain * slope).half()}
     for level in range(neurons.shape[1]):
         copies = len(children) // len(domains)

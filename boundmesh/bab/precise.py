@@ -99,6 +99,7 @@ def in_float64(bounder: DomainBounder) -> DomainBounder:
         neurons.undecided,
         neurons.places,
         neurons.split_points.double(),
+        neurons.concave,
         neurons.lower.double(),
         neurons.upper.double(),
     )

@@ -161,7 +161,9 @@ class _Rows:
         able = score > -torch.inf
         children = domains.take(able)
         if len(children):
-            children = split(children, place[able, None], bounded.coefficients[able])
+            children = split(
+                children, place[able, None], bounded.coefficients[able], self.neurons.concave
+            )
         return children, domains.take(~able)
 
     def _climb(self, domains: Domains) -> Domains:

@@ -67,7 +67,9 @@ class DomainBounder:
         parameters, where it is known already."""
         program = self.problem.program
         box = self.box(parameters) if box is None else box
-        draw = SplitLines(self.bounds, self.neurons, self.shared, parameters, box)
+        draw = SplitLines(
+            self.bounds, self.neurons, self.shared, parameters, box, program.additions
+        )
         tile = Tile(program.target, slice(0, rows.shape[1]), DenseRows(rows))
         watched = self.watched if watch else frozenset[str]()
         found = input_rows(self.problem.layout, program, tile, draw, watched, self.errors)

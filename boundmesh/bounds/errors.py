@@ -152,8 +152,8 @@ class Charge:
         """The charge of the outputs `low ≤ i < high` of a product."""
         if high - low == size:
             return self
-        sizes = tuple(None if each is None else each[low:high] for each in self.sizes[1:])
-        return replace(self, sizes=(*self.sizes[:1], *sizes))
+        sizes = tuple(None if each is None else each[low:high] for each in self.sizes)
+        return replace(self, sizes=sizes)
 
     def of_interval(self, forward: int) -> float:
         """By what share of its size an end of an interval is moved out."""
@@ -263,7 +263,7 @@ def sources(
     around = [Interval(-each, each) for each in reach]
     product = node.op in PRODUCTS
     sizes = [
-        weight if product and place == 0 else (weight.abs() if size is None else size)
+        size if size is not None else weight if product and place == 0 else weight.abs()
         for place, (weight, size) in enumerate(
             zip(weights, charge.sizes or [None] * len(weights), strict=True)
         )

@@ -8,9 +8,10 @@ are drawn on their own and laid over the lines that all rows share.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,12 +28,16 @@ class Overlay:
     """Lines of the flat neurons `index` `[U]` of a one-by-one node, slopes `[D, S or 1, U]`.
 
     `multipliers` `[D, S, U]` are β·sign of split neurons: z·sign ≥ 0 holds in the domain, so the
-    coefficient of the pre-activation z may be lowered by β·sign (β-CROWN, arXiv 2103.06624).
+    coefficient of the pre-activation z may be lowered by β·sign (β-CROWN, arXiv 2103.06624). Where
+    neurons are split at `points` `[U]`, (z − point)·sign ≥ 0, and the bias gains β·sign·point,
+    less `share` of its absolute values for rounding.
     """
 
     index: Tensor
     lines: Relaxation
     multipliers: Tensor | None = None
+    points: Tensor | None = None
+    share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,14 @@ def one_by_one(node: Node) -> bool:
 def boxes_of(node: Node, boxes: Mapping[str, Interval]) -> tuple[Interval, ...]:
     """The bounds of a node's inputs, in their order."""
     return tuple(boxes[name] for name in node.inputs)
+
+
+def neurons_at(node: Node, index: Tensor) -> Node:
+    """A one-by-one node as if it had the flat neurons `index` alone, for the rules of its lines."""
+    if not any(isinstance(value, np.ndarray) for value in node.attributes.values()):
+        return node
+    places = index.cpu().numpy()
+    return replace(node, attributes=node.picked(lambda each: each.ravel()[places]))
 
 
 def at(box: Interval, index: Tensor) -> Interval:
@@ -98,7 +111,10 @@ def shared_lines(node: Node, inputs: tuple[Interval, ...], index: Tensor) -> Rel
         if values is None:
             return None
         left = blank(values)
-        return left if bool(left.any()) else None
+        # Ranks that have neurons of their own must agree: pieces that meet at zero have no
+        # intercept where they are decided, but others may have one on some ranks alone.
+        meets_at_zero = RULES[node.op].slope_below is not None
+        return None if meets_at_zero and not bool(left.any()) else left
 
     return Lines(
         tuple(map(blank, lines.lower_slopes)),
@@ -124,6 +140,10 @@ def _pull_drawn(drawn: Drawn, rows: Tensor, node: Node) -> Pulled:
         assert drawn.shared is not None
         return pull_lines(drawn.shared, rows)
     overlay = drawn.overlay
+    gained = None
+    if overlay.multipliers is not None and overlay.points is not None:
+        terms = overlay.multipliers * overlay.points
+        gained = terms.sum(2) - overlay.share * terms.detach().abs().sum(2)
     if drawn.shared is None:
         inner = pull_lines(overlay.lines, rows.flatten(2))
         (coefficients,) = inner.coefficients
@@ -141,7 +161,8 @@ def _pull_drawn(drawn: Drawn, rows: Tensor, node: Node) -> Pulled:
             whole = whole.expand(len(own), -1, -1)
         coefficients = whole.index_copy(2, overlay.index, own)
         bias = added(outer.bias, inner.bias)
-    return Pulled((coefficients.reshape(*coefficients.shape[:2], *node.input_shapes[0]),), bias)
+    whole = coefficients.reshape(*coefficients.shape[:2], *node.input_shapes[0])
+    return Pulled((whole,), bias if gained is None else added(bias, gained))
 
 
 Localise = Callable[[Mapping[str, Interval]], Mapping[str, Interval]]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.lines import one_by_one
+from boundmesh.bounds.lines import neurons_at, one_by_one
 from boundmesh.bounds.parameters import Undecided, undecided_neurons_of
 from boundmesh.bounds.program import Program
 from boundmesh.rules import RULES
@@ -20,12 +21,14 @@ class Neurons:
     """The undecided neurons of the root, those of all nonlinear nodes side by side: N places.
 
     `places` maps a node to its part of the N; `split_points` `[N]` says where its operator bends
-    (NaN where it cannot be split); `lower` and `upper` `[N]` are the root's bounds there.
+    (NaN where it cannot be split), and `concave` `[N]` whether α is the slope of its line above;
+    `lower` and `upper` `[N]` are the root's bounds there.
     """
 
     undecided: Mapping[str, Undecided]
     places: Mapping[str, slice]
     split_points: Tensor
+    concave: Tensor
     lower: Tensor
     upper: Tensor
 
@@ -48,7 +51,7 @@ class Neurons:
 def neurons_of(program: Program, bounds: Mapping[str, Interval]) -> Neurons:
     """The neurons undecided under bounds of one root domain (D = 1)."""
     undecided, places = {}, {}
-    points, lower, upper = [], [], []
+    points, concave, lower, upper = [], [], [], []
     count = 0
     for node in program.nonlinear:
         mine = undecided_neurons_of(node, bounds)
@@ -61,9 +64,11 @@ def neurons_of(program: Program, bounds: Mapping[str, Interval]) -> Neurons:
         box = bounds[node.inputs[0]]
         lower.append(box.lower.flatten()[mine.index])
         upper.append(box.upper.flatten()[mine.index])
-        value = point(node) if point is not None and splits else float("nan")
-        points.append(torch.full_like(lower[-1], value))
-    return Neurons(undecided, places, torch.cat(points), torch.cat(lower), torch.cat(upper))
+        value = point(neurons_at(node, mine.index)) if point is not None and splits else math.nan
+        points.append(torch.zeros_like(lower[-1]) + torch.as_tensor(value).to(lower[-1]))
+        concave.append(torch.full_like(lower[-1], RULES[node.op].concave, dtype=torch.bool))
+    joined = (torch.cat(each) for each in (points, concave, lower, upper))
+    return Neurons(undecided, places, *joined)
 
 
 def cut_at_splits(box: Interval, splits: Tensor, points: Tensor) -> Interval:

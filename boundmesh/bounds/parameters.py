@@ -19,6 +19,7 @@ from boundmesh.bounds.lines import (
     at,
     boxes_of,
     in_one_pass,
+    neurons_at,
     one_by_one,
     pieces_of,
 )
@@ -157,5 +158,6 @@ class SlopedLines:
             return Drawn(relax(node, inputs, alpha.reshape(shape)))
         everything = len(index) == first[0].numel()
         box = Interval(first.flatten(1), inputs[0].upper.flatten(1))
-        own = relax(node, (box if everything else at(box, index),), alpha)
+        part = neurons_at(node, index)
+        own = relax(part, (box if everything else at(box, index),), alpha)
         return Drawn(None if everything else self._shared(node), Overlay(index, own))

@@ -75,7 +75,7 @@ class Sloped:
         # Drawn now: what is recorded later cannot ask which lines have an intercept.
         for node in program.nonlinear:
             if node.name not in undecided:
-                shared(node)
+                shared(share.node(node))
         inside = {n for n, own in undecided.items() if in_one_pass(program.graph[n], own.initial)}
         return Sloped(problem, share, undecided, shared, frozenset(inside), errors)
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
+from torch import Tensor
+
 from boundmesh.bounds.bounded import Parameters
 from boundmesh.bounds.lines import (
     Drawn,
@@ -11,6 +14,7 @@ from boundmesh.bounds.lines import (
     SharedLines,
     boxes_of,
     in_one_pass,
+    neurons_at,
     one_by_one,
     pieces_of,
 )
@@ -20,11 +24,12 @@ from boundmesh.graph.graph import Node
 from boundmesh.rules import RULES
 from boundmesh.rules.operator import Interval
 from boundmesh.rules.pieces import NOBODY, Pieces
+from boundmesh.rules.rounding import INFLATION, gamma
 
 
 class SplitLines:
     """Lines for domains: the root's, but at undecided neurons those of each domain's bounds, `box`
-    `[D or 1, N]`."""
+    `[D or 1, N]`. A row adds up so many biases as `additions` on its way."""
 
     def __init__(
         self,
@@ -33,9 +38,11 @@ class SplitLines:
         shared: SharedLines,
         parameters: Parameters,
         box: Interval,
+        additions: int,
     ) -> None:
         self._bounds, self._neurons = bounds, neurons
         self._shared, self._parameters, self._box = shared, parameters, box
+        self._additions = additions
 
     def __call__(self, node: Node, tile: Tile) -> Drawn | Pieces:
         index, place = self._neurons.undecided[node.name].index, self._neurons.places[node.name]
@@ -52,13 +59,24 @@ class SplitLines:
             wide = tuple(_wide(box, len(alpha)) for box in inputs)
             return Drawn(operator.relax(node, wide, alpha.reshape(shape)))
         box, multipliers = Interval(self._box.lower[:, place], self._box.upper[:, place]), None
+        points = None
         if operator.split_point is not None:
+            # Where two slopes meet at zero, multipliers add nothing to the bias.
+            points = self._neurons.split_points[place] if operator.slope_below is None else None
             multipliers = self._parameters.beta[..., place] * self._parameters.splits[
                 :, place
             ].unsqueeze(1)
-        own = operator.relax(node, (box,), alpha)
+        own = operator.relax(neurons_at(node, index), (box,), alpha)
         whole = len(index) == node.size
-        return Drawn(None if whole else self._shared(node), Overlay(index, own, multipliers))
+        return Drawn(
+            None if whole else self._shared(node),
+            Overlay(index, own, multipliers, points, self._share(index)),
+        )
+
+    def _share(self, index: Tensor) -> float:
+        """What a sum of a multiplier times a point for each neuron loses until it is bounded."""
+        roundings = len(index) + self._additions + 2
+        return INFLATION * gamma(roundings, torch.finfo(self._box.lower.dtype).eps / 2)
 
     def _pieces(self, node: Node, root: Interval, place: slice) -> Pieces:
         parameters, notes = self._parameters, self._parameters.notes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +11,11 @@ import numpy as np
 
 from boundmesh.errors import UnsupportedError
 from boundmesh.graph.check import result_shape
+from boundmesh.graph.constant import Constant as Constant
+from boundmesh.graph.constant import Given, floating, known
+from boundmesh.graph.formed import Formed
 from boundmesh.graph.graph import Graph, Node, Port, Shape
 from boundmesh.rules import RULES
-
-
-@dataclass(frozen=True)
-class Constant:
-    """A named array that does not depend on the network's input."""
-
-    name: str
-    array: np.ndarray
-
-    @property
-    def shape(self) -> Shape:
-        return self.array.shape
 
 
 class Builder:
@@ -37,6 +28,7 @@ class Builder:
     def __init__(self, reserved: Collection[str] = ()) -> None:
         self.nodes: dict[str, Node] = {}
         self.weights: dict[str, np.ndarray] = {}
+        self.formed: dict[str, Formed] = {}
         self.scope = "value"
         self._reserved = frozenset(reserved)
         self._read: set[str] = set()
@@ -49,7 +41,7 @@ class Builder:
         self,
         op: str,
         *inputs: Node,
-        weights: Sequence[Constant | np.ndarray] = (),
+        weights: Sequence[Given] = (),
         shape: Shape | None = None,
         **attributes: Any,
     ) -> Node:
@@ -101,7 +93,7 @@ class Builder:
     ) -> Graph:
         nodes = tuple(self.nodes.values())
         first = next(node.name for node in nodes if node.op == "input")
-        return Graph(nodes, first, output.name, self.weights, inputs, outputs, source)
+        return Graph(nodes, first, output.name, self.weights, inputs, outputs, source, self.formed)
 
     def _enter(self, node: Node) -> Node:
         self.nodes[node.name] = node
@@ -115,18 +107,24 @@ class Builder:
             count += 1
         return f"{name}:{count}"
 
-    def _weight(self, weight: Constant | np.ndarray, name: str) -> str:
-        """The name under which `weights` holds this array; one array is held once."""
-        if isinstance(weight, Constant):
-            name, weight = weight.name, weight.array
-        array = np.asarray(weight)
-        if array.dtype not in (np.float32, np.float64):
-            array = array.astype(np.float32)
-        base, count = name, 1
-        while name in self.weights and not _same(self.weights[name], array):
+    def _weight(self, weight: Given, name: str) -> str:
+        """The name under which `weights` holds this array; one array is held once.
+
+        float32 and float64 stay as they are. Other numbers become float32 where that loses
+        nothing, else float64.
+        """
+        constant = known(weight)
+        array, formed = floating(constant.array), constant.formed
+        base, count = constant.name or name, 1
+        name = base
+        while name in self.weights and not (
+            _same(self.weights[name], array) and self.formed.get(name, formed) is formed
+        ):
             count += 1
             name = f"{base}:{count}"
         self.weights.setdefault(name, array)
+        if formed.depth:
+            self.formed[name] = formed
         return name
 
 

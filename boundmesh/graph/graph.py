@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +24,8 @@ class Node:
     value of this node is a tensor `[D, *shape]`. An ONNX batch axis of length 1 is an ordinary
     axis of `shape`; `axis` attributes count the axes of `shape`, never the domain dim.
 
-    `weights` names arrays of `Graph.weights`, in the order the operator's rules take them.
+    `weights` names arrays of `Graph.weights`, in the order the operator's rules take them. An
+    attribute that is an array holds a number per neuron and has the node's shape.
     """
 
     name: str
@@ -39,6 +40,13 @@ class Node:
     def size(self) -> int:
         """Number of neurons, `prod(shape)`."""
         return math.prod(self.shape)
+
+    def picked(self, pick: Callable[[np.ndarray], np.ndarray]) -> Mapping[str, Any]:
+        """The attributes with what `pick` takes of those that hold a number per neuron."""
+        return {
+            name: pick(value) if isinstance(value, np.ndarray) else value
+            for name, value in self.attributes.items()
+        }
 
     def __getitem__(self, attribute: str) -> Any:
         return self.attributes[attribute]
@@ -64,7 +72,8 @@ class Graph:
     A network of several inputs has one flat input node, the concatenation of its `inputs` in the
     file's order, and slices of it; several `outputs` are joined by a flat concatenation likewise.
 
-    `weights` maps names to arrays in host memory, possibly memory-mapped, never written to.
+    `weights` maps names to arrays in host memory, possibly memory-mapped, never written to. Those
+    that were computed from the file's numbers are in `formed`; all others are the file's own.
     `source` is the ONNX file, or its bytes, that counterexamples are replayed on.
     """
 

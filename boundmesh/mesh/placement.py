@@ -91,9 +91,9 @@ def local_node(node: Node, cuts: Cuts, rank: int) -> Node:
         shape if piece is None else piece.shape(shape, rank)
         for shape, piece in zip(node.input_shapes, pieces, strict=True)
     )
-    attributes = dict(node.attributes)
+    low, high = cut.span(rank)
+    attributes = dict(node.picked(lambda each: each.take(range(low, high), cut.axis)))
     if node.op == "slice":
-        low, high = cut.span(rank)
         ranges = list(attributes["ranges"])
         ranges[cut.axis] = (0, high - low, 1)
         attributes["ranges"] = tuple(ranges)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import onnx_ir as ir
 
 from boundmesh.errors import BoundmeshError, ReadError
-from boundmesh.graph.build import Constant
+from boundmesh.graph.constant import Constant, made
+from boundmesh.read.constant_rules import (
+    ARITHMETIC,
+    CONVERSIONS,
+    EXACT_KINDS,
+    JUMPING,
+    formed,
+    real,
+)
 from boundmesh.read.translate.reshape import new_shape, refuse_training
 from boundmesh.read.translate.step import Step
 
@@ -61,25 +70,26 @@ def shape_of(step: Step, shape: tuple[int, ...]) -> Constant:
     return Constant(step.outputs[0], np.asarray(part, np.int64))
 
 
-def same(step: Step, array: np.ndarray) -> np.ndarray:
-    return array
+def same(step: Step, constant: Constant) -> Constant:
+    return constant
 
 
-def kept(step: Step, array: np.ndarray) -> np.ndarray:
+def kept(step: Step, constant: Constant) -> Constant:
     refuse_training(step)
-    return array
+    return constant
 
 
-def transposed(step: Step, array: np.ndarray) -> np.ndarray:
-    return array.transpose(step.attribute("perm"))
+def transposed(step: Step, constant: Constant) -> Constant:
+    return constant.moved(lambda array: array.transpose(step.attribute("perm")))
 
 
-def reshaped(step: Step, array: np.ndarray) -> np.ndarray:
-    return array.reshape(new_shape(step, array.shape))
+def reshaped(step: Step, constant: Constant) -> Constant:
+    shape = new_shape(step, constant.shape)
+    return constant.moved(lambda array: array.reshape(shape))
 
 
 # These are views in numpy, so that a large weight is not copied; all else is evaluated.
-VIEWS: dict[str, Callable[[Step, np.ndarray], np.ndarray]] = {
+VIEWS: dict[str, Callable[[Step, Constant], Constant]] = {
     "Identity": same,
     "Dropout": kept,
     "Transpose": transposed,
@@ -98,14 +108,16 @@ def fold(step: Step, node: ir.Node) -> tuple[Constant, ...]:
     """
     if step.op in RANDOM:
         raise step.refuse("it draws random numbers")
-    arrays = [value.array if isinstance(value, Constant) else None for value in step.operands]
     try:
         if step.op == "Constant":
             return (constant_node(step),)
         if step.op in VIEWS and step.single:
-            view = VIEWS[step.op](step, step.constant(0, "operand"))
-            return (Constant(step.outputs[0], view),)
-        return evaluate(step, node, arrays)
+            view = VIEWS[step.op](step, step.known(0, "operand"))
+            return (replace(view, name=step.outputs[0]),)
+        found = evaluate(step, node)
+        return tuple(
+            replace(each, name=name) for name, each in zip(step.outputs, found, strict=True)
+        )
     except BoundmeshError:
         raise
     except Exception as error:
@@ -115,13 +127,62 @@ def fold(step: Step, node: ir.Node) -> tuple[Constant, ...]:
         ) from error
 
 
-def evaluate(step: Step, node: ir.Node, arrays: list[np.ndarray | None]) -> tuple[Constant, ...]:
-    """The node's results by ONNX's own reference implementation."""
+def evaluate(step: Step, node: ir.Node) -> Sequence[Constant]:
+    """The node's results: real numbers in float64, with how they were formed; all else by ONNX's
+    own reference implementation."""
+    operands = [value if isinstance(value, Constant) else None for value in step.operands]
+    arrays = [None if each is None else each.array for each in operands]
+    if step.op in CONVERSIONS:
+        return [CONVERSIONS[step.op](step)]
+    if not any(each is not None and real(each.array) for each in operands):
+        return [Constant("", result) for result in reference(step, node, arrays)]
+    if step.op in ARITHMETIC:
+        return [ARITHMETIC[step.op](step)]
+    computed = any(each is not None and each.formed.depth for each in operands)
+    if step.op in JUMPING or (step.op in EXACT_KINDS and not computed):
+        return [Constant("", each) for each in decided(step, node, arrays, computed)]
+    precise = [each if each is None or not real(each) else each.astype(float) for each in arrays]
+    results = reference(step, node, precise)
+
+    def again(others: Sequence[np.ndarray | None], op: str) -> Sequence[np.ndarray]:
+        return reference(step, node, others, op)
+
+    found = formed(step, results, again)
+    return [made(*each) for each in zip(results, found, strict=True)]
+
+
+def decided(
+    step: Step, node: ir.Node, arrays: Sequence[np.ndarray | None], computed: bool
+) -> Sequence[np.ndarray]:
+    """The results of an operator that computes nothing, or jumps.
+
+    Computed numbers are given to it in float64 and in float32. Raises UnsupportedError where it
+    makes a difference: then rounding decides.
+    """
+    results = reference(step, node, arrays)
+    if computed:
+        for dtype in (np.float64, np.float32):
+            other = [each.astype(dtype) if each is not None and real(each) else each
+                     for each in arrays]  # fmt: skip
+            for one, two in zip(results, reference(step, node, other), strict=True):
+                if not np.array_equal(one, two):
+                    raise step.refuse("its result depends on how its operands are rounded")
+    return results
+
+
+def reference(
+    step: Step, node: ir.Node, arrays: Sequence[np.ndarray | None], op: str | None = None
+) -> Sequence[np.ndarray]:
+    """The results of the node, or of another operator with its attributes, for operands that may
+    differ from its own in their type, by ONNX's own reference implementation."""
     import onnx
     from onnx.reference import ReferenceEvaluator
 
     proto = onnx.NodeProto()
     proto.CopyFrom(ir.serde.serialize_node(node))
+    if op is not None and op != step.op:
+        proto.op_type = op
+        arrays = [each for each in arrays if each is not None]
     names = [f"in{place}" if array is not None else "" for place, array in enumerate(arrays)]
     proto.input[:] = names
     given = {name: array for name, array in zip(names, arrays, strict=True) if name}
@@ -136,4 +197,4 @@ def evaluate(step: Step, node: ir.Node, arrays: list[np.ndarray | None]) -> tupl
         None, given
     )
     found = dict(zip((name for name in proto.output if name), results, strict=True))
-    return tuple(Constant(name, np.asarray(found.get(name))) for name in step.outputs)
+    return [np.asarray(found.get(name)) for name in step.outputs]

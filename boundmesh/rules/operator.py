@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -131,8 +132,11 @@ class Operator:
     lengths(node, weights)                     of an affine operator: the roundings of its own
                                                value and of rows pulled back; (0, 0) if exact
     rounded(node, boxes)                       of a nonlinear one: its sources of rounding
-    split_point(node)                          where a piecewise-linear operator bends (a float)
+    split_point(node)                          where a piecewise-linear operator bends: a float, or
+                                               an array of float64 with the node's shape
     slope_below(node)                          s of a function that is x above zero and s·x below
+    concave                                    α is the slope of the line above, not below, of an
+                                               operator that bends
 
     `alpha_shape` is the shape of the first input. `rising` tells that no output ever falls when an
     input grows: then rounding moves an end of an interval in proportion to that end alone.
@@ -147,12 +151,13 @@ class Operator:
     relax: Callable[..., Relaxation] | None = None
     initial: Callable[..., Tensor] | None = None
     undecided: Callable[..., Tensor] | None = None
-    split_point: Callable[[Node], float] | None = None
+    split_point: Callable[[Node], float | np.ndarray] | None = None
     slope_below: Callable[[Node], float] | None = None
     lengths: Callable[[Node, Weights], tuple[int, int]] = exact
     rounded: Callable[[Node, tuple[Interval, ...]], tuple[Rounded, ...]] | None = None
     rising: bool = False
     by_blocks: bool = False
+    concave: bool = False
 
     @property
     def affine(self) -> bool:

@@ -124,7 +124,8 @@ def test_batch_normalization_folds_into_the_layer_before_it(network, difference)
     ]
     graph = loads(network(nodes, {"x": (1, 3, 5, 5)}, constants={"k": kernel, **statistics}))
     assert ops(graph) == ["input", "conv", "relu"]
-    assert {array.dtype for array in graph.weights.values()} == {np.dtype(np.float32)}
+    assert {array.dtype for array in graph.weights.values()} == {np.dtype(np.float64)}
+    assert graph.formed.keys() == graph.weights.keys()
     assert difference(graph) < 1e-6
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -191,12 +192,30 @@ def nonlinear() -> Iterator[Sample]:
         yield sample("power", (40,), exponent=exponent, within=(0.05, 9.0))
 
 
-AFFINE, NONLINEAR = tuple(affine()), tuple(nonlinear())
+def clamps() -> Iterator[Sample]:
+    """One limit for all neurons, and one for each of them."""
+    for op in ("at_least", "at_most"):
+        yield bent(op, torch.tensor(0.7, dtype=torch.float64))
+        yield bent(op, torch.linspace(-3.5, 4.5, 8, dtype=torch.float64))
+
+
+def bent(op: str, limit: Tensor) -> Sample:
+    """`op` with the weight `limit`, which the attribute `bend` repeats."""
+    shape = (5, 8)
+    each = limit.expand(shape).clone().numpy() if limit.dim() else limit.item()
+    node = Node(f"{op}_1", op, ("x0",), shape, (shape,), {"bend": each})
+    return Sample(node, (limit,))
+
+
+AFFINE, NONLINEAR = tuple(affine()), (*nonlinear(), *clamps())
 SAMPLES = AFFINE + NONLINEAR
 
 
 def name_of(each: Sample) -> str:
-    facts = "-".join(f"{key}={value}" for key, value in each.node.attributes.items())
+    facts = "-".join(
+        f"{key}={'each' if isinstance(value, np.ndarray) else value}"
+        for key, value in each.node.attributes.items()
+    )
     return f"{each.node.op}-{facts}-{each.low:g}".replace(" ", "")
 
 

@@ -17,14 +17,16 @@ def scores(neurons: Neurons, domains: Domains, bounded: Bounded, box: Interval) 
     With coefficient A of a ReLU's output and bounds l < 0 < u, the bound loses up to
     −A·(−l·u/(u − l)) to the line above (A < 0), and up to A·max(α·(−l), (1 − α)·u) to the line
     below (A ≥ 0), of which half is counted: both cannot be lost at one point. Of a clause of
-    several atoms, the mean over its rows counts.
+    several atoms, the mean over its rows counts. What bends elsewhere is moved to zero, and what
+    is concave is turned: `min(x, 0) = −max(−x, 0)`.
     """
-    low, high = box.lower, box.upper
+    points, concave = neurons.split_points, neurons.concave
+    free = (domains.splits == 0) & (box.lower < points) & (box.upper > points)
+    low, high = box.lower - points, box.upper - points
+    low, high = torch.where(concave, -high, low), torch.where(concave, -low, high)
     gap = (-low * high / (high - low)).unsqueeze(1)
     alpha = bounded.parameters.alpha
     below = torch.maximum(alpha * -low.unsqueeze(1), (1 - alpha) * high.unsqueeze(1))
-    rows = bounded.coefficients
+    rows = torch.where(concave, -bounded.coefficients, bounded.coefficients)
     loss = torch.where(rows < 0, -rows * gap, 0.5 * rows * torch.minimum(below, gap)).mean(1)
-    points = neurons.split_points
-    free = (domains.splits == 0) & (low < points) & (high > points)
     return torch.where(free, loss, -torch.inf)

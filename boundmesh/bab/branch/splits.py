@@ -51,7 +51,7 @@ class Splits:
             chosen = loss.argmax(1, keepdim=True)
         else:
             chosen = self._tried(parents, bounded, loss).unsqueeze(1)
-        return split(parents, chosen, bounded.coefficients)
+        return split(parents, chosen, bounded.coefficients, self.bounder.neurons.concave)
 
     @torch.no_grad()
     def _tried(self, parents: Domains, bounded: Bounded, loss: Tensor) -> Tensor:

@@ -16,4 +16,5 @@ def drop_dead(graph: Graph) -> Graph:
     nodes = tuple(node for node in graph.nodes if node.name in wanted)
     held = {name for node in nodes for name in node.weights}
     weights = {name: array for name, array in graph.weights.items() if name in held}
-    return replace(graph, nodes=nodes, weights=weights)
+    formed = {name: how for name, how in graph.formed.items() if name in held}
+    return replace(graph, nodes=nodes, weights=weights, formed=formed)

@@ -33,6 +33,8 @@ def is_identity(graph: Graph, node: Node) -> bool:
         return node["perm"] == tuple(range(len(node.shape)))
     if node.op == "gather":
         return node["index"] == tuple(range(node.shape[node["axis"]]))
-    if node.op == "scale":
-        return bool((graph.weights[node.weights[0]] == 1).all())
-    return node.op == "shift" and not graph.weights[node.weights[0]].any()
+    # A computed number may be one that rounding made 1 or 0.
+    if node.op not in ("scale", "shift") or node.weights[0] in graph.formed:
+        return False
+    constant = graph.weights[node.weights[0]]
+    return bool((constant == 1).all()) if node.op == "scale" else not constant.any()

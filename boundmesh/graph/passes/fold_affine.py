@@ -7,19 +7,41 @@ from dataclasses import replace
 
 import numpy as np
 
+from boundmesh.graph.constant import Constant, product, sum_of
+from boundmesh.graph.formed import EXACT, Formed
 from boundmesh.graph.graph import Graph, Node
 
 LAYERS = frozenset(("linear", "conv", "conv_transpose"))
+
+
+class Weights:
+    """A graph's weights with how they were formed, and the ones that are entered."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.arrays, self.formed = dict(graph.weights), dict(graph.formed)
+
+    def __getitem__(self, name: str) -> Constant:
+        return Constant(name, self.arrays[name], self.formed.get(name, EXACT))
+
+    def enter(self, name: str, constant: Constant) -> str:
+        """The name, under which the constant now is."""
+        self.arrays[name] = np.ascontiguousarray(constant.array)
+        self.formed.pop(name, None)
+        if constant.formed.depth:
+            size = constant.formed.size
+            whole = None if size is None else np.ascontiguousarray(size)
+            self.formed[name] = Formed(whole, constant.formed.depth)
+        return name
 
 
 def fold_affine(graph: Graph) -> Graph:
     """`(W x + b)·c → (c·W) x + b·c` and `(W x + b) + c → W x + (b + c)`, c one number per feature.
 
     Only where nothing else reads the layer. A weight in a memory-mapped file is not scaled, since
-    that would copy it.
+    that would copy it. What is computed is float64, with how it was formed.
     """
     nodes: dict[str, Node] = {}
-    weights = dict(graph.weights)
+    weights = Weights(graph)
     for node in graph.nodes:
         layer = nodes.get(node.inputs[0]) if node.op in ("scale", "shift") else None
         if layer is not None and layer.op in LAYERS and only_reader(graph, layer, node):
@@ -28,47 +50,48 @@ def fold_affine(graph: Graph) -> Graph:
                 del nodes[layer.name]
                 node = folded
         nodes[node.name] = node
-    return replace(graph, nodes=tuple(nodes.values()), weights=weights)
+    return replace(
+        graph, nodes=tuple(nodes.values()), weights=weights.arrays, formed=weights.formed
+    )
 
 
 def only_reader(graph: Graph, layer: Node, node: Node) -> bool:
     return graph.consumers[layer.name] == (node.name,) and layer.name != graph.output
 
 
-def fold(weights: dict[str, np.ndarray], layer: Node, node: Node) -> Node | None:
-    """The layer and the scale or shift as one layer; its new arrays enter `weights`.
-
-    They are computed in the wider type and kept in the layer's.
-    """
-    constant = per_feature(weights[node.weights[0]], layer)
+def fold(weights: Weights, layer: Node, node: Node) -> Node | None:
+    """The layer and the scale or shift as one layer; its new arrays enter `weights`."""
+    held = weights[node.weights[0]]
+    constant = per_feature(held, layer)
     matrix, *bias = (weights[name] for name in layer.weights)
-    if constant is None or (node.op == "scale" and not scalable(layer, matrix)):
+    if constant is None or (node.op == "scale" and not scalable(layer, matrix.array)):
         return None
-    names, dtype = list(layer.weights), matrix.dtype
+    names = list(layer.weights)
     if node.op == "scale":
         feature = 1 if layer.op == "conv_transpose" else 0
-        shape = [-1 if dim == feature else 1 for dim in range(matrix.ndim)]
-        names[0] = enter(
-            weights, f"{node.name}:weight", (matrix * constant.reshape(shape)).astype(dtype)
-        )
+        shape = [-1 if dim == feature else 1 for dim in range(matrix.array.ndim)]
+        factor = constant.moved(lambda array: array.reshape(shape))
+        names[0] = weights.enter(f"{node.name}:weight", product(matrix, factor))
         if bias:
-            names[1] = enter(weights, f"{node.name}:bias", (bias[0] * constant).astype(dtype))
+            names[1] = weights.enter(f"{node.name}:bias", product(bias[0], constant))
     elif bias:
-        names[1] = enter(weights, f"{node.name}:bias", (bias[0] + constant).astype(dtype))
-    elif weights[node.weights[0]].shape == constant.shape:
+        names[1] = weights.enter(f"{node.name}:bias", sum_of(bias[0], constant))
+    elif held.shape == constant.shape:
         names.append(node.weights[0])
     else:
-        names.append(enter(weights, f"{node.name}:bias", constant))
+        names.append(weights.enter(f"{node.name}:bias", constant))
     return replace(layer, name=node.name, weights=tuple(names))
 
 
-def per_feature(constant: np.ndarray, layer: Node) -> np.ndarray | None:
+def per_feature(constant: Constant, layer: Node) -> Constant | None:
     """The constant as one number per output feature, or None where it differs within one."""
     axis = len(layer.shape) - 1 if layer.op == "linear" else 1
-    full = constant.reshape((1,) * (len(layer.shape) - constant.ndim) + constant.shape)
-    if any(length != 1 for place, length in enumerate(full.shape) if place != axis):
+    rank = len(layer.shape) - constant.array.ndim
+    full = (1,) * rank + constant.shape
+    if any(length != 1 for place, length in enumerate(full) if place != axis):
         return None
-    return np.broadcast_to(full.ravel(), (layer.shape[axis],))
+    features = (layer.shape[axis],)
+    return constant.moved(lambda array: np.broadcast_to(array.ravel(), features))
 
 
 def scalable(layer: Node, matrix: np.ndarray) -> bool:
@@ -83,8 +106,3 @@ def memory_mapped(array: np.ndarray | None) -> bool:
     while isinstance(base, np.ndarray):
         base = base.base
     return isinstance(base.obj if isinstance(base, memoryview) else base, mmap.mmap)
-
-
-def enter(weights: dict[str, np.ndarray], name: str, array: np.ndarray) -> str:
-    weights[name] = np.ascontiguousarray(array)
-    return name

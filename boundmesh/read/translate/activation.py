@@ -7,6 +7,8 @@ import math
 import numpy as np
 
 from boundmesh.graph.build import Builder, Constant
+from boundmesh.graph.constant import Given, known, quotient, rounded, wide
+from boundmesh.graph.formed import UPWARD, Formed, size_of
 from boundmesh.graph.graph import Node
 from boundmesh.read.translate.arithmetic import clip, minus, negative, plus, scale, shift, times
 from boundmesh.read.translate.step import Step, Value, translates
@@ -38,10 +40,10 @@ def ceil(step: Step) -> Value:
     return negative(build, build.add("floor", negative(build, step.node())))
 
 
-def leaky(build: Builder, x: Node, slope: np.ndarray) -> Node:
+def leaky(build: Builder, x: Node, slope: Constant) -> Node:
     """`x` above zero and `slope·x` below; in general `relu(x) − slope·relu(−x)`."""
-    first = float(slope.flat[0])
-    if np.all(slope == first) and 0 <= first <= 1:
+    first = float(slope.array.flat[0])
+    if np.all(slope.array == first) and 0 <= first <= 1 and slope.formed.depth == 0:
         return build.add("leaky_relu", x, slope=first) if first else build.add("relu", x)
     below = scale(build, build.add("relu", negative(build, x)), slope)
     return minus(build, build.add("relu", x), below)
@@ -49,38 +51,36 @@ def leaky(build: Builder, x: Node, slope: np.ndarray) -> Node:
 
 @translates("LeakyRelu")
 def leaky_relu(step: Step) -> Value:
-    return leaky(step.build, step.node(), np.asarray([step.attribute("alpha", 0.01)], np.float32))
+    return leaky(step.build, step.node(), known(step.real("alpha", 0.01)))
 
 
 @translates("PRelu")
 def parametric_relu(step: Step) -> Value:
-    slope = step.constant(1, "slope")
-    return leaky(step.build, step.node(), slope)
+    return leaky(step.build, step.node(), step.known(1, "slope"))
 
 
-def line(build: Builder, x: Node, slope: float, offset: float) -> Node:
-    return shift(build, scale(build, x, slope), np.asarray(offset))
+def line(build: Builder, x: Node, slope: Given, offset: Given) -> Node:
+    return shift(build, scale(build, x, slope), offset)
 
 
 @translates("HardSigmoid")
 def hard_sigmoid(step: Step) -> Value:
     """`clip(αx + β, 0, 1)`."""
-    alpha, beta = step.attribute("alpha", 0.2), step.attribute("beta", 0.5)
-    inner = line(step.build, step.node(), alpha, beta)
-    return clip(step.build, inner, np.asarray(0.0), np.asarray(1.0))
+    inner = line(step.build, step.node(), step.real("alpha", 0.2), step.real("beta", 0.5))
+    return clip(step.build, inner, 0.0, 1.0)
 
 
 @translates("HardSwish")
 def hard_swish(step: Step) -> Value:
     """`x·clip(x/6 + 1/2, 0, 1)`."""
-    gate = line(step.build, step.node(), 1 / 6, 0.5)
-    return times(step.build, step.node(), clip(step.build, gate, np.asarray(0.0), np.asarray(1.0)))
+    gate = line(step.build, step.node(), quotient(1.0, 6.0), 0.5)
+    return times(step.build, step.node(), clip(step.build, gate, 0.0, 1.0))
 
 
 @translates("Swish")
 def swish(step: Step) -> Value:
     """`x·sigmoid(αx)`."""
-    gate = scale(step.build, step.node(), float(step.attribute("alpha", 1.0)))
+    gate = scale(step.build, step.node(), step.real("alpha", 1.0))
     return times(step.build, step.node(), step.build.add("sigmoid", gate))
 
 
@@ -90,28 +90,30 @@ def gelu(step: Step) -> Value:
     if step.attribute("approximate", "none") != "tanh":
         raise step.refuse("erf has no relaxation; approximate='tanh' is supported")
     build, x = step.build, step.node()
-    cubic = scale(build, build.add("power", x, exponent=3.0), 0.044715)
-    gate = build.add("tanh", scale(build, plus(build, x, cubic), math.sqrt(2 / math.pi)))
-    return times(build, scale(build, x, 0.5), shift(build, gate, np.asarray(1.0)))
+    cubic = scale(build, build.add("power", x, exponent=3.0), rounded(0.044715))
+    # π is rounded, and a quotient and a root are taken.
+    factor = rounded(math.sqrt(2 / math.pi), operations=3)
+    gate = build.add("tanh", scale(build, plus(build, x, cubic), factor))
+    return times(build, scale(build, x, 0.5), shift(build, gate, 1.0))
 
 
 @translates("Softplus")
 def softplus(step: Step) -> Value:
     """`log(exp(x) + 1) = relu(x) + log(exp(−|x|) + 1)`; the plain form bounds better."""
-    grown = shift(step.build, step.build.add("exp", step.node()), np.asarray(1.0))
+    grown = shift(step.build, step.build.add("exp", step.node()), 1.0)
     return step.build.add("log", grown)
 
 
 @translates("Elu", "Celu", "Selu")
 def exponential_linear(step: Step) -> Value:
     """`γ·(relu(x) + a·(exp(min(x, 0)/b) − 1))`, each op with its own γ, a and b."""
-    alpha = step.attribute("alpha", 1.67326319217681884765625 if step.op == "Selu" else 1.0)
-    gamma = step.attribute("gamma", 1.05070102214813232421875) if step.op == "Selu" else 1.0
+    alpha = step.real("alpha", 1.67326319217681884765625 if step.op == "Selu" else 1.0)
+    gamma = step.real("gamma", 1.05070102214813232421875) if step.op == "Selu" else 1.0
     width = alpha if step.op == "Celu" else 1.0
     build, x = step.build, step.node()
-    below = scale(build, build.add("relu", negative(build, x)), -1 / width)
+    below = scale(build, build.add("relu", negative(build, x)), quotient(-1.0, width))
     curve = line(build, build.add("exp", below), alpha, -alpha)
-    return scale(build, plus(build, build.add("relu", x), curve), float(gamma))
+    return scale(build, plus(build, build.add("relu", x), curve), gamma)
 
 
 @translates("Pow")
@@ -121,13 +123,29 @@ def power(step: Step) -> Value:
     if isinstance(base, Constant):
         if not np.all(base.array > 0):
             raise step.refuse("its constant base is not positive")
-        return build.add("exp", scale(build, step.node(1), np.log(base.array)))
+        return build.add("exp", scale(build, step.node(1), logarithm(base)))
     if isinstance(exponent, Node):
         raise step.refuse("base and exponent both depend on the network's input")
     if np.unique(exponent.array).size != 1:
         raise step.refuse("its exponents differ; one constant exponent is supported")
+    if exponent.formed.depth:
+        raise step.refuse("its exponent is not a number of the file but computed from others")
     x = build.broadcast(step.node(), np.broadcast_shapes(step.node().shape, exponent.shape))
     return raised(build, x, float(exponent.array.flat[0]))
+
+
+def logarithm(base: Constant) -> Constant:
+    """`log c`, which the library gives to two rounding errors; c may be off by its own.
+
+    `|log(c + e) − log c| ≤ |e/c|/(1 − |e/c|)`, as in a quotient.
+    """
+    array = wide(base)
+    if not base.formed.depth:
+        return Constant("", np.asarray(np.log(array)), Formed(None, 2))
+    relative = float(np.max(size_of(array, base.formed) / array))
+    depth = math.ceil(base.formed.depth * (1 + relative)) + 2
+    size = np.asarray(np.abs(np.log(array)) * UPWARD + relative)
+    return Constant("", np.asarray(np.log(array)), Formed(size, depth))
 
 
 def raised(build: Builder, x: Node, exponent: float) -> Node:

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import reduce
+from typing import Any
 
 import numpy as np
 
+from boundmesh.errors import ReadError
 from boundmesh.graph.build import Builder, Constant
+from boundmesh.graph.constant import Given, known, negated, quotient, wide
 from boundmesh.graph.graph import Node
 from boundmesh.read.translate.step import Step, Value, translates
 
-LARGEST = float(np.finfo(np.float32).max)
 
-
-def shift(build: Builder, x: Node, constant: Constant | np.ndarray) -> Node:
+def shift(build: Builder, x: Node, constant: Given) -> Node:
     """`x + c`, broadcast."""
+    constant = known(constant)
     x = build.broadcast(x, np.broadcast_shapes(x.shape, constant.shape))
     return build.add("shift", x, weights=(constant,))
 
 
-def scale(build: Builder, x: Node, constant: Constant | np.ndarray | float) -> Node:
+def scale(build: Builder, x: Node, constant: Given) -> Node:
     """`x·c`, broadcast."""
-    if isinstance(constant, float):
-        constant = np.asarray(constant)
+    constant = known(constant)
     x = build.broadcast(x, np.broadcast_shapes(x.shape, constant.shape))
     return build.add("scale", x, weights=(constant,))
 
@@ -53,7 +55,7 @@ def minus(build: Builder, x: Value, y: Value) -> Node:
         assert isinstance(y, Node)
         return shift(build, negative(build, y), x)
     return (
-        shift(build, x, -y.array) if isinstance(y, Constant) else combine(build, "subtract", x, y)
+        shift(build, x, negated(y)) if isinstance(y, Constant) else combine(build, "subtract", x, y)
     )
 
 
@@ -68,33 +70,61 @@ def times(build: Builder, x: Value, y: Value) -> Node:
 
 
 def larger(build: Builder, x: Value, y: Value) -> Node:
-    """`max(x, y) = y + relu(x − y)`."""
+    """`max(x, y)` of two values, not both constant; of two bounded ones `y + relu(x − y)`."""
     if isinstance(x, Constant):
         x, y = y, x
+    assert isinstance(x, Node)
+    if isinstance(y, Constant):
+        return at_least(build, x, y)
     return plus(build, y, build.add("relu", minus(build, x, y)))
 
 
 def smaller(build: Builder, x: Value, y: Value) -> Node:
-    """`min(x, y) = y − relu(y − x)`."""
+    """`min(x, y)` of two values, not both constant; of two bounded ones `y − relu(y − x)`."""
     if isinstance(x, Constant):
         x, y = y, x
+    assert isinstance(x, Node)
+    if isinstance(y, Constant):
+        return at_most(build, x, y)
     return minus(build, y, build.add("relu", minus(build, y, x)))
 
 
-def clip(build: Builder, x: Node, low: np.ndarray | None, high: np.ndarray | None) -> Node:
-    """`min(max(x, low), high) = high − relu(high − low − relu(x − low))`; None for no limit."""
-    # Exporters write the largest float32 for no limit; shifting by it would drown every value.
-    if low is not None and np.all(low <= -LARGEST):
-        low = None
-    if high is not None and np.all(high >= LARGEST):
-        high = None
+def at_least(build: Builder, x: Node, low: Given) -> Node:
+    """`max(x, low)`, broadcast: x itself where low is −∞, a relu where it is zero."""
+    limit = known(low)
+    if not limit.formed.depth and np.all(limit.array == 0):
+        return build.add("relu", build.broadcast(x, np.broadcast_shapes(x.shape, limit.shape)))
+    return bent(build, "at_least", x, limit, -np.inf)
+
+
+def at_most(build: Builder, x: Node, high: Given) -> Node:
+    """`min(x, high)`, broadcast: x itself where high is ∞."""
+    return bent(build, "at_most", x, known(high), np.inf)
+
+
+def bent(build: Builder, op: str, x: Node, limit: Constant, never: float) -> Node:
+    """`at_least` or `at_most`; a limit of `never` does not act on any real number.
+
+    Raises ReadError for other limits that are no finite numbers.
+    """
+    x = build.broadcast(x, np.broadcast_shapes(x.shape, limit.shape))
+    numbers = wide(limit)
+    if np.all(numbers == never):
+        return x
+    if not np.all(np.isfinite(numbers)):
+        raise ReadError(f"value '{build.scope}' has a limit that is no finite number")
+    first = numbers.flat[0]
+    bend = float(first) if np.all(numbers == first) else np.broadcast_to(numbers, x.shape).copy()
+    size = limit.formed.size
+    sizes: dict[str, Any] = {} if size is None else {"size": float(np.max(size))}
+    return build.add(op, x, weights=(limit,), bend=bend, **sizes)
+
+
+def clip(build: Builder, x: Node, low: Given | None, high: Given | None) -> Node:
+    """`min(max(x, low), high)`; None for no limit."""
     if low is not None:
-        above = build.add("relu", x if not np.any(low) else shift(build, x, -low))
-        if high is None:
-            return above if not np.any(low) else shift(build, above, low)
-        room = shift(build, negative(build, above), high - low)
-        return shift(build, negative(build, build.add("relu", room)), high)
-    return x if high is None else smaller(build, x, Constant(f"{build.scope}:high", high))
+        x = at_least(build, x, low)
+    return x if high is None else at_most(build, x, high)
 
 
 def several(step: Step, combination: Callable[[Builder, Value, Value], Node]) -> Value:
@@ -128,7 +158,7 @@ def minimum(step: Step) -> Value:
 def mean(step: Step) -> Value:
     total = several(step, plus)
     assert isinstance(total, Node)
-    return scale(step.build, total, 1 / len(step.operands))
+    return scale(step.build, total, quotient(1.0, float(len(step.operands))))
 
 
 @translates("Sub")
@@ -138,13 +168,13 @@ def subtract(step: Step) -> Value:
 
 @translates("Div")
 def divide(step: Step) -> Value:
-    """`x·(1/y)`."""
+    """`x·(1/y)`, with 1/y in float64 where y is constant."""
     y = step.value(1)
     if isinstance(y, Node):
         return times(step.build, step.value(0), step.build.add("reciprocal", y))
     if not np.all(y.array):
         raise step.refuse("it divides by a constant that holds zero")
-    return scale(step.build, step.node(0), 1 / y.array)
+    return scale(step.build, step.node(0), quotient(1.0, y))
 
 
 @translates("Neg")
@@ -154,18 +184,23 @@ def negate(step: Step) -> Value:
 
 @translates("Clip")
 def clamp(step: Step) -> Value:
-    return clip(step.build, step.node(), step.option(1, "min"), step.option(2, "max"))
+    return clip(step.build, step.node(), step.limit(1, "min"), step.limit(2, "max"))
 
 
 @translates("Where")
 def where(step: Step) -> Value:
-    """`x·c + y·(1 − c)` for a constant condition c."""
+    """`x·c + y·(1 − c)` for a constant condition c, all exact."""
     condition = step.constant(0, "condition")
-    x, y = step.operand(1), step.operand(2)
+    x, y = step.value(1), step.value(2)
     if isinstance(x, Constant):
         kept = scale(step.build, step.node(2), np.where(condition, 0.0, 1.0))
-        return shift(step.build, kept, np.where(condition, x.array, 0))
+        return shift(step.build, kept, masked(x, condition))
     kept = scale(step.build, step.node(1), np.where(condition, 1.0, 0.0))
     if isinstance(y, Constant):
-        return shift(step.build, kept, np.where(condition, 0, y.array))
+        return shift(step.build, kept, masked(y, ~condition.astype(bool)))
     return plus(step.build, kept, scale(step.build, step.node(2), np.where(condition, 0.0, 1.0)))
+
+
+def masked(constant: Constant, kept: np.ndarray) -> Constant:
+    """The constant with zeros where it is not kept, which are formed no worse."""
+    return replace(constant.moved(lambda array: np.where(kept, array, 0)), name="")

@@ -70,8 +70,8 @@ def window(step: Step, lengths: Shape, kernel: Shape) -> Window:
 
 def weights_of(step: Step) -> tuple[Constant, ...]:
     """Weight and bias, constants both."""
-    step.constant(1, "weight")
-    step.optional(2, "bias")
+    step.known(1, "weight")
+    step.optional_constant(2, "bias")
     return tuple(value for value in step.operands[1:3] if isinstance(value, Constant))
 
 

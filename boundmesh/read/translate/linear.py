@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from boundmesh.graph import constant as constants
 from boundmesh.graph.build import Builder, Constant
+from boundmesh.graph.constant import negated, quotient, root, sum_of
 from boundmesh.graph.graph import Node
 from boundmesh.read.translate.arithmetic import minus, plus, scale, shift, times
 from boundmesh.read.translate.step import Step, Value, positive_axis, translates
@@ -20,7 +22,7 @@ def matrix_product(build: Builder, x: Value, y: Value) -> Node:
     """`x @ y` as numpy defines it, at most one operand constant."""
     if isinstance(y, Constant) and (matrix := flat_matrix(y)) is not None:
         assert isinstance(x, Node)
-        product = build.add("linear", x, weights=(Constant(y.name, matrix.T),))
+        product = build.add("linear", x, weights=(matrix.moved(np.transpose),))
         lead = (1,) * (len(y.shape) - max(len(x.shape), 2))
         shape = lead + product.shape
         return build.reshape(product, shape[:-1] if len(y.shape) == 1 else shape)
@@ -28,19 +30,21 @@ def matrix_product(build: Builder, x: Value, y: Value) -> Node:
         # (y' x')' with the constant on the right.
         assert isinstance(y, Node)
         column = build.reshape(y, (*y.shape, 1)) if len(y.shape) == 1 else y
-        other = Constant(x.name, np.swapaxes(x.array, -1, -2))
+        other = x.moved(lambda array: np.swapaxes(array, -1, -2))
         product = swap_last(build, matrix_product(build, swap_last(build, column), other))
         return build.reshape(product, product.shape[:-1]) if len(y.shape) == 1 else product
     left = build.constant(x) if isinstance(x, Constant) else x
     return bounded_product(build, left, build.constant(y) if isinstance(y, Constant) else y)
 
 
-def flat_matrix(constant: Constant) -> np.ndarray | None:
+def flat_matrix(constant: Constant) -> Constant | None:
     """The constant as one matrix, where it is one; a vector is a column."""
-    array = constant.array
-    if array.ndim == 1:
-        return array[:, None]
-    return array.reshape(array.shape[-2:]) if set(array.shape[:-2]) <= {1} else None
+    shape = constant.shape
+    if len(shape) == 1:
+        return constant.moved(lambda array: array[:, None])
+    if not set(shape[:-2]) <= {1}:
+        return None
+    return constant.moved(lambda array: array.reshape(shape[-2:]))
 
 
 def bounded_product(build: Builder, x: Node, y: Node) -> Node:
@@ -69,7 +73,7 @@ def gemm(step: Step) -> Value:
     if isinstance(x, Constant) and isinstance(y, Constant):
         x = build.constant(x)
     product = matrix_product(build, x, y)
-    alpha, beta = step.attribute("alpha", 1.0), step.attribute("beta", 1.0)
+    alpha, beta = step.real("alpha", 1.0), step.real("beta", 1.0)
     if alpha != 1:
         product = scale(build, product, alpha)
     if bias is None:
@@ -81,40 +85,42 @@ def gemm(step: Step) -> Value:
 
 def scaled(build: Builder, value: Value, factor: float) -> Value:
     if isinstance(value, Constant):
-        return Constant(value.name, value.array * factor)
+        return constants.product(value, factor)
     return scale(build, value, factor)
 
 
 def flipped(build: Builder, value: Value) -> Value:
     if isinstance(value, Constant):
-        return Constant(value.name, value.array.T)
+        return value.moved(np.transpose)
     return swap_last(build, value)
 
 
 @translates("BatchNormalization")
 def batch_normalization(step: Step) -> Value:
-    """`x·c + (bias − mean·c)` with `c = γ/√(variance + ε)` per channel (axis 1)."""
+    """`x·c + (bias − mean·c)` with `c = γ/√(variance + ε)` per channel (axis 1), in float64."""
     if step.attribute("training_mode", 0) or not step.single:
         raise step.refuse("it is in training mode; export the network in evaluation mode")
     if step.attribute("spatial", 1) == 0:
         raise step.refuse("spatial=0 normalises every position alone; spatial=1 is supported")
     names = ("scale", "bias", "mean", "variance")
-    parts = [step.constant(index, name) for index, name in enumerate(names, start=1)]
-    gain, bias, mean, variance = (np.asarray(part, np.float64) for part in parts)
-    factor = gain / np.sqrt(variance + step.attribute("epsilon", 1e-5))
-    x, dtype = step.node(), parts[0].dtype
+    parts = [step.known(index, name) for index, name in enumerate(names, start=1)]
+    gain, bias, mean, variance = parts
+    factor = quotient(gain, root(sum_of(variance, step.real("epsilon", 1e-5))))
+    offset = sum_of(bias, negated(constants.product(mean, factor)))
+    x = step.node()
     shape = (-1, *(1,) * (len(x.shape) - 2))
-    scaled = scale(step.build, x, factor.astype(dtype).reshape(shape))
-    return shift(step.build, scaled, (bias - mean * factor).astype(dtype).reshape(shape))
+    scaled = scale(step.build, x, factor.moved(lambda array: array.reshape(shape)))
+    return shift(step.build, scaled, offset.moved(lambda array: array.reshape(shape)))
 
 
 def standardized(build: Builder, x: Node, axes: tuple[int, ...], epsilon: float) -> Node:
     """`(x − mean)/√(variance + ε)`, mean and variance over `axes`."""
     count = float(np.prod([x.shape[axis] for axis in axes]))
-    mean = scale(build, build.add("sum", x, axes=axes), 1 / count)
+    share = quotient(1.0, count)
+    mean = scale(build, build.add("sum", x, axes=axes), share)
     centered = minus(build, x, mean)
     squares = build.add("sum", build.add("power", centered, exponent=2.0), axes=axes)
-    variance = shift(build, scale(build, squares, 1 / count), np.asarray(epsilon))
+    variance = shift(build, scale(build, squares, share), epsilon)
     return times(build, centered, build.add("reciprocal", build.add("sqrt", variance)))
 
 
@@ -126,7 +132,7 @@ def layer_normalization(step: Step) -> Value:
     x = step.node()
     first = positive_axis(step.attribute("axis", -1), len(x.shape))
     axes = tuple(range(first, len(x.shape)))
-    result = standardized(step.build, x, axes, step.attribute("epsilon", 1e-5))
+    result = standardized(step.build, x, axes, step.real("epsilon", 1e-5))
     result = times(step.build, result, step.value(1))
     bias = step.operand(2)
     return result if bias is None else plus(step.build, result, bias)
@@ -137,7 +143,10 @@ def instance_normalization(step: Step) -> Value:
     """Over the spatial axes, then `·scale + bias` per channel."""
     x = step.node()
     axes = tuple(range(2, len(x.shape)))
-    gain, bias = step.constant(1, "scale"), step.constant(2, "bias")
     shape = (-1, *(1,) * len(axes))
-    result = standardized(step.build, x, axes, step.attribute("epsilon", 1e-5))
-    return shift(step.build, scale(step.build, result, gain.reshape(shape)), bias.reshape(shape))
+    gain, bias = (
+        step.known(index, name).moved(lambda array: array.reshape(shape))
+        for index, name in ((1, "scale"), (2, "bias"))
+    )
+    result = standardized(step.build, x, axes, step.real("epsilon", 1e-5))
+    return shift(step.build, scale(step.build, result, gain), bias)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from boundmesh.graph.build import Builder
+from boundmesh.graph.constant import quotient
 from boundmesh.graph.graph import Node, Shape
 from boundmesh.read.translate.arithmetic import scale
 from boundmesh.read.translate.convolution import Window, spatial, window
@@ -139,12 +140,13 @@ def average_pool(step: Step) -> Value:
         padding.append((before, max(after, int(places.max()) + 1 - length)))
     even = divisor.min() == divisor.max()
     channels = x.shape[1]
-    ones = np.full((channels, 1, *frame.kernel), 1 / divisor.max() if even else 1, np.float32)
+    share = quotient(1.0, float(divisor.max()) if even else 1.0)
+    ones = share.moved(lambda one: np.full((channels, 1, *frame.kernel), one))
     total = step.build.add(
         "conv", x, weights=(ones,), stride=frame.stride, dilation=frame.dilation,
         padding=tuple(padding), groups=channels,
     )  # fmt: skip
-    return total if even else scale(step.build, total, 1 / divisor)
+    return total if even else scale(step.build, total, quotient(1.0, divisor))
 
 
 @translates("GlobalAveragePool")
@@ -152,4 +154,4 @@ def global_average_pool(step: Step) -> Value:
     x = step.node()
     axes = tuple(range(2, len(x.shape)))
     total = step.build.add("sum", x, axes=axes)
-    return scale(step.build, total, 1 / float(np.prod(x.shape[2:])))
+    return scale(step.build, total, quotient(1.0, float(np.prod(x.shape[2:]))))

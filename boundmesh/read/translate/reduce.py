@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from boundmesh.graph.build import Builder
+from boundmesh.graph.constant import quotient
 from boundmesh.graph.graph import Node
 from boundmesh.read.translate.arithmetic import minus, negative, scale, times
 from boundmesh.read.translate.step import Step, Value, positive_axis, translates
@@ -50,7 +51,7 @@ def reduce_sum(step: Step) -> Value:
     inner = build.add(before, x, **settings) if before else x
     result = build.add("sum", inner, axes=axes) if axes else inner
     if step.op == "ReduceMean":
-        result = scale(build, result, result.size / x.size)
+        result = scale(build, result, quotient(float(result.size), float(x.size)))
     if step.op in AFTER:
         result = build.add(AFTER[step.op], result)
     return finish(step, result, axes)

@@ -38,7 +38,7 @@ def sources(step: Step, x: Node) -> np.ndarray:
     """
     import onnx
 
-    given = {f"in{place}": step.optional(place, "scale") for place in range(1, len(step.operands))}
+    given = {f"in{place}": setting(step, place) for place in range(1, len(step.operands))}
     names = [name if array is not None else "" for name, array in given.items()]
     node = onnx.helper.make_node(step.op, ["x", *names], ["y"], **step.attributes)
     settings = [
@@ -57,3 +57,11 @@ def sources(step: Step, x: Node) -> np.ndarray:
     model = onnx.helper.make_model_gen_version(graph, opset_imports=[opset])
     places = np.arange(x.size, dtype=np.int32).reshape(x.shape)
     return session(model.SerializeToString()).run(None, {"x": places})[0]
+
+
+def setting(step: Step, place: int) -> np.ndarray | None:
+    """An operand beside the first, in the type that ONNX Runtime takes."""
+    found = step.optional_constant(place, "scale")
+    if found is None:
+        return None
+    return found.array.astype(np.float32) if found.array.dtype.kind == "f" else found.array

@@ -56,11 +56,39 @@ class Step:
         return array
 
     def optional(self, index: int, role: str) -> np.ndarray | None:
-        """Operand `index`, which must be constant, or None where it is left out."""
+        """Operand `index`, which must be constant, or None where it is left out.
+
+        It is a number of the file: one that was computed from others would lose how it was formed.
+        """
+        value = self.optional_constant(index, role)
+        if value is not None and value.formed.depth:
+            raise self.refuse(f"its {role} is computed from others; let the exporter fold it")
+        return None if value is None else value.array
+
+    def known(self, index: int, role: str) -> Constant:
+        """Operand `index`, which must be there and constant, with how it was formed."""
+        self.value(index)
+        value = self.optional_constant(index, role)
+        assert value is not None
+        return value
+
+    def optional_constant(self, index: int, role: str) -> Constant | None:
+        """Operand `index`, which must be constant, with how it was formed; None where left out."""
         value = self.operand(index)
         if isinstance(value, Node):
             raise self.refuse(f"its {role} depends on the network's input and must be constant")
-        return None if value is None else value.array
+        return value
+
+    def limit(self, index: int, attribute: str) -> Constant | None:
+        """A setting that older opsets give as an attribute, with how it was formed."""
+        value = self.optional_constant(index, attribute)
+        if value is None and attribute in self.attributes:
+            return Constant("", np.asarray(self.attributes[attribute]))
+        return value
+
+    def real(self, name: str, default: float) -> float:
+        """An attribute of ONNX type float, which also the default is rounded to."""
+        return float(np.float32(self.attribute(name, default)))
 
     @property
     def single(self) -> bool:
