@@ -7,7 +7,7 @@ import numpy as np
 from boundmesh.graph.build import Builder
 from boundmesh.graph.graph import Node, Shape
 from boundmesh.read.translate.arithmetic import scale
-from boundmesh.read.translate.convolution import Window, window
+from boundmesh.read.translate.convolution import Window, spatial, window
 from boundmesh.read.translate.step import Step, Value, translates
 
 
@@ -34,7 +34,7 @@ def reached(frame: Window, axis: int, count: int) -> np.ndarray:
 
 
 def pooled_window(step: Step, x: Node) -> tuple[Window, Shape]:
-    frame = window(step, x.shape[2:], tuple(step.attribute("kernel_shape")))
+    frame = window(step, x.shape[2:], spatial(step, "kernel_shape", 1, len(x.shape) - 2))
     return frame, positions(frame, x.shape[2:], bool(step.attribute("ceil_mode", 0)))
 
 
