@@ -35,8 +35,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(verify)
-app.command()(bounds)
+# What is left over may be a network that stands in the property's place: the commands say so.
+app.command(context_settings={"allow_extra_args": True})(verify)
+app.command(context_settings={"allow_extra_args": True})(bounds)
 app.command()(bench)
 app.command(context_settings={"ignore_unknown_options": True})(supports)
 

@@ -28,14 +28,20 @@ def _alone(value: Value) -> Value:
 
 
 class Clock:
-    """Starts when made; `seconds` maps each stage to what it took.
+    """Starts when made, or at `begun` on time.monotonic; `seconds` maps each stage to what it took.
 
-    Where several ranks work in step, `agree` gives every rank the first one's value, and what
-    depends on time is decided by the first rank's clock.
+    Where several ranks work in step, `agree` gives every rank the first one's value. Ranks start
+    at different moments, and what reading took leaves each with a timeout of its own, so nothing
+    but the first rank's `spent` and `left` decides: every rank must read them equally often.
     """
 
-    def __init__(self, timeout: float | None = None, progress: Progress = SILENT) -> None:
-        self._begun = time.monotonic()
+    def __init__(
+        self,
+        timeout: float | None = None,
+        progress: Progress = SILENT,
+        begun: float | None = None,
+    ) -> None:
+        self._begun = time.monotonic() if begun is None else begun
         self._timeout = timeout
         self.progress = progress
         self.agree: Agree = _alone
@@ -43,19 +49,23 @@ class Clock:
 
     @property
     def spent(self) -> float:
-        return self.agree(time.monotonic() - self._begun)
+        """Seconds since the first rank's clock began."""
+        return self.agree(self._own)
 
     @property
     def left(self) -> float:
-        """Seconds until the deadline; infinite without one."""
-        return float("inf") if self._timeout is None else self._timeout - self.spent
+        """Seconds until the first rank's deadline; infinite without one."""
+        return self.agree(float("inf") if self._timeout is None else self._timeout - self._own)
 
     def check(self) -> None:
-        """Raises OutOfTime once the deadline has passed."""
+        """Raises OutOfTime, on all ranks alike, once the first one's deadline has passed."""
         # Asked even without a deadline, since all ranks agree to an interruption here as well.
-        spent = self.spent
-        if self._timeout is not None and spent >= self._timeout:
+        if self.left <= 0:
             raise OutOfTime
+
+    @property
+    def _own(self) -> float:
+        return time.monotonic() - self._begun
 
     @contextmanager
     def stage(self, name: str, detail: str = "") -> Iterator[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import resource
 import sys
 
@@ -11,23 +12,21 @@ import torch
 
 from boundmesh.errors import DeviceError
 from boundmesh.mesh.rank import ranks_here
+from boundmesh.ranges import shown
 from boundmesh.settings import Settings
+
+NAME = re.compile(r"cpu|cuda(:[0-9]{1,2})?", re.ASCII)
 
 
 def choose_device(name: str) -> torch.device:
     """`auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:1`; DeviceError if it is absent."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise DeviceError(
-            f"device '{name}' is not known; expected auto, cpu or cuda[:i]"
-        ) from error
+    if not NAME.fullmatch(name):
+        raise DeviceError(f"device {shown(name)} is not known; expected auto, cpu or cuda[:i]")
+    device = torch.device(name)
     if device.type == "cpu":
         return device
-    if device.type != "cuda":
-        raise DeviceError(f"device '{name}' is not supported; expected auto, cpu or cuda[:i]")
     found = torch.cuda.device_count()
     if not torch.cuda.is_available() or (device.index or 0) >= found:
         raise DeviceError(

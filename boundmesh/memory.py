@@ -7,9 +7,34 @@ from contextlib import contextmanager
 
 import torch
 
+from boundmesh.available import refuse_beyond
 from boundmesh.errors import DeviceError
 from boundmesh.graph.graph import Graph
 from boundmesh.settings import Settings
+
+# What takes fewer bytes is no danger.
+SMALL = 2**26
+# Points at which a network is compared with ONNX Runtime at one time, in float64.
+POINTS = 5
+
+
+def check_fits(graph: Graph, device: torch.device, settings: Settings) -> None:
+    """DeviceError, naming the largest node, where the device cannot hold the bounds of one node
+    beside the weights, which no way of bounding does without."""
+    size = 8 if settings.dtype == "float64" else 4
+    shared = settings.layout.shards > 1 or settings.layout.offload != "none"
+    weights = 0 if shared else sum(array.size for array in graph.weights.values()) * size
+    largest = max(graph.nodes, key=lambda node: node.size)
+    where = f"node '{largest.name}' ({largest.op}) of shape {list(largest.shape)}"
+    advice = "use a smaller network, or a device with more memory"
+    # A lower and an upper bound of each neuron.
+    needed = weights + 2 * size * largest.size
+    if needed > SMALL:
+        there = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
+        refuse_beyond(f"the weights and the bounds of {where}", needed, advice, there)
+    checked = POINTS * 8 * largest.size
+    if checked > SMALL:
+        refuse_beyond(f"comparing {where} with ONNX Runtime", checked, advice)
 
 
 @contextmanager

@@ -22,17 +22,18 @@ from boundmesh.bounds.rows import DenseRows, Tile
 from boundmesh.clock import Clock, OutOfTime
 from boundmesh.device import forget_peak, peak_bytes, pin_threads
 from boundmesh.errors import BoundmeshError
-from boundmesh.given import load
+from boundmesh.given import load, point_of, region_of, rows_of
 from boundmesh.graph.agreement import agrees_with_source
 from boundmesh.graph.forward import multiplications
 from boundmesh.guarantee import rounding_for
 from boundmesh.ladder import undecided_counts
-from boundmesh.memory import memory_errors
+from boundmesh.memory import check_fits, memory_errors
 from boundmesh.mesh.open import layout_for
 from boundmesh.property import Ball, Box
+from boundmesh.ranges import Word
 from boundmesh.report.progress import SILENT, Progress
 from boundmesh.rules.operator import Interval
-from boundmesh.settings import Settings
+from boundmesh.settings import METHODS, Settings
 
 if TYPE_CHECKING:
     from boundmesh.given import Model
@@ -82,13 +83,10 @@ def bounds(
     `method` is ibp, crown-ibp, crown or alpha-crown; all but ibp can also give `lines`. The region
     must have the input's size. Raises BoundmeshError where it does not, or the time is up.
     """
+    Word(METHODS[1:]).read("method", method)
     clock = Clock(settings.timeout, progress)
-    point = region.lower if isinstance(region, Box) else region.center
-    graph = load(model, point)
-    if point.size != graph[graph.input].size:
-        raise BoundmeshError(
-            f"the region has {point.size} inputs; the network has {graph[graph.input].size}"
-        )
+    graph = load(model, point_of(region))
+    region = region_of(region, graph[graph.input].size)
     if not all(np.isfinite(end).all() for end in _ends(region)):
         raise BoundmeshError("the region has an end that is NaN or infinite")
     if settings.layout.domains > 1:
@@ -101,9 +99,10 @@ def bounds(
     device, clock.agree = layout.device, layout.agree
     with clock.stage("check"):
         agrees_with_source(graph, [region], settings.seed, layout.dtype)
+    check_fits(graph, device, settings)
     forget_peak(device)
     output = graph[graph.output]
-    matrix = np.eye(output.size) if rows is None else np.reshape(rows, (-1, output.size))
+    matrix = rows_of(rows, output.size)
     asked = _rows(matrix, (1, len(matrix), *output.shape), layout)
     problem = Problem(
         Program(graph, graph.output),
@@ -175,12 +174,8 @@ def _bound(
         both = rows.both_sides
         if method == "ibp":
             lowest = interval_rows(problem, both)
-        elif method in ("crown-ibp", "crown"):
-            lowest, intermediate = crown(problem, both, by_rows=method == "crown")
         else:
-            raise BoundmeshError(
-                f"method '{method}' computes no bounds; methods: ibp crown-ibp crown alpha-crown"
-            )
+            lowest, intermediate = crown(problem, both, by_rows=method == "crown")
         sides = [*lowest.chunk(2, dim=1)]
     lower, upper = (side[0].double().cpu().numpy() for side in sides)
     return lower, -upper, intermediate

@@ -200,7 +200,13 @@ def _all_of(given: Any, kind: type, what: str) -> tuple:
     """`given` as a tuple; PropertyError unless all of it is of one kind."""
     if not isinstance(given, Iterable) or isinstance(given, str):
         raise PropertyError(f"{what} are {given!r:.80}; expected a tuple of {kind.__name__}")
-    parts = given if isinstance(given, tuple) else tuple(given)
+    try:
+        parts = given if isinstance(given, tuple) else tuple(given)
+    except TypeError:
+        # An array of no axes has the methods of an iterable.
+        raise PropertyError(
+            f"{what} are {given!r:.80}; expected a tuple of {kind.__name__}"
+        ) from None
     for part in parts:
         if not isinstance(part, kind):
             raise PropertyError(f"{what} hold {part!r:.80}; expected {kind.__name__} only")

@@ -68,9 +68,7 @@ class Box:
                 f"the radius has the shape {list(eps.shape)}, the point {list(x.shape)}; "
                 "give a number, or one for each input"
             )
-        if clip is not None and not clip[0] <= clip[1]:
-            raise PropertyError(f"the clip is {clip}; expected the smaller number first")
-        low, high = (-math.inf, math.inf) if clip is None else clip
+        low, high = (-math.inf, math.inf) if clip is None else _ends_of(clip)
         if x.dtype == object or eps.dtype == object:
             lower, upper = _fractions(x) - _fractions(eps), _fractions(x) + _fractions(eps)
             return Box(np.clip(lower, low, high), np.clip(upper, low, high))
@@ -304,6 +302,20 @@ class Sums(Mapping[int, Fraction]):
 
     def __len__(self) -> int:
         return int(self.missed.sum())
+
+
+def _ends_of(clip: Any) -> tuple[float, float]:
+    """The two ends of a clip, which may be infinite; PropertyError for anything else."""
+    try:
+        low, high = clip
+    except (TypeError, ValueError, RuntimeError):
+        low, high = math.nan, math.nan
+    numbers = int, float, np.integer, np.floating
+    if not all(isinstance(end, numbers) for end in (low, high)) or not low <= high:
+        raise PropertyError(
+            f"the clip is {clip!r:.80}; expected two numbers, the smaller one first"
+        )
+    return low, high
 
 
 def _fractions(values: np.ndarray) -> np.ndarray:

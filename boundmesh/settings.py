@@ -6,6 +6,18 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 from boundmesh.errors import BoundmeshError
+from boundmesh.ranges import (
+    COUNT,
+    POSITIVE,
+    RATE,
+    SECONDS,
+    SHARE,
+    Number,
+    Ranges,
+    Word,
+    read_all,
+    shown,
+)
 from boundmesh.shape import MeshShape, parse_mesh
 
 Method = Literal["auto", "ibp", "crown-ibp", "crown", "alpha-crown"]
@@ -20,6 +32,8 @@ Offload = Literal["none", "weights"]
 ROUNDINGS = ("auto", "real", "float64", "float32", "tf32", "float16", "bfloat16", "trust")
 SCHEDULES: tuple[str, ...] = get_args(Schedule)
 OFFLOADS: tuple[str, ...] = get_args(Offload)
+# No machine gains from more threads for one network, and starting them can fail.
+MOST_THREADS = 1024
 
 
 @dataclass(frozen=True)
@@ -31,6 +45,9 @@ class AttackSettings:
 
     restarts: int = 30
     steps: int = 50
+
+    def __post_init__(self) -> None:
+        read_all(self, {"restarts": COUNT, "steps": POSITIVE})
 
 
 @dataclass(frozen=True)
@@ -47,6 +64,10 @@ class BoundSettings:
     learning_rate: float = 0.2
     decay: float = 0.98
     tile_elements: int = 2**23
+
+    def __post_init__(self) -> None:
+        ranges: Ranges = {"method": Word(METHODS), "iterations": COUNT, "learning_rate": RATE}
+        read_all(self, {**ranges, "decay": SHARE, "tile_elements": POSITIVE})
 
 
 @dataclass(frozen=True)
@@ -70,6 +91,12 @@ class BranchSettings:
     tries: int = 3
     refinements: int = 4
 
+    def __post_init__(self) -> None:
+        ranges: Ranges = {"branching": Word(BRANCHINGS), "batch": Number(True, 1, optional=True)}
+        rates = {"alpha_rate": RATE, "beta_rate": RATE, "refinements": COUNT}
+        counts = dict.fromkeys(("ascent_steps", "levels", "tries"), POSITIVE)
+        read_all(self, {**ranges, **rates, **counts})
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -81,6 +108,10 @@ class Layout:
     domains: int = 1
     schedule: Schedule = "auto"
     offload: Offload = "none"
+
+    def __post_init__(self) -> None:
+        ranges: Ranges = {"schedule": Word(SCHEDULES), "offload": Word(OFFLOADS)}
+        read_all(self, {"shards": POSITIVE, "domains": POSITIVE, **ranges})
 
     @staticmethod
     def of(mesh: str, schedule: Schedule = "auto", offload: Offload = "none") -> Layout:
@@ -117,35 +148,42 @@ class Settings:
     layout: Layout = field(default_factory=Layout)
 
     def __post_init__(self) -> None:
-        _require(self.bounds.method in METHODS, "method", self.bounds.method, " ".join(METHODS))
-        _require(
-            self.branch.branching in BRANCHINGS,
-            "branching",
-            self.branch.branching,
-            " ".join(BRANCHINGS),
-        )
-        schedule, offload = self.layout.schedule, self.layout.offload
-        lengths = self.layout.shards, self.layout.domains
-        _require(min(lengths) >= 1, "mesh", str(self.layout.shape), "shards ≥ 1 and domains ≥ 1")
-        _require(schedule in SCHEDULES, "schedule", schedule, " ".join(SCHEDULES))
-        _require(offload in OFFLOADS, "offload", offload, " ".join(OFFLOADS))
-        _require(self.dtype in DTYPES, "dtype", self.dtype, " ".join(DTYPES))
+        for name, kind in STAGES.items():
+            part = self.__dict__[name]
+            if not isinstance(part, kind):
+                raise BoundmeshError(f"{name} is {shown(part)}; expected {kind.__name__}(…)")
+        if not isinstance(self.device, str):
+            raise BoundmeshError(
+                f"device is {shown(self.device)}; expected the text auto, cpu or cuda[:i]"
+            )
+        threads = Number(True, 1, MOST_THREADS, optional=True)
+        ranges: Ranges = {
+            "timeout": SECONDS,
+            "dtype": Word(DTYPES),
+            "seed": COUNT,
+            "threads": threads,
+        }
+        read_all(self, ranges)
         rounding_words(self.rounding)
-        _require(self.timeout is None or self.timeout > 0, "timeout", self.timeout, "seconds > 0")
-        _require(self.threads is None or self.threads > 0, "threads", self.threads, "a number > 0")
-        _require(self.bounds.iterations >= 0, "iterations", self.bounds.iterations, "a number ≥ 0")
-        _require(self.bounds.tile_elements > 0, "tile_elements", self.bounds.tile_elements, "> 0")
-        _require(self.attack.restarts >= 0, "restarts", self.attack.restarts, "a number ≥ 0")
-        _require(self.attack.steps > 0, "steps", self.attack.steps, "a number > 0")
+
+
+STAGES: dict[str, Any] = {
+    "attack": AttackSettings,
+    "bounds": BoundSettings,
+    "branch": BranchSettings,
+    "layout": Layout,
+}
 
 
 def rounding_words(rounding: str) -> tuple[str, ...]:
     """The arithmetics of `rounding`, such as `real+float32`; BoundmeshError for others."""
-    words = tuple(str(rounding).replace(",", "+").split("+"))
-    known = all(word in ROUNDINGS for word in words)
+    words = tuple(rounding.replace(",", "+").split("+")) if isinstance(rounding, str) else ()
     alone = len(words) == 1 or not {"auto", "trust"} & set(words)
-    expected = " ".join(ROUNDINGS) + ", or several but auto and trust joined by +"
-    _require(known and alone, "rounding", rounding, expected)
+    if not words or not alone or not set(words) <= set(ROUNDINGS):
+        raise BoundmeshError(
+            f"rounding is {shown(rounding)}; expected {' '.join(ROUNDINGS)}, or several of them "
+            "but auto and trust joined by +"
+        )
     return words
 
 
@@ -157,29 +195,27 @@ def with_options(
     `mesh` is a Layout, or the words of `--mesh`. Raises BoundmeshError for a name that no stage has
     and for a value out of range.
     """
+    if not isinstance(settings, Settings):
+        raise BoundmeshError(f"settings is {shown(settings)}; expected boundmesh.Settings(…)")
     if isinstance(mesh, Layout):
         settings = replace(settings, layout=mesh)
     elif mesh is not None:
+        if not isinstance(mesh, str):
+            raise BoundmeshError(
+                f"mesh is {shown(mesh)}; expected a Layout or words such as shards=2,domains=4"
+            )
         chosen = settings.layout
         settings = replace(settings, layout=Layout.of(mesh, chosen.schedule, chosen.offload))
-    stages: dict[str, Any] = {
-        "attack": settings.attack,
-        "bounds": settings.bounds,
-        "branch": settings.branch,
-        "layout": settings.layout,
-    }
-    homes = {f.name: stage for stage, part in stages.items() for f in fields(part)}
+    homes = {f.name: stage for stage, kind in STAGES.items() for f in fields(kind)}
     own = {f.name for f in fields(settings)}
     if unknown := sorted(set(options) - own - set(homes)):
-        known = " ".join(sorted((own - set(stages)) | set(homes) | {"mesh"}))
+        known = " ".join(sorted((own - set(STAGES)) | set(homes) | {"mesh"}))
         raise BoundmeshError(f"no option is called {', '.join(unknown)}; options are: {known}")
+    settings = replace(settings, **{n: v for n, v in options.items() if n in own})
     parts = {
-        stage: replace(part, **{n: v for n, v in options.items() if homes.get(n) == stage})
-        for stage, part in stages.items()
+        stage: replace(
+            settings.__dict__[stage], **{n: v for n, v in options.items() if homes.get(n) == stage}
+        )
+        for stage in STAGES
     }
-    return replace(settings, **parts, **{n: v for n, v in options.items() if n in own})
-
-
-def _require(holds: bool, name: str, value: object, expected: str) -> None:
-    if not holds:
-        raise BoundmeshError(f"{name} is {value!r}; expected {expected}")
+    return replace(settings, **parts)

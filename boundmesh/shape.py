@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from boundmesh.errors import BoundmeshError
 
 AXES = ("shards", "domains")
+LENGTH = re.compile(r"0*[1-9][0-9]{0,5}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ def parse_mesh(text: str) -> MeshShape:
     lengths: dict[str, int] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         axis, _, length = part.partition("=")
-        if axis not in AXES or axis in lengths or not length.isdecimal() or int(length) < 1:
+        if axis not in AXES or axis in lengths or not LENGTH.fullmatch(length):
             raise BoundmeshError(
                 f"the mesh has the part '{part}'; expected shards=N and domains=N, N ≥ 1, "
                 "each at most once, as in --mesh shards=2,domains=4"

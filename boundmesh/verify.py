@@ -26,7 +26,7 @@ from boundmesh.graph.forward import multiplications
 from boundmesh.graph.graph import Graph
 from boundmesh.guarantee import arithmetic, rounding_for
 from boundmesh.ladder import Question, Standing, climb, undecided_counts
-from boundmesh.memory import memory_errors
+from boundmesh.memory import check_fits, memory_errors
 from boundmesh.mesh.open import groups_for, layout_for
 from boundmesh.property import Property
 from boundmesh.questions import open_clauses, questions, what_remains, worst_margin
@@ -140,6 +140,7 @@ def _lead(run: Run) -> Verdict:
     """The first group's part: the story, in which the others take part, and its end, for all."""
     try:
         with run.clock.stage("check"):
+            check_fits(run.graph, run.layout.device, run.settings)
             _check(run)
         verdict = _decide(run)
     except BaseException as error:

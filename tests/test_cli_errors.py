@@ -87,6 +87,36 @@ def test_a_network_is_no_property(command):
     refused(command("verify", MLP, "--network", MLP), "mlp.onnx")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        (MLP, "--network", NEAR),
+        (MLP, NEAR),
+        (MLP, NEAR, "--network", MLP),
+        (MLP,),
+    ],
+    ids=["--network", "words", "both", "alone"],
+)
+@pytest.mark.parametrize("name", ["verify", "bounds"])
+def test_a_network_in_the_place_of_the_property_is_told(command, name, words):
+    refused(command(name, *words), "mlp.onnx is a network", "--network FILE.onnx")
+
+
+def test_a_property_in_the_place_of_the_network_is_told(command):
+    refused(command("verify", NEAR, "--network", NEAR), "near.vnnlib, which is a property")
+
+
+def test_a_word_too_many_is_named(command):
+    refused(command("verify", NEAR, "superfluous", "--network", MLP), "'superfluous'")
+
+
+@pytest.mark.parametrize("name", ["a\0b", "x" * 5000, ""])
+def test_names_that_no_file_has_are_refused(command, name):
+    refused(command("verify", name, "--network", MLP), "")
+    refused(command("verify", NEAR, "--network", name), "")
+    refused(command("bounds", NEAR, "--network", MLP, "--json", name), "")
+
+
 def test_a_folder_is_no_network(command, tmp_path):
     refused(command("verify", NEAR, "--network", tmp_path), str(tmp_path))
 
@@ -199,6 +229,11 @@ def test_no_network_is_refused(command):
     "words",
     [
         ("--timeout", "-1"),
+        ("--mesh", "shards=999999"),
+        ("--mesh", "shards=0"),
+        ("--mesh", "shards=" + "9" * 5000),
+        ("--seed", "-3"),
+        ("--threads", "1000000000"),
         ("--timeout", "nan"),
         ("--timeout", "soon"),
         ("--method", "magic"),
@@ -304,3 +339,10 @@ def test_a_file_with_a_sign_in_its_name_is_a_file(tmp_path, monkeypatch):
 def test_no_network_at_all_is_an_error():
     with pytest.raises(BoundmeshError, match="0 times"):
         one_network([])
+
+
+def test_a_list_with_an_endless_cell_is_refused(command, tmp_path):
+    (tmp_path / "list.csv").write_text("net.onnx," + "x" * 200_000 + ",1\n")
+    refused_list = command("bench", tmp_path / "list.csv")
+    assert refused_list.code == 2 and "list.csv" in refused_list.words
+    assert "Traceback" not in refused_list.err

@@ -1,5 +1,6 @@
 from dataclasses import FrozenInstanceError, fields
 
+import numpy as np
 import pytest
 
 from boundmesh.errors import BoundmeshError
@@ -58,7 +59,20 @@ def test_an_unknown_option_is_refused_with_the_known_ones():
         {"restarts": -1},
         {"steps": 0},
         {"tile_elements": 0},
-        {"mesh": Layout(shards=0)},
+        {"timeout": "60"},
+        {"timeout": 10**400},
+        {"timeout": True},
+        {"seed": -1},
+        {"iterations": 1.5},
+        {"learning_rate": float("nan")},
+        {"decay": 2.0},
+        {"batch": 0},
+        {"levels": 0},
+        {"threads": 10**9},
+        {"device": 0},
+        {"bounds": "crown"},
+        {"mesh": 2},
+        {"mesh": "shards=" + "9" * 5000},
         {"mesh": "domains=0"},
     ],
     ids=str,
@@ -67,6 +81,34 @@ def test_values_out_of_range_are_refused(option):
     (name,) = option
     with pytest.raises(BoundmeshError, match=name):
         with_options(Settings(), **option)
+
+
+@pytest.mark.parametrize("axis", ["shards", "domains"])
+@pytest.mark.parametrize("length", [0, -2, 1.5, "2", None])
+def test_a_layout_has_whole_lengths(axis, length):
+    with pytest.raises(BoundmeshError, match=axis):
+        Layout(**{axis: length})
+
+
+def test_numbers_of_any_library_are_numbers():
+    settings = with_options(Settings(), seed=np.int64(3), timeout=np.float32(2), steps=np.uint8(4))
+    assert settings == Settings(seed=3, timeout=2.0, attack=AttackSettings(steps=4))
+    assert [type(n) for n in (settings.seed, settings.timeout)] == [int, float]
+
+
+def test_a_stage_and_an_option_of_it_go_together():
+    settings = with_options(Settings(), bounds=BoundSettings(iterations=3), method="ibp")
+    assert settings.bounds == BoundSettings("ibp", 3)
+
+
+def test_a_number_too_long_to_be_written_out_is_refused():
+    with pytest.raises(BoundmeshError, match="seed is a very long int"):
+        with_options(Settings(), seed=10**5000)
+
+
+def test_settings_must_be_settings():
+    with pytest.raises(BoundmeshError, match="Settings"):
+        with_options({"timeout": 3})  # type: ignore[arg-type]
 
 
 def test_settings_cannot_be_changed():

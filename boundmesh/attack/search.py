@@ -94,7 +94,7 @@ class Search:
                 excess = self.objective.excess(x, self.output(x))
                 if target is None:
                     target = self.targets(excess.detach())
-                (gradient,) = torch.autograd.grad(self.objective.loss(excess, target).sum(), x)
+                gradient = slope(self.objective.loss(excess, target).sum(), x)
             x, excess = x.detach(), excess.detach()
             yield self.confirm(x, excess)
             with torch.no_grad():
@@ -140,7 +140,7 @@ class Search:
             diverse = diverse.detach().requires_grad_(True)
             with torch.enable_grad():
                 score = (wanted * self.output(diverse).flatten(1)).sum()
-                (gradient,) = torch.autograd.grad(score, diverse)
+                gradient = slope(score, diverse)
             with torch.no_grad():
                 gradient = gradient.nan_to_num(0, 0, 0)
                 diverse = self.space.project(diverse + self.space.steepest(gradient) / 2)
@@ -171,3 +171,11 @@ class Search:
             # Rounding undid it: from here on descend farther.
             self.objective.beyond *= 2
         return found
+
+
+def slope(value: Tensor, x: Tensor) -> Tensor:
+    """The gradient of a number to x; zero where it does not depend on x."""
+    if not value.requires_grad:
+        return torch.zeros_like(x)
+    (gradient,) = torch.autograd.grad(value, x, allow_unused=True, materialize_grads=True)
+    return gradient

@@ -48,7 +48,7 @@ class ActivationSplitting:
         meetings: Meetings | None = None,
     ) -> None:
         self.clock, self.look = clock, look
-        neurons = neurons_of(problem.program, bounds)
+        neurons = neurons_of(problem.program, bounds, problem.region.interval.lower)
         divisible = replace(problem, layout=problem.layout.own_domains)
         values = affine_values(problem, bounds, neurons)
         self.bounder = DomainBounder(divisible, bounds, neurons, values)

@@ -138,8 +138,8 @@ def _sharper(one: dict[str, Interval], other: dict[str, Interval]) -> bool:
 
 
 def _by_input(settings: BranchSettings, problem: Problem, bounds: dict[str, Interval]) -> bool:
-    """Few free inputs, or no operator that bends at a point: the input is split."""
-    if settings.branching != "auto":
-        return settings.branching == "input"
+    """Few free inputs, or no undecided neuron that bends at a point: the input is split."""
     splittable = bool((~neurons_of(problem.program, bounds).split_points.isnan()).any())
+    if settings.branching != "auto":
+        return settings.branching == "input" or not splittable
     return not splittable or free_inputs(problem.region) <= FEW_INPUTS

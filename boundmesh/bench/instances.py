@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,7 +92,7 @@ def _read(file: Path, family: str) -> list[Instance]:
     columns: Sequence[str] = POSITIONS
     instances: list[Instance] = []
     rows = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
-    for row in rows:
+    for row in _lines(rows, file):
         cells = [cell.strip() for cell in row]
         if {"onnx", "vnnlib"} <= set(cells) and not instances:
             columns = cells
@@ -104,6 +104,14 @@ def _read(file: Path, family: str) -> list[Instance]:
     if not instances:
         raise ReadError(f"{file}: holds no instance; expected lines onnx,vnnlib,timeout")
     return instances
+
+
+def _lines(rows: Iterable[list[str]], file: Path) -> Iterator[list[str]]:
+    """The lines of a list; ReadError where one is no line of CSV."""
+    try:
+        yield from rows
+    except csv.Error as error:
+        raise ReadError(f"{file}: cannot be read as a list of instances: {error}") from None
 
 
 def _instance(cells: list[str], columns: Sequence[str], family: str, folder: Path) -> Instance:

@@ -126,6 +126,9 @@ class _Batch:
     def _gradients(self, margin: Tensor) -> tuple[Tensor, Tensor]:
         """Of the sum of all margins, to α and β: what autograd finds and what its way notes."""
         leaves, notes = [self.alpha, self.beta], self.notes
+        if not margin.requires_grad:
+            # Where no neuron is undecided, nothing depends on α and β.
+            return torch.zeros_like(self.alpha), torch.zeros_like(self.beta)
         if notes is None:
             up, over = torch.autograd.grad(
                 margin.sum(), leaves, allow_unused=True, materialize_grads=True

@@ -97,6 +97,8 @@ class DomainBounder:
             else parameters.alpha.new_zeros(*parameters.alpha.shape[:2], _length(place))
             for name, place in self.neurons.places.items()
         ]
+        if not every:
+            return parameters.alpha[..., :0].detach()
         return torch.cat([each.expand(len(parameters.alpha), -1, -1) for each in every], dim=2)
 
     @property

@@ -256,7 +256,8 @@ def sources(
     if operator.rounded is not None:
         return operator.rounded(node, tuple(boxes))
     if not operator.affine:
-        inf = torch.full_like(boxes[0].lower[:, :1].flatten(1)[:, :1], torch.inf)
+        lower = boxes[0].lower
+        inf = torch.full_like(lower.reshape(len(lower), -1)[:, :1], torch.inf)
         shape = (len(inf), *[1] * len(node.shape))
         return (Rounded(inf.reshape(shape).expand(len(inf), *node.shape), 1, 1),)
     reach = [torch.maximum(box.lower.abs(), box.upper.abs()) for box in boxes]
@@ -288,6 +289,6 @@ def lost_to_underflow(boxes: Sequence[Interval], charge: Charge) -> Tensor | Non
     operations = 8 * (charge.pull + charge.joins + charge.additions + 8)
     for box in boxes:
         reach = torch.maximum(box.lower.abs(), box.upper.abs()) + 1
-        own = operations * (rounding.tiny + rounding.lost) * reach.flatten(1).sum(1)
+        own = operations * (rounding.tiny + rounding.lost) * reach.reshape(len(reach), -1).sum(1)
         total = own if total is None else total + own
     return total

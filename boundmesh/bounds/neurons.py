@@ -48,9 +48,18 @@ class Neurons:
         return torch.cat(parts) if parts else self.lower
 
 
-def neurons_of(program: Program, bounds: Mapping[str, Interval]) -> Neurons:
-    """The neurons undecided under bounds of one root domain (D = 1)."""
+def neurons_of(
+    program: Program, bounds: Mapping[str, Interval], like: Tensor | None = None
+) -> Neurons:
+    """The neurons undecided under bounds of one root domain (D = 1).
+
+    A network without nonlinear nodes has none of them; the empty tensors are then of the dtype
+    and on the device of `like`.
+    """
     undecided, places = {}, {}
+    if not program.nonlinear:
+        nothing = torch.empty(0) if like is None else like.new_empty(0)
+        return Neurons({}, {}, nothing, nothing.bool(), nothing, nothing)
     points, concave, lower, upper = [], [], [], []
     count = 0
     for node in program.nonlinear:

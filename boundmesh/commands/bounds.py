@@ -20,6 +20,7 @@ from boundmesh.commands.options import (
     ScheduleOption,
     Threads,
     TileElements,
+    check_order,
     check_readable,
     check_writable,
     one_network,
@@ -35,12 +36,13 @@ if TYPE_CHECKING:
 
 
 def bounds(
+    context: typer.Context,
     spec: Annotated[
         str | None,
         typer.Argument(metavar="SPEC", help="A property, .vnnlib[.gz], whose inputs to take."),
     ] = None,
     *,
-    network: Network,
+    network: Network = None,
     input: Annotated[
         Path | None,
         typer.Option(metavar="FILE.npy", help="A point, instead of SPEC.", rich_help_panel=REGION),
@@ -78,6 +80,7 @@ def bounds(
 
     Prints a table of lower and upper bounds.
     """
+    check_order(context.args, spec, network)
     name, file = one_network(network)
     check_readable(file, None if spec is None else Path(spec), input)
     check_writable("--json", json)

@@ -13,7 +13,7 @@ from boundmesh.settings import Branching, DType, Method, Offload, Schedule
 RUN, RESULTS = "How to run", "Results"
 
 Network = Annotated[
-    list[str],
+    list[str] | None,
     typer.Option(
         "--network",
         metavar="[NAME=]FILE",
@@ -108,15 +108,38 @@ Quiet = Annotated[
 ]
 
 
-def one_network(values: list[str]) -> tuple[str | None, Path]:
+def check_order(words: list[str], spec: str | None, networks: list[str] | None) -> None:
+    """BoundmeshError where network and property stand in each other's place, or `words` are left.
+
+    Files are told apart by their names alone: one that is named unlike its kind is read as given.
+    """
+    usage = "give the property first, and the network after --network: SPEC --network FILE.onnx"
+    given = [Path(word) for word in (spec, *words, *(networks or [])) if word is not None]
+    if spec is not None and _looks_like(".onnx", Path(spec)):
+        others = [file for file in given if _looks_like(".vnnlib", file)]
+        if others or not networks:
+            raise BoundmeshError(f"{spec} is a network and stands in the property's place; {usage}")
+    if words:
+        raise BoundmeshError(f"'{words[0]}' is one word too many; {usage}")
+    for file in map(Path, networks or []):
+        if _looks_like(".vnnlib", file):
+            raise BoundmeshError(f"--network is {file}, which is a property; {usage}")
+
+
+def _looks_like(suffix: str, file: Path) -> bool:
+    return file.name.removesuffix(".gz").endswith(suffix)
+
+
+def one_network(values: list[str] | None) -> tuple[str | None, Path]:
     """The name (or None) and the file of the one `--network`; BoundmeshError for more or none."""
+    values = values or []
     if len(values) != 1:
         raise BoundmeshError(
             f"--network was given {len(values)} times; a query has one network here: give it once"
         )
     (value,) = values
     name, sign, file = value.partition("=")
-    if sign and name.replace("_", "a").isalnum() and not Path(value).exists():
+    if sign and name.replace("_", "a").isalnum() and not _exists(Path(value)):
         return name, Path(file)
     return None, Path(value)
 
@@ -124,13 +147,21 @@ def one_network(values: list[str]) -> tuple[str | None, Path]:
 def check_readable(*files: Path | None) -> None:
     """Find out before torch is imported that a file is missing."""
     for file in files:
-        if file is not None and not file.exists():
+        if file is not None and not _exists(file):
             raise ReadError(f"{file}: there is no such file")
+
+
+def _exists(file: Path) -> bool:
+    """Whether there is such a file; no file has a name that the system refuses."""
+    try:
+        return file.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def check_writable(option: str, file: Path | None) -> None:
     """Find out before the work, not after it, that a result cannot be written."""
-    if file is not None and not file.absolute().parent.is_dir():
+    if file is not None and not _exists(file.absolute().parent):
         raise BoundmeshError(f"{option}: cannot write {file}: there is no folder {file.parent}")
-    if file is not None and file.is_dir():
+    if file is not None and _exists(file) and file.is_dir():
         raise BoundmeshError(f"{option}: cannot write {file}: it is a folder")

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 import typer
 
+from boundmesh.errors import BoundmeshError
 from boundmesh.mesh.rank import inside
 from boundmesh.shape import MeshShape
+
+# Each rank is a process with torch in it; more of them take the machine with them.
+MOST_PER_CORE = 16
 
 
 def start_ranks(shape: MeshShape) -> None:
@@ -14,6 +20,12 @@ def start_ranks(shape: MeshShape) -> None:
     The same command then runs as every rank; this process exits as the first rank does.
     """
     if shape.size > 1 and not inside():
+        cores = os.cpu_count() or 1
+        if shape.size > MOST_PER_CORE * cores:
+            raise BoundmeshError(
+                f"--mesh {shape} asks for {shape.size} ranks on this host, which has {cores} "
+                f"cores; expected at most {MOST_PER_CORE} ranks for each"
+            )
         from boundmesh.cli import main
         from boundmesh.mesh import launch
 

@@ -26,6 +26,7 @@ from boundmesh.commands.options import (
     Seed,
     Threads,
     TileElements,
+    check_order,
     check_readable,
     check_writable,
     one_network,
@@ -45,8 +46,9 @@ STYLES = {"unsat": "bold green", "sat": "bold red", "unknown": "yellow", "timed-
 
 
 def verify(
+    context: typer.Context,
     spec: Annotated[str, typer.Argument(metavar="SPEC", help="The property, .vnnlib[.gz].")],
-    network: Network,
+    network: Network = None,
     timeout: Annotated[
         float | None,
         typer.Option(metavar="SECONDS", help="Stop then and say timed-out.", rich_help_panel=RUN),
@@ -94,6 +96,7 @@ def verify(
     Standard output is unsat (proved), sat (refuted) with the counterexample, unknown or timed-out.
     """
     began = perf_counter()
+    check_order(context.args, spec, network)
     settings = Settings(
         timeout=timeout,
         device=device,

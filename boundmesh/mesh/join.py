@@ -99,7 +99,7 @@ def rank_device(name: str) -> torch.device:
     """The device of this rank; DeviceError where `name` asks for one that it cannot have."""
     if name not in ("auto", "cpu", "cuda"):
         raise DeviceError(
-            f"device '{name}' was asked for on a mesh; each rank takes its own there: "
+            f"device {name!r} was asked for on a mesh; each rank takes its own there: "
             "use --device auto, cpu or cuda"
         )
     found, place = torch.cuda.device_count(), int(os.environ.get("LOCAL_RANK", 0))

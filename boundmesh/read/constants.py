@@ -40,7 +40,7 @@ def read_tensor(tensor: ir.TensorProtocol, name: str) -> np.ndarray:
     """
     try:
         return tensor.numpy()
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, AssertionError) as error:
         raise ReadError(f"weight '{name}' cannot be read: {error}") from error
 
 

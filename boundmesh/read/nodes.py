@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 
 from boundmesh.errors import BoundmeshError, ReadError
 from boundmesh.graph.build import Builder, Constant
 from boundmesh.graph.graph import Node
 from boundmesh.read.constants import fold, read_tensor, shape_of
+from boundmesh.read.predict import refuse_too_large
 from boundmesh.read.translate import TRANSLATIONS, Step, Value
+
+OPTIONAL = onnx.defs.OpSchema.FormalParameterOption.Optional
 
 
 def needed(graph: ir.Graph) -> list[ir.Node]:
@@ -45,6 +49,8 @@ def run(build: Builder, graph: ir.Graph, values: dict[str, Value], opset: int) -
     for name, value in graph.initializers.items():
         if value.const_value is not None:
             values[name] = Constant(name, read_tensor(value.const_value, name))
+    for node in graph:
+        check_results(node, opset)
     for node in needed(graph):
         values.update(results(build, node, values, opset))
 
@@ -57,12 +63,13 @@ def results(
     step = step_of(build, node, values, opset)
     if node.domain not in ("", "ai.onnx"):
         raise step.refuse(f"its domain is '{node.domain}'; only ONNX's own operators are supported")
+    refuse_too_large(step, node)
     bounded = [value for value in step.operands if isinstance(value, Node)]
     found: Value | tuple[Value, ...]
     if step.op == "If":
         found = chosen(step, values)
-    elif step.op in ("Shape", "Size") and step.operands[0] is not None:
-        found = shape_of(step, step.operands[0].shape)
+    elif step.op in ("Shape", "Size") and (operand := step.operand(0)) is not None:
+        found = shape_of(step, operand.shape)
     elif not bounded:
         found = fold(step, node)
     elif step.op in TRANSLATIONS:
@@ -75,10 +82,30 @@ def results(
         yield name, build.rename(value, name) if isinstance(value, Node) else value
 
 
+def check_results(node: ir.Node, opset: int) -> None:
+    """Raises ReadError for a result without a name that its operator does not let be left out:
+    ONNX Runtime takes the process with it when it writes to one."""
+    unnamed = [place for place, value in enumerate(node.outputs) if not value.name]
+    if not unnamed or node.domain not in ("", "ai.onnx") or not onnx.defs.has(node.op_type):
+        return
+    try:
+        formal = onnx.defs.get_schema(node.op_type, opset).outputs
+    except onnx.defs.SchemaError:
+        return
+    for place in unnamed:
+        if formal[min(place, len(formal) - 1)].option != OPTIONAL:
+            raise ReadError(
+                f"node '{node.name}' ({node.op_type}) leaves out its result {place}, which its "
+                "operator must have"
+            )
+
+
 def chosen(step: Step, values: dict[str, Value]) -> tuple[Value, ...]:
     """The results of the branch that an If with a constant condition takes."""
     condition = step.constant(0, "condition")
     branch = step.attribute("then_branch" if np.all(condition) else "else_branch")
+    if not isinstance(branch, ir.Graph):
+        raise step.refuse("one of its branches is missing")
     inner = dict(values)
     run(step.build, branch, inner, step.opset)
     return tuple(inner[name_of(value)] for value in branch.outputs)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -50,11 +53,24 @@ def parse(data: bytes, origin: str) -> ir.Model:
         proto = onnx.load_model_from_string(data)
         if not proto.graph.output:
             raise ReadError(f"{origin}: not an ONNX network (no graph with an output in it)")
-        return ir.from_proto(proto)
+        with silenced():
+            return ir.from_proto(proto)
     except DecodeError as error:
         raise ReadError(f"{origin}: not an ONNX file, or a truncated one ({error})") from error
     except (ValueError, TypeError, RuntimeError) as error:
         raise ReadError(f"{origin}: damaged ONNX file: {error}") from error
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """onnx_ir logs what it makes of a broken network; the error that follows says it better."""
+    log = logging.getLogger("onnx_ir")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def translate(model: ir.Model, source: Path | bytes) -> Graph:
@@ -68,7 +84,9 @@ def translate(model: ir.Model, source: Path | bytes) -> Graph:
     names = [name_of(value) for node in model.graph for value in node.outputs]
     build = Builder(reserved=[*names, *(port.name for port in inputs)])
     values = enter(build, inputs)
-    run(build, model.graph, values, opset)
+    # NaN and infinity that a weight comes to are refused below.
+    with silenced(), np.errstate(all="ignore"):
+        run(build, model.graph, values, opset)
     output, outputs = leave(build, model.graph.outputs, values, inputs)
     graph = simplify(build.graph(output, inputs, outputs, source))
     check(graph)

@@ -74,6 +74,10 @@ def leave(
             raise ReadError(f"output '{name}' is made by no node")
         found, build.scope = values[name], name
         node = build.constant(found) if isinstance(found, Constant) else found
+        if not node.size:
+            raise ReadError(
+                f"output '{name}' has the shape {list(node.shape)}, which holds nothing"
+            )
         nodes.append(node)
         ports.append(Port(name, node.shape, REAL.get(value.dtype or 0, inputs[0].dtype)))
     if len(nodes) == 1:

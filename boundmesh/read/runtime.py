@@ -36,7 +36,10 @@ def session(model: bytes, folder: Path | None = None, fused: bool = True) -> Any
     if folder is not None:
         options.add_session_config_entry(EXTERNAL_DATA, str(folder))
     try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        # Its fallback is the same provider again, and prints to standard output.
+        return onnxruntime.InferenceSession(
+            model, options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
     except Exception as error:
         # ONNX Runtime's exceptions have no base class of their own.
         raise ReadError(f"ONNX Runtime refuses the network: {error}") from error
@@ -63,10 +66,17 @@ class Runtime:
             self._session = session(shaped(exposing(model, also), graph.inputs), folder, fused)
         self._inputs, self._also = graph.inputs, list(also)
         self._outputs = [port.name for port in graph.outputs]
+        self._size = sum(port.size for port in graph.outputs)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """The flat output at the flat input x, which is rounded to the inputs' types first."""
-        return np.concatenate([np.ravel(y) for y in self._run(self._outputs, x)])
+        found = np.concatenate([np.ravel(y) for y in self._run(self._outputs, x)])
+        if found.size != self._size:
+            raise ReadError(
+                f"ONNX Runtime gives {found.size} outputs, the network as read {self._size}; "
+                "this is an error of boundmesh: please report the network"
+            )
+        return found
 
     def values(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """The values that `also` names, at the flat input x."""
@@ -106,8 +116,10 @@ def shaped(data: bytes, inputs: Sequence[Port]) -> bytes:
     model = onnx.load_model_from_string(data)
     shapes = {port.name: port.shape for port in inputs}
     for value in model.graph.input:
-        for axis, length in enumerate(shapes.get(value.name, ())):
-            value.type.tensor_type.shape.dim[axis].dim_value = length
+        if value.name in shapes:
+            del value.type.tensor_type.shape.dim[:]
+            for length in shapes[value.name]:
+                value.type.tensor_type.shape.dim.add(dim_value=length)
     for value in (*model.graph.output, *model.graph.value_info):
         value.type.tensor_type.ClearField("shape")
     return model.SerializeToString()

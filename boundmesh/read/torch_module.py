@@ -7,22 +7,29 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from boundmesh.errors import UnsupportedError
+from boundmesh.errors import ReadError, UnsupportedError
 from boundmesh.graph.graph import Graph
+from boundmesh.ranges import shown
 from boundmesh.read.onnx import loads
 
 
-def from_torch(module: nn.Module, example: Tensor | tuple[Tensor, ...]) -> Graph:
+def from_torch(module: nn.Module, example: Any) -> Graph:
     """The module, in evaluation mode, as a Graph for inputs of the example's shapes and dtypes.
 
-    Raises UnsupportedError where `torch.onnx.export` or boundmesh cannot translate it, ReadError
-    for NaN or infinity in its weights. The module is left as it was.
+    The example is one input, as a tensor, an array, numbers or lists of them, or a tuple of tensors
+    or arrays, one for each input. Raises UnsupportedError where `torch.onnx.export` or boundmesh
+    cannot translate the module, ReadError for anything that is no module or no example, and for
+    NaN or infinity in either. The module is left as it was.
     """
-    arguments = (example,) if isinstance(example, Tensor) else tuple(example)
+    if not isinstance(module, nn.Module):
+        raise ReadError(f"the module is {shown(module)}; expected a torch.nn.Module")
+    arguments = inputs_of(example)
     with evaluating(module), quiet():
         try:
             program = torch.onnx.export(
@@ -33,10 +40,36 @@ def from_torch(module: nn.Module, example: Tensor | tuple[Tensor, ...]) -> Graph
         except Exception as error:
             # The exporter wraps whatever the module's own code and its decompositions raise.
             reason = str(error.__cause__ or error).strip().split("\n")[0]
+            shapes = ", ".join(str(list(each.shape)) for each in arguments)
             raise UnsupportedError(
-                f"torch.onnx.export cannot translate {type(module).__name__}: {reason}"
+                f"torch.onnx.export cannot translate {type(module).__name__} for an input of shape "
+                f"{shapes}: {reason}; the example, or the region, needs the shape that the module "
+                "takes, with its batch axis, such as [1, 3, 32, 32]"
             ) from error
     return loads(data)
+
+
+def inputs_of(example: Any) -> tuple[Tensor, ...]:
+    """The example as a tensor for each input; ReadError where it is none."""
+    several = isinstance(example, tuple) and any(
+        isinstance(part, Tensor | np.ndarray) for part in example
+    )
+    return tuple(map(input_of, example)) if several else (input_of(example),)
+
+
+def input_of(value: Any) -> Tensor:
+    """Numbers, lists, an array or a tensor as a tensor; float32 where they have no type."""
+    try:
+        plain = not isinstance(value, Tensor | np.ndarray)
+        found = torch.as_tensor(value, dtype=torch.float32 if plain else None)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise ReadError(
+            f"the example is {shown(value)} ({error}); expected one input of the module, as a "
+            "tensor, an array or lists of numbers, with its batch axis"
+        ) from None
+    if not torch.isfinite(found).all():
+        raise ReadError("the example holds NaN or infinity; expected an input of the module")
+    return found
 
 
 @contextlib.contextmanager

@@ -19,6 +19,9 @@ from boundmesh.read.sexpr import COMMENT
 # What stands in a text for bytes that are not UTF-8.
 UNREADABLE = "\ufffd"
 
+# A text's tokens and what they say take so many times the memory of the text.
+TEXT_COPIES = 32
+
 
 def read(path: Path | str) -> Query:
     """What a file declares and asserts, without its network.
@@ -28,7 +31,7 @@ def read(path: Path | str) -> Query:
     """
     path = Path(path)
     # Comments may be in any encoding; nothing else may.
-    text = contents(path).decode("utf-8-sig", errors="replace")
+    text = contents(path, TEXT_COPIES).decode("utf-8-sig", errors="replace")
     if UNREADABLE in text and UNREADABLE in COMMENT.sub("", text):
         raise ReadError(f"{path}: not a text file; expected a VNN-LIB property in UTF-8")
     return parse(text, path)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 Fact = int | float | str
 
 
+@runtime_checkable
 class Progress(Protocol):
     """What the engine calls; none of the methods may raise or block."""
 

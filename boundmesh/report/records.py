@@ -111,7 +111,7 @@ def read_records(path: Path) -> list[Record]:
             (cells,) = csv.reader([text])
             named = zip(COLUMNS, cells, strict=True)
             records.append(Record(**{name: READERS.get(name, str)(cell) for name, cell in named}))
-        except ValueError as error:
+        except (ValueError, csv.Error) as error:
             raise ReadError(f"{path}:{number}: is no result: {error}") from None
     return records
 

@@ -9,6 +9,8 @@ from boundmesh.graph.build import Constant
 from boundmesh.graph.graph import Shape
 from boundmesh.read.translate.step import Step, Value, translates
 
+# Longer steps do not fit the integers of convolutions.
+MOST = 2**31
 Pairs = tuple[tuple[int, int], ...]
 
 
@@ -28,8 +30,13 @@ class Window:
 
 
 def spatial(step: Step, name: str, default: int, count: int) -> Shape:
-    """The attribute's numbers for each of `count` axes, or the default for all of them."""
-    return tuple(step.attribute(name) or (default,) * count)
+    """The attribute, a number for each of `count` axes that is not below its default."""
+    found = tuple(step.attribute(name) or (default,) * count)
+    if len(found) != count or not all(default <= length < MOST for length in found):
+        raise step.refuse(
+            f"its {name} are {list(found)}; expected {count} numbers ≥ {default}, one for each axis"
+        )
+    return found
 
 
 def pairs(step: Step, count: int) -> Pairs:

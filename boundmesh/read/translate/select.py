@@ -84,9 +84,13 @@ def concat(step: Step) -> Value:
 def tile(step: Step) -> Value:
     """The whole repeated along each axis."""
     x, repeats = step.node(), step.constant(1, "repeats")
-    for axis, count in enumerate(repeats):
-        places = np.tile(np.arange(x.shape[axis]), int(count))
-        x = pick(step.build, x, axis, places)
+    for axis, count in enumerate(map(int, repeats)):
+        before, length, after = x.shape[:axis], x.shape[axis], x.shape[axis + 1 :]
+        if count < 1:
+            raise step.refuse(f"it repeats axis {axis} {count} times; expected 1 and more")
+        once = step.build.reshape(x, (*before, 1, length, *after))
+        many = step.build.broadcast(once, (*before, count, length, *after))
+        x = step.build.reshape(many, (*before, count * length, *after))
     return x
 
 

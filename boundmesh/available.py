@@ -1,0 +1,93 @@
+"""How much memory there is, and the refusal of what cannot fit into it."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+from boundmesh.errors import DeviceError
+
+MEMINFO = Path("/proc/meminfo")
+CGROUPS = Path("/sys/fs/cgroup")
+# Limits of version 1 that are none are huge numbers.
+NO_LIMIT = 2**60
+
+
+def host_bytes() -> int | None:
+    """Bytes that this process can still take: what the system has available, less where a control
+    group or a limit of this process leaves less; None where the system does not say."""
+    found = [*_of_system(), *_of_groups(), *_of_process()]
+    return max(0, min(found)) if found else None
+
+
+def refuse_beyond(what: str, needed: float, advice: str, there: int | None = None) -> None:
+    """DeviceError where `needed` bytes are more than there are: `there`, or of host memory.
+
+    `what` begins the message, as in "node 'x' (Expand) with 10 elements".
+    """
+    there = host_bytes() if there is None else there
+    if there is not None and needed > there:
+        raise DeviceError(
+            f"{what} would take {gibibytes(needed)} of memory at least, and {gibibytes(there)} "
+            f"are available; {advice}"
+        )
+
+
+def gibibytes(count: float) -> str:
+    """So many bytes, as a message shows them."""
+    return f"{count / 2**30:.1f} GiB"
+
+
+def _of_system() -> Iterator[int]:
+    if MEMINFO.exists():
+        for line in MEMINFO.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                yield int(line.split()[1]) * 1024
+                return
+    names = [name for name in ("SC_AVPHYS_PAGES", "SC_PHYS_PAGES") if name in os.sysconf_names]
+    if names:
+        yield os.sysconf(names[0]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _of_groups() -> Iterator[int]:
+    """What each control group around this process leaves, in both versions of their files."""
+    member = Path("/proc/self/cgroup")
+    if not member.exists():
+        return
+    for line in member.read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            names = CGROUPS, "memory.max", "memory.current"
+        elif "memory" in controllers.split(","):
+            names = CGROUPS / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
+        else:
+            continue
+        root, limit, usage = names
+        own = root / path.lstrip("/")
+        for folder in (own, *own.parents):
+            if root in (folder, *folder.parents):
+                yield from _left(folder, limit, usage)
+
+
+def _left(folder: Path, limit: str, usage: str) -> Iterator[int]:
+    """What a group leaves: files that the system can drop from memory do not count."""
+    try:
+        most, taken = (folder / limit).read_text().strip(), (folder / usage).read_text()
+        if not most.isdecimal() or int(most) >= NO_LIMIT:
+            return
+        statistics = (folder / "memory.stat").read_text().split()
+        held = dict(zip(statistics[::2], statistics[1::2], strict=False))
+        dropped = held.get("total_inactive_file", held.get("inactive_file", "0"))
+        yield int(most) - int(taken) + int(dropped)
+    except (OSError, ValueError):
+        return
+
+
+def _of_process() -> Iterator[int]:
+    """What `ulimit -v` leaves."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    sizes = Path("/proc/self/statm")
+    if limit != resource.RLIM_INFINITY and sizes.exists():
+        yield limit - int(sizes.read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,86 @@
+"""What options may be: numbers within a range, or one of some words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+from boundmesh.errors import BoundmeshError
+
+# Larger whole numbers do not fit the integers that they are handed to.
+MOST = 2**62
+
+
+@dataclass(frozen=True)
+class Number:
+    """A whole number, or a real one, from `least` to `most`, or above `least` where `above`.
+
+    `optional` numbers may be None.
+    """
+
+    whole: bool
+    least: float
+    most: float = MOST
+    above: bool = False
+    optional: bool = False
+
+    def read(self, name: str, value: Any) -> Any:
+        """The value as an int or a float; BoundmeshError, with what was expected, for others."""
+        if value is None and self.optional:
+            return None
+        number = isinstance(value, Integral if self.whole else Real)
+        if number and not isinstance(value, bool):
+            # Written so that NaN is refused.
+            enough = value > self.least if self.above else value >= self.least
+            if enough and value <= self.most:
+                with suppress(OverflowError):
+                    return int(value) if self.whole else float(value)
+        raise BoundmeshError(f"{name} is {shown(value)}; expected {self}")
+
+    def __str__(self) -> str:
+        kind = "a whole number" if self.whole else "a number"
+        text = f"{kind} {'>' if self.above else '≥'} {self.least:g}"
+        if self.most < MOST:
+            text += f" and ≤ {self.most:g}"
+        return text + (", or None" if self.optional else "")
+
+
+@dataclass(frozen=True)
+class Word:
+    """One of some words."""
+
+    words: tuple[str, ...]
+
+    def read(self, name: str, value: object) -> Any:
+        """The word; BoundmeshError, with all of them, for others."""
+        if isinstance(value, str) and value in self.words:
+            return value
+        raise BoundmeshError(f"{name} is {shown(value)}; expected {' '.join(self.words)}")
+
+
+Ranges = Mapping[str, Number | Word]
+COUNT = Number(True, 0)
+POSITIVE = Number(True, 1)
+RATE = Number(False, 0)
+SHARE = Number(False, 0, 1, above=True)
+SECONDS = Number(False, 0, math.inf, above=True, optional=True)
+
+
+def read_all(stage: object, ranges: Ranges) -> None:
+    """Replace the fields of a frozen dataclass by what `ranges` reads of them."""
+    for name, allowed in ranges.items():
+        object.__setattr__(stage, name, allowed.read(name, stage.__dict__[name]))
+
+
+def shown(value: object) -> str:
+    """A value as an error message shows it, cut where it is long."""
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:
+        # Python writes out no number of thousands of digits.
+        return f"a very long {type(value).__name__}"
+    return text if len(text) <= 80 else f"{text[:77]}..."
