@@ -54,7 +54,7 @@ def fractions(row: np.ndarray) -> list[Fraction] | None:
     """The exact values of floats; None where one is NaN or infinite, which satisfies nothing."""
     if not np.isfinite(np.asarray(row, dtype=np.float64)).all():
         return None
-    return [Fraction(float(each)) for each in row]
+    return [each if isinstance(each, Fraction) else Fraction(float(each)) for each in row]
 
 
 def likely(instance: Instance) -> list[Point]:
@@ -154,7 +154,7 @@ def judge_sat(instance: Instance, x: np.ndarray, semantics: tuple[str, ...]) -> 
     if not any(region.contains(tuple(point)) for region in instance.regions):
         return fault("sat", "region", tuple(point), "the counterexample lies outside of the box")
     if "float32" in semantics:
-        y = fractions(Runtime(instance.net)(np.asarray(x)[None])[0])
+        y = fractions(Runtime(instance.net)(np.asarray(x, dtype=np.float64)[None])[0])
         if not y or not statement.satisfied(assertions, point, y):
             return fault("sat", "float32", tuple(point), y)
         return None

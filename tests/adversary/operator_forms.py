@@ -7,7 +7,7 @@ more, in the arithmetic of `exact`, from what their rules promise to compute.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -73,6 +73,19 @@ def with_constant(op: str) -> Callable[[Rng], Form]:
         shape = some_shape(rng)
         held = () if rng.random() < 0.2 else shape[-1:] if rng.random() < 0.5 else shape
         return Form(op, (shape,), {}, (numbers(rng, *held),), shape=shape)
+
+    return make
+
+
+def limit(op: str) -> Callable[[Rng], Form]:
+    """A constant that is held as a weight and, written out, as the attribute `bend`."""
+    with_weight = with_constant(op)
+
+    def make(rng: Rng) -> Form:
+        form = with_weight(rng)
+        (held,) = form.weights
+        bend = np.broadcast_to(np.asarray(held, dtype=np.float64), form.shape).copy()
+        return replace(form, attributes={"bend": bend})
 
     return make
 
@@ -187,8 +200,8 @@ FORMS: dict[str, Callable[[Rng], Form]] = {
     "constant": constant,
     "scale": with_constant("scale"),
     "shift": with_constant("shift"),
-    "at_least": with_constant("at_least"),
-    "at_most": with_constant("at_most"),
+    "at_least": limit("at_least"),
+    "at_most": limit("at_most"),
     "add": pair("add"),
     "subtract": pair("subtract"),
     "multiply": pair("multiply"),

@@ -59,5 +59,5 @@ def judged(instance: Instance, folder: Path, mode: str, timeout: float = 3.0) ->
     if isinstance(verdict, boundmesh.Verified):
         fault = judge_unsat(instance, SEMANTICS[mode])
     elif isinstance(verdict, boundmesh.Falsified):
-        fault = judge_sat(instance, verdict.counterexample.input, SEMANTICS[mode])
+        fault = judge_sat(instance, verdict.counterexample.point, SEMANTICS[mode])
     return Judged(instance.seed, verdict.word, fault, str(way) if fault else "")
