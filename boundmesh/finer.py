@@ -50,7 +50,7 @@ def climb_again(
     itself may be computed in it.
     """
     layout = OneDevice(graph, standings[0].question.layout.device, torch.float64)
-    finer = questions(graph, property, layout, rounding_for(graph, settings, layout))
+    finer = questions(graph, property, layout, rounding_for(graph, settings, layout, property))
     for standing, question in zip(standings, finer, strict=True):
         if standing.open.any():
             question = replace(question, slack=standing.question.slack)

@@ -96,7 +96,8 @@ class Variable:
     """`input` or `output`."""
     shape: tuple[int, ...]
     element_type: str
-    """`Real`, or an ONNX element type such as `float32`, which asks for that type's rounding."""
+    """`Real`, or an ONNX element type such as `float32`, which asks for that type's rounding; empty
+    in VNN-LIB 1.0, which has none."""
     onnx_name: str | None = None
     offset: int = 0
 
@@ -167,9 +168,13 @@ class Property:
         return Property((Case(region, clauses),), region.size, outputs)
 
     @property
-    def element_types(self) -> frozenset[str]:
-        """The element types declared other than `Real`."""
-        return frozenset(each.element_type for each in self.variables) - {"Real"}
+    def arithmetics(self) -> frozenset[str]:
+        """The arithmetics that the element types ask for: `real`, or a type such as `float32`.
+
+        Only VNN-LIB 2.0 has element types; without them there is none.
+        """
+        types = {each.element_type for each in self.variables if each.element_type}
+        return frozenset("real" if each == "Real" else each for each in types)
 
 
 def _terms(given: Any, role: str) -> Terms:

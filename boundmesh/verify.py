@@ -98,12 +98,12 @@ class Run:
 
     @cached_property
     def questions(self) -> list[Question]:
-        rounding = rounding_for(self.graph, self.settings, self.layout)
+        rounding = rounding_for(self.graph, self.settings, self.layout, self.property)
         return questions(self.graph, self.property, self.layout, rounding)
 
     @cached_property
     def replay(self) -> Replay:
-        real = arithmetic(self.graph, self.settings) == "real"
+        real = arithmetic(self.graph, self.settings, self.property) == "real"
         return Replay(self.graph, RealOutputs(self.graph).confirms if real else None)
 
     def look(self, case: int, points: Tensor) -> Counterexample | None:

@@ -394,7 +394,7 @@ WORDS = (
     *("verify", "bounds", "bench", "supports", "verify", "bounds", "--help", "--version", "--name"),
     *("--network", "--timeout", "--method", "--branching", "--iterations", "--tile-elements"),
     *("--device", "--mesh", "--schedule", "--offload", "--dtype", "--seed", "--threads", "--json"),
-    *("--strict", "--result-file", "--exit-code", "--quiet", "-q", "-h", "--input", "--eps"),
+    *("--rounding", "--result-file", "--exit-code", "--quiet", "-q", "-h", "--input", "--eps"),
     *("--clip", "--norm", "--case", "--select", "--every", "--limit", "--out", "--json-dir"),
     *("--plot", "--compare", "--", "-", "--onnx-operators", "--vnnlib-versions", "--nonsense"),
 )

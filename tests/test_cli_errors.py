@@ -202,13 +202,11 @@ def test_too_little_memory_names_what_did_not_fit_and_what_to_do(command, monkey
     refused(outcome, "out of memory", "tile", "--tile-elements")
 
 
-def test_a_query_declared_over_floats_warns_and_is_refused_when_strict(command, tmp_path):
-    spec, network = tiny_property(tmp_path, type="float32"), tiny_network(tmp_path)
-    outcome = command("verify", spec, "--network", network)
-    assert outcome.out == "unsat\n"
-    assert "warning" in outcome.words
-    assert "float32" in outcome.words
-    refused(command("verify", spec, "--network", network, "--strict"), "float32")
+def test_an_unknown_arithmetic_is_refused(command, tmp_path):
+    spec, network = tiny_property(tmp_path), tiny_network(tmp_path)
+    for word in ("float8", "real+trust", "auto+real", ""):
+        outcome = command("verify", spec, "--network", network, "--rounding", word)
+        refused(outcome, "rounding is", "expected auto real float64")
 
 
 def test_the_wrong_name_for_the_network_is_refused(command, tmp_path):

@@ -24,6 +24,7 @@ from boundmesh.commands.options import (
     MethodOption,
     OffloadOption,
     Quiet,
+    RoundingOption,
     ScheduleOption,
     Seed,
     Threads,
@@ -92,6 +93,7 @@ def bench(
     schedule: ScheduleOption = "auto",
     offload: OffloadOption = "none",
     dtype: DTypeOption = "float32",
+    rounding: RoundingOption = "auto",
     seed: Seed = Settings.seed,
     threads: Threads = None,
     out: Annotated[
@@ -147,6 +149,7 @@ def bench(
         timeout=timeout,
         device=device,
         dtype=dtype,
+        rounding=rounding,
         seed=seed,
         threads=threads,
         bounds=BoundSettings(method, iterations, tile_elements=tile_elements),

@@ -17,6 +17,7 @@ from boundmesh.commands.options import (
     Network,
     OffloadOption,
     Quiet,
+    RoundingOption,
     ScheduleOption,
     Threads,
     TileElements,
@@ -72,6 +73,7 @@ def bounds(
     schedule: ScheduleOption = "auto",
     offload: OffloadOption = "none",
     dtype: DTypeOption = "float32",
+    rounding: RoundingOption = "auto",
     threads: Threads = None,
     json: Json = None,
     quiet: Quiet = False,
@@ -87,7 +89,9 @@ def bounds(
     parsed_clip = parse_clip(clip)
     chosen = BoundSettings(iterations=iterations, tile_elements=tile_elements)
     layout = Layout.of(mesh, schedule, offload)
-    settings = Settings(device=device, dtype=dtype, threads=threads, bounds=chosen, layout=layout)
+    settings = Settings(
+        device=device, dtype=dtype, rounding=rounding, threads=threads, bounds=chosen, layout=layout
+    )
     start_ranks(layout.shape)
     with ConsoleProgress(quiet=quiet or not is_first()) as progress:
         progress.stage("start")

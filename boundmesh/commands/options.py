@@ -81,6 +81,17 @@ OffloadOption = Annotated[
 DTypeOption = Annotated[
     DType, typer.Option("--dtype", help="Precision of the bounds.", rich_help_panel=RUN)
 ]
+RoundingOption = Annotated[
+    str,
+    typer.Option(
+        "--rounding",
+        metavar="real|float32|…",
+        help="The arithmetics that the answer holds in, joined by +: real, or the network as it "
+        "runs in float64, float32, tf32, float16 or bfloat16. auto takes real and the network's "
+        "own, or VNN-LIB's types; trust counts no rounding.",
+        rich_help_panel=RUN,
+    ),
+]
 Seed = Annotated[
     int, typer.Option(metavar="N", help="Seed of every random number.", rich_help_panel=RUN)
 ]

@@ -19,14 +19,3 @@ def read_property(spec: Path, graph: Graph, name: str | None) -> Property:
             f"give --network {query.network}=FILE"
         )
     return vnnlib.fit(query, graph.inputs, graph.outputs)
-
-
-def rounding_warning(prop: Property) -> str | None:
-    """What to tell whoever asks for a floating-point type's semantics, or None."""
-    types = ", ".join(sorted(prop.element_types))
-    if not types:
-        return None
-    return (
-        f"the property is over {types}, but bounds are not yet rounded outward: the verdict is "
-        "certain over real numbers only (declare Real to say that this is enough)"
-    )

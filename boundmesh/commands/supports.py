@@ -29,8 +29,7 @@ def _answer(*lines: str) -> Callable[[], list[str]]:
 # Section "The supports command" of the VNN-LIB standard 2.0, with its words for theories.
 CAPABILITIES: dict[str, Callable[[], list[str]]] = {
     "--onnx-opset-versions": _opsets,
-    # Bounds are not rounded outward, so no floating-point type is certain: only real numbers.
-    "--onnx-element-types": _answer("real"),
+    "--onnx-element-types": _answer("real", "float16", "bfloat16", "float32", "float64"),
     "--onnx-operators": _operators,
     "--onnx-operators-unsat-proofs": _answer(),
     "--vnnlib-versions": _answer("1.0", "2.0"),

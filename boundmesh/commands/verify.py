@@ -22,6 +22,7 @@ from boundmesh.commands.options import (
     Network,
     OffloadOption,
     Quiet,
+    RoundingOption,
     ScheduleOption,
     Seed,
     Threads,
@@ -32,7 +33,6 @@ from boundmesh.commands.options import (
     one_network,
 )
 from boundmesh.commands.ranks import start_ranks
-from boundmesh.errors import PropertyError
 from boundmesh.mesh.rank import is_first
 from boundmesh.report.console import ConsoleProgress
 from boundmesh.settings import BoundSettings, BranchSettings, Layout, Method, Settings
@@ -64,15 +64,7 @@ def verify(
     dtype: DTypeOption = "float32",
     seed: Seed = Settings.seed,
     threads: Threads = None,
-    strict: Annotated[
-        bool,
-        typer.Option(
-            "--strict",
-            help="Refuse a property over floating-point types: bounds are not yet rounded "
-            "outward, so that only Real is certain.",
-            rich_help_panel=RUN,
-        ),
-    ] = False,
+    rounding: RoundingOption = "auto",
     result_file: Annotated[
         Path | None,
         typer.Option(
@@ -101,6 +93,7 @@ def verify(
         timeout=timeout,
         device=device,
         dtype=dtype,
+        rounding=rounding,
         seed=seed,
         threads=threads,
         bounds=BoundSettings(method, iterations, tile_elements=tile_elements),
@@ -113,7 +106,7 @@ def verify(
     check_writable("--json", json)
     start_ranks(settings.layout.shape)
     with ConsoleProgress(quiet=quiet or not is_first()) as progress:
-        result = _run(Path(spec), name, file, settings, strict, progress)
+        result = _run(Path(spec), name, file, settings, progress)
         seconds = perf_counter() - began
         _tell(result, method, seconds, progress)
 
@@ -134,12 +127,11 @@ def _run(
     name: str | None,
     file: Path,
     settings: Settings,
-    strict: bool,
     progress: ConsoleProgress,
 ) -> Result:
     progress.stage("start")
     from boundmesh import api
-    from boundmesh.commands.query import read_property, rounding_warning
+    from boundmesh.commands.query import read_property
     from boundmesh.device import set_aside
     from boundmesh.report import words
 
@@ -148,16 +140,11 @@ def _run(
     graph = api.load(file)
     set_aside()
     prop = read_property(spec, graph, name)
-    warning = rounding_warning(prop)
-    if warning is not None and strict:
-        raise PropertyError(f"{spec}: {warning}")
     progress.say("network", f"{file.name}: {words.of_graph(graph)}")
     first, *more = words.of_property(prop)
     progress.say("property", f"{spec.name}: {first}")
     for line in more:
         progress.say("", line)
-    if warning is not None:
-        progress.warn(warning)
     reading = perf_counter() - began
     result = api.verify(graph, prop, settings=less(settings, reading), progress=progress)
     return replace(result, seconds={**result.seconds, "read": reading})

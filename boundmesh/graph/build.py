@@ -29,6 +29,7 @@ class Builder:
         self.nodes: dict[str, Node] = {}
         self.weights: dict[str, np.ndarray] = {}
         self.formed: dict[str, Formed] = {}
+        self.unbounded: set[str] = set()
         self.scope = "value"
         self._reserved = frozenset(reserved)
         self._read: set[str] = set()
@@ -93,7 +94,9 @@ class Builder:
     ) -> Graph:
         nodes = tuple(self.nodes.values())
         first = next(node.name for node in nodes if node.op == "input")
-        return Graph(nodes, first, output.name, self.weights, inputs, outputs, source, self.formed)
+        return Graph(nodes, first, output.name, self.weights, inputs, outputs, source, self.formed,
+            frozenset(self.unbounded),
+        )  # fmt: skip
 
     def _enter(self, node: Node) -> Node:
         self.nodes[node.name] = node

@@ -85,6 +85,7 @@ class Graph:
     outputs: tuple[Port, ...]
     source: Path | bytes | None = None
     formed: Mapping[str, Formed] = field(default_factory=dict)
+    unbounded: frozenset[str] = frozenset()
 
     @cached_property
     def by_name(self) -> Mapping[str, Node]:

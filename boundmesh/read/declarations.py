@@ -128,7 +128,7 @@ class Declarations:
         if not self.scalars:
             raise PropertyError("no variables are declared; expected a VNN-LIB property")
         return tuple(
-            Variable(letter, role, shape_of(letter, self.indices[letter]), "Real")
+            Variable(letter, role, shape_of(letter, self.indices[letter]), "")
             for letter, role in (("X", "input"), ("Y", "output"))
         )
 

@@ -13,6 +13,7 @@ from boundmesh.graph.build import Builder, Constant
 from boundmesh.graph.graph import Node
 from boundmesh.read.constants import fold, read_tensor, shape_of
 from boundmesh.read.predict import refuse_too_large
+from boundmesh.read.running import rounding_known
 from boundmesh.read.translate import TRANSLATIONS, Step, Value
 
 OPTIONAL = onnx.defs.OpSchema.FormalParameterOption.Optional
@@ -74,6 +75,8 @@ def results(
         found = fold(step, node)
     elif step.op in TRANSLATIONS:
         found = translated(step)
+        if not rounding_known(step):
+            build.unbounded.add(step.op)
     else:
         raise step.refuse(f"it has no translation; supported: {', '.join(sorted(TRANSLATIONS))}")
     every = found if isinstance(found, tuple) else (found,)

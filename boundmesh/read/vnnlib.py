@@ -100,7 +100,7 @@ def check(variable: Variable, port: Port) -> None:
             f"{variable.role} {variable.name} is declared {list(variable.shape)}, "
             f"the network's '{port.name}' is {list(port.shape)}"
         )
-    if variable.element_type not in ("Real", port.dtype):
+    if variable.element_type not in ("", "Real", port.dtype):
         raise PropertyError(
             f"{variable.role} {variable.name} is declared {variable.element_type}, "
             f"the network's '{port.name}' is {port.dtype}; declare that, or Real"

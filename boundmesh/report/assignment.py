@@ -24,7 +24,7 @@ def assignment(found: Counterexample, property: Property) -> str:
     for each in variables:
         flat = found.point if each.role == "input" else found.output.reshape(-1)
         shape = ",".join(str(length) for length in each.shape)
-        lines.append(f"{each.name} {each.element_type} [{shape}]")
+        lines.append(f"{each.name} {each.element_type or 'Real'} [{shape}]")
         lines += map(decimal, flat[each.offset : each.offset + each.size])
     return "\n".join(lines) + "\n"
 

@@ -71,10 +71,10 @@ def test_tensors_named_by_the_network_may_come_in_any_order():
     ]
 
 
-def test_element_types_other_than_real_are_told():
+def test_element_types_choose_the_arithmetics():
     text = (HEADER + NETWORK + BOUNDED).replace("A Real", "A float32")
-    assert of(text).element_types == {"float32"}
-    assert of(HEADER + NETWORK + BOUNDED).element_types == frozenset()
+    assert of(text).arithmetics == {"real", "float32"}
+    assert of(HEADER + NETWORK + BOUNDED).arithmetics == {"real"}
     with pytest.raises(PropertyError, match="declared float64, the network's 'a' is float32"):
         of(text.replace("float32", "float64"))
 

@@ -1,0 +1,35 @@
+"""ONNX operators whose rounding is known: the network may be verified as it runs, in float32 say.
+
+A network runs an ONNX operator in one kernel, and the graph holds it as one operator or several.
+The graph's roundings cover the kernel's where it does the same basic operations, sums in any order
+included, and calls a library function once where the graph has one. Left out are operators that
+runtimes compute by another formula (a variance as E[x²] − E[x]², a softmax of x − max(x)).
+"""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from boundmesh.read.translate.step import Step
+
+KNOWN = frozenset(
+    (
+        *("Abs", "Add", "AveragePool", "BatchNormalization", "Ceil", "Clip", "Concat", "Conv"),
+        *("ConvTranspose", "Cos", "DepthToSpace", "Div", "Dropout", "Exp", "Expand", "Flatten"),
+        *("Floor", "Gather", "Gemm", "GlobalAveragePool", "GlobalMaxPool", "HardSigmoid"),
+        *("Identity", "LeakyRelu", "Log", "MatMul", "Max", "MaxPool", "Mean", "Min", "Mul", "Neg"),
+        *("PRelu", "Pad", "Pow", "Reciprocal", "ReduceL1", "ReduceMax", "ReduceMean", "ReduceMin"),
+        *("ReduceSum", "ReduceSumSquare", "Relu", "Reshape", "Sigmoid", "Sin", "Slice"),
+        *("SpaceToDepth", "Split", "Sqrt", "Squeeze", "Sub", "Sum", "Tanh", "Tile", "Transpose"),
+        *("Unsqueeze", "Upsample", "Resize", "Where"),
+    )
+)
+EXACT = frozenset((ir.DataType.FLOAT, ir.DataType.DOUBLE))
+"""Types that a Cast of a network's float32 numbers does not round to."""
+
+
+def rounding_known(step: Step) -> bool:
+    """Tells whether the graph's roundings cover those of the operator as a network runs it."""
+    if step.op == "Cast":
+        return step.attribute("to") in EXACT
+    return step.op in KNOWN
