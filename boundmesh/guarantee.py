@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import torch
+
 from boundmesh.bounds.layout import Layout
 from boundmesh.errors import UnsupportedError
 from boundmesh.graph.graph import Graph
 from boundmesh.property import Property
-from boundmesh.rules import matmul
+from boundmesh.rules import kernels, matmul
 from boundmesh.rules.rounding import UNITS, Rounding
 from boundmesh.settings import Settings, rounding_words
 
@@ -16,9 +18,8 @@ def arithmetic(graph: Graph, settings: Settings, property: Property | None = Non
 
     Real arithmetic is floating-point arithmetic whose roundings happen to be zero. So a bound that
     outweighs every rounding of a float32 run holds for real numbers, too, and the coarsest of
-    several arithmetics stands for all of them. `auto` takes the property's element types; where
-    there are none, the types of the network's inputs and outputs, if the rounding of all its
-    operators is known, else real arithmetic.
+    several arithmetics stands for all of them. `auto` takes the property's element types, or real
+    arithmetic where there are none.
 
     Raises UnsupportedError where a floating-point arithmetic was chosen, or declared, for a
     network with an operator whose rounding is not known.
@@ -26,12 +27,8 @@ def arithmetic(graph: Graph, settings: Settings, property: Property | None = Non
     words = frozenset(rounding_words(settings.rounding))
     if words == {"trust"}:
         return "trust"
-    chosen = words != {"auto"}
-    if not chosen and property is not None and property.arithmetics:
-        words, chosen = property.arithmetics, True
-    if not chosen:
-        types = {port.dtype for port in (*graph.inputs, *graph.outputs)} & set(UNITS)
-        words = frozenset() if graph.unbounded else frozenset(types)
+    if words == {"auto"}:
+        words = frozenset() if property is None else property.arithmetics
     coarsest = max(words, key=lambda word: UNITS.get(word, 0.0), default="real")
     if coarsest in UNITS and graph.unbounded:
         raise UnsupportedError(
@@ -39,6 +36,13 @@ def arithmetic(graph: Graph, settings: Settings, property: Property | None = Non
             "verdict can hold in that arithmetic; --rounding real gives one for real numbers"
         )
     return coarsest
+
+
+def asks_for_real(settings: Settings, property: Property) -> bool:
+    """Tells whether a counterexample must hold in real arithmetic, too, as the user or the
+    property's element types name no other."""
+    words = frozenset(rounding_words(settings.rounding))
+    return (property.arithmetics if words == {"auto"} else words) == {"real"}
 
 
 def rounding_for(
@@ -51,4 +55,6 @@ def rounding_for(
     chosen = arithmetic(graph, settings, property)
     if chosen == "trust":
         return None
-    return Rounding.of(layout.dtype, chosen, blocks=matmul.usable(layout.device))
+    by_kernels = layout.dtype == torch.float32 and kernels.usable(layout.device)
+    blocks = by_kernels and matmul.usable(layout.device)
+    return Rounding.of(layout.dtype, chosen, blocks, by_kernels)

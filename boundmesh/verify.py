@@ -24,7 +24,7 @@ from boundmesh.given import read
 from boundmesh.graph.agreement import agrees_with_source
 from boundmesh.graph.forward import multiplications
 from boundmesh.graph.graph import Graph
-from boundmesh.guarantee import arithmetic, rounding_for
+from boundmesh.guarantee import asks_for_real, rounding_for
 from boundmesh.ladder import Question, Standing, climb, undecided_counts
 from boundmesh.memory import check_fits, memory_errors
 from boundmesh.mesh.open import groups_for, layout_for
@@ -103,7 +103,7 @@ class Run:
 
     @cached_property
     def replay(self) -> Replay:
-        real = arithmetic(self.graph, self.settings, self.property) == "real"
+        real = asks_for_real(self.settings, self.property)
         return Replay(self.graph, RealOutputs(self.graph).confirms if real else None)
 
     def look(self, case: int, points: Tensor) -> Counterexample | None:

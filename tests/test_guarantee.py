@@ -13,7 +13,7 @@ import boundmesh
 from boundmesh.bounds.layout import OneDevice
 from boundmesh.errors import UnsupportedError
 from boundmesh.graph.graph import Graph
-from boundmesh.guarantee import arithmetic, rounding_for
+from boundmesh.guarantee import arithmetic, asks_for_real, rounding_for
 from boundmesh.property import Box, Property, Variable
 from boundmesh.read.onnx import loads
 from boundmesh.rules.rounding import UNITS
@@ -34,21 +34,24 @@ def declared(*types: str) -> Property:
     return Property((), 3, 3, variables)
 
 
-def test_auto_is_real_and_the_networks_own_precision() -> None:
-    assert arithmetic(network("Relu"), Settings()) == "float32"
-    assert arithmetic(network("Relu", TensorProto.FLOAT16), Settings()) == "float16"
-    assert arithmetic(network("Relu", TensorProto.DOUBLE), Settings()) == "float64"
-
-
-def test_auto_is_real_where_an_operators_rounding_is_not_known() -> None:
+def test_auto_is_real_whatever_the_network_runs_in() -> None:
+    for element_type in (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE):
+        assert arithmetic(network("Relu", element_type), Settings()) == "real"
     assert arithmetic(network("Softmax"), Settings()) == "real"
+
+
+def test_a_counterexample_must_hold_in_real_arithmetic_where_no_other_is_named() -> None:
+    assert not asks_for_real(Settings(), declared(""))
+    assert asks_for_real(Settings(), declared("Real"))
+    assert asks_for_real(Settings(rounding="real"), declared("float32"))
+    assert not asks_for_real(Settings(rounding="real+float32"), declared("Real"))
 
 
 def test_element_types_choose_the_arithmetic_under_auto() -> None:
     graph = network("Relu")
     assert arithmetic(graph, Settings(), declared("Real")) == "real"
     assert arithmetic(graph, Settings(), declared("Real", "float32")) == "float32"
-    assert arithmetic(graph, Settings(), declared("")) == "float32"
+    assert arithmetic(graph, Settings(), declared("")) == "real"
     assert arithmetic(graph, Settings(rounding="float16"), declared("Real")) == "float16"
 
 

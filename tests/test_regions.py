@@ -134,7 +134,7 @@ def test_a_radius_that_no_float_holds_is_exact():
         (lambda: Box.around([0.5], -0.1), "radius around the point is negative"),
         (lambda: Box.around([0.5], math.nan), "NaN or infinite"),
         (lambda: Box.around([0.5], [0.1, 0.2]), r"shape \[2\], the point \[1\]"),
-        (lambda: Box.around([0.5], 0.1, (1, 0)), "smaller number first"),
+        (lambda: Box.around([0.5], 0.1, (1, 0)), "the smaller one first"),
         (lambda: Ball([0], 1, 3), "norm is 3; expected 1, 2 or math.inf"),
         (lambda: Ball([0], 1, "inf"), "norm is 'inf'"),
         (lambda: Ball([0], 1, math.nan), "norm is nan"),

@@ -13,7 +13,7 @@ from boundmesh.bab.contract import contract
 from boundmesh.bab.division import Corners, Division, Outcome, active, divided
 from boundmesh.bab.frontier import Frontier
 from boundmesh.bab.groups import Meetings
-from boundmesh.bab.precise import region_in_double
+from boundmesh.bab.precise import ENOUGH, region_in_double
 from boundmesh.bab.search import Look, Search, give_way
 from boundmesh.bab.shared import Shared
 from boundmesh.bounds.backward import Carried, input_rows
@@ -97,7 +97,8 @@ class InputSplitting:
             return found
         nominal = self.margins.clauses(found.rowwise + found.lost)
         hidden = working & ((found.clauses <= 0) & (nominal > 0)).any(1)
-        if not any(Division(self.groups).all_say(bool(hidden.any()))):
+        enough = int(hidden.sum()) * ENOUGH >= max(1, int(working.sum()))
+        if not any(Division(self.groups).all_say(bool(hidden.any()) and enough)):
             return found
         which = hidden.nonzero().flatten()
         some = which if len(which) else torch.zeros(1, dtype=torch.long, device=which.device)

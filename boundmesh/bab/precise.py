@@ -11,7 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from boundmesh.bab.division import Division
+from boundmesh.bab.division import Division, active
 from boundmesh.bab.domain import Domains
 from boundmesh.bounds.affine_values import AffineValues
 from boundmesh.bounds.beta import DomainBounder
@@ -22,6 +22,8 @@ from boundmesh.bounds.region import BallRegion, BoxRegion, Region
 from boundmesh.rules.operator import Interval
 from boundmesh.rules.rounding import Rounding
 
+ENOUGH = 32
+"""A batch is bounded again where at least one of so many domains is hidden by rounding."""
 TOGETHER = 256
 """Domains that are bounded in float64 at a time; generic rules take more memory than kernels."""
 
@@ -45,7 +47,9 @@ class Precise:
         if coarse.errors is None or coarse.problem.layout.dtype == torch.float64:
             return found
         hidden = ~(found.margin > 0) & (found.margin + found.lost > 0)
-        if not any(self._division.all_say(bool(hidden.any()))):
+        # A few among many are split sooner than bounded again.
+        enough = int(hidden.sum()) * ENOUGH >= max(1, int(active(domains).sum()))
+        if not any(self._division.all_say(bool(hidden.any()) and enough)):
             return found
         improved = domains.improved(found)
         chosen, left = self._division.going_on(improved, hidden)

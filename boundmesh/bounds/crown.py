@@ -17,7 +17,7 @@ from boundmesh.bounds.program import Program
 from boundmesh.bounds.region import BoxRegion, Region
 from boundmesh.bounds.rows import DenseRows, Rows, Tile, both_sides, cut, ends
 from boundmesh.rules.operator import Interval
-from boundmesh.rules.rounding import INFLATION, Rounding, chunked, gamma
+from boundmesh.rules.rounding import INFLATION, Rounding, gamma
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def interval_rows(problem: Problem, rows: DenseRows) -> Tensor:
     lowest, error = BoxRegion(box.lower, box.upper).minimum(rows.coefficients), None
     if errors is not None:
         reach = torch.maximum(box.lower.abs(), box.upper.abs())
-        unit = gamma(2 + chunked(reach[0].numel()), errors.rounding.own)
+        unit = gamma(2 + errors.rounding.sum(reach[0].numel()), errors.rounding.own)
         error = magnitude(rows.coefficients, unit * INFLATION * reach)
         if rows.deviation is not None:
             error = error + magnitude(rows.deviation, reach)

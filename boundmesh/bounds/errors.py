@@ -27,7 +27,7 @@ from boundmesh.rules import RULES, fused
 from boundmesh.rules.inner import inner
 from boundmesh.rules.matmul import BLOCK_DEPTH, BLOCK_ROUNDINGS
 from boundmesh.rules.operator import Interval, Weights
-from boundmesh.rules.rounding import INFLATION, Rounded, Rounding, chunked, gamma
+from boundmesh.rules.rounding import INFLATION, Lengths, Rounded, Rounding, gamma
 
 # The ends of an interval are made from a centre and a radius, which takes some roundings more than
 # the operator itself.
@@ -96,24 +96,21 @@ def magnitude(rows: Tensor, sizes: Tensor) -> Tensor:
 
 @torch.no_grad()
 def lowered(lowest: Tensor, error: Tensor | None, errors: Errors | None) -> Tensor:
-    """Bounds `[D, S]` less their error; the subtraction rounds, too, and in the safe direction."""
+    """Bounds `[D, S]` less their error, and less what these subtractions themselves can lose: a few
+    roundings of the bounds, and a share of the error that is far below its inflation."""
     if errors is None:
         return lowest
-    unit = errors.rounding.own
-    total = 4 * unit * lowest.abs()
+    found = torch.sub(lowest, lowest.abs(), alpha=8 * errors.rounding.own)
     if error is not None:
-        total = total + INFLATION * error
-    if errors.lost is not None:
-        total = total + errors.lost.unsqueeze(1)
-    return lowest - total
+        found = torch.sub(found, error, alpha=INFLATION)
+    return found if errors.lost is None else found - errors.lost.unsqueeze(1)
 
 
 @dataclass(frozen=True)
 class Charge:
     """How the roundings of one node are counted.
 
-    forward    roundings of an affine node's own value
-    pull       roundings of rows that are pulled back through it
+    lengths    roundings of an affine node's value and of its rows
     joins      additions where rows of several readers meet
     additions  additions of biases on the whole way of a row
     depth      roundings that its weights have passed before
@@ -123,8 +120,7 @@ class Charge:
     """
 
     rounding: Rounding
-    forward: int
-    pull: int
+    lengths: Lengths
     joins: int
     additions: int
     depth: int
@@ -134,7 +130,6 @@ class Charge:
     @staticmethod
     def of(program: Program, node: Node, rounding: Rounding, like: Tensor) -> Charge:
         """The charge of a node; `like` has the dtype and device of the bounds."""
-        forward, pull = program.lengths[node.name]
         graph, sizes, depth = program.graph, [], 0
         for name in node.weights:
             formed = graph.formed.get(name)
@@ -143,10 +138,17 @@ class Charge:
             inexact = like.dtype != torch.float64 and name not in graph.singles
             depth = max(depth, (0 if formed is None else formed.depth) + inexact)
         joins, additions = program.joins[node.name], program.additions
-        blocks = rounding.blocks and node.op in PRODUCTS
-        if blocks and RULES[node.op].by_blocks:
-            pull = 16 + pull // BLOCK_DEPTH + node.size // fused.BLOCK
-        return Charge(rounding, forward, pull, joins, additions, depth, tuple(sizes), blocks)
+        lengths, blocks = program.lengths[node.name], rounding.blocks and RULES[node.op].by_blocks
+        return Charge(rounding, lengths, joins, additions, depth, tuple(sizes), blocks)
+
+    @property
+    def pull(self) -> int:
+        """The roundings of rows at an affine node: of its products, or of sums with its bias."""
+        lengths = self.lengths
+        pull = lengths.pull
+        if self.blocks:
+            pull = BLOCK_ROUNDINGS + 8 + pull // BLOCK_DEPTH
+        return max(pull, 1 + self.rounding.sum(lengths.summed)) if lengths.summed else pull
 
     def part(self, low: int, high: int, size: int) -> Charge:
         """The charge of the outputs `low ≤ i < high` of a product."""
@@ -167,10 +169,10 @@ class Charge:
     def of_rows(self, term: Rounded) -> float:
         """What share of a size a row loses, and the network on its way forward."""
         pull = term.pull + self.joins + self.depth
+        if term.summed:
+            pull += self.rounding.sum(term.summed)
         if pull:
             pull += self.additions
-        if self.blocks:
-            pull += BLOCK_ROUNDINGS
         network = gamma(term.forward + self.depth, self.rounding.network)
         return gamma(pull, self.rounding.own) + network
 
@@ -235,7 +237,7 @@ def _widths(
 
 def _width(terms: Sequence[Rounded], charge: Charge) -> Tensor:
     rounding, width = charge.rounding, None
-    lost = 4 * (charge.forward + 1) * (rounding.tiny + rounding.lost)
+    lost = 4 * (charge.lengths.forward + 1) * (rounding.tiny + rounding.lost)
     for term in terms:
         share = charge.of_interval(term.forward)
         if share:
@@ -270,16 +272,16 @@ def sources(
         )
     ]
     size = operator.interval(node, sizes, *around).upper.abs()
-    return (Rounded(size, charge.forward, charge.pull),)
+    return (Rounded(size, charge.lengths.forward, charge.pull),)
 
 
 def of_input(program: Program, box: Interval, rounding: Rounding) -> tuple[Tensor, Tensor | None]:
     """E and what underflow takes at the input, where rows meet the region: `⟨A⁺, l⟩ + ⟨A⁻, u⟩`."""
     node = program.graph[program.graph.input]
     joins = len(program.graph.consumers[node.name]) + 2
-    charge = Charge(rounding, 0, 2 + chunked(node.size), joins, program.additions, 0)
+    charge = Charge(rounding, Lengths(0, 2, node.size), joins, program.additions, 0)
     reach = torch.maximum(box.lower.abs(), box.upper.abs())
-    error = charge.of_rows(Rounded(reach, 0, charge.pull)) * INFLATION * reach
+    error = charge.of_rows(Rounded(reach, 0, 2, node.size)) * INFLATION * reach
     return error, lost_to_underflow([box], charge)
 
 
@@ -288,7 +290,8 @@ def lost_to_underflow(boxes: Sequence[Interval], charge: Charge) -> Tensor | Non
     rounding, total = charge.rounding, None
     operations = 8 * (charge.pull + charge.joins + charge.additions + 8)
     for box in boxes:
-        reach = torch.maximum(box.lower.abs(), box.upper.abs()) + 1
-        own = operations * (rounding.tiny + rounding.lost) * reach.reshape(len(reach), -1).sum(1)
+        ends = box.lower.reshape(len(box.lower), -1), box.upper.reshape(len(box.upper), -1)
+        reach = sum(torch.linalg.vector_norm(end, 1, dim=1) for end in ends) + ends[0].shape[1]
+        own = operations * (rounding.tiny + rounding.lost) * reach
         total = own if total is None else total + own
     return total

@@ -14,6 +14,7 @@ from boundmesh.graph.forward import tensor
 from boundmesh.graph.graph import Graph, Node
 from boundmesh.rules import RULES
 from boundmesh.rules.operator import Interval
+from boundmesh.rules.rounding import Lengths
 
 # Operators that move or stretch neurons one by one: a box stays a box, with no slack.
 KEEP_A_BOX = frozenset({"scale", "shift", "reshape", "transpose", "slice", "pad", "constant"})
@@ -80,14 +81,14 @@ class Program:
         return self._widest[start]
 
     @cached_property
-    def lengths(self) -> Mapping[str, tuple[int, int]]:
+    def lengths(self) -> Mapping[str, Lengths]:
         """How many roundings the value of each affine node passes, and rows pulled back there."""
         held = {
             node.name: [tensor(self.graph.weights[name]) for name in node.weights]
             for node in self.nodes
         }
         return {
-            node.name: (0, 0)
+            node.name: Lengths()
             if node.op == "input"
             else RULES[node.op].lengths(node, held[node.name])
             for node in self.nodes

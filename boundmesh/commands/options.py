@@ -87,8 +87,8 @@ RoundingOption = Annotated[
         "--rounding",
         metavar="real|float32|…",
         help="The arithmetics that the answer holds in, joined by +: real, or the network as it "
-        "runs in float64, float32, tf32, float16 or bfloat16. auto takes real and the network's "
-        "own, or VNN-LIB's types; trust counts no rounding.",
+        "runs in float64, float32, tf32, float16 or bfloat16. auto takes VNN-LIB's types, "
+        "else real; trust counts no rounding.",
         rich_help_panel=RUN,
     ),
 ]

@@ -159,7 +159,7 @@ def roundings(node: Node, weights: Sequence[Tensor], operands: Sequence[Carried]
     """How many roundings one neuron's own value passes; 0 where the operator is exact."""
     rule = RULES[node.op]
     if rule.affine:
-        return rule.lengths(node, weights)[0]
+        return rule.lengths(node, weights).forward
     if rule.rounded is None:
         return 1
     sources = rule.rounded(node, tuple(operand.box for operand in operands))

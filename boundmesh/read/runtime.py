@@ -80,7 +80,9 @@ class Runtime:
 
     def values(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """The values that `also` names, at the flat input x."""
-        return dict(zip(self._also, self._run(self._also, x), strict=True))
+        # Without names ONNX Runtime would give all outputs.
+        found = self._run(self._also, x) if self._also else []
+        return dict(zip(self._also, found, strict=True))
 
     def _run(self, names: list[str], x: np.ndarray) -> list[np.ndarray]:
         feed, start = {}, 0

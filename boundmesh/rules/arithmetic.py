@@ -15,7 +15,7 @@ from boundmesh.rules.operator import (
     monotone,
     register,
 )
-from boundmesh.rules.rounding import chunked
+from boundmesh.rules.rounding import Lengths
 
 
 def constant(node: Node, weights: Weights) -> Tensor:
@@ -79,24 +79,24 @@ def pull_subtract(node: Node, weights: Weights, rows: Tensor) -> Pulled:
     return Pulled((rows, -rows))
 
 
-def constant_lengths(node: Node, weights: Weights) -> tuple[int, int]:
+def constant_lengths(node: Node, weights: Weights) -> Lengths:
     """Rows are multiplied with the value and added up."""
-    return 0, 1 + chunked(node.size)
+    return Lengths(0, 1, node.size)
 
 
-def shift_lengths(node: Node, weights: Weights) -> tuple[int, int]:
+def shift_lengths(node: Node, weights: Weights) -> Lengths:
     """One sum forward; rows stay as they are but for their bias."""
-    return 1, 1 + chunked(node.size)
+    return Lengths(1, 1, node.size)
 
 
-def one_rounding(node: Node, weights: Weights) -> tuple[int, int]:
+def one_rounding(node: Node, weights: Weights) -> Lengths:
     """One operation forward, and one, at most, on the way back."""
-    return 1, 1
+    return Lengths(1, 1)
 
 
-def one_forward(node: Node, weights: Weights) -> tuple[int, int]:
+def one_forward(node: Node, weights: Weights) -> Lengths:
     """One operation forward; rows stay as they are."""
-    return 1, 0
+    return Lengths(1)
 
 
 register(

@@ -19,7 +19,7 @@ from boundmesh.graph.graph import Node
 from boundmesh.rules.curve import reach_of, rows_dim
 from boundmesh.rules.inner import inner
 from boundmesh.rules.operator import Interval, Lines, Operator, Pulled, Weights, register
-from boundmesh.rules.rounding import Rounded, chunked
+from boundmesh.rules.rounding import Rounded
 
 # Products made at a time by the interval of a matrix product.
 BLOCK = 2**22
@@ -136,7 +136,7 @@ def multiply_rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, 
     the largest one."""
     x, y = boxes
     size = reach_of(x) * reach_of(y)
-    return Rounded(size, 1, 0), Rounded(6 * size, 0, 16 + chunked(node.size))
+    return Rounded(size, 1, 0), Rounded(6 * size, 0, 16, node.size)
 
 
 def matmul_rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
@@ -144,8 +144,8 @@ def matmul_rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ..
     x, y = boxes
     (*_, rows, deep), wide = x.lower.shape, y.lower.shape[-1]
     size = torch.matmul(reach_of(x), reach_of(y))
-    pull = 16 + deep + rows + wide + chunked(math.prod(node.input_shapes[0]))
-    return Rounded(size, deep + 1, 0), Rounded(8 * size, 0, pull)
+    pull, summed = 16 + deep + rows + wide, math.prod(node.input_shapes[0])
+    return Rounded(size, deep + 1, 0), Rounded(8 * size, 0, pull, summed)
 
 
 register(

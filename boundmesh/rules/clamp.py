@@ -27,7 +27,7 @@ from torch import Tensor
 from boundmesh.graph.graph import Node
 from boundmesh.rules.curve import reach_of
 from boundmesh.rules.operator import RULES, Interval, Lines, Operator, Weights, monotone, register
-from boundmesh.rules.rounding import Rounded, chunked
+from boundmesh.rules.rounding import Rounded
 
 
 def bend(node: Node, like: Tensor) -> Tensor:
@@ -110,7 +110,7 @@ def rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
     exactly = ~crosses & (beyond >= 0) & (magnitude == 0)
     reach = torch.where(crosses, 2 * reach_of(box), 0)
     limit = torch.where(passes | exactly, 0, torch.maximum(reach, magnitude))
-    return Rounded(reach, 0, 8), Rounded(limit, 0, chunked(node.size))
+    return Rounded(reach, 0, 8), Rounded(limit, 0, 0, node.size)
 
 
 def split_point(node: Node) -> float | np.ndarray:

@@ -17,8 +17,9 @@ from torch.nn import functional
 
 from boundmesh.graph.graph import Node
 from boundmesh.rules import columns, patches
+from boundmesh.rules.matmul import BLOCK_ROUNDINGS
 from boundmesh.rules.operator import Interval, Operator, Pulled, Weights, inner, register
-from boundmesh.rules.rounding import chunked
+from boundmesh.rules.rounding import Lengths
 
 CONVOLVE = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
 TRANSPOSE = {
@@ -149,12 +150,15 @@ def around_center(forward, node: Node, weights: Weights, box: Interval) -> Inter
     return Interval((middle - radius).to(dtype), (middle + radius).to(dtype))
 
 
-def lengths(node: Node, weights: Weights) -> tuple[int, int]:
+def lengths(node: Node, weights: Weights) -> Lengths:
     """Each way a sum over channels and the kernel; biases are added over all neurons."""
     kernel = math.prod(weights[0].shape[2:])
     fan_in = kernel * node.input_shapes[0][1] // node["groups"]
     fan_out = kernel * node.shape[1] // node["groups"]
-    return fan_in + 1, max(fan_out, 1 + chunked(node.size))
+    # Windows side by side are multiplied by `matmul.mm`.
+    if patches.apart(node, weights[0]):
+        fan_out += BLOCK_ROUNDINGS
+    return Lengths(fan_in + 1, fan_out, node.size)
 
 
 register(Operator("conv", conv, conv_interval, pull=pull_conv, lengths=lengths))

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from boundmesh.graph.graph import Node
 from boundmesh.rules.operator import Interval, Lines
-from boundmesh.rules.rounding import FUNCTION, Rounded, chunked
+from boundmesh.rules.rounding import FUNCTION, Rounded
 
 Function = Callable[[Tensor], Tensor]
 
@@ -88,7 +88,7 @@ def rounded_curve(node: Node, value: Tensor, slope: Tensor, box: Interval) -> tu
     height = value + slope * reach_of(box)
     return (
         Rounded(value, FUNCTION, 0),
-        Rounded(height, 0, 4 * FUNCTION + 8 + chunked(node.size)),
+        Rounded(height, 0, 4 * FUNCTION + 8, node.size),
     )
 
 

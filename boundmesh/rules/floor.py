@@ -17,7 +17,7 @@ from torch import Tensor
 from boundmesh.graph.graph import Node
 from boundmesh.rules.curve import margin, reach_of, rows_dim
 from boundmesh.rules.operator import Interval, Lines, Operator, Weights, elementwise, register
-from boundmesh.rules.rounding import Rounded, chunked
+from boundmesh.rules.rounding import Rounded
 
 ASIDE = 1e-5
 
@@ -66,7 +66,7 @@ def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
 def rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
     """The value is exact; slopes are at most 1 and intercepts no larger than what the box holds."""
     size = reach_of(boxes[0]) + 2
-    return (Rounded(4 * size, 0, 16 + chunked(node.size)),)
+    return (Rounded(4 * size, 0, 16, node.size),)
 
 
 register(

@@ -9,7 +9,7 @@ from torch.nn import functional
 from boundmesh.graph.graph import Node
 from boundmesh.rules import linear_fused, matmul
 from boundmesh.rules.operator import Interval, Operator, Pulled, Weights, inner, register
-from boundmesh.rules.rounding import chunked
+from boundmesh.rules.rounding import Lengths
 
 # Rows of |W| made at a time, so that an interval never holds a second copy of the weight.
 BLOCK = 2048
@@ -71,10 +71,10 @@ def _unit_rows(
     return rows, None if bias is None else bias[index] * sign
 
 
-def lengths(node: Node, weights: Weights) -> tuple[int, int]:
+def lengths(node: Node, weights: Weights) -> Lengths:
     """Sums over the inputs forward, over the outputs back; biases are added over all neurons."""
     outputs, inputs = weights[0].shape
-    return inputs + 1, max(outputs, 1 + chunked(node.size))
+    return Lengths(inputs + 1, outputs, node.size)
 
 
 register(

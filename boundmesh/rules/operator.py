@@ -19,7 +19,7 @@ from boundmesh.graph.graph import Node
 from boundmesh.rules import fused
 from boundmesh.rules.inner import inner as inner
 from boundmesh.rules.inner import signed_inner, signed_product
-from boundmesh.rules.rounding import Rounded
+from boundmesh.rules.rounding import Lengths, Rounded
 from boundmesh.rules.sums import added
 
 Weights = Sequence[Tensor]
@@ -107,9 +107,9 @@ class Lines:
         return Pulled(tuple(signed_product(wide, below, above) for below, above in pairs), bias)
 
 
-def exact(node: Node, weights: Weights) -> tuple[int, int]:
+def exact(node: Node, weights: Weights) -> Lengths:
     """The lengths of an affine operator that rounds nothing."""
-    return 0, 0
+    return Lengths()
 
 
 @dataclass(frozen=True)
@@ -129,8 +129,7 @@ class Operator:
     initial(node, boxes)                       the α, `[D, *alpha_shape]`, that CROWN uses
     undecided(node, boxes)                     mask `[D, *alpha_shape]`: where the lines are not
                                                exact, so that α, branching and rows matter
-    lengths(node, weights)                     of an affine operator: the roundings of its own
-                                               value and of rows pulled back; (0, 0) if exact
+    lengths(node, weights)                     of an affine operator: its roundings
     rounded(node, boxes)                       of a nonlinear one: its sources of rounding
     split_point(node)                          where a piecewise-linear operator bends: a float, or
                                                an array of float64 with the node's shape
@@ -153,7 +152,7 @@ class Operator:
     undecided: Callable[..., Tensor] | None = None
     split_point: Callable[[Node], float | np.ndarray] | None = None
     slope_below: Callable[[Node], float] | None = None
-    lengths: Callable[[Node, Weights], tuple[int, int]] = exact
+    lengths: Callable[[Node, Weights], Lengths] = exact
     rounded: Callable[[Node, tuple[Interval, ...]], tuple[Rounded, ...]] | None = None
     rising: bool = False
     by_blocks: bool = False

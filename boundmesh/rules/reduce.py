@@ -18,7 +18,7 @@ from boundmesh.rules.operator import (
     monotone,
     register,
 )
-from boundmesh.rules.rounding import Rounded, chunked
+from boundmesh.rules.rounding import Lengths, Rounded
 
 
 def total(node: Node, weights: Weights, x: Tensor) -> Tensor:
@@ -102,9 +102,9 @@ def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
     )
 
 
-def total_lengths(node: Node, weights: Weights) -> tuple[int, int]:
+def total_lengths(node: Node, weights: Weights) -> Lengths:
     """A sum forward; rows are repeated."""
-    return math.prod(node.input_shapes[0]) // max(1, node.size), 0
+    return Lengths(math.prod(node.input_shapes[0]) // max(1, node.size))
 
 
 def rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
@@ -113,7 +113,7 @@ def rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
     (box,) = boxes
     axis = node["axis"]
     size = 2 * reach_of(box).amax(axis + 1)
-    return (Rounded(size, 0, 16 + 2 * node.input_shapes[0][axis] + chunked(node.size)),)
+    return (Rounded(size, 0, 16 + 2 * node.input_shapes[0][axis], node.size),)
 
 
 register(

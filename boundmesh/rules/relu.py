@@ -13,7 +13,7 @@ from boundmesh.errors import UnsupportedError
 from boundmesh.graph.graph import Node
 from boundmesh.rules.curve import reach_of
 from boundmesh.rules.operator import Interval, Lines, Operator, Weights, monotone, register
-from boundmesh.rules.rounding import Rounded, chunked
+from boundmesh.rules.rounding import Rounded
 
 
 def slope_below_zero(node: Node) -> float:
@@ -80,7 +80,7 @@ def rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
     crosses = (box.lower < 0) & (box.upper > 0)
     chord = torch.minimum(-box.lower, box.upper).clamp(min=0) * (1 - slope)
     reach = torch.where(crosses, 2 * reach_of(box), 0)
-    terms = [Rounded(reach, 0, 8), Rounded(torch.where(crosses, chord, 0), 0, chunked(node.size))]
+    terms = [Rounded(reach, 0, 8), Rounded(torch.where(crosses, chord, 0), 0, 0, node.size)]
     if slope not in (0.0, 1.0, -1.0):
         terms.append(Rounded(abs(slope) * (-box.lower).clamp(min=0), 1, 1))
     return tuple(terms)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from boundmesh.graph.graph import Node
 from boundmesh.rules.operator import Operator, Pulled, Weights, monotone, register
+from boundmesh.rules.rounding import Lengths
 
 
 def reshape(node: Node, weights: Weights, x: Tensor) -> Tensor:
@@ -42,9 +43,9 @@ def pull_expand(node: Node, weights: Weights, rows: Tensor) -> Pulled:
     return Pulled((rows.sum(repeated, keepdim=True) if repeated else rows,))
 
 
-def expand_lengths(node: Node, weights: Weights) -> tuple[int, int]:
+def expand_lengths(node: Node, weights: Weights) -> Lengths:
     """Rows of what is repeated are added up."""
-    return 0, node.size // max(1, math.prod(node.input_shapes[0]))
+    return Lengths(0, node.size // max(1, math.prod(node.input_shapes[0])))
 
 
 register(Operator("reshape", reshape, monotone(reshape), pull=pull_reshape, rising=True))

@@ -54,6 +54,7 @@ class Rounding:
     network  unit roundoff of the arithmetic that the network runs in; 0 for real numbers
     lost     what an operation of the network can lose to underflow
     blocks   rows are multiplied with weights by the kernel of `matmul.py`
+    kernels  sums over neurons are made by a kernel
     """
 
     own: float
@@ -61,14 +62,20 @@ class Rounding:
     network: float = 0.0
     lost: float = 0.0
     blocks: bool = False
+    kernels: bool = False
 
     @staticmethod
-    def of(dtype: torch.dtype, network: str = "real", blocks: bool = False) -> Rounding:
+    def of(
+        dtype: torch.dtype, network: str = "real", blocks: bool = False, kernels: bool = False
+    ) -> Rounding:
         """Of bounds computed in `dtype` for a network that runs in `network`, or is `real`."""
         name = str(dtype).removeprefix("torch.")
-        if network == "real":
-            return Rounding(UNITS[name], SMALLEST[name], blocks=blocks)
-        return Rounding(UNITS[name], SMALLEST[name], UNITS[network], SMALLEST[network], blocks)
+        unit, lost = (0.0, 0.0) if network == "real" else (UNITS[network], SMALLEST[network])
+        return Rounding(UNITS[name], SMALLEST[name], unit, lost, blocks, kernels)
+
+    def sum(self, length: int) -> int:
+        """The roundings of a sum of so many terms."""
+        return by_kernel(length) if self.kernels else chunked(length)
 
 
 def gamma(terms: float, unit: float) -> float:
@@ -84,13 +91,30 @@ class Rounded:
     size     `[D, *shape]`, ≥ 0: per output neuron, what the roundings are relative to
     forward  roundings of the operator's own value, as a network or an interval computes it
     pull     roundings of rows that are pulled back through it
+    summed   how many terms `inner` then adds up, such as biases over all neurons
     """
 
     size: Tensor
     forward: int
     pull: int
+    summed: int = 0
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """The roundings of an affine operator: as in `Rounded`."""
+
+    forward: int = 0
+    pull: int = 0
+    summed: int = 0
 
 
 def chunked(length: int) -> int:
     """The roundings of a sum of `length` terms as `inner` adds it: in chunks of `CHUNK`."""
     return length if length <= 2 * CHUNK else CHUNK + -(-length // CHUNK) + 1
+
+
+def by_kernel(length: int) -> int:
+    """The roundings of a sum of `length` terms as a kernel adds it: 1024 side by side, each in its
+    turn, and these by halves."""
+    return min(length, 12 + -(-length // 1024))

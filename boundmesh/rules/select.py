@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from boundmesh.graph.graph import Node
 from boundmesh.rules.operator import Operator, Pulled, Weights, inner, monotone, register
-from boundmesh.rules.rounding import chunked
+from boundmesh.rules.rounding import Lengths
 
 Index = tuple[int, ...]
 
@@ -140,14 +140,14 @@ def pull_pad(node: Node, weights: Weights, rows: Tensor) -> Pulled:
     return Pulled((coefficients,), inner(rows, pad(node, (), rows.new_zeros(1, 1, *shape))))
 
 
-def gather_lengths(node: Node, weights: Weights) -> tuple[int, int]:
+def gather_lengths(node: Node, weights: Weights) -> Lengths:
     """Rows of neurons that are picked several times are added up."""
-    return 0, max(Counter(node["index"]).values(), default=1) - 1
+    return Lengths(0, max(Counter(node["index"]).values(), default=1) - 1)
 
 
-def pad_lengths(node: Node, weights: Weights) -> tuple[int, int]:
+def pad_lengths(node: Node, weights: Weights) -> Lengths:
     """Rows are added up where the padding is not zero."""
-    return 0, 0 if node["value"] == 0 else 1 + chunked(node.size)
+    return Lengths() if node["value"] == 0 else Lengths(0, 1, node.size)
 
 
 register(Operator("slice", cut, monotone(cut), pull=pull_cut, rising=True))

@@ -69,7 +69,8 @@ def judge(form: Form, points: int = 3) -> Judged:
 
 def refusal(form: Form, words: str, theirs: list[list[np.ndarray]] | None) -> Judged:
     """A refusal must be one line that names the operator, and a network that runs well formed."""
-    if "\n" in words or form.op not in words:
+    empty = words.endswith("which holds nothing")
+    if "\n" in words or (form.op not in words and not empty):
         return Judged("wrong", f"refused without a clear reason: {words}")
     if theirs is None:
         return Judged("invalid", words)

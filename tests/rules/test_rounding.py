@@ -30,8 +30,8 @@ def served(sample: Sample, dtype: torch.dtype) -> Served:
 
 def charge(sample: Sample, rounding: Rounding = ROUNDING) -> Charge:
     weights = sample.weights_in(torch.float32)
-    forward, pull = RULES[sample.node.op].lengths(sample.node, weights)
-    return Charge(rounding, forward, pull, 0, 2, 0, (None,) * len(weights))
+    lengths = RULES[sample.node.op].lengths(sample.node, weights)
+    return Charge(rounding, lengths, 0, 2, 0, (None,) * len(weights))
 
 
 def in_double(boxes: tuple[Interval, ...]) -> tuple[Interval, ...]:
