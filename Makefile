@@ -9,7 +9,7 @@ PYTHON  ?= $(shell for python in python3 python3.14 python3.13 python3.12 python
              && echo $$python && break; done)
 WORKERS ?= 2
 
-.PHONY: demo test fuzz lint clean
+.PHONY: demo test coverage fuzz fuzz-inputs fuzz-operators lint format types clean
 .SILENT:
 
 demo: $(READY)
@@ -19,18 +19,39 @@ demo: $(READY)
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS)
 
+# The same tests, and a table of the lines of boundmesh/ that none of them runs.
+coverage: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) \
+	    --cov --cov-report=term-missing:skip-covered
+
+# First a fixed number of calls with random input, then random networks until Ctrl-C.
+SEED  ?= 1000
+CALLS ?= 10000
+fuzz: fuzz-inputs fuzz-operators
+
+# Random text, bytes, options and arguments for the readers, the command line and the Python API.
+# Each call must end in an answer or a BoundmeshError.
+fuzz-inputs: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/fuzz.py --calls $(CALLS) --seed $(SEED)
+
 # Random forms of every ONNX operator against ONNX Runtime, until one differs or Ctrl-C.
-SEED ?= 1000
-fuzz: $(READY)
+fuzz-operators: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.operators $(SEED)
 
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# Rewrites the code in the form that `make lint` expects.
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(READY)
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .coverage
 
 $(READY): pyproject.toml constraints.txt
 	test -n "$(PYTHON)" || { echo "boundmesh needs Python 3.11 or newer; none was found." >&2; exit 2; }

@@ -49,7 +49,8 @@ def network(seed: int, mode: str, timeout: float) -> Found:
 def bounded(seed: int, mode: str, timeout: float) -> Found:
     """The bounds of one network, by every method in every type."""
     instance = generate(seed)
-    faults, remarks = [], []
+    faults: list[str] = []
+    remarks: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         for method in METHODS:
             for dtype in DTYPES:
@@ -88,7 +89,8 @@ def main(options: argparse.Namespace) -> int:
         for kind in KINDS
         for number in range(getattr(options, kind))
     ]
-    begun, counts, faults = time.perf_counter(), {kind: Counter() for kind in KINDS}, 0
+    counts: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
+    begun, faults = time.perf_counter(), 0
     for kind, key, wrong, remarks in done(tasks, options.processes):
         counts[kind][key] += 1
         faults += len(wrong)
@@ -96,7 +98,7 @@ def main(options: argparse.Namespace) -> int:
             print(f"FAULT {kind}: {line}", flush=True)
         for line in remarks if options.verbose else ():
             print(line, flush=True)
-    facts = {kind: dict(found) for kind, found in counts.items() if found}
+    facts: dict[str, object] = {kind: dict(found) for kind, found in counts.items() if found}
     facts |= {"faults": faults, "rounding": options.rounding, "seed": options.seed}
     facts["seconds"] = round(time.perf_counter() - begun, 1)
     print(json.dumps(facts), flush=True)

@@ -61,8 +61,8 @@ def visible_gpus() -> list[str]:
 
 def deal(family: Path, folder: Path, options: argparse.Namespace) -> Iterator[Path]:
     """Lists of at most `options.each` instances of a family, in the folder that bears its name."""
-    with (family / "instances.csv").open(newline="") as file:
-        every = [row for row in csv.DictReader(file) if options.all or row["expected"] in SOLVED]
+    with (family / "instances.csv").open(newline="") as source:
+        every = [row for row in csv.DictReader(source) if options.all or row["expected"] in SOLVED]
     count = -(-len(every) // options.each)
     (folder / family.name).mkdir(exist_ok=True)
     for place in range(count):

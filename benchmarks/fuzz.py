@@ -84,7 +84,7 @@ def work(seeds: range, asked: str | None, folder: Path, known: set[str], place: 
     faulthandler.enable()
     signal.signal(signal.SIGALRM, too_long)
     done: Counter[str] = Counter()
-    spent: Counter[str] = Counter()
+    spent: dict[str, float] = dict.fromkeys(KINDS, 0.0)
     defects: Counter[str] = Counter()
     for seed in seeds:
         place[:8] = seed.to_bytes(8)

@@ -13,6 +13,7 @@ import json
 
 import torch
 from crown_mlp import problem_around
+from measure import parser
 from networks import mlp
 
 from boundmesh.bounds.crown import Problem, crown
@@ -21,9 +22,10 @@ from boundmesh.bounds.rows import DenseRows
 
 
 def main() -> None:
+    options = parser(__doc__).parse_args()
     for depth in (2, 4, 6):
         graph, x = mlp(784, *[256] * depth, 10)
-        problem = problem_around(graph, x, OneDevice(graph), 2**22)
+        problem = problem_around(graph, x, OneDevice(graph), options)
         rows, intervals = (ends(problem, by_rows=by_rows) for by_rows in (True, False))
         line = {
             "benchmark": "intervals_instead",

@@ -139,7 +139,9 @@ def report(
     """Measure `function`, whose tensors are the bounds, and print the line."""
     (warm_up or function)()
     set_aside()
-    seconds, peaks, found = [], [], []
+    seconds: list[float] = []
+    peaks: list[int] = []
+    found: Sequence[Tensor] = ()
     for _ in range(options.runs):
         at.together()
         if at.device.type == "cuda":

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -93,7 +93,7 @@ def sizes(said: str) -> tuple[int, ...]:
     return tuple(map(int, said.split(",")))
 
 
-def ends(boxes: dict[str, Interval]) -> list[Tensor]:
+def ends(boxes: Mapping[str, Interval]) -> list[Tensor]:
     return [end for box in boxes.values() for end in (box.lower, box.upper)]
 
 

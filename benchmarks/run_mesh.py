@@ -75,8 +75,8 @@ def main(options: argparse.Namespace) -> None:
             with options.out.open("a") as out:
                 out.writelines(json.dumps(line) + "\n" for line in found)
     print(table(lines))
-    for command in left_out:
-        print(f"left out: {command}")
+    for each in left_out:
+        print(f"left out: {each}")
     print(f"{time.monotonic() - begun:.0f} s")
 
 

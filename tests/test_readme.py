@@ -14,23 +14,36 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import boundmesh
 from boundmesh.read.capabilities import onnx_operators
 from boundmesh.rules import RULES
 
 ROOT = Path(__file__).parents[1]
 DIGITS = ROOT / "examples" / "digits"
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *sorted(ROOT.glob("C*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / ".github").rglob("*.md")),
+]
 README = PAGES[0].read_text(encoding="utf-8")
+TEXTS = [page.read_text(encoding="utf-8") for page in PAGES]
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
 def blocks(language: str, text: str = README) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
-def commands(program: str) -> list[str]:
-    """The lines of README's shell blocks that call `program`, without their comments."""
-    lines = [line.split("#")[0].strip() for block in blocks("sh") for line in block.splitlines()]
+def commands(program: str, text: str = README) -> list[str]:
+    """The lines of a page's shell blocks that call `program`, without their comments."""
+    found = [line for block in blocks("sh", text) for line in block.splitlines()]
+    lines = [line.split("#")[0].strip() for line in found]
     return [line for line in lines if line.startswith(f"{program} ")]
+
+
+def commands_of_all_pages(program: str) -> list[str]:
+    return sorted({line for text in TEXTS for line in commands(program, text)})
 
 
 def first_column(page: str, heading: str) -> set[str]:
@@ -60,10 +73,20 @@ def test_the_commands_of_the_readme_run(here, line):
     assert outcome.stdout
 
 
-@pytest.mark.parametrize("line", commands("make"))
-def test_the_make_targets_of_the_readme_exist(line):
+@pytest.mark.parametrize("line", commands_of_all_pages("make"))
+def test_the_make_targets_that_pages_name_exist(line):
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    assert re.search(rf"^{line.split()[1]}:", makefile, re.MULTILINE)
+    target = next(word for word in line.split()[1:] if "=" not in word)
+    assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", commands_of_all_pages("boundmesh"))
+def test_the_options_of_commands_that_pages_show_are_in_the_help(command, line):
+    words = shlex.split(line)
+    missing = {word for word in words if word.startswith("--")} - set(
+        re.findall(r"--[a-z-]+", command(words[1], "--help").out)
+    )
+    assert not missing
 
 
 @pytest.mark.parametrize("option", sorted(set(re.findall(r"^\| `(--[a-z-]+)", README, re.M))))
@@ -97,12 +120,42 @@ def test_the_python_of_the_readme_runs_under_torchrun(code, tmp_path):
     assert outcome.stdout.count("unsat") == 2, outcome.stderr
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@each_page
 def test_links_lead_somewhere(page):
     text = page.read_text(encoding="utf-8")
     links = re.findall(r"\]\((?!https?:)([^)#]+)", text)
     missing = [link for link in links if not (page.parent / link).exists()]
     assert not missing
+
+
+@each_page
+def test_files_that_pages_name_exist(page):
+    named = r"`((?:boundmesh|benchmarks|tests|docs|examples)/[\w./-]+)`"
+    missing = [name for name in re.findall(named, page.read_text("utf-8"))
+               if not (ROOT / name).exists()]  # fmt: skip
+    assert not missing
+
+
+@each_page
+def test_lines_have_at_most_100_characters_tables_and_links_aside(page):
+    lines = re.sub(r"\]\([^)]*\)", "]", page.read_text(encoding="utf-8")).splitlines()
+    long = [line for line in lines if len(line) > 100 and not line.startswith(("|", "!["))]
+    assert not long
+
+
+def test_one_version_stands_in_package_citation_changelog_and_release_note():
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"\nversion: {boundmesh.__version__}\n" in citation
+    newest = re.search(r"^## \[([\d.]+)\] - (\d{4}-\d\d-\d\d)$", changelog, re.MULTILINE)
+    assert newest and newest[1] == boundmesh.__version__
+    assert f"\ndate-released: {newest[2]}\n" in citation
+    assert (ROOT / "docs" / "releases" / f"{boundmesh.__version__}.md").exists()
+
+
+@pytest.mark.parametrize("target", ["lint", "types", "test"])
+def test_ci_calls_the_make_targets_that_a_developer_calls(target):
+    assert f"\nmake {target}\n" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
 def test_the_keys_of_both_json_results_are_documented(command, here):
