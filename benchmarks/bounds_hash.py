@@ -24,6 +24,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -131,7 +132,9 @@ def real(folder: Path) -> Iterator[tuple[str, Graph, Box]]:
         if networks and specs:
             graph = boundmesh.load(networks[0])
             wanted = vnnlib.load(specs[0], graph.inputs, graph.outputs)
-            yield name, graph, wanted.cases[0].region
+            region = wanted.cases[0].region
+            assert isinstance(region, Box), "these properties have boxes"
+            yield name, graph, region
 
 
 def bounded(graph: Graph, box: Box, method: str, **options: Any) -> list[np.ndarray]:
@@ -172,11 +175,17 @@ def searched(graph: Graph, box: Box, **options: Any) -> list[np.ndarray]:
     x = (np.asarray(box.lower) + np.asarray(box.upper)) / 2
     inside = boundmesh.bounds(graph, Box(x, x), method="ibp", **options).lower[0]
     below = boundmesh.bounds(graph, box, method="crown", **options).lower[0]
-    limits = {"batch": 8, "ascent_steps": 5, "levels": 2, "refinements": 0, "iterations": 5}
+    limits: dict[str, Any] = {
+        "batch": 8,
+        "ascent_steps": 5,
+        "levels": 2,
+        "refinements": 0,
+        "iterations": 5,
+    }
     reported: list[np.ndarray] = []
     for share in SHARES:
-        bound = float(np.float32(below + share * (inside - below)))
-        clause = Clause((Atom((), ((0, 1),), bound),))
+        bound = Fraction(float(np.float32(below + share * (inside - below))))
+        clause = Clause((Atom((), ((0, Fraction(1)),), bound),))
         wanted = Property((Case(box, (clause,)),), x.size, graph[graph.output].size)
         rounds = Rounds()
         found = boundmesh.verify(graph, wanted, progress=rounds, restarts=0, **limits, **options)

@@ -53,13 +53,18 @@ def conv_matrix(node: Node, kernel: np.ndarray, bias: np.ndarray | float = 0.0) 
     """The matrix and the bias of a convolution, entry by entry from its definition."""
     (_, channels, high, wide), (_, out, rows, columns) = node.input_shapes[0], node.shape
     (down, right), ((top, _), (left, _)) = node["stride"], node["padding"]
-    assert tuple(node["dilation"]) == (1, 1) and node["groups"] == 1
+    assert tuple(node["dilation"]) == (1, 1)
+    groups = node["groups"]
+    outs, ins = out // groups, channels // groups
     matrix = np.zeros((out, rows, columns, channels, high, wide))
     for row, column in np.ndindex(rows, columns):
         for i, j in np.ndindex(*kernel.shape[2:]):
             y, x = row * down + i - top, column * right + j - left
             if 0 <= y < high and 0 <= x < wide:
-                matrix[:, row, column, :, y, x] += kernel[:, :, i, j]
+                for group in range(groups):
+                    to, of = group * outs, group * ins
+                    block = kernel[to : to + outs, :, i, j]
+                    matrix[to : to + outs, row, column, of : of + ins, y, x] += block
     return matrix.reshape(out * rows * columns, -1), np.repeat(np.zeros(out) + bias, rows * columns)
 
 
