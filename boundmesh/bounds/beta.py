@@ -74,21 +74,16 @@ class DomainBounder:
         watched = self.watched if watch else frozenset[str]()
         found = input_rows(self.problem.layout, program, tile, draw, watched, self.errors)
         constants = -offset if found.bias is None else found.bias - offset
-        margin, lost = self._margin(found, constants, self.region(parameters))
+        error = found.total_error(program.graph.input)
+        margin, lost = self._margin(found, constants, error, self.region(parameters))
         return Bounded(
             margin,
             lost,
             parameters,
             self._seen(found, parameters) if watch else parameters.alpha[..., :0].detach(),
             found.at_input(program.graph.input, rows),
-            self._surely(found, constants),
+            lowered(constants.detach(), error, self.errors),
         )
-
-    @torch.no_grad()
-    def _surely(self, found: Carried, constants: Tensor) -> Tensor:
-        """The constants of rows at the input that lie below the rows whatever was rounded."""
-        error = found.total_error(self.problem.program.graph.input)
-        return lowered(constants, error, self.errors)
 
     def _seen(self, found: Carried, parameters: Parameters) -> Tensor:
         every = [
@@ -122,9 +117,10 @@ class DomainBounder:
             return self.problem.region
         return self.values.region(parameters.box)
 
-    def _margin(self, found: Carried, constants: Tensor, region: Region) -> tuple[Tensor, Tensor]:
-        name = self.problem.program.graph.input
-        rows, error = found.at.get(name), found.total_error(name)
+    def _margin(
+        self, found: Carried, constants: Tensor, error: Tensor | None, region: Region
+    ) -> tuple[Tensor, Tensor]:
+        rows = found.at.get(self.problem.program.graph.input)
         if rows is None:
             margin = lowered(constants, error, self.errors).amax(1)
             return margin, constants.detach().amax(1) - margin.detach()

@@ -94,16 +94,27 @@ def magnitude(rows: Tensor, sizes: Tensor) -> Tensor:
     return Sizes.of(sizes).of_rows(rows)
 
 
-@torch.no_grad()
-def lowered(lowest: Tensor, error: Tensor | None, errors: Errors | None) -> Tensor:
+def lowered(
+    lowest: Tensor,
+    error: Tensor | None,
+    errors: Errors | None,
+    constants: Tensor | None = None,
+) -> Tensor:
     """Bounds `[D, S]` less their error, and less what these subtractions themselves can lose: a few
-    roundings of the bounds, and a share of the error that is far below its inflation."""
+    roundings of the bounds, and of `constants` that were added to them, and a share of the error
+    that is far below its inflation. Gradients pass as if nothing was taken off."""
     if errors is None:
         return lowest
-    found = torch.sub(lowest, lowest.abs(), alpha=8 * errors.rounding.own)
-    if error is not None:
-        found = torch.sub(found, error, alpha=INFLATION)
-    return found if errors.lost is None else found - errors.lost.unsqueeze(1)
+    with torch.no_grad():
+        total = lowest.detach().abs()
+        if constants is not None:
+            total = total + constants.detach().abs()
+        total = total.mul_(8 * errors.rounding.own)
+        if error is not None:
+            total = torch.add(total, error, alpha=INFLATION)
+        if errors.lost is not None:
+            total = total + errors.lost.unsqueeze(1)
+    return lowest - total
 
 
 @dataclass(frozen=True)

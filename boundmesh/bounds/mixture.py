@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.errors import Errors, magnitude
+from boundmesh.bounds.errors import Errors, lowered, magnitude
 from boundmesh.bounds.region import Region
 from boundmesh.rules.operator import inner
 from boundmesh.rules.rounding import INFLATION, gamma
@@ -38,12 +38,14 @@ def mixed_margin(
     be at its best while the mixture can still rise.
     """
     lowest = region.minimum(rows) + constants
-    lost = _lost(region, rows, constants, error, errors)
-    single, best = (lowest - lost).max(1)
-    of_single = lost.expand(lowest.shape).gather(1, best.unsqueeze(1)).squeeze(1)
     if rows.shape[1] == 1:
-        return single, of_single
+        margin = lowered(lowest, error, errors, constants)[:, 0]
+        return margin, (lowest[:, 0] - margin).detach()
+    lost = _lost(region, rows, constants, error, errors)
+    single = (lowest - lost).amax(1)
     with torch.no_grad():
+        best = (lowest - lost).argmax(1, keepdim=True)
+        of_single = lost.expand(lowest.shape).gather(1, best).squeeze(1)
         weights = best_weights(region, rows.detach(), (constants - lost).detach())
         of_mixed = (weights * lost).sum(1) * INFLATION
     mixed = _mix(weights, rows)
