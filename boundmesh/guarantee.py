@@ -16,17 +16,28 @@ from boundmesh.settings import Settings, rounding_words
 def arithmetic(graph: Graph, settings: Settings, property: Property | None = None) -> str:
     """The coarsest arithmetic that verdicts hold in: `trust`, `real`, or a key of UNITS.
 
+    Raises what `arithmetics` raises.
+    """
+    words = arithmetics(graph, settings, property)
+    return max(words, key=lambda word: UNITS.get(word, 0.0), default="real")
+
+
+def arithmetics(
+    graph: Graph, settings: Settings, property: Property | None = None
+) -> frozenset[str]:
+    """The arithmetics that verdicts hold in: `trust` alone, or of `real` and the keys of UNITS.
+
     Real arithmetic is floating-point arithmetic whose roundings happen to be zero. So a bound that
-    outweighs every rounding of a float32 run holds for real numbers, too, and the coarsest of
-    several arithmetics stands for all of them. `auto` takes the property's element types, or real
-    arithmetic where there are none.
+    outweighs every rounding of a float32 run holds for real numbers, too, and the largest unit
+    roundoff of several arithmetics stands for all of them. `auto` takes the property's element
+    types, or real arithmetic where there are none.
 
     Raises UnsupportedError where a floating-point arithmetic was chosen, or declared, for a
     network with an operator whose rounding is not known.
     """
     words = frozenset(rounding_words(settings.rounding))
     if words == {"trust"}:
-        return "trust"
+        return words
     if words == {"auto"}:
         words = frozenset() if property is None else property.arithmetics
     coarsest = max(words, key=lambda word: UNITS.get(word, 0.0), default="real")
@@ -35,7 +46,7 @@ def arithmetic(graph: Graph, settings: Settings, property: Property | None = Non
             f"how {', '.join(sorted(graph.unbounded))} rounds in {coarsest} is not known, so no "
             "verdict can hold in that arithmetic; --rounding real gives one for real numbers"
         )
-    return coarsest
+    return words
 
 
 def asks_for_real(settings: Settings, property: Property) -> bool:
@@ -52,9 +63,9 @@ def rounding_for(
 
     Raises what `arithmetic` raises.
     """
-    chosen = arithmetic(graph, settings, property)
-    if chosen == "trust":
+    chosen = arithmetics(graph, settings, property)
+    if "trust" in chosen:
         return None
     by_kernels = layout.dtype == torch.float32 and kernels.usable(layout.device)
     blocks = by_kernels and matmul.usable(layout.device)
-    return Rounding.of(layout.dtype, chosen, blocks, by_kernels)
+    return Rounding.of(layout.dtype, *chosen, blocks=blocks, kernels=by_kernels)

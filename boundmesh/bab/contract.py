@@ -56,9 +56,10 @@ def _ends(lower: Tensor, upper: Tensor, rows: Tensor, constants: Tensor) -> tupl
     short = (rounding - (parts.sum(2) + constants)).clamp(min=0).unsqueeze(2)
     # A row without this input leaves it alone: short / 0 is infinite, 0 / 0 not a number.
     away = (short / rows.abs()).nan_to_num(nan=torch.inf, posinf=torch.inf) * (1 + share)
-    away = torch.minimum(away, upper - lower)
-    most = torch.where(rows > 0, lower + away, upper)
-    least = torch.where(rows < 0, upper - away, lower)
+    # An end that is not moved stays as it is: lower + (upper − lower) can fall short of upper.
+    moved = away < upper - lower
+    most = torch.where((rows > 0) & moved, lower + away, upper)
+    least = torch.where((rows < 0) & moved, upper - away, lower)
     return least, most
 
 

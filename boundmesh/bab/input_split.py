@@ -25,7 +25,6 @@ from boundmesh.bounds.mixture import mixed_margin
 from boundmesh.bounds.region import BoxRegion, part_of
 from boundmesh.bounds.rows import Tile
 from boundmesh.clock import Clock
-from boundmesh.rules.rounding import Rounding
 from boundmesh.settings import BranchSettings
 
 # Mixtures of rows are tried, and boxes cut, where that takes no more numbers than this.
@@ -114,9 +113,7 @@ class InputSplitting:
         """The same search in float64, of which only the bounds are used."""
         coarse = self.problem
         assert coarse.rounding is not None
-        fine = replace(
-            Rounding.of(torch.float64), network=coarse.rounding.network, lost=coarse.rounding.lost
-        )
+        fine = coarse.rounding.in_float64()
         problem = replace(coarse, layout=coarse.layout.in_float64(), rounding=fine)
         return InputSplitting(
             problem, self.margins, self._exact_offset, self._settings, self.clock, self.look

@@ -20,7 +20,6 @@ from boundmesh.bounds.margins import Margins
 from boundmesh.bounds.neurons import Neurons
 from boundmesh.bounds.region import BallRegion, BoxRegion, Region
 from boundmesh.rules.operator import Interval
-from boundmesh.rules.rounding import Rounding
 
 ENOUGH = 32
 """A batch is bounded again where at least one of so many domains is hidden by rounding."""
@@ -89,13 +88,11 @@ def in_float64(bounder: DomainBounder) -> DomainBounder:
     """A bounder of the same domains, from the same bounds, that computes in float64."""
     problem, rounding = bounder.problem, bounder.problem.rounding
     assert rounding is not None
-    fine = Rounding.of(torch.float64)
-    fine = replace(fine, network=rounding.network, lost=rounding.lost)
     problem = replace(
         problem,
         layout=problem.layout.in_float64(),
         region=region_in_double(problem.region),
-        rounding=fine,
+        rounding=rounding.in_float64(),
     )
     bounds = {name: box_in_double(box) for name, box in bounder.bounds.items()}
     neurons = bounder.neurons

@@ -19,7 +19,7 @@ from boundmesh.bounds.region import BoxRegion
 from boundmesh.bounds.rows import Tile, units
 from boundmesh.graph.graph import Node
 from boundmesh.rules import RULES
-from boundmesh.rules.matmul import mm
+from boundmesh.rules.matmul import BLOCK_ROUNDINGS, mm
 from boundmesh.rules.operator import Interval
 from boundmesh.rules.rounding import INFLATION
 
@@ -56,7 +56,9 @@ class AffineValues:
         size = self.rows.abs()
         middle, spread = mm(center, self.rows.T) + self.constants, mm(radius, size.T)
         total = spread + mm(center.abs(), size.T) + self.sizes
-        slack = rounding(total, terms=self.inputs)
+        # On GPUs `mm` may be the kernel of `matmul.py`, which passes more roundings.
+        blocks = BLOCK_ROUNDINGS if total.is_cuda and total.dtype == torch.float32 else 0
+        slack = rounding(total, terms=self.inputs + blocks)
         return Interval(middle - spread - slack, middle + spread + slack)
 
     @cached_property
@@ -111,7 +113,8 @@ def affine_values(
         rows.append(carried.at[program.graph.input][0].flatten(1))
         bias = carried.bias
         constants.append(torch.zeros_like(rows[-1][:, 0]) if bias is None else bias[0])
-        error = None if carried.error is None else INFLATION * carried.error[0]
+        error = carried.total_error(program.graph.input)
+        error = None if error is None else INFLATION * error[0]
         deviations.append(torch.zeros_like(constants[-1]) if error is None else error)
         places.append(every[neurons.places[name]])
     shape = program.graph[program.graph.input].shape

@@ -13,6 +13,7 @@ region. Intervals are widened by what their own computation and the network lose
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -27,7 +28,7 @@ from boundmesh.rules import RULES, fused
 from boundmesh.rules.inner import inner
 from boundmesh.rules.matmul import BLOCK_DEPTH, BLOCK_ROUNDINGS
 from boundmesh.rules.operator import Interval, Weights
-from boundmesh.rules.rounding import INFLATION, Lengths, Rounded, Rounding, gamma
+from boundmesh.rules.rounding import INFLATION, UNITS, Lengths, Rounded, Rounding, gamma
 
 # The ends of an interval are made from a centre and a radius, which takes some roundings more than
 # the operator itself.
@@ -147,7 +148,9 @@ class Charge:
             size = None if formed is None or formed.size is None else formed.size
             sizes.append(None if size is None else tensor(size).to(like) * INFLATION)
             inexact = like.dtype != torch.float64 and name not in graph.singles
-            depth = max(depth, (0 if formed is None else formed.depth) + inexact)
+            # A network in a narrow type holds weights that were rounded to it.
+            cast = inexact or rounding.network > UNITS["float32"]
+            depth = max(depth, (0 if formed is None else formed.depth) + cast)
         joins, additions = program.joins[node.name], program.additions
         lengths, blocks = program.lengths[node.name], rounding.blocks and RULES[node.op].by_blocks
         return Charge(rounding, lengths, joins, additions, depth, tuple(sizes), blocks)
@@ -224,6 +227,9 @@ def _outward(
         share = charge.of_rows(term)
         if share:
             own = (share * INFLATION) * term.size
+            if term.forward:
+                # What underflow takes from the network's value is multiplied by coefficients, too.
+                own = own + 4 * (term.forward + charge.depth + 1) * charge.rounding.lost
             error = own if error is None else error + own
     return box, error
 
@@ -261,10 +267,24 @@ def _width(terms: Sequence[Rounded], charge: Charge) -> Tensor:
 def sources(
     node: Node, weights: Weights, boxes: Sequence[Interval], charge: Charge
 ) -> tuple[Rounded, ...]:
-    """The sources of rounding of a node on boxes.
+    """The sources of rounding of a node on boxes; infinite where the network may overflow.
 
     The size of an affine one is its interval on `|x| ≤ reach` with biases made positive.
     """
+    terms, largest = _sources(node, weights, boxes, charge), charge.rounding.largest
+    if largest == math.inf:
+        return terms
+    return tuple(
+        replace(term, size=torch.where(term.size * INFLATION > largest, torch.inf, term.size))
+        if term.forward
+        else term
+        for term in terms
+    )
+
+
+def _sources(
+    node: Node, weights: Weights, boxes: Sequence[Interval], charge: Charge
+) -> tuple[Rounded, ...]:
     operator = RULES[node.op]
     if operator.rounded is not None:
         return operator.rounded(node, tuple(boxes))
@@ -292,8 +312,24 @@ def of_input(program: Program, box: Interval, rounding: Rounding) -> tuple[Tenso
     joins = len(program.graph.consumers[node.name]) + 2
     charge = Charge(rounding, Lengths(0, 2, node.size), joins, program.additions, 0)
     reach = torch.maximum(box.lower.abs(), box.upper.abs())
-    error = charge.of_rows(Rounded(reach, 0, 2, node.size)) * INFLATION * reach
+    forward = 1 if rounding.narrows else 0
+    error = charge.of_rows(Rounded(reach, forward, 2, node.size)) * INFLATION * reach
+    if forward:
+        error = error + 4 * rounding.lost
     return error, lost_to_underflow([box], charge)
+
+
+def as_read(box: Interval, rounding: Rounding) -> Interval:
+    """Where the network's input lies once it is rounded to the network's type."""
+    if not rounding.narrows:
+        return box
+    unit, lost = gamma(1 + OF_INTERVALS, rounding.network), 4 * rounding.lost
+    lower = box.lower - (unit * box.lower.abs() + lost)
+    upper = box.upper + (unit * box.upper.abs() + lost)
+    return Interval(
+        torch.where(lower < -rounding.largest, -torch.inf, lower),
+        torch.where(upper > rounding.largest, torch.inf, upper),
+    )
 
 
 def lost_to_underflow(boxes: Sequence[Interval], charge: Charge) -> Tensor | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 
-from boundmesh.bounds.errors import Charge, Errors, lost_to_underflow, of_input
+from boundmesh.bounds.errors import Charge, Errors, as_read, lost_to_underflow, of_input
 from boundmesh.bounds.layout import Layout
 from boundmesh.bounds.program import Program
 from boundmesh.bounds.region import Region
@@ -33,6 +33,8 @@ class Intervals:
         rounding: Rounding | None = None,
     ) -> None:
         graph, box = program.graph, region.interval
+        if rounding is not None:
+            box = as_read(box, rounding)
         self._program, self._layout, self._rounding = program, layout, rounding
         self._known: dict[str, Interval] = {graph.input: box}
         self._like = box.lower[:0]

@@ -59,12 +59,14 @@ class BallRegion:
     @property
     def interval(self) -> Interval:
         reach = self.radius.reshape(-1, *[1] * (self.center.dim() - 1))
-        return Interval(self.center - reach, self.center + reach)
+        lower, upper = self.center - reach, self.center + reach
+        infinite = torch.full_like(lower, torch.inf)
+        return Interval(lower.nextafter(-infinite), upper.nextafter(infinite))
 
     def minimum(self, rows: Tensor, onto: Tensor | None = None) -> Tensor:
         """`⟨A, center⟩ − radius·‖A‖_q` with 1/p + 1/q = 1 (Hölder), added to `onto` if given."""
         dual = float("inf") if self.p == 1 else 2.0
-        norm = torch.linalg.vector_norm(rows.flatten(2), ord=dual, dim=2)
+        norm = norm_of(rows.flatten(2), dual)
         least = inner(rows, self.center.unsqueeze(1)) - self.radius[:, None] * norm
         return least if onto is None else onto + least
 
@@ -84,6 +86,15 @@ class BallRegion:
 
 
 Region = BoxRegion | BallRegion
+
+
+def norm_of(rows: Tensor, order: float) -> Tensor:
+    """`‖rows‖` over the last dim, divided by the largest coefficient before it is squared: squares
+    of small ones would vanish, and with them what the radius takes from a bound."""
+    largest = rows.detach().abs().amax(2)
+    scale = torch.where((largest > 0) & largest.isfinite(), largest, 1)
+    scaled = rows / scale.unsqueeze(2)
+    return scale * torch.linalg.vector_norm(scaled, ord=order, dim=2)
 
 
 def part_of(region: Region, domains: Tensor) -> Region:

@@ -82,7 +82,8 @@ def rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
     reach = torch.where(crosses, 2 * reach_of(box), 0)
     terms = [Rounded(reach, 0, 8), Rounded(torch.where(crosses, chord, 0), 0, 0, node.size)]
     if slope not in (0.0, 1.0, -1.0):
-        terms.append(Rounded(abs(slope) * (-box.lower).clamp(min=0), 1, 1))
+        # A narrow type rounds the slope, too.
+        terms.append(Rounded(abs(slope) * (-box.lower).clamp(min=0), 2, 2))
     return tuple(terms)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -42,6 +42,15 @@ INFLATION = 1.01
 """Sums of errors have no negative terms. They are computed in float32, too, and made larger by what
 that can lose: at most one part in a hundred, as no such sum is longer than `chunked` allows."""
 
+LARGEST: Mapping[str, float] = {
+    "float64": 1.7976e308,
+    "float32": 3.4028e38,
+    "tf32": 3.4011e38,
+    "float16": 65504.0,
+    "bfloat16": 3.3895e38,
+}
+"""No larger than the largest number of the type."""
+
 CHUNK = 512
 
 
@@ -53,6 +62,7 @@ class Rounding:
     tiny     what an operation of that arithmetic can lose to underflow
     network  unit roundoff of the arithmetic that the network runs in; 0 for real numbers
     lost     what an operation of the network can lose to underflow
+    largest  beyond this the network overflows
     blocks   rows are multiplied with weights by the kernel of `matmul.py`
     kernels  sums over neurons are made by a kernel
     """
@@ -63,15 +73,35 @@ class Rounding:
     lost: float = 0.0
     blocks: bool = False
     kernels: bool = False
+    largest: float = math.inf
 
     @staticmethod
     def of(
-        dtype: torch.dtype, network: str = "real", blocks: bool = False, kernels: bool = False
+        dtype: torch.dtype, *networks: str, blocks: bool = False, kernels: bool = False
     ) -> Rounding:
-        """Of bounds computed in `dtype` for a network that runs in `network`, or is `real`."""
+        """Of bounds computed in `dtype` for a network that runs in any of `networks`; `real` is
+        what every bound holds for."""
         name = str(dtype).removeprefix("torch.")
-        unit, lost = (0.0, 0.0) if network == "real" else (UNITS[network], SMALLEST[network])
-        return Rounding(UNITS[name], SMALLEST[name], unit, lost, blocks, kernels)
+        types = [network for network in networks if network != "real"]
+        return Rounding(
+            UNITS[name],
+            SMALLEST[name],
+            max((UNITS[each] for each in types), default=0.0),
+            max((SMALLEST[each] for each in types), default=0.0),
+            blocks,
+            kernels,
+            min((LARGEST[each] for each in types), default=math.inf),
+        )
+
+    def in_float64(self) -> Rounding:
+        """The same of bounds computed in float64."""
+        own, tiny = UNITS["float64"], SMALLEST["float64"]
+        return replace(self, own=own, tiny=tiny, blocks=False, kernels=False)
+
+    @property
+    def narrows(self) -> bool:
+        """Tells whether the network rounds numbers that bounds are computed with exactly."""
+        return self.network > self.own
 
     def sum(self, length: int) -> int:
         """The roundings of a sum of so many terms."""

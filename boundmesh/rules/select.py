@@ -146,8 +146,13 @@ def gather_lengths(node: Node, weights: Weights) -> Lengths:
 
 
 def pad_lengths(node: Node, weights: Weights) -> Lengths:
-    """Rows are added up where the padding is not zero."""
-    return Lengths() if node["value"] == 0 else Lengths(0, 1, node.size)
+    """The value is rounded where a narrow type does not hold it; rows are added up where the
+    padding is not zero."""
+    if node["value"] == 0:
+        return Lengths()
+    value = torch.tensor(node["value"], dtype=torch.float64)
+    held = all(bool(value.to(kind).double() == value) for kind in (torch.float16, torch.bfloat16))
+    return Lengths(0 if held else 1, 1, node.size)
 
 
 register(Operator("slice", cut, monotone(cut), pull=pull_cut, rising=True))
