@@ -17,6 +17,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -145,8 +146,11 @@ class Charge:
         graph, sizes, depth = program.graph, [], 0
         for name in node.weights:
             formed = graph.formed.get(name)
-            size = None if formed is None or formed.size is None else formed.size
-            sizes.append(None if size is None else tensor(size).to(like) * INFLATION)
+            if formed is None or formed.size is None:
+                sizes.append(None)
+            else:
+                size = np.broadcast_to(formed.size, graph.weights[name].shape)
+                sizes.append(tensor(size).to(like) * INFLATION)
             inexact = like.dtype != torch.float64 and name not in graph.singles
             # A network in a narrow type holds weights that were rounded to it.
             cast = inexact or rounding.network > UNITS["float32"]
