@@ -143,7 +143,8 @@ class Charge:
     @staticmethod
     def of(program: Program, node: Node, rounding: Rounding, like: Tensor) -> Charge:
         """The charge of a node; `like` has the dtype and device of the bounds."""
-        graph, sizes, depth = program.graph, [], 0
+        graph, depth = program.graph, 0
+        sizes: list[Tensor | None] = []
         for name in node.weights:
             formed = graph.formed.get(name)
             if formed is None or formed.size is None:
