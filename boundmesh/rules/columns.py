@@ -22,11 +22,11 @@ MOST = 2**23
 
 
 def applies(node: Node, x: Tensor) -> bool:
-    """float32 on a GPU, one group, one or two spatial axes, no gradients."""
+    """float32 on a GPU, one group, one or two spatial axes, no gradients asked for here."""
     return (
         x.is_cuda
         and x.dtype == torch.float32
-        and not x.requires_grad
+        and not (x.requires_grad and torch.is_grad_enabled())
         and node["groups"] == 1
         and len(node["stride"]) <= 2
     )

@@ -32,7 +32,8 @@ TRANSPOSE = {
 def summed(x: Tensor) -> AbstractContextManager[object]:
     """Within it, a float32 convolution without gradients is a sum of products on a GPU, too: cuDNN
     may transform maps instead, which no bound on sums covers."""
-    if x.is_cuda and x.dtype == torch.float32 and not x.requires_grad:
+    recorded = x.requires_grad and torch.is_grad_enabled()
+    if x.is_cuda and x.dtype == torch.float32 and not recorded:
         return torch.backends.cudnn.flags(enabled=False, allow_tf32=False)
     return nullcontext()
 
