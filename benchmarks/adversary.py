@@ -25,7 +25,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from boundmesh.errors import BoundmeshError
-from boundmesh.rules import RULES
+from boundmesh.operators import RULES
 from tests.adversary.containment import DTYPES, METHODS, leaks
 from tests.adversary.generate import generate
 from tests.adversary.operator_forms import FORMS, form_leaks

@@ -12,8 +12,8 @@ from crown_mlp import problem_around
 from measure import parser, place, report, start
 from networks import mlp
 
-from boundmesh.bounds.alpha import Schedule, alpha_crown
-from boundmesh.bounds.rows import DenseRows
+from boundmesh.bounds.methods.alpha import StepSchedule, alpha_crown
+from boundmesh.bounds.sweep.rows import DenseRows
 
 
 def main(options: argparse.Namespace) -> None:
@@ -23,7 +23,7 @@ def main(options: argparse.Namespace) -> None:
         rows = DenseRows(torch.eye(10, device=at.device).reshape(1, 10, 1, 10))
 
         def bound(iterations: int = options.iterations) -> list[torch.Tensor]:
-            return [alpha_crown(problem, rows, Schedule(iterations)).lower]
+            return [alpha_crown(problem, rows, StepSchedule(iterations)).lower]
 
         facts = {"hidden": options.hidden, "depth": options.depth, "iterations": options.iterations}
         report(at, "alpha_mlp", options, bound, lambda: bound(2), **facts)

@@ -11,11 +11,11 @@ import torch
 from measure import parser, place, report, rounding_of, start
 from networks import mlp
 
-from boundmesh.bounds.crown import Problem, crown, interval_rows
-from boundmesh.bounds.layout import Layout
-from boundmesh.bounds.program import Program
-from boundmesh.bounds.region import region_tensors
-from boundmesh.bounds.rows import DenseRows
+from boundmesh.bounds.methods.crown import Problem, crown, interval_rows
+from boundmesh.bounds.sweep.layout import DeviceLayout
+from boundmesh.bounds.sweep.program import Program
+from boundmesh.bounds.sweep.region import region_tensors
+from boundmesh.bounds.sweep.rows import DenseRows
 from boundmesh.graph.graph import Graph
 from boundmesh.property import Box
 
@@ -39,7 +39,7 @@ def main(options: argparse.Namespace) -> None:
         report(at, "crown_mlp", options, bound, **facts)
 
 
-def problem_around(graph: Graph, x, layout: Layout, options: argparse.Namespace) -> Problem:
+def problem_around(graph: Graph, x, layout: DeviceLayout, options: argparse.Namespace) -> Problem:
     box = Box.around(x, EPSILON, clip=(0, 1))
     region = region_tensors([box], graph[graph.input].shape, layout.dtype, layout.device)
     rounding, tile_elements = rounding_of(graph, layout, options), options.tile_elements

@@ -16,14 +16,14 @@ from contextlib import contextmanager
 
 import torch
 
-from boundmesh.bab.activation_split import ActivationSplitting
-from boundmesh.bounds.layout import OneDevice
-from boundmesh.clock import Clock
-from boundmesh.device import choose_device, forget_peak, peak_bytes
-from boundmesh.given import read
-from boundmesh.guarantee import rounding_for
-from boundmesh.ladder import Standing, climb
-from boundmesh.questions import questions
+from boundmesh.bounds.sweep.layout import OneDevice
+from boundmesh.models import read
+from boundmesh.proof.guarantee import rounding_for
+from boundmesh.proof.ladder import Standing, climb
+from boundmesh.proof.questions import questions
+from boundmesh.runtime.clock import Clock
+from boundmesh.runtime.device import choose_device, forget_peak, peak_bytes
+from boundmesh.search.activation_split import ActivationSplitting
 from boundmesh.settings import BoundSettings, BranchSettings, Settings
 
 MIB = 2**20

@@ -16,9 +16,9 @@ from crown_mlp import problem_around
 from measure import parser
 from networks import mlp
 
-from boundmesh.bounds.crown import Problem, crown
-from boundmesh.bounds.layout import OneDevice
-from boundmesh.bounds.rows import DenseRows
+from boundmesh.bounds.methods.crown import Problem, crown
+from boundmesh.bounds.sweep.layout import OneDevice
+from boundmesh.bounds.sweep.rows import DenseRows
 
 
 def main() -> None:

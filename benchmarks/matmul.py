@@ -17,8 +17,8 @@ from collections.abc import Callable
 import torch
 from triton.testing import do_bench
 
-from boundmesh.device import full_precision
-from boundmesh.rules import matmul
+from boundmesh.kernels import matmul
+from boundmesh.runtime.device import full_precision
 
 SHAPES = [  # rows, deep, wide, transposed
     (1024, 2048, 4096, False),

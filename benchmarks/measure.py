@@ -20,22 +20,22 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.layout import Layout
-from boundmesh.device import full_precision, peak_bytes, set_aside
+from boundmesh.bounds.sweep.layout import DeviceLayout
 from boundmesh.graph.graph import Graph
-from boundmesh.guarantee import rounding_for
-from boundmesh.mesh import launch
-from boundmesh.mesh.join import Mesh, joined
-from boundmesh.mesh.open import open_layout
-from boundmesh.mesh.rank import inside
-from boundmesh.rules.rounding import Rounding
+from boundmesh.mesh.runtime import launch
+from boundmesh.mesh.runtime.join import Mesh, joined
+from boundmesh.mesh.runtime.open import open_layout
+from boundmesh.mesh_shape import MeshShape
+from boundmesh.operators.rounding import Rounding
+from boundmesh.proof.guarantee import rounding_for
+from boundmesh.runtime.device import full_precision, peak_bytes, set_aside
+from boundmesh.runtime.rank import inside
 from boundmesh.settings import Settings
-from boundmesh.shape import MeshShape
 
 MIB = 2**20
 
 
-def rounding_of(graph: Graph, layout: Layout, options: argparse.Namespace) -> Rounding | None:
+def rounding_of(graph: Graph, layout: DeviceLayout, options: argparse.Namespace) -> Rounding | None:
     """The roundings that bounds must outweigh, as asked for."""
     return rounding_for(graph, Settings(rounding=options.rounding), layout)
 
@@ -76,7 +76,7 @@ class Place:
     def first(self) -> bool:
         return self.mesh is None or self.mesh.first
 
-    def layout(self, graph: Graph, options: argparse.Namespace) -> Layout:
+    def layout(self, graph: Graph, options: argparse.Namespace) -> DeviceLayout:
         return open_layout(
             graph,
             self.mesh,

@@ -23,18 +23,18 @@ from measure import Place, parser, place, rounding_of, start
 from networks import mlp
 from torch import Tensor
 
-from boundmesh.bounds.alpha import Schedule, alpha_crown
-from boundmesh.bounds.crown import Problem, crown, interval_rows
-from boundmesh.bounds.layout import OneDevice
-from boundmesh.bounds.program import Program
-from boundmesh.bounds.region import region_tensors
-from boundmesh.bounds.rows import DenseRows
+from boundmesh.bounds.methods.alpha import StepSchedule, alpha_crown
+from boundmesh.bounds.methods.crown import Problem, crown, interval_rows
+from boundmesh.bounds.sweep.layout import OneDevice
+from boundmesh.bounds.sweep.program import Program
+from boundmesh.bounds.sweep.region import region_tensors
+from boundmesh.bounds.sweep.rows import DenseRows
 from boundmesh.graph.graph import Graph
-from boundmesh.mesh.open import open_layout
+from boundmesh.mesh.runtime.open import open_layout
+from boundmesh.operators.operator import Interval
 from boundmesh.property import Box
 from boundmesh.read import vnnlib
 from boundmesh.read.onnx import load
-from boundmesh.rules.operator import Interval
 
 SIZES = ((256, 256), (256,) * 4, (256,) * 6, (1300, 1100))
 
@@ -82,7 +82,7 @@ def bounds(problem: Problem, method: str) -> list[Tensor]:
     if method == "ibp":
         return [interval_rows(problem, DenseRows(rows))]
     if method == "alpha-crown":
-        found = alpha_crown(problem, DenseRows(rows), Schedule(iterations=5))
+        found = alpha_crown(problem, DenseRows(rows), StepSchedule(iterations=5))
         return [found.lower, *ends(found.bounds)]
     with torch.no_grad():
         lower, start_bounds = crown(problem, DenseRows(rows), by_rows=method == "crown")

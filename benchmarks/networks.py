@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from boundmesh.graph.graph import Graph, Node, Port
+from boundmesh.graph.graph import Graph, Port
+from boundmesh.operators.node import Node
 
 STORE = Path(os.environ.get("BOUNDMESH_BENCHMARK_STORE", tempfile.gettempdir())) / "boundmesh-nets"
 

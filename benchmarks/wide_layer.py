@@ -13,10 +13,10 @@ import torch
 from measure import parser, place, report, rounding_of, start
 from networks import mlp
 
-from boundmesh.bounds.crown import Problem, crown
-from boundmesh.bounds.program import Program
-from boundmesh.bounds.region import BoxRegion
-from boundmesh.bounds.rows import DenseRows
+from boundmesh.bounds.methods.crown import Problem, crown
+from boundmesh.bounds.sweep.program import Program
+from boundmesh.bounds.sweep.region import BoxRegion
+from boundmesh.bounds.sweep.rows import DenseRows
 
 EPSILON = 0.01
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from boundmesh.api import bounds, from_torch, load, verify
     from boundmesh.errors import BoundmeshError
     from boundmesh.graph.graph import Graph
-    from boundmesh.numbers import Bounds
+    from boundmesh.proof.output_bounds import Bounds
     from boundmesh.property import Atom, Ball, Box, Case, Clause, Property
     from boundmesh.settings import Layout, Settings
     from boundmesh.verdict import Counterexample, Falsified, TimedOut, Unknown, Verified
@@ -31,7 +31,7 @@ _HOMES = {
     "api": ("bounds", "from_torch", "load", "verify"),
     "errors": ("BoundmeshError",),
     "graph.graph": ("Graph",),
-    "numbers": ("Bounds",),
+    "proof.output_bounds": ("Bounds",),
     "property": ("Atom", "Ball", "Box", "Case", "Clause", "Property"),
     "settings": ("Layout", "Settings"),
     "verdict": ("Counterexample", "Falsified", "TimedOut", "Unknown", "Verified"),

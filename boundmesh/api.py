@@ -9,18 +9,18 @@ import torch
 
 from boundmesh.errors import BoundmeshError, ReadError
 from boundmesh.graph.graph import Graph
-from boundmesh.numbers import Bounds
-from boundmesh.numbers import bounds as bound
+from boundmesh.proof.output_bounds import Bounds
+from boundmesh.proof.output_bounds import bounds as bound
 from boundmesh.property import Ball, Box, Property
 from boundmesh.ranges import shown
 from boundmesh.read import onnx, torch_module
-from boundmesh.report.progress import SILENT, Progress
+from boundmesh.runtime.progress import SILENT, Progress
 from boundmesh.settings import Settings, with_options
 from boundmesh.verify import Result
 from boundmesh.verify import verify as decide
 
 if TYPE_CHECKING:
-    from boundmesh.given import Model
+    from boundmesh.models import Model
 
 
 def verify(

@@ -21,8 +21,8 @@ from boundmesh.commands.bounds import bounds
 from boundmesh.commands.supports import supports
 from boundmesh.commands.verify import verify
 from boundmesh.errors import BoundmeshError
-from boundmesh.mesh.interruption import INTERRUPTION
-from boundmesh.mesh.rank import inside, is_first, under_torchrun
+from boundmesh.runtime.interruption import INTERRUPTION
+from boundmesh.runtime.rank import inside, is_first, under_torchrun
 
 FAILED = 2
 INTERRUPTED = 130

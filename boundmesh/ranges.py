@@ -50,7 +50,7 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Word:
+class Choice:
     """One of some words."""
 
     words: tuple[str, ...]
@@ -62,7 +62,7 @@ class Word:
         raise BoundmeshError(f"{name} is {shown(value)}; expected {' '.join(self.words)}")
 
 
-Ranges = Mapping[str, Number | Word]
+Ranges = Mapping[str, Number | Choice]
 COUNT = Number(True, 0)
 POSITIVE = Number(True, 1)
 RATE = Number(False, 0)

@@ -6,19 +6,19 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 from boundmesh.errors import BoundmeshError
+from boundmesh.mesh_shape import MeshShape, parse_mesh
 from boundmesh.ranges import (
     COUNT,
     POSITIVE,
     RATE,
     SECONDS,
     SHARE,
+    Choice,
     Number,
     Ranges,
-    Word,
     read_all,
     shown,
 )
-from boundmesh.shape import MeshShape, parse_mesh
 
 Method = Literal["auto", "ibp", "crown-ibp", "crown", "alpha-crown"]
 OutputMethod = Literal["ibp", "crown-ibp", "crown", "alpha-crown"]
@@ -66,7 +66,7 @@ class BoundSettings:
     tile_elements: int = 2**23
 
     def __post_init__(self) -> None:
-        ranges: Ranges = {"method": Word(METHODS), "iterations": COUNT, "learning_rate": RATE}
+        ranges: Ranges = {"method": Choice(METHODS), "iterations": COUNT, "learning_rate": RATE}
         read_all(self, {**ranges, "decay": SHARE, "tile_elements": POSITIVE})
 
 
@@ -92,7 +92,7 @@ class BranchSettings:
     refinements: int = 4
 
     def __post_init__(self) -> None:
-        ranges: Ranges = {"branching": Word(BRANCHINGS), "batch": Number(True, 1, optional=True)}
+        ranges: Ranges = {"branching": Choice(BRANCHINGS), "batch": Number(True, 1, optional=True)}
         rates = {"alpha_rate": RATE, "beta_rate": RATE, "refinements": COUNT}
         counts = dict.fromkeys(("ascent_steps", "levels", "tries"), POSITIVE)
         read_all(self, {**ranges, **rates, **counts})
@@ -110,7 +110,7 @@ class Layout:
     offload: Offload = "none"
 
     def __post_init__(self) -> None:
-        ranges: Ranges = {"schedule": Word(SCHEDULES), "offload": Word(OFFLOADS)}
+        ranges: Ranges = {"schedule": Choice(SCHEDULES), "offload": Choice(OFFLOADS)}
         read_all(self, {"shards": POSITIVE, "domains": POSITIVE, **ranges})
 
     @staticmethod
@@ -159,7 +159,7 @@ class Settings:
         threads = Number(True, 1, MOST_THREADS, optional=True)
         ranges: Ranges = {
             "timeout": SECONDS,
-            "dtype": Word(DTYPES),
+            "dtype": Choice(DTYPES),
             "seed": COUNT,
             "threads": threads,
         }

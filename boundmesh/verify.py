@@ -11,32 +11,32 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from boundmesh import finer
 from boundmesh.attack.pgd import attack
 from boundmesh.attack.replay import Replay, representable
-from boundmesh.bab.decide import assist, branch
-from boundmesh.bab.groups import ONE_GROUP, Groups, Stop
-from boundmesh.bounds.layout import Layout
-from boundmesh.bounds.program import Program
-from boundmesh.clock import Clock, OutOfTime
-from boundmesh.device import forget_peak, peak_bytes, pin_threads
-from boundmesh.given import read
-from boundmesh.graph.agreement import agrees_with_source
+from boundmesh.bounds.sweep.layout import DeviceLayout
+from boundmesh.bounds.sweep.program import Program
 from boundmesh.graph.forward import multiplications
 from boundmesh.graph.graph import Graph
-from boundmesh.guarantee import asks_for_real, rounding_for
-from boundmesh.ladder import Question, Standing, climb, undecided_counts
-from boundmesh.memory import check_fits, memory_errors
-from boundmesh.mesh.open import groups_for, layout_for
+from boundmesh.mesh.runtime.open import groups_for, layout_for
+from boundmesh.models import read
+from boundmesh.proof import float64
+from boundmesh.proof.guarantee import asks_for_real, rounding_for
+from boundmesh.proof.ladder import Question, Standing, climb, unstable_counts
+from boundmesh.proof.memory import check_fits, memory_errors
+from boundmesh.proof.questions import open_clauses, questions, what_remains, worst_margin
+from boundmesh.proof.real import RealOutputs
 from boundmesh.property import Property
-from boundmesh.questions import open_clauses, questions, what_remains, worst_margin
-from boundmesh.real import RealOutputs
-from boundmesh.report.progress import SILENT, Progress
+from boundmesh.read.agreement import agrees_with_source
+from boundmesh.runtime.clock import Clock, OutOfTime
+from boundmesh.runtime.device import forget_peak, peak_bytes, pin_threads
+from boundmesh.runtime.progress import SILENT, Progress
+from boundmesh.search.decide import assist, branch
+from boundmesh.search.parallel.groups import ONE_GROUP, Groups, Stop
 from boundmesh.settings import Settings
 from boundmesh.verdict import Counterexample, Falsified, TimedOut, Unknown, Verdict, Verified
 
 if TYPE_CHECKING:
-    from boundmesh.given import Model
+    from boundmesh.models import Model
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def verify(
     undecided: dict[str, tuple[int, int]] = {}
     for standing in run.standings:
         graph_of = standing.question.margins.graph
-        undecided |= undecided_counts(standing.bounds, Program(graph_of, graph_of.output))
+        undecided |= unstable_counts(standing.bounds, Program(graph_of, graph_of.output))
     return Result(verdict, clock.seconds, peak_bytes(device), undecided, wanted, graph)
 
 
@@ -90,7 +90,7 @@ class Run:
 
     graph: Graph
     property: Property
-    layout: Layout
+    layout: DeviceLayout
     groups: Groups
     settings: Settings
     clock: Clock
@@ -174,8 +174,8 @@ def _decide(run: Run) -> Verdict:
         for standing in standings:
             climb(standing, settings.bounds, clock)
         if settings.bounds.method == "auto":
-            if open_clauses(standings) and finer.helps(run.graph, run.layout):
-                finer.climb_again(standings, run.graph, run.property, settings, clock)
+            if open_clauses(standings) and float64.helps(run.graph, run.layout):
+                float64.climb_again(standings, run.graph, run.property, settings, clock)
             left = open_clauses(standings)
             if left and (found := run.hunt(left)) is not None:
                 return Falsified(found)

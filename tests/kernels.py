@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from boundmesh.rules import kernels
+from boundmesh.kernels import launcher
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cpu" if INTERPRETED else "cuda"
 
 needs_kernels = pytest.mark.skipif(
-    not kernels.available() or not (INTERPRETED or torch.cuda.is_available()),
+    not launcher.available() or not (INTERPRETED or torch.cuda.is_available()),
     reason="there is no CUDA device with Triton",
 )
 

@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.crown import Problem
-from boundmesh.bounds.layout import OneDevice
-from boundmesh.bounds.program import Program
-from boundmesh.bounds.region import BoxRegion, Region
+from boundmesh.bounds.methods.crown import Problem
+from boundmesh.bounds.sweep.layout import OneDevice
+from boundmesh.bounds.sweep.program import Program
+from boundmesh.bounds.sweep.region import BoxRegion, Region
 from boundmesh.graph.build import Builder
 from boundmesh.graph.forward import forward, tensors
-from boundmesh.graph.graph import Graph, Node, Port
+from boundmesh.graph.graph import Graph, Port
+from boundmesh.operators.node import Node
 from boundmesh.read.translate.arithmetic import clip
 
 DTYPE = torch.float64

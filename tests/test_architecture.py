@@ -17,26 +17,40 @@ ROOT = Path(boundmesh.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 IDS = [str(file.relative_to(ROOT)) for file in FILES]
 
-SURFACE = {"api", "bench", "cli", "commands"}
-DECIDING = {"bab", "attack", "given", "ladder", "numbers", "questions", "verify"}
-# What each room must not import: the rooms uphill of it.
-UPHILL = {
-    "graph": SURFACE | DECIDING | {"bounds", "mesh", "report", "settings"},
-    "rules": SURFACE | DECIDING | {"bounds", "mesh", "report", "settings", "read"},
-    "read": SURFACE | DECIDING | {"bounds", "mesh", "report", "settings"},
-    "property": SURFACE | DECIDING | {"bounds", "mesh", "report", "settings", "read", "rules"},
-    "regions": SURFACE | DECIDING | {"bounds", "mesh", "report", "settings", "read", "rules"},
-    "rational": SURFACE | DECIDING | {"bounds", "mesh", "report", "settings", "read", "rules"},
-    "verdict": SURFACE | DECIDING | {"bounds", "mesh", "report", "settings", "read", "rules"},
-    "settings": SURFACE | DECIDING | {"bounds", "mesh", "report", "read", "rules", "graph"},
-    "bounds": SURFACE | DECIDING | {"report", "settings", "read"},
-    "mesh": SURFACE | DECIDING | {"report", "read"},
-    "attack": SURFACE | {"bab", "verify", "numbers"},
-    "bab": SURFACE | {"verify", "numbers"},
-    "report": SURFACE | {"attack", "bab", "bounds"},
-    "verify": SURFACE | {"numbers"},
-}
-# Libraries that only these rooms may know.
+# Every room, from the lowest floor to the highest: a file imports from its own room and from those
+# before it.
+FLOORS = (
+    "errors",
+    "ranges",
+    "rational",
+    "mesh_shape",
+    "verdict",
+    "regions",
+    "property",
+    "settings",
+    "runtime",
+    "kernels",
+    "operators",
+    "graph",
+    "read",
+    "models",
+    "bounds",
+    "selfcheck",
+    "mesh",
+    "attack",
+    "proof",
+    "search",
+    "verify",
+    "api",
+    "report",
+    "bench",
+    "commands",
+    "cli",
+    "__main__",
+)
+# Imported only where they are used.
+SCHEDULES = ("boundmesh.mesh.gather", "boundmesh.mesh.exchange", "boundmesh.mesh.runtime.traffic")
+# Libraries that only these rooms may import.
 HOMES = {
     "torch.distributed": {"mesh"},
     "onnx": {"read"},
@@ -68,7 +82,7 @@ def imports(module: ast.Module) -> Iterator[str]:
 
 @cache
 def shared_names() -> frozenset[str]:
-    """What some file imports of another, such as boundmesh.bounds.crown.Problem."""
+    """What some file imports of another, such as boundmesh.bounds.methods.crown.Problem."""
     return frozenset(name for file in FILES for name in imports(tree(file)))
 
 
@@ -76,12 +90,68 @@ def is_part_of(name: str, package: str) -> bool:
     return name == package or name.startswith(f"{package}.")
 
 
+def module_of(file: Path) -> str:
+    parts = file.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(file): file for file in FILES}
+
+
+def imported(file: Path) -> set[str]:
+    """The modules of boundmesh that a file imports, wherever in the file."""
+    found = set()
+    for name in imports(tree(file)):
+        while name and name not in MODULES:
+            name = name.rpartition(".")[0]
+        found.add(name)
+    return found - {"", module_of(file)}
+
+
+def test_every_room_has_a_floor() -> None:
+    assert {room(file) for file in FILES} == {*FLOORS, "__init__"}
+
+
 @pytest.mark.parametrize("file", FILES, ids=IDS)
 def test_imports_run_downhill(file: Path) -> None:
-    forbidden = UPHILL.get(room(file), set())
-    met = {name for name in imports(tree(file)) for up in forbidden
-           if is_part_of(name, f"boundmesh.{up}")}  # fmt: skip
-    assert not met
+    if room(file) == "__init__":
+        return
+    above = FLOORS[FLOORS.index(room(file)) + 1 :]
+    assert not {
+        name for name in imported(file) if name.split(".")[1:2] and name.split(".")[1] in above
+    }
+
+
+def test_no_file_imports_itself_by_way_of_others() -> None:
+    left = {name: imported(file) for name, file in MODULES.items() if name != "boundmesh"}
+    while left:
+        done = {name for name, others in left.items() if not others & left.keys()}
+        assert done, f"these import each other: {sorted(left)}"
+        left = {name: others for name, others in left.items() if name not in done}
+
+
+def loaded_after(code: str) -> set[str]:
+    """The modules in memory after a new interpreter has run `code`."""
+    code = f"{code}\nimport sys; print(*sys.modules)"
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    return set(answer.stdout.split())
+
+
+def test_importing_the_package_loads_no_torch() -> None:
+    assert "torch" not in loaded_after("import boundmesh")
+
+
+def test_a_run_on_one_device_loads_no_schedule_of_a_mesh() -> None:
+    code = """
+import numpy as np, torch, boundmesh
+net = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2))
+graph = boundmesh.from_torch(net, (1, 2))
+boundmesh.bounds(graph, boundmesh.Box(-np.ones(2), np.ones(2)))
+"""
+    found = loaded_after(code)
+    assert not {name for name in found for part in SCHEDULES if is_part_of(name, part)}
 
 
 @pytest.mark.parametrize("file", FILES, ids=IDS)
@@ -142,7 +212,7 @@ def test_public_names_are_documented(name: str) -> None:
 
 def test_functions_keep_their_names_beside_rooms_of_the_same_name() -> None:
     code = (
-        "import boundmesh.verify, boundmesh.bounds.crown, boundmesh;"
+        "import boundmesh.verify, boundmesh.bounds.methods.crown, boundmesh;"
         "from boundmesh.verify import Result;"
         "print(boundmesh.verify.__module__, boundmesh.bounds.__module__)"
     )

@@ -15,17 +15,9 @@ from boundmesh.bench.instances import Instance, read_instances
 from boundmesh.bench.run import Stages, json_name
 from boundmesh.errors import ReadError
 from boundmesh.report.cactus import curves
-from boundmesh.report.progress import SILENT
-from boundmesh.report.records import (
-    HEADER,
-    VERDICTS,
-    Record,
-    append,
-    line,
-    read_records,
-    resume,
-)
+from boundmesh.report.records import HEADER, VERDICTS, Record, append, line, read_records, resume
 from boundmesh.report.summary import ALL, compare, summarize
+from boundmesh.runtime.progress import SILENT
 from boundmesh.verdict import Unknown, Verified
 
 RECORD = Record("f", "a.onnx", "b.vnnlib", 60.0, "", "unsat", 1.5, "branch", 0.25, 10.0, "cpu", "")

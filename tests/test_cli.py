@@ -12,7 +12,7 @@ import pytest
 import boundmesh
 from boundmesh import Box
 from boundmesh.commands.supports import CAPABILITIES
-from boundmesh.rules import RULES
+from boundmesh.operators import RULES
 
 DIGITS = Path(__file__).parents[1] / "examples" / "digits"
 NEAR, FAR, IMAGE = DIGITS / "near.vnnlib", DIGITS / "far.vnnlib", DIGITS / "image.npy"

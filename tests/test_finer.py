@@ -7,10 +7,10 @@ import pytest
 import torch
 
 import boundmesh
-from boundmesh import finer
-from boundmesh.bounds.layout import OneDevice
+from boundmesh.bounds.sweep.layout import OneDevice
 from boundmesh.graph.build import Builder
 from boundmesh.graph.graph import Graph, Port
+from boundmesh.proof import float64
 from boundmesh.property import Atom, Box, Case, Clause, Property
 from tests import networks
 
@@ -57,4 +57,4 @@ def test_a_method_that_was_asked_for_is_not_followed_by_float64() -> None:
 )
 def test_float64_helps_smooth_networks_in_float32(name: str, dtype: str, expected: bool) -> None:
     graph = networks.NETWORKS[name](0)
-    assert finer.helps(graph, OneDevice(graph, "cpu", getattr(torch, dtype))) == expected
+    assert float64.helps(graph, OneDevice(graph, "cpu", getattr(torch, dtype))) == expected

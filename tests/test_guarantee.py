@@ -10,13 +10,13 @@ import pytest
 from onnx import TensorProto, helper
 
 import boundmesh
-from boundmesh.bounds.layout import OneDevice
+from boundmesh.bounds.sweep.layout import OneDevice
 from boundmesh.errors import UnsupportedError
 from boundmesh.graph.graph import Graph
-from boundmesh.guarantee import arithmetic, asks_for_real, rounding_for
+from boundmesh.operators.rounding import UNITS
+from boundmesh.proof.guarantee import arithmetic, asks_for_real, rounding_for
 from boundmesh.property import Box, Property, Variable
 from boundmesh.read.onnx import loads
-from boundmesh.rules.rounding import UNITS
 from boundmesh.settings import Settings
 
 

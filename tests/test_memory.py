@@ -13,10 +13,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from boundmesh.available import host_bytes
 from boundmesh.errors import BoundmeshError, DeviceError, ReadError
 from boundmesh.read import vnnlib
 from boundmesh.read.onnx import load, loads
+from boundmesh.runtime.memory import host_bytes
 
 MUCH = 3 * 10**12
 """Elements that no machine holds."""
@@ -119,7 +119,7 @@ def test_a_packed_file_that_is_cut_off_is_refused(tmp_path: Path, kept: int) -> 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are Linux's")
 def test_the_memory_there_is_obeys_a_limit_of_the_process() -> None:
     code = (
-        "import resource; from boundmesh.available import host_bytes\n"
+        "import resource; from boundmesh.runtime.memory import host_bytes\n"
         f"resource.setrlimit(resource.RLIMIT_AS, ({2**30}, {2**30})); print(host_bytes())"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 import boundmesh
+from boundmesh.operators import RULES
 from boundmesh.read.capabilities import onnx_operators
-from boundmesh.rules import RULES
 
 ROOT = Path(__file__).parents[1]
 DIGITS = ROOT / "examples" / "digits"

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boundmesh.bounds.region import BoxRegion, region_tensors
+from boundmesh.bounds.sweep.region import BoxRegion, region_tensors
 from boundmesh.errors import PropertyError
 from boundmesh.property import Ball, Box, Case
 

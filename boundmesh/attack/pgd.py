@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from boundmesh.attack.replay import Replay
-from boundmesh.attack.search import Search
-from boundmesh.clock import Clock
+from boundmesh.attack.search import Descent
 from boundmesh.graph.forward import multiplications
 from boundmesh.graph.graph import Graph
 from boundmesh.property import Property
+from boundmesh.runtime.clock import Clock
 from boundmesh.settings import AttackSettings
 from boundmesh.verdict import Counterexample
 
@@ -24,7 +24,7 @@ MOST_CASES = 200
 
 
 @dataclass(frozen=True)
-class Effort:
+class AttackEffort:
     """What is tried in each case: `few` short descents; restarts; `rounds` of as many descents
     again around the best points.
 
@@ -37,8 +37,8 @@ class Effort:
     most: int
 
 
-LIGHT = Effort(few=9, rounds=1, paid=3 * 10**8, most=500)
-WIDE = Effort(few=0, rounds=7, paid=10**10, most=3000)
+LIGHT = AttackEffort(few=9, rounds=1, paid=3 * 10**8, most=500)
+WIDE = AttackEffort(few=0, rounds=7, paid=10**10, most=3000)
 
 
 def attack(
@@ -72,7 +72,7 @@ def attack(
         }
     cases = [case for case, clauses in left.items() if clauses]
     searches = [
-        Search(graph, weights, property, case, replay, tuple(left[case]))
+        Descent(graph, weights, property, case, replay, tuple(left[case]))
         for case in cases[:: -(-len(cases) // MOST_CASES) or 1]
     ]
     effort = WIDE if wide else LIGHT
@@ -88,9 +88,9 @@ def attack(
 
 def descents(
     graph: Graph,
-    searches: Sequence[Search],
+    searches: Sequence[Descent],
     settings: AttackSettings,
-    effort: Effort,
+    effort: AttackEffort,
     generator: torch.Generator,
 ) -> Iterator[Iterator[Counterexample | None]]:
     """All descents of the search, in their order, each to be run to its end."""

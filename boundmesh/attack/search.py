@@ -34,7 +34,7 @@ TINY = 1e-30
 
 
 @dataclass
-class Search:
+class Descent:
     """Descents in one case, towards some of its clauses; what they find counts after `replay`.
 
     `batch` is how many points fit into one descent.

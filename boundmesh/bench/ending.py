@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 from types import FrameType
 
-from boundmesh.mesh.interruption import INTERRUPTION
-from boundmesh.mesh.rank import inside
+from boundmesh.runtime.interruption import INTERRUPTION
+from boundmesh.runtime.rank import inside
 
 
 class Ending:

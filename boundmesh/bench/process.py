@@ -9,11 +9,13 @@ import numpy as np
 import torch
 
 from boundmesh import api
-from boundmesh.device import set_aside
 from boundmesh.errors import DeviceError
 from boundmesh.graph.build import Builder
 from boundmesh.graph.graph import Port
+from boundmesh.operators.linear import LINEAR
+from boundmesh.operators.relu import RELU
 from boundmesh.property import Box, Property
+from boundmesh.runtime.device import set_aside
 from boundmesh.settings import AttackSettings, Settings
 
 
@@ -21,8 +23,8 @@ def warm(settings: Settings) -> None:
     """Decide a tiny property, so that no instance pays for what a process does but once."""
     build = Builder()
     weight = np.array([[1.0, -1.0], [1.0, 1.0]], np.float32)
-    hidden = build.add("relu", build.add("linear", build.input((1, 2)), weights=(weight,)))
-    output = build.add("linear", hidden, weights=(weight,))
+    hidden = build.add(RELU.name, build.add(LINEAR.name, build.input((1, 2)), weights=(weight,)))
+    output = build.add(LINEAR.name, hidden, weights=(weight,))
     graph = build.graph(output, (Port("x", (1, 2)),), (Port("y", (1, 2)),))
     # y₁ − y₀ = 2·relu(x₀ + x₁) > 0, since x₀ + x₁ is.
     stays = Property.largest(Box(np.array([[-0.1, 0.2]]), np.array([[1.0, 1.0]])), 1, 2)

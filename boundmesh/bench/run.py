@@ -16,10 +16,10 @@ from boundmesh.bench.instances import Instance
 from boundmesh.bench.process import name_of, recover
 from boundmesh.errors import BoundmeshError, DeviceError
 from boundmesh.graph.graph import Graph
-from boundmesh.mesh.open import device_for
+from boundmesh.mesh.runtime.open import device_for
 from boundmesh.report import results
-from boundmesh.report.progress import Fact, Progress
 from boundmesh.report.records import Record
+from boundmesh.runtime.progress import Fact, Progress
 from boundmesh.settings import Settings
 from boundmesh.verdict import Falsified, TimedOut, Unknown, Verdict, Verified
 

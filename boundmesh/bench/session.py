@@ -66,11 +66,11 @@ class Session:
     def _decide(self, todo: Sequence[Instance]) -> None:
         self.console.begin("", "starting", "")
         # Imported here, since it brings torch: what needs no run must not wait for it.
+        from boundmesh.bench.mesh_run import MeshRun
         from boundmesh.bench.process import warm
         from boundmesh.bench.run import Runner
-        from boundmesh.bench.together import Together
 
-        together = Together(self.settings)
+        together = MeshRun(self.settings)
         todo = together.agree("what is to be done", todo)
         if not todo:
             return

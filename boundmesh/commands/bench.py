@@ -33,12 +33,12 @@ from boundmesh.commands.options import (
 )
 from boundmesh.commands.ranks import start_ranks
 from boundmesh.errors import BoundmeshError
-from boundmesh.mesh.rank import is_first
 from boundmesh.report import cactus, records
 from boundmesh.report.bench_console import BenchConsole
 from boundmesh.report.records import Record
 from boundmesh.report.summary import compare as compare_runs
 from boundmesh.report.summary import summarize
+from boundmesh.runtime.rank import is_first
 from boundmesh.settings import BoundSettings, BranchSettings, Layout, Settings
 
 WHICH = "Which instances"

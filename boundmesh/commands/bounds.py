@@ -28,12 +28,12 @@ from boundmesh.commands.options import (
 )
 from boundmesh.commands.ranks import start_ranks
 from boundmesh.commands.region import REGION, Clip, around, of_property, parse_clip
-from boundmesh.mesh.rank import is_first
 from boundmesh.report.console import ConsoleProgress
+from boundmesh.runtime.rank import is_first
 from boundmesh.settings import BoundSettings, Layout, OutputMethod, Settings
 
 if TYPE_CHECKING:
-    from boundmesh.numbers import Bounds
+    from boundmesh.proof.output_bounds import Bounds
 
 
 def bounds(

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+import runpy
 
 import typer
 
 from boundmesh.errors import BoundmeshError
-from boundmesh.mesh.rank import inside
-from boundmesh.shape import MeshShape
+from boundmesh.mesh_shape import MeshShape
+from boundmesh.runtime.rank import inside
 
 # Each rank is a process with torch in it; more of them take the machine with them.
 MOST_PER_CORE = 16
+
+
+def run_command() -> None:
+    """Run the command that this process was started with, as `python -m boundmesh` does."""
+    runpy.run_module("boundmesh", run_name="__main__")
 
 
 def start_ranks(shape: MeshShape) -> None:
@@ -26,7 +32,6 @@ def start_ranks(shape: MeshShape) -> None:
                 f"--mesh {shape} asks for {shape.size} ranks on this host, which has {cores} "
                 f"cores; expected at most {MOST_PER_CORE} ranks for each"
             )
-        from boundmesh.cli import main
-        from boundmesh.mesh import launch
+        from boundmesh.mesh.runtime import launch
 
-        raise typer.Exit(launch.run(shape.size, main))
+        raise typer.Exit(launch.run(shape.size, run_command))

@@ -33,8 +33,8 @@ from boundmesh.commands.options import (
     one_network,
 )
 from boundmesh.commands.ranks import start_ranks
-from boundmesh.mesh.rank import is_first
 from boundmesh.report.console import ConsoleProgress
+from boundmesh.runtime.rank import is_first
 from boundmesh.settings import BoundSettings, BranchSettings, Layout, Method, Settings
 
 if TYPE_CHECKING:
@@ -132,8 +132,8 @@ def _run(
     progress.stage("start")
     from boundmesh import api
     from boundmesh.commands.query import read_property
-    from boundmesh.device import set_aside
     from boundmesh.report import words
+    from boundmesh.runtime.device import set_aside
 
     progress.stage("read")
     began = perf_counter()

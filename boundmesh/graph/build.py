@@ -14,8 +14,11 @@ from boundmesh.graph.check import result_shape
 from boundmesh.graph.constant import Constant as Constant
 from boundmesh.graph.constant import Given, floating, known
 from boundmesh.graph.formed import Formed
-from boundmesh.graph.graph import Graph, Node, Port, Shape
-from boundmesh.rules import RULES
+from boundmesh.graph.graph import Graph, Port
+from boundmesh.operators import RULES
+from boundmesh.operators.arithmetic import CONSTANT
+from boundmesh.operators.node import INPUT, Node, Shape
+from boundmesh.operators.reshape import EXPAND, RESHAPE
 
 
 class Builder:
@@ -36,7 +39,7 @@ class Builder:
 
     def input(self, shape: Shape, name: str = "input") -> Node:
         """The input node, `[D, *shape]`."""
-        return self._enter(Node(name, "input", (), shape))
+        return self._enter(Node(name, INPUT, (), shape))
 
     def add(
         self,
@@ -67,20 +70,20 @@ class Builder:
         return self._enter(replace(node, shape=result_shape(node, self.weights)))
 
     def constant(self, value: Constant) -> Node:
-        return self.add("constant", weights=(value,))
+        return self.add(CONSTANT.name, weights=(value,))
 
     def reshape(self, x: Node, shape: Shape) -> Node:
-        return x if x.shape == shape else self.add("reshape", x, shape=shape)
+        return x if x.shape == shape else self.add(RESHAPE, x, shape=shape)
 
     def broadcast(self, x: Node, shape: Shape) -> Node:
         """`x` repeated to `shape` as numpy broadcasts it."""
         x = self.reshape(x, (1,) * (len(shape) - len(x.shape)) + x.shape)
-        return x if x.shape == shape else self.add("expand", x, shape=shape)
+        return x if x.shape == shape else self.add(EXPAND.name, x, shape=shape)
 
     def rename(self, node: Node, name: str) -> Node:
         """The same node as `name`, unless it has a reserved name or a node reads it already."""
         fixed = node.name in self._reserved or node.name in self._read
-        if node.op == "input" or fixed or name in self.nodes:
+        if node.is_input or fixed or name in self.nodes:
             return node
         del self.nodes[node.name]
         return self._enter(replace(node, name=name))
@@ -93,7 +96,7 @@ class Builder:
         source: Path | bytes | None = None,
     ) -> Graph:
         nodes = tuple(self.nodes.values())
-        first = next(node.name for node in nodes if node.op == "input")
+        first = next(node.name for node in nodes if node.is_input)
         return Graph(nodes, first, output.name, self.weights, inputs, outputs, source, self.formed,
             frozenset(self.unbounded),
         )  # fmt: skip

@@ -9,8 +9,9 @@ import torch
 
 from boundmesh.errors import UnsupportedError
 from boundmesh.graph.forward import tensor
-from boundmesh.graph.graph import Graph, Node, Shape
-from boundmesh.rules import RULES
+from boundmesh.graph.graph import Graph
+from boundmesh.operators import RULES
+from boundmesh.operators.node import Node, Shape
 
 
 def check(graph: Graph) -> None:
@@ -23,7 +24,7 @@ def check(graph: Graph) -> None:
     for node in graph.nodes:
         if node.name in seen:
             raise ValueError(f"two nodes are named '{node.name}'")
-        if node.op != "input":
+        if not node.is_input:
             check_node(graph, node, seen)
         elif node.name != graph.input:
             raise ValueError(f"node '{node.name}' is a second input beside '{graph.input}'")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from boundmesh.graph.graph import Graph
-from boundmesh.rules import RULES
+from boundmesh.operators import RULES
 
 
 def tensor(array: np.ndarray) -> Tensor:
@@ -64,7 +64,7 @@ def _evaluate(
     last[graph.output] = ""
     found = {graph.input: x.reshape(-1, *graph[graph.input].shape)}
     for node in graph.nodes:
-        if node.op == "input":
+        if node.is_input:
             continue
         operands = (found[name] for name in node.inputs)
         held = [weights[name] for name in node.weights]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from boundmesh.graph.graph import Graph, Node
+from boundmesh.graph.graph import Graph
+from boundmesh.operators.node import Node
 
 
 def show(graph: Graph) -> str:

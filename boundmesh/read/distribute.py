@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from boundmesh.errors import PropertyError
 from boundmesh.read.formula import All, Comparison, Formula, Not
-from boundmesh.read.tighten import Bounds, Contradiction
+from boundmesh.read.tighten import Contradiction, VariableBounds
 
 LIMIT = 100_000
 # A formula and whether it must hold; a choice is a disjunction of them.
@@ -20,7 +20,7 @@ Choice = list[Literal]
 class Branch:
     """One conjunction on its way: bounds of single variables, and the comparisons beyond them."""
 
-    bounds: Bounds
+    bounds: VariableBounds
     comparisons: list[Comparison] = field(default_factory=list)
 
     def fork(self) -> Branch:

@@ -9,8 +9,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO
 
-from boundmesh.available import gibibytes, host_bytes
 from boundmesh.errors import ReadError
+from boundmesh.runtime.memory import gibibytes, host_bytes
 
 GZIP = b"\x1f\x8b"
 CHUNK = 2**20

@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from boundmesh.errors import BoundmeshError, ReadError
 from boundmesh.graph.build import Builder, Constant
-from boundmesh.graph.graph import Node
+from boundmesh.operators.node import Node
 from boundmesh.read.constants import fold, read_tensor, shape_of
 from boundmesh.read.predict import refuse_too_large
 from boundmesh.read.running import rounding_known

@@ -15,10 +15,10 @@ from boundmesh.rational import decimal, is_float, rounded
 from boundmesh.read.distribute import Branch, distribute
 from boundmesh.read.formula import Comparison, Formula
 from boundmesh.read.tighten import (
-    Bounds,
     Contradiction,
     End,
     Side,
+    VariableBounds,
     contradictory,
     implied,
     tighten,
@@ -38,7 +38,7 @@ def normal_form(
 
     Raises PropertyError for an input without bounds and where more than 10⁵ conjunctions arise.
     """
-    root = Branch(Bounds())
+    root = Branch(VariableBounds())
     choices = root.settle([(assertion, True) for assertion in assertions])
     branches: list[Branch] = []
     contradictions: list[Contradiction] = []
@@ -47,7 +47,7 @@ def normal_form(
     else:
         root.bounds = root.bounds.share()
         branches, contradictions = distribute(root, choices)
-    groups: dict[tuple, tuple[Bounds, dict[Clause, None]]] = {}
+    groups: dict[tuple, tuple[VariableBounds, dict[Clause, None]]] = {}
     gather = Gathering()
     for branch in branches:
         bounds, clause = gather(branch)
@@ -56,7 +56,7 @@ def normal_form(
             continue
         _, clauses = groups.setdefault(bounds.key(), (bounds, {}))
         clauses[clause] = None
-    boxes = Boxes(root.bounds, inputs, name)
+    boxes = InputRanges(root.bounds, inputs, name)
     cases = tuple(Case(boxes(bounds), tuple(clauses)) for bounds, clauses in groups.values())
     return cases, warnings_of(contradictions, name, not cases)
 
@@ -68,9 +68,9 @@ class Gathering:
         self.atoms: list[Atom] = []
         self.sides: list[Side] = []
         self.places: dict[Comparison, int] = {}
-        self.narrowed: dict[tuple, tuple[Bounds, bool, frozenset[int]]] = {}
+        self.narrowed: dict[tuple, tuple[VariableBounds, bool, frozenset[int]]] = {}
 
-    def __call__(self, branch: Branch) -> tuple[Bounds, Clause | None]:
+    def __call__(self, branch: Branch) -> tuple[VariableBounds, Clause | None]:
         """The bounds of a branch and its atoms beyond them, None where no point is left."""
         own = sorted({self.place(comparison) for comparison in branch.comparisons})
         inner = tuple(place for place in own if not self.atoms[place].outputs)
@@ -103,15 +103,15 @@ def atom_of(comparison: Comparison) -> Atom:
     return Atom(inputs, outputs, Fraction(comparison.bound), comparison.strict)
 
 
-class Boxes:
+class InputRanges:
     """Makes the boxes of bounds that are forks of `root`; most ends are as they are there."""
 
-    def __init__(self, root: Bounds, inputs: int, name: Callable[[int], str]) -> None:
+    def __init__(self, root: VariableBounds, inputs: int, name: Callable[[int], str]) -> None:
         self.name, self.inputs = name, inputs
         self.lower = outward([root.lower(variable) for variable in range(inputs)], up=False)
         self.upper = outward([root.upper(variable) for variable in range(inputs)], up=True)
 
-    def __call__(self, bounds: Bounds) -> Box:
+    def __call__(self, bounds: VariableBounds) -> Box:
         """The box of the bounds; raises PropertyError for an input without one of them."""
         lower, exact_lower = replaced(self.lower, bounds.own_lower, up=False)
         upper, exact_upper = replaced(self.upper, bounds.own_upper, up=True)

@@ -8,7 +8,8 @@ import onnx_ir as ir
 
 from boundmesh.errors import ReadError, UnsupportedError
 from boundmesh.graph.build import Builder, Constant
-from boundmesh.graph.graph import Node, Port
+from boundmesh.graph.graph import Port
+from boundmesh.operators.node import Node
 from boundmesh.read.nodes import name_of
 from boundmesh.read.translate.step import REAL, Value
 

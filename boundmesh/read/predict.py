@@ -8,9 +8,9 @@ from typing import Any
 
 import onnx_ir as ir
 
-from boundmesh.available import refuse_beyond
 from boundmesh.graph.build import Constant
 from boundmesh.read.translate.step import Step
+from boundmesh.runtime.memory import refuse_beyond
 
 # A value takes at least a lower and an upper bound, or itself and a copy, of 8 bytes each.
 BYTES = 16

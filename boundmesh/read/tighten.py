@@ -21,7 +21,7 @@ Contradiction = tuple[int, End, End] | None
 EMPTY: Mapping[int, Exact] = {}
 
 
-class Bounds:
+class VariableBounds:
     """Exact bounds of variables; forks share what they were forked from.
 
     `contradiction` is the input whose bounds came to cross, with both of them.
@@ -38,13 +38,13 @@ class Bounds:
         self.own_lower, self.own_upper = dict(lower), dict(upper)
         self.contradiction: Contradiction = None
 
-    def share(self) -> Bounds:
+    def share(self) -> VariableBounds:
         """Bounds whose forks all share what is known here."""
         lower, upper = {**self.base_lower, **self.own_lower}, {**self.base_upper, **self.own_upper}
-        return Bounds(lower, upper)
+        return VariableBounds(lower, upper)
 
-    def fork(self) -> Bounds:
-        return Bounds(self.base_lower, self.base_upper, self.own_lower, self.own_upper)
+    def fork(self) -> VariableBounds:
+        return VariableBounds(self.base_lower, self.base_upper, self.own_lower, self.own_upper)
 
     def key(self) -> tuple:
         """Equal for forks that bound the inputs alike."""
@@ -75,7 +75,7 @@ class Bounds:
         return False
 
 
-def smallest(atom: Atom, bounds: Bounds) -> tuple[list[Fraction | None], int]:
+def smallest(atom: Atom, bounds: VariableBounds) -> tuple[list[Fraction | None], int]:
     """Each input term's least value (None where unbounded), and how many are unbounded."""
     least: list[Fraction | None] = []
     for variable, coefficient in atom.inputs:
@@ -84,7 +84,7 @@ def smallest(atom: Atom, bounds: Bounds) -> tuple[list[Fraction | None], int]:
     return least, least.count(None)
 
 
-def tighten(atoms: Sequence[Atom], bounds: Bounds) -> bool:
+def tighten(atoms: Sequence[Atom], bounds: VariableBounds) -> bool:
     """Narrow the bounds of inputs by atoms over inputs only; False where no point is left.
 
     From Σ aᵢxᵢ ≤ b:  aᵢxᵢ ≤ b − Σ_{j≠i} min aⱼxⱼ, in exact arithmetic.
@@ -121,7 +121,7 @@ def short(limit: Fraction, above: bool) -> Fraction | None:
     return Fraction(value) if math.isfinite(value) else None
 
 
-def implied(atom: Atom, bounds: Bounds) -> bool:
+def implied(atom: Atom, bounds: VariableBounds) -> bool:
     """Whether an atom over inputs only holds at every point of the bounds."""
     largest = Fraction(0)
     for variable, coefficient in atom.inputs:

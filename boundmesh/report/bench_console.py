@@ -14,9 +14,9 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from boundmesh.report.progress import Fact
 from boundmesh.report.records import Record
 from boundmesh.report.summary import ALL, Change, Pace, Summary
+from boundmesh.runtime.progress import Fact
 
 STYLES = {
     "unsat": "green",

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from boundmesh.report.progress import Fact
+from boundmesh.runtime.progress import Fact
 
 NAME_WIDTH = 12
 INF = float("inf")

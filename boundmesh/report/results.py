@@ -13,7 +13,7 @@ from typing import Any
 
 from boundmesh import __version__
 from boundmesh.errors import BoundmeshError
-from boundmesh.numbers import Bounds
+from boundmesh.proof.output_bounds import Bounds
 from boundmesh.rational import fraction
 from boundmesh.report.assignment import assignment, competition_assignment
 from boundmesh.settings import Settings

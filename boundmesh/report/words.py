@@ -18,7 +18,7 @@ SHOWN = 3
 
 def of_graph(graph: Graph) -> str:
     """`64 inputs, 10 outputs; 3 linear, 2 relu; 5,930 weights`."""
-    ops = Counter(node.op for node in graph.nodes if node.op not in ("input", "constant"))
+    ops = Counter(node.op for node in graph.nodes if node.inputs)
     weights = sum(array.size for array in graph.weights.values())
     inputs = sum(port.size for port in graph.inputs)
     outputs = sum(port.size for port in graph.outputs)

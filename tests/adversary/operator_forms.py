@@ -1,6 +1,6 @@
 """Graphs of one operator with random attributes, weights and boxes, and the exact values of each.
 
-Operators are boundmesh's own (`boundmesh.rules.RULES`); their meaning is written down here once
+Operators are boundmesh's own (`boundmesh.operators.RULES`); their meaning is written down here once
 more, in the arithmetic of `exact`, from what their rules promise to compute.
 """
 

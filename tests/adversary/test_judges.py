@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from boundmesh.graph.forward import forward, tensors
-from boundmesh.rules import RULES
+from boundmesh.operators import RULES
 from tests.adversary import exact, reordered, statement
 from tests.adversary.draft import as_decimal
 from tests.adversary.generate import generate

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from boundmesh.errors import UnsupportedError
-from boundmesh.rules import RULES
+from boundmesh.operators import RULES
 from tests.adversary.containment import DTYPES, METHODS, leaks
 from tests.adversary.generate import generate
 from tests.adversary.operator_forms import FORMS, form_leaks

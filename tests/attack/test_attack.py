@@ -11,13 +11,13 @@ import torch
 from boundmesh.attack.objective import Objective
 from boundmesh.attack.pgd import attack
 from boundmesh.attack.replay import Replay
-from boundmesh.attack.search import Search
+from boundmesh.attack.search import Descent
 from boundmesh.attack.space import space_of
-from boundmesh.clock import Clock, OutOfTime
 from boundmesh.graph.forward import tensors
 from boundmesh.graph.graph import Graph
 from boundmesh.property import Atom, Ball, Box, Case, Clause, Property
 from boundmesh.read import onnx, vnnlib
+from boundmesh.runtime.clock import Clock, OutOfTime
 from boundmesh.settings import AttackSettings
 from boundmesh.verdict import Counterexample
 from tests.attack.networks import affine, identity, random_mlp
@@ -155,7 +155,7 @@ def test_no_restarts_mean_no_attack():
 def test_descending_from_points_given_reaches_what_is_downhill():
     graph = identity(4)
     property = Property((Case(unit_box(4), (Clause((outputs({0: -1.0}, -0.99),)),)),), 4, 4)
-    hunt = Search(graph, tensors(graph), property, 0, Replay(graph), [0])
+    hunt = Descent(graph, tensors(graph), property, 0, Replay(graph), [0])
     generator = torch.Generator().manual_seed(0)
     assert any(hunt.descend(torch.full((4, 4), 0.5), 30, generator))
 
@@ -163,7 +163,7 @@ def test_descending_from_points_given_reaches_what_is_downhill():
 def test_the_best_points_are_kept_and_searched_around():
     graph = identity(3)
     property = Property((Case(unit_box(3), (Clause((outputs({0: -1.0}, -2.0),)),)),), 3, 3)
-    hunt = Search(graph, tensors(graph), property, 0, Replay(graph), [0])
+    hunt = Descent(graph, tensors(graph), property, 0, Replay(graph), [0])
     generator = torch.Generator().manual_seed(0)
     assert not any(hunt.restart(50, 2, generator))
     first = hunt.elite[:, 0]

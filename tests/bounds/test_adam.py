@@ -8,8 +8,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from boundmesh.bounds.adam import Adam, Pace, keep_winners
-from boundmesh.rules import pieces
+from boundmesh.bounds.methods.adam import Adam, StepSizes, keep_winners
+from boundmesh.kernels import pieces
 from tests.kernels import DEVICE, needs_kernels
 
 pytestmark = needs_kernels
@@ -30,7 +30,7 @@ def test_a_step_in_one_kernel_is_a_step_in_many(unit: bool, scaled: bool, kernel
     scale = torch.rand(5, 1, 1, device=DEVICE) if scaled else None
     one, other = Adam(values, unit=unit), Adam(values, unit=unit)
     mine, theirs = values.clone(), values.clone()
-    pace = Pace(1, values)
+    pace = StepSizes(1, values)
     for step in (1, 2, 3):
         pace.set((0.1, step))
         gradient = torch.randn(5, 2, 700, device=DEVICE)

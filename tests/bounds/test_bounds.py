@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from boundmesh.bounds.alpha import Schedule, alpha_crown
-from boundmesh.bounds.crown import crown, interval_rows
-from boundmesh.bounds.region import BallRegion
-from boundmesh.bounds.rows import DenseRows
+from boundmesh.bounds.methods.alpha import StepSchedule, alpha_crown
+from boundmesh.bounds.methods.crown import crown, interval_rows
+from boundmesh.bounds.sweep.region import BallRegion
+from boundmesh.bounds.sweep.rows import DenseRows
 from boundmesh.graph.forward import forward, tensors
 from tests.networks import DTYPE, NETWORKS, both_ways, problem, region, sampled
 
@@ -16,7 +16,7 @@ METHODS = {
     "ibp": lambda task, rows: interval_rows(task, DenseRows(rows)),
     "crown-ibp": lambda task, rows: crown(task, DenseRows(rows), by_rows=False)[0],
     "crown": lambda task, rows: crown(task, DenseRows(rows))[0],
-    "alpha-crown": lambda task, rows: alpha_crown(task, DenseRows(rows), Schedule(4)).lower,
+    "alpha-crown": lambda task, rows: alpha_crown(task, DenseRows(rows), StepSchedule(4)).lower,
 }
 ROUNDING = 1e-9
 
@@ -52,7 +52,7 @@ def test_alpha_crown_is_never_looser_than_crown(network, seed):
     task, rows = problem(graph, region(graph, 0.4, seed)), DenseRows(both_ways(graph))
     fixed, _ = crown(task, rows)
     for iterations in (0, 1, 5):
-        found = alpha_crown(task, rows, Schedule(iterations))
+        found = alpha_crown(task, rows, StepSchedule(iterations))
         assert (found.lower >= fixed - ROUNDING).all()
 
 
@@ -67,7 +67,7 @@ def test_crown_is_never_looser_than_crown_with_intervals(network):
 def test_intermediate_bounds_contain_the_values_of_start_nodes(network):
     graph = NETWORKS[network](2)
     box = region(graph, 0.5)
-    found = alpha_crown(problem(graph, box), DenseRows(both_ways(graph)), Schedule(3))
+    found = alpha_crown(problem(graph, box), DenseRows(both_ways(graph)), StepSchedule(3))
     x, _ = sampled(graph, box, 300)
     from boundmesh.graph.forward import values
 

@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.affine_values import AffineValues, affine_values
-from boundmesh.bounds.clipping import Constraints, clip
-from boundmesh.bounds.crown import intermediate_bounds
-from boundmesh.bounds.neurons import neurons_of
-from boundmesh.bounds.propagation import propagate
-from boundmesh.bounds.region import BallRegion
+from boundmesh.bounds.clipping.affine_values import AffineValues, affine_values
+from boundmesh.bounds.clipping.constraints import Constraints, clip
+from boundmesh.bounds.clipping.propagation import propagate
+from boundmesh.bounds.methods.crown import intermediate_bounds
+from boundmesh.bounds.relaxation.neurons import neurons_of
+from boundmesh.bounds.sweep.region import BallRegion
 from boundmesh.graph.forward import tensors, values
-from boundmesh.rules.operator import Interval
+from boundmesh.operators.operator import Interval
 from tests.networks import DTYPE, conv_net, mlp, problem, region, resnet
 
 NETS = {"mlp": lambda: mlp(4, 9, 7, 3), "conv": conv_net, "resnet": resnet}

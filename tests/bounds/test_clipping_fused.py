@@ -10,12 +10,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from boundmesh.bounds import clipping_fused, clipping_trust
-from boundmesh.bounds.affine_values import AffineValues
-from boundmesh.bounds.clipping import Constraints, clip
-from boundmesh.bounds.propagation import propagate
-from boundmesh.rules.operator import Interval
-from boundmesh.rules.trust import trusted
+from boundmesh.bounds.clipping.affine_values import AffineValues
+from boundmesh.bounds.clipping.constraints import Constraints, clip
+from boundmesh.bounds.clipping.propagation import propagate
+from boundmesh.kernels import fused_clipping
+from boundmesh.operators.operator import Interval
+from boundmesh.selfcheck import clipping
+from boundmesh.selfcheck.comparisons import trusted
 from tests.bounds import test_clipping as plain
 from tests.kernels import DEVICE, needs_kernels
 
@@ -28,7 +29,7 @@ each_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.fixture
 def fused(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     applies = lambda values: values.rows.dtype == torch.float32  # noqa: E731
-    monkeypatch.setattr(clipping_fused, "applies", applies)
+    monkeypatch.setattr(fused_clipping, "applies", applies)
     return monkeypatch
 
 
@@ -56,9 +57,9 @@ def test_one_kernel_cuts_what_steps_cut(shape: tuple[int, int], seed: int, fused
         lambda: clip(some, inner, constraints(*shape, seed)),
         lambda: propagate(some, inner),
     ):
-        fused.setattr(clipping_fused, "applies", lambda values: True)
+        fused.setattr(fused_clipping, "applies", lambda values: True)
         found = asked()
-        fused.setattr(clipping_fused, "applies", lambda values: False)
+        fused.setattr(fused_clipping, "applies", lambda values: False)
         expected = asked()
         # Where nothing is left, how far it crosses says nothing.
         left = (expected.lower <= expected.upper).all(1)
@@ -69,16 +70,16 @@ def test_one_kernel_cuts_what_steps_cut(shape: tuple[int, int], seed: int, fused
 
 def test_the_kernels_agree_with_clipping_step_by_step() -> None:
     here = torch.device(DEVICE)
-    assert len(list(clipping_trust.of_clipping(here))) == 4
-    assert trusted(here, clipping_trust.of_clipping, clipping_trust.CLOSE)
+    assert len(list(clipping.of_clipping(here))) == 4
+    assert trusted(here, clipping.of_clipping, clipping.CLOSE)
 
 
 def test_a_kernel_that_is_wrong_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain_shares = clipping_fused.largest_shares
+    plain_shares = fused_clipping.largest_shares
     turned = lambda weight, above, below: plain_shares(-weight, above, below)  # noqa: E731
-    monkeypatch.setattr(clipping_fused, "largest_shares", turned)
+    monkeypatch.setattr(fused_clipping, "largest_shares", turned)
     with pytest.warns(RuntimeWarning, match="clipping"):
-        assert not trusted(torch.device(DEVICE), clipping_trust.of_clipping, clipping_trust.CLOSE)
+        assert not trusted(torch.device(DEVICE), clipping.of_clipping, clipping.CLOSE)
 
 
 @pytest.mark.skipif(DEVICE != "cpu", reason="the points are made on the CPU")

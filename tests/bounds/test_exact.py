@@ -9,8 +9,8 @@ import pytest
 import torch
 from scipy.optimize import linprog
 
-from boundmesh.bounds.alpha import Schedule, alpha_crown
-from boundmesh.bounds.rows import DenseRows
+from boundmesh.bounds.methods.alpha import StepSchedule, alpha_crown
+from boundmesh.bounds.sweep.rows import DenseRows
 from boundmesh.graph.graph import Graph
 from tests.networks import mlp, problem, region
 
@@ -44,7 +44,7 @@ def test_alpha_crown_lies_below_the_exact_minimum_and_meets_it_where_signs_are_k
         box = region(graph, radius, seed)
         row = np.array([1.0, -1.0])
         rows = torch.tensor(row).reshape(1, 1, 1, 2)
-        found = alpha_crown(problem(graph, box), DenseRows(rows), Schedule(20))
+        found = alpha_crown(problem(graph, box), DenseRows(rows), StepSchedule(20))
         truth = exact_minimum(graph, row, box.lower.numpy().ravel(), box.upper.numpy().ravel())
         assert found.lower.item() <= truth + 1e-8
         (bounds,) = found.bounds.values()

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boundmesh.bounds.margins import Margins, margins_of
+from boundmesh.proof.margins import Margins, margins_of
 from boundmesh.property import Atom, Clause
 from tests.networks import mlp
 

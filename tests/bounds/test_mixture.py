@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from boundmesh.bounds.mixture import best_weights, mixed_margin
-from boundmesh.bounds.region import BoxRegion
+from boundmesh.bounds.methods.mixture import best_weights, mixed_margin
+from boundmesh.bounds.sweep.region import BoxRegion
 
 
 def boxes(domains: int, inputs: int) -> BoxRegion:

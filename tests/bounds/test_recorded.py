@@ -9,18 +9,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from boundmesh.bounds import alpha, ascent, recorded
-from boundmesh.bounds.alpha import Schedule, alpha_crown
-from boundmesh.bounds.ascent import Ascent
-from boundmesh.bounds.beta import DomainBounder
-from boundmesh.bounds.bounded import Parameters
-from boundmesh.bounds.crown import Problem, intermediate_bounds
-from boundmesh.bounds.layout import OneDevice
-from boundmesh.bounds.neurons import neurons_of
-from boundmesh.bounds.program import Program
-from boundmesh.bounds.recorded import Recorded, repeated
-from boundmesh.bounds.region import BoxRegion
-from boundmesh.bounds.rows import DenseRows
+from boundmesh.bounds.methods import alpha, beta_ascent, recorded
+from boundmesh.bounds.methods.alpha import StepSchedule, alpha_crown
+from boundmesh.bounds.methods.beta import DomainBounder
+from boundmesh.bounds.methods.beta_ascent import Ascent
+from boundmesh.bounds.methods.crown import Problem, intermediate_bounds
+from boundmesh.bounds.methods.domain_bounds import DomainParameters
+from boundmesh.bounds.methods.recorded import Recorded, repeated
+from boundmesh.bounds.relaxation.neurons import neurons_of
+from boundmesh.bounds.sweep.layout import OneDevice
+from boundmesh.bounds.sweep.program import Program
+from boundmesh.bounds.sweep.region import BoxRegion
+from boundmesh.bounds.sweep.rows import DenseRows
 from tests.networks import NETWORKS, both_ways, region
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
@@ -39,7 +39,7 @@ def no_warnings() -> Iterator[None]:
 @pytest.fixture
 def recording(monkeypatch: pytest.MonkeyPatch):
     def switch(on: bool) -> None:
-        for module in (alpha, ascent):
+        for module in (alpha, beta_ascent):
             plain = repeated if on else lambda step, device, **how: step
             monkeypatch.setattr(module, "repeated", plain)
 
@@ -61,7 +61,7 @@ def test_alpha_crown_recorded_is_alpha_crown(name: str, recording) -> None:
     found = []
     for on in (False, True):
         recording(on)
-        optimised = alpha_crown(task, rows, Schedule(8))
+        optimised = alpha_crown(task, rows, StepSchedule(8))
         ends = [end for box in optimised.bounds.values() for end in (box.lower, box.upper)]
         found.append([optimised.lower, *ends])
     assert all(map(torch.equal, *found))
@@ -79,7 +79,7 @@ def test_a_climb_of_domains_recorded_is_that_climb(name: str, domains: int, reco
     shape = domains, 1, neurons.count
     splits = torch.randint(-1, 2, (domains, neurons.count), device=DEVICE, generator=random)
     alpha_there = torch.rand(shape, device=DEVICE, generator=random)
-    start = Parameters(alpha_there, torch.zeros_like(alpha_there), splits.to(torch.int8))
+    start = DomainParameters(alpha_there, torch.zeros_like(alpha_there), splits.to(torch.int8))
     rows = torch.randn(
         domains, 1, *task.program.graph[task.program.target].shape, device=DEVICE, generator=random
     )
@@ -88,7 +88,7 @@ def test_a_climb_of_domains_recorded_is_that_climb(name: str, domains: int, reco
     found: list[list[Tensor]] = []
     for on in (False, True):
         recording(on)
-        best = ascent.climb(bounder, rows, offset, start, Ascent(12), lambda: None)
+        best = beta_ascent.climb(bounder, rows, offset, start, Ascent(12), lambda: None)
         found.append([best.margin, best.parameters.alpha, best.parameters.beta, best.constants])
     assert all(map(torch.equal, *found))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from boundmesh.bounds.region import BallRegion, BoxRegion, region_tensors
+from boundmesh.bounds.sweep.region import BallRegion, BoxRegion, region_tensors
 from boundmesh.property import Ball, Box
 
 

@@ -9,19 +9,20 @@ import numpy as np
 import pytest
 import torch
 
-from boundmesh.bab.contract import contract
-from boundmesh.bab.precise import region_in_double
-from boundmesh.bounds.crown import Problem, bound_rows, intermediate_bounds
-from boundmesh.bounds.errors import Errors, as_read
-from boundmesh.bounds.layout import OneDevice
-from boundmesh.bounds.mixture import mixed_margin
-from boundmesh.bounds.program import Program
-from boundmesh.bounds.region import BallRegion, BoxRegion
-from boundmesh.bounds.rows import DenseRows
-from boundmesh.graph.graph import Graph, Node, Port
-from boundmesh.guarantee import rounding_for
-from boundmesh.rules.operator import Interval
-from boundmesh.rules.rounding import LARGEST, Rounding
+from boundmesh.bounds.methods.crown import Problem, bound_rows, intermediate_bounds
+from boundmesh.bounds.methods.mixture import mixed_margin
+from boundmesh.bounds.sweep.layout import OneDevice
+from boundmesh.bounds.sweep.program import Program
+from boundmesh.bounds.sweep.region import BallRegion, BoxRegion
+from boundmesh.bounds.sweep.rounding_errors import Errors, as_read
+from boundmesh.bounds.sweep.rows import DenseRows
+from boundmesh.graph.graph import Graph, Port
+from boundmesh.operators.node import Node
+from boundmesh.operators.operator import Interval
+from boundmesh.operators.rounding import LARGEST, Rounding
+from boundmesh.proof.guarantee import rounding_for
+from boundmesh.search.contract import contract
+from boundmesh.search.float64_bounds import region_in_double
 from boundmesh.settings import Settings
 
 

@@ -11,14 +11,14 @@ from onnx import helper
 
 import boundmesh
 from boundmesh.errors import BoundmeshError, ReadError
-from boundmesh.graph.agreement import agrees_with_source
 from boundmesh.graph.build import Builder
 from boundmesh.graph.forward import tensors
 from boundmesh.graph.graph import Port
-from boundmesh.graph.points import spread
-from boundmesh.graph.rounding import PRECISIONS, boxes
 from boundmesh.property import Atom, Ball, Box, Case, Clause, Property
+from boundmesh.read.agreement import agrees_with_source
 from boundmesh.read.onnx import loads
+from boundmesh.read.points import sample_points
+from boundmesh.read.value_boxes import PRECISIONS, boxes
 from boundmesh.verdict import Verified
 from tests.graph.small import changed, network
 
@@ -100,7 +100,7 @@ def test_a_sum_that_cancels_may_be_off_by_the_rounding_of_its_terms():
 
 def test_points_lie_in_their_regions_as_numbers_of_the_inputs_types():
     ports = (Port("a", (2,)), Port("b", (2,), "float16"))
-    points = spread([BOX], ports, 10, seed=3)
+    points = sample_points([BOX], ports, 10, seed=3)
     assert (np.abs(points) <= 1).all()
     assert (points[:, :2] == points[:, :2].astype(np.float32)).all()
     assert (points[:, 2:] == points[:, 2:].astype(np.float16)).all()
@@ -109,7 +109,9 @@ def test_points_lie_in_their_regions_as_numbers_of_the_inputs_types():
 
 @pytest.mark.parametrize("p", [1, 2])
 def test_points_of_a_ball_are_its_centre_and_some_on_its_sphere(p):
-    points = spread([Ball(np.full(4, 3.0), 0.5, p)], (Port("x", (4,), "float64"),), 16, seed=0)
+    points = sample_points(
+        [Ball(np.full(4, 3.0), 0.5, p)], (Port("x", (4,), "float64"),), 16, seed=0
+    )
     norms = np.linalg.norm(points - 3, ord=p, axis=1)
     assert norms[0] == 0
     assert (norms <= 0.5 + 1e-12).all()
@@ -119,7 +121,7 @@ def test_points_of_a_ball_are_its_centre_and_some_on_its_sphere(p):
 @pytest.mark.parametrize(("count", "affordable"), [(1, 0), (3, 0), (3, 100), (40, 60), (500, 0)])
 def test_the_first_region_has_its_centre_two_corners_and_two_random_points(count, affordable):
     regions = [Box(np.full(2, float(place)), np.full(2, place + 0.5)) for place in range(count)]
-    points = spread(regions, (Port("x", (2,), "float64"),), affordable, seed=0)
+    points = sample_points(regions, (Port("x", (2,), "float64"),), affordable, seed=0)
     first = points[(points <= 0.5).all(axis=1)]
     assert len(first) >= 5
     for known in (0.25, 0.0, 0.5):
@@ -130,7 +132,7 @@ def test_the_first_region_has_its_centre_two_corners_and_two_random_points(count
 
 def test_an_empty_region_has_no_points():
     empty = Box(np.array([1.0, 0.0]), np.array([0.0, 1.0]))
-    assert len(spread([empty], (Port("x", (2,)),), 100, seed=0)) == 0
+    assert len(sample_points([empty], (Port("x", (2,)),), 100, seed=0)) == 0
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -10,8 +10,8 @@ import torch
 from boundmesh.graph.build import Builder
 from boundmesh.graph.forward import forward, tensor, tensors, values
 from boundmesh.graph.graph import Graph, Port
-from boundmesh.rules import RULES
-from boundmesh.rules.operator import Operator
+from boundmesh.operators import RULES
+from boundmesh.operators.operator import Operator
 
 WEIGHT = np.array([[1, -2], [0, 3], [4, 0]], np.float32)
 

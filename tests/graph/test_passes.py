@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from boundmesh.graph.build import Builder
 from boundmesh.graph.check import check
 from boundmesh.graph.forward import forward, tensors
-from boundmesh.graph.graph import Graph, Node, Port
+from boundmesh.graph.graph import Graph, Port
 from boundmesh.graph.passes import PASSES, simplify
 from boundmesh.graph.passes.drop_dead import drop_dead
 from boundmesh.graph.passes.drop_identities import drop_identities
 from boundmesh.graph.passes.fold_affine import fold_affine
 from boundmesh.graph.passes.merge_reshapes import merge_reshapes
+from boundmesh.operators.node import Node
 
 PORTS = (Port("x", (1, 2, 3)),)
 

@@ -10,17 +10,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.alpha import Schedule, alpha_crown
-from boundmesh.bounds.crown import Problem, crown, interval_rows
-from boundmesh.bounds.layout import Layout, OneDevice
-from boundmesh.bounds.region import BoxRegion
-from boundmesh.bounds.rows import DenseRows, Tile
+from boundmesh.bounds.methods.alpha import StepSchedule, alpha_crown
+from boundmesh.bounds.methods.crown import Problem, crown, interval_rows
+from boundmesh.bounds.sweep.layout import DeviceLayout, OneDevice
+from boundmesh.bounds.sweep.region import BoxRegion
+from boundmesh.bounds.sweep.rows import DenseRows, Tile
 from boundmesh.graph.graph import Graph
-from boundmesh.mesh.exchange import Exchange
-from boundmesh.mesh.group import Group
-from boundmesh.mesh.layout import Gather, Offload
-from boundmesh.rules.operator import Interval
-from boundmesh.rules.rounding import Rounding
+from boundmesh.mesh.exchange.layout import Exchange
+from boundmesh.mesh.gather.layouts import Gather, Offload
+from boundmesh.mesh.runtime.group import Group
+from boundmesh.operators.operator import Interval
+from boundmesh.operators.rounding import Rounding
 from tests import networks
 from tests.mesh import pooled
 
@@ -68,7 +68,7 @@ class Case:
             return networks.mlp(*self.sizes, seed=self.seed)
         return NETWORKS[self.network](self.seed)
 
-    def problem(self, layout: Layout) -> Problem:
+    def problem(self, layout: DeviceLayout) -> Problem:
         graph = self.graph
         box = networks.region(graph, 0.2, self.seed, self.domains)
         where = BoxRegion(*(e.to(self.device, self.dtype) for e in (box.lower, box.upper)))
@@ -123,7 +123,7 @@ def bound(problem: Problem, method: str) -> list[Tensor]:
     if method == "ibp":
         return [interval_rows(problem, DenseRows(rows)).cpu()]
     if method == "alpha-crown":
-        optimised = alpha_crown(problem, DenseRows(rows), Schedule(iterations=2))
+        optimised = alpha_crown(problem, DenseRows(rows), StepSchedule(iterations=2))
         found = [optimised.lower, *_ends(optimised.bounds)]
     else:
         lower, bounds = crown(problem, DenseRows(rows), by_rows=method == "crown")

@@ -8,21 +8,21 @@ from unittest.mock import patch
 
 import torch
 
-from boundmesh.bab import activation_split, input_split
-from boundmesh.bab.activation_split import ActivationSplitting
-from boundmesh.bab.groups import Meetings
-from boundmesh.bab.refine import Effort, refine
-from boundmesh.bab.search import Search
-from boundmesh.bounds.ascent import Ascent, climb
-from boundmesh.bounds.beta import DomainBounder
-from boundmesh.bounds.bounded import Bounded, Parameters
-from boundmesh.bounds.crown import intermediate_bounds
-from boundmesh.bounds.neurons import neurons_of
-from boundmesh.clock import Clock
-from boundmesh.mesh.domains import DomainGroups
-from boundmesh.mesh.group import Group
-from boundmesh.mesh.join import Mesh
-from boundmesh.rules.operator import Interval
+from boundmesh.bounds.methods.beta import DomainBounder
+from boundmesh.bounds.methods.beta_ascent import Ascent, climb
+from boundmesh.bounds.methods.crown import intermediate_bounds
+from boundmesh.bounds.methods.domain_bounds import BoundedDomains, DomainParameters
+from boundmesh.bounds.relaxation.neurons import neurons_of
+from boundmesh.mesh.runtime.domain_groups import DomainGroups
+from boundmesh.mesh.runtime.group import Group
+from boundmesh.mesh.runtime.join import Mesh
+from boundmesh.operators.operator import Interval
+from boundmesh.proof.account import SearchAccount
+from boundmesh.runtime.clock import Clock
+from boundmesh.search import activation_split, input_split
+from boundmesh.search.activation_split import ActivationSplitting
+from boundmesh.search.parallel.groups import Meetings
+from boundmesh.search.refine import RefineEffort, refine
 from tests.mesh.searches import Asked, mesh_of
 from tests.networks import DTYPE
 
@@ -32,7 +32,7 @@ class Worked:
     """The account of a search, the domains that this rank climbed or bounded in each round, and
     the collectives of its group."""
 
-    whole: Search
+    whole: SearchAccount
     bounded: list[int]
     calls: Counter[str]
 
@@ -75,10 +75,10 @@ def refined(group: Group | None, asked: Asked) -> dict[str, Interval]:
         meetings = Meetings(DomainGroups(mesh))
         clock.agree = meetings.groups.agree
     known = intermediate_bounds(problem, by_rows=True).sharpest
-    return refine(problem, known, Effort(3, 1000, 1e6, Ascent()), clock, 5, meetings)
+    return refine(problem, known, RefineEffort(3, 1000, 1e6, Ascent()), clock, 5, meetings)
 
 
-def climbed(group: Group, asked: Asked, offsets: list[list[float]]) -> tuple[Bounded, int]:
+def climbed(group: Group, asked: Asked, offsets: list[list[float]]) -> tuple[BoundedDomains, int]:
     """A climb of as many copies of the root as rank r has `offsets[r]`, and its sweeps."""
     problem = asked.problem(mesh_of(1, group.size))
     bounds = intermediate_bounds(problem, by_rows=True).sharpest
@@ -91,7 +91,7 @@ def climbed(group: Group, asked: Asked, offsets: list[list[float]]) -> tuple[Bou
     rows = rows.expand(len(offset), *rows.shape[1:])
     alpha = neurons.initial.half().expand(len(offset), 1, -1)
     splits = torch.zeros(len(offset), neurons.count, dtype=torch.int8)
-    start = Parameters(alpha, torch.zeros_like(alpha), splits)
+    start = DomainParameters(alpha, torch.zeros_like(alpha), splits)
     sweeps: list[int] = []
     found = climb(bounder, rows, offset, start, Ascent(), lambda: sweeps.append(1))
     return found, len(sweeps)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from boundmesh.graph.build import Builder
-from boundmesh.graph.graph import Graph, Node, Port
+from boundmesh.graph.graph import Graph, Port
+from boundmesh.operators.node import Node
 
 
 def pooling_net(seed: int = 0) -> Graph:

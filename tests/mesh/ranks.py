@@ -13,7 +13,7 @@ import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
 from torch.multiprocessing.queue import SimpleQueue
 
-from boundmesh.mesh.group import Group
+from boundmesh.mesh.runtime.group import Group
 
 
 class Ranks:

@@ -11,30 +11,30 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from boundmesh.bab import region_search
-from boundmesh.bab.activation_split import ActivationSplitting
-from boundmesh.bab.arrays import Arrays
-from boundmesh.bab.decide import assist, branch
-from boundmesh.bab.groups import ONE_GROUP, Groups, Meetings
-from boundmesh.bab.input_split import InputSplitting
-from boundmesh.bab.search import Search
-from boundmesh.bounds.crown import Problem, intermediate_bounds
-from boundmesh.bounds.layout import Layout, OneDevice
-from boundmesh.bounds.margins import Margins, margins_of
-from boundmesh.bounds.region import BoxRegion
-from boundmesh.clock import Clock, OutOfTime
+from boundmesh.bounds.methods.crown import Problem, intermediate_bounds
+from boundmesh.bounds.sweep.layout import DeviceLayout, OneDevice
+from boundmesh.bounds.sweep.region import BoxRegion
 from boundmesh.graph.forward import tensors, values
 from boundmesh.graph.graph import Graph
-from boundmesh.ladder import Question, Standing
-from boundmesh.mesh.domains import DomainGroups
-from boundmesh.mesh.exchange import Exchange
-from boundmesh.mesh.group import Group
-from boundmesh.mesh.join import Mesh, arrange
-from boundmesh.mesh.layout import Gather
+from boundmesh.mesh.exchange.layout import Exchange
+from boundmesh.mesh.gather.layouts import Gather
+from boundmesh.mesh.runtime.domain_groups import DomainGroups
+from boundmesh.mesh.runtime.group import Group
+from boundmesh.mesh.runtime.join import Mesh, arrange
+from boundmesh.mesh_shape import MeshShape
+from boundmesh.proof.account import SearchAccount
+from boundmesh.proof.ladder import Question, Standing
+from boundmesh.proof.margins import Margins, margins_of
 from boundmesh.property import Atom, Clause
-from boundmesh.report.progress import SILENT
+from boundmesh.runtime.clock import Clock, OutOfTime
+from boundmesh.runtime.progress import SILENT
+from boundmesh.search import region_search
+from boundmesh.search.activation_split import ActivationSplitting
+from boundmesh.search.batches import Arrays
+from boundmesh.search.decide import assist, branch
+from boundmesh.search.input_split import InputSplitting
+from boundmesh.search.parallel.groups import ONE_GROUP, Groups, Meetings
 from boundmesh.settings import BoundSettings, BranchSettings
-from boundmesh.shape import MeshShape
 from tests import networks
 from tests.networks import DTYPE
 
@@ -79,7 +79,7 @@ class Asked:
         problem = networks.problem(self.graph, self.box)
         return replace(problem, layout=self.layout(mesh))
 
-    def layout(self, mesh: Mesh | None) -> Layout:
+    def layout(self, mesh: Mesh | None) -> DeviceLayout:
         if mesh is None or mesh.shape.shards == 1:
             return OneDevice(self.graph, "cpu", DTYPE)
         if self.schedule == "exchange":
@@ -100,7 +100,7 @@ class Asked:
         bounds = intermediate_bounds(problem, by_rows=True).sharpest
         return ActivationSplitting(problem, bounds, *rest)
 
-    def run(self, splitting: InputSplitting | ActivationSplitting) -> Search:
+    def run(self, splitting: InputSplitting | ActivationSplitting) -> SearchAccount:
         if isinstance(splitting, InputSplitting):
             return splitting.run(self.box)
         return splitting.run(torch.tensor([0]), torch.tensor([-torch.inf], dtype=DTYPE))
@@ -118,12 +118,12 @@ def mesh_of(domains: int, shards: int) -> Mesh:
     return arrange(MeshShape(shards, domains), torch.device("cpu"))
 
 
-def alone(asked: Asked) -> Search:
+def alone(asked: Asked) -> SearchAccount:
     """The account of a search on one process."""
     return asked.run(asked.splitting(None, asked.holds))
 
 
-def shared(group: Group, asked: Asked, shards: int = 1) -> tuple[Search, int]:
+def shared(group: Group, asked: Asked, shards: int = 1) -> tuple[SearchAccount, int]:
     """The account of a shared search, and how many domains this rank's group has bounded."""
     mesh = mesh_of(group.size // shards, shards)
     splitting = asked.splitting(mesh, asked.holds)
@@ -132,7 +132,7 @@ def shared(group: Group, asked: Asked, shards: int = 1) -> tuple[Search, int]:
 
 def parts_left(
     group: Group, asked: Asked, visits: int, shards: int = 1
-) -> tuple[Search, list[Arrays], list[Arrays]]:
+) -> tuple[SearchAccount, list[Arrays], list[Arrays]]:
     """The account, this group's open domains, and its leaves, once some group has bounded so
     many."""
     mesh = mesh_of(group.size // shards, shards)
@@ -146,7 +146,7 @@ def parts_left(
     return whole, left, leaves
 
 
-def limited(group: Group, asked: Asked, limits: Sequence[float]) -> Search:
+def limited(group: Group, asked: Asked, limits: Sequence[float]) -> SearchAccount:
     """The account of an attempt, of which every group has a limit of its own."""
     splitting = asked.splitting(mesh_of(group.size, 1), lambda points: False)
     assert isinstance(splitting, ActivationSplitting)

@@ -11,11 +11,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boundmesh.bab.decide import branch
-from boundmesh.clock import Clock, OutOfTime
-from boundmesh.ladder import Question, Standing, climb
-from boundmesh.mesh.domains import DomainGroups
-from boundmesh.mesh.group import Group
+from boundmesh.mesh.runtime.domain_groups import DomainGroups
+from boundmesh.mesh.runtime.group import Group
+from boundmesh.proof.ladder import Question, Standing, climb
+from boundmesh.runtime.clock import Clock, OutOfTime
+from boundmesh.search.decide import branch
 from boundmesh.settings import BoundSettings, BranchSettings
 from tests.mesh.ranks import Ranks
 from tests.mesh.searches import Asked, mesh_of

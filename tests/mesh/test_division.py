@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from boundmesh.bab.boxes import Boxes
-from boundmesh.bab.division import Division, active
-from boundmesh.bab.groups import OneGroup
 from boundmesh.graph.forward import tensors, values
+from boundmesh.search.input_boxes import InputBoxes
+from boundmesh.search.parallel.division import Division, active
+from boundmesh.search.parallel.groups import OneGroup
 from tests.mesh import divisions, searches
 from tests.mesh.ranks import Ranks
 from tests.mesh.searches import Asked
@@ -152,7 +152,7 @@ class Place(OneGroup):
 @given(st.integers(1, 40), st.integers(1, 5))
 def test_shares_are_the_batch_once_and_of_one_size(count: int, ranks: int) -> None:
     margin = -torch.arange(1, count + 1, dtype=torch.float64)
-    batch = Boxes(margin, torch.rand(count, 2), torch.rand(count, 2))
+    batch = InputBoxes(margin, torch.rand(count, 2), torch.rand(count, 2))
     shares = [Division(Place(place, ranks)).share(batch) for place in range(ranks)]
     assert {len(share) for share in shares} == {-(-count // ranks)}
     working = torch.cat([share.margin[active(share)] for share in shares])
@@ -162,7 +162,7 @@ def test_shares_are_the_batch_once_and_of_one_size(count: int, ranks: int) -> No
 @given(st.integers(0, 5), st.integers(0, 3), st.integers(0, 3))
 def test_packed_domains_are_the_same_domains(count: int, rows: int, columns: int) -> None:
     shape = (count, rows, columns)
-    batch = Boxes(torch.rand(count).double(), torch.rand(shape).half(), torch.rand(shape))
+    batch = InputBoxes(torch.rand(count).double(), torch.rand(shape).half(), torch.rand(shape))
     like = batch.take(torch.arange(0))
     again = like.unpacked(batch.packed)
     assert torch.equal(again.margin, batch.margin)

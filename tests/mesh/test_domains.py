@@ -11,14 +11,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boundmesh.bab.arrays import Arrays
-from boundmesh.bab.domain import Domains
-from boundmesh.bab.frontier import Frontier
-from boundmesh.bab.input_split import Boxes
-from boundmesh.bab.shared import after, transfers
-from boundmesh.bounds.crown import intermediate_bounds
-from boundmesh.bounds.neurons import neurons_of
+from boundmesh.bounds.methods.crown import intermediate_bounds
+from boundmesh.bounds.relaxation.neurons import neurons_of
 from boundmesh.graph.forward import tensors, values
+from boundmesh.search.batches import Arrays
+from boundmesh.search.domain import Domains
+from boundmesh.search.frontier import Frontier
+from boundmesh.search.input_split import InputBoxes
+from boundmesh.search.parallel.shared import after, transfers
 from tests.bounds.test_exact import exact_minimum
 from tests.mesh import searches
 from tests.mesh.ranks import Ranks
@@ -89,7 +89,7 @@ def test_open_parts_of_all_groups_cover_the_region_once(ranks: Ranks, kind: str,
 
 def inside(asked: Asked, part: Arrays, points: torch.Tensor) -> torch.Tensor:
     """In how many domains each of the points `[K, *input_shape]` lies."""
-    if isinstance(part, Boxes):
+    if isinstance(part, InputBoxes):
         at = points[:, None]
         within = (at >= part.lower) & (at <= part.upper)
         return within.flatten(2).all(2).sum(1)

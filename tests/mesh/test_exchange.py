@@ -12,18 +12,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.alpha import Schedule, alpha_crown
-from boundmesh.bounds.layout import OneDevice
-from boundmesh.bounds.region import BallRegion, BoxRegion
-from boundmesh.bounds.rows import DenseRows
-from boundmesh.mesh import columns
-from boundmesh.mesh.cut import Cut, even
-from boundmesh.mesh.exchange import Exchange
-from boundmesh.mesh.group import Group
-from boundmesh.mesh.placement import gathers_rows, is_local, is_product, place
-from boundmesh.mesh.turn import turn
-from boundmesh.rules import RULES
-from boundmesh.rules.rounding import Rounding
+from boundmesh.bounds.methods.alpha import StepSchedule, alpha_crown
+from boundmesh.bounds.sweep.layout import OneDevice
+from boundmesh.bounds.sweep.region import BallRegion, BoxRegion
+from boundmesh.bounds.sweep.rows import DenseRows
+from boundmesh.mesh.exchange import columns
+from boundmesh.mesh.exchange.all_to_all import all_to_all
+from boundmesh.mesh.exchange.layout import Exchange
+from boundmesh.mesh.exchange.placement import gathers_rows, is_local, is_product, place
+from boundmesh.mesh.runtime.group import Group
+from boundmesh.operators import RULES
+from boundmesh.operators.partition import Partition, even_partition
+from boundmesh.operators.rounding import Rounding
 from tests import networks
 from tests.mesh import cases
 from tests.mesh.cases import COMBINATIONS, Case, Recording
@@ -55,7 +55,7 @@ def alpha_crown_in_float32(group: Group | None, case: Case) -> list[Tensor]:
     box = BoxRegion(problem.region.lower.to(dtype), problem.region.upper.to(dtype))
     rows = DenseRows(networks.both_ways(graph).to(dtype))
     problem = replace(problem, region=box, rounding=Rounding.of(dtype))
-    found = alpha_crown(problem, rows, Schedule(iterations=5))
+    found = alpha_crown(problem, rows, StepSchedule(iterations=5))
     ends = (end for box in found.bounds.values() for end in (box.lower, box.upper))
     return [each.clone() for each in (found.lower, *ends)]
 
@@ -100,12 +100,12 @@ def test_a_turned_tensor_is_cut_along_the_other_dim(ranks: Ranks, slab: int) -> 
 WHOLE = torch.arange(2 * 9 * 5).reshape(2, 9, 5)
 
 
-def turned_pieces(group: Group, slab: int) -> list[tuple[Tensor, Cut]]:
-    now, last = even(1, 9, group.size), even(2, 5, group.size)
+def turned_pieces(group: Group, slab: int) -> list[tuple[Tensor, Partition]]:
+    now, last = even_partition(1, 9, group.size), even_partition(2, 5, group.size)
     mine = now.piece(WHOLE, group.rank, 0)
-    every_third = Cut(2, (*(min(3 * rank, 5) for rank in range(group.size)), 5))
-    with patch("boundmesh.mesh.turn.SLAB", slab):
-        return [(turn(group, mine, now, then).clone(), then) for then in (last, every_third)]
+    every_third = Partition(2, (*(min(3 * rank, 5) for rank in range(group.size)), 5))
+    with patch("boundmesh.mesh.exchange.all_to_all.SLAB", slab):
+        return [(all_to_all(group, mine, now, then).clone(), then) for then in (last, every_third)]
 
 
 def test_crown_gathers_rows_once_a_product_and_turns_them_once_a_sum(ranks: Ranks) -> None:

@@ -9,16 +9,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.layout import Layout
+from boundmesh.bounds.sweep.layout import DeviceLayout
 from boundmesh.graph.forward import forward
-from boundmesh.mesh.group import Group
-from boundmesh.mesh.placement import is_product
+from boundmesh.mesh.exchange.placement import is_product
+from boundmesh.mesh.runtime.group import Group
 from tests import networks
 from tests.mesh.cases import Case
 from tests.mesh.ranks import Ranks
 
 
-def gradient(layout: Layout, case: Case) -> list[Tensor]:
+def gradient(layout: DeviceLayout, case: Case) -> list[Tensor]:
     """The outputs at a point, and the gradient of their squares to it."""
     shape = case.graph[case.graph.input].shape
     x = torch.linspace(-1, 1, 2 * case.graph[case.graph.input].size, dtype=networks.DTYPE)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from boundmesh.bounds.served import PART_OUTPUTS
-from boundmesh.mesh.group import Group
+from boundmesh.bounds.sweep.node_weights import PART_OUTPUTS
+from boundmesh.mesh.runtime.group import Group
 from tests import networks
 from tests.mesh import cases
 from tests.mesh.cases import COMBINATIONS, Case, Recording

@@ -12,9 +12,9 @@ import torch
 import torch.distributed as dist
 
 from boundmesh.errors import BoundmeshError, DeviceError
-from boundmesh.mesh import launch
-from boundmesh.mesh.join import joined
-from boundmesh.shape import MeshShape, parse_mesh
+from boundmesh.mesh.runtime import launch
+from boundmesh.mesh.runtime.join import joined
+from boundmesh.mesh_shape import MeshShape, parse_mesh
 from tests import networks
 from tests.mesh import cases
 from tests.mesh.cases import Case

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from boundmesh.bounds.served import PART_OUTPUTS
+from boundmesh.bounds.sweep.node_weights import PART_OUTPUTS
 from tests.mesh import cases
 from tests.mesh.cases import Case
 from tests.mesh.ranks import Ranks

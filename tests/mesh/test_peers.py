@@ -9,12 +9,18 @@ import numpy as np
 import pytest
 import torch
 
-from boundmesh.bounds.layout import Layout, OneDevice
-from boundmesh.bounds.product import Tape, pull
-from boundmesh.bounds.served import PART_ELEMENTS, PART_OUTPUTS, Served, Visit, visits
-from boundmesh.mesh.group import Group
-from boundmesh.mesh.peers import FromPeers
-from boundmesh.mesh.weights import ShardedWeights
+from boundmesh.bounds.sweep.affine import Tape, pull
+from boundmesh.bounds.sweep.layout import DeviceLayout, OneDevice
+from boundmesh.bounds.sweep.node_weights import (
+    PART_ELEMENTS,
+    PART_OUTPUTS,
+    NodeWeights,
+    Visit,
+    visits,
+)
+from boundmesh.mesh.gather.peers import FromPeers
+from boundmesh.mesh.gather.weights import ShardedWeights
+from boundmesh.mesh.runtime.group import Group
 from tests import networks
 from tests.mesh import cases
 from tests.mesh.cases import Case
@@ -136,7 +142,7 @@ def spread(group: Group, case: Case) -> tuple[list[torch.Tensor], int]:
     return found, received
 
 
-def pulled(case: Case, layout: Layout) -> list[torch.Tensor]:
+def pulled(case: Case, layout: DeviceLayout) -> list[torch.Tensor]:
     """Rows of the first layer at its inputs, their biases, and the gradients to them."""
     node = case.graph[case.graph.nodes[1].name]
     generator = torch.Generator().manual_seed(0)
@@ -149,11 +155,11 @@ def pulled(case: Case, layout: Layout) -> list[torch.Tensor]:
     return [found.only.detach(), found.bias.detach(), gradient]
 
 
-class Spreading(Layout):
+class Spreading(DeviceLayout):
     """Rows go to the parts of weights."""
 
     def __init__(self, weights: ShardedWeights, group: Group) -> None:
         self._weights, self._group = weights, group
 
-    def stream(self, visits: Iterable[Visit]) -> Iterator[Served]:
+    def stream(self, visits: Iterable[Visit]) -> Iterator[NodeWeights]:
         return self._weights.stream(visits, among=self._group)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from boundmesh.mesh.schedule import traffic
+from boundmesh.mesh.runtime.traffic import traffic
 from tests import networks
 from tests.mesh.cases import Case
 

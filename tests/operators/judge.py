@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from boundmesh.errors import BoundmeshError
-from boundmesh.graph.agreement import output_box, own
-from boundmesh.graph.inner import agrees
-from boundmesh.graph.rounding import PRECISIONS
+from boundmesh.read.agreement import output_box, own
+from boundmesh.read.inner_values import agrees
 from boundmesh.read.onnx import loads
 from boundmesh.read.runtime import session
+from boundmesh.read.value_boxes import PRECISIONS
 from tests.operators import elementwise, layers, moves  # noqa: F401 (they fill GENERATORS)
 from tests.operators.form import Form, network
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from boundmesh.graph.agreement import agrees_with_source
 from boundmesh.property import Box
+from boundmesh.read.agreement import agrees_with_source
 from boundmesh.read.onnx import load
 
 FAMILIES = (

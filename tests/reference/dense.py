@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from boundmesh.graph.graph import Graph, Node
+from boundmesh.graph.graph import Graph
+from boundmesh.operators.node import Node
 
 Ends = tuple[np.ndarray, np.ndarray]
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from boundmesh.errors import BoundmeshError
-from boundmesh.graph.graph import Graph, Node, Port
-from boundmesh.numbers import Bounds
+from boundmesh.graph.graph import Graph, Port
+from boundmesh.operators.node import Node
+from boundmesh.proof.output_bounds import Bounds
 from boundmesh.property import Property, Variable
 from boundmesh.report import results
 from boundmesh.settings import Settings

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from boundmesh.graph.graph import Node, Shape
-from boundmesh.rules import RULES
-from boundmesh.rules.operator import Interval, Operator, Pulled
+from boundmesh.operators import RULES
+from boundmesh.operators.node import Node, Shape
+from boundmesh.operators.operator import Interval, Operator, Pulled
 
 DOMAINS, ROWS = 3, 4
 

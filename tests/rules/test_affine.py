@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from boundmesh.rules.operator import Interval, Pulled, inner
+from boundmesh.operators.operator import Interval, Pulled, inner
 from tests.rules.samples import AFFINE, DOMAINS, ROWS, Sample, at, inputs_in, name_of, unit_rows
 
 each_affine = pytest.mark.parametrize("each", AFFINE, ids=name_of)

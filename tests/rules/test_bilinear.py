@@ -6,9 +6,9 @@ import itertools
 
 import torch
 
-from boundmesh.graph.graph import Node
-from boundmesh.rules import RULES
-from boundmesh.rules.operator import Interval, inner
+from boundmesh.operators import RULES
+from boundmesh.operators.node import Node
+from boundmesh.operators.operator import Interval, inner
 from tests.rules.samples import NONLINEAR
 
 MULTIPLY, MATMUL = (

@@ -7,9 +7,9 @@ from fractions import Fraction
 import pytest
 import torch
 
-from boundmesh.graph.graph import Node
-from boundmesh.rules import RULES
-from boundmesh.rules.operator import Interval, Lines
+from boundmesh.operators import RULES
+from boundmesh.operators.node import Node
+from boundmesh.operators.operator import Interval, Lines
 
 FUNCTIONS = {"at_least": max, "at_most": min}
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from boundmesh.device import full_precision
-from boundmesh.rules import fused, kernels
-from boundmesh.rules.operator import Interval, Pulled
+from boundmesh.kernels import fused_rows, launcher
+from boundmesh.operators.operator import Interval, Pulled
+from boundmesh.runtime.device import full_precision
 from tests.rules.samples import DOMAINS, ROWS, SAMPLES, Sample, name_of
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
@@ -69,7 +69,7 @@ def test_a_gpu_gives_the_same_bits_every_time(each: Sample) -> None:
         assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
 
 
-@pytest.mark.skipif(not kernels.available(), reason="Triton is not installed")
+@pytest.mark.skipif(not launcher.available(), reason="Triton is not installed")
 @pytest.mark.parametrize("domains", [1, 3])
 @pytest.mark.parametrize("own", [(False, False), (True, False), (True, True)])
 @pytest.mark.parametrize("size", [5, 1024, 3000])
@@ -82,14 +82,14 @@ def test_fused_lines_are_the_plain_lines_with_equal_bits_every_time(domains, own
     rows = random(domains, 7, size)
     below, above = (random(domains, 7 if mine else 1, size) for mine in own)
     intercept = random(domains, 1, size)
-    found, bias = fused.pull(rows, below, above, intercept)
+    found, bias = fused_rows.pull(rows, below, above, intercept)
     plain = torch.where(rows >= 0, below, above) * rows
     assert torch.equal(found, plain)
     exact = (rows.clamp(max=0).double() * intercept.double()).sum(2)
     assert torch.allclose(bias.double(), exact, rtol=1e-5, atol=1e-4)
-    again, bias_again = fused.pull(rows, below, above, intercept)
+    again, bias_again = fused_rows.pull(rows, below, above, intercept)
     assert torch.equal(found, again) and torch.equal(bias, bias_again)
-    one, bias_of_one = fused.pull(
+    one, bias_of_one = fused_rows.pull(
         rows[:, 3:4].contiguous(),
         below[:, -1:] if not own[0] else below[:, 3:4],
         above[:, -1:] if not own[1] else above[:, 3:4],
@@ -98,9 +98,9 @@ def test_fused_lines_are_the_plain_lines_with_equal_bits_every_time(domains, own
     assert torch.equal(one[:, 0], found[:, 3]) and torch.equal(bias_of_one[:, 0], bias[:, 3])
 
 
-@pytest.mark.skipif(not kernels.available(), reason="Triton is not installed")
+@pytest.mark.skipif(not launcher.available(), reason="Triton is not installed")
 def test_fused_lines_keep_nan():
     rows = torch.tensor([[[1.0, float("nan"), -1.0]]], device="cuda")
     lines = torch.ones(1, 1, 3, device="cuda")
-    found, bias = fused.pull(rows, lines, lines, lines)
+    found, bias = fused_rows.pull(rows, lines, lines, lines)
     assert torch.isnan(found[0, 0, 1]) and torch.isnan(bias[0, 0])

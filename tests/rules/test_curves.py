@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from boundmesh.graph.graph import Node
-from boundmesh.rules import RULES
-from boundmesh.rules.operator import Interval, Lines
+from boundmesh.operators import RULES
+from boundmesh.operators.node import Node
+from boundmesh.operators.operator import Interval, Lines
 
 COUNT, POINTS = 1500, 101
 WIDTHS = (-7.5, 3.0)  # powers of ten

@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
-from boundmesh.graph.graph import Node
-from boundmesh.rules import RULES
-from boundmesh.rules.operator import Interval
+from boundmesh.operators import RULES
+from boundmesh.operators.node import Node
+from boundmesh.operators.operator import Interval
 
 FLOOR = RULES["floor"]
 NODE = Node("n", "floor", ("x",), (1,), ((1,),))

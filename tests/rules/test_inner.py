@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from boundmesh.rules.inner import signed_inner
+from boundmesh.operators.inner_products import signed_inner
 
 DOMAINS = [(1, 1, 1), (3, 3, 3), (3, 1, 1), (1, 3, 1), (1, 3, 3), (3, 3, 1), (1, 1, 3)]
 

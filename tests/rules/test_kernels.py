@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from boundmesh.rules import kernels
+from boundmesh.kernels import launcher
 
 
 class Compiled:
@@ -46,11 +46,11 @@ class Kernel:
 
 
 def started_three_times(monkeypatch: pytest.MonkeyPatch, compiled: Compiled | None) -> Kernel:
-    monkeypatch.setattr(kernels, "_LAUNCHES", {})
+    monkeypatch.setattr(launcher, "_LAUNCHES", {})
     monkeypatch.setattr(torch._C, "_cuda_getCurrentRawStream", lambda device: 7, raising=False)
     kernel = Kernel(compiled)
     for place in range(3):
-        kernels.start(kernel, "kind", (place, 1, 1), torch.zeros(1), "tensor", place)
+        launcher.start(kernel, "kind", (place, 1, 1), torch.zeros(1), "tensor", place)
     return kernel
 
 

@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.rows import UnitRows
-from boundmesh.bounds.served import Part, Served
-from boundmesh.bounds.unit_rows import pull_units
-from boundmesh.graph.graph import Node
-from boundmesh.rules import linear, linear_fused
+from boundmesh.bounds.sweep.node_weights import NodeWeights, Part
+from boundmesh.bounds.sweep.rows import UnitRows
+from boundmesh.bounds.sweep.unit_rows import pull_units
+from boundmesh.kernels import fused_linear
+from boundmesh.operators import linear
+from boundmesh.operators.node import Node
 from tests.kernels import DEVICE, close, needs_kernels
 
 pytestmark = needs_kernels
@@ -28,12 +29,12 @@ def test_boxes_through_a_weight_are_its_intervals(boxes: tuple[int, ...], inputs
     center, radius = (upper + lower).double() / 2, (upper - lower).double() / 2
     middle = center @ weight.double().T
     spread = radius @ weight.double().abs().T
-    low, high = linear_fused.interval(weight, None, lower, upper)
+    low, high = fused_linear.interval(weight, None, lower, upper)
     close(low, middle - spread)
     close(high, middle + spread)
-    low, high = linear_fused.interval(weight, bias, lower, upper)
+    low, high = fused_linear.interval(weight, bias, lower, upper)
     close(low, middle - spread + bias)
-    part = linear_fused.interval(weight[5:], bias[5:], lower, upper)
+    part = fused_linear.interval(weight[5:], bias[5:], lower, upper)
     assert torch.equal(part[0], low[..., 5:]) and torch.equal(part[1], high[..., 5:])
 
 
@@ -52,20 +53,20 @@ def test_unit_rows_of_the_kernel_are_those_of_the_rule(inputs: int, low: int) ->
     for part in (weight[low:], torch.cat([weight, weight], 1)[low:, :inputs]):
         for offset in (bias, None):
             given = part, offset, index + low, sign, low
-            found, expected = linear_fused.unit_rows(*given), linear._unit_rows(*given)
+            found, expected = fused_linear.unit_rows(*given), linear._unit_rows(*given)
             assert torch.equal(found[0].isnan(), expected[0].isnan())
             assert torch.equal(found[0].nan_to_num(), expected[0].nan_to_num())
             assert (found[1] is None) if offset is None else torch.equal(found[1], expected[1])
 
 
 def test_unit_rows_of_parts_are_those_of_the_whole_weight(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linear_fused, "units", lambda *_: True)
+    monkeypatch.setattr(fused_linear, "units", lambda *_: True)
     weight, bias = torch.randn(20, 30, device=DEVICE), torch.randn(20, device=DEVICE)
     node = Node("z", "linear", ("x",), (1, 20), ((1, 30),), weights=("w", "b"))
     index, sign = signed(11, 20)
     rows = UnitRows(index, sign, index.cpu().numpy())
     parts = [Part(low, min(low + 8, 20), weight[low : low + 8]) for low in range(0, 20, 8)]
-    pulled = pull_units(Served(node, (bias,), parts), [rows])
+    pulled = pull_units(NodeWeights(node, (bias,), parts), [rows])
     assert pulled is not None and pulled[0].bias is not None
     assert torch.equal(pulled[0].coefficients[0], (weight[index] * sign[:, None])[None, :, None])
     assert torch.equal(pulled[0].bias, (bias[index] * sign)[None])
@@ -73,4 +74,4 @@ def test_unit_rows_of_parts_are_those_of_the_whole_weight(monkeypatch: pytest.Mo
 
 def test_rows_that_gradients_are_asked_of_are_left_to_the_rule() -> None:
     weight = torch.randn(4, 3, requires_grad=True)
-    assert not linear_fused.units(weight, None, torch.ones(4))
+    assert not fused_linear.units(weight, None, torch.ones(4))

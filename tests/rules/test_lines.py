@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from boundmesh.rules.operator import Interval, Lines, Pulled
+from boundmesh.operators.operator import Interval, Lines, Pulled
 from tests.rules.samples import (
     NONLINEAR,
     ROWS,

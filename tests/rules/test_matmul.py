@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from boundmesh.rules import matmul
+from boundmesh.kernels import matmul
 
 pytestmark = pytest.mark.skipif(
     not torch.cuda.is_available() or not matmul.applies(*[torch.ones(1, 1, device="cuda")] * 2),

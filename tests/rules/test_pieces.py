@@ -11,12 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.adam import Pace
-from boundmesh.bounds.parameters import Slope
-from boundmesh.graph.graph import Node
-from boundmesh.rules import RULES, fused
-from boundmesh.rules.operator import Interval
-from boundmesh.rules.pieces import NOBODY, Notes, Pieces, Steps
+from boundmesh.bounds.methods.adam import StepSizes
+from boundmesh.bounds.relaxation.slopes import Slope
+from boundmesh.kernels import fused_rows
+from boundmesh.kernels.pieces import NOBODY, Notes, Pieces, Steps
+from boundmesh.operators import RULES
+from boundmesh.operators.node import Node
+from boundmesh.operators.operator import Interval
 from tests.kernels import DEVICE, close, needs_kernels
 
 pytestmark = needs_kernels
@@ -140,7 +141,7 @@ def test_a_step_taken_on_the_way_back_is_the_step_of_adam(shape) -> None:
     case, tick = Case("relu", 0.0, shape), torch.zeros((), device=DEVICE, requires_grad=True)
     moments = [torch.zeros_like(case.alpha, dtype=torch.bfloat16) for _ in range(2)]
     other = Slope(case.alpha.clone(), *(each.clone() for each in moments))
-    pace = Pace(1, case.rows.float())
+    pace = StepSizes(1, case.rows.float())
     for step in (1, 2):
         pace.set((0.2, step))
         gradient = case.gradients()[1].float()
@@ -208,9 +209,9 @@ def test_signed_sums_are_those_of_plain_products(domains: int, shared: bool) -> 
     rows = torch.randn(1 if shared else domains, 7, 1500, device=DEVICE)
     below, above = (torch.randn(domains, 1, 1500, device=DEVICE) for _ in range(2))
     exact = torch.where(rows >= 0, below, above).double() * rows.double()
-    close(fused.signed_inner(rows, below, above), exact.sum(2))
-    alone = fused.signed_inner(rows[:, 2:3], below, above)
-    assert torch.equal(alone[:, 0], fused.signed_inner(rows, below, above)[:, 2])
+    close(fused_rows.signed_inner(rows, below, above), exact.sum(2))
+    alone = fused_rows.signed_inner(rows[:, 2:3], below, above)
+    assert torch.equal(alone[:, 0], fused_rows.signed_inner(rows, below, above)[:, 2])
 
 
 EARLIER = [(1, 1), (3, 3), (3, 1), (1, 3)]
@@ -223,8 +224,8 @@ def test_a_sum_added_by_its_kernel_has_the_bits_of_one_added_later(domains, befo
     onto = torch.randn(before, 7, device=DEVICE)
     rows = torch.randn(domains, 7, 1500, device=DEVICE)
     below, above = (torch.randn(1, 1, 1500, device=DEVICE) for _ in range(2))
-    alone = fused.signed_inner(rows, below, above)
-    assert torch.equal(fused.signed_inner(rows, below, above, onto), onto + alone)
+    alone = fused_rows.signed_inner(rows, below, above)
+    assert torch.equal(fused_rows.signed_inner(rows, below, above, onto), onto + alone)
     pieces = Pieces(0.0, below[0] - 1, below[0] + 1)
     (expected, alone), (found, total) = pieces.pull(rows), pieces.pull(rows, onto)
     assert torch.equal(total, onto + alone) and torch.equal(found, expected)
@@ -249,8 +250,8 @@ def test_an_earlier_bias_whose_rows_lie_apart_is_added_once() -> None:
     rows, values = torch.randn(2, 7, 30, device=DEVICE), torch.randn(1, 1, 30, device=DEVICE)
     onto = torch.randn(7, 2, device=DEVICE).mT
     assert not onto.is_contiguous()
-    alone = fused.signed_inner(rows, values, values)
-    assert torch.equal(fused.signed_inner(rows, values, values, onto), onto + alone)
+    alone = fused_rows.signed_inner(rows, values, values)
+    assert torch.equal(fused_rows.signed_inner(rows, values, values, onto), onto + alone)
     pieces = Pieces(0.0, -values[0].abs() - 1, values[0].abs() + 1)
     assert torch.equal(pieces.pull(rows, onto)[1], onto + pieces.pull(rows)[1])
 
@@ -258,4 +259,4 @@ def test_an_earlier_bias_whose_rows_lie_apart_is_added_once() -> None:
 def test_a_sum_of_nothing_is_the_earlier_one() -> None:
     rows, onto = torch.zeros(2, 3, 0, device=DEVICE), torch.randn(1, 3, device=DEVICE)
     values = torch.zeros(1, 1, 0, device=DEVICE)
-    assert torch.equal(fused.signed_inner(rows, values, values, onto), onto.expand(2, 3))
+    assert torch.equal(fused_rows.signed_inner(rows, values, values, onto), onto.expand(2, 3))

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from boundmesh.graph.graph import Node
-from boundmesh.rules import RULES
-from boundmesh.rules.operator import Interval, Lines
+from boundmesh.operators import RULES
+from boundmesh.operators.node import Node
+from boundmesh.operators.operator import Interval, Lines
 from tests.rules.samples import inputs_in, points_in
 
 PIECES = [("relu", 0.0), ("leaky_relu", 0.1), ("abs", -1.0)]

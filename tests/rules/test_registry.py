@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from boundmesh.errors import UnsupportedError
-from boundmesh.graph.graph import Node
-from boundmesh.rules import RULES
-from boundmesh.rules.operator import Interval, register
+from boundmesh.operators import RULES
+from boundmesh.operators.node import Node
+from boundmesh.operators.operator import Interval, register
 from tests.rules.samples import REFERENCE, SAMPLES, Sample, inputs_in, name_of, points_in
 
 each_sample = pytest.mark.parametrize("each", SAMPLES, ids=name_of)

@@ -7,25 +7,25 @@ from fractions import Fraction
 import pytest
 import torch
 
-from boundmesh.bounds.errors import Charge, magnitude, outward
-from boundmesh.bounds.lines import crown_lines
-from boundmesh.bounds.served import PRODUCTS, Served, parts_of
-from boundmesh.rules import RULES
-from boundmesh.rules.inner import inner
-from boundmesh.rules.operator import Interval
-from boundmesh.rules.rounding import UNITS, Rounding, chunked, gamma
+from boundmesh.bounds.relaxation.lines import crown_lines
+from boundmesh.bounds.sweep.node_weights import NodeWeights, parts_of, product_of
+from boundmesh.bounds.sweep.rounding_errors import Charge, magnitude, outward
+from boundmesh.operators import RULES
+from boundmesh.operators.inner_products import inner
+from boundmesh.operators.operator import Interval
+from boundmesh.operators.rounding import UNITS, Rounding, chunked, gamma
 from tests.rules.samples import SAMPLES, Sample, inputs_in
 
 ROUNDING = Rounding.of(torch.float32)
 EVERY = [pytest.param(sample, id=f"{n}-{sample.node.op}") for n, sample in enumerate(SAMPLES)]
 
 
-def served(sample: Sample, dtype: torch.dtype) -> Served:
+def served(sample: Sample, dtype: torch.dtype) -> NodeWeights:
     weights = sample.weights_in(torch.float32)
     weights = tuple(weight.to(dtype) for weight in weights)
-    if sample.node.op not in PRODUCTS:
-        return Served(sample.node, weights)
-    return Served(sample.node, weights[1:], parts_of(sample.node, weights[0]), weights[0])
+    if product_of(sample.node) is None:
+        return NodeWeights(sample.node, weights)
+    return NodeWeights(sample.node, weights[1:], parts_of(sample.node, weights[0]), weights[0])
 
 
 def charge(sample: Sample, rounding: Rounding = ROUNDING) -> Charge:

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from boundmesh.graph.graph import Node
-from boundmesh.rules import RULES
-from boundmesh.rules.operator import Interval, Lines
-from boundmesh.rules.s_curve import touching_points
-from boundmesh.rules.s_shaped import SIGMOID, TANH
+from boundmesh.operators import RULES
+from boundmesh.operators.node import Node
+from boundmesh.operators.operator import Interval, Lines
+from boundmesh.operators.s_curve import touching_points
+from boundmesh.operators.s_shaped import SIGMOID, TANH
 
 CURVES = {"sigmoid": (SIGMOID, 0.5), "tanh": (TANH, 0.0)}
 each_op = pytest.mark.parametrize("op", sorted(CURVES))

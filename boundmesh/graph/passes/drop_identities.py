@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from boundmesh.graph.graph import Graph, Node
-
-# Operators whose result has the shape of their operand only where they leave it as it is.
-SHAPED = frozenset(("reshape", "expand", "slice", "pad"))
+from boundmesh.graph.graph import Graph
+from boundmesh.operators import RULES
+from boundmesh.operators.node import Node
 
 
 def drop_identities(graph: Graph) -> Graph:
@@ -25,16 +24,9 @@ def drop_identities(graph: Graph) -> Graph:
 
 
 def is_identity(graph: Graph, node: Node) -> bool:
+    """Whether the node's value is always that of its one operand."""
     if len(node.inputs) != 1 or node.shape != node.input_shapes[0]:
         return False
-    if node.op in SHAPED or node.op == "concat":
-        return True
-    if node.op == "transpose":
-        return node["perm"] == tuple(range(len(node.shape)))
-    if node.op == "gather":
-        return node["index"] == tuple(range(node.shape[node["axis"]]))
     # A computed number may be one that rounding made 1 or 0.
-    if node.op not in ("scale", "shift") or node.weights[0] in graph.formed:
-        return False
-    constant = graph.weights[node.weights[0]]
-    return bool((constant == 1).all()) if node.op == "scale" else not constant.any()
+    rule, formed = RULES[node.op].is_identity, any(name in graph.formed for name in node.weights)
+    return rule is not None and not formed and rule(node, [graph.weights[n] for n in node.weights])

@@ -9,9 +9,10 @@ import numpy as np
 
 from boundmesh.graph.constant import Constant, product, sum_of
 from boundmesh.graph.formed import EXACT, Formed
-from boundmesh.graph.graph import Graph, Node
-
-LAYERS = frozenset(("linear", "conv", "conv_transpose"))
+from boundmesh.graph.graph import Graph
+from boundmesh.operators import RULES
+from boundmesh.operators.node import Node
+from boundmesh.operators.operator import Product
 
 
 class Weights:
@@ -43,8 +44,8 @@ def fold_affine(graph: Graph) -> Graph:
     nodes: dict[str, Node] = {}
     weights = Weights(graph)
     for node in graph.nodes:
-        layer = nodes.get(node.inputs[0]) if node.op in ("scale", "shift") else None
-        if layer is not None and layer.op in LAYERS and only_reader(graph, layer, node):
+        layer = nodes.get(node.inputs[0]) if constant_of(node) else None
+        if layer is not None and product_of(layer) and only_reader(graph, layer, node):
             folded = fold(weights, layer, node)
             if folded is not None:
                 del nodes[layer.name]
@@ -53,6 +54,16 @@ def fold_affine(graph: Graph) -> Graph:
     return replace(
         graph, nodes=tuple(nodes.values()), weights=weights.arrays, formed=weights.formed
     )
+
+
+def constant_of(node: Node) -> str | None:
+    """What the node's constant is to its operand: "factor", "offset" or nothing."""
+    return None if node.is_input else RULES[node.op].constant
+
+
+def product_of(node: Node) -> Product | None:
+    """How the node multiplies by its first weight, if it does."""
+    return None if node.is_input else RULES[node.op].product
 
 
 def only_reader(graph: Graph, layer: Node, node: Node) -> bool:
@@ -64,11 +75,12 @@ def fold(weights: Weights, layer: Node, node: Node) -> Node | None:
     held = weights[node.weights[0]]
     constant = per_feature(held, layer)
     matrix, *bias = (weights[name] for name in layer.weights)
-    if constant is None or (node.op == "scale" and not scalable(layer, matrix.array)):
+    if constant is None or (constant_of(node) == "factor" and not scalable(layer, matrix.array)):
         return None
-    names = list(layer.weights)
-    if node.op == "scale":
-        feature = 1 if layer.op == "conv_transpose" else 0
+    names, layer_of = list(layer.weights), product_of(layer)
+    assert layer_of is not None
+    if constant_of(node) == "factor":
+        feature = layer_of.output_dim
         shape = [-1 if dim == feature else 1 for dim in range(matrix.array.ndim)]
         factor = constant.moved(lambda array: array.reshape(shape))
         names[0] = weights.enter(f"{node.name}:weight", product(matrix, factor))
@@ -85,7 +97,9 @@ def fold(weights: Weights, layer: Node, node: Node) -> Node | None:
 
 def per_feature(constant: Constant, layer: Node) -> Constant | None:
     """The constant as one number per output feature, or None where it differs within one."""
-    axis = len(layer.shape) - 1 if layer.op == "linear" else 1
+    layer_of = product_of(layer)
+    assert layer_of is not None
+    axis = layer_of.output_axis(layer)
     rank = len(layer.shape) - constant.array.ndim
     full = (1,) * rank + constant.shape
     if any(length != 1 for place, length in enumerate(full) if place != axis):
@@ -95,7 +109,8 @@ def per_feature(constant: Constant, layer: Node) -> Constant | None:
 
 
 def scalable(layer: Node, matrix: np.ndarray) -> bool:
-    if layer.op == "conv_transpose" and layer["groups"] != 1:
+    layer_of = product_of(layer)
+    if layer_of is not None and layer_of.output_dim and layer["groups"] != 1:
         return False
     return not memory_mapped(matrix)
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from boundmesh.errors import UnsupportedError
 from boundmesh.graph.check import result_shape
-from boundmesh.graph.graph import Graph, Node, Shape
-
-# Operators whose result has the shape that the node declares.
-DECLARED = frozenset(("reshape", "expand"))
+from boundmesh.graph.graph import Graph
+from boundmesh.operators import RULES
+from boundmesh.operators.node import Node, Shape
+from boundmesh.operators.reshape import as_reshape, reshape_node
 
 
 def lift_scalars(graph: Graph) -> Graph:
@@ -29,12 +29,13 @@ def lifted(graph: Graph, node: Node) -> list[Node]:
     """The node over operands of shape `[1]`, and, where its own result still is `[]`, a reshape of
     it, which takes over the node's name."""
     shapes = tuple(shape or (1,) for shape in node.input_shapes)
-    if node.op == "input":
+    if node.is_input:
         return [replace(node, shape=(1,))]
-    if node.op == "transpose" and not node.input_shapes[0]:
-        node = replace(node, op="reshape", attributes={})
+    keeps_order = RULES[node.op].keeps_order
+    if keeps_order is not None and not node.input_shapes[0]:
+        node = as_reshape(node)
     declared: Shape = node.shape or (1,)
-    if node.op in DECLARED:
+    if RULES[node.op].declares_shape:
         return [replace(node, shape=declared, input_shapes=shapes)]
     moved = replace(node, input_shapes=shapes)
     try:
@@ -46,7 +47,7 @@ def lifted(graph: Graph, node: Node) -> list[Node]:
     if moved.shape == declared:
         return [moved]
     inner = replace(moved, name=free(graph, f"{node.name}:scalar"))
-    outer = Node(node.name, "reshape", (inner.name,), declared, (inner.shape,))
+    outer = reshape_node(node.name, inner.name, declared, inner.shape)
     return [inner, outer]
 
 

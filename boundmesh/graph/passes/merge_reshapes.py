@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
-from boundmesh.graph.graph import Graph, Node
+from boundmesh.graph.graph import Graph
+from boundmesh.operators import RULES
+from boundmesh.operators.node import Node
+from boundmesh.operators.reshape import as_reshape
 
 
 def merge_reshapes(graph: Graph) -> Graph:
@@ -14,26 +18,22 @@ def merge_reshapes(graph: Graph) -> Graph:
     """
     made: dict[str, Node] = {}
     for node in graph.nodes:
-        if node.op == "transpose" and keeps_order(node):
-            node = replace(node, op="reshape", attributes={})
-        if node.op in ("reshape", "transpose"):
-            before = made[node.inputs[0]]
-            if before.op == node.op:
-                node = merged(before, node)
+        if not node.is_input:
+            keeps_order = RULES[node.op].keeps_order
+            if keeps_order is not None and keeps_order(node):
+                node = as_reshape(node)
+            node = merged_with_operand(made, node)
         made[node.name] = node
     return replace(graph, nodes=tuple(made.values()))
 
 
-def keeps_order(node: Node) -> bool:
-    long = [axis for axis in node["perm"] if node.input_shapes[0][axis] != 1]
-    return long == sorted(long)
-
-
-def merged(first: Node, second: Node) -> Node:
-    """`second` applied to what `first` is applied to."""
-    attributes = dict(second.attributes)
-    if second.op == "transpose":
-        attributes["perm"] = tuple(first["perm"][axis] for axis in second["perm"])
+def merged_with_operand(made: Mapping[str, Node], node: Node) -> Node:
+    """`node` applied to what its operand is applied to, where one node does the work of both."""
+    merged = RULES[node.op].merged
+    before = made[node.inputs[0]] if merged is not None else node
+    if merged is None or before.op != node.op:
+        return node
+    attributes = merged(before, node)
     return replace(
-        second, inputs=first.inputs, input_shapes=first.input_shapes, attributes=attributes
+        node, inputs=before.inputs, input_shapes=before.input_shapes, attributes=attributes
     )

@@ -9,7 +9,7 @@ import numpy as np
 from boundmesh.graph.build import Builder, Constant
 from boundmesh.graph.constant import Given, known, quotient, rounded, wide
 from boundmesh.graph.formed import UPWARD, Formed, size_of
-from boundmesh.graph.graph import Node
+from boundmesh.operators.node import Node
 from boundmesh.read.translate.arithmetic import clip, minus, negative, plus, scale, shift, times
 from boundmesh.read.translate.step import Step, Value, translates
 

@@ -12,7 +12,7 @@ import numpy as np
 from boundmesh.errors import ReadError
 from boundmesh.graph.build import Builder, Constant
 from boundmesh.graph.constant import Given, known, negated, quotient, wide
-from boundmesh.graph.graph import Node
+from boundmesh.operators.node import Node
 from boundmesh.read.translate.step import Step, Value, translates
 
 

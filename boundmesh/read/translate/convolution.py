@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from boundmesh.graph.build import Constant
-from boundmesh.graph.graph import Shape
+from boundmesh.operators.node import Shape
 from boundmesh.read.translate.step import Step, Value, translates
 
 # Longer steps do not fit the integers of convolutions.

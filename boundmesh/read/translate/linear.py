@@ -7,7 +7,7 @@ import numpy as np
 from boundmesh.graph import constant as constants
 from boundmesh.graph.build import Builder, Constant
 from boundmesh.graph.constant import negated, quotient, root, sum_of
-from boundmesh.graph.graph import Node
+from boundmesh.operators.node import Node
 from boundmesh.read.translate.arithmetic import minus, plus, scale, shift, times
 from boundmesh.read.translate.step import Step, Value, positive_axis, translates
 

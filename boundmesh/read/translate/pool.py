@@ -8,7 +8,7 @@ import numpy as np
 
 from boundmesh.graph.build import Builder
 from boundmesh.graph.constant import quotient
-from boundmesh.graph.graph import Node, Shape
+from boundmesh.operators.node import Node, Shape
 from boundmesh.read.translate.arithmetic import scale
 from boundmesh.read.translate.convolution import Window, spatial, window
 from boundmesh.read.translate.step import Step, Value, translates

@@ -8,7 +8,7 @@ import numpy as np
 
 from boundmesh.graph.build import Builder
 from boundmesh.graph.constant import quotient
-from boundmesh.graph.graph import Node
+from boundmesh.operators.node import Node
 from boundmesh.read.translate.arithmetic import minus, negative, scale, times
 from boundmesh.read.translate.step import Step, Value, positive_axis, translates
 

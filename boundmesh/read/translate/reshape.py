@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from boundmesh.graph.build import Constant
-from boundmesh.graph.graph import Shape
+from boundmesh.operators.node import Shape
 from boundmesh.read.translate.step import REAL, Step, Value, positive_axis, translates
 
 

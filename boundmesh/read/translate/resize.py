@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from boundmesh.graph.graph import Node
+from boundmesh.operators.node import Node
 from boundmesh.read.runtime import session
 from boundmesh.read.translate.select import pick
 from boundmesh.read.translate.step import Step, Value, translates

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from boundmesh.graph.build import Builder
-from boundmesh.graph.graph import Node
+from boundmesh.operators.node import Node
 from boundmesh.read.translate.step import Step, Value, positive_axis, translates
 
 
@@ -32,7 +32,7 @@ def sliced(length: int, start: int, end: int, by: int) -> slice:
 
 
 @translates("Slice")
-def cut(step: Step) -> Value:
+def slice_operator(step: Step) -> Value:
     """Each axis by its start, end and step; a step below zero reads backwards."""
     x = step.node()
     starts, ends = step.option(1, "starts"), step.option(2, "ends")

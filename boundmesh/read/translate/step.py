@@ -10,7 +10,7 @@ import numpy as np
 
 from boundmesh.errors import UnsupportedError
 from boundmesh.graph.build import Builder, Constant
-from boundmesh.graph.graph import Node
+from boundmesh.operators.node import Node
 
 Value = Node | Constant
 

@@ -1,0 +1,131 @@
+"""β-CROWN: bounds of many domains at once, slopes and split multipliers optimised together.
+
+For a domain with splits s·z ≥ 0 and any β ≥ 0 (arXiv 2103.06624)
+
+    min over the domain of ⟨row, f(x)⟩ ≥ min over the region of (bound of α-CROWN with the
+    coefficient of every split pre-activation z lowered by β·s)
+
+The bounds of the start nodes are the root's, cut at the split points. Every domain has rows of its
+own, those of the clause it is to refute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.clipping.affine_values import AffineValues
+from boundmesh.bounds.methods.crown import Problem, errors_on
+from boundmesh.bounds.methods.domain_bounds import BoundedDomains, DomainParameters
+from boundmesh.bounds.methods.mixture import mixed_margin
+from boundmesh.bounds.relaxation.lines import SharedLines, in_one_pass, one_by_one
+from boundmesh.bounds.relaxation.neurons import Neurons, cut_at_splits
+from boundmesh.bounds.relaxation.split_lines import SplitLines
+from boundmesh.bounds.sweep.backward import TileState, input_rows
+from boundmesh.bounds.sweep.region import BoxRegion, Region
+from boundmesh.bounds.sweep.rounding_errors import lowered
+from boundmesh.bounds.sweep.rows import DenseRows, Tile
+from boundmesh.operators.operator import Interval
+
+
+class DomainBounder:
+    """Bounds domains of one region: the root's bounds, lines and layout, made once.
+
+    `values` are those whose bounds the domains carry, if any.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        bounds: Mapping[str, Interval],
+        neurons: Neurons,
+        values: AffineValues | None = None,
+    ) -> None:
+        self.problem, self.bounds = problem, bounds
+        self.errors = errors_on(problem, bounds)
+        self.neurons, self.values = neurons, values
+        index = {name: mine.index for name, mine in neurons.undecided.items()}
+        self.shared = SharedLines(bounds, index)
+        # Only where the neurons of output and input are the same can they be told from outside.
+        self.watched = frozenset(n.name for n in problem.program.nonlinear if one_by_one(n))
+        inside = [in_one_pass(node, neurons.lower) for node in problem.program.nonlinear]
+        self.takes_notes = any(inside)
+        self.recordable = all(inside) and problem.layout.whole_rows.recordable
+
+    def bound(
+        self,
+        rows: Tensor,
+        offset: Tensor,
+        parameters: DomainParameters,
+        watch: bool = True,
+        box: Interval | None = None,
+    ) -> BoundedDomains:
+        """One sweep: rows `[D, S, *output_shape]`, `offset` `[D, S]` is taken off their bounds;
+        the margin of a domain is that of the best mixture of its rows. `box` is `self.box` of the
+        parameters, where it is known already."""
+        program = self.problem.program
+        box = self.box(parameters) if box is None else box
+        draw = SplitLines(
+            self.bounds, self.neurons, self.shared, parameters, box, program.additions
+        )
+        tile = Tile(program.target, slice(0, rows.shape[1]), DenseRows(rows))
+        watched = self.watched if watch else frozenset[str]()
+        found = input_rows(self.problem.layout, program, tile, draw, watched, self.errors)
+        constants = -offset if found.bias is None else found.bias - offset
+        error = found.total_error(program.graph.input)
+        margin, lost = self._margin(found, constants, error, self.region(parameters))
+        return BoundedDomains(
+            margin,
+            lost,
+            parameters,
+            self._seen(found, parameters) if watch else parameters.alpha[..., :0].detach(),
+            found.at_input(program.graph.input, rows),
+            lowered(constants.detach(), error, self.errors),
+        )
+
+    def _seen(self, found: TileState, parameters: DomainParameters) -> Tensor:
+        every = [
+            found.seen[name].flatten(2)[..., self.neurons.undecided[name].index]
+            if name in found.seen
+            else parameters.alpha.new_zeros(*parameters.alpha.shape[:2], _length(place))
+            for name, place in self.neurons.places.items()
+        ]
+        if not every:
+            return parameters.alpha[..., :0].detach()
+        return torch.cat([each.expand(len(parameters.alpha), -1, -1) for each in every], dim=2)
+
+    @property
+    def root_box(self) -> Interval | None:
+        """The bounds `[1, n + U]` of the values that domains begin with."""
+        region = self.problem.region
+        if self.values is None or not isinstance(region, BoxRegion):
+            return None
+        return self.values.of(region, self.neurons.box)
+
+    def box(self, parameters: DomainParameters) -> Interval:
+        """Bounds `[D or 1, N]` of the undecided neurons: the root's, clipped, and cut at splits."""
+        box = self.neurons.box
+        if self.values is not None and parameters.box is not None:
+            box = self.values.over(box, parameters.box)
+        return cut_at_splits(box, parameters.splits, self.neurons.split_points)
+
+    def region(self, parameters: DomainParameters) -> Region:
+        """The inputs of the domains: the region's, clipped."""
+        if self.values is None or parameters.box is None:
+            return self.problem.region
+        return self.values.region(parameters.box)
+
+    def _margin(
+        self, found: TileState, constants: Tensor, error: Tensor | None, region: Region
+    ) -> tuple[Tensor, Tensor]:
+        rows = found.at.get(self.problem.program.graph.input)
+        if rows is None:
+            margin = lowered(constants, error, self.errors).amax(1)
+            return margin, constants.detach().amax(1) - margin.detach()
+        return mixed_margin(region, rows, constants, error, self.errors)
+
+
+def _length(place: slice) -> int:
+    return place.stop - place.start

@@ -1,0 +1,180 @@
+"""The climb of β-CROWN: α and β of a batch of domains optimised together (arXiv 2103.06624)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.methods.adam import Adam, StepSizes
+from boundmesh.bounds.methods.beta import DomainBounder
+from boundmesh.bounds.methods.domain_bounds import (
+    BoundedDomains,
+    DomainParameters,
+    better,
+    in_order,
+)
+from boundmesh.bounds.methods.recorded import Step, repeated
+from boundmesh.kernels.pieces import Notes
+
+# Steps between two looks at which domains are proved: each look waits for the device.
+LEAVE = 5
+# Fewer α that no longer climb do not pay for recording the others' steps anew.
+LEAST_TO_LEAVE = 2**20
+
+
+@dataclass(frozen=True)
+class Ascent:
+    """How α and β climb: Adam's steps, its rates (β's is relative to the rows' coefficients)."""
+
+    iterations: int = 20
+    alpha_rate: float = 0.2
+    beta_rate: float = 1.0
+    decay: float = 0.97
+
+
+def climb(
+    bounder: DomainBounder,
+    rows: Tensor,
+    offset: Tensor,
+    start: DomainParameters,
+    ascent: Ascent,
+    check: Callable[[], None],
+) -> BoundedDomains:
+    """Optimise α and β of all domains; each keeps its best margin and where it was reached, to the
+    16 bits that α and β are kept in, without coefficients.
+
+    Domains that are proved may leave the batch at every `LEAVE`th step. Where ranks climb with
+    domains of their own, the climb ends on all of them together.
+    """
+    batch = _Batch(bounder, rows, offset, start)
+    proved: list[tuple[Tensor, BoundedDomains]] = []
+    again: Step | None = None
+    for step in range(1, ascent.iterations + 1):
+        check()
+        batch.prepare(ascent, step)
+        if again is None:
+            batch.rise()
+            again = repeated(batch.rise, rows.device, recordable=batch.recordable)
+        else:
+            again()
+        if step % LEAVE == 1:
+            gone = batch.leave()
+            if gone is not None:
+                proved.append(gone)
+                again = None
+            if not len(batch.where):
+                break
+    else:
+        check()
+        batch.bound(gradients=False)
+    return in_order([*proved, (batch.where, batch.best)])
+
+
+class _Batch:
+    """Domains on their way up: `where` they are among those that it began with. A step reads and
+    writes its tensors in place, until domains leave."""
+
+    def __init__(
+        self, bounder: DomainBounder, rows: Tensor, offset: Tensor, start: DomainParameters
+    ) -> None:
+        self.bounder, self.rows, self.offset = bounder, rows, offset
+        # Neither splits nor clipped ranges change on the way up, nor do the bounds they leave.
+        self.start, self.box = start, bounder.box(start)
+        # A copy each, as steps write to them.
+        self.alpha = start.alpha.to(rows.dtype, copy=True)
+        self.beta = start.beta.to(rows.dtype, copy=True)
+        self.climbers = Adam(self.alpha, unit=True), Adam(self.beta, unit=False)
+        self.pace = StepSizes(2, rows)
+        self.notes = _no_notes(self.alpha) if bounder.takes_notes else None
+        self.where = torch.arange(len(rows), device=rows.device)
+        self.best: BoundedDomains | None = None
+        self.scale: Tensor | None = None
+
+    @property
+    def recordable(self) -> bool:
+        return self.bounder.recordable
+
+    def prepare(self, ascent: Ascent, step: int) -> None:
+        """What is new in a step, counted from 1."""
+        decay = ascent.decay ** (step - 1)
+        self.pace.set((ascent.alpha_rate * decay, step), (ascent.beta_rate * decay, step))
+
+    def rise(self) -> None:
+        """One sweep from where α and β are now, and one step of Adam, α ∈ [0, 1], β ≥ 0."""
+        up, over = self.bound(gradients=True)
+        (alpha, beta), (pace, pace_beta) = self.climbers, self.pace.steps
+        self.alpha = alpha.ascend(self.alpha, up, pace, None)
+        self.beta = beta.ascend(self.beta, over, pace_beta, self.scale)
+
+    def bound(self, gradients: bool) -> tuple[Tensor, Tensor]:
+        """One sweep from where α and β are now; the gradients to them, if wanted."""
+        self.alpha.requires_grad_(gradients)
+        self.beta.requires_grad_(gradients)
+        up = self.alpha, self.beta
+        with torch.set_grad_enabled(gradients):
+            notes = self.notes if gradients else None
+            parameters = replace(self.start, alpha=self.alpha, beta=self.beta, notes=notes)
+            found = self.bounder.bound(
+                self.rows, self.offset, parameters, watch=self.scale is None, box=self.box
+            )
+            if gradients:
+                up = self._gradients(found.margin)
+        self.alpha, self.beta = self.alpha.detach(), self.beta.detach()
+        if self.scale is None:
+            self.scale = found.coefficients.detach().abs().mean((1, 2), keepdim=True)
+        self.best = better(self.best, found)
+        return up
+
+    def _gradients(self, margin: Tensor) -> tuple[Tensor, Tensor]:
+        """Of the sum of all margins, to α and β: what autograd finds and what its way notes."""
+        leaves, notes = [self.alpha, self.beta], self.notes
+        if not margin.requires_grad:
+            # Where no neuron is undecided, nothing depends on α and β.
+            return torch.zeros_like(self.alpha), torch.zeros_like(self.beta)
+        if notes is None:
+            up, over = torch.autograd.grad(
+                margin.sum(), leaves, allow_unused=True, materialize_grads=True
+            )
+            return up, over
+        up, over, _ = torch.autograd.grad(margin.sum(), [*leaves, notes.tick], allow_unused=True)
+        return (
+            notes.alpha if up is None else up + notes.alpha,
+            notes.beta if over is None else over + notes.beta,
+        )
+
+    def leave(self) -> tuple[Tensor, BoundedDomains] | None:
+        """Let the proved domains go, if they are enough to be worth the moving."""
+        assert self.best is not None and self.scale is not None
+        still = ~(self.best.margin > 0)
+        left = int(still.sum())
+        anywhere = bool(self.bounder.problem.layout.some(torch.tensor(left > 0)))
+        if anywhere and not left:
+            still[0] = True  # goes on, so that this rank sweeps as often as the others
+        elif left and not self._worth(len(still) - left):
+            return None
+        gone = self.where[~still], self.best.take(~still)
+        self.where, self.best = self.where[still], self.best.take(still)
+        self.rows, self.offset = self.rows[still], self.offset[still]
+        self.alpha, self.beta = self.alpha[still], self.beta[still]
+        self.start, self.box = self.start.take(still), self.box.take(still)
+        self.scale = self.scale[still]
+        self.notes = self.notes and _no_notes(self.alpha)
+        for climber in self.climbers:
+            climber.keep(still)
+        return gone
+
+    def _worth(self, proved: int) -> bool:
+        """Whether so many domains are enough: what is recorded must be recorded anew."""
+        enough = 4 * proved >= len(self.where)
+        if self.recordable:
+            return enough and proved * self.alpha[0].numel() >= LEAST_TO_LEAVE
+        return enough
+
+
+def _no_notes(like: Tensor) -> Notes:
+    """Room for the gradients of parameters like these; what no sweep passes stays zero."""
+    tick = like.new_zeros((), requires_grad=True)
+    return Notes(torch.zeros_like(like), torch.zeros_like(like), tick)

@@ -1,0 +1,39 @@
+"""Gradients to the bounds of start nodes, added over the tiles whose rows these bounds serve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.sweep.rows import of_both_sides
+from boundmesh.operators.operator import Interval
+
+
+class Gradients:
+    """Gradients of the objective to the bounds (l, u) of the start nodes, `[D, size]` each."""
+
+    def __init__(self, bounds: Mapping[str, Interval]) -> None:
+        self._bounds = bounds
+        self._sums: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def add(self, names: list[str], parts: Sequence[Tensor]) -> None:
+        """Add the gradients of all tiles, `[D, Σ]` each: for each name those of l, then those of u,
+        side by side."""
+        sizes = [self._bounds[n].lower[0].numel() for n in names for _ in range(2)]
+        # One sum of one shape, however many ranks the tiles come from.
+        ends = torch.stack([*parts]).sum(0).split(sizes, dim=1)
+        for place, name in enumerate(names):
+            lower, upper = ends[2 * place], ends[2 * place + 1]
+            if name in self._sums:
+                before = self._sums[name]
+                lower, upper = before[0] + lower, before[1] + upper
+            self._sums[name] = (lower, upper)
+
+    def of_rows(self, name: str, index: Tensor) -> Tensor | None:
+        """What the rows of a start node count for: ∂l and −∂u, as an upper bound is −(−row)."""
+        if name not in self._sums:
+            return None
+        lower, upper = self._sums[name]
+        return of_both_sides(lower[:, index], upper[:, index])

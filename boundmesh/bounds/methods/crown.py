@@ -1,0 +1,180 @@
+"""IBP, CROWN-IBP and CROWN: bounds with fixed lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.relaxation.lines import FixedLines
+from boundmesh.bounds.sweep.backward import Draw, in_waves, sweep, tile_height
+from boundmesh.bounds.sweep.intervals import Intervals
+from boundmesh.bounds.sweep.layout import DeviceLayout
+from boundmesh.bounds.sweep.program import Program
+from boundmesh.bounds.sweep.region import BoxRegion, Region
+from boundmesh.bounds.sweep.rounding_errors import Errors, lowered, magnitude
+from boundmesh.bounds.sweep.rows import DenseRows, Rows, Tile, both_sides, ends, into_tiles
+from boundmesh.operators.operator import Interval
+from boundmesh.operators.rounding import INFLATION, Rounding, gamma
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is bounded, where, and by whom: a program, a region of D domains, a layout.
+
+    `check` is called between waves of tiles and may raise, to stop a computation in time.
+    `rounding` is what bounds must outweigh; None trusts the arithmetic.
+    """
+
+    program: Program
+    region: Region
+    layout: DeviceLayout
+    tile_elements: int = 2**23
+    check: Callable[[], None] = lambda: None
+    rounding: Rounding | None = None
+
+    def tiles(self, start: str, rows: Rows, *, gradients: bool = False) -> tuple[Tile, ...]:
+        """The tiles of rows of a start node; smaller where `gradients` are to be computed."""
+        height = tile_height(
+            self.program, start, self.region.domains, rows.count, self.tile_elements, gradients
+        )
+        return tuple(into_tiles(start, rows, height))
+
+    def fixed_lines(self, bounds: Mapping[str, Interval]) -> FixedLines:
+        """CROWN's lines of the neurons that are this rank's share."""
+        return FixedLines(bounds, self.layout.share(self.program).bounds)
+
+
+def bound_rows(
+    problem: Problem, start: str, rows: Rows, draw: Draw, errors: Errors | None
+) -> Tensor:
+    """Lower bounds `[D, S]` of all rows of a start node, tile by tile."""
+    tiles = problem.tiles(start, rows)
+    layout = problem.layout.suited(tiles, problem.region.domains)
+    waves = in_waves(layout.deal(tiles), layout.wave, draw)
+    lowest = sweep(layout, problem.program, problem.region, waves, problem.check, errors)
+    return torch.cat([*layout.join(lowest, [tile.rows.count for tile in tiles])], dim=1)
+
+
+@dataclass(frozen=True)
+class Intermediate:
+    """Bounds of every start node, in topological order.
+
+    `bounds` are the method's own: where a neuron got rows, what the rows say, which is not always
+    better than its interval. `sharpest` takes the better of both. `errors` is what rounding can
+    take from rows at every node.
+    """
+
+    bounds: dict[str, Interval]
+    sharpest: dict[str, Interval]
+    errors: Errors | None
+
+
+@torch.no_grad()
+def intermediate_bounds(
+    problem: Problem, *, by_rows: bool, keep_best: bool = False
+) -> Intermediate:
+    """CROWN-IBP's bounds of the start nodes, their intervals; with `by_rows` CROWN's, which give
+    two rows to every neuron that the intervals leave undecided. With `keep_best` what follows
+    builds on the better of both, which is sharper than CROWN as it is defined."""
+    program = problem.program
+    intervals = Intervals(program, problem.layout, problem.region, program.starts, problem.rounding)
+    errors = intervals.errors
+    found = Intermediate({}, {}, errors)
+    # Drawn when first passed, which is after the bounds of what a node reads are final.
+    draw = problem.fixed_lines(found.bounds)
+    done = 0
+    for start in program.starts:
+        place = program.nodes.index(program.graph[start]) + 1
+        intervals.advance(program.nodes[done:place])
+        done = place
+        box = sharpest = intervals.known[start]
+        if by_rows and not _exact(problem, start):
+            undecided = program.undecided(start, {**found.bounds, start: box}).any(0)
+            index = problem.layout.some(undecided).nonzero().squeeze(1)
+            if len(index):
+                rows = both_sides(index, box.lower.dtype)
+                lowest = bound_rows(problem, start, rows, draw, errors)
+                bounded = replace_at(box, index, *ends(lowest))
+                sharpest = sharper(box, bounded)
+                box = sharpest if keep_best else bounded
+                intervals.sharpen(start, box)
+        found.bounds[start], found.sharpest[start] = box, sharpest
+    if errors is not None:
+        intervals.advance(program.nodes[done:])
+    return found
+
+
+@torch.no_grad()
+def errors_on(problem: Problem, bounds: Mapping[str, Interval]) -> Errors | None:
+    """What rounding can take from rows, given bounds of the start nodes."""
+    if problem.rounding is None:
+        return None
+    program, done = problem.program, 0
+    intervals = Intervals(program, problem.layout, problem.region, (), problem.rounding)
+    for start in program.starts:
+        place = program.nodes.index(program.graph[start]) + 1
+        intervals.advance(program.nodes[done:place])
+        done = place
+        if start in bounds:
+            intervals.sharpen(start, sharper(intervals.known[start], bounds[start]))
+    intervals.advance(program.nodes[done:])
+    return intervals.errors
+
+
+def intersect(box: Interval, index: Tensor, lower: Tensor, upper: Tensor) -> Interval:
+    """`box` cut by bounds `[D, len(index)]` of its flat neurons `index`; NaN stays NaN."""
+    return sharper(box, replace_at(box, index, lower, upper))
+
+
+def sharper(one: Interval, other: Interval) -> Interval:
+    """What both boxes have in common; maximum() and minimum() keep NaN, which fails closed."""
+    return Interval(torch.maximum(one.lower, other.lower), torch.minimum(one.upper, other.upper))
+
+
+def replace_at(box: Interval, index: Tensor, lower: Tensor, upper: Tensor) -> Interval:
+    """`box` with the bounds of its flat neurons `index` replaced."""
+    return Interval(
+        box.lower.flatten(1).index_copy(1, index, lower).reshape(box.lower.shape),
+        box.upper.flatten(1).index_copy(1, index, upper).reshape(box.upper.shape),
+    )
+
+
+def unstable_neurons(program: Program, start: str, bounds: Mapping[str, Interval]) -> Tensor:
+    """Flat indices of the neurons of `start` that are undecided in some domain."""
+    return program.undecided(start, bounds).any(0).nonzero().squeeze(1)
+
+
+def _exact(problem: Problem, start: str) -> bool:
+    return isinstance(problem.region, BoxRegion) and start in problem.program.exact
+
+
+@torch.no_grad()
+def interval_rows(problem: Problem, rows: DenseRows) -> Tensor:
+    """IBP's lower bounds `[D, S]` of rows `[D or 1, S, *shape]` of the target."""
+    program = problem.program
+    intervals = Intervals(
+        program, problem.layout, problem.region, [program.target], problem.rounding
+    )
+    intervals.advance(program.nodes)
+    box, errors = intervals.known[program.target], intervals.errors
+    lowest, error = BoxRegion(box.lower, box.upper).minimum(rows.coefficients), None
+    if errors is not None:
+        reach = torch.maximum(box.lower.abs(), box.upper.abs())
+        unit = gamma(2 + errors.rounding.sum(reach[0].numel()), errors.rounding.own)
+        error = magnitude(rows.coefficients, unit * INFLATION * reach)
+        if rows.deviation is not None:
+            error = error + magnitude(rows.deviation, reach)
+    return lowered(lowest, error, errors)
+
+
+@torch.no_grad()
+def crown(
+    problem: Problem, rows: Rows, *, by_rows: bool = True
+) -> tuple[Tensor, dict[str, Interval]]:
+    """CROWN's lower bounds `[D, S]` of rows of the target, and the bounds of the start nodes."""
+    found = intermediate_bounds(problem, by_rows=by_rows)
+    draw, target = problem.fixed_lines(found.bounds), problem.program.target
+    return bound_rows(problem, target, rows, draw, found.errors), found.bounds

@@ -1,0 +1,101 @@
+"""Rows that must all hold together, refuted together.
+
+A clause needs `row_s(x) ≤ offset_s` for all of its atoms s at one x. For any weights λ_s ≥ 0 that
+sum to 1 it is refuted where the mixture is positive,
+
+    min over x of Σ λ_s·(row_s(x) − offset_s) > 0,
+
+though no single atom may be: each can hold somewhere, but not all at one point. At the best λ a
+linear clause is refuted whenever it has no solution (duality of linear programs).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.sweep.region import Region
+from boundmesh.bounds.sweep.rounding_errors import Errors, lowered, magnitude
+from boundmesh.operators.operator import inner
+from boundmesh.operators.rounding import INFLATION, gamma
+
+STEPS = 12
+RATE = 2.0
+
+
+def mixed_margin(
+    region: Region,
+    rows: Tensor,
+    constants: Tensor,
+    error: Tensor | None = None,
+    errors: Errors | None = None,
+) -> tuple[Tensor, Tensor]:
+    """`max over λ of min over x of Σ λ_s·(⟨rows_s, x⟩ + constants_s)`, `[D]`, from below, and what
+    was taken off it for rounding, `[D]`.
+
+    rows `[D, S, *input_shape]`, constants and their `error` `[D, S]`. Never below the best single
+    row; but gradients are always those of the mixture at the λ that is found, as a single row may
+    be at its best while the mixture can still rise.
+    """
+    lowest = region.minimum(rows) + constants
+    if rows.shape[1] == 1:
+        margin = lowered(lowest, error, errors, constants)[:, 0]
+        return margin, (lowest[:, 0] - margin).detach()
+    lost = _lost(region, rows, constants, error, errors)
+    single = (lowest - lost).amax(1)
+    with torch.no_grad():
+        best = (lowest - lost).argmax(1, keepdim=True)
+        of_single = lost.expand(lowest.shape).gather(1, best).squeeze(1)
+        weights = best_weights(region, rows.detach(), (constants - lost).detach())
+        of_mixed = (weights * lost).sum(1) * INFLATION
+    mixed = _mix(weights, rows)
+    together = region.minimum(mixed)[:, 0] + (weights * constants).sum(1) - of_mixed
+    found = together + (torch.maximum(single, together) - together).detach()
+    return found, torch.where(single > together, of_single, of_mixed)
+
+
+@torch.no_grad()
+def _lost(
+    region: Region,
+    rows: Tensor,
+    constants: Tensor,
+    error: Tensor | None,
+    errors: Errors | None,
+) -> Tensor:
+    """What rounding can take from each row, and from any mixture of them in proportion, `[D, S]`.
+
+    A mixture adds S products for each coefficient, so it errs by γ of S + 4 roundings of what its
+    rows reach.
+    """
+    if errors is None:
+        return constants.new_zeros(())[None, None].expand(constants.shape)
+    box = region.interval
+    reach = torch.maximum(box.lower.abs(), box.upper.abs())
+    unit = gamma(rows.shape[1] + 8, errors.rounding.own)
+    lost = unit * INFLATION * (magnitude(rows, reach) + constants.detach().abs())
+    if error is not None:
+        lost = lost + INFLATION * error
+    if errors.lost is not None:
+        lost = lost + errors.lost.unsqueeze(1)
+    return lost
+
+
+def best_weights(region: Region, rows: Tensor, constants: Tensor) -> Tensor:
+    """λ `[D, S]` by multiplicative weights: what is violated least at the worst point loses."""
+    weights = torch.full_like(constants, 1 / constants.shape[1])
+    best, found = torch.full_like(constants[:, 0], -torch.inf), weights
+    for step in range(STEPS):
+        mixed = _mix(weights, rows)
+        values = inner(rows, region.minimizer(mixed)) + constants
+        margin = (weights * values).sum(1)
+        better = margin > best
+        best = torch.where(better, margin, best)
+        found = torch.where(better[:, None], weights, found)
+        scale = values.abs().amax(1, keepdim=True).clamp(min=1e-30)
+        weights = weights * torch.exp(RATE / (1 + step) ** 0.5 * values / scale)
+        weights = (weights / weights.sum(1, keepdim=True)).nan_to_num(1 / constants.shape[1])
+    return found
+
+
+def _mix(weights: Tensor, rows: Tensor) -> Tensor:
+    return (weights.reshape(*weights.shape, *[1] * (rows.dim() - 2)) * rows).sum(1, keepdim=True)

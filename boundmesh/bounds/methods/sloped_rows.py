@@ -1,0 +1,182 @@
+"""Rows of start nodes whose slopes are optimised: their bounds, and a step along the gradient.
+
+No A matrix outlives its tile: the way down recomputes each tile with gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.methods.bound_gradients import Gradients
+from boundmesh.bounds.methods.crown import Problem
+from boundmesh.bounds.relaxation.lines import SharedLines, in_one_pass
+from boundmesh.bounds.relaxation.slopes import (
+    SlopedLines,
+    TileSlopes,
+    UnstableNeurons,
+    has_unstable,
+    start_slopes,
+    unstable_neurons_of,
+)
+from boundmesh.bounds.sweep.backward import Draw, Wave, in_waves, sweep
+from boundmesh.bounds.sweep.layout import DeviceLayout, Share
+from boundmesh.bounds.sweep.rounding_errors import Errors
+from boundmesh.bounds.sweep.rows import Rows, Tile
+from boundmesh.kernels.pieces import Steps
+from boundmesh.operators.operator import Interval
+
+# Tiles that share a weight that is brought. They are as low as gradients need them; without these
+# two of them take no more memory.
+TOGETHER = 2
+
+
+@dataclass(frozen=True)
+class SlopedRows:
+    """The rows of a start node: the layout that suits them, how many each tile has, the tiles of
+    this rank, the α of each."""
+
+    name: str
+    index: Tensor
+    layout: DeviceLayout
+    widths: Sequence[int]
+    tiles: Sequence[Tile]
+    slopes: Sequence[TileSlopes]
+
+
+@dataclass(frozen=True)
+class Sloped:
+    """The nodes of a problem that have an α for some neuron, and the lines drawn with it.
+
+    `steps_inside` names those whose α takes its step in the kernel that makes the gradient.
+    """
+
+    problem: Problem
+    share: Share
+    undecided: Mapping[str, UnstableNeurons]
+    shared: SharedLines
+    steps_inside: frozenset[str]
+    errors: Errors | None
+
+    @staticmethod
+    def of(problem: Problem, bounds: Mapping[str, Interval], errors: Errors | None) -> Sloped:
+        """Those that `bounds` leave undecided, as this rank sees them."""
+        program, share = problem.program, problem.layout.share(problem.program)
+        mine = share.bounds(bounds)
+        undecided = {
+            node.name: unstable_neurons_of(share.node(node), mine, known=True)
+            for node in program.nonlinear
+            if has_unstable(node, bounds)
+        }
+        shared = SharedLines(mine, {name: own.index for name, own in undecided.items()})
+        # Drawn now: what is recorded later cannot ask which lines have an intercept.
+        for node in program.nonlinear:
+            if node.name not in undecided:
+                shared(share.node(node))
+        inside = {n for n, own in undecided.items() if in_one_pass(program.graph[n], own.initial)}
+        return Sloped(problem, share, undecided, shared, frozenset(inside), errors)
+
+    @property
+    def recordable(self) -> bool:
+        """Whether all that is done with the rows can be recorded and replayed."""
+        return self.problem.layout.recordable and len(self.steps_inside) == len(self.undecided)
+
+    def below(self, name: str) -> bool:
+        """Whether rows of a node have any slope."""
+        return any(node.name in self.undecided for node in self.problem.program.below(name))
+
+    def rows(self, name: str, index: Tensor, rows: Rows) -> SlopedRows:
+        """Rows of a start node with CROWN's slopes; `index` are the neurons they are of, if any."""
+        problem = self.problem
+        tiles = problem.tiles(name, rows, gradients=True)
+        layout = problem.layout.suited(tiles, problem.region.domains)
+        mine, widths = layout.deal(tiles), [tile.rows.count for tile in tiles]
+        slopes = [start_slopes(problem.program, tile, self.undecided) for tile in mine]
+        return SlopedRows(name, index, layout, widths, mine, slopes)
+
+    def bound(self, start: SlopedRows, bounds: Mapping[str, Interval]) -> Tensor:
+        """Lower bounds `[D, S]` of all rows of a start node, from their α as it is now."""
+        problem, layout = self.problem, start.layout
+        lines = [
+            self._lines(bounds, {name: s.value for name, s in slopes.items()}, {})
+            for slopes in start.slopes
+        ]
+        waves = in_waves(start.tiles, TOGETHER, _of_tiles(start.tiles, lines))
+        check, errors = problem.check, self.errors
+        lowest = sweep(layout, problem.program, problem.region, waves, check, errors)
+        return torch.cat([*layout.join(lowest, start.widths)], dim=1)
+
+    def descend(
+        self,
+        start: SlopedRows,
+        bounds: Mapping[str, Interval],
+        pull: Tensor,
+        into: Gradients,
+        pace: Tensor,
+    ) -> None:
+        """Recompute each tile: gradients of Σ pull·lower step its α; those to (l, u) are added, in
+        the order of the tiles. `pace` `[3]` is a `Pace`'s."""
+        below = [name for node in self.problem.program.below(start.name) for name in node.inputs]
+        below = list(dict.fromkeys(below))
+        boxes = {name: _leaf(bounds[name]) for name in below}
+        parts = [
+            self._tile_gradient(start.layout, tile, slopes, boxes, pull, pace)
+            for tile, slopes in zip(start.tiles, start.slopes, strict=True)
+        ]
+        width = parts[0].shape[1]
+        into.add(below, start.layout.join_gradients(parts, [width] * len(start.widths)))
+
+    def _tile_gradient(
+        self,
+        layout: DeviceLayout,
+        tile: Tile,
+        slopes: TileSlopes,
+        boxes: dict[str, Interval],
+        pull: Tensor,
+        pace: Tensor,
+    ) -> Tensor:
+        problem = self.problem
+        tick = pull.new_zeros((), requires_grad=True)
+        steps = {n: s.steps(pace, tick) for n, s in slopes.items() if n in self.steps_inside}
+        leaves = {
+            name: s.value.to(pull.dtype, copy=True).requires_grad_()
+            for name, s in slopes.items()
+            if name not in steps
+        }
+        alpha = {name: s.value for name, s in slopes.items()} | leaves
+        with torch.enable_grad():
+            wave = Wave([tile], self._lines(boxes, alpha, steps))
+            (lower,) = sweep(layout, problem.program, problem.region, [wave])
+        ends = [end for box in boxes.values() for end in (box.lower, box.upper)]
+        gradients = torch.autograd.grad(
+            lower,
+            [*leaves.values(), *ends, tick],
+            pull[:, tile.span],
+            allow_unused=True,
+            materialize_grads=True,
+        )
+        for (name, a), gradient in zip(leaves.items(), gradients, strict=False):
+            slopes[name].ascend(gradient, pace)
+            a.grad = None
+        return torch.cat([g.flatten(1) for g in gradients[len(leaves) : -1]], dim=1)
+
+    def _lines(
+        self,
+        bounds: Mapping[str, Interval],
+        alpha: Mapping[str, Tensor],
+        steps: Mapping[str, Steps],
+    ) -> SlopedLines:
+        return SlopedLines(self.share.bounds(bounds), self.undecided, self.shared, alpha, steps)
+
+
+def _of_tiles(tiles: Sequence[Tile], lines: Sequence[SlopedLines]) -> Draw:
+    """The lines of whichever of the tiles is drawn for."""
+    of_rows = {tile.span.stop: drawn for tile, drawn in zip(tiles, lines, strict=True)}
+    return lambda node, tile: of_rows[tile.span.stop](node, tile)
+
+
+def _leaf(box: Interval) -> Interval:
+    return Interval(box.lower.detach().requires_grad_(), box.upper.detach().requires_grad_())

@@ -1,0 +1,88 @@
+"""The neurons that a search can split: the undecided ones of all nonlinear nodes side by side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.relaxation.lines import neurons_at, one_by_one
+from boundmesh.bounds.relaxation.slopes import UnstableNeurons, unstable_neurons_of
+from boundmesh.bounds.sweep.program import Program
+from boundmesh.operators import RULES
+from boundmesh.operators.operator import Interval
+
+
+@dataclass(frozen=True)
+class Neurons:
+    """The undecided neurons of the root, those of all nonlinear nodes side by side: N places.
+
+    `places` maps a node to its part of the N; `split_points` `[N]` says where its operator bends
+    (NaN where it cannot be split), and `concave` `[N]` whether α is the slope of its line above;
+    `lower` and `upper` `[N]` are the root's bounds there.
+    """
+
+    undecided: Mapping[str, UnstableNeurons]
+    places: Mapping[str, slice]
+    split_points: Tensor
+    concave: Tensor
+    lower: Tensor
+    upper: Tensor
+
+    @property
+    def count(self) -> int:
+        return len(self.split_points)
+
+    @property
+    def box(self) -> Interval:
+        """The root's bounds, `[1, N]`."""
+        return Interval(self.lower.unsqueeze(0), self.upper.unsqueeze(0))
+
+    @property
+    def initial(self) -> Tensor:
+        """CROWN's α of every place, `[N]`."""
+        parts = [self.undecided[node].initial[0] for node in self.places]
+        return torch.cat(parts) if parts else self.lower
+
+
+def neurons_of(
+    program: Program, bounds: Mapping[str, Interval], like: Tensor | None = None
+) -> Neurons:
+    """The neurons undecided under bounds of one root domain (D = 1).
+
+    A network without nonlinear nodes has none of them; the empty tensors are then of the dtype
+    and on the device of `like`.
+    """
+    undecided, places = {}, {}
+    if not program.nonlinear:
+        nothing = torch.empty(0) if like is None else like.new_empty(0)
+        return Neurons({}, {}, nothing, nothing.bool(), nothing, nothing)
+    points, concave, lower, upper = [], [], [], []
+    count = 0
+    for node in program.nonlinear:
+        mine = unstable_neurons_of(node, bounds)
+        undecided[node.name] = mine
+        size = len(mine.index)
+        places[node.name] = slice(count, count + size)
+        count += size
+        point = RULES[node.op].split_point
+        splits = point is not None and one_by_one(node)
+        box = bounds[node.inputs[0]]
+        lower.append(box.lower.flatten()[mine.index])
+        upper.append(box.upper.flatten()[mine.index])
+        value = point(neurons_at(node, mine.index)) if point is not None and splits else math.nan
+        points.append(torch.zeros_like(lower[-1]) + torch.as_tensor(value).to(lower[-1]))
+        concave.append(torch.full_like(lower[-1], RULES[node.op].concave, dtype=torch.bool))
+    joined = (torch.cat(each) for each in (points, concave, lower, upper))
+    return Neurons(undecided, places, *joined)
+
+
+def cut_at_splits(box: Interval, splits: Tensor, points: Tensor) -> Interval:
+    """Bounds `[D or 1, N]` cut to what `splits` `[D, N]` at `points` `[N]` leave of them."""
+    return Interval(
+        torch.where(splits > 0, torch.maximum(box.lower, points), box.lower),
+        torch.where(splits < 0, torch.minimum(box.upper, points), box.upper),
+    )

@@ -1,0 +1,97 @@
+"""The lines of nonlinear nodes for domains that splits have made (β-CROWN, arXiv 2103.06624)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.methods.domain_bounds import DomainParameters
+from boundmesh.bounds.relaxation.lines import (
+    Drawn,
+    Overlay,
+    SharedLines,
+    boxes_of,
+    in_one_pass,
+    neurons_at,
+    one_by_one,
+    pieces_of,
+)
+from boundmesh.bounds.relaxation.neurons import Neurons
+from boundmesh.bounds.sweep.rows import Tile
+from boundmesh.kernels.pieces import NOBODY, Pieces
+from boundmesh.operators import RULES
+from boundmesh.operators.node import Node
+from boundmesh.operators.operator import Interval
+from boundmesh.operators.rounding import INFLATION, gamma
+
+
+class SplitLines:
+    """Lines for domains: the root's, but at undecided neurons those of each domain's bounds, `box`
+    `[D or 1, N]`. A row adds up so many biases as `additions` on its way."""
+
+    def __init__(
+        self,
+        bounds: Mapping[str, Interval],
+        neurons: Neurons,
+        shared: SharedLines,
+        parameters: DomainParameters,
+        box: Interval,
+        additions: int,
+    ) -> None:
+        self._bounds, self._neurons = bounds, neurons
+        self._shared, self._parameters, self._box = shared, parameters, box
+        self._additions = additions
+
+    def __call__(self, node: Node, tile: Tile) -> Drawn | Pieces:
+        index, place = self._neurons.undecided[node.name].index, self._neurons.places[node.name]
+        if not len(index):
+            return Drawn(self._shared(node))
+        inputs = boxes_of(node, self._bounds)
+        if in_one_pass(node, inputs[0].lower):
+            return self._pieces(node, inputs[0], place)
+        alpha = self._parameters.alpha[..., place]
+        operator = RULES[node.op]
+        assert operator.relax is not None
+        if not one_by_one(node):
+            shape = (*alpha.shape[:2], *node.input_shapes[0])
+            wide = tuple(_wide(box, len(alpha)) for box in inputs)
+            return Drawn(operator.relax(node, wide, alpha.reshape(shape)))
+        box, multipliers = Interval(self._box.lower[:, place], self._box.upper[:, place]), None
+        points = None
+        if operator.split_point is not None:
+            # Where two slopes meet at zero, multipliers add nothing to the bias.
+            points = self._neurons.split_points[place] if operator.slope_below is None else None
+            multipliers = self._parameters.beta[..., place] * self._parameters.splits[
+                :, place
+            ].unsqueeze(1)
+        own = operator.relax(neurons_at(node, index), (box,), alpha)
+        whole = len(index) == node.size
+        return Drawn(
+            None if whole else self._shared(node),
+            Overlay(index, own, multipliers, points, self._share(index)),
+        )
+
+    def _share(self, index: Tensor) -> float:
+        """What a sum of a multiplier times a point for each neuron loses until it is bounded."""
+        roundings = len(index) + self._additions + 2
+        return INFLATION * gamma(roundings, torch.finfo(self._box.lower.dtype).eps / 2)
+
+    def _pieces(self, node: Node, root: Interval, place: slice) -> Pieces:
+        parameters, notes = self._parameters, self._parameters.notes
+        return pieces_of(
+            node,
+            root,
+            places=self._neurons.undecided[node.name].places,
+            own=(self._box.lower[:, place], self._box.upper[:, place]),
+            alpha=parameters.alpha.detach()[..., place],
+            beta=parameters.beta.detach()[..., place],
+            splits=parameters.splits[:, place],
+            taker=NOBODY if notes is None else notes.at(place),
+        )
+
+
+def _wide(box: Interval, domains: int) -> Interval:
+    shape = (domains, *box.lower.shape[1:])
+    return Interval(box.lower.expand(shape), box.upper.expand(shape))

@@ -1,0 +1,105 @@
+"""Rows through affine nodes. Autograd keeps no weight: to go back through a product it asks the
+layout for the weight again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from boundmesh.bounds.sweep.node_weights import NodeWeights, Visit, product_of, visits
+from boundmesh.bounds.sweep.products import offset, times, transposed
+from boundmesh.kernels.sums import of_domains
+from boundmesh.operators import RULES
+from boundmesh.operators.node import Node
+from boundmesh.operators.operator import Pulled
+
+
+class WeightStream(Protocol):
+    """Where a sweep gets weights from; a `DeviceLayout`."""
+
+    def stream(self, visits: Iterable[Visit]) -> Iterator[NodeWeights]:
+        """Each node with its weights; they are the caller's until the next node."""
+        ...
+
+
+class Tape:
+    """The products that one sweep passed with gradients, and the weights for the way back.
+
+    Autograd runs the products' backwards in the reverse of their order, so the weights for them are
+    one stream, which can fetch ahead.
+    """
+
+    def __init__(self, layout: WeightStream) -> None:
+        self._layout = layout
+        self._passed: list[Node] = []
+        self._back: Iterator[NodeWeights] | None = None
+
+    def passed(self, node: Node) -> None:
+        self._passed.append(node)
+
+    def back(self, node: Node) -> NodeWeights:
+        """The weights of `node`, which the gradient reaches after all those asked for before."""
+        if self._back is None:
+            self._back = self._layout.stream(visits(reversed(self._passed)))
+        return next(served for served in self._back if served.node is node)
+
+
+def pull(
+    served: NodeWeights, tape: Tape, rows: Sequence[Tensor], onto: Sequence[Tensor | None]
+) -> list[Pulled]:
+    """Pull rows `[D, S, *shape]` of several tiles back through an affine node; the biases are added
+    to `onto`."""
+    node = served.node
+    rule = RULES[node.op].pull
+    assert rule is not None
+    if product_of(node) is None:
+        pairs = zip(rows, onto, strict=True)
+        return [rule(node, served.weights, each).onto(bias) for each, bias in pairs]
+    if torch.is_grad_enabled():
+        earlier = onto if served.weights else ()
+        found = _Product.apply(served, tape, len(rows), *rows, *earlier)
+        biases = found[len(rows) :] or onto
+        return [Pulled((each,), bias) for each, bias in zip(found, biases, strict=False)]
+    found = times(served, rows)
+    biases = (offset(served, each, bias) for each, bias in zip(rows, onto, strict=True))
+    return [Pulled((each,), bias) for each, bias in zip(found, biases, strict=True)]
+
+
+class _Product(torch.autograd.Function):
+    """The rows of `count` tiles times a weight; then, if there is a bias, ⟨rows, bias⟩ added to
+    what each tile has of it already, if anything. The transpose of `pull` is `forward` without its
+    bias, so that is what takes gradients back."""
+
+    @staticmethod
+    def forward(
+        ctx, served: NodeWeights, tape: Tape, count: int, *given: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        rows, onto = cast(tuple[Tensor, ...], given[:count]), given[count:]
+        ctx.node, ctx.tape = served.node, tape
+        ctx.shapes = [each.shape for each in rows]
+        ctx.earlier = [0 if each is None else len(each) for each in onto]
+        if any(ctx.needs_input_grad[3 : 3 + count]):
+            tape.passed(served.node)
+        pairs = zip(rows, onto, strict=True) if onto else ()
+        biases = [cast(Tensor, offset(served, each, bias)) for each, bias in pairs]
+        return (*times(served, rows), *biases)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        count = len(ctx.shapes)
+        to_rows, to_onto = ctx.needs_input_grad[3 : 3 + count], ctx.needs_input_grad[3 + count :]
+        of_biases = gradients[count:]
+        found: list[Tensor | None] = [None] * count
+        if any(to_rows):
+            own = [of_domains(g, shape[0]) for g, shape in zip(of_biases, ctx.shapes, strict=False)]
+            found[:] = transposed(ctx.tape.back(ctx.node), gradients[:count], own, ctx.shapes)
+        earlier = [
+            of_domains(gradient, domains) if wanted else None
+            for gradient, domains, wanted in zip(of_biases, ctx.earlier, to_onto, strict=True)
+        ]
+        return None, None, None, *found, *earlier

@@ -1,0 +1,82 @@
+"""Interval bound propagation (IBP): every value's range from the ranges of what it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+
+from boundmesh.bounds.sweep.layout import DeviceLayout
+from boundmesh.bounds.sweep.node_weights import NodeWeights, visits
+from boundmesh.bounds.sweep.program import Program
+from boundmesh.bounds.sweep.region import Region
+from boundmesh.bounds.sweep.rounding_errors import (
+    Charge,
+    Errors,
+    as_read,
+    lost_to_underflow,
+    of_input,
+)
+from boundmesh.operators.node import Node
+from boundmesh.operators.operator import Interval
+from boundmesh.operators.rounding import Rounding
+
+
+class Intervals:
+    """Intervals of a graph's values, advanced node by node; a sharper one may be put in.
+
+    `[l, u]` of a node contains its value at every input of the region, given that what its
+    inputs' intervals say is true (arXiv 1810.12715). Values that nothing still to come reads are
+    dropped.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        layout: DeviceLayout,
+        region: Region,
+        keep: Iterable[str],
+        rounding: Rounding | None = None,
+    ) -> None:
+        graph, box = program.graph, region.interval
+        if rounding is not None:
+            box = as_read(box, rounding)
+        self._program, self._layout, self._rounding = program, layout, rounding
+        self._known: dict[str, Interval] = {graph.input: box}
+        self._like = box.lower[:0]
+        self._keep = frozenset(keep)
+        self._unread = {name: len(readers) for name, readers in graph.consumers.items()}
+        self.errors: Errors | None = None
+        if rounding is not None:
+            self.errors = Errors(rounding)
+            self.errors.enter(graph.input, *of_input(program, box, rounding))
+
+    @property
+    def known(self) -> Mapping[str, Interval]:
+        return self._known
+
+    def advance(self, nodes: Iterable[Node]) -> None:
+        """Propagate through `nodes`, which must follow in topological order."""
+        for served in self._layout.stream(visits(n for n in nodes if not n.is_input)):
+            node = served.node
+            boxes = [self._known[name] for name in node.inputs]
+            self._known[node.name] = self._interval(served, boxes)
+            for name in node.inputs:
+                self._unread[name] -= 1
+                if self._unread[name] == 0 and name not in self._keep:
+                    del self._known[name]
+
+    def _interval(self, served: NodeWeights, boxes: Sequence[Interval]) -> Interval:
+        if self.errors is None or self._rounding is None:
+            return self._layout.interval(served, boxes)
+        node, program = served.node, self._program
+        charge = Charge.of(program, node, self._rounding, self._like)
+        box, error = self._layout.outward(served, boxes, charge)
+        self.errors.enter(node.name, error, lost_to_underflow(boxes, charge))
+        if node.name == program.target:
+            self.errors.reach[node.name] = torch.maximum(box.lower.abs(), box.upper.abs())
+        return box
+
+    def sharpen(self, name: str, box: Interval) -> None:
+        """Replace the interval of `name` by a better one."""
+        self._known[name] = box

@@ -1,0 +1,121 @@
+"""Products of rows and boxes with a weight that comes in parts and need not stay.
+
+Part p of a linear node's weight W holds the outputs [low, high) of p:
+
+    rows        A W = Σ_p A[..., p] W[p]        added in the order of the parts
+    gradients   G Wᵀ, the parts side by side
+    boxes       the outputs of the parts side by side
+
+Other products come in one part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.sweep.node_weights import (
+    NodeWeights,
+    Part,
+    is_divisible,
+    node_of_part,
+    output_axis,
+    product_of,
+)
+from boundmesh.kernels.matmul import mm
+from boundmesh.operators import RULES
+from boundmesh.operators.operator import Interval, inner
+
+
+def interval(served: NodeWeights, boxes: Sequence[Interval]) -> Interval:
+    """The interval of a node from those of its inputs."""
+    node = served.node
+    rule = RULES[node.op].interval
+    if product_of(node) is None:
+        return rule(node, served.weights, *boxes)
+    found = []
+    for part in served.parts:
+        node_part, bias = node_of_part(served, part.low, part.high)
+        found.append(rule(node_part, (part.weight, *bias), *boxes))
+    if len(found) == 1:
+        return found[0]
+    dim = output_axis(node) + 1
+    return Interval(
+        torch.cat([each.lower for each in found], dim),
+        torch.cat([each.upper for each in found], dim),
+    )
+
+
+def times(served: NodeWeights, rows: Sequence[Tensor]) -> list[Tensor]:
+    """`A W` for rows `[D, S, *shape]` of several tiles, part after part."""
+    node = served.node
+    if not is_divisible(node):
+        (part,) = served.parts
+        rule = RULES[node.op].pull
+        assert rule is not None
+        return [rule(node, (part.weight,), each).only for each in rows]
+    flat, spread = [each.reshape(-1, each.shape[-1]) for each in rows], served.spread
+    sums = _sums(served.parts, flat) if spread is None else [spread.times(each) for each in flat]
+    return [
+        total.reshape(*each.shape[:2], *node.input_shapes[0])
+        for total, each in zip(sums, rows, strict=True)
+    ]
+
+
+def _sums(parts: Iterable[Part], rows: Sequence[Tensor]) -> list[Tensor]:
+    sums: list[Tensor] = []
+    for part in parts:
+        for place, each in enumerate(rows):
+            whole = part.high - part.low == each.shape[1]
+            block = each if whole else each[:, part.low : part.high]
+            if part.low == 0:
+                sums.append(mm(block, part.weight))
+            else:
+                mm(block, part.weight, sums[place], add=True)
+    return sums
+
+
+def transposed(
+    served: NodeWeights,
+    gradients: Sequence[Tensor],
+    of_biases: Sequence[Tensor],
+    shapes: Sequence[torch.Size],
+) -> list[Tensor]:
+    """Gradients to the rows, `[D, S, *shape]`, from those to the pulled rows and those to
+    `⟨A, b⟩` `[D, S]`, if there are any."""
+    found = _transposed(served, gradients, shapes)
+    for each, of_bias in zip(found, of_biases, strict=False):
+        wide = of_bias.reshape(*of_bias.shape, *(1,) * (each.dim() - 2))
+        each.addcmul_(wide, served.bias)
+    return found
+
+
+def _transposed(
+    served: NodeWeights, gradients: Sequence[Tensor], shapes: Sequence[torch.Size]
+) -> list[Tensor]:
+    node = served.node
+    if not is_divisible(node):
+        (part,) = served.parts
+        rule = RULES[node.op].forward
+        return [
+            rule(node, (part.weight,), each.flatten(0, 1)).reshape(shape)
+            for each, shape in zip(gradients, shapes, strict=True)
+        ]
+    flat, spread = [each.reshape(-1, each.shape[-1]) for each in gradients], served.spread
+    if spread is not None:
+        found = [spread.transposed(each) for each in flat]
+    else:
+        found = [each.new_empty(len(each), node.shape[-1]) for each in flat]
+        for part in served.parts:
+            for each, whole in zip(flat, found, strict=True):
+                mm(each, part.weight.mT, whole[:, part.low : part.high])
+    return [whole.reshape(shape) for whole, shape in zip(found, shapes, strict=True)]
+
+
+def offset(served: NodeWeights, rows: Tensor, onto: Tensor | None = None) -> Tensor | None:
+    """`onto + ⟨A, b⟩` `[D, S]`, with b the same along every axis but that of the outputs."""
+    if not served.weights:
+        return onto
+    return inner(rows, served.bias, onto)

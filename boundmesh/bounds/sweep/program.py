@@ -1,0 +1,145 @@
+"""Which values need bounds, in which order, and the way back from each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from boundmesh.graph.forward import tensor
+from boundmesh.graph.graph import Graph
+from boundmesh.operators import RULES
+from boundmesh.operators.node import Node
+from boundmesh.operators.operator import Interval
+from boundmesh.operators.rounding import Lengths
+
+
+@dataclass(frozen=True)
+class Program:
+    """The order of work for bounding `target`, a node of `graph`.
+
+    `starts` are the values that nonlinear operators read, in topological order: each needs bounds
+    before any line through its readers can be drawn.
+    """
+
+    graph: Graph
+    target: str
+
+    @cached_property
+    def nodes(self) -> tuple[Node, ...]:
+        """The part of the graph that `target` depends on, in topological order."""
+        return self.graph.ancestors(self.target)
+
+    @cached_property
+    def nonlinear(self) -> tuple[Node, ...]:
+        return tuple(n for n in self.nodes if not n.is_input and not RULES[n.op].affine)
+
+    @cached_property
+    def starts(self) -> tuple[str, ...]:
+        wanted = {name for node in self.nonlinear for name in node.inputs}
+        return tuple(node.name for node in self.nodes if node.name in wanted)
+
+    @cached_property
+    def readers(self) -> Mapping[str, tuple[Node, ...]]:
+        """The nonlinear nodes that read each start node."""
+        return {
+            start: tuple(node for node in self.nonlinear if start in node.inputs)
+            for start in self.starts
+        }
+
+    @cached_property
+    def _orders(self) -> dict[str, tuple[Node, ...]]:
+        return {}
+
+    def order(self, start: str) -> tuple[Node, ...]:
+        """`start` and its ancestors, last first: the path of a backward sweep."""
+        if start not in self._orders:
+            self._orders[start] = tuple(reversed(self.graph.ancestors(start)))
+        return self._orders[start]
+
+    def below(self, start: str) -> tuple[Node, ...]:
+        """The nonlinear nodes a sweep from `start` passes, last first."""
+        return tuple(n for n in self.order(start) if not n.is_input and not RULES[n.op].affine)
+
+    @cached_property
+    def _widest(self) -> dict[str, int]:
+        return {}
+
+    def widest(self, start: str) -> int:
+        """The most neurons of any node a sweep from `start` passes."""
+        if start not in self._widest:
+            shapes = [shape for n in self.order(start) for shape in (n.shape, *n.input_shapes)]
+            self._widest[start] = max(map(math.prod, shapes))
+        return self._widest[start]
+
+    @cached_property
+    def lengths(self) -> Mapping[str, Lengths]:
+        """How many roundings the value of each affine node passes, and rows pulled back there."""
+        held = {
+            node.name: [tensor(self.graph.weights[name]) for name in node.weights]
+            for node in self.nodes
+        }
+        return {
+            node.name: Lengths() if node.is_input else RULES[node.op].lengths(node, held[node.name])
+            for node in self.nodes
+        }
+
+    @cached_property
+    def joins(self) -> Mapping[str, int]:
+        """How many roundings each node's coefficients pass where rows of several readers meet, and
+        where a multiplier of a split is taken off them."""
+        mine = {node.name for node in self.nodes}
+        readers = {
+            name: sum(reader in mine for reader in self.graph.consumers[name]) for name in mine
+        }
+        joins = dict.fromkeys(mine, 0)
+        for node in self.nodes:
+            for name in node.inputs:
+                joins[node.name] = max(joins[node.name], readers[name] - 1)
+        for name in self.starts:
+            joins[name] += 2
+        return joins
+
+    @cached_property
+    def additions(self) -> int:
+        """How many biases are added up on the way of a row, at most."""
+        return sum(bool(node.weights) or node in self.nonlinear for node in self.nodes) + 2
+
+    @cached_property
+    def exact(self) -> frozenset[str]:
+        """Nodes whose interval is already their exact range when the region is a box."""
+        boxes, exact = {self.graph.input}, {self.graph.input}
+        for node in self.nodes:
+            distinct = len(set(node.inputs)) == len(node.inputs)
+            if node.inputs and distinct and all(name in boxes for name in node.inputs):
+                if RULES[node.op].keeps_box:
+                    boxes.add(node.name)
+                    exact.add(node.name)
+                elif RULES[node.op].exact_on_box and len(node.inputs) == 1:
+                    exact.add(node.name)
+            elif (
+                node.inputs
+                and RULES[node.op].keeps_box
+                and all(name in exact for name in node.inputs)
+            ):
+                exact.add(node.name)
+        return frozenset(exact)
+
+    def undecided(self, start: str, boxes: Mapping[str, Interval]) -> Tensor:
+        """Where some reader's lines are not exact: mask `[D, size]` over the neurons of `start`."""
+        box = boxes[start]
+        mask = torch.zeros_like(box.lower, dtype=torch.bool).flatten(1)
+        for node in self.readers[start]:
+            operator = RULES[node.op]
+            assert operator.undecided is not None, f"'{node.op}' is affine"
+            if node.inputs[0] == start or node.input_shapes[0] == self.graph[start].shape:
+                inputs = tuple(boxes[name] for name in node.inputs if name in boxes)
+                if len(inputs) == len(node.inputs):
+                    mask = mask | operator.undecided(node, inputs).flatten(1)
+                    continue
+            mask = torch.ones_like(mask)
+        return mask

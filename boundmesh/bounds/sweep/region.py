@@ -1,0 +1,154 @@
+"""The input region as tensors, one per domain, and the smallest value of rows on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import fsum, inf, nextafter
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from boundmesh.operators.inner_products import inner, signed_inner
+from boundmesh.operators.operator import Interval
+from boundmesh.property import Ball, Box
+from boundmesh.rational import rounded
+
+
+@dataclass(frozen=True)
+class BoxRegion:
+    """D boxes `lower ≤ x ≤ upper`, tensors `[D, *input_shape]`."""
+
+    lower: Tensor
+    upper: Tensor
+
+    @property
+    def domains(self) -> int:
+        return self.lower.shape[0]
+
+    @property
+    def interval(self) -> Interval:
+        return Interval(self.lower, self.upper)
+
+    def minimum(self, rows: Tensor, onto: Tensor | None = None) -> Tensor:
+        """`min ⟨A, x⟩ = ⟨A⁺, lower⟩ + ⟨A⁻, upper⟩`: rows `[D, S, *input_shape]` → `[D, S]`, added
+        to `onto` `[D, S]` if given."""
+        lowest = signed_inner(rows, self.lower.unsqueeze(1), self.upper.unsqueeze(1), onto)
+        assert lowest is not None
+        return lowest
+
+    def minimizer(self, rows: Tensor) -> Tensor:
+        """The corner that attains `minimum`: `[D, S, *input_shape]`."""
+        return torch.where(rows >= 0, self.lower.unsqueeze(1), self.upper.unsqueeze(1))
+
+
+@dataclass(frozen=True)
+class BallRegion:
+    """D balls `‖x − center‖_p ≤ radius`, center `[D, *input_shape]`, radius `[D]`, p = 1 or 2."""
+
+    center: Tensor
+    radius: Tensor
+    p: float
+
+    @property
+    def domains(self) -> int:
+        return self.center.shape[0]
+
+    @property
+    def interval(self) -> Interval:
+        reach = self.radius.reshape(-1, *[1] * (self.center.dim() - 1))
+        lower, upper = self.center - reach, self.center + reach
+        infinite = torch.full_like(lower, torch.inf)
+        return Interval(lower.nextafter(-infinite), upper.nextafter(infinite))
+
+    def minimum(self, rows: Tensor, onto: Tensor | None = None) -> Tensor:
+        """`⟨A, center⟩ − radius·‖A‖_q` with 1/p + 1/q = 1 (Hölder), added to `onto` if given."""
+        dual = float("inf") if self.p == 1 else 2.0
+        norm = norm_of(rows.flatten(2), dual)
+        least = inner(rows, self.center.unsqueeze(1)) - self.radius[:, None] * norm
+        return least if onto is None else onto + least
+
+    def minimizer(self, rows: Tensor) -> Tensor:
+        """The point that attains `minimum`, up to rounding: `[D, S, *input_shape]`.
+
+        For p = 2 it lies against the row, for p = 1 on the axis of its largest coefficient.
+        """
+        flat = rows.flatten(2)
+        if self.p == 1:
+            place = flat.abs().argmax(2, keepdim=True)
+            away = torch.zeros_like(flat).scatter(2, place, flat.gather(2, place).sign())
+        else:
+            away = torch.nn.functional.normalize(flat, dim=2)
+        point = self.center.flatten(1).unsqueeze(1) - self.radius[:, None, None] * away
+        return point.reshape(rows.shape)
+
+
+Region = BoxRegion | BallRegion
+
+
+def norm_of(rows: Tensor, order: float) -> Tensor:
+    """`‖rows‖` over the last dim, divided by the largest coefficient before it is squared: squares
+    of small ones would vanish, and with them what the radius takes from a bound."""
+    largest = rows.detach().abs().amax(2)
+    scale = torch.where((largest > 0) & largest.isfinite(), largest, 1)
+    scaled = rows / scale.unsqueeze(2)
+    return scale * torch.linalg.vector_norm(scaled, ord=order, dim=2)
+
+
+def part_of(region: Region, domains: Tensor) -> Region:
+    """The regions `domains` (indices) of a batch."""
+    if isinstance(region, BoxRegion):
+        where = domains.to(region.lower.device)
+        return BoxRegion(region.lower[where], region.upper[where])
+    where = domains.to(region.center.device)
+    return BallRegion(region.center[where], region.radius[where], region.p)
+
+
+def region_tensors(
+    regions: Sequence[Box | Ball],
+    shape: tuple[int, ...],
+    dtype: torch.dtype,
+    device: torch.device | str = "cpu",
+) -> Region:
+    """Stack boxes, or balls of one p, into tensors that enclose them.
+
+    Every end is rounded outward, and what the centre of a ball moves by is added to its radius, so
+    that the tensors contain the region as it was written. ∞-balls are boxes.
+    """
+    regions = [each.box if isinstance(each, Ball) and each.p == inf else each for each in regions]
+    balls = [region for region in regions if isinstance(region, Ball)]
+    if not balls:
+        boxes = [region for region in regions if isinstance(region, Box)]
+        lower = _rounded([box.lower for box in boxes], shape, dtype, -np.inf)
+        upper = _rounded([box.upper for box in boxes], shape, dtype, np.inf)
+        return BoxRegion(lower.to(device), upper.to(device))
+    center = torch.from_numpy(np.stack([np.reshape(ball.center, shape) for ball in balls]))
+    near = center.to(dtype)
+    # Each coordinate moves by a float64 (‖·‖_p ≤ ‖·‖_1 for every p ≥ 1).
+    moved = (center - near.double()).abs().flatten(1).numpy()
+    reach = [_enlarged(ball.radius, by) for ball, by in zip(balls, moved, strict=True)]
+    return BallRegion(near.to(device), _rounded(reach, (), dtype, np.inf).to(device), balls[0].p)
+
+
+def _enlarged(radius: float | Fraction, moved: np.ndarray) -> np.ndarray:
+    """A float64 that is not below the radius and the sum of what the centre moved by."""
+    by = fsum(moved[moved > 0].tolist())
+    if by == inf:
+        return np.asarray(inf)
+    # fsum rounds once.
+    exact = Fraction(radius) + Fraction(nextafter(by, inf) if by else 0)
+    return np.asarray(rounded(exact, up=True))
+
+
+def _rounded(
+    arrays: Sequence[np.ndarray], shape: tuple[int, ...], dtype: torch.dtype, toward: float
+) -> Tensor:
+    exact = np.stack([np.reshape(np.asarray(a, dtype=np.float64), shape) for a in arrays])
+    if dtype == torch.float64:
+        return torch.from_numpy(exact)
+    with np.errstate(over="ignore"):
+        near = exact.astype(np.float32)
+    inside = near > exact if toward < 0 else near < exact
+    return torch.from_numpy(np.where(inside, np.nextafter(near, np.float32(toward)), near))

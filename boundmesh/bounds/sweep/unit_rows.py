@@ -1,0 +1,82 @@
+"""Unit rows through their start node: rows of a weight in place of a product.
+
+Row i of a linear node's weight W stands in the part that holds output i, so a visit brings, or
+reads where it lies, no more than what holds the rows that are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from boundmesh.bounds.sweep.node_weights import (
+    NodeWeights,
+    Part,
+    Visit,
+    is_divisible,
+    multiplies_one_vector,
+)
+from boundmesh.bounds.sweep.rows import Tile, UnitRows
+from boundmesh.operators import RULES
+from boundmesh.operators.node import Node
+from boundmesh.operators.operator import Pulled
+
+
+def needed(node: Node, tiles: Sequence[Tile]) -> Visit:
+    """The visit of a start node: unit rows need only the outputs they stand for."""
+    rows = [tile.rows for tile in tiles]
+    units = [each.places for each in rows if isinstance(each, UnitRows)]
+    if not multiplies_one_vector(node) or len(units) < len(rows):
+        return Visit(node)
+    return Visit(node, np.concatenate(units))
+
+
+def pull_units(served: NodeWeights, rows: Sequence[UnitRows]) -> list[Pulled] | None:
+    """Pull unit rows back through an affine node; None where its operator has no such rule."""
+    node = served.node
+    rule = None if node.is_input else RULES[node.op].pull_units
+    if rule is None:
+        return None
+    if not is_divisible(node) or served.whole is not None:
+        undivided = served.whole is not None
+        weights = (served.whole, *served.weights) if undivided else served.together
+        whole = [rule(node, weights, each.index, each.sign) for each in rows]
+        known = [each for each in whole if each is not None]
+        return known if len(known) == len(rows) else None
+    if not multiplies_one_vector(node):
+        return None
+    pulled: list[list[tuple[slice, Pulled]]] = [[] for _ in rows]
+    for part in served.parts:
+        weights = (part.weight, *served.weights)
+        for each, runs in zip(rows, pulled, strict=True):
+            for run in _runs(each.places, part, first=not runs):
+                found = rule(node, weights, each.index[run], each.sign[run], part.low)
+                assert found is not None
+                runs.append((run, found))
+    return [_in_order(runs) for runs in pulled]
+
+
+def _runs(places: np.ndarray, part: Part, first: bool) -> list[slice]:
+    """The runs of consecutive rows whose neurons lie in the part; of no rows, one empty run in the
+    first part."""
+    if not len(places):
+        return [slice(0, 0)] if first else []
+    inside = (places >= part.low) & (places < part.high)
+    if inside.all():
+        return [slice(0, len(places))]
+    if not inside.any():
+        return []
+    edges = np.flatnonzero(np.diff(inside, prepend=False, append=False))
+    return [slice(int(low), int(high)) for low, high in edges.reshape(-1, 2)]
+
+
+def _in_order(found: list[tuple[slice, Pulled]]) -> Pulled:
+    """The rows of a tile from those that each part pulled."""
+    if len(found) == 1:
+        return found[0][1]
+    pulled = [each for _, each in sorted(found, key=lambda pair: pair[0].start)]
+    biases = [each.bias for each in pulled if each.bias is not None]
+    coefficients = torch.cat([each.only for each in pulled], dim=1)
+    return Pulled((coefficients,), torch.cat(biases, dim=1) if biases else None)

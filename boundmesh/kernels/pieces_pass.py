@@ -1,0 +1,161 @@
+"""Rows on their way through `Pieces`, there and back: what the kernels are started with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from boundmesh.kernels import fused_rows, launcher
+from boundmesh.kernels.sums import added
+
+BLOCK = 1024
+KERNELS = "kernels.pieces_triton"
+# Neurons and rows of one program on the way back.
+BACK_BLOCK = 256
+BACK_ROWS = 16
+
+
+class Taker(Protocol):
+    """Who takes the gradients of α and β on the way back."""
+
+    @property
+    def kinds(self) -> tuple[bool, bool]: ...
+    @property
+    def taken(self) -> tuple[Tensor | None, ...]: ...
+
+
+class TwoPieces(Protocol):
+    """The lines that rows are pulled through: those of `Pieces`."""
+
+    @property
+    def slope(self) -> float: ...
+    @property
+    def alpha(self) -> Tensor | None: ...
+    @property
+    def own(self) -> tuple[Tensor, Tensor] | None: ...
+    @property
+    def splits(self) -> Tensor | None: ...
+    @property
+    def taker(self) -> Taker: ...
+    @property
+    def parameters(self) -> tuple[Tensor | None, ...]: ...
+    @property
+    def kinds(self) -> tuple[bool, bool, bool]: ...
+    @property
+    def domains(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Way:
+    """Rows on their way through pieces, with bounds as `in_runs` gives them."""
+
+    pieces: TwoPieces
+    rows: Tensor
+    lower: Tensor
+    upper: Tensor
+
+    def there(self, onto: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The pulled rows, and the bias added to an earlier one."""
+        out = self.rows.new_empty(self.domains, *self.rows.shape[1:])
+        return out, self.bias(out, onto)
+
+    def bias(self, out: Tensor, onto: Tensor | None = None) -> Tensor:
+        """The bias; the pulled rows are written to `out`, which may be the rows themselves."""
+        rows, pieces = self.rows, self.pieces
+        count, size = rows.shape[1], self.size
+        bias = rows.new_empty(self.domains, count)
+        if not bias.numel() or not size:
+            return added(onto, bias.zero_())
+        earlier = fused_rows.within(onto, self.domains)
+        kinds = (*pieces.kinds, earlier is not None)
+        grid = self.domains * count, 1, 1
+        launcher.start(
+            launcher.module(KERNELS).pull_pieces, (*self.kind, *kinds), grid, rows,
+            rows, self.lower, self.upper, *pieces.parameters, earlier, out, bias,
+            count, size, pieces.slope, *self.strides, fused_rows.apart(earlier), *kinds, BLOCK,
+        )  # fmt: skip
+        return bias if onto is None or earlier is not None else added(onto, bias)
+
+    def back(
+        self, gradient: Tensor, of_bias: Tensor, to_rows: bool, to_ends: bool
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """The gradient to the rows, and sums of those to the bounds, `[D·blocks, 2, size]`."""
+        rows, pieces, taker = self.rows, self.pieces, self.pieces.taker
+        domains, count, size = *gradient.shape[:2], self.size
+        blocks = -(-count // BACK_ROWS)
+        out = torch.empty_like(gradient) if to_rows else None
+        sums = gradient.new_empty(domains * blocks, 2, size) if to_ends else None
+        if gradient.numel():
+            kinds = (*pieces.kinds, to_rows, to_ends, *taker.kinds, min(BACK_ROWS, count))
+            launcher.start(
+                launcher.module(KERNELS).push_pieces,
+                (*self.kind, launcher.aligned(gradient), *kinds),
+                (domains * blocks, -(-size // BACK_BLOCK), 1), rows,
+                rows, gradient, of_bias, self.lower, self.upper, *pieces.parameters, out, sums,
+                *taker.taken, count, size, pieces.slope, blocks, *self.strides, *kinds, BACK_BLOCK,
+            )  # fmt: skip
+        if out is not None and rows.shape[0] < domains:
+            out = out.sum(0, keepdim=True)
+        return out, sums
+
+    def ends(self, sums: Tensor) -> tuple[Tensor, Tensor]:
+        """The gradients to lower and upper bounds, `[D or 1, size]`."""
+        size, blocks = self.size, sums.shape[0] // self.domains
+        shape = self.domains, *self.lower.shape[1:]
+        if not blocks or not size:
+            nothing = self.rows.new_zeros(self.lower.shape)
+            return nothing, nothing
+        ends = self.rows.new_empty(shape), self.rows.new_empty(shape)
+        grid = self.domains, -(-size // BACK_BLOCK), 1
+        launcher.start(
+            launcher.module(KERNELS).ends_of_pieces, self.kind, grid, sums,
+            sums, self.lower, self.upper, *ends, size, self.pieces.slope, blocks,
+            fused_rows.apart(self.lower), BACK_BLOCK,
+        )  # fmt: skip
+        if self.lower.shape[0] < self.domains:
+            return ends[0].sum(0, keepdim=True), ends[1].sum(0, keepdim=True)
+        return ends
+
+    @cached_property
+    def domains(self) -> int:
+        return max(self.rows.shape[0], self.pieces.domains)
+
+    @cached_property
+    def size(self) -> int:
+        return prod(self.rows.shape[2:])
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """What the kernels are compiled for."""
+        alpha, size = self.pieces.alpha, launcher.number(self.size)
+        kind = None if alpha is None else alpha.dtype
+        return kind, size, launcher.aligned(self.rows, self.lower, self.upper)
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """How far apart two domains and two rows lie; zero where one stands for all domains."""
+        alpha, own, splits = self.pieces.alpha, self.pieces.own, self.pieces.splits
+        return (
+            fused_rows.apart(self.rows),
+            self.size,
+            fused_rows.apart(self.lower),
+            fused_rows.apart(own and own[0]),
+            fused_rows.apart(alpha),
+            0 if alpha is None else alpha.stride(1),
+            fused_rows.apart(splits),
+        )
+
+
+def in_runs(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
+    """Bounds with each domain in one run of memory, and two domains equally far apart in both: a
+    rank's piece of all bounds is such as it is."""
+    if lower.is_contiguous() and upper.is_contiguous():
+        return lower, upper
+    if lower.stride() == upper.stride() and lower[0].is_contiguous():
+        return lower, upper
+    return lower.contiguous(), upper.contiguous()

@@ -1,0 +1,131 @@
+"""Products whose sums are not cut: rows are gathered, and each rank has some of the inputs.
+
+Rank r has the columns `W_r = W[:, inputs of r]` of a weight `[out, in]`:
+
+    rows        A [S, out] gathered       A W_r → [S, in/P]
+    gradients   G [S, in] gathered        G W[outputs of r]ᵀ → [S, out/P]; an all-to-all turns W
+    unit rows   this rank's columns of rows of W; nothing is sent
+
+Every number is computed on one rank from all its terms, as one device computes it. Convolutions
+have channels for inputs and outputs. In which order cuDNN adds the terms depends on how many
+channels there are: on GPUs a convolution keeps all of them, those of other ranks with zero weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.sweep.node_weights import (
+    NodeWeights,
+    Part,
+    is_divisible,
+    node_of_part,
+    product_of,
+)
+from boundmesh.bounds.sweep.products import times, transposed
+from boundmesh.mesh.runtime.group import Group
+from boundmesh.mesh.runtime.sharded_tensors import ROWS, gather_pieces
+from boundmesh.operators.node import Node
+from boundmesh.operators.partition import Partition
+
+
+@dataclass(frozen=True)
+class Columns:
+    """A product on one rank: its weight's columns in `served`, how inputs and outputs are cut
+    (`rows` is None where all ranks have whole rows), and how to get the weight of its outputs."""
+
+    served: NodeWeights
+    inputs: Partition
+    outputs: Partition
+    rows: Partition | None
+    turned: Callable[[], Tensor]
+
+    def local(self, rank: int) -> NodeWeights:
+        """The product as if it had this rank's inputs alone."""
+        node = self.served.node
+        shapes = (self.inputs.shape(node.input_shapes[0], rank),)
+        return replace(self.served, node=replace(node, input_shapes=shapes))
+
+    def own(self, rank: int) -> NodeWeights:
+        """The product as if it had this rank's outputs alone, without their weight."""
+        node, bias = node_of_part(self.served, *self.outputs.span(rank))
+        return NodeWeights(node, bias)
+
+    def mine(self, group: Group, rows: Tensor) -> Tensor:
+        """The coefficients of this rank's outputs."""
+        return rows if self.rows else self.outputs.piece(rows, group.rank, ROWS)
+
+    def taken(self, group: Group, rows: Tensor) -> Tensor:
+        """Whole rows."""
+        if self.rows is None:
+            return rows
+        return gather_pieces(group, rows, self.rows.axis + ROWS, self.rows.ends).contiguous()
+
+    def pull(self, group: Group, taken: Tensor) -> Tensor:
+        """Whole rows at the outputs → rows at this rank's inputs."""
+        local = self.local(group.rank)
+        if 0 in local.node.input_shapes[0]:
+            return taken.new_zeros(*taken.shape[:ROWS], *local.node.input_shapes[0])
+        if not keeps_channels(local.node, taken):
+            return times(local, [taken])[0]
+        (part,) = local.parts
+        whole = self._among_all(part.weight, self.inputs, group.rank)
+        return self.inputs.piece(times(whole, [taken])[0], group.rank, ROWS).contiguous()
+
+    def push(self, group: Group, gradient: Tensor, of_bias: Tensor | None) -> Tensor:
+        """Gradients to the rows; all ranks have whole ones where they have whole rows."""
+        axis = self.inputs.axis + ROWS
+        gradient = gather_pieces(group, gradient, axis, self.inputs.ends).contiguous()
+        mine = self._push(group.rank, gradient, of_bias)
+        if self.rows:
+            return mine
+        return gather_pieces(group, mine, self.outputs.axis + ROWS, self.outputs.ends)
+
+    def _push(self, rank: int, gradient: Tensor, of_bias: Tensor | None) -> Tensor:
+        """Gradients to this rank's outputs from those to all inputs."""
+        # All ranks turn the weight, also for one that has no outputs.
+        weight, height = self.turned(), self.outputs.shape(self.served.node.shape, rank)
+        shape = torch.Size((*gradient.shape[:ROWS], *height))
+        if 0 in shape:
+            return gradient.new_zeros(shape)
+        of_biases = [] if of_bias is None else [of_bias]
+        if keeps_channels(self.served.node, gradient):
+            whole = self._among_all(weight, self.outputs, rank)
+            every = torch.Size((*gradient.shape[:ROWS], *self.served.node.shape))
+            (found,) = transposed(whole, [gradient], of_biases, [every])
+            return self.outputs.piece(found, rank, ROWS).contiguous()
+        own = replace(self.own(rank), parts=[Part(0, height[self.outputs.axis], weight)])
+        (found,) = transposed(own, [gradient], of_biases, [shape])
+        return found
+
+    def _among_all(self, weight: Tensor, channels: Partition, rank: int) -> NodeWeights:
+        """The product of all ranks, with zeros for the weights of others' channels."""
+        weight = among_all(weight, self._weight_cut(channels), rank)
+        count = self.served.node.shape[self.outputs.axis]
+        return replace(self.served, parts=[Part(0, count, weight)])
+
+    def _weight_cut(self, channels: Partition) -> Partition:
+        """Where a weight has these channels: `[out, in, …]`, transposed `[in, out, …]`."""
+        product = product_of(self.served.node)
+        assert product is not None
+        of_outputs = channels is self.outputs
+        dim = product.output_dim if of_outputs else 1 - product.output_dim
+        return Partition(dim, channels.ends)
+
+
+def keeps_channels(node: Node, rows: Tensor) -> bool:
+    """Whether a product is computed with the channels of all ranks."""
+    return rows.is_cuda and not is_divisible(node)
+
+
+def among_all(mine: Tensor, cut: Partition, rank: int) -> Tensor:
+    """A rank's piece of a weight among zeros for those of the others."""
+    shape = list(mine.shape)
+    shape[cut.axis] = cut.ends[-1]
+    whole = mine.new_zeros(shape)
+    cut.piece(whole, rank, 0).copy_(mine)
+    return whole

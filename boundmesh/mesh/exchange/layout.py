@@ -1,0 +1,228 @@
+"""The schedule `exchange`: weights stay where they are, rows move; the bounds of one device.
+
+Rank r has a run of the neurons of every value. Rows `[D, S, *shape]` are cut along the neurons of
+the node they have reached:
+
+    product      whole rows, gathered, times this rank's columns of the weight (columns.py); where
+                 there is a part for every rank, this rank's rows times its rows of the weight, and
+                 a reduce-scatter (outputs.py)
+    elementwise  on this rank's neurons, from their bounds, with their α
+    sums         over the neurons of a row, on one rank for each row (shares.py)
+
+Bounds of the start nodes are known to every rank. There is no interval in place of a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.sweep.layout import DeviceLayout, Value
+from boundmesh.bounds.sweep.node_weights import (
+    NodeWeights,
+    Visit,
+    output_axis,
+    parts_of,
+    product_of,
+)
+from boundmesh.bounds.sweep.products import interval
+from boundmesh.bounds.sweep.program import Program
+from boundmesh.bounds.sweep.region import Region
+from boundmesh.bounds.sweep.rounding_errors import Charge, Errors, outward
+from boundmesh.bounds.sweep.rows import Tile
+from boundmesh.graph.graph import Graph
+from boundmesh.mesh.exchange.placement import (
+    Cuts,
+    gathers_rows,
+    is_local,
+    is_product,
+    local_node,
+    place,
+    product_cut,
+)
+from boundmesh.mesh.exchange.shards import ExchangedWeights
+from boundmesh.mesh.exchange.sweep import ExchangedRows, ExchangedTile
+from boundmesh.mesh.gather.layouts import Gather
+from boundmesh.mesh.runtime.group import Group
+from boundmesh.mesh.runtime.regathered import regathered
+from boundmesh.mesh.runtime.sharded_tensors import gather_pieces
+from boundmesh.operators.node import Node
+from boundmesh.operators.operator import Interval
+from boundmesh.runtime.device import full_precision
+
+
+class Exchange(DeviceLayout):
+    """Every rank pulls all rows back through its own neurons."""
+
+    wave = 1
+    recordable = True
+
+    def __init__(
+        self,
+        graph: Graph,
+        group: Group,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        full_precision()
+        self.device, self.dtype = torch.device(device), dtype
+        self._graph, self._group = graph, group
+        self._weights = ExchangedWeights(graph, group, self.device, dtype)
+        self._placed: dict[int, tuple[Graph, Cuts]] = {}
+        self._gather: Gather | None = None
+
+    @property
+    def group(self) -> Group:
+        return self._group
+
+    @property
+    def weights(self) -> ExchangedWeights:
+        return self._weights
+
+    def in_float64(self) -> DeviceLayout:
+        return Gather(self._graph, self._group, self.device, torch.float64)
+
+    @property
+    def whole_rows(self) -> DeviceLayout:
+        """The schedule gather, with weights of its own, read when first needed."""
+        if self._gather is None:
+            self._gather = Gather(self._graph, self._group, self.device, self.dtype)
+        return self._gather
+
+    @property
+    def own_domains(self) -> DeviceLayout:
+        return self.whole_rows.own_domains
+
+    def stream(self, visits: Iterable[Visit]) -> Iterator[NodeWeights]:
+        for node in (visit.node for visit in visits):
+            if is_product(node):
+                yield self._weights.served(node)
+                continue
+            held = tuple(self._weights.mine(name) for name in node.weights)
+            if product_of(node) is not None:
+                yield NodeWeights(node, held[1:], parts_of(node, held[0]))
+            else:
+                yield NodeWeights(node, held)
+
+    def agree(self, value: Value) -> Value:
+        return self._group.agree(value)
+
+    def thrifty(self) -> AbstractContextManager[object]:
+        return regathered(self._weights)
+
+    def join_gradients(self, mine: Sequence[Tensor], widths: Sequence[int]) -> Sequence[Tensor]:
+        """One all-reduce: each rank has the gradients to the bounds of its own neurons."""
+        every = torch.stack([*mine])
+        self._group.all_reduce(every)
+        return every.unbind(0)
+
+    def share(self, program: Program) -> OwnNeurons:
+        return OwnNeurons(self._cuts(program.graph), self._group.rank)
+
+    def passage(
+        self,
+        program: Program,
+        region: Region,
+        tiles: Sequence[Tile],
+        errors: Errors | None = None,
+    ) -> ExchangedRows:
+        graph, cuts = program.graph, self._cuts(program.graph)
+        return ExchangedRows(
+            [ExchangedTile(self._weights, cuts, graph, region, tile, errors) for tile in tiles]
+        )
+
+    def interval(self, served: NodeWeights, boxes: Sequence[Interval]) -> Interval:
+        """A product's outputs on their ranks, then one all-gather of each end; others on all."""
+        node = served.node
+        if not is_product(node):
+            return interval(served, boxes)
+        if gathers_rows(node, self._group.size):
+            parts = self._weights.whole_parts(served)
+            return interval(NodeWeights(node, served.weights, parts), boxes)
+        mine = None if self._has_no_output(served) else interval(served, boxes)
+        ends: list[Tensor | None] = [None, None] if mine is None else [mine.upper, mine.lower]
+        del mine
+        upper, lower = self._all_outputs(served, boxes, ends)
+        return Interval(lower, upper)
+
+    def outward(
+        self, served: NodeWeights, boxes: Sequence[Interval], charge: Charge
+    ) -> tuple[Interval, Tensor | None]:
+        """The same moved out by its rounding, and what rows lose at the node."""
+        node = served.node
+        if not is_product(node):
+            return outward(served, boxes, charge)
+        if gathers_rows(node, self._group.size):
+            parts = self._weights.whole_parts(served)
+            return outward(NodeWeights(node, served.weights, parts), boxes, charge)
+        found = None if self._has_no_output(served) else outward(served, boxes, charge)
+        ends: list[Tensor | None] = [None] * 3
+        if found is not None:
+            ends = [found[1], found[0].upper, found[0].lower]
+        del found
+        error, upper, lower = self._all_outputs(served, boxes, ends)
+        return Interval(lower, upper), error
+
+    def _has_no_output(self, served: NodeWeights) -> bool:
+        """Whether this rank holds no output of a product."""
+        (part,) = served.parts
+        return part.low == part.high
+
+    def _all_outputs(
+        self, served: NodeWeights, boxes: Sequence[Interval], mine: list[Tensor | None]
+    ) -> list[Tensor]:
+        """What each rank found for its outputs of a product, for all outputs; None for a rank that
+        has no output."""
+        node, group = served.node, self._group
+        cut, dim = product_cut(node, group.size), output_axis(node) + 1
+        like = boxes[0].lower
+        nothing = like.new_zeros(len(like), *cut.shape(node.shape, group.rank))
+        whole = []
+        # Each goes once all ranks have it: the whole ones need the memory.
+        while mine:
+            piece = mine.pop(0)
+            piece = nothing if piece is None else piece
+            whole.append(gather_pieces(group, piece, dim, cut.ends).contiguous())
+        return whole
+
+    def _cuts(self, graph: Graph) -> Cuts:
+        # The graph is kept with its cuts, so that its id stays its own.
+        if id(graph) not in self._placed:
+            self._placed[id(graph)] = (graph, place(graph, self._group.size))
+        return self._placed[id(graph)][1]
+
+
+class OwnNeurons:
+    """The neurons of this rank, where a node works on pieces."""
+
+    def __init__(self, cuts: Cuts, rank: int) -> None:
+        self._cuts, self._rank = cuts, rank
+
+    def node(self, node: Node) -> Node:
+        return local_node(node, self._cuts, self._rank) if is_local(node, self._cuts) else node
+
+    def bounds(self, bounds: Mapping[str, Interval]) -> Mapping[str, Interval]:
+        return OwnBounds(bounds, self._cuts, self._rank)
+
+
+class OwnBounds(Mapping[str, Interval]):
+    """This rank's piece of every value's bounds, also of those that are yet to be found."""
+
+    def __init__(self, bounds: Mapping[str, Interval], cuts: Cuts, rank: int) -> None:
+        self._bounds, self._cuts, self._rank = bounds, cuts, rank
+
+    def __getitem__(self, name: str) -> Interval:
+        box, cut = self._bounds[name], self._cuts[name]
+        if cut is not None:
+            return Interval(*(cut.piece(end, self._rank, 1) for end in (box.lower, box.upper)))
+        # All ranks draw the same lines here: the first one alone counts their gradients.
+        return box if self._rank == 0 else Interval(box.lower.detach(), box.upper.detach())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._bounds)
+
+    def __len__(self) -> int:
+        return len(self._bounds)

@@ -1,0 +1,53 @@
+"""What rounding can take from the rows of one tile, while every rank has some neurons of them."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from boundmesh.bounds.sweep.rounding_errors import Errors, lowered, magnitude
+from boundmesh.bounds.sweep.rows import DenseRows, Tile, UnitRows
+from boundmesh.kernels.sums import added
+from boundmesh.mesh.exchange.shares import Shares
+from boundmesh.operators.node import Node
+from boundmesh.operators.partition import Partition
+
+
+class Charged:
+    """Sums `⟨|A|, E⟩` of this rank's share of the rows, each over all neurons of a node, as one
+    device adds them."""
+
+    def __init__(self, errors: Errors | None, shares: Shares) -> None:
+        self._errors, self._shares = errors, shares
+        self._settled: Tensor | None = None
+
+    def begin(self, tile: Tile, node: Node) -> None:
+        """Add what inexact coefficients of a tile can take."""
+        rows = tile.rows
+        if self._errors is not None and isinstance(rows, DenseRows) and rows.deviation is not None:
+            off = self._shares.mine(rows.deviation)
+            self._add(magnitude(off, self._shares.of_domains(self._errors.reach[node.name])))
+
+    def rows(self, name: str, rows: Tensor, cut: Partition | None) -> None:
+        """Add what rows lose at a node, of which this rank has a piece (without a cut: all)."""
+        if self._errors is None or name not in self._errors.at:
+            return
+        mine = self._shares.mine(rows.detach()) if cut is None else self._shares.turned(rows, cut)
+        sizes = self._shares.of_domains(self._errors.at[name].above).squeeze(1)
+        self._add(magnitude(mine, sizes))
+
+    def units(self, name: str, rows: UnitRows) -> None:
+        """Add what rows of single neurons lose at their start node."""
+        if self._errors is not None:
+            lost = self._errors.of_units(name, rows.index)
+            self._add(None if lost is None else self._shares.mine(lost))
+
+    def lowered(self, lowest: Tensor) -> Tensor:
+        """Bounds `[D, S]` of all rows, less what rounding can take."""
+        if self._errors is None:
+            return lowest
+        settled = None if self._settled is None else self._shares.joined(self._settled)
+        return lowered(lowest, settled, self._errors)
+
+    def _add(self, lost: Tensor | None) -> None:
+        if lost is not None:
+            self._settled = added(self._settled, self._shares.sized(lost))

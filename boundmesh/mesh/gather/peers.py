@@ -1,0 +1,182 @@
+"""Weights that the ranks of one host read from each other's memory, without a collective.
+
+A weight of at least P parts is dealt in whole parts, each to the rank that holds least so far; of
+others every rank holds a piece of ⌈rows / P⌉ rows of every part. What a rank holds, all ranks of
+the host can read: on GPUs by CUDA's memory handles. Weights never change, so nobody has to wait for
+anybody. A part is copied, by the GPU's copy engine and beside the products, from the ranks that
+hold it; one that this rank holds whole is used where it lies, and single rows are read there.
+"""
+
+from __future__ import annotations
+
+import inspect
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.multiprocessing.reductions import reduce_tensor
+
+from boundmesh.graph.forward import tensor
+from boundmesh.mesh.gather.sources import Span, Staged, WeightSource
+from boundmesh.mesh.runtime.group import Group
+
+Place = tuple[Tensor, list[tuple[Tensor, Tensor]]]
+"""A part in a buffer, and its pieces there with those that they are copied from."""
+
+
+class FromPeers(WeightSource):
+    """What this rank holds, and what the others do, mapped into its memory.
+
+    A part is known by its number; `_sources` names who holds it, in the order of its rows.
+    """
+
+    alone = recordable = True
+    longest = 0
+
+    def __init__(self, group: Group, device: torch.device, dtype: torch.dtype) -> None:
+        self._group, self._device, self._dtype = group, device, dtype
+        self._beside = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._mine: dict[int, Tensor] = {}
+        self._sources: list[Sequence[int]] = []
+        self._load = [0] * group.size
+        self._parts: list[tuple[Tensor, ...]] = []
+        self._places: dict[tuple[int, int], Place] = {}
+        self._unread: set[int] = set()
+
+    @property
+    def bytes(self) -> int:
+        return sum(each.nbytes for each in self._mine.values())
+
+    @property
+    def buffers(self) -> int:
+        """One, where parts at hand and parts of the one other rank take turns, else two."""
+        dealt = all(len(ranks) == 1 for ranks in self._sources)
+        return 1 if dealt and self._group.size == 2 else 2
+
+    def store(self, array: np.ndarray, spans: Sequence[Span]) -> list[int]:
+        dealt = len(spans) >= self._group.size
+        return [self._store(array, *span, dealt) for span in spans]
+
+    def _store(self, array: np.ndarray, begin: int, end: int, dealt: bool) -> int:
+        number, rank, ranks = len(self._sources), self._group.rank, self._group.size
+        length = array[0].size
+        self.longest = max(self.longest, (end - begin) * length)
+        if dealt:
+            least = self._load.index(min(self._load))
+            self._load[least] += (end - begin) * length
+            self._sources.append([least])
+            if least == rank:
+                self._keep(number, array[begin:end])
+            return number
+        height = -(-(end - begin) // ranks)
+        self._sources.append(range(-(-(end - begin) // height)))
+        if rank in self._sources[number]:
+            self._keep(number, array[begin + rank * height : min(begin + (rank + 1) * height, end)])
+        return number
+
+    def _keep(self, number: int, rows: np.ndarray) -> None:
+        self._mine[number] = tensor(rows).to(self._device, self._dtype).contiguous()
+
+    def connect(self) -> None:
+        if self._beside is not None:
+            torch.cuda.synchronize(self._device)
+        handles = self._group.every({n: reduce_tensor(each) for n, each in self._mine.items()})
+        self._parts = [
+            tuple(
+                self._mine[number] if rank == self._group.rank
+                else _mapped(handles[rank][number], self._device)
+                for rank in ranks
+            )
+            for number, ranks in enumerate(self._sources)
+        ]  # fmt: skip
+
+    def rows(self, held: int, begin: int, end: int) -> list[Tensor]:
+        runs, first = [], 0
+        for piece in self._parts[held]:
+            runs.append(piece[max(begin - first, 0) : max(end - first, 0)])
+            first += len(piece)
+        return [run for run in runs if len(run)]
+
+    @property
+    def deals(self) -> bool:
+        return any(len(ranks) == 1 for ranks in self._sources)
+
+    def holder(self, held: int) -> int | None:
+        ranks = self._sources[held]
+        return ranks[0] if len(ranks) == 1 else None
+
+    def at_hand(self, held: int) -> Tensor | None:
+        parts = self._parts[held]
+        here = self._beside is None or held in self._mine
+        return parts[0] if here and len(parts) == 1 else None
+
+    def begin(self, held: int, buffer: Tensor) -> tuple[Tensor, Staged]:
+        whole, copies = self._place(held, buffer)
+        if self._beside is None:
+            for place, piece in copies:
+                place.copy_(piece)
+            return whole, Staged(None)
+        readers = torch.cuda.current_stream()
+        with torch.cuda.stream(self._beside):
+            if not self._is_unread(buffer):
+                self._beside.wait_stream(readers)
+            for place, piece in copies:
+                place.copy_(piece, non_blocking=True)
+            return whole, Staged(self._beside.record_event())
+
+    def done_with(self, buffer: Tensor) -> None:
+        # Between recorded steps and others only the stream that starts both knows the order.
+        if self._beside is not None and torch.cuda.is_current_stream_capturing():
+            self._beside.wait_stream(torch.cuda.current_stream())
+            self._unread.add(buffer.data_ptr())
+
+    def _is_unread(self, buffer: Tensor) -> bool:
+        """Whether it was said, while the step was recorded that the current stream records, that
+        nobody reads the buffer any more: what is queued so far may do so otherwise."""
+        if buffer.data_ptr() not in self._unread:
+            return False
+        self._unread.remove(buffer.data_ptr())
+        return torch.cuda.is_current_stream_capturing()
+
+    def _place(self, held: int, buffer: Tensor) -> Place:
+        """Where a part lies in a buffer, and what is copied where."""
+        key = held, buffer.data_ptr()
+        if key not in self._places:
+            pieces = self._parts[held]
+            heights = [len(each) for each in pieces]
+            size = sum(each.numel() for each in pieces)
+            whole = buffer[:size].view(sum(heights), *pieces[0].shape[1:])
+            self._places[key] = whole, [*zip(whole.split(heights), pieces, strict=True)]
+        return self._places[key]
+
+
+def reachable(group: Group, device: torch.device) -> bool:
+    """Whether all ranks are on GPUs of one host that can read each other's memory."""
+    if device.type != "cuda":
+        return False
+    places = group.every((socket.gethostname(), device.index))
+    (host, _), indices = places[0], {index for _, index in places}
+    near = (
+        all(place[0] == host for place in places)
+        and len(indices) == len(places)
+        and max(indices) < torch.cuda.device_count()
+        and all(_reads(device, index) for index in indices)
+    )
+    return all(group.every(near))
+
+
+def _reads(device: torch.device, index: int) -> bool:
+    return index == device.index or torch.cuda.can_device_access_peer(device, index)
+
+
+def _mapped(handle: tuple[Any, tuple[Any, ...]], device: torch.device) -> Tensor:
+    """Another rank's tensor, opened from this rank's device: a context on the other's would take
+    memory there, and the other has waited for what it stored, so no event is needed."""
+    rebuild, arguments = handle
+    call = inspect.signature(rebuild).bind(*arguments)
+    if device.type == "cuda":
+        call.arguments |= {"storage_device": device.index, "event_sync_required": False}
+    return rebuild(*call.args, **call.kwargs)

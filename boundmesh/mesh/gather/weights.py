@@ -1,0 +1,183 @@
+"""Weights sharded on dim 0, fetched part by part when a sweep needs them.
+
+A rank holds 1/P of the rows of every weight, on its device or in host memory, and at a time two
+fetched parts: the one in use and the next. A `WeightSource` decides who holds which rows and how a
+part comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.sweep.node_weights import (
+    NodeWeights,
+    Visit,
+    is_divisible,
+    multiplies_one_vector,
+    part_spans,
+    parts_of,
+    product_of,
+)
+from boundmesh.graph.forward import tensor
+from boundmesh.graph.graph import Graph
+from boundmesh.mesh.gather.distributed_product import DistributedProduct, part_places
+from boundmesh.mesh.gather.fetch import Fetch, Shard
+from boundmesh.mesh.gather.sources import WeightSource
+from boundmesh.mesh.runtime.group import Group
+from boundmesh.mesh.runtime.regathered import Gathered, GatheredNames
+from boundmesh.operators.node import Node
+
+# A weight with fewer numbers is held by every rank: fetching it would cost more than it saves.
+REPLICATED = 2**18
+
+
+class ShardedWeights(Gathered):
+    """A graph's weights: the first ones of products in shards, the others whole on the device.
+
+    As a mapping it gives whole weights, fetched anew each time.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        bring: WeightSource,
+        device: torch.device,
+        dtype: torch.dtype,
+        replicated: int = REPLICATED,
+    ) -> None:
+        self.given = GatheredNames()
+        self._arrays, self._bring = graph.weights, bring
+        self._device, self._dtype = device, dtype
+        self._shards: dict[str, list[Shard]] = {}
+        for node in graph.nodes:
+            name = node.weights[0] if product_of(node) is not None else ""
+            if name and name not in self._shards and graph.weights[name].size >= replicated:
+                self._shards[name] = self._store(node)
+        bring.connect()
+        self._held = {
+            name: tensor(array).to(device, dtype).contiguous()
+            for name, array in graph.weights.items()
+            if name not in self._shards
+        }
+        self._served: dict[str, NodeWeights] = {}
+        self._spread: dict[str, DistributedProduct] = {}
+        self._buffers: tuple[Tensor, ...] = ()
+        self._fetching = Fetch((), bring, ())
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of parameters on the device: shards, whole weights, and the buffers of parts."""
+        whole = sum(each.nbytes for each in (*self._held.values(), *self._buffers))
+        return whole + self._bring.bytes
+
+    def stream(self, visits: Iterable[Visit], among: Group | None = None) -> Iterator[NodeWeights]:
+        """Each node with its weights; parts are fetched in order, one ahead of its use. `among`
+        ranks that have the same rows, what is dealt in parts stays where it is.
+
+        Every rank must stream the same nodes. A stream ends the one before it.
+        """
+        visited = [(visit.node, *self._of(visit, among)) for visit in visits]
+        fetch = self._fetch([shard for _, _, shards in visited for shard in shards])
+        for node, spread, shards in visited:
+            if not shards and spread is None:
+                yield self._whole(node)
+                continue
+            parts = fetch.parts(len(shards))
+            others = tuple(self[name] for name in node.weights[1:])
+            yield NodeWeights(node, others, parts, spread=spread)
+            # All ranks skip the same parts, if any, but each of them has to be fetched.
+            for _ in parts:
+                pass
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name in self._held:
+            return self._held[name]
+        shards = self._shards[name]
+        whole = torch.empty(self._arrays[name].shape, dtype=self._dtype, device=self._device)
+        for part in self._fetch(shards).parts(len(shards)):
+            first = part.low if len(shards) > 1 else 0
+            whole[first : first + len(part.weight)] = part.weight
+        return self.given.note(name, whole)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def _of(
+        self, visit: Visit, among: Group | None
+    ) -> tuple[DistributedProduct | None, Sequence[Shard]]:
+        """The parts to bring: those that the visit needs, where ranks need not bring the same, and
+        of these, if they can be read where they lie, the rows that it needs; or what is spread."""
+        node = visit.node
+        shards = self._shards.get(node.weights[0], ()) if product_of(node) is not None else ()
+        if among is not None and visit.outputs is None and shards:
+            spread = self._spread_over(node, shards, among)
+            if spread is not None:
+                return spread, ()
+        if visit.outputs is None or not self._bring.alone or not shards:
+            return None, shards
+        needed = [(each, visit.needed(each.low, each.high)) for each in shards]
+        found = [some for each, span in needed if span for some in self._some(each, *span)]
+        return None, found or self._some(shards[0], shards[0].low, shards[0].low + 1)
+
+    def _spread_over(
+        self, node: Node, shards: Sequence[Shard], group: Group
+    ) -> DistributedProduct | None:
+        """The weight of a linear node of one vector, if every part of it lies on one rank."""
+        name, bring = node.weights[0], self._bring
+        if not multiplies_one_vector(node):
+            return None
+        if name not in self._spread:
+            holders = [h for each in shards if (h := bring.holder(each.held)) is not None]
+            if len(holders) < len(shards):
+                return None
+            spans = [(each.low, each.high) for each in shards]
+            own = (s for s, holder in zip(shards, holders, strict=True) if holder == group.rank)
+            mine = [weight for s in own if (weight := bring.at_hand(s.held)) is not None]
+            inputs = self._arrays[name].shape[1]
+            self._spread[name] = DistributedProduct(
+                group, inputs, part_places(spans, holders), mine
+            )
+        return self._spread[name]
+
+    def _some(self, shard: Shard, low: int, high: int) -> list[Shard]:
+        """The rows `low ≤ i < high` of a weight where they lie, or else the part they stand in."""
+        runs = self._bring.rows(shard.held, low - shard.low, high - shard.low)
+        found = []
+        for run in runs:
+            found.append(Shard(low, low + len(run), run))
+            low += len(run)
+        return found or [shard]
+
+    def _whole(self, node: Node) -> NodeWeights:
+        served = self._served.get(node.name)
+        if served is None or served.node is not node:
+            weights = tuple(self._held[name] for name in node.weights)
+            served = NodeWeights(node, weights)
+            if product_of(node) is not None:
+                served = NodeWeights(node, weights[1:], parts_of(node, weights[0]))
+            self._served[node.name] = served
+        return served
+
+    def _fetch(self, shards: Sequence[Shard]) -> Fetch:
+        self._fetching.close()
+        if not self._buffers and self._shards:
+            self._buffers = tuple(
+                torch.empty(self._bring.longest, dtype=self._dtype, device=self._device)
+                for _ in range(self._bring.buffers)
+            )
+        self._fetching = Fetch(shards, self._bring, self._buffers)
+        return self._fetching
+
+    def _store(self, node: Node) -> list[Shard]:
+        array = self._arrays[node.weights[0]]
+        spans = part_spans(node, array.shape)
+        # Dim 0 of a transposed convolution's weight is not its outputs; its one part has all rows.
+        rows = spans if is_divisible(node) else [(0, len(array))]
+        held = self._bring.store(array, rows)
+        return [Shard(*span, each) for span, each in zip(spans, held, strict=True)]

@@ -1,0 +1,147 @@
+"""Starting the ranks of this host, and ending all of them when one fails."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import torch.distributed as dist
+import torch.multiprocessing as multiprocessing
+from torch.multiprocessing import ProcessExitedException, SpawnContext
+
+from boundmesh.errors import DeviceError
+from boundmesh.runtime.rank import RENDEZVOUS
+
+# Exit codes of a rank that has done its work, and that of an error nobody has caught.
+VERDICTS = (0, 1, 3)
+FAILED = 2
+# Seconds in which ranks end by themselves, with what they have reached, when they are interrupted.
+PATIENCE = 20.0
+# Seconds that other ranks get to end by themselves after one has failed.
+GRACE = 0.5
+
+
+def run(ranks: int, main: Callable[..., None], *arguments: object) -> int:
+    """Run `main(*arguments)` as `ranks` processes of this host; the exit code of the first.
+
+    `main` is picklable and ends as a program does. The first rank has the standard streams. An
+    exit code outside of VERDICTS means that a rank failed: all others are ended, and what it said
+    on standard error is shown. Raises DeviceError where a rank was killed.
+    """
+    with tempfile.TemporaryDirectory(prefix="boundmesh-") as folder:
+        logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)
+        context = multiprocessing.start_processes(
+            _enter, (ranks, folder, main, arguments), nprocs=ranks, join=False, start_method="spawn"
+        )
+        assert context is not None
+        try:
+            _wait(context)
+        except ProcessExitedException as ended:
+            if ended.exit_code < 0:
+                raise DeviceError(
+                    f"rank {ended.error_index} was killed by {ended.signal_name}; all ranks were "
+                    "ended. Out of host memory is the usual cause"
+                ) from None
+            if not _has_failed(folder, 0):
+                print(_said(folder, ended.error_index).read_text(), end="", file=sys.stderr)
+            return ended.exit_code
+        return int(_code(folder, 0).read_text())
+
+
+def _wait(context: SpawnContext) -> None:
+    """Wait for all ranks to end; those that are asked to by Ctrl-C get PATIENCE, or until they are
+    asked again."""
+    until = float("inf")
+    try:
+        while time.monotonic() < until:
+            try:
+                if context.join(min(until - time.monotonic(), PATIENCE), GRACE):
+                    return
+            except KeyboardInterrupt:
+                if until < float("inf"):
+                    raise
+                until = time.monotonic() + PATIENCE
+                for process in filter(BaseProcess.is_alive, context.processes):
+                    os.kill(process.pid, signal.SIGINT)
+        raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        for process in context.processes:
+            process.kill()
+        raise
+
+
+def _enter(
+    rank: int, ranks: int, folder: str, main: Callable[..., None], arguments: tuple[object, ...]
+) -> None:
+    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": ranks, "LOCAL_WORLD_SIZE": ranks}
+    os.environ.update({name: str(value) for name, value in place.items()})
+    os.environ[RENDEZVOUS] = f"file://{folder}/rendezvous"
+    # All ranks are on this host; a host name that resolves nowhere must not matter.
+    if sys.platform == "linux":
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    if rank:
+        _speak_to(_said(folder, rank))
+    _keep_to_own_cores(rank, ranks)
+    code = 0
+    try:
+        main(*arguments)
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        code = FAILED
+    sys.stdout.flush()
+    sys.stderr.flush()
+    _code(folder, rank).write_text(str(code))
+    if code not in VERDICTS:
+        # At once, without waiting for what other ranks still expect of this one.
+        os._exit(code)
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def _keep_to_own_cores(rank: int, ranks: int) -> None:
+    """Give this rank its run of the host's cores, if there is one for each: two ranks that share
+    one, or the two halves of one, take twice as long to start what their GPUs are to do."""
+    if sys.platform == "linux":
+        cores = sorted(os.sched_getaffinity(0), key=_halves_together)
+        share = len(cores) // ranks
+        if share:
+            os.sched_setaffinity(0, cores[rank * share : (rank + 1) * share])
+
+
+def _halves_together(cpu: int) -> tuple[int, int]:
+    """An order in which the threads of one core are neighbours."""
+    siblings = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+    first = re.match(r"\d+", siblings.read_text()) if siblings.exists() else None
+    return int(first[0]) if first else cpu, cpu
+
+
+def _speak_to(file: Path) -> None:
+    """Standard output of this process goes nowhere, standard error to a file."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), sys.stderr.fileno())
+
+
+def _has_failed(folder: str, rank: int) -> bool:
+    """Whether a rank has ended with an error of its own, and said so."""
+    file = _code(folder, rank)
+    return file.exists() and int(file.read_text()) not in VERDICTS
+
+
+def _said(folder: str, rank: int) -> Path:
+    return Path(folder) / f"said-{rank}"
+
+
+def _code(folder: str, rank: int) -> Path:
+    return Path(folder) / f"code-{rank}"

@@ -1,0 +1,106 @@
+"""Tensors whose neurons lie on several ranks: pieces, wholes and sums, with their gradients.
+
+Every function is run by all ranks together. A gradient to rows that all ranks have whole is whole
+on all ranks; one to a piece is that piece.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from boundmesh.mesh.runtime.group import Group
+from boundmesh.operators.partition import Partition
+
+ROWS = 2
+"""Dims of rows before the axes of the value: domains and rows."""
+
+
+def gather_pieces(group: Group, mine: Tensor, dim: int, ends: Sequence[int]) -> Tensor:
+    """All of a tensor, from the pieces along `dim` that the ranks have."""
+    height = tallest(ends)
+    sent = _filled(mine.movedim(dim, 0), height)
+    every = sent.new_empty(group.size * height, *sent.shape[1:])
+    group.all_gather(every, sent).wait()
+    pieces = [
+        every[rank * height : rank * height + ends[rank + 1] - ends[rank]]
+        for rank in range(group.size)
+    ]
+    whole = every if ends[-1] == len(every) else torch.cat(pieces)
+    return whole.movedim(0, dim)
+
+
+def scatter_sum(
+    group: Group, like: Tensor, columns: Partition, write: Callable[[slice, Tensor], object]
+) -> Tensor:
+    """This rank's columns of a sum over ranks of matrices, with as many rows as `like`.
+
+    `write(columns, out)` writes some columns of this rank's matrix to `out`: where they are sent
+    from, so that they need not lie anywhere else.
+    """
+    height = tallest(columns.ends)
+    sent = like.new_empty(group.size, len(like), height)
+    for rank, out in enumerate(sent):
+        low, high = columns.span(rank)
+        out[:, high - low :] = 0
+        if low < high:
+            write(slice(low, high), out[:, : high - low])
+    mine = like.new_empty(len(like), height)
+    group.reduce_scatter(mine, sent.flatten(0, 1)).wait()
+    low, high = columns.span(group.rank)
+    return mine[:, : high - low].contiguous()
+
+
+class TakePiece(torch.autograd.Function):
+    """This rank's piece of rows that all ranks have whole."""
+
+    @staticmethod
+    def forward(ctx, group: Group, cut: Partition, rows: Tensor) -> Tensor:
+        ctx.group, ctx.cut = group, cut
+        return cut.piece(rows, group.rank, ROWS)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[None, None, Tensor]:
+        cut = ctx.cut
+        return None, None, gather_pieces(ctx.group, gradient, cut.axis + ROWS, cut.ends)
+
+
+class GatherWhole(torch.autograd.Function):
+    """Whole rows from the pieces of all ranks."""
+
+    @staticmethod
+    def forward(ctx, group: Group, cut: Partition, rows: Tensor) -> Tensor:
+        ctx.group, ctx.cut = group, cut
+        return gather_pieces(group, rows, cut.axis + ROWS, cut.ends)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[None, None, Tensor]:
+        return None, None, ctx.cut.piece(gradient, ctx.group.rank, ROWS)
+
+
+class Settled(torch.autograd.Function):
+    """Values that all ranks know, with the gradients of what this rank has a share of."""
+
+    @staticmethod
+    def forward(ctx, share: Tensor, values: Tensor) -> Tensor:
+        return values.clone()
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient, None
+
+
+def tallest(ends: Sequence[int]) -> int:
+    """The length of the longest piece."""
+    return max(high - low for low, high in pairwise(ends))
+
+
+def _filled(values: Tensor, height: int) -> Tensor:
+    if len(values) == height:
+        return values.contiguous()
+    filled = values.new_zeros(height, *values.shape[1:])
+    filled[: len(values)] = values
+    return filled

@@ -1,0 +1,62 @@
+"""Which schedule moves fewer bytes: the weights to the rows, or the rows to the weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from boundmesh.bounds.sweep.backward import tile_height
+from boundmesh.bounds.sweep.node_weights import product_of
+from boundmesh.bounds.sweep.program import Program
+from boundmesh.graph.graph import Graph
+from boundmesh.mesh.exchange.placement import gathers_rows, is_product
+from boundmesh.operators import RULES
+
+NUMBER = 4
+"""Bytes of a float32; the comparison is the same for other types."""
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Bytes that one of P ranks receives while CROWN bounds every neuron of `domains` domains.
+
+        gather      Σ rounds · W · (P − 1)/P     each round of P tiles brings every weight once
+        exchange    Σ R · D · n · (P − 1)/P      every product gathers R rows of its n outputs, or
+                                                 adds up those of its n inputs
+                  + Σ R · D · n · (P − 1)/P²     every sum over n neurons turns them
+
+    with R = 2 rows for each neuron of a start node. Decided neurons need none: both shrink alike.
+    """
+
+    gather: int
+    exchange: int
+
+    @property
+    def schedule(self) -> str:
+        """The one with fewer bytes; gather, whose bits are those of one device, if equal."""
+        return "exchange" if self.exchange < self.gather else "gather"
+
+
+def traffic(graph: Graph, ranks: int, tile_elements: int, domains: int = 1) -> Traffic:
+    """What a sweep of every start node, and of the output, receives under both schedules."""
+    program = Program(graph, graph.output)
+    gather = exchange = turned = 0
+    for start in (*program.starts, program.target):
+        if start in program.exact:
+            continue
+        rows = 2 * graph[start].size
+        tiles = -(-rows // tile_height(program, start, domains, rows, tile_elements))
+        for node in program.order(start):
+            if product_of(node) is not None:
+                weight = graph.weights[node.weights[0]].size
+                gather += -(-tiles // ranks) * weight
+            if is_product(node) and not gathers_rows(node, ranks):
+                exchange += rows * domains * prod(node.input_shapes[0])
+                turned += rows * domains * node.size * len(node.weights[1:])
+            elif is_product(node) and node.name != start:
+                exchange += rows * domains * node.size
+            elif node.is_input or not RULES[node.op].affine:
+                turned += rows * domains * node.size
+    share = NUMBER * (ranks - 1)
+    moved = (exchange * ranks + turned) * share // ranks**2
+    return Traffic(gather * share // ranks, moved)

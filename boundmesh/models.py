@@ -1,0 +1,123 @@
+"""What a user gives: a model, a property, a region and rows, in whatever form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from boundmesh.errors import BoundmeshError, PropertyError, ReadError
+from boundmesh.graph.graph import Graph
+from boundmesh.property import Ball, Box, Property
+from boundmesh.ranges import shown
+from boundmesh.read import onnx, vnnlib
+from boundmesh.runtime.memory import refuse_beyond
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    Model = Graph | str | Path | nn.Module
+
+
+def read(model: Model, property: Property | str | Path) -> tuple[Graph, Property]:
+    """The network and the property, whatever form they come in; they must fit each other.
+
+    Raises BoundmeshError where one of them is something else, or they do not fit.
+    """
+    if not isinstance(property, Property | str | Path):
+        swapped = isinstance(property, Graph | torch.nn.Module)
+        raise PropertyError(
+            f"the property is {shown(property)}; expected a VNN-LIB file or a boundmesh.Property"
+            + (": give the network first, then the property" if swapped else "")
+        )
+    example = None
+    if isinstance(property, Property) and property.cases:
+        region = property.cases[0].region
+        example = region.lower if isinstance(region, Box) else region.center
+    graph = load(model, example)
+    if not isinstance(property, Property):
+        property = vnnlib.load(property, graph.inputs, graph.outputs)
+    sizes = sum(p.size for p in graph.inputs), sum(p.size for p in graph.outputs)
+    if (property.inputs, property.outputs) != sizes:
+        raise BoundmeshError(
+            f"the property speaks of {property.inputs} inputs and {property.outputs} outputs; "
+            f"the network has {sizes[0]} and {sizes[1]}"
+        )
+    return graph, property
+
+
+def load(model: Model, example: np.ndarray | None = None) -> Graph:
+    """A Graph from an ONNX file (`.onnx`, `.onnx.gz`) or, with an example input, an nn.Module.
+
+    Raises ReadError for anything else.
+    """
+    if isinstance(model, Graph):
+        return model
+    if isinstance(model, str | Path):
+        return onnx.load(model)
+    if not isinstance(model, torch.nn.Module):
+        swapped = isinstance(model, Property | Box | Ball)
+        raise ReadError(
+            f"the model is {shown(model)}; expected an ONNX file, a boundmesh.Graph or a "
+            "torch.nn.Module" + (": give the network first" if swapped else "")
+        )
+    from boundmesh.read.torch_module import from_torch
+
+    if example is None:
+        raise ReadError(
+            "an nn.Module needs an example input: boundmesh.from_torch(module, example)"
+        )
+    floating = (part.dtype for part in model.parameters() if part.is_floating_point())
+    return from_torch(model, torch.as_tensor(example).to(next(floating, torch.float32)))
+
+
+def rows_of(rows: Any, outputs: int) -> np.ndarray:
+    """Linear functions of the outputs as a float64 array `[S, outputs]`: one row or several, an
+    array, a tensor or lists; all outputs, one by one, for None. BoundmeshError for anything else.
+    """
+    if rows is None:
+        refuse_beyond(
+            f"rows for each of {outputs} outputs",
+            16 * outputs**2,
+            "ask for rows of your own, or a property",
+        )
+        return np.eye(outputs)
+    expected = f"expected S rows of {outputs} numbers, one for each output"
+    try:
+        if isinstance(rows, torch.Tensor):
+            rows = rows.detach().cpu().double()
+        found = np.asarray(rows)
+        if found.dtype.kind not in "fiub":
+            raise TypeError(f"they hold {found.dtype}")
+        found = found.astype(np.float64)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise BoundmeshError(f"rows are no array of real numbers ({error}); {expected}") from None
+    if found.ndim <= 1 and found.size == outputs:
+        found = found.reshape(1, outputs)
+    if found.ndim < 2 or found[:1].size != outputs:
+        raise BoundmeshError(f"rows have the shape {list(found.shape)}; {expected}")
+    if not np.isfinite(found).all():
+        raise BoundmeshError(f"rows hold NaN or infinity; {expected}")
+    return found.reshape(-1, outputs)
+
+
+def region_of(region: Any, inputs: int) -> Box | Ball:
+    """The region, if it is one of so many inputs; BoundmeshError otherwise."""
+    point = point_of(region)
+    if point.size != inputs:
+        raise BoundmeshError(f"the region has {point.size} inputs; the network has {inputs}")
+    return region
+
+
+def point_of(region: Any) -> np.ndarray:
+    """A point of a region, in the shape it was given in; BoundmeshError where it is no region."""
+    if isinstance(region, Box):
+        return region.lower
+    if isinstance(region, Ball):
+        return region.center
+    raise BoundmeshError(
+        f"the region is {shown(region)}; expected boundmesh.Box(lower, upper), "
+        "Box.around(x, eps) or Ball(center, radius, p)"
+    )

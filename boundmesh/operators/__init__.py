@@ -1,0 +1,53 @@
+"""The operators and their rules. Importing this package fills `RULES`."""
+
+from boundmesh.operators import (
+    arithmetic,
+    bent,
+    bilinear,
+    clamp,
+    convolution,
+    floor,
+    linear,
+    periodic,
+    power,
+    reduce,
+    relu,
+    reshape,
+    s_shaped,
+    select,
+)
+from boundmesh.operators.operator import (
+    RULES,
+    Interval,
+    Lines,
+    Operator,
+    Pulled,
+    Relaxation,
+    pull_lines,
+    register,
+)
+
+__all__ = [
+    "RULES",
+    "Interval",
+    "Lines",
+    "Operator",
+    "Pulled",
+    "Relaxation",
+    "arithmetic",
+    "bent",
+    "bilinear",
+    "clamp",
+    "convolution",
+    "floor",
+    "linear",
+    "periodic",
+    "power",
+    "pull_lines",
+    "reduce",
+    "register",
+    "relu",
+    "reshape",
+    "s_shaped",
+    "select",
+]

@@ -1,0 +1,157 @@
+"""Exp, log, sqrt and reciprocal: functions that bend one way on their domain.
+
+Where a box leaves the domain its bounds are not a number, so that nothing is proved with them.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from boundmesh.operators.curve import (
+    Curve,
+    bent_lines,
+    inside,
+    middle,
+    rounded_curve,
+    rows_dim,
+    unstable,
+)
+from boundmesh.operators.node import Node
+from boundmesh.operators.operator import (
+    Interval,
+    Lines,
+    Operator,
+    Weights,
+    elementwise,
+    monotone,
+    register,
+)
+from boundmesh.operators.rounding import Rounded
+
+EXP = Curve(torch.exp, torch.exp)
+LOG = Curve(torch.log, torch.reciprocal)
+SQRT = Curve(torch.sqrt, lambda x: 0.5 / x.sqrt())
+RECIPROCAL = Curve(torch.reciprocal, lambda x: -1 / (x * x))
+
+# The root has no tangent at zero; one that touches here or further right lies above it everywhere.
+NEAR_ZERO = 1e-20
+STEEPEST = 256.0
+"""The root's tangent touches no further left than at such a share of the box's upper end."""
+
+
+def relax_exp(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
+    """Tangent below at `l + α(u − l)`, chord above."""
+    return bent_lines(EXP, rows_dim(boxes[0]), alpha, convex=True)
+
+
+def relax_log(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
+    """Chord below, tangent above at `l + α(u − l)`; for l > 0."""
+    (box,) = boxes
+    return bent_lines(LOG, rows_dim(inside(box, box.lower > 0)), alpha, convex=False)
+
+
+def relax_sqrt(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
+    """Chord below, tangent above at `l + α(u − l)`; for l ≥ 0."""
+    (box,) = boxes
+    positive = inside(box, box.lower >= 0)
+    right = Interval(positive.lower.clamp(min=NEAR_ZERO), positive.upper.clamp(min=NEAR_ZERO))
+    # A tangent far on the left is steep, which helps nobody and makes its rounding large.
+    high, width = right.upper, right.upper - right.lower
+    least = (high / STEEPEST - right.lower) / torch.where(width == 0, 1, width)
+    alpha = torch.maximum(alpha, least.clamp(0, 1).unsqueeze(1))
+    lines = bent_lines(SQRT, rows_dim(right), alpha, convex=False)
+    assert lines.lower_intercept is not None
+    return Lines(
+        lines.lower_slopes,
+        lines.upper_slopes,
+        # The chord's value where it starts: from there to zero it may lie above the root.
+        lines.lower_intercept - NEAR_ZERO**0.5,
+        lines.upper_intercept,
+    )
+
+
+def sqrt_interval(node: Node, weights: Weights, box: Interval) -> Interval:
+    """`[√l, √u]` for l ≥ 0."""
+    box = inside(box, box.lower >= 0)
+    return Interval(box.lower.sqrt(), box.upper.sqrt())
+
+
+def log_interval(node: Node, weights: Weights, box: Interval) -> Interval:
+    """`[log l, log u]` for l > 0."""
+    box = inside(box, box.lower > 0)
+    return Interval(box.lower.log(), box.upper.log())
+
+
+def one_sign(box: Interval) -> Interval:
+    return inside(box, (box.lower > 0) | (box.upper < 0))
+
+
+def reciprocal_interval(node: Node, weights: Weights, box: Interval) -> Interval:
+    """`[1/u, 1/l]` for l > 0 or u < 0."""
+    box = one_sign(box)
+    return Interval(1 / box.upper, 1 / box.lower)
+
+
+def relax_reciprocal(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
+    """For l > 0 the tangent below at `l + α(u − l)`, the chord above; for u < 0 both turned around
+    zero, `1/x = −1/(−x)`."""
+    box = rows_dim(one_sign(boxes[0]))
+    negative = box.upper < 0
+    low = torch.where(negative, -box.upper, box.lower)
+    high = torch.where(negative, -box.lower, box.upper)
+    lines = bent_lines(RECIPROCAL, Interval(low, high), alpha, convex=True)
+    (tangent,), (chord,) = lines.lower_slopes, lines.upper_slopes
+    tangent_at, chord_at = lines.lower_intercept, lines.upper_intercept
+    assert tangent_at is not None and chord_at is not None
+    return Lines(
+        (torch.where(negative, chord, tangent),),
+        (torch.where(negative, tangent, chord),),
+        torch.where(negative, -chord_at, tangent_at),
+        torch.where(negative, -tangent_at, chord_at),
+    )
+
+
+def rounded_exp(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
+    (box,) = boxes
+    top = box.upper.exp()
+    return rounded_curve(node, top, top, box)
+
+
+def rounded_log(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
+    box = inside(boxes[0], boxes[0].lower > 0)
+    value = torch.maximum(box.lower.log().abs(), box.upper.log().abs())
+    return rounded_curve(node, value, 1 / box.lower, box)
+
+
+def rounded_sqrt(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
+    """No tangent is steeper than the one at `u / STEEPEST`, and no chord than `1/√u`."""
+    box = inside(boxes[0], boxes[0].lower >= 0)
+    top = box.upper.clamp(min=NEAR_ZERO).sqrt()
+    return rounded_curve(node, top, STEEPEST**0.5 / top, box)
+
+
+def rounded_reciprocal(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
+    box = one_sign(boxes[0])
+    value = torch.maximum((1 / box.lower).abs(), (1 / box.upper).abs())
+    return rounded_curve(node, value, value * value, box)
+
+
+for name, function, interval, relax, rounded in (
+    ("exp", torch.exp, monotone(elementwise(torch.exp)), relax_exp, rounded_exp),
+    ("log", torch.log, log_interval, relax_log, rounded_log),
+    ("sqrt", torch.sqrt, sqrt_interval, relax_sqrt, rounded_sqrt),
+    ("reciprocal", torch.reciprocal, reciprocal_interval, relax_reciprocal, rounded_reciprocal),
+):
+    register(
+        Operator(
+            name,
+            elementwise(function),
+            interval,
+            relax=relax,
+            initial=middle,
+            undecided=unstable,
+            rounded=rounded,
+            rising=name != "reciprocal",
+        )
+    )

@@ -1,0 +1,165 @@
+"""Products of rows with values and with lines.
+
+The products with lines are the hot path of every sweep. Their gradients are written out, so that
+α-CROWN keeps one tensor per nonlinear operator, the rows, where autograd would keep four.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from boundmesh.kernels import fused_rows
+from boundmesh.kernels.sums import added, of_domains
+from boundmesh.operators.rounding import CHUNK
+
+
+def inner(rows: Tensor, values: Tensor, onto: Tensor | None = None) -> Tensor:
+    """⟨rows, values⟩ over the neurons: `[D, S, *shape]` and `[D, 1 or S, *shape]` → `[D, S]`,
+    added to `onto` `[D, S]` if given.
+
+    A domain dim of 1 stands for every domain.
+    """
+    if fused_rows.sums(rows, values, values) and not torch.is_grad_enabled():
+        return fused_rows.signed_inner(rows, values, values, onto)
+    if values.shape[1] == 1:
+        return added(onto, _sums(flat(rows), flat(values).squeeze(1)))
+    return added(onto, _sums_of(flat(rows * values)))
+
+
+def _sums(rows: Tensor, values: Tensor) -> Tensor:
+    """`Σᵢ rows[d, s, i]·values[d, i]`, `[D, S]`: rows `[D or 1, S, n]`, values `[D or 1, n]`.
+
+    Long sums are added in chunks, so that each number passes no more than `chunked` roundings.
+    """
+    length = rows.shape[2]
+    if length > 2 * CHUNK:
+        total = _sums(rows[..., :CHUNK], values[:, :CHUNK])
+        for first in range(CHUNK, length, CHUNK):
+            chunk = slice(first, first + CHUNK)
+            total = total + _sums(rows[..., chunk], values[:, chunk])
+        return total
+    if len(values) == 1:
+        return torch.matmul(rows, values[0])
+    return torch.matmul(rows, values.unsqueeze(2)).squeeze(2)
+
+
+def _sums_of(products: Tensor) -> Tensor:
+    """`Σᵢ products[d, s, i]`, `[D, S]`, in chunks."""
+    whole = products.shape[2] - products.shape[2] % CHUNK
+    if whole <= CHUNK:
+        return products.sum(2)
+    total = products[..., :whole].unflatten(2, (-1, CHUNK)).sum(3).sum(2)
+    return total if whole == products.shape[2] else total + products[..., whole:].sum(2)
+
+
+def flat(rows: Tensor) -> Tensor:
+    """`[D, S, *shape]` → `[D, S, size]`; the empty shape has size 1."""
+    return rows.flatten(2) if rows.dim() > 2 else rows.unsqueeze(2)
+
+
+def signed_product(rows: Tensor, below: Tensor, above: Tensor) -> Tensor:
+    """`A·below` where A ≥ 0 and `A·above` elsewhere; A `[D, S, *]`, the others `[D, 1 or S, *]`."""
+    if torch.is_grad_enabled():
+        return SignedProduct.apply(rows, below, above)
+    return torch.where(rows >= 0, below, above).mul_(rows)
+
+
+def signed_inner(
+    rows: Tensor, below: Tensor | None, above: Tensor | None, onto: Tensor | None = None
+) -> Tensor | None:
+    """`onto + (⟨A⁺, below⟩ + ⟨A⁻, above⟩)` `[D, S]`; None stands for zero."""
+    if below is None and above is None:
+        return onto
+    if torch.is_grad_enabled():
+        return SignedInner.apply(rows, below, above, onto)
+    return _signed_inner(rows, below, above, onto)
+
+
+def _signed_inner(
+    rows: Tensor, below: Tensor | None, above: Tensor | None, onto: Tensor | None = None
+) -> Tensor:
+    if below is not None and above is not None and fused_rows.sums(rows, below, above):
+        return fused_rows.signed_inner(rows, below, above, onto)
+    if below is None:
+        assert above is not None
+        return inner(rows.clamp(max=0), above, onto)
+    lower = inner(rows.clamp(min=0), below)
+    sums = lower if above is None else lower + inner(rows.clamp(max=0), above)
+    return added(onto, sums)
+
+
+class SignedProduct(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, rows: Tensor, below: Tensor, above: Tensor) -> Tensor:
+        ctx.save_for_backward(rows, below, above)
+        return torch.where(rows >= 0, below, above).mul_(rows)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: Tensor):
+        rows, below, above = ctx.saved_tensors
+        to_rows, to_below, to_above = ctx.needs_input_grad
+        found: list[Tensor | None] = [None, None, None]
+        positive = rows >= 0
+        if to_rows:
+            found[0] = _sum_to(torch.where(positive, below, above) * gradient, rows)
+        if to_below or to_above:
+            product = gradient * rows
+            upward = torch.where(positive, product, 0)
+            if to_below:
+                found[1] = _sum_to(upward, below)
+            if to_above:
+                found[2] = _sum_to(product.sub_(upward), above)
+        return tuple(found)
+
+
+class SignedInner(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx, rows: Tensor, below: Tensor | None, above: Tensor | None, onto: Tensor | None
+    ) -> Tensor:
+        ctx.save_for_backward(rows, below, above)
+        ctx.earlier = 0 if onto is None else len(onto)
+        return _signed_inner(rows, below, above, onto)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: Tensor):
+        rows, below, above = ctx.saved_tensors
+        to_rows, to_below, to_above, to_onto = ctx.needs_input_grad
+        found: list[Tensor | None] = [None, None, None, None]
+        if to_onto:
+            found[3] = of_domains(gradient, ctx.earlier)
+        ends = (len(each) for each in (below, above) if each is not None)
+        gradient = of_domains(gradient, max(len(rows), *ends))
+        spread = gradient.reshape(*gradient.shape, *(1,) * (rows.dim() - 2))
+        if to_rows:
+            line = torch.where(
+                rows >= 0, 0 if below is None else below, 0 if above is None else above
+            )
+            found[0] = _sum_to(line * spread, rows)
+        if to_below:
+            found[1] = _sum_rows(rows.clamp(min=0), gradient, spread, below)
+        if to_above:
+            found[2] = _sum_rows(rows.clamp(max=0), gradient, spread, above)
+        return tuple(found)
+
+
+def _sum_rows(rows: Tensor, gradient: Tensor, spread: Tensor, like: Tensor) -> Tensor:
+    """`Σ gradient·rows` over what `like` has one of; over rows alone it is a product."""
+    if like.shape[1] == 1 and len(like) == len(rows):
+        return torch.bmm(gradient.unsqueeze(1), flat(rows)).reshape(like.shape)
+    return _sum_to(rows * spread, like)
+
+
+def _sum_to(values: Tensor, like: Tensor) -> Tensor:
+    """The sum over what `like` has one of. Over rows alone it is a product with ones: a neuron's
+    sum must not depend on how many others there are, which decides where `sum` cuts it."""
+    if values.shape == like.shape:
+        return values
+    if like.shape[1] == 1 < values.shape[1] and len(like) == len(values):
+        ones = values.new_ones(len(values), 1, values.shape[1])
+        return torch.bmm(ones, flat(values)).reshape(like.shape)
+    return values.sum_to_size(like.shape)

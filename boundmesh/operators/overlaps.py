@@ -1,0 +1,63 @@
+"""Transposed convolutions as one product and a sum of what overlaps, on GPUs.
+
+    y[b, o, s·i + d·k − p] += Σ_c x[b, c, i]·W[c, o, k]
+
+cuDNN may multiply float32 maps by way of a Fourier or a Winograd transform, whose error at one
+place is relative to what lies around it: no bound of the form γ·Σ|x|·|W| holds. A product of
+matrices and `fold`, which adds overlaps, keep to it.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from boundmesh.operators.node import Node
+
+MOST = 2**23
+"""Numbers that are written out at a time before they are added up."""
+
+
+def applies(node: Node, x: Tensor) -> bool:
+    """float32 on a GPU, one group, one or two spatial axes, no gradients asked for here."""
+    return (
+        x.is_cuda
+        and x.dtype == torch.float32
+        and not (x.requires_grad and torch.is_grad_enabled())
+        and node["groups"] == 1
+        and len(node["stride"]) <= 2
+    )
+
+
+def scatter_columns(
+    node: Node, x: Tensor, weight: Tensor, common: list[int], output_padding: list[int]
+) -> Tensor:
+    """The transposed convolution of x `[B, C, *spatial]` with W `[C, O, *kernel]`, without bias."""
+    kernel, spatial = tuple(weight.shape[2:]), tuple(x.shape[2:])
+    stride, dilation = tuple(node["stride"]), tuple(node["dilation"])
+    lengths = tuple(
+        s * (n - 1) + d * (k - 1) + 1 - 2 * p + more
+        for n, k, s, d, p, more in zip(
+            spatial, kernel, stride, dilation, common, output_padding, strict=True
+        )
+    )
+    by_output = weight.flatten(1).mT
+    height = max(1, MOST // max(1, len(by_output) * prod(spatial)))
+    ahead = (1,) * (2 - len(kernel))
+    none = (0,) * len(ahead)
+    parts = [
+        functional.fold(
+            torch.matmul(by_output, part.flatten(2)),
+            (*ahead, *lengths),
+            (*ahead, *kernel),
+            (*ahead, *dilation),
+            (*none, *common),
+            (*ahead, *stride),
+        )
+        for part in x.split(height)
+    ]
+    y = parts[0] if len(parts) == 1 else torch.cat(parts)
+    return y.reshape(len(x), weight.shape[1], *lengths)

@@ -1,0 +1,36 @@
+"""A run of neurons for each rank."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from boundmesh.operators.node import Shape
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Rank r has the neurons `ends[r] ≤ i < ends[r + 1]` along `axis`."""
+
+    axis: int
+    ends: tuple[int, ...]
+
+    def span(self, rank: int) -> tuple[int, int]:
+        return self.ends[rank], self.ends[rank + 1]
+
+    def shape(self, shape: Shape, rank: int) -> Shape:
+        """A rank's piece of a value of `shape`."""
+        low, high = self.span(rank)
+        return (*shape[: self.axis], high - low, *shape[self.axis + 1 :])
+
+    def piece(self, values: Tensor, rank: int, leading: int) -> Tensor:
+        """A rank's piece of a tensor with `leading` dims before the axes of the value."""
+        low, high = self.span(rank)
+        return values.narrow(self.axis + leading, low, high - low)
+
+
+def even_partition(axis: int, length: int, ranks: int) -> Partition:
+    """Pieces of ⌈length / ranks⌉ neurons; the last ones may be shorter, or empty."""
+    height = -(-length // ranks)
+    return Partition(axis, tuple(min(rank * height, length) for rank in range(ranks + 1)))

@@ -1,0 +1,39 @@
+"""Transposed convolutions whose windows do not overlap, as of a vision transformer's patches.
+
+Every window is a product of its own, y[b, o, s·i + k] = Σ_c x[b, c, i]·W[c, o, k]. On a CPU general
+algorithms take over ten times as long where windows are large (`docs/measurements.md`).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional
+
+from boundmesh.operators.linear import times
+from boundmesh.operators.node import Node
+
+
+def apart(node: Node, weight: Tensor) -> bool:
+    """Whether windows of a kernel `[C, O, *kernel]` lie side by side, with nothing around them."""
+    kernel = tuple(weight.shape[2:])
+    return (
+        kernel == tuple(node["stride"])
+        and max(kernel) > 1
+        and node["groups"] == 1
+        and all(step == 1 for step in node["dilation"])
+        and all(width == 0 for pair in node["padding"] for width in pair)
+    )
+
+
+def scatter_patches(x: Tensor, weight: Tensor, left: list[int], bias: Tensor | None) -> Tensor:
+    """x `[B, C, *spatial]` → `[B, O, *(spatial·kernel + left)]`, zeros (or the bias) in what is
+    `left` at the end of each axis."""
+    (count, _, *spatial), (_, outputs, *kernel) = x.shape, weight.shape
+    windows = times(x.movedim(1, -1), weight.flatten(1).mT).view(count, *spatial, outputs, *kernel)
+    axes = range(len(spatial))
+    order = [0, 1 + len(axes), *(place for a in axes for place in (1 + a, 2 + len(axes) + a))]
+    lengths = [n * k for n, k in zip(spatial, kernel, strict=True)]
+    y = windows.permute(order).reshape(count, outputs, *lengths)
+    if any(left):
+        y = functional.pad(y, [width for more in reversed(left) for width in (0, more)])
+    return y if bias is None else y + bias.reshape(-1, *[1] * len(axes))

@@ -1,0 +1,120 @@
+"""Sin and cos.
+
+Around each of its zeros with a rising flank sin is an `SCurve` from −π to π, and around the others
+the mirror image of one. A box that fits has its lines; a wider one lies between two constants.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from boundmesh.operators.curve import middle, rounded_curve, rows_dim, unstable
+from boundmesh.operators.node import Node
+from boundmesh.operators.operator import Interval, Lines, Operator, Weights, elementwise, register
+from boundmesh.operators.rounding import Rounded
+from boundmesh.operators.s_curve import (
+    SCurve,
+    interpolate,
+    s_lines,
+    touching_points,
+    turned,
+    turned_back,
+)
+
+POINTS = 2048
+
+
+@lru_cache(maxsize=16)
+def table(dtype: torch.dtype, device: torch.device) -> Tensor:
+    ends = torch.linspace(0, math.pi, POINTS, dtype=torch.float64)
+    return touching_points(torch.sin, torch.cos, ends).to(device, dtype)
+
+
+def touch(u: Tensor) -> Tensor:
+    """Where the tangent of sin touches, in [−π, 0], that passes through its point at u ≤ π."""
+    return interpolate(table(u.dtype, u.device), u * ((POINTS - 1) / math.pi))
+
+
+SINE = SCurve(torch.sin, torch.cos, touch)
+
+
+def rounding(box: Interval) -> Tensor:
+    """What rounding can shift a point of the box by, and the reduction to one period."""
+    reach = torch.maximum(box.lower.abs(), box.upper.abs()) + math.pi
+    return 8 * torch.finfo(reach.dtype).eps * reach
+
+
+def has_peak(box: Interval, peak: float, slack: Tensor) -> Tensor:
+    """Whether some `peak + 2πn` lies in the box, or as near as rounding can tell."""
+    period = 2 * math.pi
+    first = ((box.lower - slack - peak) / period).ceil() * period + peak
+    return first <= box.upper + slack
+
+
+def range_of(box: Interval, function, phase: float) -> Interval:
+    """The range of `function(x) = sin(x + phase)`."""
+    low, high, slack = function(box.lower), function(box.upper), rounding(box)
+    top = has_peak(box, math.pi / 2 - phase, slack)
+    bottom = has_peak(box, -math.pi / 2 - phase, slack)
+    return Interval(
+        torch.where(bottom, -1, torch.minimum(low, high)),
+        torch.where(top, 1, torch.maximum(low, high)),
+    )
+
+
+def nearest_zero(box: Interval, phase: float) -> tuple[Tensor, Tensor]:
+    """The zero of `sin(x + phase)` nearest to the middle of the box, and the sign of the slope
+    there."""
+    count = (((box.lower + box.upper) / 2 + phase) / math.pi).detach().round()
+    return 1 - 2 * count.remainder(2), count * math.pi - phase
+
+
+def clipped(box: Interval) -> Interval:
+    return Interval(box.lower.clamp(min=-math.pi), box.upper.clamp(max=math.pi))
+
+
+def rules(name: str, function, phase: float) -> Operator:
+    """The operator `function(x) = sin(x + phase)`."""
+
+    def interval(node: Node, weights: Weights, box: Interval) -> Interval:
+        return range_of(box, function, phase)
+
+    def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
+        """The lines of `s_lines` around the nearest zero; constants where the box is wider."""
+        box = rows_dim(boxes[0])
+        sign, shift = nearest_zero(box, phase)
+        near = turned(box, sign, shift)
+        fits = (near.lower >= -math.pi) & (near.upper <= math.pi)
+        lines = turned_back(s_lines(SINE, clipped(near), alpha), sign, shift)
+        assert lines.lower_intercept is not None and lines.upper_intercept is not None
+        flat, slack = range_of(box, function, phase), rounding(box)
+        return Lines(
+            (torch.where(fits, lines.lower_slopes[0], 0),),
+            (torch.where(fits, lines.upper_slopes[0], 0),),
+            torch.where(fits, lines.lower_intercept, flat.lower) - slack,
+            torch.where(fits, lines.upper_intercept, flat.upper) + slack,
+        )
+
+    def rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
+        """Neither the value nor the slope is larger than 1; a period is subtracted before."""
+        (box,) = boxes
+        one = torch.ones_like(box.lower) + (box.upper - box.upper)
+        return rounded_curve(node, one + math.pi, one, box)
+
+    return Operator(
+        name,
+        elementwise(function),
+        interval,
+        relax=relax,
+        initial=middle,
+        undecided=unstable,
+        rounded=rounded,
+    )
+
+
+register(rules("sin", torch.sin, 0.0))
+register(rules("cos", torch.cos, math.pi / 2))

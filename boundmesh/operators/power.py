@@ -1,0 +1,110 @@
+"""Power with a constant exponent p.
+
+Even p ≥ 2 (and p = 1) is convex. Odd p ≥ 3 is concave, then convex: the mirror image of an
+`SCurve`. Any other p has bounds for positive x alone, convex for p < 0 and p > 1, else concave.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from boundmesh.operators.curve import (
+    Curve,
+    bent_lines,
+    inside,
+    middle,
+    reach_of,
+    rounded_curve,
+    rows_dim,
+    unstable,
+)
+from boundmesh.operators.node import Node
+from boundmesh.operators.operator import Interval, Lines, Operator, Weights, register
+from boundmesh.operators.rounding import Rounded
+from boundmesh.operators.s_curve import SCurve, s_lines, touching_points, turned, turned_back
+
+
+def is_odd(p: float) -> bool:
+    return p >= 3 and p % 2 == 1
+
+
+def is_convex_everywhere(p: float) -> bool:
+    return p == 1 or (p >= 2 and p % 2 == 0)
+
+
+def curve(p: float) -> Curve:
+    return Curve(lambda x: x.pow(p), lambda x: p * x.pow(p - 1))
+
+
+@lru_cache(maxsize=64)
+def mirrored(p: float) -> SCurve:
+    """`−x^p` for odd p; the tangent through the point at u touches at a multiple of u."""
+
+    def value(x: Tensor) -> Tensor:
+        return -x.pow(p)
+
+    def slope(x: Tensor) -> Tensor:
+        return -p * x.pow(p - 1)
+
+    multiple = float(touching_points(value, slope, torch.ones(1, dtype=torch.float64)))
+    return SCurve(value, slope, lambda u: multiple * u)
+
+
+def power(node: Node, weights: Weights, x: Tensor) -> Tensor:
+    return x.pow(float(node["exponent"]))
+
+
+def power_interval(node: Node, weights: Weights, box: Interval) -> Interval:
+    """The range of `x^p`, which turns only at zero, and only for even p."""
+    p = float(node["exponent"])
+    if is_convex_everywhere(p) and p != 1:
+        least = torch.maximum(box.lower, -box.upper).clamp(min=0)
+        most = torch.maximum(-box.lower, box.upper)
+        return Interval(least.pow(p), most.pow(p))
+    if not (is_odd(p) or p == 1):
+        box = inside(box, box.lower > 0)
+    low, high = box.lower.pow(p), box.upper.pow(p)
+    return Interval(low, high) if p >= 0 else Interval(high, low)
+
+
+def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
+    """Chord and tangents at `l + α(u − l)`, or as `s_lines` has them where p is odd."""
+    (box,) = boxes
+    p = float(node["exponent"])
+    if is_odd(p):
+        lines = s_lines(mirrored(p), turned(rows_dim(box), -1, 0), alpha)
+        return turned_back(lines, -1, 0)
+    if is_convex_everywhere(p):
+        return bent_lines(curve(p), rows_dim(box), alpha, convex=True)
+    positive = inside(box, box.lower > 0)
+    return bent_lines(curve(p), rows_dim(positive), alpha, convex=not 0 <= p <= 1)
+
+
+def rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
+    """For p ≥ 1 value and slope are largest where the box reaches furthest, for p < 0 at its lower
+    end; in between the value at the upper and the slope at the lower end."""
+    (box,) = boxes
+    p = float(node["exponent"])
+    if not (is_convex_everywhere(p) or is_odd(p)):
+        box = inside(box, box.lower > 0)
+    far = reach_of(box)
+    near = box.lower.abs()
+    value = far.pow(p) if p >= 0 else near.pow(p)
+    slope = abs(p) * (far if p >= 1 else near).pow(p - 1)
+    return rounded_curve(node, value, slope, box)
+
+
+register(
+    Operator(
+        "power",
+        power,
+        power_interval,
+        relax=relax,
+        initial=middle,
+        undecided=unstable,
+        rounded=rounded,
+    )
+)

@@ -1,0 +1,154 @@
+"""Sum and max over axes."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from boundmesh.operators.curve import reach_of
+from boundmesh.operators.node import Node
+from boundmesh.operators.operator import (
+    Interval,
+    Lines,
+    Operator,
+    Pulled,
+    Weights,
+    monotone,
+    register,
+)
+from boundmesh.operators.partition import Partition
+from boundmesh.operators.rounding import Lengths, Rounded
+
+
+def total(node: Node, weights: Weights, x: Tensor) -> Tensor:
+    """The sum over `axes`, which stay as 1."""
+    return x.sum([axis + 1 for axis in node["axes"]], keepdim=True)
+
+
+def pull_total(node: Node, weights: Weights, rows: Tensor) -> Pulled:
+    """The row repeated over the axes."""
+    return Pulled((rows.expand(*rows.shape[:2], *node.input_shapes[0]),))
+
+
+def largest(node: Node, weights: Weights, x: Tensor) -> Tensor:
+    """The maximum over `axis`, which is dropped."""
+    return x.amax(node["axis"] + 1)
+
+
+def place_of(values: Tensor, dim: int) -> Tensor:
+    """A mask of the place of the first largest value along `dim`."""
+    shape = [length if d == dim else 1 for d, length in enumerate(values.shape)]
+    places = torch.arange(values.shape[dim], device=values.device).reshape(shape)
+    return places == values.argmax(dim, keepdim=True)
+
+
+def others(place: Tensor, values: Tensor, dim: int) -> Tensor:
+    """The largest value along `dim` outside of `place`, −∞ where there is none."""
+    return torch.where(place, -torch.inf, values).amax(dim, keepdim=True)
+
+
+def settled(box: Interval, dim: int) -> tuple[Tensor, Tensor]:
+    """The place of the largest lower bound, and where no other input reaches above that bound."""
+    best = place_of(box.lower, dim)
+    return best, box.lower.amax(dim, keepdim=True) >= others(best, box.upper, dim)
+
+
+def unstable(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
+    """The inputs that may be the largest, where more than one may."""
+    (box,) = boxes
+    dim = node["axis"] + 1
+    _, decided = settled(box, dim)
+    return ~decided & (box.upper > box.lower.amax(dim, keepdim=True))
+
+
+def initial(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
+    """All weight on the input of the largest lower bound."""
+    (box,) = boxes
+    return place_of(box.lower, node["axis"] + 1).to(box.lower.dtype)
+
+
+def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
+    """Below, a mean of the inputs weighted by α; above, a chord in the input that reaches highest.
+
+        Σᵢ αᵢ·xᵢ / Σᵢ αᵢ ≤ max(x) ≤ max(xₖ, m) ≤ the chord of max(xₖ, m) over [lₖ, uₖ]
+
+    with k the input of the largest upper bound and m the largest upper bound of the others. Where
+    one input's lower bound is above m both lines are that input. Where α is all zero, the input of
+    the largest lower bound has all the weight.
+    """
+    (box,) = boxes
+    dim = node["axis"] + 1
+    best, decided = settled(box, dim)
+    highest = torch.where(decided, best, place_of(box.upper, dim))
+    lower = torch.where(highest, box.lower, 0).sum(dim, keepdim=True)
+    upper = torch.where(highest, box.upper, 0).sum(dim, keepdim=True)
+    start, width = torch.maximum(lower, others(highest, box.upper, dim)), upper - lower
+    chord = torch.where(decided, 1, (upper - start) / torch.where(width == 0, 1, width))
+    # Zero, but not a number wherever some bound of the inputs is not one.
+    broken = ((box.lower - box.lower) + (box.upper - box.upper)).sum(dim, keepdim=True)
+    above = torch.where(highest, chord, 0).unsqueeze(1)
+    # Nothing beside an α that is not zero.
+    weight = alpha + (1e-12 * best).unsqueeze(1)
+    mean = weight / weight.sum(dim + 1, keepdim=True)
+    below = torch.where(decided.unsqueeze(1), best.unsqueeze(1).to(mean.dtype), mean)
+    intercept = start - chord * lower + broken
+    return Lines(
+        (below,),
+        (above,),
+        broken.squeeze(dim).unsqueeze(1),
+        intercept.squeeze(dim).unsqueeze(1),
+        node["axis"],
+    )
+
+
+def total_lengths(node: Node, weights: Weights) -> Lengths:
+    """A sum forward; rows are repeated."""
+    return Lengths(math.prod(node.input_shapes[0]) // max(1, node.size))
+
+
+def rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
+    """The forward value is exact. Weights of a mean add up to 1 only so far; the chord above has an
+    intercept."""
+    (box,) = boxes
+    axis = node["axis"]
+    size = 2 * reach_of(box).amax(axis + 1)
+    return (Rounded(size, 0, 16 + 2 * node.input_shapes[0][axis], node.size),)
+
+
+def sum_partition(node: Node, cut: Partition) -> Partition | None:
+    return None if cut.axis in node["axes"] else cut
+
+
+def max_partition(node: Node, cut: Partition) -> Partition | None:
+    if cut.axis == node["axis"]:
+        return None
+    return Partition(cut.axis - (node["axis"] < cut.axis), cut.ends)
+
+
+register(
+    Operator(
+        "sum",
+        total,
+        monotone(total),
+        pull=pull_total,
+        lengths=total_lengths,
+        rising=True,
+        exact_on_box=True,
+        partition=sum_partition,
+    )
+)
+register(
+    Operator(
+        "max",
+        largest,
+        monotone(largest),
+        relax=relax,
+        initial=initial,
+        undecided=unstable,
+        rounded=rounded,
+        rising=True,
+        partition=max_partition,
+    )
+)

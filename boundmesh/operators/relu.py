@@ -1,0 +1,122 @@
+"""Relu, LeakyRelu and Abs: two linear pieces that meet at zero.
+
+All are `f(x) = x` above zero and `s·x` below, with s = 0, s = slope in [0, 1] and s = −1: convex
+functions, whose chord lies above them.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from boundmesh.errors import UnsupportedError
+from boundmesh.operators.curve import reach_of
+from boundmesh.operators.node import Node
+from boundmesh.operators.operator import (
+    RULES,
+    Interval,
+    Lines,
+    Operator,
+    Weights,
+    monotone,
+    register,
+)
+from boundmesh.operators.rounding import Rounded
+
+
+def slope_below_zero(node: Node) -> float:
+    """s. Raises UnsupportedError for a LeakyRelu whose slope lies outside [0, 1]."""
+    if node.op == "abs":
+        return -1.0
+    slope = float(node.attributes.get("slope", 0.0))
+    if not 0 <= slope <= 1:
+        raise UnsupportedError(
+            f"operator '{node.op}' (node '{node.name}') has slope {slope}; expected one in [0, 1]"
+        )
+    return slope
+
+
+def forward(node: Node, weights: Weights, x: Tensor) -> Tensor:
+    slope = slope_below_zero(node)
+    return x.clamp(min=0) if slope == 0 else torch.where(x >= 0, x, slope * x)
+
+
+def absolute(node: Node, weights: Weights, x: Tensor) -> Tensor:
+    return x.abs()
+
+
+def absolute_interval(node: Node, weights: Weights, box: Interval) -> Interval:
+    """`[max(l, −u, 0), max(−l, u)]`."""
+    low, high = -box.lower, box.upper
+    return Interval(torch.maximum(-low, -high).clamp(min=0), torch.maximum(low, high))
+
+
+def unstable(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
+    (box,) = boxes
+    return (box.lower < 0) & (box.upper > 0)
+
+
+def initial(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
+    """The line that leaves the smaller area: the piece above zero where u > −l, else the other."""
+    (box,) = boxes
+    return (box.upper > -box.lower).to(box.lower.dtype)
+
+
+def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
+    """The chord above; below, a line through zero of slope s + α(1 − s) (arXiv 2011.13824).
+
+    With l < 0 < u: chord slope k = s + (1 − s)·u/(u − l), intercept (s − k)·l. Where the sign is
+    known both lines are the piece itself. A bound that is not a number makes both lines so.
+    """
+    (box,) = boxes
+    s = slope_below_zero(node)
+    low, high = box.lower.clamp(max=0).unsqueeze(1), box.upper.clamp(min=0).unsqueeze(1)
+    width = high - low
+    # u/(u − l) of the box cut at zero: 1 where l ≥ 0, 0 where u ≤ 0.
+    share = high / torch.where(width == 0, 1, width)
+    chord = share if s == 0 else torch.where(share == 1, share, s + (1 - s) * share)
+    tilted = alpha if s == 0 else s + (1 - s) * alpha
+    below = torch.where((low < 0) & (high > 0), tilted, chord)
+    return Lines((below,), (chord,), None, (s - chord) * low)
+
+
+def rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
+    """The chord's slope is off by 6 roundings and its intercept, at most |l| or u in size, by as
+    many of what the box reaches; a row is multiplied by a slope and intercepts are added up."""
+    (box,) = boxes
+    slope = slope_below_zero(node)
+    crosses = (box.lower < 0) & (box.upper > 0)
+    chord = torch.minimum(-box.lower, box.upper).clamp(min=0) * (1 - slope)
+    reach = torch.where(crosses, 2 * reach_of(box), 0)
+    terms = [Rounded(reach, 0, 8), Rounded(torch.where(crosses, chord, 0), 0, 0, node.size)]
+    if slope not in (0.0, 1.0, -1.0):
+        # A narrow type rounds the slope, too.
+        terms.append(Rounded(abs(slope) * (-box.lower).clamp(min=0), 2, 2))
+    return tuple(terms)
+
+
+def split_point(node: Node) -> float:
+    return 0.0
+
+
+for name, function, interval in (
+    ("relu", forward, monotone(forward)),
+    ("leaky_relu", forward, monotone(forward)),
+    ("abs", absolute, absolute_interval),
+):
+    register(
+        Operator(
+            name,
+            function,
+            interval,
+            relax=relax,
+            initial=initial,
+            undecided=unstable,
+            split_point=split_point,
+            rounded=rounded,
+            rising=name != "abs",
+            slope_below=slope_below_zero,
+        )
+    )
+
+RELU = RULES["relu"]

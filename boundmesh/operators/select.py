@@ -1,0 +1,251 @@
+"""Slice, gather, concat and pad: neurons left out, picked, joined or added."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from boundmesh.operators.node import Node
+from boundmesh.operators.operator import (
+    Operator,
+    Pulled,
+    Weights,
+    inner,
+    monotone,
+    other_axis,
+    register,
+    same_shape,
+)
+from boundmesh.operators.partition import Partition
+from boundmesh.operators.rounding import Lengths
+
+Index = tuple[int, ...]
+
+
+def ranges(node: Node, leading: int) -> tuple[slice, ...]:
+    """The slices of all dims: `leading` whole ones, then one per axis."""
+    return (slice(None),) * leading + tuple(slice(*bounds) for bounds in node["ranges"])
+
+
+def slice_values(node: Node, weights: Weights, x: Tensor) -> Tensor:
+    """Every axis from start to stop (excluded) by step > 0."""
+    return x[ranges(node, 1)]
+
+
+def pull_slice(node: Node, weights: Weights, rows: Tensor) -> Pulled:
+    """The rows in their old places, zero elsewhere."""
+    whole = rows.new_zeros(*rows.shape[:2], *node.input_shapes[0])
+    whole[ranges(node, 2)] = rows
+    return Pulled((whole,))
+
+
+@lru_cache(maxsize=256)
+def index_tensor(index: Index, device: torch.device) -> Tensor:
+    return torch.tensor(index, dtype=torch.long, device=device)
+
+
+@lru_cache(maxsize=256)
+def inverse_table(index: Index, length: int, device: torch.device) -> tuple[Tensor, ...]:
+    """For each of `length` inputs its places in `index`: the k-th places in the k-th tensor.
+
+    An input with fewer than k places has `len(index)` there, one past the end.
+    """
+    places: list[list[int]] = [[] for _ in range(length)]
+    for place, source in enumerate(index):
+        places[source].append(place)
+    depth = max((len(found) for found in places), default=0)
+    columns = (
+        [found[k] if k < len(found) else len(index) for found in places] for k in range(depth)
+    )
+    return tuple(torch.tensor(column, dtype=torch.long, device=device) for column in columns)
+
+
+class Pick(torch.autograd.Function):
+    """`x[index]` along a dim, whose gradient is `Spread`; torch's own would add by atomics."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, dim: int, index: Index) -> Tensor:
+        return x.index_select(dim, index_tensor(index, x.device))
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        x, ctx.dim, ctx.index = inputs
+        ctx.length = x.shape[ctx.dim]
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor):
+        return ScatterNeurons.apply(gradient, ctx.dim, ctx.index, ctx.length), None, None
+
+
+class ScatterNeurons(torch.autograd.Function):
+    """The transpose of `Pick`: each input sums its places, always in the same order."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(rows: Tensor, dim: int, index: Index, length: int) -> Tensor:
+        columns = inverse_table(index, length, rows.device)
+        if not columns:
+            return rows.new_zeros([length if d == dim else n for d, n in enumerate(rows.shape)])
+        if len(columns) * length > len(index):
+            zero = rows.new_zeros([1 if d == dim else n for d, n in enumerate(rows.shape)])
+            rows = torch.cat((rows, zero), dim)
+        total = rows.index_select(dim, columns[0])
+        for column in columns[1:]:
+            total += rows.index_select(dim, column)
+        return total
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        _, ctx.dim, ctx.index, _ = inputs
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor):
+        return Pick.apply(gradient, ctx.dim, ctx.index), None, None, None
+
+
+def gather(node: Node, weights: Weights, x: Tensor) -> Tensor:
+    """The neurons `index` (which may repeat) along `axis`."""
+    return Pick.apply(x, node["axis"] + 1, node["index"])
+
+
+def pull_gather(node: Node, weights: Weights, rows: Tensor) -> Pulled:
+    """Each input sums the rows of the places it was picked for."""
+    axis = node["axis"]
+    return Pulled(
+        (ScatterNeurons.apply(rows, axis + 2, node["index"], node.input_shapes[0][axis]),)
+    )
+
+
+def concat(node: Node, weights: Weights, *values: Tensor) -> Tensor:
+    """The values one after another along `axis`; a constant, with D = 1, joins every domain."""
+    domains = max(value.shape[0] for value in values)
+    values = tuple(value.expand(domains, *value.shape[1:]) for value in values)
+    return torch.cat(values, node["axis"] + 1)
+
+
+def pull_concat(node: Node, weights: Weights, rows: Tensor) -> Pulled:
+    axis = node["axis"]
+    return Pulled(rows.split([shape[axis] for shape in node.input_shapes], axis + 2))
+
+
+def pad(node: Node, weights: Weights, x: Tensor) -> Tensor:
+    """`value` before and after each axis."""
+    widths = [width for pair in reversed(node["padding"]) for width in pair]
+    return functional.pad(x, widths, value=node["value"])
+
+
+def pull_pad(node: Node, weights: Weights, rows: Tensor) -> Pulled:
+    """The rows without the padding, and `value` times what lies on it."""
+    shape = node.input_shapes[0]
+    coefficients = rows
+    for dim, ((before, _), length) in enumerate(zip(node["padding"], shape, strict=True), start=2):
+        coefficients = coefficients.narrow(dim, before, length)
+    if node["value"] == 0:
+        return Pulled((coefficients,))
+    return Pulled((coefficients,), inner(rows, pad(node, (), rows.new_zeros(1, 1, *shape))))
+
+
+def gather_lengths(node: Node, weights: Weights) -> Lengths:
+    """Rows of neurons that are picked several times are added up."""
+    return Lengths(0, max(Counter(node["index"]).values(), default=1) - 1)
+
+
+def pad_lengths(node: Node, weights: Weights) -> Lengths:
+    """The value is rounded where a narrow type does not hold it; rows are added up where the
+    padding is not zero."""
+    if node["value"] == 0:
+        return Lengths()
+    value = torch.tensor(node["value"], dtype=torch.float64)
+    held = all(bool(value.to(kind).double() == value) for kind in (torch.float16, torch.bfloat16))
+    return Lengths(0 if held else 1, 1, node.size)
+
+
+def slice_partition(node: Node, cut: Partition) -> Partition | None:
+    whole = (0, node.input_shapes[0][cut.axis], 1)
+    return cut if tuple(node["ranges"][cut.axis]) == whole else None
+
+
+def ranges_of_piece(node: Node, axis: int, length: int) -> Mapping[str, Any]:
+    """All of the piece along the axis that is cut."""
+    ranges = list(node["ranges"])
+    ranges[axis] = (0, length, 1)
+    return {"ranges": tuple(ranges)}
+
+
+def pad_partition(node: Node, cut: Partition) -> Partition | None:
+    return cut if tuple(node["padding"][cut.axis]) == (0, 0) else None
+
+
+def picks_all(node: Node, weights: Sequence[np.ndarray]) -> bool:
+    return node["index"] == tuple(range(node.shape[node["axis"]]))
+
+
+register(
+    Operator(
+        "slice",
+        slice_values,
+        monotone(slice_values),
+        pull=pull_slice,
+        rising=True,
+        keeps_box=True,
+        partition=slice_partition,
+        piece_attributes=ranges_of_piece,
+        is_identity=same_shape,
+    )
+)
+register(
+    Operator(
+        "gather",
+        gather,
+        monotone(gather),
+        pull=pull_gather,
+        lengths=gather_lengths,
+        rising=True,
+        partition=other_axis,
+        is_identity=picks_all,
+    )
+)
+
+
+def concat_node(name: str, parts: Sequence[Node]) -> Node:
+    """The flat nodes `parts` side by side."""
+    sizes = tuple(part.shape for part in parts)
+    operands = tuple(part.name for part in parts)
+    return Node(name, CONCAT, operands, (sum(size for (size,) in sizes),), sizes, {"axis": 0})
+
+
+CONCAT = "concat"
+register(
+    Operator(
+        CONCAT,
+        concat,
+        monotone(concat),
+        pull=pull_concat,
+        rising=True,
+        partition=other_axis,
+        is_identity=same_shape,
+    )
+)
+register(
+    Operator(
+        "pad",
+        pad,
+        monotone(pad),
+        pull=pull_pad,
+        lengths=pad_lengths,
+        rising=True,
+        keeps_box=True,
+        partition=pad_partition,
+        is_identity=same_shape,
+    )
+)

@@ -1,0 +1,71 @@
+"""Which arithmetic a verdict is to hold in: what the user chose, as roundings to outweigh."""
+
+from __future__ import annotations
+
+import torch
+
+from boundmesh.bounds.sweep.layout import DeviceLayout
+from boundmesh.errors import UnsupportedError
+from boundmesh.graph.graph import Graph
+from boundmesh.kernels import launcher, matmul
+from boundmesh.operators.rounding import UNITS, Rounding
+from boundmesh.property import Property
+from boundmesh.settings import Settings, rounding_words
+
+
+def arithmetic(graph: Graph, settings: Settings, property: Property | None = None) -> str:
+    """The coarsest arithmetic that verdicts hold in: `trust`, `real`, or a key of UNITS.
+
+    Raises what `arithmetics` raises.
+    """
+    words = arithmetics(graph, settings, property)
+    return max(words, key=lambda word: UNITS.get(word, 0.0), default="real")
+
+
+def arithmetics(
+    graph: Graph, settings: Settings, property: Property | None = None
+) -> frozenset[str]:
+    """The arithmetics that verdicts hold in: `trust` alone, or of `real` and the keys of UNITS.
+
+    Real arithmetic is floating-point arithmetic whose roundings happen to be zero. So a bound that
+    outweighs every rounding of a float32 run holds for real numbers, too, and the largest unit
+    roundoff of several arithmetics stands for all of them. `auto` takes the property's element
+    types, or real arithmetic where there are none.
+
+    Raises UnsupportedError where a floating-point arithmetic was chosen, or declared, for a
+    network with an operator whose rounding is not known.
+    """
+    words = frozenset(rounding_words(settings.rounding))
+    if words == {"trust"}:
+        return words
+    if words == {"auto"}:
+        words = frozenset() if property is None else property.arithmetics
+    coarsest = max(words, key=lambda word: UNITS.get(word, 0.0), default="real")
+    if coarsest in UNITS and graph.unbounded:
+        raise UnsupportedError(
+            f"how {', '.join(sorted(graph.unbounded))} rounds in {coarsest} is not known, so no "
+            "verdict can hold in that arithmetic; --rounding real gives one for real numbers"
+        )
+    return words
+
+
+def asks_for_real(settings: Settings, property: Property) -> bool:
+    """Tells whether a counterexample must hold in real arithmetic, too, as the user or the
+    property's element types name no other."""
+    words = frozenset(rounding_words(settings.rounding))
+    return (property.arithmetics if words == {"auto"} else words) == {"real"}
+
+
+def rounding_for(
+    graph: Graph, settings: Settings, layout: DeviceLayout, property: Property | None = None
+) -> Rounding | None:
+    """The roundings that bounds in `layout` must outweigh; None where arithmetic is trusted.
+
+    Raises what `arithmetic` raises.
+    """
+    chosen = arithmetics(graph, settings, property)
+    if "trust" in chosen:
+        return None
+    by_kernels = layout.dtype == torch.float32 and launcher.usable(layout.device)
+    blocks = by_kernels and matmul.usable(layout.device)
+    return Rounding.of(layout.dtype, *chosen, blocks=blocks, kernels=by_kernels)

@@ -1,0 +1,216 @@
+"""From cheap bounds to tight ones, until every clause is refuted or the methods are used up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.methods.alpha import StepSchedule, alpha_crown
+from boundmesh.bounds.methods.crown import Problem, crown, interval_rows
+from boundmesh.bounds.sweep.layout import DeviceLayout
+from boundmesh.bounds.sweep.program import Program
+from boundmesh.bounds.sweep.region import Region, part_of
+from boundmesh.operators.operator import Interval
+from boundmesh.operators.rounding import Rounding
+from boundmesh.proof.account import SearchAccount
+from boundmesh.proof.margins import Margins
+from boundmesh.runtime.clock import Clock
+from boundmesh.settings import BoundSettings
+
+FEW_INPUTS = 8
+"""Boxes of so many free inputs are split by input: halving them all costs less than optimising."""
+
+STEPS = {
+    "auto": ("crown-ibp", "alpha-crown"),
+    "ibp": ("ibp",),
+    "crown-ibp": ("crown-ibp",),
+    "crown": ("crown",),
+    "alpha-crown": ("alpha-crown",),
+}
+
+
+@dataclass(frozen=True)
+class Question:
+    """Are all clauses of `margins` refuted on each of the D regions? `cases` are the regions'
+    places in the property.
+
+    `rounding` is what bounds outweigh; where it is None arithmetic is trusted, and a margin must
+    exceed `slack` `[S]`.
+    """
+
+    margins: Margins
+    region: Region
+    cases: tuple[int, ...]
+    slack: Tensor
+    layout: DeviceLayout
+    rounding: Rounding | None = None
+
+    def problem(self, region: Region, settings: BoundSettings, clock: Clock) -> Problem:
+        program = Program(self.margins.graph, self.margins.graph.output)
+        tile_elements, check = settings.tile_elements, clock.check
+        return Problem(program, region, self.layout, tile_elements, check, self.rounding)
+
+    @property
+    def offset(self) -> Tensor:
+        """What the lower bound of each row must exceed, float64 `[S]`."""
+        return self.margins.bound + self.slack
+
+    def beyond(self, lower: Tensor, rows: Tensor) -> Tensor:
+        """Margins less slack, float64 `[D, len(rows)]`, of the lower bounds of `rows`."""
+        return lower.double().cpu() - self.offset[rows]
+
+
+@dataclass
+class Standing:
+    """The best margin, less slack, of every row on every region, `[D, S]`; > 0 refutes.
+
+    `bounds` are the start nodes' bounds that the last method found, for the regions `domains`;
+    `searches` are the accounts of branch and bound.
+    """
+
+    question: Question
+    rows: Tensor
+    bounds: Mapping[str, Interval] = field(default_factory=dict)
+    domains: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
+    searches: list[SearchAccount] = field(default_factory=list)
+
+    @staticmethod
+    def unknown(question: Question) -> Standing:
+        shape = (question.region.domains, len(question.slack))
+        return Standing(question, torch.full(shape, -torch.inf, dtype=torch.float64))
+
+    @property
+    def clauses(self) -> Tensor:
+        """The best margin of every clause on every region, `[D, clauses]`."""
+        return self.question.margins.clauses(self.rows)
+
+    @property
+    def open(self) -> Tensor:
+        """Clauses that are not refuted, `[D, clauses]`; written so that NaN stays open."""
+        return ~(self.clauses > 0)
+
+    @property
+    def worst(self) -> float:
+        """The margin that is furthest from a proof; a property without clauses is proved."""
+        table = self.clauses
+        return table.min().item() if table.numel() else float("inf")
+
+    @property
+    def reached(self) -> float:
+        """The worst margin as far as the search in progress, if any, has brought it."""
+        going = [search.worst for search in self.searches if search.open or search.stuck]
+        return max([self.worst, *going[-1:]])
+
+    def close(self, domain: int, clauses: Tensor, margin: float) -> None:
+        """Enter that `clauses` were refuted on a region by splitting it; `margin` > 0 is proved."""
+        for clause in clauses.tolist():
+            row = self.question.margins.members[clause][0]
+            known = self.rows[domain, row]
+            self.rows[domain, row] = max(float(known), margin)
+
+    def open_rows(self, domains: Tensor) -> Tensor:
+        """The rows of the clauses that are open on some region of `domains`."""
+        still = self.open[domains].any(0).nonzero().flatten().tolist()
+        members = self.question.margins.members
+        return torch.tensor(
+            sorted({row for clause in still for row in members[clause]}), dtype=torch.long
+        )
+
+
+def climb(
+    standing: Standing, settings: BoundSettings, clock: Clock, stage: str | None = None
+) -> None:
+    """Use the methods of `settings.method` in turn on what is still open; OutOfTime may end it.
+
+    Each is a stage of its own name, or all of them are `stage`."""
+    for method in _steps(standing.question, settings):
+        domains = standing.open.any(1).nonzero().flatten()
+        rows = standing.open_rows(domains)
+        if not len(rows):
+            return
+        with clock.stage(stage or method, _extent(len(rows), len(domains))):
+            _improve(standing, method, domains, rows, settings, clock)
+            clock.progress.update(margin=standing.worst, open=int(standing.open.sum()))
+
+
+def _extent(rows: int, regions: int) -> str:
+    return f"{rows} rows" if regions == 1 else f"{rows} rows on {regions} regions"
+
+
+def _steps(question: Question, settings: BoundSettings) -> tuple[str, ...]:
+    steps = STEPS[settings.method]
+    few = free_inputs(question.region) <= FEW_INPUTS
+    return steps[:-1] if settings.method == "auto" and few else steps
+
+
+def free_inputs(region: Region) -> int:
+    """The most inputs of any domain that can vary; a range without a number between its ends is
+    that of one number, such as a decimal, that no float holds."""
+    box = region.interval
+    next_up = torch.nextafter(box.lower, torch.full_like(box.lower, torch.inf))
+    return int((next_up < box.upper).flatten(1).sum(1).max())
+
+
+def _improve(
+    standing: Standing,
+    method: str,
+    domains: Tensor,
+    rows: Tensor,
+    settings: BoundSettings,
+    clock: Clock,
+) -> None:
+    question = standing.question
+    problem = question.problem(part_of(question.region, domains), settings, clock)
+    layout = question.layout
+    wanted_rows = question.margins.dense(rows, layout.dtype, layout.device)
+
+    def note(lower: Tensor) -> Tensor:
+        """Keep the best margins; NaN is no margin."""
+        found = question.beyond(lower, rows)
+        known = standing.rows[domains[:, None], rows]
+        standing.rows[domains[:, None], rows] = torch.fmax(known, found)
+        return standing.open[domains]
+
+    if method == "ibp":
+        note(interval_rows(problem, wanted_rows))
+    elif method == "alpha-crown":
+        wanted = _rows_of_clauses(question.margins, rows)
+
+        def weigh(best: Tensor) -> Tensor:
+            still = note(best).to(torch.float64) @ wanted
+            clock.progress.update(margin=standing.worst, open=int(standing.open.sum()))
+            return (still > 0).to(best)
+
+        schedule = StepSchedule(settings.iterations, settings.learning_rate, settings.decay)
+        found = alpha_crown(
+            problem, wanted_rows, schedule, weigh, lambda best: not note(best).any()
+        )
+        note(found.lower)
+        standing.bounds, standing.domains = found.bounds, domains
+    else:
+        lower, bounds = crown(problem, wanted_rows, by_rows=method == "crown")
+        note(lower)
+        standing.bounds, standing.domains = bounds, domains
+
+
+def _rows_of_clauses(margins: Margins, rows: Tensor) -> Tensor:
+    """1 where a clause has a row: `[clauses, len(rows)]`, float64."""
+    place = {int(row): column for column, row in enumerate(rows)}
+    table = torch.zeros(len(margins.members), len(rows), dtype=torch.float64)
+    for clause, members in enumerate(margins.members):
+        for row in members:
+            if row in place:
+                table[clause, place[row]] = 1
+    return table
+
+
+def unstable_counts(bounds: Mapping[str, Interval], program: Program) -> dict[str, tuple[int, int]]:
+    """For every start node how many neurons are undecided in some domain, and how many it has."""
+    return {
+        start: (int(program.undecided(start, bounds).any(0).sum()), program.graph[start].size)
+        for start in program.starts
+        if start in bounds
+    }

@@ -1,0 +1,67 @@
+"""Running out of memory, said so that the user can do something about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from boundmesh.errors import DeviceError
+from boundmesh.graph.graph import Graph
+from boundmesh.runtime.memory import refuse_beyond
+from boundmesh.settings import Settings
+
+# What takes fewer bytes is no danger.
+SMALL = 2**26
+# Points at which a network is compared with ONNX Runtime at one time, in float64.
+POINTS = 5
+
+
+def check_fits(graph: Graph, device: torch.device, settings: Settings) -> None:
+    """DeviceError, naming the largest node, where the device cannot hold the bounds of one node
+    beside the weights, which no way of bounding does without."""
+    size = 8 if settings.dtype == "float64" else 4
+    shared = settings.layout.shards > 1 or settings.layout.offload != "none"
+    weights = 0 if shared else sum(array.size for array in graph.weights.values()) * size
+    largest = max(graph.nodes, key=lambda node: node.size)
+    where = f"node '{largest.name}' ({largest.op}) of shape {list(largest.shape)}"
+    advice = "use a smaller network, or a device with more memory"
+    # A lower and an upper bound of each neuron.
+    needed = weights + 2 * size * largest.size
+    if needed > SMALL:
+        there = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
+        refuse_beyond(f"the weights and the bounds of {where}", needed, advice, there)
+    checked = POINTS * 8 * largest.size
+    if checked > SMALL:
+        refuse_beyond(f"comparing {where} with ONNX Runtime", checked, advice)
+
+
+@contextmanager
+def memory_errors(graph: Graph, device: torch.device, settings: Settings) -> Iterator[None]:
+    """DeviceError, with what took the memory and what to do, where the work within ran out."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise DeviceError(_advice(graph, device, settings, error)) from error
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether Python, torch's CPU allocator or a GPU's ran out; on a CPU torch has no own type."""
+    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return known or "can't allocate memory" in str(error)
+
+
+def _advice(graph: Graph, device: torch.device, settings: Settings, error: Exception) -> str:
+    size = 8 if settings.dtype == "float64" else 4
+    weights = sum(array.size for array in graph.weights.values()) * size
+    tile = settings.bounds.tile_elements
+    met = " ".join(str(error).split()) or type(error).__name__
+    return (
+        f"out of memory on {device}: the weights take {weights / 2**20:.0f} MiB, and every copy of "
+        f"a tile of rows {tile * size / 2**20:.0f} MiB, several of which live at one time; use "
+        f"smaller tiles (--tile-elements {max(tile // 4, 1)}), a cheaper --method, or a device "
+        f"with more memory ({met})"
+    )

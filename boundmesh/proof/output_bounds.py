@@ -1,0 +1,196 @@
+"""Output bounds as numbers: what `boundmesh bounds` and `boundmesh.bounds` answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.methods.alpha import StepSchedule, alpha_crown
+from boundmesh.bounds.methods.crown import Problem, crown, errors_on, interval_rows
+from boundmesh.bounds.relaxation.lines import FixedLines
+from boundmesh.bounds.sweep.backward import input_rows
+from boundmesh.bounds.sweep.layout import DeviceLayout
+from boundmesh.bounds.sweep.program import Program
+from boundmesh.bounds.sweep.region import region_tensors
+from boundmesh.bounds.sweep.rounding_errors import lowered
+from boundmesh.bounds.sweep.rows import DenseRows, Tile
+from boundmesh.errors import BoundmeshError
+from boundmesh.graph.forward import multiplications
+from boundmesh.mesh.runtime.open import layout_for
+from boundmesh.models import load, point_of, region_of, rows_of
+from boundmesh.operators.operator import Interval
+from boundmesh.proof.guarantee import rounding_for
+from boundmesh.proof.ladder import unstable_counts
+from boundmesh.proof.memory import check_fits, memory_errors
+from boundmesh.property import Ball, Box
+from boundmesh.ranges import Choice
+from boundmesh.read.agreement import agrees_with_source
+from boundmesh.runtime.clock import Clock, OutOfTime
+from boundmesh.runtime.device import forget_peak, peak_bytes, pin_threads
+from boundmesh.runtime.progress import SILENT, Progress
+from boundmesh.settings import METHODS, Settings
+
+if TYPE_CHECKING:
+    from boundmesh.models import Model
+
+
+@dataclass(frozen=True)
+class Affine:
+    """A linear function of the flat input, `coefficients · x + constant`: `[S, inputs]`, `[S]`."""
+
+    coefficients: np.ndarray
+    constant: np.ndarray
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """`lower ≤ rows · f(x) ≤ upper` for every x of the region; flat float64 arrays, one number
+    per row (per output where no rows were given). `intermediate` holds the bounds of every start
+    node, `undecided` how many of its neurons stay (undecided, all).
+
+    `below` and `above`, where they were asked for, are linear functions of x that lie below and
+    above `rows · f(x)` on the region: CROWN's, drawn from `intermediate`.
+    """
+
+    lower: np.ndarray
+    upper: np.ndarray
+    method: str
+    seconds: float
+    peak_bytes: int
+    undecided: Mapping[str, tuple[int, int]]
+    intermediate: Mapping[str, Interval]
+    below: Affine | None = None
+    above: Affine | None = None
+
+
+def bounds(
+    model: Model,
+    region: Box | Ball,
+    *,
+    method: str = "alpha-crown",
+    rows: np.ndarray | None = None,
+    lines: bool = False,
+    settings: Settings = Settings(),
+    progress: Progress = SILENT,
+) -> Bounds:
+    """Bound the outputs of a network, or linear functions `rows` `[S, outputs]` of them.
+
+    `method` is ibp, crown-ibp, crown or alpha-crown; all but ibp can also give `lines`. The region
+    must have the input's size. Raises BoundmeshError where it does not, or the time is up.
+    """
+    Choice(METHODS[1:]).read("method", method)
+    clock = Clock(settings.timeout, progress)
+    graph = load(model, point_of(region))
+    region = region_of(region, graph[graph.input].size)
+    if not all(np.isfinite(end).all() for end in _ends(region)):
+        raise BoundmeshError("the region has an end that is NaN or infinite")
+    if settings.layout.domains > 1:
+        raise BoundmeshError(
+            f"the mesh {settings.layout.shape} has several groups of domains, and bounds alone "
+            "have none to divide; use shards"
+        )
+    pin_threads(settings, multiplications(graph))
+    layout = layout_for(graph, settings)
+    device, clock.agree = layout.device, layout.agree
+    with clock.stage("check"):
+        agrees_with_source(graph, [region], settings.seed, layout.dtype)
+    check_fits(graph, device, settings)
+    forget_peak(device)
+    output = graph[graph.output]
+    matrix = rows_of(rows, output.size)
+    asked = _rows(matrix, (1, len(matrix), *output.shape), layout)
+    problem = Problem(
+        Program(graph, graph.output),
+        region_tensors([region], graph[graph.input].shape, layout.dtype, layout.device),
+        layout,
+        settings.bounds.tile_elements,
+        clock.check,
+        rounding_for(graph, settings, layout),
+    )
+    try:
+        with clock.stage(method), memory_errors(graph, device, settings):
+            lower, upper, intermediate = _bound(problem, asked, method, settings)
+    except OutOfTime as error:
+        raise BoundmeshError(f"{method} was not done within {settings.timeout} s") from error
+    found = Bounds(
+        lower,
+        upper,
+        method,
+        clock.seconds[method],
+        peak_bytes(device),
+        unstable_counts(intermediate, problem.program),
+        intermediate,
+    )
+    if not lines or method == "ibp":
+        return found
+    below = _line(problem, asked, intermediate)
+    above = _line(problem, asked.negated, intermediate)
+    return replace(found, below=below, above=Affine(-above.coefficients, -above.constant))
+
+
+@torch.no_grad()
+def _line(problem: Problem, rows: DenseRows, bounds: Mapping[str, Interval]) -> Affine:
+    """The linear function of x below rows `[1, S, *output_shape]`."""
+    program, coefficients = problem.program, rows.coefficients
+    tile, errors = Tile(program.target, slice(0, rows.count), rows), errors_on(problem, bounds)
+    draw = FixedLines(bounds)
+    carried = input_rows(problem.layout, program, tile, draw, frozenset(), errors)
+    at_input = carried.at_input(program.graph.input, coefficients)
+    size, count = program.graph[program.graph.input].size, coefficients.shape[1]
+    bias = coefficients.new_zeros(1, count) if carried.bias is None else carried.bias
+    constant = lowered(bias, carried.error, errors)[0]
+    slope = at_input[0].reshape(count, size) if at_input.dim() else at_input.expand(count, size)
+    return Affine(slope.double().cpu().numpy(), constant.double().cpu().numpy())
+
+
+def _rows(matrix: np.ndarray, shape: tuple[int, ...], layout: DeviceLayout) -> DenseRows:
+    """Rows in the layout's dtype, and how far they lie from those that were given."""
+    exact = torch.from_numpy(np.asarray(matrix, dtype=np.float64))
+    near = exact.to(layout.dtype)
+    off = (exact - near.double()).abs().to(layout.dtype)
+    deviation = off.to(layout.device).reshape(shape) if bool(off.any()) else None
+    return DenseRows(near.to(layout.device).reshape(shape), deviation)
+
+
+def _bound(
+    problem: Problem, rows: DenseRows, method: str, settings: Settings
+) -> tuple[np.ndarray, np.ndarray, Mapping[str, Interval]]:
+    sides: list[Tensor] = []
+    intermediate: Mapping[str, Interval] = {}
+    if method == "alpha-crown":
+        # Each side has slopes of its own: together they would share those of the start nodes.
+        chosen = settings.bounds
+        schedule = StepSchedule(chosen.iterations, chosen.learning_rate, chosen.decay)
+        for side in (rows, rows.negated):
+            found = alpha_crown(problem, side, schedule)
+            sides.append(found.lower)
+            intermediate = found.bounds if not intermediate else _both(intermediate, found.bounds)
+    else:
+        both = rows.both_sides
+        if method == "ibp":
+            lowest = interval_rows(problem, both)
+        else:
+            lowest, intermediate = crown(problem, both, by_rows=method == "crown")
+        sides = [*lowest.chunk(2, dim=1)]
+    lower, upper = (side[0].double().cpu().numpy() for side in sides)
+    return lower, -upper, intermediate
+
+
+def _both(a: Mapping[str, Interval], b: Mapping[str, Interval]) -> dict[str, Interval]:
+    return {
+        name: Interval(
+            torch.maximum(a[name].lower, b[name].lower), torch.minimum(a[name].upper, b[name].upper)
+        )
+        for name in a
+    }
+
+
+def _ends(region: Box | Ball) -> tuple[np.ndarray, ...]:
+    if isinstance(region, Box):
+        return region.lower, region.upper
+    return region.center, np.asarray(float(region.radius))

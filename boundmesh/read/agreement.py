@@ -1,0 +1,162 @@
+"""Does a Graph compute what ONNX Runtime computes of its file?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from boundmesh.errors import ReadError
+from boundmesh.graph.forward import AsNeeded, forward, multiplications
+from boundmesh.graph.graph import Graph
+from boundmesh.operators import Interval
+from boundmesh.property import Ball, Box
+from boundmesh.read.inner_values import first_difference
+from boundmesh.read.points import sample_points
+from boundmesh.read.runtime import Inside, Runtime, inside
+from boundmesh.read.value_boxes import PRECISIONS, Precision, boxes
+
+# Multiplications that one forward pass of all points should take.
+WORK = 10**8
+# Rounding is bounded in networks of up to so many multiplications and weights, which takes up to
+# two seconds; in larger ones it is measured first.
+MULTIPLICATIONS, WEIGHTS = 3 * 10**8, 2 * 10**7
+# Values inside that are held at one time, of all points together.
+VALUES = 5 * 10**7
+# The share of the largest output above which rounding counts as too much.
+COARSE = 0.01
+# Operators that are no continuous functions.
+JUMPS = frozenset(("floor",))
+REPORT = "this is an error of boundmesh: please report the network"
+
+
+def agrees_with_source(
+    graph: Graph,
+    regions: Sequence[Box | Ball],
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """Compares the graph with ONNX Runtime at points of all `regions`: centres, corners, random.
+
+    Every value inside that both have must lie in its box of `rounding.boxes`, made from the values
+    that ONNX Runtime has before it, and every output in the box that is made from the input. Where
+    a box is not a number, an output may differ by `64·ε·max|y| + 16·w`, with w the largest
+    difference between the graph's forward in float32 and in float64. Boxes of
+    a large network are made only where its outputs differ by more than that, from the values before
+    alone; by more than 1 % of the largest they must not differ.
+
+    Raises ReadError for an output that is NaN or infinite, for a difference beyond rounding,
+    naming the first value of the network that differs, and for a network whose outputs float32
+    does not give to 1 %, if that is the `dtype` that bounds are computed in. A graph without a
+    source has nothing to agree with, and passes.
+    """
+    if graph.source is None:
+        return
+    points = sample_points(regions, graph.inputs, WORK // multiplications(graph), seed)
+    if not len(points):
+        return
+    runtime = Runtime(graph)
+    theirs = np.stack([runtime(point) for point in points]).astype(np.float64)
+    if not np.isfinite(theirs).all():
+        raise ReadError("the network's output is NaN or infinite inside of the property's region")
+    mine = own(graph, points, torch.float64)
+    facts = inside(graph)
+    if mine.shape != theirs.shape:
+        first = first_difference(graph, points[:1], facts) or ""
+        raise ReadError(
+            f"the network as read has {mine.shape[1]} outputs and ONNX Runtime's "
+            f"{theirs.shape[1]}{first}; {REPORT}"
+        )
+    rounding = np.abs(own(graph, points, torch.float32) - mine).max(axis=1, initial=0.0)
+    if dtype == torch.float32:
+        refuse_coarse(graph, theirs, rounding)
+    where = difference(graph, points, mine, theirs, float(rounding.max()), facts)
+    if where is not None:
+        raise ReadError(
+            f"the network as read differs from ONNX Runtime{where}: its outputs differ by "
+            f"{np.abs(mine - theirs).max(initial=0.0):.3g} and reach "
+            f"{np.abs(theirs).max(initial=0.0):.3g}; {REPORT}"
+        )
+
+
+def refuse_coarse(graph: Graph, theirs: np.ndarray, rounding: np.ndarray) -> None:
+    """Raises ReadError where float32 loses more than 1 % of the largest output at some point; at
+    half of the points in a network that has jumps, since any rounding may lead across one."""
+    jumps = any(node.op in JUMPS for node in graph.nodes)
+    lost = float(np.median(rounding) if jumps else rounding.max())
+    reach = float(np.abs(theirs).max(initial=0.0))
+    # Written so that NaN is refused.
+    if not lost <= COARSE * reach:
+        raise ReadError(
+            f"float32 is too coarse for the network: its outputs reach {reach:.3g} and are lost to "
+            f"{lost:.3g} in rounding; use float64"
+        )
+
+
+def difference(
+    graph: Graph,
+    points: np.ndarray,
+    mine: np.ndarray,
+    theirs: np.ndarray,
+    rounding: float,
+    facts: Inside,
+) -> str | None:
+    """Where the graph differs from ONNX Runtime by more than rounding, in words that may be empty;
+    None where it does nowhere."""
+    precision = PRECISIONS[facts.narrowest]
+    away, reach = np.abs(mine - theirs), float(np.abs(theirs).max(initial=0.0))
+    near = away <= measured(reach, rounding, precision)
+    if multiplications(graph) <= MULTIPLICATIONS and weights_of(graph) <= WEIGHTS:
+        right = in_boxes(graph, points, theirs, near, precision).all(axis=1)
+        most = max(1, VALUES // sum(node.size for node in graph.nodes))
+        compared = points[:most] if right.all() else points[~right][:1]
+    else:
+        right = (away <= COARSE * reach).all(axis=1)
+        compared = points[~near.all(axis=1)][:1]
+    where = first_difference(graph, compared, facts) if len(compared) else None
+    return "" if where is None and not right.all() else where
+
+
+def weights_of(graph: Graph) -> int:
+    """How many numbers the graph's weights are."""
+    return sum(array.size for array in graph.weights.values())
+
+
+def measured(reach: float, rounding: float, precision: Precision) -> float:
+    """`64·ε·max|y| + 16·w`, w measured in float32 and scaled to the network's type."""
+    epsilon = 2 * precision.unit
+    return 64 * epsilon * reach + 16 * rounding * epsilon * 2.0**23
+
+
+def in_boxes(
+    graph: Graph, points: np.ndarray, theirs: np.ndarray, near: np.ndarray, precision: Precision
+) -> np.ndarray:
+    """Where `[N, outputs]` ONNX Runtime's output is one that rounding can make of the input; what
+    `near` has where the box is not a number."""
+    box = output_box(graph, points, precision)
+    lower, upper = (
+        end.expand(len(points), *end.shape[1:]).reshape(theirs.shape).numpy()
+        for end in (box.lower, box.upper)
+    )
+    unknown = np.isnan(lower) | np.isnan(upper)
+    return np.where(unknown, near, (lower <= theirs) & (theirs <= upper))
+
+
+def output_box(graph: Graph, points: np.ndarray, precision: Precision) -> Interval:
+    """The box of the outputs, made from the input."""
+    x = torch.from_numpy(points)
+    found = Interval(x, x)
+    with torch.no_grad():
+        for node, box in boxes(graph, AsNeeded(graph, torch.float64), x, precision):
+            if node.name == graph.output:
+                found = box
+    return found
+
+
+def own(graph: Graph, points: np.ndarray, dtype: torch.dtype) -> np.ndarray:
+    """The graph's flat outputs at flat points, as float64."""
+    x = torch.from_numpy(points).to(dtype).reshape(-1, *graph[graph.input].shape)
+    with torch.no_grad():
+        y = forward(graph, AsNeeded(graph, dtype), x)
+    return y.reshape(len(points), -1).double().numpy()

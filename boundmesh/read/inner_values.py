@@ -1,0 +1,68 @@
+"""The values inside of a network, one by one, against ONNX Runtime's."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from boundmesh.errors import ReadError
+from boundmesh.graph.forward import AsNeeded
+from boundmesh.graph.graph import Graph
+from boundmesh.operators import Interval
+from boundmesh.read.runtime import Inside, Runtime
+from boundmesh.read.value_boxes import PRECISIONS, Precision, boxes
+
+
+def first_difference(graph: Graph, points: np.ndarray, inside: Inside) -> str | None:
+    """The first value that differs at one of the points, in words; None where none does.
+
+    A value of the graph is compared with the one of the same name in the file, computed from the
+    values of ONNX Runtime before it, so that no difference is passed on and none is covered.
+    """
+    precision = PRECISIONS[inside.narrowest]
+    given = theirs(graph, points, inside)
+    x = torch.from_numpy(points)
+    with torch.no_grad():
+        for node, box in boxes(graph, AsNeeded(graph, torch.float64), x, precision, given):
+            if node.name in given and not agrees(given[node.name], box, precision):
+                return f", first at '{node.name}' (operator '{node.op}')"
+    return None
+
+
+def theirs(graph: Graph, points: np.ndarray, inside: Inside) -> dict[str, Tensor]:
+    """ONNX Runtime's values `[N, *shape]` of what the graph has, too, in float64."""
+    try:
+        runtime = Runtime(graph, also=inside.names)
+    except ReadError:
+        # ONNX Runtime runs the file, but with some value of it as an output it does not.
+        return {}
+    seen = [runtime.values(point) for point in points]
+    stacked = {
+        name: torch.from_numpy(np.stack([each[name] for each in seen]).astype(np.float64))
+        for name in inside.names
+    }
+    return {
+        name: value.reshape(-1, *graph[name].shape)
+        if value[0].numel() == graph[name].size
+        # A value of another size than the graph's differs wherever it is compared.
+        else value.new_full((len(points), *graph[name].shape), torch.inf)
+        for name, value in stacked.items()
+    }
+
+
+def agrees(theirs: Tensor, box: Interval, precision: Precision) -> bool:
+    """Whether a value of ONNX Runtime lies in its box, or as near as 64·ε of the largest one.
+
+    The latter is for constants that were folded: they are sums that may have cancelled.
+    A box that is not a number decides nothing, nor does such a value; the outputs decide then.
+    An infinite value is right where its box reaches the type's largest number.
+    """
+    if not theirs.numel():
+        return True
+    near = 128 * precision.unit * torch.nan_to_num(theirs.abs(), posinf=0.0).amax()
+    inside = (box.lower - near <= theirs) & (theirs <= box.upper + near)
+    undecided = torch.isnan(box.lower) | torch.isnan(box.upper) | torch.isnan(theirs)
+    reach = torch.maximum(box.lower.abs(), box.upper.abs())
+    overflow = torch.isinf(theirs) & (reach >= 0.99 * precision.largest)
+    return bool((inside | undecided | overflow).all())

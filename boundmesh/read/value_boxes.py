@@ -1,0 +1,196 @@
+"""What rounding can make of a network's values at points, whatever the order of its sums.
+
+A value that a network computes in a type of unit roundoff u lies in a box around the exact one.
+The box is carried from node to node: interval arithmetic takes it through an operator, and the
+operator's own rounding widens it. A sum of k terms adds at most γ_k·Σ|terms|, with
+γ_k = k·u/(1 − k·u) (Higham, Accuracy and Stability of Numerical Algorithms, 2002, chapters 3, 4).
+
+Beside the box goes the size of a value: the sum of |terms| before anything cancels. An operator
+that ONNX Runtime computes by another formula than the graph, such as a variance by E[x²] − E[x]²,
+has terms of that size, too, so that the box holds its result as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from boundmesh.graph.forward import tensor
+from boundmesh.graph.graph import Graph
+from boundmesh.operators import RULES, Interval
+from boundmesh.operators.node import Node
+from boundmesh.operators.rounding import SMALLEST, UNITS, gamma
+
+# Operations that another formula of the same value may do beside those of the operator.
+MORE = 8
+
+# How far a library's function may be from the exact one, in units of u: relative and absolute.
+# An exponential may be taken of x − max(x), which is rounded by up to 88 units where exp does not
+# underflow.
+FUNCTIONS = {
+    "exp": (128.0, 0.0),
+    "log": (16.0, 0.0),
+    "sqrt": (8.0, 0.0),
+    "reciprocal": (8.0, 0.0),
+    "leaky_relu": (8.0, 0.0),
+    "abs": (0.0, 0.0),
+}
+# All others. ONNX Runtime computes sigmoid, tanh and erf by rational functions, whose error is
+# absolute.
+ANY_FUNCTION = (16.0, 16.0)
+
+
+# The largest number of every type.
+LARGEST = {"bfloat16": 3.3895e38, "float16": 65504.0, "float32": 3.4028e38, "float64": 1.7976e308}
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The type a network runs in: its unit roundoff, smallest normal and largest number."""
+
+    unit: float
+    smallest: float
+    largest: float
+
+
+PRECISIONS = {
+    name: Precision(UNITS[name], SMALLEST[name], largest) for name, largest in LARGEST.items()
+}
+
+
+@dataclass(frozen=True)
+class RoundedValue:
+    """Where a value `[N or 1, *shape]` may lie, and its size, at least as large as any of it.
+
+    Both ends are the same tensor where the value is known exactly.
+    """
+
+    box: Interval
+    size: Tensor
+
+    @property
+    def exact(self) -> bool:
+        return self.box.lower is self.box.upper
+
+
+def known(value: Tensor) -> RoundedValue:
+    return RoundedValue(Interval(value, value), value.abs())
+
+
+def boxes(
+    graph: Graph,
+    weights: Mapping[str, Tensor],
+    x: Tensor,
+    precision: Precision,
+    given: Mapping[str, Tensor] | None = None,
+) -> Iterator[tuple[Node, Interval]]:
+    """Every node in order and the box `[N or 1, *shape]` of its values at x `[N, *input_shape]`.
+
+    Where `given` holds what the network computed for a node, the nodes after it start from that,
+    so their boxes hold the rounding of what lies between alone. All is float64.
+    """
+    given = given or {}
+    last = {name: node.name for node in graph.nodes for name in node.inputs}
+    found = {graph.input: known(x.reshape(-1, *graph[graph.input].shape))}
+    for node in graph.nodes:
+        if node.op != "input":
+            held = [weights[name] for name in node.weights]
+            sizes = [size_of(graph, name, weights[name]) for name in node.weights]
+            depth = max((graph.formed[name].depth for name in node.weights if name in graph.formed),
+                        default=0)  # fmt: skip
+            operands = [found[name] for name in node.inputs]
+            value = rounded_value(node, held, sizes, depth, operands, precision)
+            yield node, value.box
+            found[node.name] = known(given[node.name]) if node.name in given else value
+        for name in {name for name in node.inputs if last[name] == node.name}:
+            del found[name]
+
+
+def size_of(graph: Graph, name: str, weight: Tensor) -> Tensor:
+    """The size of a weight: |weight|, unless it was computed of numbers that may have cancelled."""
+    formed = graph.formed.get(name)
+    if formed is None or formed.size is None:
+        return weight.abs()
+    return tensor(np.asarray(formed.size, np.float64)).expand(weight.shape)
+
+
+def rounded_value(
+    node: Node,
+    weights: Sequence[Tensor],
+    sizes: Sequence[Tensor],
+    depth: int,
+    operands: Sequence[RoundedValue],
+    precision: Precision,
+) -> RoundedValue:
+    """An operator's value as the network may compute it from its operands as they may be.
+
+    `sizes` are those of the weights, which the network itself may compute in `depth` operations.
+    """
+    rule = RULES[node.op]
+    if all(operand.exact for operand in operands):
+        value = rule.forward(node, weights, *(operand.box.lower for operand in operands))
+        box = Interval(value, value)
+    else:
+        box = rule.interval(node, weights, *(operand.box for operand in operands))
+    steps = roundings(node, weights, operands) + depth
+    reach = torch.maximum(box.lower.abs(), box.upper.abs())
+    if not steps:
+        return RoundedValue(box, reach)
+    size = reach
+    if rule.affine or node.op in SIZES:
+        size = torch.maximum(reach, SIZES.get(node.op, of_absolutes)(node, sizes, operands))
+        # The graph's own value is rounded, too.
+        share = gamma(steps + MORE, precision.unit) + gamma(steps + MORE, UNITS["float64"])
+        error = share * size
+    else:
+        relative, absolute = FUNCTIONS.get(node.op, ANY_FUNCTION)
+        error = precision.unit * (relative * reach + absolute)
+        if depth:
+            error = error + gamma(depth, precision.unit) * sizes[0]
+    # What is smaller than the smallest normal number may be lost altogether.
+    error = error + (steps + MORE) * precision.smallest
+    return RoundedValue(Interval(box.lower - error, box.upper + error), size + error)
+
+
+def roundings(node: Node, weights: Sequence[Tensor], operands: Sequence[RoundedValue]) -> int:
+    """How many roundings one neuron's own value passes; 0 where the operator is exact."""
+    rule = RULES[node.op]
+    if rule.affine:
+        return rule.lengths(node, weights).forward
+    if rule.rounded is None:
+        return 1
+    sources = rule.rounded(node, tuple(operand.box for operand in operands))
+    return max((source.forward for source in sources), default=0)
+
+
+Size = Callable[[Node, Sequence[Tensor], Sequence[RoundedValue]], Tensor]
+
+
+def of_absolutes(node: Node, sizes: Sequence[Tensor], operands: Sequence[RoundedValue]) -> Tensor:
+    """The operator of sizes alone."""
+    return RULES[node.op].forward(node, sizes, *(operand.size for operand in operands)).abs()
+
+
+def of_both(node: Node, sizes: Sequence[Tensor], operands: Sequence[RoundedValue]) -> Tensor:
+    """The sum of both sizes."""
+    return operands[0].size + operands[1].size
+
+
+def of_power(node: Node, sizes: Sequence[Tensor], operands: Sequence[RoundedValue]) -> Tensor:
+    """`size^p` for p ≥ 1: a power of a difference expands into terms as large."""
+    size = operands[0].size
+    exponent = float(node["exponent"])
+    return size.pow(exponent) if exponent >= 1 else torch.zeros_like(size)
+
+
+# How operators make a size of their operands' sizes; affine ones do it by absolute values.
+SIZES: dict[str, Size] = {
+    "subtract": of_both,
+    "multiply": of_absolutes,
+    "matmul": of_absolutes,
+    "power": of_power,
+}

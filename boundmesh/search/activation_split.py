@@ -1,0 +1,213 @@
+"""Branch and bound over the splits of neurons: the clauses of one region, decided together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.clipping.affine_values import affine_values
+from boundmesh.bounds.methods.beta import DomainBounder
+from boundmesh.bounds.methods.beta_ascent import Ascent, climb
+from boundmesh.bounds.methods.crown import Problem, errors_on
+from boundmesh.bounds.methods.domain_bounds import BoundedDomains
+from boundmesh.bounds.relaxation.neurons import neurons_of
+from boundmesh.bounds.sweep.rounding_errors import magnitude
+from boundmesh.operators.operator import Interval
+from boundmesh.operators.rounding import INFLATION
+from boundmesh.proof.account import SearchAccount
+from boundmesh.proof.margins import Margins, rounded_up
+from boundmesh.runtime.clock import Clock
+from boundmesh.search.branching.splits import Splits
+from boundmesh.search.clip import clipped, empty
+from boundmesh.search.domain import Domains, root
+from boundmesh.search.float64_bounds import Precise
+from boundmesh.search.frontier import Frontier
+from boundmesh.search.parallel.division import Corners, Division, Outcome, active, divided
+from boundmesh.search.parallel.groups import Meetings
+from boundmesh.search.parallel.shared import Shared
+from boundmesh.search.searcher import Look, give_way
+from boundmesh.settings import BranchSettings
+
+LEAF_STEPS = (50, 200, 1000)
+
+
+class ActivationSplitting:
+    """Branch and bound on one region for the clauses that are open there."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        bounds: Mapping[str, Interval],
+        margins: Margins,
+        offset: Tensor,
+        settings: BranchSettings,
+        clock: Clock,
+        look: Look,
+        meetings: Meetings | None = None,
+    ) -> None:
+        self.clock, self.look = clock, look
+        neurons = neurons_of(problem.program, bounds, problem.region.interval.lower)
+        divisible = replace(problem, layout=problem.layout.own_domains)
+        values = affine_values(problem, bounds, neurons)
+        self.bounder = DomainBounder(divisible, bounds, neurons, values)
+        self.device, dtype = problem.layout.device, problem.layout.dtype
+        exact_offset = offset + _deviation(problem, bounds, margins, torch.float64)
+        offset = offset + _deviation(problem, bounds, margins, dtype)
+        self.rows, self.offset = _rows_by_clause(margins, offset, self.device, dtype)
+        self.cushion = torch.finfo(dtype).eps * (1 + self.offset.abs())
+        self.frontier: Frontier[Domains] = Frontier()
+        self.leaves: Frontier[Domains] = Frontier()
+        self.search = SearchAccount()
+        self.ascent = Ascent(settings.ascent_steps, settings.alpha_rate, settings.beta_rate)
+        meetings = meetings or Meetings()
+        self.groups, self.shared = meetings.groups, Shared(self, meetings)
+        self.division = Division(self.groups)
+        self.precise = Precise(self.bounder, margins, exact_offset, self.division)
+        self.batch = (settings.batch or _default_batch(problem)) * self.groups.ranks
+        self.splits = Splits(self.bounder, settings, self.division, self.batch, self._quick)
+
+    def run(self, clauses: Tensor, margins: Tensor, limit: float = float("inf")) -> SearchAccount:
+        """Refute `clauses` `[C]`, whose margins so far are `margins`; raises OutOfTime.
+
+        Stops with domains open once `limit` of them have been bounded.
+        """
+        if self.shared.begins:
+            where, known = clauses.to(self.device), margins.to(self.device)
+            first = root(self.bounder.neurons, where, known, self.atoms, self.bounder.root_box)
+            longer = replace(self.ascent, iterations=2 * self.ascent.iterations)
+            divided(self, first, lambda mine: self._bound(mine, longer, Outcome()))
+        return self.go_on(limit)
+
+    def go_on(self, limit: float = float("inf")) -> SearchAccount:
+        """Work on the frontier until it is empty, or `limit` domains have been bounded in all; then
+        on the leaves."""
+        while self.shared.goes_on(self.frontier, limit):
+            parents = self.frontier.pop(self.batch)
+            with give_way(self, parents):
+                for stuck in divided(self, parents, self._split):
+                    self.leaves.push(stuck)
+        if not self.shared.whole.open:
+            while self.shared.goes_on(self.leaves):
+                divided(self, self.leaves.pop(self.batch), self._exhaust)
+        return self.shared.whole
+
+    @property
+    def atoms(self) -> int:
+        return self.rows.shape[1]
+
+    def _split(self, parents: Domains) -> Outcome[Domains]:
+        """What comes of this rank's share of a batch: its children, bounded."""
+        outcome = Outcome[Domains]()
+        children = self._branch(parents, outcome)
+        return outcome if children is None else self._bound(children, self.ascent, outcome)
+
+    def _branch(self, parents: Domains, outcome: Outcome[Domains]) -> Domains | None:
+        """The children of the parents, of which those without a neuron to split are leaves."""
+        with torch.no_grad():
+            bounded = self._quick(parents)
+            parents, bounded = self._clip(parents, bounded, outcome)
+            loss = self.splits.scores(parents, bounded)
+        stuck = ~(loss > -torch.inf).any(1)
+        if bool(stuck.any()):
+            outcome.leaves.append(parents.take(stuck & active(parents)))
+        parents, left = self.division.going_on(parents, ~stuck)
+        return self.splits.children(parents.take(left), bounded.take(left), loss[left])
+
+    def _clip(
+        self, domains: Domains, bounded: BoundedDomains, outcome: Outcome[Domains]
+    ) -> tuple[Domains, BoundedDomains]:
+        """The domains cut to where a counterexample can be; those where none can be are gone."""
+        if self.bounder.values is None:
+            return domains, bounded
+        # All that is known of the points left out is that their margin exceeds the cushion.
+        account = outcome.account
+        account.proved = min(account.proved, float(self.cushion.min()))
+        domains = clipped(domains, bounded, self.bounder, self.cushion[domains.clause])
+        domains, left = self.division.going_on(domains, ~empty(domains))
+        return domains.take(left), bounded.take(left)
+
+    def _exhaust(self, leaves: Domains) -> Outcome[Domains]:
+        """Leaves without a neuron to split are linear programs, of which β-CROWN is the dual:
+        climb until it is solved, as far as that goes."""
+        outcome = Outcome[Domains]()
+        for steps in LEAF_STEPS:
+            ascent = replace(self.ascent, iterations=steps, decay=0.01 ** (1 / steps))
+            leaves, still = self._keep(leaves, self._climb(leaves, ascent), outcome)
+            if not any(self.division.all_say(bool(still.any()))):
+                return outcome
+            leaves, left = self.division.going_on(leaves, still)
+            leaves = leaves.take(left)
+        outcome.account.give_up(leaves.margin[active(leaves)])
+        return outcome
+
+    def _quick(self, domains: Domains) -> BoundedDomains:
+        rows, offset = self.rows[domains.clause], self.offset[domains.clause]
+        return self.bounder.bound(rows, offset, domains.parameters)
+
+    def _climb(self, domains: Domains, ascent: Ascent) -> BoundedDomains:
+        rows, offset = self.rows[domains.clause], self.offset[domains.clause]
+        return climb(self.bounder, rows, offset, domains.parameters, ascent, self.clock.check)
+
+    def _bound(
+        self, domains: Domains, ascent: Ascent, outcome: Outcome[Domains]
+    ) -> Outcome[Domains]:
+        outcome.account.visited += int(active(domains).sum())
+        outcome.account.depth = max(outcome.account.depth, domains.depth)
+        domains, still = self._keep(domains, self._climb(domains, ascent), outcome)
+        outcome.open.append(domains.take(still))
+        return outcome
+
+    def _keep(
+        self, domains: Domains, found: BoundedDomains, outcome: Outcome[Domains]
+    ) -> tuple[Domains, Tensor]:
+        """The domains with what was found for them, and the mask of those that are still open; NaN
+        stays open."""
+        found = self.precise.bound(domains, found)
+        domains = domains.improved(found)
+        still = outcome.account.count(domains.margin)
+        if (corners := self._corners(found, still)) is not None:
+            outcome.corners.append(corners)
+        return domains, still
+
+    def _corners(self, found: BoundedDomains, still: Tensor) -> Corners | None:
+        """Where the bounds of the worst open domains are attained: it may be a counterexample."""
+        rows = found.at_input
+        if rows.dim() < 3 or not bool(still.any()):
+            return None
+        margins = torch.where(still, found.margin, torch.inf)
+        worst = torch.topk(margins, min(8, len(still)), largest=False).indices
+        region = self.bounder.region(found.parameters.take(worst))
+        points = region.minimizer(rows[worst, 0].unsqueeze(1)).squeeze(1)
+        return Corners(margins[worst], points)
+
+
+def _deviation(
+    problem: Problem, bounds: Mapping[str, Interval], margins: Margins, dtype: torch.dtype
+) -> Tensor | float:
+    """What coefficients that `dtype` does not hold exactly can take from the margin of each row,
+    float64 `[S]`."""
+    every = torch.arange(len(margins.bound))
+    deviation = margins.deviations(every, dtype, problem.layout.device)
+    errors = None if deviation is None else errors_on(problem, bounds)
+    if deviation is None or errors is None:
+        return 0.0
+    reach = errors.reach[problem.program.target]
+    return INFLATION * magnitude(deviation.double(), reach.double())[0].cpu()
+
+
+def _rows_by_clause(
+    margins: Margins, offset: Tensor, device: torch.device, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Rows `[C, S, *output_shape]` and offsets `[C, S]`; short clauses repeat their first atom."""
+    table = margins.table
+    rows = margins.rows(table.flatten(), dtype, device)[0]
+    return rows.reshape(*table.shape, *rows.shape[1:]), rounded_up(offset[table], dtype).to(device)
+
+
+def _default_batch(problem: Problem) -> int:
+    widest = problem.program.widest(problem.program.target)
+    elements = 2**26 if problem.layout.device.type == "cuda" else 2**18
+    return max(16, min(8192, elements // widest))

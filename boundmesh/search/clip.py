@@ -1,0 +1,84 @@
+"""Domains cut to where a counterexample can be: the rows that bounded them say where."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.clipping.affine_values import AffineValues
+from boundmesh.bounds.clipping.constraints import Constraints, clip
+from boundmesh.bounds.methods.beta import DomainBounder
+from boundmesh.bounds.methods.domain_bounds import BoundedDomains
+from boundmesh.bounds.relaxation.lines import neurons_at, one_by_one
+from boundmesh.bounds.sweep.region import BoxRegion
+from boundmesh.operators import RULES
+from boundmesh.operators.operator import Interval, Lines
+from boundmesh.search.domain import Domains
+
+
+def clipped(
+    domains: Domains, bounded: BoundedDomains, bounder: DomainBounder, cushion: Tensor
+) -> Domains:
+    """The domains with bounds of their values cut to where every atom of their clause can hold.
+
+    `bounded` is what one sweep with the domains' own parameters gave. Points whose margin is above
+    `cushion` `[D, S]` ≥ 0 are left out; a domain that has no others becomes empty.
+    """
+    values = bounder.values
+    if values is None or bounded.at_input.dim() < 3:
+        return domains
+    constraints = _constraints(values, bounded, bounder, cushion)
+    region, box = bounder.region(bounded.parameters), bounder.box(bounded.parameters)
+    assert isinstance(region, BoxRegion)
+    box = clip(values, values.of(region, box), constraints)
+    return replace(domains, lower=box.lower, upper=box.upper)
+
+
+def cut_domains(
+    domains: Domains, bounded: BoundedDomains, bounder: DomainBounder, cushion: Tensor
+) -> tuple[Domains, BoundedDomains]:
+    """`clipped` domains that are not `empty`, and what was found for them."""
+    domains = clipped(domains, bounded, bounder, cushion)
+    still = ~empty(domains)
+    return domains.take(still), bounded.take(still)
+
+
+def empty(domains: Domains) -> Tensor:
+    """The domains `[D]` in which no point is left; NaN keeps one."""
+    return (domains.lower > domains.upper).any(1)
+
+
+def _constraints(
+    values: AffineValues, bounded: BoundedDomains, bounder: DomainBounder, cushion: Tensor
+) -> Constraints:
+    """The rows at the input, and how much of each neuron another slope of its lower line gives.
+
+    A row has coefficient A ≥ 0 at the output of a neuron z whose line below is (s + α·d)·z with any
+    α in [0, 1]. So A·d·(1 − α)·z may be added to it, or A·d·α·z taken away.
+    """
+    alpha = bounded.parameters.alpha
+    turns = _turns(bounder, bounder.box(bounded.parameters)).unsqueeze(1)
+    turn = bounded.coefficients.clamp(min=0) * turns
+    more, less = ((turn * part)[..., values.places] for part in (1 - alpha, alpha))
+    return Constraints(bounded.at_input.flatten(2), bounded.constants - cushion, more, less)
+
+
+def _turns(bounder: DomainBounder, box: Interval) -> Tensor:
+    """d, by how much the slope of each neuron's lower line rises with α, `[D, N]`; zero where the
+    line does not pass through zero at every α."""
+    turns = []
+    for node in bounder.problem.program.nonlinear:
+        place, operator = bounder.neurons.places[node.name], RULES[node.op]
+        mine = Interval(box.lower[:, place], box.upper[:, place])
+        turns.append(torch.zeros_like(mine.lower))
+        if operator.split_point is None or operator.relax is None or not one_by_one(node):
+            continue
+        part = neurons_at(node, bounder.neurons.undecided[node.name].index)
+        ends = [torch.full_like(mine.lower, end).unsqueeze(1) for end in (0.0, 1.0)]
+        flat, steep = (operator.relax(part, (mine,), alpha) for alpha in ends)
+        assert isinstance(flat, Lines) and isinstance(steep, Lines)
+        if flat.lower_intercept is None and steep.lower_intercept is None:
+            turns[-1] = (steep.lower_slopes[0] - flat.lower_slopes[0]).squeeze(1)
+    return torch.cat(turns, dim=1)

@@ -1,0 +1,110 @@
+"""Domains of branch and bound: batches of subproblems of one region."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.methods.domain_bounds import BoundedDomains, DomainParameters
+from boundmesh.bounds.relaxation.neurons import Neurons
+from boundmesh.operators.operator import Interval
+from boundmesh.search.batches import Arrays, join
+
+
+@dataclass(frozen=True)
+class Domains(Arrays):
+    """D subproblems of one region.
+
+    margin   `[D]`        the best margin known; float64
+    clause   `[D]`        the clause to be refuted
+    splits   `[D, N]`     int8: +1 where z ≥ split point, −1 where z ≤ it, 0 where not split
+    alpha    `[D, S, N]`  slopes, float16
+    beta     `[D, S, N]`  split multipliers ≥ 0, float16
+    lower    `[D, n + U]` bounds of the values that clipping cuts; `[D, 0]` where it cuts none
+    upper    `[D, n + U]`
+    """
+
+    clause: Tensor
+    splits: Tensor
+    alpha: Tensor
+    beta: Tensor
+    lower: Tensor
+    upper: Tensor
+
+    @property
+    def box(self) -> Interval | None:
+        """The bounds of the values that clipping cuts, if it does."""
+        return Interval(self.lower, self.upper) if self.lower.shape[1] else None
+
+    @property
+    def parameters(self) -> DomainParameters:
+        """What their bounds are computed with."""
+        return DomainParameters(self.alpha.float(), self.beta.float(), self.splits, self.box)
+
+    def improved(self, found: BoundedDomains) -> Domains:
+        """The same domains with a better margin, if it is, and what it was reached with."""
+        return replace(
+            self,
+            margin=torch.maximum(found.margin.double(), self.margin),
+            alpha=found.parameters.alpha.half(),
+            beta=found.parameters.beta.half(),
+        )
+
+    @property
+    def depth(self) -> int:
+        """The most splits of any domain."""
+        return int((self.splits != 0).sum(1).max()) if len(self) else 0
+
+
+def root(
+    neurons: Neurons, clauses: Tensor, margins: Tensor, atoms: int, box: Interval | None = None
+) -> Domains:
+    """One domain without splits for each of `clauses`, with CROWN's slopes for `atoms` rows, and
+    with the bounds `box` `[1, n + U]` of the values that clipping cuts."""
+    count = len(clauses)
+    alpha = neurons.initial.to(torch.float16).expand(count, atoms, -1).clone()
+    splits = torch.zeros(count, neurons.count, dtype=torch.int8, device=alpha.device)
+    if box is None:
+        nothing = neurons.lower.new_zeros(1, 0)
+        box = Interval(nothing, nothing)
+    lower, upper = (each.repeat(count, 1) for each in (box.lower, box.upper))
+    return Domains(margins, clauses, splits, alpha, torch.zeros_like(alpha), lower, upper)
+
+
+def split(
+    domains: Domains, neurons: Tensor, coefficients: Tensor, concave: Tensor | None = None
+) -> Domains:
+    """All 2^m children of each domain by its m neurons `[D, m]`, as m halvings of the whole.
+
+    The children of a domain cover it: every point satisfies one sign at each neuron. Child c of
+    domain d stands at c·D + d. A child starts with its parent's slopes and margin, and with the
+    multiplier that makes up for the line it loses, so that its bound is no worse: where A, the
+    coefficient `[D, S, N]` of the neuron's output, is positive, A·α·z = A·z − β·z with
+    β = A·(1 − α) above the split, and 0 + β·z with β = A·α below. Neurons `concave` `[N]`, where
+    the line above has slope α, lose it where A is negative, and are turned.
+    """
+    children = domains
+    slope = domains.alpha.to(torch.float32)
+    if concave is not None:
+        coefficients = torch.where(concave, -coefficients, coefficients)
+        slope = torch.where(concave, 1 - slope, slope)
+    gain = coefficients.clamp(min=0).expand(domains.alpha.shape).to(torch.float32)
+    lost = {1: (gain * (1 - slope)).half(), -1: (gain * slope).half()}
+    for level in range(neurons.shape[1]):
+        copies = len(children) // len(domains)
+        place = neurons[:, level].repeat(copies)[:, None]
+        wide = place[:, :, None].expand(-1, children.beta.shape[1], 1)
+        halves = []
+        for sign, loss in lost.items():
+            multiplier = loss.repeat(copies, 1, 1).gather(2, wide)
+            halves.append(
+                replace(
+                    children,
+                    splits=children.splits.scatter(1, place, sign),
+                    beta=children.beta.scatter(2, wide, multiplier),
+                )
+            )
+        children = join(halves)
+    return children

@@ -1,0 +1,190 @@
+"""Sharper bounds of the start nodes, each neuron's sign decided by a small search of its own.
+
+A clause that needs millions of splits often needs few once the neurons in its way are bounded
+better. Both rows of every undecided neuron are split a few levels deep with β-CROWN; the worst of
+the parts is a bound of the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.clipping.affine_values import affine_values
+from boundmesh.bounds.methods.beta import DomainBounder
+from boundmesh.bounds.methods.beta_ascent import Ascent, climb
+from boundmesh.bounds.methods.crown import Problem, intersect, unstable_neurons
+from boundmesh.bounds.methods.domain_bounds import BoundedDomains
+from boundmesh.bounds.relaxation.lines import at
+from boundmesh.bounds.relaxation.neurons import Neurons, neurons_of
+from boundmesh.bounds.sweep.program import Program
+from boundmesh.bounds.sweep.rows import both_sides, ends, of_both_sides
+from boundmesh.operators.operator import Interval
+from boundmesh.runtime.clock import Clock
+from boundmesh.search.batches import join
+from boundmesh.search.branching import babsr
+from boundmesh.search.clip import cut_domains
+from boundmesh.search.domain import Domains, root, split
+from boundmesh.search.parallel.division import Division
+from boundmesh.search.parallel.groups import Meetings
+
+CPU = torch.device("cpu")
+# Rows of a start node are written out; where they hold more numbers, it is left as it is.
+MOST_NUMBERS = 2**28
+
+
+@dataclass(frozen=True)
+class RefineEffort:
+    """How hard to try: levels of splits, domains of a start node at most, and seconds in all."""
+
+    levels: int
+    domains: int
+    seconds: float
+    ascent: Ascent
+
+
+def refine(
+    problem: Problem,
+    bounds: Mapping[str, Interval],
+    effort: RefineEffort,
+    clock: Clock,
+    batch: int,
+    meetings: Meetings,
+) -> dict[str, Interval]:
+    """Bounds of the start nodes (D = 1) intersected with what splitting proves about them.
+
+    Every group takes its share of a start node's neurons; all go on with what all have found. The
+    start nodes share the time that is left alike.
+    """
+    sharper = dict(bounds)
+    end, starts = clock.spent + effort.seconds, problem.program.starts
+    for place, start in enumerate(starts):
+        until = clock.spent + (end - clock.spent) / (len(starts) - place)
+        below = Program(problem.program.graph, start)
+        size = problem.program.graph[start].size
+        # Together, since no group's clock is that of another.
+        if any(meetings.say(not below.nonlinear or clock.spent > end)):
+            continue
+        index = unstable_neurons(problem.program, start, sharper)
+        neurons = neurons_of(below, sharper)
+        if not len(index) or not neurons.count or 2 * len(index) * size > MOST_NUMBERS:
+            continue
+        task, mine = replace(problem, program=below), meetings.mine(index)
+        known = sharper[start]
+        if len(mine):
+            division = Division(meetings.groups)
+            search = _Rows(task, sharper, neurons, mine, effort, clock, division, batch, until)
+            known = intersect(known, mine, *ends(search.run().unsqueeze(0)))
+        found, device = meetings.say(known.to(CPU)), known.lower.device
+        lower = torch.stack([box.lower for box in found]).amax(0)
+        upper = torch.stack([box.upper for box in found]).amin(0)
+        sharper[start] = Interval(lower, upper).to(device)
+    return sharper
+
+
+class _Rows:
+    """The search of one start node: a domain belongs to the row that `clause` numbers.
+
+    A row is decided once it is nowhere negative. So domains are clipped to where it can be; of the
+    points left out it is only known that the row is at least 0 there.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        bounds: Mapping[str, Interval],
+        neurons: Neurons,
+        index: Tensor,
+        effort: RefineEffort,
+        clock: Clock,
+        division: Division,
+        batch: int,
+        until: float,
+    ) -> None:
+        node = problem.program.graph[problem.program.target]
+        self.rows = both_sides(index, problem.layout.dtype).dense(node)[0].unsqueeze(1)
+        self.values = affine_values(problem, bounds, neurons)
+        divisible = replace(problem, layout=problem.layout.own_domains)
+        self.bounder = DomainBounder(divisible, bounds, neurons, self.values)
+        self.neurons, self.effort, self.clock = neurons, effort, clock
+        box = at(bounds[problem.program.target], index)
+        self.known = of_both_sides(box.lower, box.upper)[0].double()
+        self.cushion = torch.finfo(self.rows.dtype).eps * (1 + self.known.abs())[:, None]
+        self.division, self.batch, self.until = division, batch, until
+        self.count = len(self.rows)
+
+    def run(self) -> Tensor:
+        """Lower bounds `[R]` of all rows."""
+        device = self.rows.device
+        rows = torch.arange(self.count, device=device)
+        closed = torch.full((self.count,), torch.inf, dtype=torch.float64, device=device)
+        domains = root(self.neurons, rows, self.known, 1, self.bounder.root_box)
+        domains = self._climb(domains)
+        first = torch.empty_like(domains.margin)
+        first[domains.clause] = domains.margin
+        for _ in range(self.effort.levels):
+            still = domains.take(~(domains.margin > 0))
+            done = domains.take(domains.margin > 0)
+            closed = closed.scatter_reduce(0, done.clause, done.margin, "amin")
+            domains = still
+            if not len(still) or 2 * len(still) > self.effort.domains:
+                break
+            domains = self._halve(still)
+        lowest = closed.scatter_reduce(0, domains.clause, domains.margin, "amin")
+        if self.values is not None:
+            lowest = lowest.clamp(max=0)
+        return torch.maximum(lowest, first).to(self.rows.dtype)
+
+    def _halve(self, domains: Domains) -> Domains:
+        """Split every domain by its best neuron, and climb; a domain without one stays."""
+        parts = [domains.take(torch.arange(0))]
+        for part in self._batches(domains):
+            if self.clock.spent > self.until:
+                parts.append(part)
+                continue
+            children, stuck = self._split(self.division.share(part))
+            parts.append(self._climb(self.division.gathered(children)))
+            parts.append(self.division.gathered(stuck))
+        return join(parts)
+
+    def _split(self, domains: Domains) -> tuple[Domains, Domains]:
+        """The halves of domains, by the best neuron of each, and the domains without one."""
+        with torch.no_grad():
+            bounded = self._quick(domains)
+            cushion = self.cushion[domains.clause].to(bounded.constants)
+            domains, bounded = cut_domains(domains, bounded, self.bounder, cushion)
+        box = self.bounder.box(bounded.parameters)
+        score, place = babsr.scores(self.neurons, domains, bounded, box).max(1)
+        able = score > -torch.inf
+        children = domains.take(able)
+        if len(children):
+            children = split(
+                children, place[able, None], bounded.coefficients[able], self.neurons.concave
+            )
+        return children, domains.take(~able)
+
+    def _climb(self, domains: Domains) -> Domains:
+        """The domains with better margins, in whichever order."""
+        parts = [domains.take(torch.arange(0))]
+        for part in self._batches(domains):
+            if self.clock.spent > self.until:
+                parts.append(part)
+                continue
+            mine = self.division.share(part)
+            rows = self.rows[mine.clause]
+            offset = rows.new_zeros(len(rows), 1)
+            start, ascent = mine.parameters, self.effort.ascent
+            found = climb(self.bounder, rows, offset, start, ascent, self.clock.check)
+            parts.append(self.division.gathered(mine.improved(found)))
+        return join(parts)
+
+    def _batches(self, domains: Domains) -> Iterator[Domains]:
+        for first in range(0, len(domains), self.batch):
+            yield domains.take(torch.arange(first, min(first + self.batch, len(domains))))
+
+    def _quick(self, domains: Domains) -> BoundedDomains:
+        rows = self.rows[domains.clause]
+        return self.bounder.bound(rows, rows.new_zeros(len(rows), 1), domains.parameters)

@@ -1,0 +1,161 @@
+"""Whether the kernels compute on a device what the rules do: seen once, before any is relied on.
+
+A compiler or driver that is at fault must not make a proof. Small random rows, boxes and products
+go through the kernels, and on the CPU through the rules in float64; where a kernel fails or differs
+by more than rounding, those of its kind are not used on that device, and the rules alone do the
+work. The references are not made on the device, where a product takes a workspace that stays.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from functools import cache
+from itertools import chain
+
+import torch
+from torch import Tensor
+
+from boundmesh.kernels import fused_linear, fused_rows, matmul
+from boundmesh.kernels.pieces import Notes, Pieces
+from boundmesh.operators.linear import LINEAR
+from boundmesh.operators.node import Node
+from boundmesh.operators.operator import Interval
+from boundmesh.operators.relu import RELU
+
+CLOSE = 1e-4
+DOMAINS, ROWS, SIZE = 2, 20, 300
+
+
+Comparison = tuple[str, Tensor, Tensor]
+"""Which kernel, what it computes in float32, and what should come of it, from the CPU."""
+
+
+def trusted(
+    device: torch.device,
+    compare: Callable[[torch.device], Iterator[Comparison]],
+    tolerance: float = CLOSE,
+) -> bool:
+    """Whether kernels of one kind may be used on `device`; warns where they may not."""
+    try:
+        # What was compiled the first time is started in another way from then on.
+        found = chain(compare(device), compare(device))
+        with torch.enable_grad():
+            wrong = [name for name, one, other in found if not close(one, other, tolerance)]
+    except torch.OutOfMemoryError:
+        # It says nothing of the kernels, and a rank that went on without them would differ in bits.
+        raise
+    except Exception as error:
+        wrong = [f"{type(error).__name__}: {error}"]
+    if wrong:
+        warnings.warn(
+            f"Triton's kernels do not work on {device} ({'; '.join(wrong)}); going on without them",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return not wrong
+
+
+@cache
+def rows_agree(device: torch.device) -> bool:
+    """Whether the kernels of rows, boxes and unit rows agree with the operators on `device`."""
+    return trusted(device, of_rows)
+
+
+@cache
+def products_agree(device: torch.device) -> bool:
+    """Whether the kernel of products agrees with a product in float64 on `device`."""
+    return trusted(device, of_products)
+
+
+def close(one: Tensor, other: Tensor, tolerance: float = CLOSE) -> bool:
+    """Whether a float32 result is near one of the CPU; NaN is near nothing."""
+    return bool(((one.cpu().double() - other).abs() <= tolerance * (1 + other.abs())).all())
+
+
+def of_rows(device: torch.device) -> Iterator[Comparison]:
+    """Rows through lines, sums over rows, boxes and unit rows through a weight."""
+    random = _random()
+    rows, center, radius = random(DOMAINS, ROWS, SIZE), random(DOMAINS, SIZE), random(DOMAINS, SIZE)
+    yield from of_pieces(device, rows, center, radius)
+    rows, below, above = random(DOMAINS, ROWS, SIZE), random(1, 1, SIZE), random(1, 1, SIZE)
+    sums = (torch.where(rows >= 0, below, above).double() * rows.double()).sum(2)
+    rows, below, above = copies(device, rows, below, above)
+    found = fused_rows.signed_inner(rows, below, above)
+    yield "signed sums", found, sums
+    yield "sums of sums", fused_rows.signed_inner(rows, below, above, found[:1]), sums + sums[:1]
+    weight, bias, lower = random(ROWS, SIZE), random(ROWS), random(1, SIZE)
+    yield from of_weights(device, weight, bias, lower, lower + random(1, SIZE).abs())
+
+
+def of_products(device: torch.device) -> Iterator[Comparison]:
+    """Products in blocks of every size: of more than a band of them, and two across."""
+    random = _random()
+    for _, block in matmul.BLOCKS:
+        high, across = block[:2]
+        a, b = random(matmul.BAND * high + ROWS, SIZE), random(SIZE, across + 16)
+        left, right = copies(device, a, b)
+        out = left.new_empty(len(a), b.shape[1])
+        exact = a.double() @ b.double()
+        yield "product", matmul.run(left, right, out, block), exact
+    turned = left.mT.contiguous().mT
+    yield "product of a transposed matrix", matmul.run(turned, right, out, block), exact
+
+
+def _random() -> Callable[..., Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return lambda *shape: torch.randn(shape, generator=generator)
+
+
+def of_weights(
+    device: torch.device, weight: Tensor, bias: Tensor, lower: Tensor, upper: Tensor
+) -> Iterator[Comparison]:
+    """A box and unit rows of a linear node."""
+    node = Node("z", LINEAR.name, ("x",), (ROWS,), ((SIZE,),))
+    wide, exact = Interval(lower.double(), upper.double()), (weight.double(), bias.double())
+    expected = LINEAR.interval(node, exact, wide)
+    low, high = fused_linear.interval(*copies(device, weight, bias, lower, upper))
+    yield "interval", low, expected.lower
+    yield "interval", high, expected.upper
+    index = torch.arange(ROWS - 1, 1, -1)
+    sign = lower[0, : len(index)].sign()
+    there, bias, own, signs = copies(device, weight[2:], bias, index, sign)
+    rows, biases = fused_linear.unit_rows(there, bias, own, signs, 2)
+    assert biases is not None
+    yield "unit rows", rows, exact[0][index] * sign.unsqueeze(1)
+    yield "unit rows", biases, exact[1][index] * sign
+
+
+def copies(device: torch.device, *values: Tensor) -> list[Tensor]:
+    """Copies on `device`."""
+    return [each.to(device, copy=True) for each in values]
+
+
+def of_pieces(
+    device: torch.device, rows: Tensor, center: Tensor, radius: Tensor
+) -> Iterator[Comparison]:
+    """A ReLU's lines, there and back."""
+    reach = radius.abs() + 0.1
+    values = rows, center - reach, center + reach, rows.sigmoid()
+    *mine, alpha = copies(device, *values)
+    tick = alpha.new_zeros((), requires_grad=True)
+    notes = Notes(torch.zeros_like(alpha), torch.zeros_like(alpha), tick)
+    places = torch.arange(SIZE, dtype=torch.int32, device=device)
+    start, lower, upper = (each.requires_grad_() for each in mine)
+    found, bias = Pieces(0.0, lower, upper, places, alpha, taker=notes).pull(start)
+    leaves = [each.double().requires_grad_() for each in values]
+    node = Node("a", RELU.name, ("z",), (SIZE,), ((SIZE,),))
+    relax = RELU.relax
+    assert relax is not None
+    pulled = relax(node, (Interval(leaves[1], leaves[2]),), leaves[3]).pull(leaves[0])
+    (expected,), expected_bias = pulled.coefficients, pulled.bias
+    assert expected is not None and expected_bias is not None
+    yield "lines", found, expected
+    yield "intercepts", bias, expected_bias
+    with torch.no_grad():
+        _, total = Pieces(0.0, lower, upper, places, alpha).pull(start, bias)
+    yield "sums of intercepts", total, expected_bias * 2
+    back = torch.autograd.grad(found.sum() + bias.sum(), [*mine, tick], allow_unused=True)[:3]
+    expected_back = torch.autograd.grad(expected.sum() + expected_bias.sum(), leaves)
+    for one, other in zip((*back, notes.alpha), expected_back, strict=True):
+        yield "gradients", one, other
