@@ -16,7 +16,7 @@ from contextlib import contextmanager
 
 import torch
 
-from boundmesh.bounds.sweep.layout import OneDevice
+from boundmesh.mesh.runtime.open import open_layout
 from boundmesh.models import read
 from boundmesh.proof.guarantee import rounding_for
 from boundmesh.proof.ladder import Standing, climb
@@ -32,7 +32,7 @@ MIB = 2**20
 def main(options: argparse.Namespace) -> None:
     device = choose_device(options.device)
     graph, wanted = read(options.network, options.property)
-    layout = OneDevice(graph, device)
+    layout = open_layout(graph, device=device)
     rounding = rounding_for(graph, Settings(rounding=options.rounding), layout)
     (question,) = questions(graph, wanted, layout, rounding)
     standing, clock = Standing.unknown(question), Clock()

@@ -25,7 +25,6 @@ from torch import Tensor
 
 from boundmesh.bounds.methods.alpha import StepSchedule, alpha_crown
 from boundmesh.bounds.methods.crown import Problem, crown, interval_rows
-from boundmesh.bounds.sweep.layout import OneDevice
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import region_tensors
 from boundmesh.bounds.sweep.rows import DenseRows
@@ -58,7 +57,7 @@ def main(options: argparse.Namespace) -> None:
 
 
 def compare(at: Place, name: str, graph: Graph, box: Box, options: argparse.Namespace) -> None:
-    alone = OneDevice(graph, at.device)
+    alone = open_layout(graph, device=at.device)
     region = region_tensors([box], graph[graph.input].shape, alone.dtype, at.device)
     program, rounding = Program(graph, graph.output), rounding_of(graph, alone, options)
     problem = Problem(program, region, alone, options.tile_elements, rounding=rounding)

@@ -1,0 +1,5 @@
+"""Tests compare kernels as users run them: turned on, where there is a GPU for them."""
+
+from boundmesh.selfcheck.turn_on import turn_on
+
+turn_on()
