@@ -130,7 +130,10 @@ class InputSplitting:
         name = problem.program.graph.input
         lowest = carried.minimum(name, region).double()
         rowwise, error = lowest - self.offset, carried.total_error(name)
-        lost = torch.zeros_like(rowwise) if error is None else error.double().expand_as(rowwise)
+        # As much as `lowered` takes off, or a little more.
+        lost = 1e-5 * lowest.abs()
+        if error is not None:
+            lost = (lost + 1.02 * error.double()).expand_as(rowwise)
         mixed = self._mixtures(region, carried, rowwise)
         rows = carried.at_input(name, self.rows.coefficients).expand(
             *rowwise.shape, *region.lower.shape[1:]
