@@ -29,17 +29,26 @@ from boundmesh.bounds.methods.sloped_rows import Sloped, SlopedRows
 from boundmesh.bounds.sweep.rows import Rows, both_sides, ends
 from boundmesh.operators.operator import Interval
 
-# The rows asked for are few beside those of the start nodes: their own slopes take this many steps
-# for every one of the others.
+# The target has few rows in comparison with the start nodes. The slopes of its rows therefore take
+# this many steps for each step of the other slopes.
 STEPS_OF_ROWS = 3
 
 Weigh = Callable[[Tensor], Tensor]
-"""From the best lower bounds `[D, S]` so far, how much each row's bound counts (0: decided)."""
+"""A function from the best lower bounds `[D, S]` so far to the weight of each row's bound.
+
+The weight `[D, S]` is 0 for a row that is decided already.
+"""
 
 
 @dataclass(frozen=True)
 class StepSchedule:
-    """How long and how fast the slopes climb."""
+    """The schedule of the optimisation of the slopes.
+
+    iterations     how many iterations run, at most
+    learning_rate  Adam's learning rate in the first iteration
+    decay          the factor on the learning rate after each iteration
+    intermediate   true if the slopes of the start nodes' rows are optimised, too
+    """
 
     iterations: int = 20
     learning_rate: float = 0.2
@@ -49,7 +58,12 @@ class StepSchedule:
 
 @dataclass(frozen=True)
 class Optimised:
-    """Lower bounds `[D, S]` of the rows and bounds of the start nodes, the best of all iterates."""
+    """The best bounds of all iterations.
+
+    lower       `[D, S]`, lower bounds of the rows of the target
+    bounds      bounds of the start nodes, by name
+    iterations  how many iterations ran
+    """
 
     lower: Tensor
     bounds: Mapping[str, Interval]
@@ -67,11 +81,11 @@ def alpha_crown(
     weigh: Weigh = ones,
     stop: Callable[[Tensor], bool] = lambda best: False,
 ) -> Optimised:
-    """α-CROWN's lower bounds of rows of the target; never looser than CROWN's.
+    """Compute α-CROWN's lower bounds of rows of the target, which are never below CROWN's.
 
-    Maximises Σ weigh·lower over the α of the rows and of all start nodes' rows. `stop` is asked
-    with the best bounds after every iteration. Costs about three sweeps of CROWN an iteration, and
-    6 bytes for every α that exists.
+    The optimisation maximises Σ weigh·lower over the α of the rows and of all start nodes' rows.
+    `stop` is called with the best bounds `[D, S]` after every iteration, and ends the optimisation
+    if it returns true. An iteration costs about three sweeps of CROWN. Each α takes 6 bytes.
     """
     climb = Climb(problem, rows, schedule)
     if not climb.sloped.below(problem.program.target) or stop(climb.lower):
@@ -118,14 +132,14 @@ class Climb:
         return self.sloped.rows(name, index, both_sides(index, self.first[name].lower.dtype))
 
     def prepare(self, done: int, weight: Tensor) -> None:
-        """What is new in an iteration, counted from 1: the rows' weight, and the pace."""
+        """Set the weights of the rows and the step sizes of iteration `done`, counted from 1."""
         rate = self.schedule.learning_rate * self.schedule.decay ** (done - 1)
         steps = [(done - 1) * STEPS_OF_ROWS + place for place in range(1, 1 + STEPS_OF_ROWS)]
         self.pace.set((rate, done), *((rate, step) for step in steps))
         self.weight.copy_(weight)
 
     def iterate(self) -> None:
-        """Down, and up."""
+        """Step all slopes along their gradients, then recompute all bounds."""
         own, *of_rows = self.pace.steps
         self._down(own, of_rows[0])
         self._up()

@@ -22,10 +22,14 @@ from boundmesh.operators.rounding import INFLATION, Rounding, gamma
 
 @dataclass(frozen=True)
 class Problem:
-    """What is bounded, where, and by whom: a program, a region of D domains, a layout.
+    """What a method bounds, on which region, and on which devices.
 
-    `check` is called between waves of tiles and may raise, to stop a computation in time.
-    `rounding` is what bounds must outweigh; None trusts the arithmetic.
+    program        the plan for bounding a node of a graph
+    region         the input regions of D domains
+    layout         where weights and rows lie
+    tile_elements  the most numbers in a coefficient tensor of a tile
+    check          a function that is called between waves of tiles and may raise, to stop in time
+    rounding       the arithmetics whose errors are subtracted from bounds (None: no errors are)
     """
 
     program: Program
@@ -36,14 +40,14 @@ class Problem:
     rounding: Rounding | None = None
 
     def tiles(self, start: str, rows: Rows, *, gradients: bool = False) -> tuple[Tile, ...]:
-        """The tiles of rows of a start node; smaller where `gradients` are to be computed."""
+        """Cut rows of a start node into tiles, which are smaller if `gradients` is true."""
         height = tile_height(
             self.program, start, self.region.domains, rows.count, self.tile_elements, gradients
         )
         return tuple(into_tiles(start, rows, height))
 
     def fixed_lines(self, bounds: Mapping[str, Interval]) -> FixedLines:
-        """CROWN's lines of the neurons that are this rank's share."""
+        """Create CROWN's relaxations of this rank's share of the neurons."""
         return FixedLines(bounds, self.layout.share(self.program).bounds)
 
 
@@ -62,9 +66,10 @@ def bound_rows(
 class Intermediate:
     """Bounds of every start node, in topological order.
 
-    `bounds` are the method's own: where a neuron got rows, what the rows say, which is not always
-    better than its interval. `sharpest` takes the better of both. `errors` is what rounding can
-    take from rows at every node.
+    bounds    the method's bounds, by name: of a neuron that got rows, the bounds of these rows,
+              which can be looser than its interval
+    sharpest  the intersection of `bounds` with the intervals, by name
+    errors    the rounding errors of rows at every node (None: rounding is not counted)
     """
 
     bounds: dict[str, Interval]
@@ -76,14 +81,18 @@ class Intermediate:
 def intermediate_bounds(
     problem: Problem, *, by_rows: bool, keep_best: bool = False
 ) -> Intermediate:
-    """CROWN-IBP's bounds of the start nodes, their intervals; with `by_rows` CROWN's, which give
-    two rows to every neuron that the intervals leave undecided. With `keep_best` what follows
-    builds on the better of both, which is sharper than CROWN as it is defined."""
+    """Compute bounds of the start nodes.
+
+    By default these are intervals, as in CROWN-IBP. If `by_rows` is true, they are CROWN's: every
+    neuron that is unstable under its interval gets two rows. If `keep_best` is true, later nodes
+    use the intersection of rows and intervals, which is sharper than CROWN as it is defined.
+    """
     program = problem.program
     intervals = Intervals(program, problem.layout, problem.region, program.starts, problem.rounding)
     errors = intervals.errors
     found = Intermediate({}, {}, errors)
-    # Drawn when first passed, which is after the bounds of what a node reads are final.
+    # A relaxation is computed when a sweep first passes its node. The bounds of the node's inputs
+    # are final by then.
     draw = problem.fixed_lines(found.bounds)
     done = 0
     for start in program.starts:
@@ -109,7 +118,7 @@ def intermediate_bounds(
 
 @torch.no_grad()
 def errors_on(problem: Problem, bounds: Mapping[str, Interval]) -> Errors | None:
-    """What rounding can take from rows, given bounds of the start nodes."""
+    """Compute the rounding errors of rows, given bounds of the start nodes."""
     if problem.rounding is None:
         return None
     program, done = problem.program, 0
@@ -125,17 +134,17 @@ def errors_on(problem: Problem, bounds: Mapping[str, Interval]) -> Errors | None
 
 
 def intersect(box: Interval, index: Tensor, lower: Tensor, upper: Tensor) -> Interval:
-    """`box` cut by bounds `[D, len(index)]` of its flat neurons `index`; NaN stays NaN."""
+    """Intersect `box` with bounds `[D, n]` of its flat neurons `index` `[n]`; NaN stays NaN."""
     return sharper(box, replace_at(box, index, lower, upper))
 
 
 def sharper(one: Interval, other: Interval) -> Interval:
-    """What both boxes have in common; maximum() and minimum() keep NaN, which fails closed."""
+    """Intersect two boxes. maximum() and minimum() keep NaN, and a NaN proves nothing."""
     return Interval(torch.maximum(one.lower, other.lower), torch.minimum(one.upper, other.upper))
 
 
 def replace_at(box: Interval, index: Tensor, lower: Tensor, upper: Tensor) -> Interval:
-    """`box` with the bounds of its flat neurons `index` replaced."""
+    """Replace the bounds of the flat neurons `index` `[n]` of `box` by bounds `[D, n]`."""
     return Interval(
         box.lower.flatten(1).index_copy(1, index, lower).reshape(box.lower.shape),
         box.upper.flatten(1).index_copy(1, index, upper).reshape(box.upper.shape),
@@ -143,7 +152,7 @@ def replace_at(box: Interval, index: Tensor, lower: Tensor, upper: Tensor) -> In
 
 
 def unstable_neurons(program: Program, start: str, bounds: Mapping[str, Interval]) -> Tensor:
-    """Flat indices of the neurons of `start` that are undecided in some domain."""
+    """Return the flat indices of the neurons of `start` that are unstable in some domain."""
     return program.undecided(start, bounds).any(0).nonzero().squeeze(1)
 
 
@@ -153,7 +162,7 @@ def _exact(problem: Problem, start: str) -> bool:
 
 @torch.no_grad()
 def interval_rows(problem: Problem, rows: DenseRows) -> Tensor:
-    """IBP's lower bounds `[D, S]` of rows `[D or 1, S, *shape]` of the target."""
+    """Compute IBP's lower bounds `[D, S]` of rows `[D or 1, S, *shape]` of the target."""
     program = problem.program
     intervals = Intervals(
         program, problem.layout, problem.region, [program.target], problem.rounding
@@ -174,7 +183,10 @@ def interval_rows(problem: Problem, rows: DenseRows) -> Tensor:
 def crown(
     problem: Problem, rows: Rows, *, by_rows: bool = True
 ) -> tuple[Tensor, dict[str, Interval]]:
-    """CROWN's lower bounds `[D, S]` of rows of the target, and the bounds of the start nodes."""
+    """Compute CROWN's lower bounds `[D, S]` of rows of the target.
+
+    The bounds of the start nodes are returned, too, by name.
+    """
     found = intermediate_bounds(problem, by_rows=by_rows)
     draw, target = problem.fixed_lines(found.bounds), problem.program.target
     return bound_rows(problem, target, rows, draw, found.errors), found.bounds

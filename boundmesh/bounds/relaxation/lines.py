@@ -1,8 +1,8 @@
-"""Lines of the nonlinear nodes as a sweep draws them.
+"""Relaxations of nonlinear nodes: linear functions ("lines") that bound a node's output.
 
-A decided neuron has one line for all rows. Where a node works on its neurons one by one, the
-slopes α, the bounds of a domain and the multipliers β concern its undecided neurons only: these
-are drawn on their own and laid over the lines that all rows share.
+A stable neuron has the same lines for all rows. In an elementwise node only unstable neurons have
+slopes α, bounds that differ between domains, and multipliers β. Their lines are computed
+separately and replace those that all rows share.
 """
 
 from __future__ import annotations
@@ -26,12 +26,17 @@ from boundmesh.operators.operator import Interval, Lines, Pulled, Relaxation, pu
 
 @dataclass(frozen=True)
 class Overlay:
-    """Lines of the flat neurons `index` `[U]` of a one-by-one node, slopes `[D, S or 1, U]`.
+    """Lines of the unstable neurons of an elementwise node.
 
-    `multipliers` `[D, S, U]` are β·sign of split neurons: z·sign ≥ 0 holds in the domain, so the
-    coefficient of the pre-activation z may be lowered by β·sign (β-CROWN, arXiv 2103.06624). Where
-    neurons are split at `points` `[U]`, (z − point)·sign ≥ 0, and the bias gains β·sign·point,
-    less `share` of its absolute values for rounding.
+    index        `[U]`, flat indices of the neurons
+    lines        their lines, with slopes `[D, S or 1, U]`
+    multipliers  `[D, S, U]`, β·sign of split neurons (None: no splits)
+    points       `[U]`, where the neurons are split (None: at zero)
+    share        the share of Σ |β·sign·point| that is subtracted from the bias for rounding
+
+    In a domain with split neurons (z − point)·sign ≥ 0 holds. The coefficient of the
+    pre-activation z may therefore be lowered by β·sign, and the bias raised by β·sign·point
+    (β-CROWN, arXiv 2103.06624).
     """
 
     index: Tensor
@@ -43,9 +48,11 @@ class Overlay:
 
 @dataclass(frozen=True)
 class Drawn:
-    """Lines for the rows of a tile: `shared` by all rows, zero at the neurons of `overlay`.
+    """The relaxation of one node for the rows of a tile.
 
-    Without an overlay `shared` is the whole; with an overlay of all neurons there is no `shared`.
+    shared   the lines that all rows share, zero at the neurons of `overlay` (None: the overlay has
+             all neurons)
+    overlay  the lines of the unstable neurons (None: `shared` has the lines of all neurons)
     """
 
     shared: Relaxation | None
@@ -53,17 +60,17 @@ class Drawn:
 
 
 def one_by_one(node: Node) -> bool:
-    """Whether each output neuron depends on the input neuron of its place alone."""
+    """Return true if the node is elementwise: output i depends on input i alone."""
     return len(node.inputs) == 1 and node.shape == node.input_shapes[0]
 
 
 def boxes_of(node: Node, boxes: Mapping[str, Interval]) -> tuple[Interval, ...]:
-    """The bounds of a node's inputs, in their order."""
+    """Return the bounds of a node's inputs, in their order."""
     return tuple(boxes[name] for name in node.inputs)
 
 
 def neurons_at(node: Node, index: Tensor) -> Node:
-    """A one-by-one node as if it had the flat neurons `index` alone, for the rules of its lines."""
+    """Return an elementwise node reduced to the flat neurons `index`, for rules of relaxation."""
     if not any(isinstance(value, np.ndarray) for value in node.attributes.values()):
         return node
     places = index.cpu().numpy()
@@ -71,34 +78,40 @@ def neurons_at(node: Node, index: Tensor) -> Node:
 
 
 def at(box: Interval, index: Tensor) -> Interval:
-    """The interval of the flat neurons `index`, `[D, U]`."""
+    """Return the interval `[D, U]` of the flat neurons `index` `[U]`."""
     return Interval(
         box.lower.flatten(1).index_select(1, index), box.upper.flatten(1).index_select(1, index)
     )
 
 
 def in_one_pass(node: Node, like: Tensor) -> bool:
-    """Whether `Pieces` can be the lines of a node whose rows are such tensors."""
+    """Return true if `Pieces` can relax the node, for rows of the dtype and device of `like`."""
     return RULES[node.op].slope_below is not None and one_by_one(node) and pieces.applies(like)
 
 
 def pieces_of(node: Node, box: Interval, **given: Any) -> Pieces:
-    """CROWN's lines of a node of two pieces, or those that α and what else is `given` make."""
+    """Create the relaxation of a node of two linear pieces.
+
+    Without further arguments these are CROWN's lines; `given` are optional fields of `Pieces`, such
+    as α and β.
+    """
     slope = RULES[node.op].slope_below
     assert slope is not None
     return Pieces(slope(node), box.lower, box.upper, **given)
 
 
 def crown_lines(node: Node, inputs: tuple[Interval, ...]) -> Relaxation:
-    """The lines of CROWN: one per neuron for all rows (arXiv 1811.00866)."""
+    """Compute CROWN's lines, which are the same for all rows (arXiv 1811.00866)."""
     operator = RULES[node.op]
     assert operator.relax is not None and operator.initial is not None
     return operator.relax(node, inputs, operator.initial(node, inputs).unsqueeze(1))
 
 
 def shared_lines(node: Node, inputs: tuple[Interval, ...], index: Tensor) -> Relaxation:
-    """The lines of CROWN with those of the flat neurons `index` blanked out; all of them where the
-    node does not work on its neurons one by one."""
+    """Compute CROWN's lines, with zeros in place of those of the flat neurons `index`.
+
+    If the node is not elementwise, no line is replaced.
+    """
     lines = crown_lines(node, inputs)
     if not one_by_one(node):
         return lines
@@ -112,8 +125,8 @@ def shared_lines(node: Node, inputs: tuple[Interval, ...], index: Tensor) -> Rel
         if values is None:
             return None
         left = blank(values)
-        # Ranks that have neurons of their own must agree: pieces that meet at zero have no
-        # intercept where they are decided, but others may have one on some ranks alone.
+        # All ranks must give the same answer, though each has its own neurons. Pieces that meet at
+        # zero have no intercept at stable neurons. Other pieces may have one on some ranks only.
         meets_at_zero = RULES[node.op].slope_below is not None
         return None if meets_at_zero and not bool(left.any()) else left
 
@@ -129,7 +142,7 @@ def shared_lines(node: Node, inputs: tuple[Interval, ...], index: Tensor) -> Rel
 def pull_drawn(
     drawn: Drawn | Pieces, rows: Tensor, node: Node, onto: Tensor | None = None
 ) -> Pulled:
-    """Pull rows `[D, S, *shape]` back through drawn lines; their bias is added to `onto`."""
+    """Pull rows `[D, S, *shape]` back through a relaxation; their bias is added to `onto`."""
     if isinstance(drawn, Pieces):
         coefficients, bias = drawn.pull(rows, onto)
         return Pulled((coefficients,), bias)
@@ -167,13 +180,14 @@ def _pull_drawn(drawn: Drawn, rows: Tensor, node: Node) -> Pulled:
 
 
 Localise = Callable[[Mapping[str, Interval]], Mapping[str, Interval]]
-"""The part of some bounds that belongs to the neurons drawn here."""
+"""A function that selects the bounds of this rank's neurons."""
 
 
 class FixedLines:
-    """CROWN's lines of every node, drawn once for all tiles, when a sweep first passes it.
+    """CROWN's relaxation of every node, computed once for all tiles.
 
-    By then the bounds of what the node reads are known; `localise` takes this rank's part of them.
+    It is computed when a sweep first passes the node, because the bounds of the node's inputs are
+    final then. `localise` selects this rank's part of the bounds.
     """
 
     def __init__(
@@ -195,8 +209,11 @@ class FixedLines:
 
 
 class SharedLines:
-    """The shared lines of every node, drawn once from bounds that only ever get sharper: a neuron
-    that is decided stays so, and keeps its line. The neurons `index` of a node are blanked out."""
+    """The lines of every node that all rows share, computed once.
+
+    Bounds only get sharper, so a stable neuron stays stable and keeps its line. The lines of the
+    flat neurons `index[node]` are zero.
+    """
 
     def __init__(self, boxes: Mapping[str, Interval], index: Mapping[str, Tensor]) -> None:
         self._boxes, self._index = boxes, index

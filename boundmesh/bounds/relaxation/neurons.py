@@ -1,4 +1,4 @@
-"""The neurons that a search can split: the undecided ones of all nonlinear nodes side by side."""
+"""The unstable neurons of all nonlinear nodes, in one list; a search chooses among them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ from boundmesh.operators.operator import Interval
 
 @dataclass(frozen=True)
 class Neurons:
-    """The undecided neurons of the root, those of all nonlinear nodes side by side: N places.
+    """The N unstable neurons of the root domain, of all nonlinear nodes one after the other.
 
-    `places` maps a node to its part of the N; `split_points` `[N]` says where its operator bends
-    (NaN where it cannot be split), and `concave` `[N]` whether α is the slope of its line above;
-    `lower` and `upper` `[N]` are the root's bounds there.
+    undecided     the unstable neurons of each node, by node name
+    places        the part of the N that belongs to each node, by node name
+    split_points  `[N]`, where the operator bends (NaN: the neuron cannot be split)
+    concave       `[N]`, true if α is the slope of the upper line, false if of the lower line
+    lower, upper  `[N]`, the root's bounds of the pre-activations
     """
 
     undecided: Mapping[str, UnstableNeurons]
@@ -43,7 +45,7 @@ class Neurons:
 
     @property
     def initial(self) -> Tensor:
-        """CROWN's α of every place, `[N]`."""
+        """CROWN's α of every neuron, `[N]`."""
         parts = [self.undecided[node].initial[0] for node in self.places]
         return torch.cat(parts) if parts else self.lower
 
@@ -51,10 +53,10 @@ class Neurons:
 def neurons_of(
     program: Program, bounds: Mapping[str, Interval], like: Tensor | None = None
 ) -> Neurons:
-    """The neurons undecided under bounds of one root domain (D = 1).
+    """Find the neurons that are unstable under bounds of one root domain (D = 1).
 
-    A network without nonlinear nodes has none of them; the empty tensors are then of the dtype
-    and on the device of `like`.
+    A network without nonlinear nodes has none. The empty tensors then have the dtype and device of
+    `like`.
     """
     undecided, places = {}, {}
     if not program.nonlinear:
@@ -81,7 +83,10 @@ def neurons_of(
 
 
 def cut_at_splits(box: Interval, splits: Tensor, points: Tensor) -> Interval:
-    """Bounds `[D or 1, N]` cut to what `splits` `[D, N]` at `points` `[N]` leave of them."""
+    """Intersect bounds `[D or 1, N]` with splits at `points` `[N]`.
+
+    `splits` `[D, N]` is 1 for z ≥ point, −1 for z ≤ point, 0 for no split.
+    """
     return Interval(
         torch.where(splits > 0, torch.maximum(box.lower, points), box.lower),
         torch.where(splits < 0, torch.minimum(box.upper, points), box.upper),

@@ -1,7 +1,7 @@
-"""α, the slopes of lower lines, and what its optimiser remembers: stored with the rows it serves.
+"""The slopes α and the state of their optimiser, stored for each tile of rows.
 
-α is keyed (node, start, tile). It exists only for neurons of the node that are undecided, and only
-for rows that exist. Any value in [0, 1] is sound, so it is stored in 16 bits.
+There is an α for each combination of node, row and unstable neuron of the node. Any value in [0, 1]
+gives a sound bound, so α is stored in 16 bits.
 """
 
 from __future__ import annotations
@@ -36,10 +36,14 @@ MOMENTS = torch.bfloat16  # gradients span more powers of two than float16 holds
 
 @dataclass(frozen=True)
 class UnstableNeurons:
-    """The neurons of a nonlinear node's first input that have an α: flat `index` `[U]`, the value
-    `initial` `[D, U]` that CROWN gives it, and as `places` `[size]` (int32) which α is a neuron's,
-    −1 for none. A node that does not work on its neurons one by one has an α for all of them or for
-    none."""
+    """The neurons of a nonlinear node's first input that have an α.
+
+    index    `[U]`, flat indices of the neurons
+    initial  `[D, U]`, CROWN's α
+    places   `[size]` (int32), the place of each neuron in `index` (−1: the neuron has no α)
+
+    In a node that is not elementwise, either all neurons have an α or none has.
+    """
 
     index: Tensor
     initial: Tensor
@@ -47,7 +51,7 @@ class UnstableNeurons:
 
 
 def has_unstable(node: Node, bounds: Mapping[str, Interval]) -> bool:
-    """Whether a nonlinear node has an undecided neuron in any domain."""
+    """Return true if a nonlinear node has an unstable neuron in any domain."""
     undecided = RULES[node.op].undecided
     assert undecided is not None
     return bool(undecided(node, boxes_of(node, bounds)).any())
@@ -56,9 +60,9 @@ def has_unstable(node: Node, bounds: Mapping[str, Interval]) -> bool:
 def unstable_neurons_of(
     node: Node, bounds: Mapping[str, Interval], *, known: bool = False
 ) -> UnstableNeurons:
-    """The neurons of a nonlinear node that are undecided in some domain, with CROWN's α.
+    """Find the neurons of a nonlinear node that are unstable in some domain, with CROWN's α.
 
-    `known` says that the node has one, if not among the neurons of this rank.
+    `known` is true if the node has an unstable neuron on some rank, perhaps not on this one.
     """
     operator = RULES[node.op]
     inputs = boxes_of(node, bounds)
@@ -74,7 +78,11 @@ def unstable_neurons_of(
 
 @dataclass
 class Slope:
-    """α `[D, S, U]` of one node for the rows of one tile, with Adam's two moments."""
+    """The slopes of one node for the rows of one tile.
+
+    value          α, `[D, S, U]`
+    first, second  Adam's two moments of α's gradient, `[D, S, U]` each
+    """
 
     value: Tensor
     first: Tensor
@@ -87,11 +95,14 @@ class Slope:
         return Slope(value, moment, moment.clone())
 
     def steps(self, pace: Tensor, tick: Tensor) -> Steps:
-        """The same step as `ascend`, to be taken where the gradient is made."""
+        """Create the step of `ascend` for the kernel that computes the gradient."""
         return Steps(self.first, self.second, pace, tick)
 
     def ascend(self, gradient: Tensor, pace: Tensor) -> None:
-        """One step of Adam uphill (arXiv 1412.6980) at a pace `[3]`, then back into [0, 1]."""
+        """Take one ascending step of Adam (arXiv 1412.6980), then clamp α to [0, 1].
+
+        `pace` `[3]` is one row of `StepSizes.steps`.
+        """
         first = self.first.float().lerp(gradient.float(), 1 - 0.9)
         second = self.second.float().mul(0.999).addcmul_(gradient, gradient, value=1 - 0.999)
         self.first.copy_(first)
@@ -99,7 +110,7 @@ class Slope:
         rate, first_share, second_share = pace
         second.div_(second_share).sqrt_().add_(1e-12)
         first.div_(first_share).div_(second).mul_(rate)
-        # NaN (a gradient that was not a number) must not spread into α: such a step is not taken.
+        # A gradient of NaN must not reach α, so no step is taken there.
         self.value.copy_(first.nan_to_num_(0.0).add_(self.value).clamp_(0, 1))
 
 
@@ -113,7 +124,7 @@ def start_slopes(
     undecided: Mapping[str, UnstableNeurons],
     stored: torch.dtype = STORED,
 ) -> TileSlopes:
-    """CROWN's slopes for every node of `undecided` that a sweep of `tile` passes."""
+    """Create CROWN's slopes for every node of `undecided` that a sweep of `tile` passes."""
     return {
         node.name: Slope.start(undecided[node.name].initial, tile.rows.count, stored)
         for node in program.below(tile.start)
@@ -122,10 +133,13 @@ def start_slopes(
 
 
 class SlopedLines:
-    """Lines whose slopes are given per row: α `[D, S, U]` of a tile by node name.
+    """Relaxations with a slope α of its own for each row and unstable neuron.
 
-    Nodes that are not in `undecided` have shared lines alone. `steps` says which nodes' slopes step
-    on the way back.
+    bounds     the bounds of the start nodes, by name
+    undecided  the unstable neurons of each node; other nodes have the shared lines only
+    shared     the lines that all rows share
+    alpha      α `[D, S, U]` of the tile's rows, by node name
+    steps      the steps of Adam that a kernel takes during autograd's backward pass, by node name
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The lines of nonlinear nodes for domains that splits have made (β-CROWN, arXiv 2103.06624)."""
+"""Relaxations of nonlinear nodes in domains with split neurons (β-CROWN, arXiv 2103.06624)."""
 
 from __future__ import annotations
 
@@ -28,8 +28,18 @@ from boundmesh.operators.rounding import INFLATION, gamma
 
 
 class SplitLines:
-    """Lines for domains: the root's, but at undecided neurons those of each domain's bounds, `box`
-    `[D or 1, N]`. A row adds up so many biases as `additions` on its way."""
+    """Relaxations for D domains.
+
+    A neuron that is stable in the root domain has the root's lines. An unstable neuron has lines
+    from each domain's bounds.
+
+    bounds      the root's bounds of the start nodes, by name
+    neurons     the N unstable neurons of the root
+    shared      the root's lines, which all rows share
+    parameters  α, β and splits of the domains
+    box         the bounds `[D or 1, N]` of the unstable neurons in each domain
+    additions   how many biases a row adds up during a sweep, at most
+    """
 
     def __init__(
         self,
@@ -61,7 +71,7 @@ class SplitLines:
         box, multipliers = Interval(self._box.lower[:, place], self._box.upper[:, place]), None
         points = None
         if operator.split_point is not None:
-            # Where two slopes meet at zero, multipliers add nothing to the bias.
+            # If an operator bends at zero, multipliers add nothing to the bias.
             points = self._neurons.split_points[place] if operator.slope_below is None else None
             multipliers = self._parameters.beta[..., place] * self._parameters.splits[
                 :, place
@@ -74,7 +84,7 @@ class SplitLines:
         )
 
     def _share(self, index: Tensor) -> float:
-        """What a sum of a multiplier times a point for each neuron loses until it is bounded."""
+        """Bound the relative rounding error of Σ multiplier·point until the end of the sweep."""
         roundings = len(index) + self._additions + 2
         return INFLATION * gamma(roundings, torch.finfo(self._box.lower.dtype).eps / 2)
 

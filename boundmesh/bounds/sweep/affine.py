@@ -1,5 +1,7 @@
-"""Rows through affine nodes. Autograd keeps no weight: to go back through a product it asks the
-layout for the weight again."""
+"""Pulling rows back through affine nodes.
+
+Autograd keeps no weight. Its backward pass through a product gets the weight from the layout again.
+"""
 
 from __future__ import annotations
 
@@ -19,17 +21,17 @@ from boundmesh.operators.operator import Pulled
 
 
 class WeightStream(Protocol):
-    """Where a sweep gets weights from; a `DeviceLayout`."""
+    """The part of `DeviceLayout` that supplies weights."""
 
     def stream(self, visits: Iterable[Visit]) -> Iterator[NodeWeights]:
-        """Each node with its weights; they are the caller's until the next node."""
+        """Yield each node with its weights; they are valid until the next node."""
         ...
 
 
 class Tape:
-    """The products that one sweep passed with gradients, and the weights for the way back.
+    """The products that one sweep passed with gradients, and their weights for autograd.
 
-    Autograd runs the products' backwards in the reverse of their order, so the weights for them are
+    Autograd's backward pass reaches the products in reverse order. The weights for it are therefore
     one stream, which can fetch ahead.
     """
 
@@ -42,7 +44,7 @@ class Tape:
         self._passed.append(node)
 
     def back(self, node: Node) -> NodeWeights:
-        """The weights of `node`, which the gradient reaches after all those asked for before."""
+        """Return `node` with its weights. Calls must follow the reverse order of the products."""
         if self._back is None:
             self._back = self._layout.stream(visits(reversed(self._passed)))
         return next(served for served in self._back if served.node is node)
@@ -51,8 +53,10 @@ class Tape:
 def pull(
     served: NodeWeights, tape: Tape, rows: Sequence[Tensor], onto: Sequence[Tensor | None]
 ) -> list[Pulled]:
-    """Pull rows `[D, S, *shape]` of several tiles back through an affine node; the biases are added
-    to `onto`."""
+    """Pull rows `[D, S, *shape]` of several tiles back through an affine node.
+
+    The bias of each tile is added to its entry of `onto`, `[D, S]` (None: zero).
+    """
     node = served.node
     rule = RULES[node.op].pull
     assert rule is not None
@@ -70,9 +74,11 @@ def pull(
 
 
 class _Product(torch.autograd.Function):
-    """The rows of `count` tiles times a weight; then, if there is a bias, ⟨rows, bias⟩ added to
-    what each tile has of it already, if anything. The transpose of `pull` is `forward` without its
-    bias, so that is what takes gradients back."""
+    """The products A W of the rows A of `count` tiles with a weight.
+
+    The outputs are the products, then, if the node has a bias b, `onto + ⟨A, b⟩` of every tile.
+    Gradients G pass as G Wᵀ: the transpose of `pull` is the operator's `forward` without its bias.
+    """
 
     @staticmethod
     def forward(

@@ -1,4 +1,8 @@
-"""The one backward sweep: tiles of rows from a start node back to the input."""
+"""The backward sweep of CROWN: it pulls tiles of rows back from a start node to the input.
+
+A row ⟨A, start(x)⟩ is replaced, node by node, by a row of the node's inputs that is never larger.
+At the input its minimum over the region is the lower bound.
+"""
 
 from __future__ import annotations
 
@@ -24,27 +28,27 @@ from boundmesh.operators.node import Node
 from boundmesh.operators.operator import Pulled
 
 Draw = Callable[[Node, Tile], Drawn | Pieces]
-"""The lines of a nonlinear node for the rows of a tile."""
+"""A function that computes the relaxation of a nonlinear node for the rows of a tile."""
 
 
 class Passage(Protocol):
-    """Tiles of one start node on their way back, however their rows lie on the ranks."""
+    """The state of a sweep of some tiles of one start node; it hides how ranks divide the rows."""
 
     def pass_node(self, served: NodeWeights, draw: Draw) -> None:
-        """Pull the tiles back through one node; nodes come in the order of the sweep."""
+        """Pull the tiles back through one node. The caller passes nodes in the sweep's order."""
         ...
 
     def lowest(self) -> list[Tensor]:
-        """Lower bounds `[D, S]` of each tile's rows, once the input is reached."""
+        """Return lower bounds `[D, S]` of each tile's rows, after the last node was passed."""
         ...
 
 
 class SweepLayout(WeightStream, Protocol):
-    """What a sweep needs of a layout; a `DeviceLayout`."""
+    """The part of `DeviceLayout` that a sweep uses."""
 
     @property
     def whole_rows(self) -> SweepLayout:
-        """The layout under which a rank has all coefficients of the rows it works on."""
+        """A layout in which a rank holds all coefficients of the rows that it works on."""
         ...
 
     def passage(
@@ -54,20 +58,24 @@ class SweepLayout(WeightStream, Protocol):
         tiles: Sequence[Tile],
         errors: Errors | None = None,
     ) -> Passage:
-        """Tiles of one start node at the beginning of their way back."""
+        """Create the state of a sweep of tiles of one start node, before its first node."""
         ...
 
 
 @dataclass(frozen=True)
 class Wave:
-    """Tiles of one start node that are pulled back together, each weight fetched once for all."""
+    """Tiles of one start node that a sweep pulls back together.
+
+    Each weight is fetched once for all `tiles`. `draw` computes the relaxation of every nonlinear
+    node for their rows.
+    """
 
     tiles: Sequence[Tile]
     draw: Draw
 
 
 def in_waves(tiles: Sequence[Tile], together: int, draw: Draw) -> list[Wave]:
-    """Waves of so many tiles each, in their order."""
+    """Group tiles into waves of `together` tiles each; the order of the tiles is kept."""
     firsts = range(0, len(tiles), together)
     return [Wave(tiles[first : first + together], draw) for first in firsts]
 
@@ -80,13 +88,13 @@ def sweep(
     check: Callable[[], None] = lambda: None,
     errors: Errors | None = None,
 ) -> list[Tensor]:
-    """Lower bounds `[D, S]` of the rows of each tile; all tiles share one start node.
+    """Compute lower bounds `[D, S]` of the rows of each tile; all tiles share one start node.
 
         ⟨row, start(x)⟩ ≥ ⟨A, x⟩ + bias ≥ min over the region of ⟨A, x⟩ + bias
 
-    Peak memory is the weights of `layout` and a few copies of each tile of a wave (CROWN,
-    arXiv 1811.00866). `check` is called before each wave and may raise. With `errors` the bounds
-    are less what rounding can take from them.
+    The method is CROWN (arXiv 1811.00866). Peak memory is the weights of `layout` and a few copies
+    of each tile of a wave. `check` is called before each wave and may raise. If `errors` is given,
+    the bounds are lowered by the largest rounding error that they can contain.
     """
     order = program.order(waves[0].tiles[0].start)
     start, above = order[0], order[1:]
@@ -104,7 +112,7 @@ def sweep(
 
 
 class WholeRows:
-    """Rows that have all their coefficients on this rank."""
+    """The state of a sweep whose rows have all their coefficients on this rank."""
 
     def __init__(
         self,
@@ -151,10 +159,15 @@ def pass_node(served: NodeWeights, carried: Sequence[TileState], draw: Draw, tap
 
 
 class TileState:
-    """One tile on its way: the coefficients at each node still to be passed, the bias, and the
-    error, what rounding can take from the rows so far `[D, S]` (None: nothing).
+    """The state of one tile during a sweep.
 
-    `seen` keeps the coefficients at the outputs of the nodes `watch`.
+    tile    the rows at their start node
+    at      coefficients `[D or 1, S, *shape]` at the output of each node that is not passed yet
+    bias    `[D or 1, S]`, the constants collected so far (None: zero)
+    error   `[D, S]`, the most that rounding can have changed the rows so far (None: zero)
+    watch   names of nodes whose coefficients are kept
+    seen    the coefficients at the outputs of the nodes in `watch`
+    errors  the rounding error of rows at each node (None: rounding is not counted)
     """
 
     def __init__(
@@ -170,24 +183,24 @@ class TileState:
         self.bias: Tensor | None = None
 
     def begin(self, node: Node) -> None:
-        """The rows at their start node, written out."""
+        """Write out the coefficients of the rows at their start node."""
         rows = self.tile.rows
         self.at[node.name] = rows.dense(node)
         if self.errors is not None and isinstance(rows, DenseRows) and rows.deviation is not None:
             self.error = added(self.error, magnitude(rows.deviation, self.errors.reach[node.name]))
 
     def charge(self, name: str, rows: Tensor) -> None:
-        """Add what rounding can take from rows at a node."""
+        """Add the rounding error of rows at a node."""
         if self.errors is not None:
             self.error = self.errors.of_rows(name, rows, self.error)
 
     def charge_units(self, node: Node, rows: UnitRows) -> None:
-        """Add what rounding can take from rows of single neurons at their start node."""
+        """Add the rounding error of rows of single neurons at their start node."""
         if self.errors is not None:
             self.error = added(self.error, self.errors.of_units(node.name, rows.index))
 
     def take(self, node: Node) -> Tensor:
-        """The coefficients at a node's output, which is passed now."""
+        """Remove and return the coefficients at the output of the node that is passed now."""
         rows = self.at.pop(node.name)
         self.charge(node.name, rows)
         if node.name in self.watch:
@@ -195,7 +208,11 @@ class TileState:
         return rows
 
     def add(self, node: Node, pulled: Pulled) -> None:
-        """Take up what a node's output pulled back to at its inputs, and the bias so far."""
+        """Add the coefficients that a node passes to its inputs, and replace the bias.
+
+        `pulled.bias` contains the bias from before. Where several nodes read one value, the
+        coefficients at that value add up.
+        """
         self.bias = pulled.bias
         for name, coefficients in zip(node.inputs, pulled.coefficients, strict=True):
             if coefficients is not None:
@@ -203,7 +220,7 @@ class TileState:
                 self.at[name] = coefficients if here is None else here + coefficients
 
     def minimum(self, input_name: str, region: Region) -> Tensor:
-        """Lower bounds `[D, S]`; the rows of a constant are the bias alone."""
+        """Return lower bounds `[D, S]`. Rows that do not depend on the input equal their bias."""
         rows = self.at.get(input_name)
         lowest = self.bias if rows is None else region.minimum(rows, self.bias)
         assert lowest is not None
@@ -211,21 +228,22 @@ class TileState:
         return lowest.expand(max(region.domains, len(lowest)), self.tile.rows.count)
 
     def total_error(self, input_name: str) -> Tensor | None:
-        """What rounding can take from the rows on the whole way, `[D, S]`, at the input, too."""
+        """Return the rounding error `[D, S]` of the whole sweep, including that at the input."""
         rows = self.at.get(input_name)
         if self.errors is None or rows is None:
             return self.error
         return self.errors.of_rows(input_name, rows, self.error)
 
     def at_input(self, input_name: str, like: Tensor) -> Tensor:
-        """The rows at the input, `[D, S, *input_shape]`; zero where nothing depends on it."""
+        """Return the rows at the input, `[D, S, *input_shape]`; a scalar zero if there are none."""
         rows = self.at.get(input_name)
         return like.new_zeros(()) if rows is None else rows
 
 
-# Many rows are cut into at least so many tiles, that several devices have something to do, unless
-# the tiles would hold fewer than so many numbers, or rows, and waste a device's width. With
-# gradients a tile keeps its coefficients at every nonlinear node on its way.
+# Rows are cut into at least LEAST_TILES tiles, so that several devices have work. With gradients
+# there are more and smaller tiles, as a tile then keeps its coefficients at every nonlinear node.
+# Tiles of fewer than LEAST_ELEMENTS numbers or LEAST_ROWS rows would not use a device fully, so
+# there are fewer tiles then.
 LEAST_TILES = 4
 LEAST_TILES_OF_GRADIENTS = 16
 LEAST_ELEMENTS = 2**20
@@ -240,10 +258,12 @@ def tile_height(
     tile_elements: int,
     gradients: bool = False,
 ) -> int:
-    """Rows of a tile from `start`, so that its widest A holds at most `tile_elements` numbers.
+    """Return how many rows a tile of `start` has.
 
-    A function of the network, the number of rows and the memory allowed; never of the devices. A
-    power of two, which products fill a device best with. `gradients` says whether they are wanted.
+    Its largest coefficient tensor A then holds at most `tile_elements` numbers. The height depends
+    on the network, the number of rows and the memory allowed, and never on the devices. It is a
+    power of two, because products of such heights use a device best. If `gradients` is true, the
+    sweep computes gradients, and tiles are smaller.
     """
     length = domains * program.widest(start)
     shared = -(-rows // (LEAST_TILES_OF_GRADIENTS if gradients else LEAST_TILES))
@@ -260,7 +280,7 @@ def input_rows(
     watch: frozenset[str],
     errors: Errors | None = None,
 ) -> TileState:
-    """One tile swept back to the input, with what its rows were at the outputs of `watch`."""
+    """Sweep one tile back to the input; keep its coefficients at the outputs of `watch`."""
     layout = layout.whole_rows
     carried, tape = TileState(tile, watch, errors), Tape(layout)
     for served in layout.stream(visits(program.order(tile.start))):

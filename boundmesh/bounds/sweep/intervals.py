@@ -1,4 +1,4 @@
-"""Interval bound propagation (IBP): every value's range from the ranges of what it reads."""
+"""Interval bound propagation (IBP): the range of every value from the ranges of its inputs."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ from boundmesh.operators.rounding import Rounding
 
 
 class Intervals:
-    """Intervals of a graph's values, advanced node by node; a sharper one may be put in.
+    """Intervals `[l, u]`, `[D, *shape]` each, of a graph's values, computed node by node.
 
-    `[l, u]` of a node contains its value at every input of the region, given that what its
-    inputs' intervals say is true (arXiv 1810.12715). Values that nothing still to come reads are
-    dropped.
+    The interval of a node contains its value at every input of the region, if the intervals of its
+    inputs contain theirs (arXiv 1810.12715). A caller may replace an interval by a sharper one. An
+    interval is dropped after its last reader, unless its name is in `keep`. If `rounding` is given,
+    intervals are widened by it, and `errors` collects the rounding errors of rows.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Intervals:
         return self._known
 
     def advance(self, nodes: Iterable[Node]) -> None:
-        """Propagate through `nodes`, which must follow in topological order."""
+        """Propagate through `nodes`, the next ones in topological order."""
         for served in self._layout.stream(visits(n for n in nodes if not n.is_input)):
             node = served.node
             boxes = [self._known[name] for name in node.inputs]
@@ -78,5 +79,5 @@ class Intervals:
         return box
 
     def sharpen(self, name: str, box: Interval) -> None:
-        """Replace the interval of `name` by a better one."""
+        """Replace the interval of `name` by a sharper one."""
         self._known[name] = box

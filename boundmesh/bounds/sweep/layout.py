@@ -1,4 +1,8 @@
-"""Who holds what: the questions a sweep asks, and the answers of one device."""
+"""Layouts: where weights and rows lie, on one device or on the ranks of a mesh.
+
+`DeviceLayout` is the interface that sweeps and methods use. `OneDevice` implements it for a single
+device; the layouts of a mesh are in `boundmesh/mesh`.
+"""
 
 from __future__ import annotations
 
@@ -26,19 +30,19 @@ Value = TypeVar("Value")
 
 
 class Share(Protocol):
-    """The neurons that a rank draws lines for."""
+    """The neurons for which a rank computes relaxations."""
 
     def node(self, node: Node) -> Node:
-        """A nonlinear node as if it had this rank's neurons alone."""
+        """Return a nonlinear node reduced to this rank's neurons."""
         ...
 
     def bounds(self, bounds: Mapping[str, Interval]) -> Mapping[str, Interval]:
-        """The bounds of this rank's neurons of every start node."""
+        """Return the bounds of this rank's neurons of every start node."""
         ...
 
 
 class AllNeurons:
-    """The share of a rank that sees every neuron."""
+    """The share of a rank that computes the relaxations of every neuron."""
 
     def node(self, node: Node) -> Node:
         return node
@@ -48,78 +52,90 @@ class AllNeurons:
 
 
 class DeviceLayout(Protocol):
-    """Where weights and tiles lie. Bounds are equal, bit for bit, under every layout."""
+    """Where weights and tiles lie. Every layout computes the same bounds, bit for bit.
+
+    device      the device of this process
+    dtype       the type of weights and rows
+    wave        how many tiles are pulled back together
+    recordable  true if work with the weights can be recorded as a CUDA graph and replayed
+    """
 
     device: torch.device
     dtype: torch.dtype
     wave: int
-    """Tiles that are pulled back together, so that a weight is fetched once for all of them."""
+    """A weight is fetched once for all tiles of a wave."""
     recordable: bool = False
-    """Whether what is done with the weights on a GPU can be recorded and replayed: bringing them
-    asks nothing of the host."""
+    """Recording needs weights to arrive without any action of the host."""
 
     @property
     def weights(self) -> Mapping[str, Tensor]:
-        """Whole weights by name, for a forward pass."""
+        """The whole weights by name, for a forward pass."""
         ...
 
     @property
     def whole_rows(self) -> DeviceLayout:
-        """The layout under which a rank has all coefficients of the rows it works on."""
+        """A layout in which a rank holds all coefficients of the rows that it works on."""
         return self
 
     @property
     def own_domains(self) -> DeviceLayout:
-        """The layout under which every rank has domains of its own, and all rows of them. Ranks
-        still work in step: each has equally many domains, or sweeps as often with fewer."""
+        """A layout in which every rank bounds domains of its own, with all their rows.
+
+        Ranks still work in step: every rank runs the same number of sweeps.
+        """
         return self
 
     def in_float64(self) -> DeviceLayout:
-        """The same network on the same devices with weights in float64; all ranks make it
-        together."""
+        """Create a layout of the same network on the same devices with weights in float64.
+
+        All ranks must call this together.
+        """
         ...
 
     def stream(self, visits: Iterable[Visit]) -> Iterator[NodeWeights]:
-        """Each node with its weights on `device`; they are the caller's until the next node."""
+        """Yield each node with its weights on `device`; they are valid until the next node."""
         ...
 
     def some(self, mask: Tensor) -> Tensor:
-        """What is true on some rank, where each has domains of its own."""
+        """Return a mask that is true where `mask` is true on any rank.
+
+        Ranks differ only where each has domains of its own.
+        """
         return mask
 
     def agree(self, value: Value) -> Value:
-        """The first rank's value, so that all ranks decide alike."""
+        """Return the first rank's value, so that all ranks take the same decision."""
         return value
 
     def thrifty(self) -> AbstractContextManager[object]:
-        """Within it, autograd keeps no weight that this rank does not hold."""
+        """Return a context in which autograd keeps no weight that this rank does not hold."""
         return nullcontext()
 
     def suited(self, tiles: Sequence[Tile], domains: int) -> DeviceLayout:
-        """The layout under which all tiles of a start node are swept, for so many domains."""
+        """Return the layout that suits a sweep of these tiles of one start node and `domains`."""
         return self
 
     def deal(self, tiles: Sequence[Tile]) -> Sequence[Tile]:
-        """The tiles of one start node, given in order, that this rank works on.
+        """Return the tiles that this rank works on, out of all tiles of one start node.
 
-        All of them, unless tiles are divided: then every rank gets equally many, and one that has
-        too few also gets a tile without rows.
+        One device works on all of them. Where ranks divide the tiles, every rank gets equally
+        many: a rank with too few gets tiles without rows in addition.
         """
         return tiles
 
     def join(self, mine: Sequence[Tensor], widths: Sequence[int]) -> Sequence[Tensor]:
-        """The results of all tiles, in their order, from those of this rank's tiles.
+        """Collect the results of all tiles, in their order, from the results of each rank's tiles.
 
-        Result i is `[D, widths[i]]`, with one D for all.
+        Result i is `[D, widths[i]]`; D is the same for all.
         """
         return mine
 
     def join_gradients(self, mine: Sequence[Tensor], widths: Sequence[int]) -> Sequence[Tensor]:
-        """The same for gradients to bounds, which are to be added in this order."""
+        """Collect the gradients of all tiles to bounds, in the order in which they are added."""
         return self.join(mine, widths)
 
     def share(self, program: Program) -> Share:
-        """The neurons that this rank draws lines for."""
+        """Return the neurons for which this rank computes relaxations."""
         return AllNeurons()
 
     def passage(
@@ -129,22 +145,25 @@ class DeviceLayout(Protocol):
         tiles: Sequence[Tile],
         errors: Errors | None = None,
     ) -> Passage:
-        """Tiles of one start node at the beginning of their way back."""
+        """Create the state of a sweep of tiles of one start node, before its first node."""
         return WholeRows(self, program, region, tiles, errors)
 
     def interval(self, served: NodeWeights, boxes: Sequence[Interval]) -> Interval:
-        """The interval of a node, all of it, from those of its inputs."""
+        """Compute the interval of all neurons of a node from the intervals of its inputs."""
         return interval(served, boxes)
 
     def outward(
         self, served: NodeWeights, boxes: Sequence[Interval], charge: Charge
     ) -> tuple[Interval, Tensor | None]:
-        """The same moved out by its rounding, and what rows lose at the node."""
+        """Compute a node's interval, widened by its rounding, and the rounding error of rows there.
+
+        The error has the shape `[D or 1, *shape]`; it is None if rows lose nothing at the node.
+        """
         return outward(served, boxes, charge)
 
 
 class DeviceWeights(Mapping[str, Tensor]):
-    """A graph's weights on one device; each arrives there when first asked for, and stays."""
+    """A graph's weights on one device. Each is copied there at its first use and stays there."""
 
     def __init__(self, graph: Graph, device: torch.device, dtype: torch.dtype) -> None:
         self._arrays, self._device, self._dtype = graph.weights, device, dtype
@@ -164,7 +183,7 @@ class DeviceWeights(Mapping[str, Tensor]):
 
 
 class OneDevice(DeviceLayout):
-    """The whole network on one device."""
+    """The layout that keeps the whole network on one device."""
 
     wave = 1
     recordable = True

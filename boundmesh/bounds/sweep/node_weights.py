@@ -1,4 +1,4 @@
-"""A node with its weights, as a layout serves them to a sweep."""
+"""A node together with its weights, as a layout passes them to a sweep."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from boundmesh.operators import RULES
 from boundmesh.operators.node import Node
 from boundmesh.operators.operator import Product
 
-# A part of a linear weight has at least this many outputs, that products with it stay efficient,
-# and at least this many numbers, that fetching it does; and a weight has at most so many parts.
+# A part of a linear weight has at least PART_OUTPUTS outputs, so that products with it are
+# efficient, and at least PART_ELEMENTS numbers, so that fetching it is. A weight has at most
+# MOST_PARTS parts.
 PART_OUTPUTS = 2048
 PART_ELEMENTS = 2**20
 MOST_PARTS = 8
@@ -23,13 +24,19 @@ MOST_PARTS = 8
 
 @dataclass(frozen=True)
 class Visit:
-    """A node that a sweep comes to; of a linear node, the flat `outputs` it needs (None: all)."""
+    """A node that a sweep will pass.
+
+    outputs  flat indices `[n]` of the outputs that the sweep needs of a linear node (None: all)
+    """
 
     node: Node
     outputs: np.ndarray | None = None
 
     def needed(self, low: int, high: int) -> tuple[int, int] | None:
-        """The shortest run with all needed outputs `low ≤ i < high`; None if there are none."""
+        """Return the shortest run that contains all needed outputs `low ≤ i < high`.
+
+        The result is None if none of these outputs is needed.
+        """
         if self.outputs is None:
             return low, high
         inside = self.outputs[(self.outputs >= low) & (self.outputs < high)]
@@ -37,13 +44,13 @@ class Visit:
 
 
 def visits(nodes: Iterable[Node]) -> Iterator[Visit]:
-    """Visits that need all outputs."""
+    """Create visits of nodes that need all outputs."""
     return (Visit(node) for node in nodes)
 
 
 @dataclass(frozen=True)
 class Part:
-    """What of a product's first weight concerns the outputs `low ≤ i < high`."""
+    """The part of a product's first weight that belongs to the outputs `low ≤ i < high`."""
 
     low: int
     high: int
@@ -51,23 +58,31 @@ class Part:
 
 
 class DistributedWeight(Protocol):
-    """A linear node's weight W `[out, in]` whose parts lie on ranks that multiply them together."""
+    """A linear node's weight W `[out, in]` whose parts stay on several ranks.
+
+    Every rank multiplies with its own parts, and all ranks get the result.
+    """
 
     def times(self, rows: Tensor) -> Tensor:
-        """`A W`, `[R, out]` → `[R, in]`."""
+        """Compute `A W`, `[R, out]` → `[R, in]`."""
         ...
 
     def transposed(self, gradients: Tensor) -> Tensor:
-        """`G Wᵀ`, `[R, in]` → `[R, out]`."""
+        """Compute `G Wᵀ`, `[R, in]` → `[R, out]`."""
         ...
 
 
 @dataclass(frozen=True)
 class NodeWeights:
-    """A node with its weights. The first weight of a product comes in `parts`, at least those that
-    the visit needs, each of them the caller's until the next; `weights` are the others, and all
-    those of other operators. Where the first weight is at hand undivided, it is `whole`, too; where
-    it does not come, it is `spread`."""
+    """A node with its weights.
+
+    weights  the weights of the node; of a product, all but the first (the bias)
+    parts    the first weight of a product in parts, at least those that the visit needs; a part is
+             valid until the next one is taken from the iterator
+    whole    the first weight of a product as one tensor, if it lies on this device (else None)
+    spread   the first weight of a product if its parts stay on several ranks (else None); there
+             are no `parts` then
+    """
 
     node: Node
     weights: tuple[Tensor, ...]
@@ -77,44 +92,48 @@ class NodeWeights:
 
     @property
     def together(self) -> tuple[Tensor, ...]:
-        """All weights as the rules take them, where a product has but one part."""
+        """All weights in the order that rules expect; a product must have a single part."""
         return (*(part.weight for part in self.parts), *self.weights)
 
     @cached_property
     def bias(self) -> Tensor:
-        """A product's bias, the same along every axis but that of its outputs, `[1, 1, *shape]`."""
+        """A product's bias, expanded to `[1, 1, *shape]`; it varies along the output axis only."""
         node, (bias,) = self.node, self.weights
         bias = bias.reshape(-1, *[1] * (len(node.shape) - 1 - output_axis(node)))
         return bias.expand(1, 1, *node.shape).contiguous()
 
 
 def product_of(node: Node) -> Product | None:
-    """How the node multiplies by its first weight; None where it does not, or is the input."""
+    """Return how the node multiplies by its first weight; None if it is not a product."""
     return None if node.is_input else RULES[node.op].product
 
 
 def is_divisible(node: Node) -> bool:
-    """Whether products with parts of the node's first weight make its own product."""
+    """Return true if the node's product can be computed from parts of its first weight."""
     product = product_of(node)
     return product is not None and product.divisible
 
 
 def multiplies_one_vector(node: Node) -> bool:
-    """Whether a divisible product multiplies one vector: then unit rows are rows of its weight."""
+    """Return true if a divisible product multiplies one vector.
+
+    Its unit rows are then rows of its weight.
+    """
     return is_divisible(node) and node.size == node.shape[-1]
 
 
 def output_axis(node: Node) -> int:
-    """The axis of a product's outputs: features of a linear node, channels of a convolution."""
+    """Return the axis of a product's outputs: features if linear, channels if a convolution."""
     product = product_of(node)
     assert product is not None, f"'{node.op}' multiplies by no weight"
     return product.output_axis(node)
 
 
 def part_spans(node: Node, weight_shape: Sequence[int]) -> list[tuple[int, int]]:
-    """Where the parts of a product's first weight begin and end: a function of the network alone.
+    """Return the first and last output (exclusive) of each part of a product's first weight.
 
-    Each part is used whole in one product, so this decides the order of every sum over outputs.
+    The spans depend on the network alone. Each part is multiplied at once, so the spans fix the
+    order of every sum over outputs, and with it the bits of the bounds.
     """
     if not is_divisible(node):
         return [(0, node.shape[output_axis(node)])]
@@ -124,7 +143,7 @@ def part_spans(node: Node, weight_shape: Sequence[int]) -> list[tuple[int, int]]
 
 
 def parts_of(node: Node, weight: Tensor) -> list[Part]:
-    """The parts of a product's first weight where all of it is at hand."""
+    """Cut a product's first weight, which lies on this device, into its parts."""
     spans = part_spans(node, weight.shape)
     if len(spans) == 1:
         return [Part(*spans[0], weight)]
@@ -132,7 +151,7 @@ def parts_of(node: Node, weight: Tensor) -> list[Part]:
 
 
 def node_of_part(served: NodeWeights, low: int, high: int) -> tuple[Node, tuple[Tensor, ...]]:
-    """A product as if it had the outputs `low ≤ i < high` alone, and their bias."""
+    """Return a product reduced to the outputs `low ≤ i < high`, and their bias."""
     node, axis = served.node, output_axis(served.node)
     if high - low == node.shape[axis]:
         return node, served.weights

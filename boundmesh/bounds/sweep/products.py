@@ -1,12 +1,13 @@
-"""Products of rows and boxes with a weight that comes in parts and need not stay.
+"""Products of rows and boxes with a weight that arrives in parts.
 
-Part p of a linear node's weight W holds the outputs [low, high) of p:
+Each part is used once, so it need not stay in memory. Part p of a linear node's weight W holds the
+outputs [low, high) of p:
 
     rows        A W = Σ_p A[..., p] W[p]        added in the order of the parts
-    gradients   G Wᵀ, the parts side by side
-    boxes       the outputs of the parts side by side
+    gradients   G Wᵀ                            the results of the parts are concatenated
+    boxes       W x + b                         the results of the parts are concatenated
 
-Other products come in one part.
+Other products have a weight of one part.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from boundmesh.operators.operator import Interval, inner
 
 
 def interval(served: NodeWeights, boxes: Sequence[Interval]) -> Interval:
-    """The interval of a node from those of its inputs."""
+    """Compute the interval of a node from the intervals of its inputs."""
     node = served.node
     rule = RULES[node.op].interval
     if product_of(node) is None:
@@ -49,7 +50,7 @@ def interval(served: NodeWeights, boxes: Sequence[Interval]) -> Interval:
 
 
 def times(served: NodeWeights, rows: Sequence[Tensor]) -> list[Tensor]:
-    """`A W` for rows `[D, S, *shape]` of several tiles, part after part."""
+    """Compute `A W` for rows `[D, S, *shape]` of several tiles, part after part."""
     node = served.node
     if not is_divisible(node):
         (part,) = served.parts
@@ -83,8 +84,11 @@ def transposed(
     of_biases: Sequence[Tensor],
     shapes: Sequence[torch.Size],
 ) -> list[Tensor]:
-    """Gradients to the rows, `[D, S, *shape]`, from those to the pulled rows and those to
-    `⟨A, b⟩` `[D, S]`, if there are any."""
+    """Compute the gradients to the rows, `[D, S, *shape]`.
+
+    `gradients` are those to the pulled rows `A W`. `of_biases` are those to `⟨A, b⟩`, `[D, S]`
+    each; the sequence is empty if the node has no bias.
+    """
     found = _transposed(served, gradients, shapes)
     for each, of_bias in zip(found, of_biases, strict=False):
         wide = of_bias.reshape(*of_bias.shape, *(1,) * (each.dim() - 2))
@@ -115,7 +119,7 @@ def _transposed(
 
 
 def offset(served: NodeWeights, rows: Tensor, onto: Tensor | None = None) -> Tensor | None:
-    """`onto + ⟨A, b⟩` `[D, S]`, with b the same along every axis but that of the outputs."""
+    """Compute `onto + ⟨A, b⟩` `[D, S]`; b varies along the axis of the outputs only."""
     if not served.weights:
         return onto
     return inner(rows, served.bias, onto)

@@ -1,4 +1,4 @@
-"""Which values need bounds, in which order, and the way back from each."""
+"""The plan of a computation: which values need bounds, in which order, and each sweep's path."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from boundmesh.operators.rounding import Lengths
 
 @dataclass(frozen=True)
 class Program:
-    """The order of work for bounding `target`, a node of `graph`.
+    """The plan for bounding `target`, the name of a node of `graph`.
 
-    `starts` are the values that nonlinear operators read, in topological order: each needs bounds
-    before any line through its readers can be drawn.
+    `starts` are the values that nonlinear operators read, in topological order. Each of them needs
+    bounds before the relaxation of its readers can be computed.
     """
 
     graph: Graph
@@ -31,7 +31,7 @@ class Program:
 
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
-        """The part of the graph that `target` depends on, in topological order."""
+        """The nodes that `target` depends on, and `target` itself, in topological order."""
         return self.graph.ancestors(self.target)
 
     @cached_property
@@ -56,13 +56,13 @@ class Program:
         return {}
 
     def order(self, start: str) -> tuple[Node, ...]:
-        """`start` and its ancestors, last first: the path of a backward sweep."""
+        """Return `start` and its ancestors, last first: the path of a backward sweep."""
         if start not in self._orders:
             self._orders[start] = tuple(reversed(self.graph.ancestors(start)))
         return self._orders[start]
 
     def below(self, start: str) -> tuple[Node, ...]:
-        """The nonlinear nodes a sweep from `start` passes, last first."""
+        """Return the nonlinear nodes that a sweep from `start` passes, last first."""
         return tuple(n for n in self.order(start) if not n.is_input and not RULES[n.op].affine)
 
     @cached_property
@@ -70,7 +70,7 @@ class Program:
         return {}
 
     def widest(self, start: str) -> int:
-        """The most neurons of any node a sweep from `start` passes."""
+        """Return the size of the largest value that a sweep from `start` passes, in neurons."""
         if start not in self._widest:
             shapes = [shape for n in self.order(start) for shape in (n.shape, *n.input_shapes)]
             self._widest[start] = max(map(math.prod, shapes))
@@ -78,7 +78,7 @@ class Program:
 
     @cached_property
     def lengths(self) -> Mapping[str, Lengths]:
-        """How many roundings the value of each affine node passes, and rows pulled back there."""
+        """The number of roundings at each affine node, of its value and of rows pulled back."""
         held = {
             node.name: [tensor(self.graph.weights[name]) for name in node.weights]
             for node in self.nodes
@@ -90,8 +90,10 @@ class Program:
 
     @cached_property
     def joins(self) -> Mapping[str, int]:
-        """How many roundings each node's coefficients pass where rows of several readers meet, and
-        where a multiplier of a split is taken off them."""
+        """The number of roundings of each node's coefficients outside of products.
+
+        Coefficients from several readers add up, and the multiplier β of a split is subtracted.
+        """
         mine = {node.name for node in self.nodes}
         readers = {
             name: sum(reader in mine for reader in self.graph.consumers[name]) for name in mine
@@ -106,12 +108,12 @@ class Program:
 
     @cached_property
     def additions(self) -> int:
-        """How many biases are added up on the way of a row, at most."""
+        """The largest number of biases that a row adds up during a sweep."""
         return sum(bool(node.weights) or node in self.nonlinear for node in self.nodes) + 2
 
     @cached_property
     def exact(self) -> frozenset[str]:
-        """Nodes whose interval is already their exact range when the region is a box."""
+        """The nodes whose interval is their exact range if the region is a box."""
         boxes, exact = {self.graph.input}, {self.graph.input}
         for node in self.nodes:
             distinct = len(set(node.inputs)) == len(node.inputs)
@@ -130,7 +132,10 @@ class Program:
         return frozenset(exact)
 
     def undecided(self, start: str, boxes: Mapping[str, Interval]) -> Tensor:
-        """Where some reader's lines are not exact: mask `[D, size]` over the neurons of `start`."""
+        """Return the mask `[D, size]` of the unstable neurons of `start`.
+
+        A neuron is unstable if the relaxation of some reader is not exact there.
+        """
         box = boxes[start]
         mask = torch.zeros_like(box.lower, dtype=torch.bool).flatten(1)
         for node in self.readers[start]:

@@ -1,4 +1,4 @@
-"""The input region as tensors, one per domain, and the smallest value of rows on it."""
+"""The input regions of D domains as tensors, and the minimum of rows over each of them."""
 
 from __future__ import annotations
 
@@ -33,14 +33,16 @@ class BoxRegion:
         return Interval(self.lower, self.upper)
 
     def minimum(self, rows: Tensor, onto: Tensor | None = None) -> Tensor:
-        """`min ⟨A, x⟩ = ⟨A⁺, lower⟩ + ⟨A⁻, upper⟩`: rows `[D, S, *input_shape]` → `[D, S]`, added
-        to `onto` `[D, S]` if given."""
+        """Compute `min ⟨A, x⟩ = ⟨A⁺, lower⟩ + ⟨A⁻, upper⟩`, `[D, S]`.
+
+        `rows` is A, `[D, S, *input_shape]`. The result is added to `onto` `[D, S]`, if it is given.
+        """
         lowest = signed_inner(rows, self.lower.unsqueeze(1), self.upper.unsqueeze(1), onto)
         assert lowest is not None
         return lowest
 
     def minimizer(self, rows: Tensor) -> Tensor:
-        """The corner that attains `minimum`: `[D, S, *input_shape]`."""
+        """Return the corner of the box that attains `minimum`, `[D, S, *input_shape]`."""
         return torch.where(rows >= 0, self.lower.unsqueeze(1), self.upper.unsqueeze(1))
 
 
@@ -64,16 +66,20 @@ class BallRegion:
         return Interval(lower.nextafter(-infinite), upper.nextafter(infinite))
 
     def minimum(self, rows: Tensor, onto: Tensor | None = None) -> Tensor:
-        """`⟨A, center⟩ − radius·‖A‖_q` with 1/p + 1/q = 1 (Hölder), added to `onto` if given."""
+        """Compute `⟨A, center⟩ − radius·‖A‖_q`, `[D, S]`, where 1/p + 1/q = 1 (Hölder).
+
+        `rows` is A, `[D, S, *input_shape]`. The result is added to `onto` `[D, S]`, if it is given.
+        """
         dual = float("inf") if self.p == 1 else 2.0
         norm = norm_of(rows.flatten(2), dual)
         least = inner(rows, self.center.unsqueeze(1)) - self.radius[:, None] * norm
         return least if onto is None else onto + least
 
     def minimizer(self, rows: Tensor) -> Tensor:
-        """The point that attains `minimum`, up to rounding: `[D, S, *input_shape]`.
+        """Return the point that attains `minimum`, up to rounding, `[D, S, *input_shape]`.
 
-        For p = 2 it lies against the row, for p = 1 on the axis of its largest coefficient.
+        For p = 2 it lies from the centre in the direction −A, for p = 1 along the axis of the
+        largest coefficient of A.
         """
         flat = rows.flatten(2)
         if self.p == 1:
@@ -89,8 +95,11 @@ Region = BoxRegion | BallRegion
 
 
 def norm_of(rows: Tensor, order: float) -> Tensor:
-    """`‖rows‖` over the last dim, divided by the largest coefficient before it is squared: squares
-    of small ones would vanish, and with them what the radius takes from a bound."""
+    """Compute the norm of `rows` `[D, S, n]` over the last dim, `[D, S]`.
+
+    Coefficients are divided by the largest one before they are squared. Otherwise squares of small
+    coefficients would underflow to zero, and the bound would be too high.
+    """
     largest = rows.detach().abs().amax(2)
     scale = torch.where((largest > 0) & largest.isfinite(), largest, 1)
     scaled = rows / scale.unsqueeze(2)
@@ -98,7 +107,7 @@ def norm_of(rows: Tensor, order: float) -> Tensor:
 
 
 def part_of(region: Region, domains: Tensor) -> Region:
-    """The regions `domains` (indices) of a batch."""
+    """Return the regions of the domains with these indices."""
     if isinstance(region, BoxRegion):
         where = domains.to(region.lower.device)
         return BoxRegion(region.lower[where], region.upper[where])
@@ -112,10 +121,11 @@ def region_tensors(
     dtype: torch.dtype,
     device: torch.device | str = "cpu",
 ) -> Region:
-    """Stack boxes, or balls of one p, into tensors that enclose them.
+    """Stack boxes, or balls of one p, into tensors of regions that contain them.
 
-    Every end is rounded outward, and what the centre of a ball moves by is added to its radius, so
-    that the tensors contain the region as it was written. ∞-balls are boxes.
+    Every end is rounded outward. The distance by which rounding moves the centre of a ball is added
+    to its radius. The tensors therefore contain the regions of the property, whose numbers may be
+    exact fractions. ∞-balls become boxes.
     """
     regions = [each.box if isinstance(each, Ball) and each.p == inf else each for each in regions]
     balls = [region for region in regions if isinstance(region, Ball)]
@@ -126,14 +136,14 @@ def region_tensors(
         return BoxRegion(lower.to(device), upper.to(device))
     center = torch.from_numpy(np.stack([np.reshape(ball.center, shape) for ball in balls]))
     near = center.to(dtype)
-    # Each coordinate moves by a float64 (‖·‖_p ≤ ‖·‖_1 for every p ≥ 1).
+    # The difference of each coordinate is a float64. ‖·‖_p ≤ ‖·‖_1 holds for every p ≥ 1.
     moved = (center - near.double()).abs().flatten(1).numpy()
     reach = [_enlarged(ball.radius, by) for ball, by in zip(balls, moved, strict=True)]
     return BallRegion(near.to(device), _rounded(reach, (), dtype, np.inf).to(device), balls[0].p)
 
 
 def _enlarged(radius: float | Fraction, moved: np.ndarray) -> np.ndarray:
-    """A float64 that is not below the radius and the sum of what the centre moved by."""
+    """Return a float64 that is not below `radius` plus the sum of `moved`."""
     by = fsum(moved[moved > 0].tolist())
     if by == inf:
         return np.asarray(inf)

@@ -1,14 +1,14 @@
-"""What rounding can take from the bounds of rows, on a region.
+"""Bounds of the rounding errors of rows and intervals on a region.
 
-A row travels back as `⟨A, value⟩ + bias` and is off by an error. At every node that it passes, the
-error grows by `⟨|A|, E⟩`, with E of the node's shape:
+A sweep pulls back `⟨A, value⟩ + bias`, which differs from its exact value by a rounding error. At
+every node that it passes, the bound of this error grows by `⟨|A|, E⟩`, with E of the node's shape:
 
     E = Σ over sources of rounding of (γ_pull(own) + γ_forward(network)) · size
 
-The first factor counts what rows lose on their way back through the node, the second what the
-network itself loses when it runs in floating point. Sizes are made of the largest absolute values
-that can meet at a neuron, |W|·|x|max + |b| at a layer, so E is computed once for all rows of a
-region. Intervals are widened by what their own computation and the network lose.
+γ_pull bounds the roundings of rows at the node, in the arithmetic of this computation. γ_forward
+bounds the roundings of the network itself, in the arithmetic in which it runs. A size is the
+largest sum of absolute values at a neuron, |W|·|x|max + |b| at a layer, so E is computed once for
+all rows of a region. Intervals are widened by both kinds of errors.
 """
 
 from __future__ import annotations
@@ -32,18 +32,20 @@ from boundmesh.operators.node import Node
 from boundmesh.operators.operator import Interval, Weights
 from boundmesh.operators.rounding import INFLATION, UNITS, Lengths, Rounded, Rounding, gamma
 
-# The ends of an interval are made from a centre and a radius, which takes some roundings more than
-# the operator itself.
+# The ends of an interval are computed from a centre and a radius, which adds this many roundings to
+# those of the operator itself.
 OF_INTERVALS = 6
 
 
 @dataclass
 class Errors:
-    """What rounding can take from rows on a region.
+    """Bounds of the rounding errors of rows on a region.
 
-    at     the E of every node that rows lose something at, `[D or 1, 1, *shape]`
-    reach  the largest absolute values of the target, whose rows may have inexact coefficients
-    lost   `[D or 1]`, what underflow can take from any row (None: nothing)
+    rounding  the two arithmetics, of this computation and of the network
+    at        the E of every node at which rows have errors, `[D or 1, 1, *shape]`, by node name
+    reach     the largest absolute values `[D, *shape]` of the target, by name; they bound the
+              effect of inexact coefficients
+    lost      `[D or 1]`, the largest error of any row from underflow (None: zero)
     """
 
     rounding: Rounding
@@ -52,40 +54,44 @@ class Errors:
     lost: Tensor | None = None
 
     def enter(self, name: str, error: Tensor | None, lost: Tensor | None) -> None:
-        """Take up the E `[D or 1, *shape]` of a node, and what underflow can take there."""
+        """Add the E `[D or 1, *shape]` of a node, and the error `[D or 1]` from underflow there."""
         if error is not None:
             self.at[name] = Sizes.of(error)
         if lost is not None:
             self.lost = lost if self.lost is None else self.lost + lost
 
     def of_rows(self, name: str, rows: Tensor, onto: Tensor | None = None) -> Tensor | None:
-        """What rows `[D, S, *shape]` lose at a node, `[D, S]`, added to `onto`."""
+        """Compute the error `[D, S]` of rows `[D, S, *shape]` at a node, added to `onto`."""
         error = self.at.get(name)
         return onto if error is None else error.of_rows(rows, onto)
 
     def of_units(self, name: str, index: Tensor) -> Tensor | None:
-        """What rows of single neurons lose at their start node, `[D, S]`."""
+        """Compute the error `[D, S]` of rows of single neurons at their start node."""
         error = self.at.get(name)
         return None if error is None else error.above.flatten(1).index_select(1, index)
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Sizes ≥ 0 that rows are summed with, `[D or 1, 1, *shape]`, and the same below zero: a kernel
-    that adds up rows takes one of them for each sign of a coefficient."""
+    """Sizes ≥ 0 by which absolute coefficients are weighted in a sum.
+
+    above  the sizes, `[D or 1, 1, *shape]`
+    below  the negated sizes; the kernel multiplies positive coefficients by `above` and negative
+           ones by `below`
+    """
 
     above: Tensor
     below: Tensor
 
     @staticmethod
     def of(sizes: Tensor) -> Sizes:
-        """From sizes `[D or 1, *shape]`."""
+        """Create both tensors from sizes `[D or 1, *shape]`."""
         above = sizes.unsqueeze(1).contiguous()
         return Sizes(above, -above)
 
     @torch.no_grad()
     def of_rows(self, rows: Tensor, onto: Tensor | None = None) -> Tensor:
-        """`⟨|A|, sizes⟩` `[D, S]`, added to `onto`: rows `[D, S, *shape]`."""
+        """Compute `⟨|A|, sizes⟩` `[D, S]` of rows `[D, S, *shape]`, added to `onto`."""
         rows = rows.detach()
         if fused_rows.sums(rows, self.above, self.below):
             return fused_rows.signed_inner(rows, self.above, self.below, onto)
@@ -93,7 +99,7 @@ class Sizes:
 
 
 def magnitude(rows: Tensor, sizes: Tensor) -> Tensor:
-    """`⟨|A|, sizes⟩` `[D, S]`: rows `[D, S, *shape]`, sizes `[D or 1, *shape]`."""
+    """Compute `⟨|A|, sizes⟩` `[D, S]` of rows `[D, S, *shape]`, with sizes `[D or 1, *shape]`."""
     return Sizes.of(sizes).of_rows(rows)
 
 
@@ -103,9 +109,12 @@ def lowered(
     errors: Errors | None,
     constants: Tensor | None = None,
 ) -> Tensor:
-    """Bounds `[D, S]` less their error, and less what these subtractions themselves can lose: a few
-    roundings of the bounds, and of `constants` that were added to them, and a share of the error
-    that is far below its inflation. Gradients pass as if nothing was taken off."""
+    """Return bounds `[D, S]` lowered by their rounding error.
+
+    These subtractions round, too. The result is therefore also lowered by a few roundings of the
+    bounds and of the `constants` that were added to them; the error itself is inflated. Gradients
+    pass as if nothing was subtracted. If `errors` is None, the bounds are returned as they are.
+    """
     if errors is None:
         return lowest
     with torch.no_grad():
@@ -122,15 +131,16 @@ def lowered(
 
 @dataclass(frozen=True)
 class Charge:
-    """How the roundings of one node are counted.
+    """The number of roundings at one node.
 
-    lengths    roundings of an affine node's value and of its rows
-    joins      additions where rows of several readers meet
-    additions  additions of biases on the whole way of a row
-    depth      roundings that its weights have passed before
-    sizes      of weights that were computed, what their roundings are relative to (None: of their
-               absolute values)
-    blocks     rows are multiplied by the kernel of `matmul.py`
+    rounding   the two arithmetics, of this computation and of the network
+    lengths    the roundings of an affine node's value and of its rows
+    joins      the additions of coefficients from several readers
+    additions  the additions of biases in a whole sweep
+    depth      the roundings in the computation of the node's weights
+    sizes      for each weight, the size to which its roundings are relative (None: its absolute
+               values)
+    blocks     true if rows are multiplied by the kernel of `matmul.py`
     """
 
     rounding: Rounding
@@ -143,7 +153,7 @@ class Charge:
 
     @staticmethod
     def of(program: Program, node: Node, rounding: Rounding, like: Tensor) -> Charge:
-        """The charge of a node; `like` has the dtype and device of the bounds."""
+        """Count the roundings of a node; `like` has the dtype and device of the bounds."""
         graph, depth = program.graph, 0
         sizes: list[Tensor | None] = []
         for name in node.weights:
@@ -163,7 +173,7 @@ class Charge:
 
     @property
     def pull(self) -> int:
-        """The roundings of rows at an affine node: of its products, or of sums with its bias."""
+        """The roundings of rows at an affine node, in its product or in the sum with its bias."""
         lengths = self.lengths
         pull = lengths.pull
         if self.blocks:
@@ -171,14 +181,14 @@ class Charge:
         return max(pull, 1 + self.rounding.sum(lengths.summed)) if lengths.summed else pull
 
     def part(self, low: int, high: int, size: int) -> Charge:
-        """The charge of the outputs `low ≤ i < high` of a product."""
+        """Return the charge of the outputs `low ≤ i < high` of a product with `size` outputs."""
         if high - low == size:
             return self
         sizes = tuple(None if each is None else each[low:high] for each in self.sizes)
         return replace(self, sizes=sizes)
 
     def of_interval(self, forward: int) -> float:
-        """By what share of its size an end of an interval is moved out."""
+        """Compute the share of its size by which an end of an interval is moved outward."""
         rounding = self.rounding
         if not forward and not self.depth:
             return 0.0
@@ -187,7 +197,7 @@ class Charge:
         return own + gamma(forward + self.depth, rounding.network)
 
     def of_rows(self, term: Rounded) -> float:
-        """What share of a size a row loses, and the network on its way forward."""
+        """Compute the share of a size that rows and the network can lose together."""
         pull = term.pull + self.joins + self.depth
         if term.summed:
             pull += self.rounding.sum(term.summed)
@@ -200,7 +210,10 @@ class Charge:
 def outward(
     served: NodeWeights, boxes: Sequence[Interval], charge: Charge
 ) -> tuple[Interval, Tensor | None]:
-    """The interval of a node, moved out by its rounding, and the E of rows there."""
+    """Compute the interval of a node, widened by its rounding, and the E of rows there.
+
+    E has the shape `[D or 1, *shape]`; it is None if rows have no error at the node.
+    """
     node = served.node
     if product_of(node) is None:
         return _outward(node, served.weights, boxes, charge)
@@ -234,7 +247,7 @@ def _outward(
         if share:
             own = (share * INFLATION) * term.size
             if term.forward:
-                # What underflow takes from the network's value is multiplied by coefficients, too.
+                # Underflow changes the network's value, which coefficients multiply.
                 own = own + 4 * (term.forward + charge.depth + 1) * charge.rounding.lost
             error = own if error is None else error + own
     return box, error
@@ -247,7 +260,7 @@ def _widths(
     charge: Charge,
     terms: Sequence[Rounded],
 ) -> tuple[Tensor, Tensor]:
-    """How far the lower and the upper ends are moved out."""
+    """Compute how far the lower and the upper ends are moved outward."""
     if not RULES[node.op].rising:
         both = _width(terms, charge)
         return both, both
@@ -273,9 +286,10 @@ def _width(terms: Sequence[Rounded], charge: Charge) -> Tensor:
 def sources(
     node: Node, weights: Weights, boxes: Sequence[Interval], charge: Charge
 ) -> tuple[Rounded, ...]:
-    """The sources of rounding of a node on boxes; infinite where the network may overflow.
+    """Return the sources of rounding of a node on boxes; a size is infinite if it may overflow.
 
-    The size of an affine one is its interval on `|x| ≤ reach` with biases made positive.
+    The size of an affine node is the upper end of its interval on `|x| ≤ reach`, computed with the
+    absolute values of its biases.
     """
     terms, largest = _sources(node, weights, boxes, charge), charge.rounding.largest
     if largest == math.inf:
@@ -313,7 +327,7 @@ def _sources(
 
 
 def of_input(program: Program, box: Interval, rounding: Rounding) -> tuple[Tensor, Tensor | None]:
-    """E and what underflow takes at the input, where rows meet the region: `⟨A⁺, l⟩ + ⟨A⁻, u⟩`."""
+    """Compute E and the underflow at the input, where a sweep ends with `⟨A⁺, l⟩ + ⟨A⁻, u⟩`."""
     node = program.graph[program.graph.input]
     joins = len(program.graph.consumers[node.name]) + 2
     charge = Charge(rounding, Lengths(0, 2, node.size), joins, program.additions, 0)
@@ -326,7 +340,7 @@ def of_input(program: Program, box: Interval, rounding: Rounding) -> tuple[Tenso
 
 
 def as_read(box: Interval, rounding: Rounding) -> Interval:
-    """Where the network's input lies once it is rounded to the network's type."""
+    """Return a box that contains the inputs after they are rounded to the network's type."""
     if not rounding.narrows:
         return box
     unit, lost = gamma(1 + OF_INTERVALS, rounding.network), 4 * rounding.lost
@@ -339,7 +353,10 @@ def as_read(box: Interval, rounding: Rounding) -> Interval:
 
 
 def lost_to_underflow(boxes: Sequence[Interval], charge: Charge) -> Tensor | None:
-    """What underflow can take from a row at a node, `[D]`: so many operations for every input."""
+    """Bound the error `[D]` of a row from underflow at a node.
+
+    Each of a fixed number of operations per input can underflow once.
+    """
     rounding, total = charge.rounding, None
     operations = 8 * (charge.pull + charge.joins + charge.additions + 8)
     for box in boxes:

@@ -1,6 +1,6 @@
-"""Rows: the linear functions that are to be bounded from below, and their tiles.
+"""Rows, the linear functions that a sweep bounds from below, and tiles, the blocks of rows.
 
-Only lower bounds are ever computed: an upper bound is minus the lower bound of the negated row.
+A sweep computes lower bounds only. An upper bound is minus the lower bound of the negated row.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from boundmesh.operators.node import Node
 
 @dataclass(frozen=True)
 class UnitRows:
-    """Rows `sign[s]·e_index[s]` of the flat neurons of a start node; index, sign of shape `[S]`.
+    """Rows of single neurons of a start node: row s is `sign[s]·e_index[s]`.
 
-    `places` is `index` in host memory.
+    index   `[S]`, flat indices of the neurons
+    sign    `[S]`, 1 for a lower bound, −1 for an upper bound
+    places  `[S]`, a copy of `index` in host memory
     """
 
     index: Tensor
@@ -34,17 +36,18 @@ class UnitRows:
         return UnitRows(self.index[rows], self.sign[rows], self.places[rows])
 
     def dense(self, node: Node) -> Tensor:
-        """The coefficients written out, `[1, S, *shape]`."""
+        """Write the coefficients out, `[1, S, *shape]`."""
         out = self.sign.new_zeros(self.count, node.size)
         return out.scatter(1, self.index[:, None], self.sign[:, None]).reshape(1, -1, *node.shape)
 
 
 @dataclass(frozen=True)
 class DenseRows:
-    """Rows with all coefficients, `[D or 1, S, *shape]`; D = 1 is shared by all domains.
+    """Rows that store all their coefficients.
 
-    `deviation`, of the same shape, is how far each may lie from the one that was asked for (None:
-    not at all).
+    coefficients  `[D or 1, S, *shape]`; with 1, all domains share the rows
+    deviation     of the same shape: the largest distance of each coefficient from its exact value
+                  (None: the coefficients are exact)
     """
 
     coefficients: Tensor
@@ -63,12 +66,12 @@ class DenseRows:
 
     @property
     def negated(self) -> DenseRows:
-        """The rows with the other sign, whose lower bounds are upper ones of these."""
+        """The negated rows. Minus their lower bounds are upper bounds of these rows."""
         return DenseRows(-self.coefficients, self.deviation)
 
     @property
     def both_sides(self) -> DenseRows:
-        """The rows, then the negated ones."""
+        """The rows, followed by the negated rows, `[D or 1, 2S, *shape]`."""
         off, coefficients = self.deviation, self.coefficients
         twice = None if off is None else torch.cat([off, off], dim=1)
         return DenseRows(torch.cat([coefficients, -coefficients], dim=1), twice)
@@ -79,7 +82,12 @@ Rows = UnitRows | DenseRows
 
 @dataclass(frozen=True)
 class Tile:
-    """The rows `span` of all those asked of `start`, pulled back at one time."""
+    """A block of rows of one start node that a sweep pulls back at one time.
+
+    start  the name of the start node
+    span   where these rows stand among all rows of the start node
+    rows   the rows
+    """
 
     start: str
     span: slice
@@ -87,24 +95,27 @@ class Tile:
 
 
 def units(index: Tensor, dtype: torch.dtype) -> UnitRows:
-    """Rows for the lower bounds of the neurons `index`."""
+    """Create the rows for the lower bounds of the neurons `index` `[n]`."""
     return UnitRows(index, torch.ones(len(index), dtype=dtype, device=index.device), _places(index))
 
 
 def both_sides(index: Tensor, dtype: torch.dtype) -> UnitRows:
-    """Two rows for each of the neurons `index` in turn: for its lower bound, and, negated, for its
-    upper bound. So the rows of a tile stand in few parts of a weight."""
+    """Create two rows for each of the neurons `index` `[n]`: one for each of its bounds.
+
+    The rows of a neuron follow each other, lower bound first. The rows of a tile therefore stand in
+    few parts of a weight.
+    """
     signs = torch.tensor([1, -1], dtype=dtype, device=index.device).repeat(len(index))
     return UnitRows(index.repeat_interleave(2), signs, np.repeat(_places(index), 2))
 
 
 def of_both_sides(lower: Tensor, upper: Tensor) -> Tensor:
-    """What belongs to rows of `both_sides`, `[D, 2n]`, from lower and upper ends `[D, n]`."""
+    """Convert lower and upper ends `[D, n]` to values of the rows of `both_sides`, `[D, 2n]`."""
     return torch.stack([lower, -upper], dim=-1).flatten(-2)
 
 
 def ends(lowest: Tensor) -> tuple[Tensor, Tensor]:
-    """Lower and upper ends `[D, n]` from what belongs to rows of `both_sides`, `[D, 2n]`."""
+    """Convert values of the rows of `both_sides`, `[D, 2n]`, to lower and upper ends `[D, n]`."""
     lower, upper = lowest.unflatten(-1, (-1, 2)).unbind(-1)
     return lower, -upper
 
@@ -114,6 +125,6 @@ def _places(index: Tensor) -> np.ndarray:
 
 
 def into_tiles(start: str, rows: Rows, height: int) -> Sequence[Tile]:
-    """Cut rows into tiles of `height` rows; a function of network and memory, never of ranks."""
+    """Cut rows into tiles of `height` rows; the last tile may have fewer."""
     spans = (slice(low, min(low + height, rows.count)) for low in range(0, rows.count, height))
     return tuple(Tile(start, span, rows.part(span)) for span in spans)

@@ -1,7 +1,7 @@
-"""Unit rows through their start node: rows of a weight in place of a product.
+"""Pulling unit rows back through their start node: they select rows of its weight W.
 
-Row i of a linear node's weight W stands in the part that holds output i, so a visit brings, or
-reads where it lies, no more than what holds the rows that are asked for.
+The row of neuron i at the inputs is `sign·W[i]`, so no product is computed. Row i of W stands in
+the part that contains output i, so only the parts with the wanted rows are fetched.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from boundmesh.operators.operator import Pulled
 
 
 def needed(node: Node, tiles: Sequence[Tile]) -> Visit:
-    """The visit of a start node: unit rows need only the outputs they stand for."""
+    """Create the visit of a start node. Unit rows need only the outputs of their neurons."""
     rows = [tile.rows for tile in tiles]
     units = [each.places for each in rows if isinstance(each, UnitRows)]
     if not multiplies_one_vector(node) or len(units) < len(rows):
@@ -34,7 +34,7 @@ def needed(node: Node, tiles: Sequence[Tile]) -> Visit:
 
 
 def pull_units(served: NodeWeights, rows: Sequence[UnitRows]) -> list[Pulled] | None:
-    """Pull unit rows back through an affine node; None where its operator has no such rule."""
+    """Pull unit rows back through an affine node; None if its operator has no rule for them."""
     node = served.node
     rule = None if node.is_input else RULES[node.op].pull_units
     if rule is None:
@@ -59,8 +59,10 @@ def pull_units(served: NodeWeights, rows: Sequence[UnitRows]) -> list[Pulled] | 
 
 
 def _runs(places: np.ndarray, part: Part, first: bool) -> list[slice]:
-    """The runs of consecutive rows whose neurons lie in the part; of no rows, one empty run in the
-    first part."""
+    """Return the runs of consecutive rows whose neurons lie in the part.
+
+    If there are no rows at all, the first part gets one empty run.
+    """
     if not len(places):
         return [slice(0, 0)] if first else []
     inside = (places >= part.low) & (places < part.high)
@@ -73,7 +75,7 @@ def _runs(places: np.ndarray, part: Part, first: bool) -> list[slice]:
 
 
 def _in_order(found: list[tuple[slice, Pulled]]) -> Pulled:
-    """The rows of a tile from those that each part pulled."""
+    """Concatenate the rows that the parts pulled back, in the order of the tile."""
     if len(found) == 1:
         return found[0][1]
     pulled = [each for _, each in sorted(found, key=lambda pair: pair[0].start)]
