@@ -125,8 +125,8 @@ def shared_lines(node: Node, inputs: tuple[Interval, ...], index: Tensor) -> Rel
         if values is None:
             return None
         left = blank(values)
-        # All ranks must give the same answer, though each has its own neurons. Pieces that meet at
-        # zero have no intercept at stable neurons. Other pieces may have one on some ranks only.
+        # All ranks must return an intercept, or none must, though each has its own neurons. Pieces
+        # that meet at zero have none at stable neurons. Others may have one on some ranks only.
         meets_at_zero = RULES[node.op].slope_below is not None
         return None if meets_at_zero and not bool(left.any()) else left
 

@@ -1,4 +1,7 @@
-"""Tensors that are cut along one dim, cut along another: what every rank has for every other."""
+"""All-to-all: a tensor whose pieces lie on several ranks is cut along another dim.
+
+Each rank sends every other rank the intersection of its old piece with the other's new piece.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,15 @@ from boundmesh.mesh.runtime.sharded_tensors import gather_pieces, tallest
 from boundmesh.operators.partition import Partition
 
 SLAB = 2**21
-"""Numbers that a rank receives of a turned tensor at a time: so many lie there twice."""
+"""How many numbers a rank receives at a time; a receive buffer of this size is needed."""
 
 
 def all_to_all(group: Group, mine: Tensor, now: Partition, then: Partition) -> Tensor:
-    """A tensor whose dim `now.axis` is cut, cut along `then.axis` instead, by an all-to-all for
-    every `SLAB`; all of it, by one all-gather, where `then.axis` has length 1 and stands for every
-    place."""
+    """Return this rank's piece of a tensor along `then.axis`, from pieces along `now.axis`.
+
+    One all-to-all is run for every `SLAB` numbers. If `then.axis` has length 1, it is broadcast and
+    cannot be cut: one all-gather then returns the whole tensor.
+    """
     if mine.shape[then.axis] == 1:
         return gather_pieces(group, mine, now.axis, now.ends).contiguous()
     shape = list(then.shape(tuple(mine.shape), group.rank))
@@ -35,8 +40,10 @@ def all_to_all(group: Group, mine: Tensor, now: Partition, then: Partition) -> T
 
 
 def _slabs(then: Partition, wide: int) -> Iterator[list[tuple[int, int]]]:
-    """A run of each rank's places along a cut after the other, of at most `SLAB` numbers where each
-    place has `wide` of them."""
+    """Yield slabs: for each rank, the next run `[low, high)` of its piece along the new cut.
+
+    A run has at most `SLAB` numbers; an index along the cut has `wide` of them.
+    """
     height = max(1, SLAB // max(1, wide))
     for start in range(0, tallest(then.ends), height):
         yield [
@@ -53,7 +60,7 @@ def _turn_slab(
     spans: Sequence[tuple[int, int]],
     out: Tensor,
 ) -> None:
-    """Send each rank its span of `mine` along `axis`; `out` is this rank's span of all pieces."""
+    """Send each rank its span of `mine` along `axis`; write this rank's span of all to `out`."""
     given = [mine.narrow(axis, low, high - low) for low, high in spans]
     pieces = out.split([high - low for low, high in pairwise(now.ends)], now.axis)
     takes = [piece.numel() for piece in pieces]

@@ -1,4 +1,4 @@
-"""What the rows of one tile pick up on their way, while every rank has some neurons of them."""
+"""The biases of one tile's rows in a sweep in which each rank holds some of the neurons."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from boundmesh.mesh.runtime.sharded_tensors import Settled
 
 
 class Biases:
-    """Sums `[D, S]` over the neurons of rows, of which each is made in two ways.
+    """The biases `[D, S]` of a tile's rows; each is computed in two ways.
 
-    The value is settled on one rank for each row, over all its neurons (shares.py). Gradients reach
-    a rank through what its own neurons add to all rows, and through what all ranks know.
+    value      One rank sums over all neurons of a row, in the order of one device (shares.py).
+    gradients  Each rank sums over its own neurons, for all rows. Autograd goes back through these
+               sums, and through the biases that all ranks computed alike.
     """
 
     def __init__(self, shares: Shares) -> None:
@@ -23,22 +24,22 @@ class Biases:
         self._common: Tensor | None = None
 
     def settle(self, bias: Tensor | None) -> None:
-        """Add to this rank's share of the rows; without gradients."""
+        """Add to the values of this rank's share of the rows; no gradients pass."""
         if bias is not None:
             self._settled = added(self._settled, self._shares.sized(bias))
 
     def own(self, bias: Tensor | None) -> None:
-        """Add what this rank's neurons alone make, of all rows; for gradients."""
+        """Add the sums over this rank's neurons, for all rows; they serve gradients only."""
         self._own = added(self._own, bias)
 
     def know(self, bias: Tensor | None) -> None:
-        """Add a bias that all ranks have, of all rows: to settle, and for gradients."""
+        """Add a bias of all rows that all ranks computed alike, to values and for gradients."""
         self._common = added(self._common, bias)
         if bias is not None:
             self.settle(self._shares.mine(bias.detach()))
 
     def total(self, domains: int, rows: int) -> Tensor:
-        """All that was picked up, of all rows, on every rank; gradients are this rank's."""
+        """Return the biases `[D, S]` of all rows, on every rank; gradients reach its own sums."""
         assert self._settled is not None
         known = self._shares.joined(self._settled)
         total = known.expand(max(domains, len(known)), rows)

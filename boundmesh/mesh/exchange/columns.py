@@ -1,14 +1,14 @@
-"""Products whose sums are not cut: rows are gathered, and each rank has some of the inputs.
+"""Products whose weight is cut along its inputs, so that every sum is computed on one rank.
 
-Rank r has the columns `W_r = W[:, inputs of r]` of a weight `[out, in]`:
+Rank r of P holds the columns `W_r = W[:, inputs of r]` of a weight `[out, in]`:
 
-    rows        A [S, out] gathered       A W_r → [S, in/P]
-    gradients   G [S, in] gathered        G W[outputs of r]ᵀ → [S, out/P]; an all-to-all turns W
+    rows        all-gather of A [S, out]    A W_r → [S, in/P]
+    gradients   all-gather of G [S, in]     G W[outputs of r]ᵀ → [S, out/P]; an all-to-all re-cuts W
     unit rows   this rank's columns of rows of W; nothing is sent
 
-Every number is computed on one rank from all its terms, as one device computes it. Convolutions
-have channels for inputs and outputs. In which order cuDNN adds the terms depends on how many
-channels there are: on GPUs a convolution keeps all of them, those of other ranks with zero weights.
+One rank computes each number from all its terms, as one device does. In convolutions, inputs and
+outputs are channels. The order in which cuDNN adds terms depends on the number of channels. On GPUs
+a convolution therefore keeps all channels, with zero weights for those of other ranks.
 """
 
 from __future__ import annotations
@@ -35,8 +35,14 @@ from boundmesh.operators.partition import Partition
 
 @dataclass(frozen=True)
 class Columns:
-    """A product on one rank: its weight's columns in `served`, how inputs and outputs are cut
-    (`rows` is None where all ranks have whole rows), and how to get the weight of its outputs."""
+    """A product whose weight is cut along its inputs, on one rank.
+
+    served   the node with this rank's columns of its weight
+    inputs   how the inputs are cut
+    outputs  how the outputs are cut
+    rows     how the rows at the outputs are cut (None: all ranks hold whole rows)
+    turned   a function that returns W[outputs of this rank], by an all-to-all
+    """
 
     served: NodeWeights
     inputs: Partition
@@ -45,28 +51,28 @@ class Columns:
     turned: Callable[[], Tensor]
 
     def local(self, rank: int) -> NodeWeights:
-        """The product as if it had this rank's inputs alone."""
+        """Return the product reduced to this rank's inputs."""
         node = self.served.node
         shapes = (self.inputs.shape(node.input_shapes[0], rank),)
         return replace(self.served, node=replace(node, input_shapes=shapes))
 
     def own(self, rank: int) -> NodeWeights:
-        """The product as if it had this rank's outputs alone, without their weight."""
+        """Return the product reduced to this rank's outputs, with its bias only."""
         node, bias = node_of_part(self.served, *self.outputs.span(rank))
         return NodeWeights(node, bias)
 
     def mine(self, group: Group, rows: Tensor) -> Tensor:
-        """The coefficients of this rank's outputs."""
+        """Return the coefficients of this rank's outputs."""
         return rows if self.rows else self.outputs.piece(rows, group.rank, ROWS)
 
     def taken(self, group: Group, rows: Tensor) -> Tensor:
-        """Whole rows."""
+        """Return whole rows, by an all-gather if they are cut."""
         if self.rows is None:
             return rows
         return gather_pieces(group, rows, self.rows.axis + ROWS, self.rows.ends).contiguous()
 
     def pull(self, group: Group, taken: Tensor) -> Tensor:
-        """Whole rows at the outputs → rows at this rank's inputs."""
+        """Pull whole rows at the outputs back to this rank's inputs."""
         local = self.local(group.rank)
         if 0 in local.node.input_shapes[0]:
             return taken.new_zeros(*taken.shape[:ROWS], *local.node.input_shapes[0])
@@ -77,7 +83,7 @@ class Columns:
         return self.inputs.piece(times(whole, [taken])[0], group.rank, ROWS).contiguous()
 
     def push(self, group: Group, gradient: Tensor, of_bias: Tensor | None) -> Tensor:
-        """Gradients to the rows; all ranks have whole ones where they have whole rows."""
+        """Compute the gradients to the rows, whole where all ranks hold whole rows."""
         axis = self.inputs.axis + ROWS
         gradient = gather_pieces(group, gradient, axis, self.inputs.ends).contiguous()
         mine = self._push(group.rank, gradient, of_bias)
@@ -86,8 +92,8 @@ class Columns:
         return gather_pieces(group, mine, self.outputs.axis + ROWS, self.outputs.ends)
 
     def _push(self, rank: int, gradient: Tensor, of_bias: Tensor | None) -> Tensor:
-        """Gradients to this rank's outputs from those to all inputs."""
-        # All ranks turn the weight, also for one that has no outputs.
+        """Compute the gradients to this rank's outputs from those to all inputs."""
+        # All ranks take part in this all-to-all, even those without outputs.
         weight, height = self.turned(), self.outputs.shape(self.served.node.shape, rank)
         shape = torch.Size((*gradient.shape[:ROWS], *height))
         if 0 in shape:
@@ -103,13 +109,13 @@ class Columns:
         return found
 
     def _among_all(self, weight: Tensor, channels: Partition, rank: int) -> NodeWeights:
-        """The product of all ranks, with zeros for the weights of others' channels."""
+        """Return the whole product, with zero weights for the channels of other ranks."""
         weight = among_all(weight, self._weight_cut(channels), rank)
         count = self.served.node.shape[self.outputs.axis]
         return replace(self.served, parts=[Part(0, count, weight)])
 
     def _weight_cut(self, channels: Partition) -> Partition:
-        """Where a weight has these channels: `[out, in, …]`, transposed `[in, out, …]`."""
+        """Return how a weight `[out, in, …]`, transposed `[in, out, …]`, is cut by channels."""
         product = product_of(self.served.node)
         assert product is not None
         of_outputs = channels is self.outputs
@@ -118,12 +124,12 @@ class Columns:
 
 
 def keeps_channels(node: Node, rows: Tensor) -> bool:
-    """Whether a product is computed with the channels of all ranks."""
+    """Return true if a product is computed with the channels of all ranks."""
     return rows.is_cuda and not is_divisible(node)
 
 
 def among_all(mine: Tensor, cut: Partition, rank: int) -> Tensor:
-    """A rank's piece of a weight among zeros for those of the others."""
+    """Return a whole weight with this rank's piece, and zeros in the pieces of other ranks."""
     shape = list(mine.shape)
     shape[cut.axis] = cut.ends[-1]
     whole = mine.new_zeros(shape)

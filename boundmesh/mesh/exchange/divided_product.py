@@ -1,4 +1,4 @@
-"""Rows through a product that lies on several ranks, and their gradients."""
+"""Pulling rows back through a product whose weight lies on several ranks, with gradients."""
 
 from __future__ import annotations
 
@@ -15,39 +15,47 @@ from boundmesh.mesh.runtime.group import Group
 
 
 class Divided(Protocol):
-    """A product with what this rank has of its weight: some inputs, or some outputs.
+    """A product of whose weight this rank holds the part of some inputs, or of some outputs.
 
-    `served` is the whole product, with its whole bias.
+    `served` is the node with its whole bias and this rank's part of the weight.
     """
 
     @property
     def served(self) -> NodeWeights: ...
 
     def own(self, rank: int) -> NodeWeights:
-        """The product as if it had this rank's outputs alone."""
+        """Return the product reduced to this rank's outputs."""
         ...
 
     def mine(self, group: Group, rows: Tensor) -> Tensor:
-        """The coefficients of this rank's outputs."""
+        """Return the coefficients of this rank's outputs."""
         ...
 
     def taken(self, group: Group, rows: Tensor) -> Tensor:
-        """The coefficients that this rank multiplies."""
+        """Return the coefficients that this rank multiplies with its part of the weight."""
         ...
 
     def pull(self, group: Group, taken: Tensor) -> Tensor:
-        """Rows at the inputs, cut as these are, from what is taken."""
+        """Pull the coefficients of `taken` back to the inputs; the result is cut as they are."""
         ...
 
     def push(self, group: Group, gradient: Tensor, of_bias: Tensor | None) -> Tensor:
-        """Gradients to the rows, from those to the pulled rows and those to `⟨A, b⟩` `[D, S]` over
-        this rank's outputs."""
+        """Compute the gradients to the rows.
+
+        `gradient` is that to the pulled rows, and `of_bias` `[D, S]` that to `⟨A, b⟩` over this
+        rank's outputs.
+        """
         ...
 
 
 class DividedProduct(torch.autograd.Function):
-    """Rows at the outputs → rows at the inputs; `⟨A, b⟩` over this rank's outputs; and all of
-    `⟨A, b⟩` for the rows that `share` makes of what is taken, which has no gradient."""
+    """The product of rows with a weight that lies on several ranks. It returns three tensors:
+
+    1. the rows at the inputs;
+    2. `⟨A, b⟩` `[D, S]` over this rank's outputs, for gradients;
+    3. `⟨A, b⟩` over all outputs for this rank's share of the rows, without gradients; `share`
+       selects these rows from those of `Divided.taken`.
+    """
 
     @staticmethod
     def forward(

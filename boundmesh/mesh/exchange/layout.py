@@ -1,15 +1,16 @@
-"""The schedule `exchange`: weights stay where they are, rows move; the bounds of one device.
+"""The schedule `exchange`: weights stay on their ranks and rows move between ranks.
 
-Rank r has a run of the neurons of every value. Rows `[D, S, *shape]` are cut along the neurons of
-the node they have reached:
+Rank r holds a run of the neurons of every value. Rows `[D, S, *shape]` are cut along the neurons of
+the node that they have reached. An operation on them depends on its kind:
 
-    product      whole rows, gathered, times this rank's columns of the weight (columns.py); where
-                 there is a part for every rank, this rank's rows times its rows of the weight, and
-                 a reduce-scatter (outputs.py)
-    elementwise  on this rank's neurons, from their bounds, with their α
-    sums         over the neurons of a row, on one rank for each row (shares.py)
+    product      An all-gather makes rows whole; each rank multiplies them with its columns of the
+                 weight (columns.py). If the weight has a part for every rank, each rank multiplies
+                 its piece of the rows with its rows of the weight, and a reduce-scatter adds the
+                 results (outputs.py).
+    elementwise  Each rank works on its own neurons, with their bounds and α.
+    sums         One rank sums over all neurons of a row; an all-to-all moves rows (shares.py).
 
-Bounds of the start nodes are known to every rank. There is no interval in place of a row.
+Every rank holds the bounds of all start nodes. The bounds are those of one device.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ from boundmesh.runtime.device import full_precision
 
 
 class Exchange(DeviceLayout):
-    """Every rank pulls all rows back through its own neurons."""
+    """The layout in which every rank pulls all rows back through its own neurons."""
 
     wave = 1
     recordable = True
@@ -87,7 +88,7 @@ class Exchange(DeviceLayout):
 
     @property
     def whole_rows(self) -> DeviceLayout:
-        """The schedule gather, with weights of its own, read when first needed."""
+        """A layout of the schedule `gather`; its weights are stored at its first use."""
         if self._gather is None:
             self._gather = Gather(self._graph, self._group, self.device, self.dtype)
         return self._gather
@@ -114,7 +115,7 @@ class Exchange(DeviceLayout):
         return regathered(self._weights)
 
     def join_gradients(self, mine: Sequence[Tensor], widths: Sequence[int]) -> Sequence[Tensor]:
-        """One all-reduce: each rank has the gradients to the bounds of its own neurons."""
+        """Add the gradients of all ranks, each to the bounds of its own neurons: one all-reduce."""
         every = torch.stack([*mine])
         self._group.all_reduce(every)
         return every.unbind(0)
@@ -135,7 +136,10 @@ class Exchange(DeviceLayout):
         )
 
     def interval(self, served: NodeWeights, boxes: Sequence[Interval]) -> Interval:
-        """A product's outputs on their ranks, then one all-gather of each end; others on all."""
+        """Compute a node's interval: each rank its own outputs of a product, then an all-gather.
+
+        Nodes that are not products are computed on every rank.
+        """
         node = served.node
         if not is_product(node):
             return interval(served, boxes)
@@ -151,7 +155,7 @@ class Exchange(DeviceLayout):
     def outward(
         self, served: NodeWeights, boxes: Sequence[Interval], charge: Charge
     ) -> tuple[Interval, Tensor | None]:
-        """The same moved out by its rounding, and what rows lose at the node."""
+        """Compute a node's interval, widened by its rounding, and the rounding error of rows."""
         node = served.node
         if not is_product(node):
             return outward(served, boxes, charge)
@@ -167,21 +171,23 @@ class Exchange(DeviceLayout):
         return Interval(lower, upper), error
 
     def _has_no_output(self, served: NodeWeights) -> bool:
-        """Whether this rank holds no output of a product."""
+        """Return true if this rank holds no output of a product."""
         (part,) = served.parts
         return part.low == part.high
 
     def _all_outputs(
         self, served: NodeWeights, boxes: Sequence[Interval], mine: list[Tensor | None]
     ) -> list[Tensor]:
-        """What each rank found for its outputs of a product, for all outputs; None for a rank that
-        has no output."""
+        """Gather tensors of all outputs of a product from each rank's tensors of its own outputs.
+
+        An entry of `mine` is None if this rank has no output.
+        """
         node, group = served.node, self._group
         cut, dim = product_cut(node, group.size), output_axis(node) + 1
         like = boxes[0].lower
         nothing = like.new_zeros(len(like), *cut.shape(node.shape, group.rank))
         whole = []
-        # Each goes once all ranks have it: the whole ones need the memory.
+        # Each piece is freed once it is gathered, as the whole tensors need the memory.
         while mine:
             piece = mine.pop(0)
             piece = nothing if piece is None else piece
@@ -196,7 +202,7 @@ class Exchange(DeviceLayout):
 
 
 class OwnNeurons:
-    """The neurons of this rank, where a node works on pieces."""
+    """The share of a rank that computes the relaxations of its own neurons only."""
 
     def __init__(self, cuts: Cuts, rank: int) -> None:
         self._cuts, self._rank = cuts, rank
@@ -209,7 +215,10 @@ class OwnNeurons:
 
 
 class OwnBounds(Mapping[str, Interval]):
-    """This rank's piece of every value's bounds, also of those that are yet to be found."""
+    """This rank's piece of every value's bounds, cut when it is read.
+
+    `bounds` may get further entries later.
+    """
 
     def __init__(self, bounds: Mapping[str, Interval], cuts: Cuts, rank: int) -> None:
         self._bounds, self._cuts, self._rank = bounds, cuts, rank
@@ -218,7 +227,7 @@ class OwnBounds(Mapping[str, Interval]):
         box, cut = self._bounds[name], self._cuts[name]
         if cut is not None:
             return Interval(*(cut.piece(end, self._rank, 1) for end in (box.lower, box.upper)))
-        # All ranks draw the same lines here: the first one alone counts their gradients.
+        # All ranks compute the same relaxation here, so only the first rank's gradients count.
         return box if self._rank == 0 else Interval(box.lower.detach(), box.upper.detach())
 
     def __iter__(self) -> Iterator[str]:

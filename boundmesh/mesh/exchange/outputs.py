@@ -1,12 +1,13 @@
-"""Linear nodes with so many outputs that there is a part of the weight for every rank.
+"""Linear nodes with so many outputs that the weight has a part for every rank.
 
-Rank r has the rows `W_r = W[outputs of r]` of a weight `[out, in]`, and rows of its outputs alone:
+Rank r of P holds the rows `W_r = W[outputs of r]` of a weight `[out, in]`, and the coefficients A_r
+of its outputs:
 
-    rows        A_r [S, out/P]        A_r W_r → [S, in]; a reduce-scatter adds and cuts → [S, in/P]
-    gradients   G [S, in] gathered    G W_rᵀ → [S, out/P]
+    rows        A_r [S, out/P]             A_r W_r → [S, in]; a reduce-scatter → [S, in/P]
+    gradients   all-gather of G [S, in]    G W_rᵀ → [S, out/P]
 
-What moves is as wide as the inputs, of which there may be far fewer. Two ranks that have a part
-each add what one device adds.
+The tensors that move have the width of the inputs, which can be far smaller than that of the
+outputs. Two ranks with a part each add the same two terms as one device.
 """
 
 from __future__ import annotations
@@ -24,32 +25,37 @@ from boundmesh.mesh.runtime.sharded_tensors import ROWS, gather_pieces, scatter_
 from boundmesh.operators.partition import Partition
 
 MANY_ROWS = 512
-"""Rows of which a product with some columns of a weight fills a GPU; of fewer it takes them all."""
+"""The fewest rows with which multiplying part of a weight's columns keeps a GPU busy. With fewer
+rows the whole weight is multiplied at once."""
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """A linear node on one rank: its rows of the weight in `served`, how outputs and inputs are cut
-    (`inputs` is None where every rank has all of them)."""
+    """A linear node whose weight is cut along its outputs, on one rank.
+
+    served   the node with this rank's rows of its weight
+    outputs  how the outputs are cut
+    inputs   how the rows at the inputs are cut (None: every rank holds whole rows)
+    """
 
     served: NodeWeights
     outputs: Partition
     inputs: Partition | None
 
     def own(self, rank: int) -> NodeWeights:
-        """The product as if it had this rank's outputs alone."""
+        """Return the product reduced to this rank's outputs."""
         node, bias = node_of_part(self.served, *self.outputs.span(rank))
         (part,) = self.served.parts
         return NodeWeights(node, bias, [Part(0, part.high - part.low, part.weight)])
 
     def mine(self, group: Group, rows: Tensor) -> Tensor:
-        """The rows as they are."""
+        """Return the rows unchanged; they are cut along the outputs already."""
         return rows
 
     taken = mine
 
     def pull(self, group: Group, taken: Tensor) -> Tensor:
-        """Rows at this rank's outputs → rows at the inputs, added up and cut as these are."""
+        """Pull rows at this rank's outputs back to the inputs; a reduce-scatter adds the ranks'."""
         (part,), cut = self.served.parts, self.inputs
         flat, leading = taken.reshape(-1, taken.shape[-1]), taken.shape[:-1]
 
@@ -68,7 +74,7 @@ class Outputs:
         return mine.unflatten(0, last.shape[:-1]).movedim(-1, cut.axis + ROWS).contiguous()
 
     def push(self, group: Group, gradient: Tensor, of_bias: Tensor | None) -> Tensor:
-        """Gradients to this rank's outputs."""
+        """Compute the gradients to the coefficients of this rank's outputs."""
         if self.inputs is not None:
             axis = self.inputs.axis + ROWS
             gradient = gather_pieces(group, gradient, axis, self.inputs.ends)

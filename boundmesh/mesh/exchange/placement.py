@@ -1,8 +1,8 @@
-"""Where the neurons of every value lie when rows are exchanged, and which nodes work on a piece.
+"""How the neurons of every value are divided among ranks under the schedule `exchange`.
 
-A value is cut along one axis into a run of neurons for each rank, or every rank sees all of it.
-Products are cut along their outputs; what follows keeps the cut as long as its operator works
-within the pieces. An operator without such a form works on the whole value, on every rank.
+A value is cut along one axis into a run of neurons for each rank, or every rank holds all of it.
+The value of a product is cut along its outputs. Nodes after it keep the cut as long as their
+operators can work on a piece alone. Other operators work on the whole value, on every rank.
 """
 
 from __future__ import annotations
@@ -24,32 +24,36 @@ Cuts = Mapping[str, Partition | None]
 
 
 def is_product(node: Node) -> bool:
-    """Whether the node sums over all its inputs: a linear node or a convolution of one group."""
+    """Return true for a node that sums over all inputs: linear, or a convolution of one group."""
     return product_of(node) is not None and node.attributes.get("groups", 1) == 1
 
 
 def product_cut(node: Node, ranks: int) -> Partition:
-    """How the outputs of a product, and with them its weight, are cut."""
+    """Return how the outputs of a product are cut."""
     axis = output_axis(node)
     return even_partition(axis, node.shape[axis], ranks)
 
 
 def gathers_rows(node: Node, ranks: int) -> bool:
-    """Whether a product takes whole rows and is cut along its inputs, so that no sum is cut.
+    """Return true if a product multiplies whole rows and its weight is cut along its inputs.
 
-    One that has a part for every rank is cut along its outputs: it is added part by part anyway,
-    and may have far more outputs than inputs.
+    One rank then computes every sum. A product whose weight has a part for every rank is cut along
+    its outputs instead: one device adds it part by part, too, and it may have far more outputs than
+    inputs.
     """
     return is_product(node) and len(product_parts(node)) < ranks
 
 
 def product_parts(node: Node) -> list[tuple[int, int]]:
-    """The parts of a product's weight, as one device has them."""
+    """Return the parts of a product's weight, the same as on one device."""
     return parts_along(node, (node.shape[output_axis(node)], node.input_shapes[0][-1]))
 
 
 def columns_cut(node: Node, cuts: Cuts, ranks: int) -> Partition:
-    """How the inputs of such a product are cut: as its rows are to be, if that is along them."""
+    """Return how the weight of a product is cut along its inputs.
+
+    It is cut like the input value if that is cut along the same axis, and evenly otherwise.
+    """
     product = product_of(node)
     assert product is not None
     axis = product.input_axis(node)
@@ -60,13 +64,13 @@ def columns_cut(node: Node, cuts: Cuts, ranks: int) -> Partition:
 
 
 def place(graph: Graph, ranks: int) -> Cuts:
-    """The cut of every value; None where every rank has all of it."""
+    """Return the cut of every value by name; None for a value that every rank holds whole."""
     whole: set[str] = set()
     while True:
         cuts: dict[str, Partition | None] = {}
         for node in graph.nodes:
             cuts[node.name] = None if node.name in whole else _cut(node, cuts, ranks)
-        # Lines are drawn from one kind of bounds: of a piece for all inputs, or of the whole.
+        # A relaxation needs all its inputs in pieces of one cut, or all of them whole.
         more = {
             name
             for node in graph.nodes
@@ -79,13 +83,13 @@ def place(graph: Graph, ranks: int) -> Cuts:
 
 
 def is_local(node: Node, cuts: Cuts) -> bool:
-    """Whether each rank pulls its piece of the output back to its piece of the inputs."""
+    """Return true if each rank can pull its piece of the output back to its piece of the inputs."""
     cut = cuts[node.name]
     return cut is not None and not is_product(node) and _carried(node, cuts) == cut
 
 
 def local_node(node: Node, cuts: Cuts, rank: int) -> Node:
-    """A local node as if it had a rank's neurons alone."""
+    """Return a local node reduced to a rank's neurons."""
     cut = cuts[node.name]
     assert cut is not None
     pieces = [cuts[name] for name in node.inputs]
@@ -106,7 +110,7 @@ def local_node(node: Node, cuts: Cuts, rank: int) -> Node:
 def local_weights(
     node: Node, weights: Sequence[Tensor], cuts: Cuts, rank: int
 ) -> tuple[Tensor, ...]:
-    """What a local node needs of its weights for a rank's neurons."""
+    """Return the parts of a local node's weights that a rank's neurons need."""
     cut = cuts[node.name]
     assert cut is not None
     product = product_of(node)
@@ -115,7 +119,7 @@ def local_weights(
         assert inputs is not None
         first = (inputs if product.output_dim else cut).span(rank)
         return (weights[0][slice(*first)], *(each[slice(*cut.span(rank))] for each in weights[1:]))
-    # Broadcast against the value: axes are counted from the last.
+    # Weights are broadcast against the value, so axes are counted from the last.
     dim = cut.axis - len(node.shape)
     low, high = cut.span(rank)
     return tuple(
@@ -132,7 +136,7 @@ def _cut(node: Node, cuts: Cuts, ranks: int) -> Partition | None:
 
 
 def _carried(node: Node, cuts: Cuts) -> Partition | None:
-    """The cut of the output where the operator works within the pieces of its inputs."""
+    """Return the cut of the output if the operator can work on pieces of its inputs, else None."""
     cut = cuts[node.inputs[0]] if node.inputs else None
     if cut is None or any(cuts[name] != cut for name in node.inputs):
         return None

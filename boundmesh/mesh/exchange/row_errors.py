@@ -1,4 +1,4 @@
-"""What rounding can take from the rows of one tile, while every rank has some neurons of them."""
+"""The rounding errors of one tile's rows in a sweep in which each rank holds some neurons."""
 
 from __future__ import annotations
 
@@ -13,22 +13,25 @@ from boundmesh.operators.partition import Partition
 
 
 class Charged:
-    """Sums `⟨|A|, E⟩` of this rank's share of the rows, each over all neurons of a node, as one
-    device adds them."""
+    """The rounding errors `⟨|A|, E⟩` of this rank's share of the rows.
+
+    Each sum is over all neurons of a node, in the order of one device. E is described in
+    `bounds/sweep/rounding_errors.py`.
+    """
 
     def __init__(self, errors: Errors | None, shares: Shares) -> None:
         self._errors, self._shares = errors, shares
         self._settled: Tensor | None = None
 
     def begin(self, tile: Tile, node: Node) -> None:
-        """Add what inexact coefficients of a tile can take."""
+        """Add the error from inexact coefficients of a tile."""
         rows = tile.rows
         if self._errors is not None and isinstance(rows, DenseRows) and rows.deviation is not None:
             off = self._shares.mine(rows.deviation)
             self._add(magnitude(off, self._shares.of_domains(self._errors.reach[node.name])))
 
     def rows(self, name: str, rows: Tensor, cut: Partition | None) -> None:
-        """Add what rows lose at a node, of which this rank has a piece (without a cut: all)."""
+        """Add the error of rows at a node; `cut` is how the rows are cut (None: they are whole)."""
         if self._errors is None or name not in self._errors.at:
             return
         mine = self._shares.mine(rows.detach()) if cut is None else self._shares.turned(rows, cut)
@@ -36,13 +39,13 @@ class Charged:
         self._add(magnitude(mine, sizes))
 
     def units(self, name: str, rows: UnitRows) -> None:
-        """Add what rows of single neurons lose at their start node."""
+        """Add the error of rows of single neurons at their start node."""
         if self._errors is not None:
             lost = self._errors.of_units(name, rows.index)
             self._add(None if lost is None else self._shares.mine(lost))
 
     def lowered(self, lowest: Tensor) -> Tensor:
-        """Bounds `[D, S]` of all rows, less what rounding can take."""
+        """Return the bounds `[D, S]` of all rows, lowered by their rounding errors."""
         if self._errors is None:
             return lowest
         settled = None if self._settled is None else self._shares.joined(self._settled)

@@ -1,4 +1,4 @@
-"""What a rank holds of the weights under the schedule `exchange`, and how others come by it."""
+"""The shards of the weights under the schedule `exchange`, and how ranks gather them."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from boundmesh.operators.partition import Partition
 
 
 class ExchangedWeights(Gathered):
-    """This rank's columns or rows of every product's weight, and all of the other weights.
+    """This rank's columns or rows of every product's weight, and all other weights whole.
 
-    As a mapping it gives whole weights, gathered anew each time.
+    Read as a mapping, it returns whole weights; an all-gather runs at every read of a cut weight.
     """
 
     def __init__(
@@ -59,15 +59,15 @@ class ExchangedWeights(Gathered):
 
     @property
     def bytes(self) -> int:
-        """Bytes of parameters on this rank."""
+        """The bytes of parameters on this rank."""
         return sum(each.nbytes for each in self._held.values())
 
     def mine(self, name: str) -> Tensor:
-        """What this rank holds of a weight."""
+        """Return this rank's shard of a weight."""
         return self._held[name]
 
     def served(self, node: Node) -> NodeWeights:
-        """A product with what this rank holds of its weight."""
+        """Return a product with this rank's shard of its weight."""
         first, *others = (self._held[name] for name in node.weights)
         if node.weights[0] not in self._columns:
             span = product_cut(node, self.group.size).span(self.group.rank)
@@ -80,7 +80,7 @@ class ExchangedWeights(Gathered):
         )
 
     def columns(self, served: NodeWeights, rows: Partition | None) -> Columns:
-        """A product that is cut along its inputs, for rows that are cut so."""
+        """Create a product whose weight is cut along its inputs; `rows` is how its rows are cut."""
         name = served.node.weights[0]
 
         def turned() -> Tensor:
@@ -95,7 +95,7 @@ class ExchangedWeights(Gathered):
         return Columns(served, self._columns[name], outputs, rows, turned)
 
     def whole_parts(self, served: NodeWeights) -> Iterator[Part]:
-        """The parts of such a product's weight, each gathered when it is asked for."""
+        """Yield the whole parts of such a product's weight; each is gathered when it is next."""
         cut = self._cuts[served.node.weights[0]]
         for part in served.parts:
             whole = gather_pieces(self.group, part.weight, cut.axis, cut.ends)

@@ -1,9 +1,9 @@
-"""Sums over the neurons of a tile's rows, each made on one rank from all neurons of the row.
+"""Sums over the neurons of a tile's rows; one rank computes each sum, from all neurons of the row.
 
-Rows lie cut along their neurons. What adds up neurons (`⟨A, b⟩`, the intercepts of lines, the
-minimum over a box) would be added in another order than on one device. So an all-to-all turns the
-rows: rank r gets all neurons of its share of the rows, or of the domains where there are several,
-and adds them up as one device does.
+Rows are cut along their neurons. If each rank summed over its own neurons (for `⟨A, b⟩`, the
+intercepts of lines, the minimum over a box), the terms would be added in another order than on one
+device. Therefore an all-to-all gives rank r all neurons of its share of the rows, or of the domains
+if there are several. It then adds them in the order of one device.
 """
 
 from __future__ import annotations
@@ -27,15 +27,19 @@ from boundmesh.operators.node import Node
 from boundmesh.operators.operator import Lines
 from boundmesh.operators.partition import Partition
 
-# Rows are dealt in blocks: products of a matrix with a vector take rows by fours or eights, and
-# what is left over another way.
+# Rows are divided in blocks of this height. Products of a matrix with a vector process four or
+# eight rows at a time, and any rows that remain with other instructions, which round differently.
 BLOCK = 16
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Of lines laid over others on one rank: how many neurons, and which intercepts the lines
-    below have (0 or 1: below, above)."""
+    """The sizes of one node's relaxation on one rank.
+
+    neurons  how many neurons the overlay has
+    below    1 if the shared lower lines have an intercept, else 0
+    above    1 if the shared upper lines have an intercept, else 0
+    """
 
     neurons: int
     below: int
@@ -44,13 +48,16 @@ class Shape:
 
 @dataclass
 class Shapes:
-    """The shapes of the lines of every rank, by node; asked for once while a climb lasts."""
+    """The shapes of the relaxations on all ranks, by node name.
+
+    One all-gather collects them, and they are kept as long as the overlay has the same neurons.
+    """
 
     group: Group
     _known: dict[str, tuple[Tensor, Sequence[Shape]]] = field(default_factory=dict)
 
     def of(self, name: str, drawn: Drawn) -> Sequence[Shape]:
-        """The shapes on all ranks of lines that have an overlay."""
+        """Return the shapes on all ranks of a relaxation that has an overlay."""
         assert drawn.overlay is not None
         index, shared = drawn.overlay.index, drawn.shared
         if name not in self._known or self._known[name][0] is not index:
@@ -67,14 +74,14 @@ class Shapes:
 
 
 class Shares:
-    """How the rows of one tile are dealt to the ranks for sums over all their neurons."""
+    """The division of one tile's rows, or domains, among ranks for sums over all their neurons."""
 
     def __init__(self, group: Group, shapes: Shapes, domains: int, rows: int) -> None:
         self._group, self._shapes = group, shapes
         axis, count, block = (0, domains, 1) if domains > 1 else (1, rows, BLOCK)
         blocks = max(1, count // block)
         height = -(-blocks // group.size)
-        # The last block is longer by what is left over, that no rank has a few rows alone.
+        # The last block also contains the rows that remain, so that no rank has only a few rows.
         ends = tuple(
             count if rank * height >= blocks else rank * height * block
             for rank in range(group.size + 1)
@@ -82,19 +89,25 @@ class Shares:
         self.cut = Partition(axis, ends)
 
     def mine(self, values: Tensor) -> Tensor:
-        """This rank's share of `[D, S, *]` that all ranks have; a dim of 1 serves all shares."""
+        """Return this rank's share of values `[D, S, *]` that all ranks hold.
+
+        Values with a dim of length 1 there are broadcast, and returned as they are.
+        """
         if values.shape[self.cut.axis] == 1:
             return values
         return self.cut.piece(values, self._group.rank, 0)
 
     def turned(self, rows: Tensor, cut: Partition) -> Tensor:
-        """This rank's share, with all neurons, of rows `[D, S, *piece]` of neurons that are cut."""
+        """Return this rank's share of the rows with all their neurons, by an all-to-all.
+
+        `rows` `[D, S, *piece]` are all rows with this rank's neurons; `cut` is how these are cut.
+        """
         return all_to_all(
             self._group, rows.detach(), Partition(cut.axis + ROWS, cut.ends), self.cut
         )
 
     def sized(self, sums: Tensor) -> Tensor:
-        """Sums of this rank's share, written out where one serves all of it."""
+        """Expand sums of this rank's share to its full size if they are broadcast."""
         low, high = self.cut.span(self._group.rank)
         axis = self.cut.axis
         return sums.expand(*sums.shape[:axis], high - low, *sums.shape[axis + 1 :])
@@ -104,20 +117,23 @@ class Shares:
         return gather_pieces(self._group, sums, self.cut.axis, self.cut.ends)
 
     def total(self, sums: Tensor) -> Tensor:
-        """This rank's share of sums `[D, S]` over each rank's neurons, in any order."""
+        """Add each rank's sums `[D, S]` by an all-reduce, and return this rank's share."""
         total = sums.detach().clone()
         self._group.all_reduce(total)
         return self.mine(total)
 
     def minimum(self, region: BoxRegion, rows: Tensor, cut: Partition) -> Tensor:
-        """The minimum of rows over a box."""
+        """Compute the minimum over a box of this rank's share of the rows."""
         box = BoxRegion(*(self.of_domains(end) for end in (region.lower, region.upper)))
         return box.minimum(self.turned(rows, cut))
 
     def intercept(
         self, node: Node, drawn: Drawn | Pieces, rows: Tensor, cut: Partition
     ) -> Tensor | None:
-        """What rows pick up from the lines of a node, drawn for this rank's neurons."""
+        """Compute the bias of this rank's share of the rows from the lines of a node.
+
+        `drawn` is the relaxation of this rank's neurons. The result is None without intercepts.
+        """
         if isinstance(drawn, Pieces):
             return self._of_pieces(node, drawn, rows, cut)
         if drawn.overlay is None:
@@ -137,7 +153,7 @@ class Shares:
         return added(outer, inner)
 
     def _of_pieces(self, node: Node, drawn: Pieces, rows: Tensor, cut: Partition) -> Tensor:
-        """The intercepts are those of the chords, whatever α is."""
+        """Compute the bias from lines of two pieces; only chords have intercepts, whatever α is."""
         sizes = (prod(cut.shape(node.shape, rank)) for rank in range(self._group.size))
         along = Partition(0, tuple(accumulate(sizes, initial=0)))
         ends = (end.flatten(1).unsqueeze(1) for end in (drawn.lower, drawn.upper))
@@ -150,18 +166,18 @@ class Shares:
         if below is None and above is None:
             return None
         lower, upper = (None if end is None else self.turned(end, cut) for end in (below, above))
-        # The bias has nothing to do with the slopes; any will do.
+        # The bias does not depend on the slopes, so any tensor of this shape serves.
         slope = lower if upper is None else upper
         assert slope is not None
         return Lines((slope,), (slope,), lower, upper).pull(self.turned(rows, cut)).bias
 
     def of_domains(self, values: Tensor) -> Tensor:
-        """This rank's domains of `[D or 1, *]`, where shares are domains; else all."""
+        """Return this rank's part of `[D or 1, *]` if domains are divided, else all of it."""
         return self.mine(values) if self.cut.axis == 0 else values
 
 
 def exact(drawn: Drawn | Pieces) -> bool:
-    """Whether the lines are of one neuron each."""
+    """Return true if each line depends on one input neuron."""
     if isinstance(drawn, Pieces):
         return True
     lines = drawn.shared if drawn.overlay is None else drawn.overlay.lines

@@ -1,4 +1,4 @@
-"""Where rows that are exchanged begin: a rank's coefficients of a tile at its start node."""
+"""A rank's coefficients of a tile at its start node, under the schedule `exchange`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from boundmesh.operators.partition import Partition
 
 
 def dense(tile: Tile, node: Node, cut: Partition | None, rank: int) -> Tensor:
-    """A rank's coefficients of a tile at its start node."""
+    """Return a rank's coefficients of a tile at its start node (all of them without a cut)."""
     rows = tile.rows.dense(node)
     return rows if cut is None else cut.piece(rows, rank, ROWS)
 
@@ -22,10 +22,10 @@ def dense(tile: Tile, node: Node, cut: Partition | None, rank: int) -> Tensor:
 def unit_row_pieces(
     group: Group, part: Part, rows: UnitRows, node: Node, inputs: Partition
 ) -> Tensor:
-    """This rank's inputs of all unit rows, `[1, S, *piece]`, by one reduce-scatter.
+    """Pull unit rows back to this rank's inputs, `[1, S, *piece]`, by one reduce-scatter.
 
-    Each rank has the rows of the weight for the units among its own outputs, and zeros for others:
-    which are whose is known to the devices alone.
+    Each rank contributes the rows of its shard of the weight for neurons among its own outputs, and
+    zeros for others. Which neurons these are is computed on the device, without the host.
     """
     place, count = rows.index - part.low, len(part.weight)
     sign = (rows.sign * ((place >= 0) & (place < count)))[:, None]

@@ -1,4 +1,4 @@
-"""Tiles on their way back with every rank holding its neurons of all their rows."""
+"""The backward sweep of the schedule `exchange`: each rank holds its neurons of all rows."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from boundmesh.operators.partition import Partition
 
 @dataclass(frozen=True)
 class ExchangedRows:
-    """Tiles of one start node, each passing a node in turn."""
+    """The state of a sweep of tiles of one start node; they pass each node one after the other."""
 
     tiles: Sequence[ExchangedTile]
 
@@ -56,8 +56,11 @@ class ExchangedRows:
 
 
 class ExchangedTile:
-    """One tile: at each node still to be passed, this rank's coefficients, or all of them where
-    the node is not cut; and the biases of the rows so far."""
+    """The state of one tile during a sweep.
+
+    It holds the coefficients `[D or 1, S, *piece]` of this rank's neurons at each node that is not
+    passed yet (of all neurons if the value is not cut), the biases, and the rounding errors so far.
+    """
 
     def __init__(
         self,
@@ -99,19 +102,22 @@ class ExchangedTile:
             self._pass_whole(served, rows, draw)
 
     def _begin(self, node: Node) -> Tensor:
-        """The coefficients of the tile at its start node."""
+        """Return the coefficients of the tile at its start node."""
         if gathers_rows(node, self._group.size):
             return self._tile.rows.dense(node)
         return dense(self._tile, node, self._cuts[node.name], self._group.rank)
 
     def _begin_with_units(self, served: NodeWeights) -> bool:
-        """Whether the rows are unit rows of a linear node, which are rows of its weight."""
+        """Pull unit rows of a linear node back; they select rows of its weight.
+
+        The result is true if this was done, and false if the rows must be written out instead.
+        """
         node, rows = served.node, self._tile.rows
         if not isinstance(rows, UnitRows):
             return False
         if gathers_rows(node, self._group.size):
             columns = self._held.columns(served, None)
-            # The bias is the whole one, on every rank.
+            # Every rank holds the whole bias.
             found = pull_units(columns.local(self._group.rank), [rows])
             if found is not None:
                 self._biases.know(found[0].bias)
@@ -168,11 +174,11 @@ class ExchangedTile:
             self._add(name, coefficients)
 
     def _settle_affine(self, served: NodeWeights, rows: Tensor) -> None:
-        """Settle what an affine node's bias makes of this rank's share of the rows."""
+        """Add an affine node's bias to the values of this rank's share of the rows."""
         node, rule = served.node, RULES[served.node.op].pull
         assert rule is not None
         if product_of(node) is not None:
-            # As one device sums it, within a function of its own.
+            # One device computes this sum in the same way, inside an autograd function.
             with torch.no_grad():
                 self._biases.settle(offset(served, rows))
         else:
@@ -194,7 +200,7 @@ class ExchangedTile:
             )
 
     def lowest(self) -> Tensor:
-        """The bounds `[D, S]` of all rows, from each rank's share of them."""
+        """Return the bounds `[D, S]` of all rows, from each rank's share of them."""
         rows, cut = self._at.pop(self._input, None), self._cuts[self._input]
         if rows is not None:
             self._charged.rows(self._input, rows, cut)
@@ -211,7 +217,7 @@ class ExchangedTile:
         return self._charged.lowered(lowest)
 
     def _add_columns(self, name: str, inputs: Partition, coefficients: Tensor) -> None:
-        """Take up rows that are cut like a weight's columns."""
+        """Add coefficients that are cut like a weight's columns to those at a node."""
         cut = self._cuts[name]
         if cut != inputs:
             coefficients = GatherWhole.apply(self._group, inputs, coefficients)

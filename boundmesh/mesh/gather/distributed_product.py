@@ -1,13 +1,15 @@
-"""Rows times a weight that is dealt in parts, where all ranks have the rows.
+"""Products of rows that all ranks hold with a weight whose parts lie on different ranks.
 
-A few rows are far smaller than a weight, so they go where its parts are. For rows `A [R, out]` and
-a weight `W [out, in]`, whose part p has the outputs [low, high):
+A few rows are far smaller than a weight, so the weight stays and results move. For rows
+`A [R, out]` and a weight `W [out, in]`, whose part p has the outputs [low, high):
 
-    rows        A[:, low:high] W[p] → [R, in] where p lies; an all-gather; added in their order
-    gradients   G W[p]ᵀ → [R, high − low] where p lies; an all-gather; side by side
+    rows        The rank of p computes A[:, low:high] W[p] → [R, in]. An all-gather follows, and
+                every rank adds the results in the order of the parts.
+    gradients   The rank of p computes G W[p]ᵀ → [R, high − low]. An all-gather follows, and every
+                rank concatenates the results.
 
-The products and sums are those of one device. So are the bits, where a product's do not depend on
-whether it is added to something at once, as `matmul.py`'s do not.
+The products and sums are those of one device. The bits are the same, too, if a product has the same
+bits whether it is added to a sum at once or later. This is true of the kernel of `matmul.py`.
 """
 
 from __future__ import annotations
@@ -25,8 +27,13 @@ from boundmesh.mesh.runtime.group import Group
 
 @dataclass(frozen=True)
 class Place:
-    """The outputs `low ≤ i < high` of a part and the rank that holds it, whose `number`-th part it
-    is, after parts with `before` outputs."""
+    """Where a part of a weight lies.
+
+    low, high  the part has the outputs `low ≤ i < high`
+    holder     the rank that holds the part
+    number     how many parts of this weight precede it on that rank
+    before     how many outputs these preceding parts have
+    """
 
     low: int
     high: int
@@ -36,12 +43,12 @@ class Place:
 
     @property
     def columns(self) -> slice:
-        """Where its outputs stand among those that the rank holds."""
+        """The places of its outputs among all outputs of this weight that its rank holds."""
         return slice(self.before, self.before + self.high - self.low)
 
 
 def part_places(spans: Sequence[tuple[int, int]], holders: Sequence[int]) -> list[Place]:
-    """Where parts with these outputs lie, in their order."""
+    """Compute the places of parts from their outputs and the ranks that hold them."""
     numbers: Counter[int] = Counter()
     outputs: Counter[int] = Counter()
     found = []
@@ -54,8 +61,13 @@ def part_places(spans: Sequence[tuple[int, int]], holders: Sequence[int]) -> lis
 
 @dataclass(frozen=True)
 class DistributedProduct:
-    """A linear weight with `inputs` inputs, and the parts `mine` that this rank holds of it, in
-    their order. All ranks multiply together."""
+    """A linear weight `[out, in]` whose parts lie on the ranks of `group`.
+
+    group   the ranks; all of them must multiply together
+    inputs  the number of inputs
+    places  where each part lies, in the order of the outputs
+    mine    the parts that lie on this rank, in the same order
+    """
 
     group: Group
     inputs: int
@@ -63,7 +75,7 @@ class DistributedProduct:
     mine: Sequence[Tensor]
 
     def times(self, rows: Tensor) -> Tensor:
-        """`A W`, `[R, out]` → `[R, in]`."""
+        """Compute `A W`, `[R, out]` → `[R, in]`."""
         rounds = max(place.number for place in self.places) + 1
         sent = rows.new_empty(rounds, len(rows), self.inputs)
         for place, weight in self._own():
@@ -75,7 +87,7 @@ class DistributedProduct:
         return total
 
     def transposed(self, gradients: Tensor) -> Tensor:
-        """`G Wᵀ`, `[R, in]` → `[R, out]`."""
+        """Compute `G Wᵀ`, `[R, in]` → `[R, out]`."""
         widest = max(place.columns.stop for place in self.places)
         sent = gradients.new_empty(len(gradients), widest)
         for place, weight in self._own():

@@ -1,4 +1,4 @@
-"""Parts of weights on their way to where they are used."""
+"""Fetching the parts of weights to this rank's device, ahead of their use."""
 
 from __future__ import annotations
 
@@ -12,14 +12,18 @@ from torch import Tensor
 from boundmesh.bounds.sweep.node_weights import Part
 from boundmesh.mesh.gather.sources import Waiting, WeightSource
 
-# Parts under way or at hand before they are used.
+# How many parts may be on their way, or on the device already, before they are used.
 AHEAD = 4
 
 
 @dataclass(frozen=True)
 class Shard:
-    """What this rank knows of the part `low ≤ i < high` of a weight: enough to bring it, or where
-    it lies."""
+    """A part of a weight, before it is fetched.
+
+    low, high  the part has the outputs `low ≤ i < high`
+    held       the part itself, if this rank can read it where it lies (a Tensor); else the key that
+               `WeightSource.store` returned for it
+    """
 
     low: int
     high: int
@@ -27,8 +31,11 @@ class Shard:
 
 
 class Fetch:
-    """Fetches parts in order, the next one, if a buffer is free, while the last one is in use; what
-    lies at hand keeps no other one waiting."""
+    """Fetches parts in order; the next one is on its way while the last one is used.
+
+    Each part on its way needs a free buffer of `buffers`. A part that this rank can read where it
+    lies needs none.
+    """
 
     def __init__(
         self, shards: Iterable[Shard], bring: WeightSource, buffers: Sequence[Tensor]
@@ -38,7 +45,7 @@ class Fetch:
         self._flying: deque[tuple[Shard, Brought]] = deque()
 
     def parts(self, count: int) -> Iterator[Part]:
-        """The next `count` parts; each is valid until the one after it is asked for."""
+        """Yield the next `count` parts; each is valid until the next one is taken."""
         for left in reversed(range(count)):
             self._launch()
             shard, brought = self._flying.popleft()
@@ -46,13 +53,13 @@ class Fetch:
             self._launch()
             yield Part(shard.low, shard.high, brought.part)
             if brought.buffer is not None:
-                # The last part may be used after this; then the next node is asked for.
+                # The last part stays in use until the caller takes the next node.
                 if left:
                     self._bring.done_with(brought.buffer)
                 self._free.append(brought.buffer)
 
     def close(self) -> None:
-        """Wait for what is under way and forget the rest."""
+        """Wait for the parts that are on their way, and drop the others."""
         while self._flying:
             self._flying.popleft()[1].wait()
         self._waiting.clear()
@@ -77,7 +84,12 @@ class Fetch:
 
 @dataclass(frozen=True)
 class Brought:
-    """A part on its way, and the buffer that it will lie in; none where it is at hand."""
+    """A part that is on its way, or that needs no fetching.
+
+    part     the tensor, valid after `wait`
+    waiting  the copy or collective that fills it (None: there is nothing to wait for)
+    buffer   the buffer that contains it (None: it is read where it lies)
+    """
 
     part: Tensor
     waiting: Waiting | None = None

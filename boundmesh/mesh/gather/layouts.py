@@ -1,4 +1,7 @@
-"""Layouts that compute what one device computes, bit for bit, with less of the weights on each."""
+"""Layouts of the schedule `gather` and of offloading: a device fetches weights part by part.
+
+Each rank holds a shard of the weights. The bounds are those of one device, bit for bit.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +24,15 @@ from boundmesh.mesh.runtime.group import Group
 from boundmesh.mesh.runtime.regathered import regathered
 from boundmesh.runtime.device import full_precision
 
-# Rows of a tile, times domains, that are so few that they go to the weights.
+# The largest product of rows and domains of a tile for which weights stay on their ranks.
 FEW_ROWS = 64
 
 
 class Gather(DeviceLayout):
-    """The schedule `gather`: every rank pulls its own tiles back through weights fetched by part.
+    """The schedule `gather`: every rank pulls its own tiles back and fetches weights by part.
 
-    `offload` keeps this rank's share of the weights in host memory.
+    If `offload` is true, this rank's shard of the weights lies in host memory. Weights with fewer
+    than `replicated` numbers lie on every rank.
     """
 
     def __init__(
@@ -65,7 +69,7 @@ class Gather(DeviceLayout):
         return OwnDomains(self)
 
     def suited(self, tiles: Sequence[Tile], domains: int) -> DeviceLayout:
-        """This one, but for a single tile of few rows."""
+        """Return `FewRows` for a single tile of few rows, and this layout otherwise."""
         few = len(tiles) == 1 and tiles[0].rows.count * domains <= self._few
         return FewRows(self) if few else self
 
@@ -79,8 +83,11 @@ class Gather(DeviceLayout):
         return regathered(self._weights)
 
     def deal(self, tiles: Sequence[Tile]) -> Sequence[Tile]:
-        """A run of ⌈n / P⌉ tiles, whose unit rows stand in few parts of a weight; a rank with too
-        few sweeps tiles without rows, in step with all."""
+        """Return this rank's run of ⌈n / P⌉ of the n tiles.
+
+        The unit rows of neighbouring tiles stand in few parts of a weight. A rank with fewer tiles
+        sweeps tiles without rows in addition, so that all ranks run the same collectives.
+        """
         rounds = -(-len(tiles) // self.group.size)
         first, nothing = self.group.rank * rounds, slice(0, 0)
         mine = [*tiles[first : first + rounds]]
@@ -88,7 +95,7 @@ class Gather(DeviceLayout):
         return mine + [empty] * (rounds - len(mine))
 
     def join(self, mine: Sequence[Tensor], widths: Sequence[int]) -> Sequence[Tensor]:
-        """One all-gather, of results padded to one width."""
+        """Collect the results of all tiles by one all-gather, padded to one width."""
         width = max(widths)
         sent = torch.stack([_padded(result, width) for result in mine])
         every = sent.new_empty(self.group.size * len(mine), *sent.shape[1:])
@@ -96,8 +103,10 @@ class Gather(DeviceLayout):
         return [result[:, :width] for result, width in zip(every, widths, strict=False)]
 
     def _adds_exactly(self) -> bool:
-        """Whether all ranks multiply by kernels that give the same bits whether a product is added
-        at once or later; of others it is not known."""
+        """Return true if products have the same bits whether they are added at once or later.
+
+        This is guaranteed only for the kernel of `matmul.py`, which all ranks must be able to use.
+        """
         exact = self.dtype == torch.float32 and matmul.usable(self.device)
         return all(self.group.every(exact))
 
@@ -108,7 +117,7 @@ def _padded(result: Tensor, width: int) -> Tensor:
 
 
 class OverGather(DeviceLayout):
-    """Another division of the work over the same weights."""
+    """A layout that divides work differently and uses the weights of a `Gather` layout."""
 
     def __init__(self, gather: Gather) -> None:
         self.device, self.dtype, self.wave = gather.device, gather.dtype, gather.wave
@@ -133,29 +142,34 @@ class OverGather(DeviceLayout):
 
 
 class FewRows(OverGather):
-    """One tile of few rows, which all ranks have, and multiply with the parts of weights that they
-    hold. All else they do alike, so there is nothing to join."""
+    """The layout for one tile of few rows, which every rank holds.
+
+    Each rank multiplies the rows with the parts of weights that it holds, and all ranks exchange
+    the results. Every rank computes everything else itself, so no results are joined.
+    """
 
     def stream(self, visits: Iterable[Visit]) -> Iterator[NodeWeights]:
         return self._gather.weights.stream(visits, among=self._gather.group)
 
 
 class OwnDomains(OverGather):
-    """Ranks bound domains of their own: no tile is dealt, but weights still come to all of them
-    together."""
+    """The layout in which every rank bounds domains of its own.
+
+    Tiles are not divided. Weights still reach all ranks together, as fetching can be collective.
+    """
 
     def in_float64(self) -> DeviceLayout:
         return self._gather.in_float64().own_domains
 
     def some(self, mask: Tensor) -> Tensor:
-        """One all-reduce of how many ranks say so."""
+        """Count by one all-reduce on how many ranks the mask is true."""
         ranks = mask.to(torch.int32)
         self._gather.group.all_reduce(ranks)
         return ranks > 0
 
 
 class Offload(DeviceLayout):
-    """One device whose weights lie in host memory and are staged part by part."""
+    """The layout of one device whose weights lie in host memory and are copied part by part."""
 
     def __init__(
         self,
@@ -187,8 +201,11 @@ class Offload(DeviceLayout):
 
 
 def _bring(group: Group, device: torch.device, dtype: torch.dtype, offload: bool) -> WeightSource:
-    """Parts come from host memory, else straight from the ranks that hold them where GPUs can read
-    each other's memory, else by collectives."""
+    """Choose where parts of weights come from.
+
+    With `offload` they come from host memory. Otherwise they are copied from the ranks that hold
+    them, if GPUs can read each other's memory, and else they come by collectives.
+    """
     if offload:
         return FromHost(device, dtype, group)
     if reachable(group, device):

@@ -1,10 +1,11 @@
-"""Weights that the ranks of one host read from each other's memory, without a collective.
+"""A source of weights that ranks of one host read from each other's memory, without collectives.
 
-A weight of at least P parts is dealt in whole parts, each to the rank that holds least so far; of
-others every rank holds a piece of ⌈rows / P⌉ rows of every part. What a rank holds, all ranks of
-the host can read: on GPUs by CUDA's memory handles. Weights never change, so nobody has to wait for
-anybody. A part is copied, by the GPU's copy engine and beside the products, from the ranks that
-hold it; one that this rank holds whole is used where it lies, and single rows are read there.
+If a weight has at least P parts, each part goes whole to the rank that holds the fewest numbers so
+far. Otherwise every rank holds a piece of ⌈rows / P⌉ rows of every part. All ranks of the host can
+read every rank's weights, on GPUs through CUDA's memory handles. Weights never change, so no rank
+waits for another. A part is copied from the ranks that hold it, by the GPU's copy engine while
+products run. A part that lies whole on this rank is used there, without a copy. Single rows are
+read on the ranks that hold them.
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ from boundmesh.mesh.gather.sources import Span, Staged, WeightSource
 from boundmesh.mesh.runtime.group import Group
 
 Place = tuple[Tensor, list[tuple[Tensor, Tensor]]]
-"""A part in a buffer, and its pieces there with those that they are copied from."""
+"""A part in a buffer, and pairs of tensors: a piece of the buffer, and the source of its copy."""
 
 
 class FromPeers(WeightSource):
-    """What this rank holds, and what the others do, mapped into its memory.
+    """The weights of this rank, and those of other ranks mapped into its memory.
 
-    A part is known by its number; `_sources` names who holds it, in the order of its rows.
+    Parts are numbered in the order of `store`. `_sources[number]` lists the ranks that hold the
+    part, in the order of its rows.
     """
 
     alone = recordable = True
@@ -52,7 +54,10 @@ class FromPeers(WeightSource):
 
     @property
     def buffers(self) -> int:
-        """One, where parts at hand and parts of the one other rank take turns, else two."""
+        """How many buffers are needed: one if P = 2 and parts are whole, else two.
+
+        With two ranks, about every other part lies on this rank and needs no buffer.
+        """
         dealt = all(len(ranks) == 1 for ranks in self._sources)
         return 1 if dealt and self._group.size == 2 else 2
 
@@ -128,21 +133,23 @@ class FromPeers(WeightSource):
             return whole, Staged(self._beside.record_event())
 
     def done_with(self, buffer: Tensor) -> None:
-        # Between recorded steps and others only the stream that starts both knows the order.
+        # Only the stream that starts recorded and other steps puts both in order.
         if self._beside is not None and torch.cuda.is_current_stream_capturing():
             self._beside.wait_stream(torch.cuda.current_stream())
             self._unread.add(buffer.data_ptr())
 
     def _is_unread(self, buffer: Tensor) -> bool:
-        """Whether it was said, while the step was recorded that the current stream records, that
-        nobody reads the buffer any more: what is queued so far may do so otherwise."""
+        """Return true if `done_with` was called for the buffer during the current recording.
+
+        Otherwise work that is queued already may still read the buffer.
+        """
         if buffer.data_ptr() not in self._unread:
             return False
         self._unread.remove(buffer.data_ptr())
         return torch.cuda.is_current_stream_capturing()
 
     def _place(self, held: int, buffer: Tensor) -> Place:
-        """Where a part lies in a buffer, and what is copied where."""
+        """Return the place of a part in a buffer and the copies that fill it."""
         key = held, buffer.data_ptr()
         if key not in self._places:
             pieces = self._parts[held]
@@ -154,7 +161,7 @@ class FromPeers(WeightSource):
 
 
 def reachable(group: Group, device: torch.device) -> bool:
-    """Whether all ranks are on GPUs of one host that can read each other's memory."""
+    """Return true if all ranks use GPUs of one host that can read each other's memory."""
     if device.type != "cuda":
         return False
     places = group.every((socket.gethostname(), device.index))
@@ -173,8 +180,11 @@ def _reads(device: torch.device, index: int) -> bool:
 
 
 def _mapped(handle: tuple[Any, tuple[Any, ...]], device: torch.device) -> Tensor:
-    """Another rank's tensor, opened from this rank's device: a context on the other's would take
-    memory there, and the other has waited for what it stored, so no event is needed."""
+    """Open another rank's tensor from this rank's device.
+
+    A CUDA context on the other rank's device would take memory there. No event is needed, as the
+    other rank has synchronised after it stored the tensor.
+    """
     rebuild, arguments = handle
     call = inspect.signature(rebuild).bind(*arguments)
     if device.type == "cuda":

@@ -1,7 +1,8 @@
-"""How a part of a weight comes to a device: from the other ranks, from host memory, or both.
+"""Sources of weights: a part reaches a device from the other ranks, from host memory, or both.
 
-Here a part of `rows` rows lies on P ranks in pieces of c = ⌈rows / P⌉ rows, the last ones filled up
-with zeros; the pieces joined, `[P·c, …]`, begin with the part. `peers.py` has another way.
+A part of `rows` rows lies on P ranks in pieces of c = ⌈rows / P⌉ rows; the last pieces are padded
+with zeros. The concatenated pieces, `[P·c, …]`, begin with the part. `peers.py` divides parts in
+another way.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from boundmesh.graph.forward import tensor
 from boundmesh.graph.graph import Graph
 from boundmesh.mesh.runtime.group import Group
 
-# Numbers of weights that are heavy: 784-8192×4-10 has more, 784-4096×8-10 has less.
+# A network with so many weights or more is heavy: 784-8192×4-10 has more, 784-4096×8-10 has fewer.
 HEAVY = 160 * 2**20
 
 Span = tuple[int, int]
@@ -27,82 +28,96 @@ Span = tuple[int, int]
 
 
 class Waiting(Protocol):
-    """Something under way."""
+    """A copy or collective that may still be running."""
 
     def wait(self) -> None:
-        """Go on when it is done; on a GPU, let what is queued from now on wait for it."""
+        """Wait until it is done. On a GPU, only work that is queued from now on waits for it."""
         ...
 
 
 class WeightSource(ABC):
-    """Holds this rank's share of the weights and brings parts, whole, to this rank.
+    """Holds this rank's shard of the weights and fetches whole parts to its device.
 
-    `alone` says whether a rank may bring parts that others do not.
+    alone       true if a rank may fetch parts that other ranks do not fetch
+    recordable  true if fetching can be recorded as a CUDA graph and replayed
     """
 
     alone: bool
     recordable = False
-    """Whether bringing parts can be recorded on a GPU and replayed."""
 
     @property
     @abstractmethod
     def buffers(self) -> int:
-        """How many buffers let a part come while another is used."""
+        """How many buffers are needed to fetch one part while another is used."""
 
     def wave(self, graph: Graph) -> int:
-        """How many tiles share a part: two where weights are so large that another tile is little
-        beside what is saved by bringing them half as often."""
+        """Return how many tiles share each fetched part.
+
+        There are two for heavy networks: weights are then fetched half as often, and the memory of
+        a second tile is small beside that of the weights.
+        """
         return 2 if sum(array.size for array in graph.weights.values()) >= HEAVY else 1
 
     @property
     @abstractmethod
     def bytes(self) -> int:
-        """Bytes of what this rank holds on its device."""
+        """The bytes of this rank's shard on its device."""
 
     @property
     @abstractmethod
     def longest(self) -> int:
-        """Numbers that a buffer needs for the longest part."""
+        """How many numbers a buffer needs for the largest part."""
 
     @abstractmethod
     def store(self, array: np.ndarray, spans: Sequence[Span]) -> Sequence[Any]:
-        """Read this rank's share of a weight; what `begin` takes to bring each part of it."""
+        """Store this rank's shard of a weight; return the key with which `begin` fetches each part.
+
+        `spans` are the rows of the parts.
+        """
 
     def connect(self) -> None:
-        """What ranks do together once all weights are stored."""
+        """Do the work that ranks must do together after all weights are stored."""
         return
 
     def rows(self, held: Any, begin: int, end: int) -> Sequence[Tensor]:
-        """These rows of a part where they lie, in several runs perhaps, if they can be read there;
-        otherwise none."""
+        """Return the rows `begin ≤ i < end` of a part where they lie, in one or more runs.
+
+        The result is empty if this rank cannot read them there.
+        """
         return ()
 
     @property
     def deals(self) -> bool:
-        """Whether it deals the parts of some weights whole, each to one rank."""
+        """True if some weights have parts that each lie whole on one rank."""
         return False
 
     def holder(self, held: Any) -> int | None:
-        """The rank that holds a part whole, if one does."""
+        """Return the rank that holds a part whole, or None."""
         return None
 
     def at_hand(self, held: Any) -> Tensor | None:
-        """A part that lies whole where this rank can use it."""
+        """Return a part that this rank can use without a copy, or None."""
         return None
 
     @abstractmethod
     def begin(self, held: Any, buffer: Tensor) -> tuple[Tensor, Waiting]:
-        """Begin to bring a part, which comes to lie in `buffer`."""
+        """Start to fetch a part into `buffer`; return the part, and what to wait for."""
 
     def done_with(self, buffer: Tensor) -> None:
-        """Be told that what is queued from now on reads `buffer` no more, until the next `begin`;
-        where nothing is said, that is so at the `begin`."""
+        """Note that work queued from now on does not read `buffer`, until the next `begin`.
+
+        If this is not called, the next `begin` waits for all work that is queued before it.
+        """
         return
 
 
 @dataclass(frozen=True)
 class WeightPiece:
-    """This rank's rows of a part, `[c, …]`; the part has `rows` on all ranks."""
+    """This rank's piece of a part.
+
+    mine  this rank's rows, `[c, …]`, padded with zeros
+    rows  how many rows the part has on all ranks together
+    """
 
     mine: Tensor
     rows: int
@@ -111,7 +126,7 @@ class WeightPiece:
 def weight_piece(
     array: np.ndarray, span: Span, rank: int, ranks: int, dtype: torch.dtype
 ) -> WeightPiece:
-    """A rank's rows of a part, read into host memory."""
+    """Read a rank's rows of a part into host memory."""
     begin, end = span
     height = -(-(end - begin) // ranks)
     first = min(begin + rank * height, end)
@@ -126,7 +141,7 @@ def weight_piece(
 
 @dataclass
 class FromRanks(WeightSource):
-    """Pieces lie on the devices; one all-gather brings a part."""
+    """A source whose pieces lie on the devices; an all-gather fetches a part."""
 
     group: Group
     device: torch.device
@@ -156,8 +171,11 @@ class FromRanks(WeightSource):
 
 
 class FromHost(WeightSource):
-    """Pieces lie in pinned host memory; a copy beside the computation stages them, and where there
-    are several ranks an all-gather joins what each has staged."""
+    """A source whose pieces lie in pinned host memory.
+
+    A piece is copied to the device while products run. If there are several ranks, an all-gather of
+    these pieces follows.
+    """
 
     buffers = 2
     bytes = 0
@@ -185,7 +203,7 @@ class FromHost(WeightSource):
         whole = joined(held, buffer, self._ranks)
         if self._beside is None:
             return whole[: held.rows], self._stage(whole, held.mine)
-        # What is queued so far may still read the buffer that `whole` lies in.
+        # Work that is queued already may still read the buffer that contains `whole`.
         self._beside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._beside):
             return whole[: held.rows], self._stage(whole, held.mine)
@@ -200,14 +218,14 @@ class FromHost(WeightSource):
 
 
 def joined(held: WeightPiece, buffer: Tensor, ranks: int) -> Tensor:
-    """The place of a part's pieces in a buffer, `[P·c, …]`."""
+    """Return the view `[P·c, …]` of a buffer that will contain all pieces of a part."""
     height, *rest = held.mine.shape
     return buffer[: held.mine.numel() * ranks].view(ranks * height, *rest)
 
 
 @dataclass(frozen=True)
 class Staged:
-    """A copy queued on a stream of its own; None where it is done already."""
+    """A copy that is queued on another stream; `event` marks its end (None: it is done)."""
 
     event: torch.cuda.Event | None
 

@@ -1,8 +1,8 @@
-"""Weights sharded on dim 0, fetched part by part when a sweep needs them.
+"""Weights that are sharded on dim 0 and fetched part by part when a sweep needs them.
 
-A rank holds 1/P of the rows of every weight, on its device or in host memory, and at a time two
-fetched parts: the one in use and the next. A `WeightSource` decides who holds which rows and how a
-part comes.
+Each of P ranks holds about 1/P of the rows of every weight, on its device or in host memory. It
+also holds up to two fetched parts: the one in use and the next. A `WeightSource` decides which rank
+holds which rows, and fetches parts.
 """
 
 from __future__ import annotations
@@ -30,14 +30,15 @@ from boundmesh.mesh.runtime.group import Group
 from boundmesh.mesh.runtime.regathered import Gathered, GatheredNames
 from boundmesh.operators.node import Node
 
-# A weight with fewer numbers is held by every rank: fetching it would cost more than it saves.
+# Every rank holds a weight with fewer numbers, as fetching it would cost more than it saves.
 REPLICATED = 2**18
 
 
 class ShardedWeights(Gathered):
-    """A graph's weights: the first ones of products in shards, the others whole on the device.
+    """A graph's weights: those that products multiply by in shards, the others whole.
 
-    As a mapping it gives whole weights, fetched anew each time.
+    Weights with fewer than `replicated` numbers are whole, too. Read as a mapping, it returns whole
+    weights; a sharded weight is fetched at every read.
     """
 
     def __init__(
@@ -69,15 +70,16 @@ class ShardedWeights(Gathered):
 
     @property
     def bytes(self) -> int:
-        """Bytes of parameters on the device: shards, whole weights, and the buffers of parts."""
+        """The bytes of weights on the device: shards, whole weights, and buffers of parts."""
         whole = sum(each.nbytes for each in (*self._held.values(), *self._buffers))
         return whole + self._bring.bytes
 
     def stream(self, visits: Iterable[Visit], among: Group | None = None) -> Iterator[NodeWeights]:
-        """Each node with its weights; parts are fetched in order, one ahead of its use. `among`
-        ranks that have the same rows, what is dealt in parts stays where it is.
+        """Yield each node with its weights; parts are fetched in order, one ahead of its use.
 
-        Every rank must stream the same nodes. A stream ends the one before it.
+        `among` is a group whose ranks hold the same rows (None: there is none). For these, parts
+        that lie whole on one rank stay there. Every rank must stream the same nodes. A new stream
+        ends the one before it.
         """
         visited = [(visit.node, *self._of(visit, among)) for visit in visits]
         fetch = self._fetch([shard for _, _, shards in visited for shard in shards])
@@ -88,7 +90,7 @@ class ShardedWeights(Gathered):
             parts = fetch.parts(len(shards))
             others = tuple(self[name] for name in node.weights[1:])
             yield NodeWeights(node, others, parts, spread=spread)
-            # All ranks skip the same parts, if any, but each of them has to be fetched.
+            # Parts that the caller skipped are fetched all the same, as all ranks must fetch alike.
             for _ in parts:
                 pass
 
@@ -111,8 +113,11 @@ class ShardedWeights(Gathered):
     def _of(
         self, visit: Visit, among: Group | None
     ) -> tuple[DistributedProduct | None, Sequence[Shard]]:
-        """The parts to bring: those that the visit needs, where ranks need not bring the same, and
-        of these, if they can be read where they lie, the rows that it needs; or what is spread."""
+        """Choose what a visit fetches: a weight that stays on its ranks, or the shards of parts.
+
+        If ranks may fetch different parts, only those that the visit needs are chosen. If their
+        rows can be read where they lie, only the rows that it needs are.
+        """
         node = visit.node
         shards = self._shards.get(node.weights[0], ()) if product_of(node) is not None else ()
         if among is not None and visit.outputs is None and shards:
@@ -128,7 +133,10 @@ class ShardedWeights(Gathered):
     def _spread_over(
         self, node: Node, shards: Sequence[Shard], group: Group
     ) -> DistributedProduct | None:
-        """The weight of a linear node of one vector, if every part of it lies on one rank."""
+        """Return the distributed weight of a linear node of one vector.
+
+        The result is None if some part does not lie whole on one rank.
+        """
         name, bring = node.weights[0], self._bring
         if not multiplies_one_vector(node):
             return None
@@ -146,7 +154,7 @@ class ShardedWeights(Gathered):
         return self._spread[name]
 
     def _some(self, shard: Shard, low: int, high: int) -> list[Shard]:
-        """The rows `low ≤ i < high` of a weight where they lie, or else the part they stand in."""
+        """Return the rows `low ≤ i < high` of a weight where they lie, or else their whole part."""
         runs = self._bring.rows(shard.held, low - shard.low, high - shard.low)
         found = []
         for run in runs:
@@ -177,7 +185,7 @@ class ShardedWeights(Gathered):
     def _store(self, node: Node) -> list[Shard]:
         array = self._arrays[node.weights[0]]
         spans = part_spans(node, array.shape)
-        # Dim 0 of a transposed convolution's weight is not its outputs; its one part has all rows.
+        # Dim 0 of a transposed convolution's weight is not the outputs; its one part has all rows.
         rows = spans if is_divisible(node) else [(0, len(array))]
         held = self._bring.store(array, rows)
         return [Shard(*span, each) for span, each in zip(spans, held, strict=True)]
