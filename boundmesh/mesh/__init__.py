@@ -1,1 +1,1 @@
-"""One problem on several devices: sharded weights, dealt rows, exchanged neurons."""
+"""Solving one problem on several devices, with sharded weights, divided rows and neurons."""

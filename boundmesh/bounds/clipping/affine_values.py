@@ -1,4 +1,4 @@
-"""Values that are affine in the input: the input's own elements, and neurons before any bend."""
+"""Values that are affine in the input: its elements, and neurons before any nonlinear operator."""
 
 from __future__ import annotations
 
@@ -23,20 +23,24 @@ from boundmesh.operators.node import Node
 from boundmesh.operators.operator import Interval
 from boundmesh.operators.rounding import INFLATION
 
-# Every domain that is clipped takes some passes over so many coefficients, at most.
+# The most coefficients of all values; clipping passes over them several times for every domain.
 MOST_COEFFICIENTS = 2**17
-# A bound is widened by so many rounding errors of the numbers it was made from, and by one for each
-# term of their sums; each is counted double, as `eps` is two unit roundoffs.
+# A bound is widened by so many rounding errors of the numbers from which it is computed, and by one
+# for each term of their sums. Each counts double, as `eps` is two unit roundoffs.
 ROUNDINGS = 16
 
 
 @dataclass(frozen=True)
 class AffineValues:
-    """The n elements of the flat input x, and U undecided neurons `z = T·x + t`.
+    """The n elements of the flat input x, and U unstable neurons `z = T·x + t`.
 
-    T is `rows` `[U, n]`, t is `constants` `[U]`, and z may be off by `deviation` `[U]`; `places`
-    `[U]` are theirs among the N undecided ones of all nodes; `shape` is the input's. Bounds of the
-    values are `[D, n + U]`, the inputs' first.
+    rows       T, `[U, n]`
+    constants  t, `[U]`
+    deviation  `[U]`, the largest distance of each z from its exact value
+    places     `[U]`, the places of these neurons among the N unstable neurons of all nodes
+    shape      the shape of the input
+
+    Bounds of all values are `[D, n + U]`, with the inputs first.
     """
 
     rows: Tensor
@@ -50,8 +54,10 @@ class AffineValues:
         return self.rows.shape[1]
 
     def ranges(self, lower: Tensor, upper: Tensor) -> Interval:
-        """The neurons' ranges `[D, U]` over boxes `lower ≤ x ≤ upper` `[D, n]`: `T·c + t ± |T|·r`
-        with c the centre and r the radius of a box, rounded outwards."""
+        """Compute the neurons' ranges `[D, U]` over boxes `lower ≤ x ≤ upper`, `[D, n]`.
+
+        They are `T·c + t ± |T|·r`, rounded outward; c is the centre and r the radius of a box.
+        """
         center, radius = (upper + lower) / 2, (upper - lower) / 2
         size = self.rows.abs()
         middle, spread = mm(center, self.rows.T) + self.constants, mm(radius, size.T)
@@ -63,17 +69,17 @@ class AffineValues:
 
     @cached_property
     def sizes(self) -> Tensor:
-        """|t|, larger by as much as makes `rounding` of a sum with it cover `deviation`, `[U]`."""
+        """|t|, increased so that `rounding` of a sum with it also covers `deviation`, `[U]`."""
         share = float(rounding(torch.ones((), dtype=self.rows.dtype), terms=self.inputs))
         return self.constants.abs() + self.deviation / share
 
     def region(self, box: Interval) -> BoxRegion:
-        """The inputs that bounds of the values leave."""
+        """Return the input boxes from bounds `[D, n + U]` of the values."""
         lower, upper = (each[:, : self.inputs] for each in (box.lower, box.upper))
         return BoxRegion(lower.reshape(-1, *self.shape), upper.reshape(-1, *self.shape))
 
     def of(self, region: BoxRegion, neurons: Interval) -> Interval:
-        """Bounds of the values from those of the inputs and of all N neurons."""
+        """Select bounds `[D, n + U]` of the values from a region and bounds of all N neurons."""
         lower, upper = region.lower.flatten(1), region.upper.flatten(1)
         return Interval(
             torch.cat([lower, neurons.lower[:, self.places].expand(len(lower), -1)], dim=1),
@@ -81,8 +87,8 @@ class AffineValues:
         )
 
     def over(self, neurons: Interval, box: Interval) -> Interval:
-        """Bounds `[D, N]` of all neurons: those in `box` `[D, n + U]` laid over those in `neurons`
-        `[1, N]`."""
+        """Return bounds `[D, N]` of all neurons: `neurons` `[1, N]`, with those of the values
+        replaced by the ones in `box` `[D, n + U]`."""
 
         def laid(below: Tensor, above: Tensor) -> Tensor:
             wide = below.expand(len(above), -1)
@@ -94,9 +100,12 @@ class AffineValues:
 def affine_values(
     problem: Problem, bounds: Mapping[str, Interval], neurons: Neurons
 ) -> AffineValues | None:
-    """The values of one region (D = 1) that can be clipped: the inputs, and the neurons that can be
-    split and no nonlinear operator lies before. None where no such neuron is, where they have too
-    many coefficients, or where the region is not a finite box."""
+    """Find the values of one region (D = 1) that can be clipped.
+
+    These are the inputs, and the neurons that can be split and have no nonlinear operator before
+    them. The result is None if there is no such neuron, if their coefficients are too many, or if
+    the region is not a finite box.
+    """
     region, program = problem.region, problem.program
     if not isinstance(region, BoxRegion):
         return None
@@ -124,7 +133,7 @@ def affine_values(
 
 
 def _bends_first(program: Program, node: Node) -> bool:
-    """Whether a node bends, neuron by neuron, what is affine in the input."""
+    """Return true if a node can be split and its input is affine in the network's input."""
     if not one_by_one(node) or RULES[node.op].split_point is None:
         return False
     before = program.order(node.inputs[0])
@@ -132,7 +141,7 @@ def _bends_first(program: Program, node: Node) -> bool:
 
 
 def _pulled_back(problem: Problem, name: str, index: Tensor, errors: Errors | None) -> TileState:
-    """What the neurons `index` of a node's input are as functions of the network's input."""
+    """Pull the neurons `index` of a node's input back to the network's input."""
     start, dtype = problem.program.graph[name].inputs[0], problem.region.interval.lower.dtype
     tile = Tile(start, slice(0, len(index)), units(index, dtype))
     draw = FixedLines({})
@@ -140,10 +149,10 @@ def _pulled_back(problem: Problem, name: str, index: Tensor, errors: Errors | No
 
 
 def rounding(size: Tensor, terms: int = 1) -> Tensor:
-    """The rounding errors that a sum of so many terms of this total size may contain."""
+    """Bound the rounding error of a sum of `terms` terms with absolute values of sum `size`."""
     return (ROUNDINGS + terms) * torch.finfo(size.dtype).eps * size
 
 
 def share_of_rounding(values: AffineValues) -> float:
-    """What share of the size of its terms a sum over the inputs is rounded by."""
+    """Return the relative rounding error of a sum over the inputs."""
     return float(rounding(values.rows.new_ones((), device="cpu"), terms=values.inputs))

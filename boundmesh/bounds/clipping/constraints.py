@@ -1,9 +1,9 @@
-"""Clipping: what a counterexample in a domain must satisfy cuts the values that it can take.
+"""Clipping: smaller ranges of inputs and neurons at the possible counterexamples of a domain.
 
-A domain is to be shown free of counterexamples, so only its points with `⟨a, x⟩ + k ≤ 0` matter,
-where `⟨a, x⟩ + k` is the linear bound of an atom that the backward sweep left at the input. Over
-these points the inputs, and the neurons that are affine in them, have smaller ranges (clipping,
-arXiv 2512.11087); so they have in the half-spaces that splits and known bounds of neurons are.
+The backward sweep ends with a linear lower bound `⟨a, x⟩ + k` of each atom. A counterexample must
+have `⟨a, x⟩ + k ≤ 0`, so only such points of a domain matter. The inputs, and the neurons that are
+affine in them, have smaller ranges over these points (clipping, arXiv 2512.11087). Splits and known
+bounds of neurons are further half-spaces that make ranges smaller.
 """
 
 from __future__ import annotations
@@ -19,18 +19,22 @@ from boundmesh.bounds.clipping.propagation import propagate
 from boundmesh.kernels import fused_clipping
 from boundmesh.operators.operator import Interval
 
-# Coefficients of the domains that are clipped together: as many as stay in a CPU's cache. A GPU,
-# which is slow to start each step, takes a batch in so many parts, at most.
+# Domains are clipped together in parts with TOGETHER coefficients, which a CPU's cache can hold. On
+# a GPU, where starting a step is slow, a batch has at most MOST_PARTS parts.
 TOGETHER = 2**19
 MOST_PARTS = 16
 
 
 @dataclass(frozen=True)
 class Constraints:
-    """`⟨rows, x⟩ + constants ≤ 0` holds at every point that matters, `[D, S, n]` and `[D, S]`.
+    """Constraints `⟨rows, x⟩ + constants ≤ 0` that hold at every possible counterexample.
 
-    It still holds with `more[z]·z` added, or `less[z]·z` taken away, for any one neuron z, as its
-    line may have any slope. Both `[D, S, U]`, ≥ 0.
+    rows       `[D, S, n]`
+    constants  `[D, S]`
+    more       `[D, S, U]`, ≥ 0: `more[z]·z` may be added to a row for any one neuron z
+    less       `[D, S, U]`, ≥ 0: `less[z]·z` may be subtracted from a row for any one neuron z
+
+    The last two hold because the line of a neuron may have any slope.
     """
 
     rows: Tensor
@@ -39,7 +43,7 @@ class Constraints:
     less: Tensor
 
     def take(self, which: Tensor | slice) -> Constraints:
-        """Those of the domains at `which`."""
+        """Return the constraints of the domains `which`."""
         return Constraints(
             self.rows[which], self.constants[which], self.more[which], self.less[which]
         )
@@ -47,8 +51,10 @@ class Constraints:
 
 @torch.no_grad()
 def clip(values: AffineValues, box: Interval, constraints: Constraints) -> Interval:
-    """Bounds `[D, n + U]` of values cut to where the constraints hold; no point of a domain matters
-    where a lower bound comes to lie above its upper one."""
+    """Cut bounds `[D, n + U]` of values to the points where the constraints hold.
+
+    If a lower bound is above its upper bound afterwards, the domain has no counterexample.
+    """
     if fused_clipping.applies(values):
         return _clip(values, box, constraints)
     height = max(1, TOGETHER // values.rows.numel())

@@ -1,4 +1,4 @@
-"""One constraint on the inputs against the ranges of all values that are affine in them."""
+"""Bounds of all values that are affine in the inputs, under one constraint on the inputs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from boundmesh.bounds.clipping.propagation import narrowed
 from boundmesh.kernels import fused_clipping
 from boundmesh.operators.operator import Interval
 
-# Multipliers tried for each bound.
+# How many multipliers λ are tried for each bound.
 MULTIPLIERS = 5
 
 
@@ -24,14 +24,14 @@ class _Piece(NamedTuple):
 
 
 class Cutting:
-    """One constraint `⟨a, x⟩ + k ≤ 0` against all values, a `[D, n]` and k `[D]`.
+    """Bounds of all values under one constraint `⟨a, x⟩ + k ≤ 0`, with a `[D, n]` and k `[D]`.
 
     For a neuron z and every λ ≥ 0 (Lagrangian duality; clipping in arXiv 2512.11087)
 
-        min of ±z over the box and the constraint ≥ min over the box of ±z + λ·(⟨a, x⟩ + k),
+        min of ±z over the box and the constraint ≥ min over the box of ±z + λ·(⟨a, x⟩ + k).
 
-    which is concave in λ and made of linear pieces. The next λ is where two of them cross, one that
-    rises and one that falls (Kelley's cutting planes).
+    The right side is concave and piecewise linear in λ. The next λ is where a rising and a falling
+    piece cross (Kelley's cutting planes).
     """
 
     def __init__(self, values: AffineValues, box: Interval, row: Tensor, constant: Tensor) -> None:
@@ -46,7 +46,7 @@ class Cutting:
         self.row_size = ((row.abs() * self.reach).sum(1) + constant.abs()).unsqueeze(1)
 
     def neurons(self, less: Tensor, more: Tensor) -> tuple[Tensor, Tensor]:
-        """Bounds `[D, U]` of the neurons under the constraint."""
+        """Compute lower and upper bounds `[D, U]` of the neurons under the constraint."""
         values, box = self.values, self.box
         if fused_clipping.applies(values):
             return fused_clipping.cut_neurons(
@@ -68,7 +68,7 @@ class Cutting:
         return self.least(1.0, -less), -self.least(-1.0, more)
 
     def inputs(self) -> Interval:
-        """The boxes `[D, n]` of the inputs under the constraint; inside out if it cannot hold."""
+        """Compute boxes `[D, n]` of the inputs; lower > upper if the constraint cannot hold."""
         room = self.row_spread.squeeze(1).abs().sum(1, True) - self.row_middle
         room = room + rounding(self.row_size, terms=self.row.shape[1])
         rising, falling = self.row.clamp(min=0), self.row.clamp(max=0).abs()
@@ -76,8 +76,9 @@ class Cutting:
         return Interval(torch.where(room < 0, torch.inf, narrow.lower), narrow.upper)
 
     def least(self, sign: float, own: Tensor) -> Tensor:
-        """Lower bounds `[D, U]` of `sign·z` under the constraint with `own[z]·z` added to it: the
-        best found of
+        """Compute lower bounds `[D, U]` of `sign·z` under the constraint with `own[z]·z` added.
+
+        The result is the largest value found of
 
             g(λ) = sign·z(c) + λ·(⟨a, c⟩ + k + own·z(c)) − Σᵢ |sign·Tᵢ + λ·(aᵢ + own·Tᵢ)|·rᵢ
 
@@ -113,10 +114,10 @@ class Cutting:
         total: Tensor,
         corner: Tensor,
     ) -> _Piece:
-        """The piece of g that is attained at λ = `weight`, from the corner `[D, U, n]` of signs.
+        """Compute the linear piece of g at λ = `weight`, from the corner `[D, U, n]` of signs.
 
-        Only where the next λ is looked for depends on it, so it need not be exact: what the neuron
-        itself has at the corner is taken from `total`, not summed again.
+        It need not be exact, as only the choice of the next λ depends on it. The neuron's own value
+        at the corner is therefore derived from `total`, and not summed again.
         """
         row = torch.matmul(corner, self.row_spread.mT).squeeze(2)
         mine = ((total - weight * row) / (sign + weight * own)).nan_to_num(0.0, 0.0, 0.0)

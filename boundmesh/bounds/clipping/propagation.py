@@ -1,4 +1,4 @@
-"""Propagation: known bounds of neurons that are affine in the inputs cut the inputs, and back."""
+"""Propagation: bounds of neurons that are affine in the inputs cut the inputs, and vice versa."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from boundmesh.bounds.clipping.affine_values import AffineValues, rounding
 from boundmesh.kernels import fused_clipping
 from boundmesh.operators.operator import Interval
 
-# Rounds, at most; one that takes less than this share of every width is the last.
+# There are at most ROUNDS rounds. One that reduces no width by a share of LEAST_GAIN is the last.
 ROUNDS = 8
 LEAST_GAIN = 0.05
 
 
 def propagate(values: AffineValues, box: Interval) -> Interval:
-    """Bounds `[D, n + U]` cut by each other: the neurons' by the inputs' and back, some rounds.
+    """Cut bounds `[D, n + U]` by each other, those of neurons by those of inputs and vice versa.
 
-    Each neuron is at most its upper bound and at least its lower one: two constraints on the inputs
-    (bound propagation of integer programming; on the clauses of a formula, unit propagation).
+    The lower and the upper bound of a neuron are two linear constraints on the inputs. The method
+    is bound propagation of integer programming (for the clauses of a formula, unit propagation).
     """
     n = values.inputs
     low, high, least, most = box.lower[:, :n], box.upper[:, :n], box.lower[:, n:], box.upper[:, n:]
@@ -37,9 +37,13 @@ def propagate(values: AffineValues, box: Interval) -> Interval:
 
 
 def largest_shares(values: AffineValues, above: Tensor, below: Tensor) -> tuple[Tensor, Tensor]:
-    """The largest shares `[D, n]` that bounds of neurons take of each input, from its lower end and
-    from its upper one: `above` and `below` `[D, U]` are one over the rooms up to the upper bounds
-    and down to the lower ones. One that is negative, as of a room that is none, is infinite."""
+    """Compute the factors `[D, n]` by which bounds of neurons restrict each input.
+
+    The first is relative to the lower end of each input, the second to its upper end. `above`
+    `[D, U]` is 1 over the distance from a neuron's minimum to its upper bound, `below` `[D, U]` 1
+    over the distance from its maximum to its lower bound. A negative value, of an empty range,
+    counts as infinite.
+    """
     above, below = (torch.where(each < 0, torch.inf, each) for each in (above, below))
     if fused_clipping.applies(values):
         return fused_clipping.largest_shares(values.rows, above, below)
@@ -51,19 +55,20 @@ def largest_shares(values: AffineValues, above: Tensor, below: Tensor) -> tuple[
 
 
 def _largest(shares: Tensor, weights: Tensor) -> Tensor:
-    """`max over z of shares[d, z]·weights[z, i]`: `[D, n]`; what is not a number is none."""
+    """Compute `max over z of shares[d, z]·weights[z, i]`, `[D, n]`; NaN counts as zero."""
     return (shares.unsqueeze(2) * weights).nan_to_num(nan=0.0, posinf=torch.inf).amax(1)
 
 
 def narrowed(inputs: Interval, from_low: Tensor, from_high: Tensor) -> Interval:
-    """Boxes `[D, n]` of which each input keeps `1/from_low` at its lower end and `1/from_high` at
-    its upper one.
+    """Cut boxes `[D, n]` to a distance of `1/from_low` from the lower end of each input, and of
+    `1/from_high` from its upper end.
 
-    From `⟨w, x⟩ + t ≤ u` and its minimum m over the box, which the end xᵢ* attains, follows
+    Let m be the minimum of `⟨w, x⟩ + t` over the box, and xᵢ* the end that attains it. Then
+    `⟨w, x⟩ + t ≤ u` implies
 
         |xᵢ − xᵢ*| ≤ (u − m)/|wᵢ|.
 
-    Where wᵢ = 0 nothing follows: 1/0 must be +∞, and so it is of a zero of either sign.
+    If wᵢ = 0, nothing is implied: 1/0 must be +∞. The absolute value makes it so for −0, too.
     """
     slack = rounding(inputs.lower.abs() + inputs.upper.abs())
     return Interval(

@@ -1,4 +1,4 @@
-"""Adam uphill (arXiv 1412.6980) for parameters `[D, …]` of many domains."""
+"""Ascending steps of Adam (arXiv 1412.6980) for parameters `[D, …]` of many domains."""
 
 from __future__ import annotations
 
@@ -14,25 +14,27 @@ KERNELS = "kernels.adam_triton"
 
 
 class StepSizes:
-    """How the coming steps go, as numbers on the device, which recorded work reads anew each time.
+    """The sizes of the next n steps, in a tensor on the device that recorded work reads.
 
-    steps  `[n, 3]`   of each step the rate, and what the two moments are divided by, as they began
-                      at zero: `1 − 0.9^t` and `1 − 0.999^t` at step t, counted from 1
+    steps  `[n, 3]`, for each step: the learning rate, and the bias corrections by which the two
+           moments are divided, `1 − 0.9^t` and `1 − 0.999^t` at step t, counted from 1
     """
 
     def __init__(self, count: int, like: Tensor) -> None:
         self.steps = like.new_zeros(count, 3)
 
     def set(self, *coming: tuple[float, int]) -> None:
-        """The rate of every step, and which it is; the host does not wait for the device."""
+        """Set the rate and the number t of every step; the host does not wait for the device."""
         rows = [(rate, 1 - 0.9**step, 1 - 0.999**step) for rate, step in coming]
         said = torch.tensor(rows, dtype=self.steps.dtype, pin_memory=self.steps.is_cuda)
         self.steps.copy_(said, non_blocking=True)
 
 
 class Adam:
-    """The two moments of one tensor of parameters; `unit` keeps these in [0, 1], else they are kept
-    from falling below zero."""
+    """The two moments of one tensor of parameters.
+
+    If `unit` is true, parameters are clamped to [0, 1] after each step, and otherwise to [0, ∞).
+    """
 
     def __init__(self, values: Tensor, *, unit: bool) -> None:
         self.first, self.second = torch.zeros_like(values), torch.zeros_like(values)
@@ -41,8 +43,11 @@ class Adam:
     def ascend(
         self, values: Tensor, gradient: Tensor, pace: Tensor, scale: Tensor | None
     ) -> Tensor:
-        """The values after a step at a `Pace`'s `[3]`, its rate times scale `[D, 1, …]`; where the
-        gradient is no number it is none. May write to `values`."""
+        """Return the values after one step; `values` may be overwritten.
+
+        `pace` `[3]` is one row of `StepSizes.steps`. The rate is multiplied by `scale` `[D, 1, …]`,
+        if it is given. A gradient of NaN counts as zero.
+        """
         if pieces.applies(values):
             return self._in_place(values, gradient, pace, scale)
         rate, first_share, second_share = pace
@@ -55,7 +60,7 @@ class Adam:
         return values.clamp_(0, 1) if self.unit else values.clamp_(min=0)
 
     def keep(self, which: Tensor) -> None:
-        """Go on with the domains `which` alone."""
+        """Drop the moments of all domains except `which`."""
         self.first, self.second = self.first[which], self.second[which]
 
     def _in_place(
@@ -74,7 +79,7 @@ class Adam:
 
 
 def keep_winners(won: Tensor, values: Tensor, kept: Tensor) -> Tensor:
-    """`kept`, to which the `values` of the domains that have `won` `[D]` are written."""
+    """Write the `values` of the domains where `won` `[D]` is true to `kept`, and return it."""
     if not pieces.applies(values):
         won = won.reshape(-1, *[1] * (values.dim() - 1))
         return torch.where(won, values.to(kept.dtype), kept, out=kept)

@@ -1,12 +1,12 @@
-"""β-CROWN: bounds of many domains at once, slopes and split multipliers optimised together.
+"""β-CROWN: bounds of many domains at once, with slopes α and split multipliers β.
 
 For a domain with splits s·z ≥ 0 and any β ≥ 0 (arXiv 2103.06624)
 
     min over the domain of ⟨row, f(x)⟩ ≥ min over the region of (bound of α-CROWN with the
     coefficient of every split pre-activation z lowered by β·s)
 
-The bounds of the start nodes are the root's, cut at the split points. Every domain has rows of its
-own, those of the clause it is to refute.
+The bounds of the start nodes are the root's, cut at the split points. The rows of a domain are
+those of the clause that the domain must refute.
 """
 
 from __future__ import annotations
@@ -31,9 +31,12 @@ from boundmesh.operators.operator import Interval
 
 
 class DomainBounder:
-    """Bounds domains of one region: the root's bounds, lines and layout, made once.
+    """Bounds domains of one region, with bounds and relaxations of the root that are computed once.
 
-    `values` are those whose bounds the domains carry, if any.
+    problem  the plan, the region (D = 1) and the layout
+    bounds   the root's bounds of the start nodes, by name
+    neurons  the N unstable neurons of the root
+    values   the values that clipping cuts in each domain (None: there is no clipping)
     """
 
     def __init__(
@@ -48,7 +51,7 @@ class DomainBounder:
         self.neurons, self.values = neurons, values
         index = {name: mine.index for name, mine in neurons.undecided.items()}
         self.shared = SharedLines(bounds, index)
-        # Only where the neurons of output and input are the same can they be told from outside.
+        # Only an elementwise node's output has the same neurons as its input.
         self.watched = frozenset(n.name for n in problem.program.nonlinear if one_by_one(n))
         inside = [in_one_pass(node, neurons.lower) for node in problem.program.nonlinear]
         self.takes_notes = any(inside)
@@ -62,9 +65,16 @@ class DomainBounder:
         watch: bool = True,
         box: Interval | None = None,
     ) -> BoundedDomains:
-        """One sweep: rows `[D, S, *output_shape]`, `offset` `[D, S]` is taken off their bounds;
-        the margin of a domain is that of the best mixture of its rows. `box` is `self.box` of the
-        parameters, where it is known already."""
+        """Bound rows of D domains by one sweep.
+
+        The margin of a domain is that of the best mixture of its rows, less the offset.
+
+        rows        `[D, S, *output_shape]`
+        offset      `[D, S]`, subtracted from the bounds of the rows
+        parameters  α, β and splits of the domains
+        watch       true if coefficients of the unstable neurons' outputs are kept
+        box         the result of `self.box(parameters)` (None: it is computed)
+        """
         program = self.problem.program
         box = self.box(parameters) if box is None else box
         draw = SplitLines(
@@ -98,21 +108,21 @@ class DomainBounder:
 
     @property
     def root_box(self) -> Interval | None:
-        """The bounds `[1, n + U]` of the values that domains begin with."""
+        """The root's bounds `[1, n + U]` of the values that clipping cuts; None if it cuts none."""
         region = self.problem.region
         if self.values is None or not isinstance(region, BoxRegion):
             return None
         return self.values.of(region, self.neurons.box)
 
     def box(self, parameters: DomainParameters) -> Interval:
-        """Bounds `[D or 1, N]` of the undecided neurons: the root's, clipped, and cut at splits."""
+        """Return bounds `[D or 1, N]` of the unstable neurons: the root's, clipped and split."""
         box = self.neurons.box
         if self.values is not None and parameters.box is not None:
             box = self.values.over(box, parameters.box)
         return cut_at_splits(box, parameters.splits, self.neurons.split_points)
 
     def region(self, parameters: DomainParameters) -> Region:
-        """The inputs of the domains: the region's, clipped."""
+        """Return the input region of the domains, clipped if there is clipping."""
         if self.values is None or parameters.box is None:
             return self.problem.region
         return self.values.region(parameters.box)

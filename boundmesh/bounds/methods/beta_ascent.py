@@ -1,4 +1,4 @@
-"""The climb of β-CROWN: α and β of a batch of domains optimised together (arXiv 2103.06624)."""
+"""The optimisation of β-CROWN: α and β of a batch of domains together (arXiv 2103.06624)."""
 
 from __future__ import annotations
 
@@ -19,15 +19,21 @@ from boundmesh.bounds.methods.domain_bounds import (
 from boundmesh.bounds.methods.recorded import Step, repeated
 from boundmesh.kernels.pieces import Notes
 
-# Steps between two looks at which domains are proved: each look waits for the device.
+# How many steps lie between two checks of which domains are proved. A check waits for the device.
 LEAVE = 5
-# Fewer α that no longer climb do not pay for recording the others' steps anew.
+# Proved domains with fewer α than this stay in the batch, as a new recording would cost more.
 LEAST_TO_LEAVE = 2**20
 
 
 @dataclass(frozen=True)
 class Ascent:
-    """How α and β climb: Adam's steps, its rates (β's is relative to the rows' coefficients)."""
+    """The schedule of the optimisation of α and β.
+
+    iterations  how many steps of Adam are taken, at most
+    alpha_rate  Adam's learning rate for α in the first step
+    beta_rate   the same for β, relative to the mean coefficient of the unstable neurons' outputs
+    decay       the factor on both rates after each step
+    """
 
     iterations: int = 20
     alpha_rate: float = 0.2
@@ -43,11 +49,10 @@ def climb(
     ascent: Ascent,
     check: Callable[[], None],
 ) -> BoundedDomains:
-    """Optimise α and β of all domains; each keeps its best margin and where it was reached, to the
-    16 bits that α and β are kept in, without coefficients.
+    """Optimise α and β of all domains, and return the best result of each.
 
-    Domains that are proved may leave the batch at every `LEAVE`th step. Where ranks climb with
-    domains of their own, the climb ends on all of them together.
+    α and β are returned in 16 bits, and coefficients are not returned. Proved domains may leave the
+    batch at every `LEAVE`th step. If each rank has domains of its own, all ranks end together.
     """
     batch = _Batch(bounder, rows, offset, start)
     proved: list[tuple[Tensor, BoundedDomains]] = []
@@ -74,16 +79,19 @@ def climb(
 
 
 class _Batch:
-    """Domains on their way up: `where` they are among those that it began with. A step reads and
-    writes its tensors in place, until domains leave."""
+    """The state of the optimisation of a batch of domains.
+
+    `where` `[D]` are the places of the remaining domains among all domains at the start. A step
+    reads and writes the same tensors in place, until domains leave.
+    """
 
     def __init__(
         self, bounder: DomainBounder, rows: Tensor, offset: Tensor, start: DomainParameters
     ) -> None:
         self.bounder, self.rows, self.offset = bounder, rows, offset
-        # Neither splits nor clipped ranges change on the way up, nor do the bounds they leave.
+        # Neither splits nor clipped ranges change during the optimisation, nor do the bounds.
         self.start, self.box = start, bounder.box(start)
-        # A copy each, as steps write to them.
+        # Both are copied, because steps write to them.
         self.alpha = start.alpha.to(rows.dtype, copy=True)
         self.beta = start.beta.to(rows.dtype, copy=True)
         self.climbers = Adam(self.alpha, unit=True), Adam(self.beta, unit=False)
@@ -98,19 +106,19 @@ class _Batch:
         return self.bounder.recordable
 
     def prepare(self, ascent: Ascent, step: int) -> None:
-        """What is new in a step, counted from 1."""
+        """Set the step sizes of step `step`, counted from 1."""
         decay = ascent.decay ** (step - 1)
         self.pace.set((ascent.alpha_rate * decay, step), (ascent.beta_rate * decay, step))
 
     def rise(self) -> None:
-        """One sweep from where α and β are now, and one step of Adam, α ∈ [0, 1], β ≥ 0."""
+        """Run one sweep with the present α and β, and one step of Adam: α ∈ [0, 1], β ≥ 0."""
         up, over = self.bound(gradients=True)
         (alpha, beta), (pace, pace_beta) = self.climbers, self.pace.steps
         self.alpha = alpha.ascend(self.alpha, up, pace, None)
         self.beta = beta.ascend(self.beta, over, pace_beta, self.scale)
 
     def bound(self, gradients: bool) -> tuple[Tensor, Tensor]:
-        """One sweep from where α and β are now; the gradients to them, if wanted."""
+        """Run one sweep with the present α and β; return the gradients to them if `gradients`."""
         self.alpha.requires_grad_(gradients)
         self.beta.requires_grad_(gradients)
         up = self.alpha, self.beta
@@ -129,10 +137,13 @@ class _Batch:
         return up
 
     def _gradients(self, margin: Tensor) -> tuple[Tensor, Tensor]:
-        """Of the sum of all margins, to α and β: what autograd finds and what its way notes."""
+        """Compute the gradients of the sum of all margins to α and β.
+
+        Kernels write some of them to `notes` during the backward pass; autograd returns the others.
+        """
         leaves, notes = [self.alpha, self.beta], self.notes
         if not margin.requires_grad:
-            # Where no neuron is undecided, nothing depends on α and β.
+            # If no neuron is unstable, the margin does not depend on α and β.
             return torch.zeros_like(self.alpha), torch.zeros_like(self.beta)
         if notes is None:
             up, over = torch.autograd.grad(
@@ -146,13 +157,13 @@ class _Batch:
         )
 
     def leave(self) -> tuple[Tensor, BoundedDomains] | None:
-        """Let the proved domains go, if they are enough to be worth the moving."""
+        """Remove and return the proved domains, if there are enough of them; else return None."""
         assert self.best is not None and self.scale is not None
         still = ~(self.best.margin > 0)
         left = int(still.sum())
         anywhere = bool(self.bounder.problem.layout.some(torch.tensor(left > 0)))
         if anywhere and not left:
-            still[0] = True  # goes on, so that this rank sweeps as often as the others
+            still[0] = True  # One domain stays, so that this rank sweeps as often as the others.
         elif left and not self._worth(len(still) - left):
             return None
         gone = self.where[~still], self.best.take(~still)
@@ -167,7 +178,7 @@ class _Batch:
         return gone
 
     def _worth(self, proved: int) -> bool:
-        """Whether so many domains are enough: what is recorded must be recorded anew."""
+        """Return true if removing so many domains saves more than a new recording costs."""
         enough = 4 * proved >= len(self.where)
         if self.recordable:
             return enough and proved * self.alpha[0].numel() >= LEAST_TO_LEAVE
@@ -175,6 +186,6 @@ class _Batch:
 
 
 def _no_notes(like: Tensor) -> Notes:
-    """Room for the gradients of parameters like these; what no sweep passes stays zero."""
+    """Create zero tensors for the gradients of parameters; those that no sweep passes stay zero."""
     tick = like.new_zeros((), requires_grad=True)
     return Notes(torch.zeros_like(like), torch.zeros_like(like), tick)

@@ -1,4 +1,4 @@
-"""Gradients to the bounds of start nodes, added over the tiles whose rows these bounds serve."""
+"""Gradients to the bounds of start nodes, added over all tiles whose rows depend on them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ class Gradients:
         self._sums: dict[str, tuple[Tensor, Tensor]] = {}
 
     def add(self, names: list[str], parts: Sequence[Tensor]) -> None:
-        """Add the gradients of all tiles, `[D, Σ]` each: for each name those of l, then those of u,
-        side by side."""
+        """Add the gradients of all tiles.
+
+        Each part is `[D, Σ]` and concatenates, for each name, the gradients to l and those to u.
+        """
         sizes = [self._bounds[n].lower[0].numel() for n in names for _ in range(2)]
         # One sum of one shape, however many ranks the tiles come from.
         ends = torch.stack([*parts]).sum(0).split(sizes, dim=1)
@@ -32,7 +34,10 @@ class Gradients:
             self._sums[name] = (lower, upper)
 
     def of_rows(self, name: str, index: Tensor) -> Tensor | None:
-        """What the rows of a start node count for: ∂l and −∂u, as an upper bound is −(−row)."""
+        """Return the weights of the rows of a start node, `[D, 2n]`, or None without gradients.
+
+        They are ∂l for lower bounds and −∂u for upper bounds, as u is minus a negated row's bound.
+        """
         if name not in self._sums:
             return None
         lower, upper = self._sums[name]

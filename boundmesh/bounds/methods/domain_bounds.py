@@ -1,5 +1,4 @@
-"""What branch and bound knows of a batch of domains: what their bounds are made with, and the best
-that was found."""
+"""The state of a batch of domains in branch and bound: parameters of their bounds, and results."""
 
 from __future__ import annotations
 
@@ -17,9 +16,14 @@ from boundmesh.operators.operator import Interval
 
 @dataclass(frozen=True)
 class DomainParameters:
-    """α and β `[D, S, N]` and splits `[D, N]` (int8) of D domains, nodes side by side; `box` the
-    bounds `[D, n + U]` of the values that clipping cuts, where it does; `notes` where gradients to
-    α and β are to be written, for nodes whose lines are drawn in one pass."""
+    """The parameters of the bounds of D domains, for the N unstable neurons of the root.
+
+    alpha   `[D, S, N]`, slopes in [0, 1]
+    beta    `[D, S, N]`, multipliers ≥ 0 of the splits
+    splits  `[D, N]` (int8): 1 for z ≥ split point, −1 for z ≤ split point, 0 for no split
+    box     bounds `[D, n + U]` of the values that clipping cuts (None: there is no clipping)
+    notes   tensors to which kernels write the gradients to α and β (None: there are none)
+    """
 
     alpha: Tensor
     beta: Tensor
@@ -28,22 +32,22 @@ class DomainParameters:
     notes: Notes | None = None
 
     def take(self, which: Tensor) -> DomainParameters:
-        """Those of the domains at `which` (indices or mask)."""
+        """Return the parameters of the domains `which` (indices or mask)."""
         box = self.box and self.box.take(which)
         return DomainParameters(self.alpha[which], self.beta[which], self.splits[which], box)
 
 
 @dataclass(frozen=True)
 class BoundedDomains:
-    """What a sweep found for D domains.
+    """The results of a sweep for D domains.
 
-    margin        `[D]`                    the best margin
-    lost          `[D]`                    what was taken off it for rounding
-    parameters                             what it came from
-    coefficients  `[D, S, N]`              those of the undecided neurons' outputs; N = 0 where
-                                           they were not watched
-    at_input      `[D, S, *input_shape]`   the rows at the input
-    constants     `[D, S]`                 their constants less the offset and all rounding
+    margin        `[D]`, the best margin
+    lost          `[D]`, what was subtracted from it for rounding
+    parameters    the parameters that gave this margin
+    coefficients  `[D, S, N]`, the coefficients of the unstable neurons' outputs; N = 0 if they were
+                  not kept
+    at_input      `[D, S, *input_shape]`, the rows at the input
+    constants     `[D, S]`, the biases of the rows, less the offset and all rounding
     """
 
     margin: Tensor
@@ -54,7 +58,7 @@ class BoundedDomains:
     constants: Tensor
 
     def take(self, which: Tensor) -> BoundedDomains:
-        """Those of the domains at `which` (indices or mask)."""
+        """Return the results of the domains `which` (indices or mask)."""
         at_input = self.at_input[which] if self.at_input.dim() else self.at_input
         return BoundedDomains(
             self.margin[which],
@@ -67,7 +71,7 @@ class BoundedDomains:
 
 
 def in_order(parts: list[tuple[Tensor, BoundedDomains | None]]) -> BoundedDomains:
-    """One result of several, each domain back in its place."""
+    """Merge results of disjoint sets of domains; each part has the places of its domains."""
     found = [each for _, each in parts if each is not None]
     order = torch.argsort(torch.cat([where for where, _ in parts]))
 
@@ -99,8 +103,10 @@ def _boxes(boxes: list[Interval | None], order: Tensor) -> Interval | None:
 
 
 def better(best: BoundedDomains | None, found: BoundedDomains) -> BoundedDomains:
-    """Of two results, each domain's better one, written to `best`, α and β in 16 bits; a NaN is
-    never better."""
+    """Return each domain's better result of two.
+
+    The tensors of `best` are overwritten, with α and β in 16 bits. A margin of NaN is never better.
+    """
     margin = found.margin.detach().nan_to_num(nan=-torch.inf, posinf=-torch.inf)
     alpha, beta = found.parameters.alpha.detach(), found.parameters.beta.detach()
     at_input, constants = found.at_input.detach(), found.constants.detach()

@@ -1,12 +1,12 @@
-"""Rows that must all hold together, refuted together.
+"""Refuting a clause, whose atoms must all hold at one point, by a mixture of its rows.
 
 A clause needs `row_s(x) ≤ offset_s` for all of its atoms s at one x. For any weights λ_s ≥ 0 that
-sum to 1 it is refuted where the mixture is positive,
+sum to 1, it is refuted if the minimum of the mixture is positive,
 
-    min over x of Σ λ_s·(row_s(x) − offset_s) > 0,
+    min over x of Σ λ_s·(row_s(x) − offset_s) > 0.
 
-though no single atom may be: each can hold somewhere, but not all at one point. At the best λ a
-linear clause is refuted whenever it has no solution (duality of linear programs).
+This can hold although no single atom is refuted: each atom may hold somewhere, but not all at one
+point. The best λ refutes every linear clause without a solution (duality of linear programs).
 """
 
 from __future__ import annotations
@@ -30,12 +30,18 @@ def mixed_margin(
     error: Tensor | None = None,
     errors: Errors | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """`max over λ of min over x of Σ λ_s·(⟨rows_s, x⟩ + constants_s)`, `[D]`, from below, and what
-    was taken off it for rounding, `[D]`.
+    """Compute a lower bound `[D]` of the margin
 
-    rows `[D, S, *input_shape]`, constants and their `error` `[D, S]`. Never below the best single
-    row; but gradients are always those of the mixture at the λ that is found, as a single row may
-    be at its best while the mixture can still rise.
+        max over λ of min over x of Σ λ_s·(⟨rows_s, x⟩ + constants_s)
+
+    and what was subtracted from it for rounding, `[D]`. The bound is never below that of the best
+    single row. Gradients are always those of the mixture at the λ that is found, because a single
+    row may be at its maximum while the mixture can still rise.
+
+    rows       `[D, S, *input_shape]`
+    constants  `[D, S]`
+    error      `[D, S]`, the rounding error of the rows (None: zero)
+    errors     bounds of rounding errors (None: rounding is not counted)
     """
     lowest = region.minimum(rows) + constants
     if rows.shape[1] == 1:
@@ -62,10 +68,10 @@ def _lost(
     error: Tensor | None,
     errors: Errors | None,
 ) -> Tensor:
-    """What rounding can take from each row, and from any mixture of them in proportion, `[D, S]`.
+    """Bound the rounding error of each row, `[D, S]`; that of a mixture is at most their mixture.
 
-    A mixture adds S products for each coefficient, so it errs by γ of S + 4 roundings of what its
-    rows reach.
+    A mixture adds S products for each coefficient. Its relative error is therefore at most γ of
+    S + 4 roundings.
     """
     if errors is None:
         return constants.new_zeros(())[None, None].expand(constants.shape)
@@ -81,7 +87,10 @@ def _lost(
 
 
 def best_weights(region: Region, rows: Tensor, constants: Tensor) -> Tensor:
-    """λ `[D, S]` by multiplicative weights: what is violated least at the worst point loses."""
+    """Find λ `[D, S]` by multiplicative weights.
+
+    At the minimiser of the mixture, rows with larger values gain weight and the others lose it.
+    """
     weights = torch.full_like(constants, 1 / constants.shape[1])
     best, found = torch.full_like(constants[:, 0], -torch.inf), weights
     for step in range(STEPS):

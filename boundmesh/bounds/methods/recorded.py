@@ -1,7 +1,7 @@
-"""Work on a GPU that is done again and again: recorded once, and from then on replayed.
+"""Recording repeated work on a GPU as a CUDA graph, which is then replayed.
 
-A small step is over on a GPU before the host has started the next one. A recorded step is started
-as a whole (a CUDA graph), whatever the number of its kernels.
+A GPU finishes a small kernel before the host has started the next one. A CUDA graph is started as a
+whole, whatever the number of its kernels.
 """
 
 from __future__ import annotations
@@ -16,17 +16,19 @@ Step = Callable[[], object]
 
 
 def repeated(step: Step, device: torch.device, *, recordable: bool) -> Step:
-    """`step`, which is recorded when it is next taken, if it may be and `device` is a GPU.
+    """Return `step`, or on a GPU a version of it that is recorded at its next call.
 
-    It may be where it reads and writes the same tensors each time, leaves nothing else that is
-    needed afterwards, and asks the device for nothing.
+    `recordable` must be true only if the step reads and writes the same tensors each time, has no
+    other result, and never waits for a value from the device.
     """
     return Recorded(step, device) if recordable and device.type == "cuda" else step
 
 
 class Recorded:
-    """A recorded step. One that cannot be recorded is taken as it is, with a warning: its bits are
-    the same."""
+    """A step that is recorded at its first call.
+
+    If recording fails, the step runs as it is, with a warning. The results have the same bits.
+    """
 
     def __init__(self, step: Step, device: torch.device) -> None:
         self._step, self._device = step, device
@@ -47,20 +49,20 @@ class Recorded:
 
 
 class Recorder:
-    """Where steps are recorded on a device: a stream, and memory that all of them take turns in."""
+    """The stream and the memory with which steps are recorded on a device; all steps share both."""
 
     def __init__(self, device: torch.device) -> None:
         self._device, self._stream = device, torch.cuda.Stream(device)
         self._memory = torch.cuda.graph_pool_handle()
-        # Memory that no recording holds would be lost to the next one.
+        # This recording keeps the shared memory alive; without a recording it would be freed.
         self._first = self.record(lambda: torch.zeros(1, device=device))
 
     def record(self, step: Step) -> torch.cuda.CUDAGraph:
-        """Note what a step starts, without doing it."""
+        """Record the kernels that a step starts, without running them."""
         graph, now = torch.cuda.CUDAGraph(), torch.cuda.current_stream(self._device)
         self._stream.wait_stream(now)
         with torch.cuda.stream(self._stream):
-            # Kernels may be compiled meanwhile, and NCCL's threads ask the device how far it is.
+            # Other threads may call CUDA meanwhile, to compile kernels or to poll NCCL's events.
             graph.capture_begin(self._memory, "relaxed")
             try:
                 step()

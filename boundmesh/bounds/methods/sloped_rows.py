@@ -1,6 +1,6 @@
-"""Rows of start nodes whose slopes are optimised: their bounds, and a step along the gradient.
+"""Rows of start nodes whose slopes α are optimised: their bounds, and steps along the gradient.
 
-No A matrix outlives its tile: the way down recomputes each tile with gradients.
+Coefficients are kept for one tile at a time. For a step, each tile is swept again with gradients.
 """
 
 from __future__ import annotations
@@ -29,15 +29,22 @@ from boundmesh.bounds.sweep.rows import Rows, Tile
 from boundmesh.kernels.pieces import Steps
 from boundmesh.operators.operator import Interval
 
-# Tiles that share a weight that is brought. They are as low as gradients need them; without these
-# two of them take no more memory.
+# How many tiles share each fetched weight in sweeps without gradients. The height of tiles is that
+# for gradients, and two such tiles without gradients take no more memory than one with them.
 TOGETHER = 2
 
 
 @dataclass(frozen=True)
 class SlopedRows:
-    """The rows of a start node: the layout that suits them, how many each tile has, the tiles of
-    this rank, the α of each."""
+    """The rows of a start node, with their slopes.
+
+    name    the name of the start node
+    index   flat indices of the neurons to which the rows belong (empty: rows of the target)
+    layout  the layout that suits the tiles
+    widths  the number of rows of each tile, on all ranks
+    tiles   the tiles of this rank
+    slopes  the slopes of each tile of this rank, by node name
+    """
 
     name: str
     index: Tensor
@@ -49,9 +56,14 @@ class SlopedRows:
 
 @dataclass(frozen=True)
 class Sloped:
-    """The nodes of a problem that have an α for some neuron, and the lines drawn with it.
+    """The nodes of a problem that have unstable neurons, and the relaxations with their slopes.
 
-    `steps_inside` names those whose α takes its step in the kernel that makes the gradient.
+    problem       what is bounded
+    share         the neurons for which this rank computes relaxations
+    undecided     the unstable neurons of this rank, by node name
+    shared        the lines that all rows share
+    steps_inside  the names of nodes whose α is stepped by the kernel that computes its gradient
+    errors        the rounding errors of rows (None: rounding is not counted)
     """
 
     problem: Problem
@@ -63,7 +75,7 @@ class Sloped:
 
     @staticmethod
     def of(problem: Problem, bounds: Mapping[str, Interval], errors: Errors | None) -> Sloped:
-        """Those that `bounds` leave undecided, as this rank sees them."""
+        """Find the neurons that are unstable under `bounds`, and compute the shared lines."""
         program, share = problem.program, problem.layout.share(problem.program)
         mine = share.bounds(bounds)
         undecided = {
@@ -72,7 +84,7 @@ class Sloped:
             if has_unstable(node, bounds)
         }
         shared = SharedLines(mine, {name: own.index for name, own in undecided.items()})
-        # Drawn now: what is recorded later cannot ask which lines have an intercept.
+        # These are computed now, because a recorded step cannot check which lines have intercepts.
         for node in program.nonlinear:
             if node.name not in undecided:
                 shared(share.node(node))
@@ -81,15 +93,15 @@ class Sloped:
 
     @property
     def recordable(self) -> bool:
-        """Whether all that is done with the rows can be recorded and replayed."""
+        """True if all work with the rows can be recorded as a CUDA graph and replayed."""
         return self.problem.layout.recordable and len(self.steps_inside) == len(self.undecided)
 
     def below(self, name: str) -> bool:
-        """Whether rows of a node have any slope."""
+        """Return true if rows of a node have any slope."""
         return any(node.name in self.undecided for node in self.problem.program.below(name))
 
     def rows(self, name: str, index: Tensor, rows: Rows) -> SlopedRows:
-        """Rows of a start node with CROWN's slopes; `index` are the neurons they are of, if any."""
+        """Create rows of a start node with CROWN's slopes; `index` are flat indices of neurons."""
         problem = self.problem
         tiles = problem.tiles(name, rows, gradients=True)
         layout = problem.layout.suited(tiles, problem.region.domains)
@@ -98,7 +110,7 @@ class Sloped:
         return SlopedRows(name, index, layout, widths, mine, slopes)
 
     def bound(self, start: SlopedRows, bounds: Mapping[str, Interval]) -> Tensor:
-        """Lower bounds `[D, S]` of all rows of a start node, from their α as it is now."""
+        """Compute lower bounds `[D, S]` of all rows of a start node from their present slopes."""
         problem, layout = self.problem, start.layout
         lines = [
             self._lines(bounds, {name: s.value for name, s in slopes.items()}, {})
@@ -117,8 +129,11 @@ class Sloped:
         into: Gradients,
         pace: Tensor,
     ) -> None:
-        """Recompute each tile: gradients of Σ pull·lower step its α; those to (l, u) are added, in
-        the order of the tiles. `pace` `[3]` is a `Pace`'s."""
+        """Sweep each tile again with gradients of Σ pull·lower, and step its slopes along them.
+
+        The gradients to the bounds (l, u) of start nodes are added to `into`, in the order of the
+        tiles. `pull` `[D, S]` weights the rows; `pace` `[3]` is one row of `StepSizes.steps`.
+        """
         below = [name for node in self.problem.program.below(start.name) for name in node.inputs]
         below = list(dict.fromkeys(below))
         boxes = {name: _leaf(bounds[name]) for name in below}
@@ -173,7 +188,7 @@ class Sloped:
 
 
 def _of_tiles(tiles: Sequence[Tile], lines: Sequence[SlopedLines]) -> Draw:
-    """The lines of whichever of the tiles is drawn for."""
+    """Return a function that draws the relaxation of a node with the lines of the given tile."""
     of_rows = {tile.span.stop: drawn for tile, drawn in zip(tiles, lines, strict=True)}
     return lambda node, tile: of_rows[tile.span.stop](node, tile)
 

@@ -92,7 +92,7 @@ def sweep(
 
         ⟨row, start(x)⟩ ≥ ⟨A, x⟩ + bias ≥ min over the region of ⟨A, x⟩ + bias
 
-    The method is CROWN (arXiv 1811.00866). Peak memory is the weights of `layout` and a few copies
+    The method is CROWN (arXiv 1811.00866). Memory peaks at the weights of `layout` and a few copies
     of each tile of a wave. `check` is called before each wave and may raise. If `errors` is given,
     the bounds are lowered by the largest rounding error that they can contain.
     """

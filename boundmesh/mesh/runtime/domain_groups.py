@@ -1,4 +1,4 @@
-"""The axis `domains`: groups of ranks that search parts of their own and meet between rounds."""
+"""The axis `domains` of a mesh: groups of ranks that search different parts of the domains."""
 
 from __future__ import annotations
 
@@ -14,8 +14,14 @@ Value = TypeVar("Value")
 
 
 class DomainGroups:
-    """A rank's view of the groups. Ranks of a group know the same, so each of them talks to those
-    of its own place in the other groups, and all hear alike."""
+    """The collectives within this rank's group and across groups.
+
+    rank, size    the number of this group, and how many groups there are
+    place, ranks  the place of this rank in its group, and how many ranks a group has
+
+    All ranks of a group hold the same state of the search. Each of them exchanges messages with the
+    ranks of the same place in the other groups, so all ranks of a group receive the same values.
+    """
 
     def __init__(self, mesh: Mesh) -> None:
         self._across, self._within = mesh.domains, mesh.shards
@@ -29,7 +35,7 @@ class DomainGroups:
         return self._within.every(value)
 
     def ranks_join(self, mine: Tensor, counts: Sequence[int]) -> Tensor:
-        """One all-gather, of as many rows as the rank with the most has."""
+        """Concatenate the rows `[counts[r], n]` of all ranks r, by one padded all-gather."""
         most = max(counts)
         sent = mine.new_zeros(most, mine.shape[1])
         sent[: len(mine)] = mine

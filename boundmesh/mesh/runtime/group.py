@@ -1,4 +1,4 @@
-"""The ranks along one axis of the mesh and the collectives they run together."""
+"""The ranks along one axis of the mesh, and the collectives that they run together."""
 
 from __future__ import annotations
 
@@ -27,27 +27,28 @@ except ImportError:  # the names until torch 2.12
 Value = TypeVar("Value")
 CPU = torch.device("cpu")
 
-# Seconds in which the launcher ends a rank that has lost another one, so that the one that failed
-# is the only one to speak.
+# A rank that has lost another one waits so many seconds before it raises an error. The launcher
+# ends it in this time, so that only the rank that failed prints an error.
 RESPITE = 5
 
 
 @dataclass(frozen=True)
 class Pending:
-    """A collective under way."""
+    """A collective that was started and may still be running."""
 
     work: dist.Work
 
     def wait(self) -> None:
-        """Go on when it is done; on a GPU, let what is queued from now on wait for it."""
+        """Wait until it is done. On a GPU, only work that is queued from now on waits for it."""
         with _together():
             self.work.wait()
 
 
 class Group:
-    """A process group; `calls` and `received` count its collectives and the bytes that came in.
+    """A process group of `size` ranks, in which this process has the number `rank`.
 
-    Every rank must call the same collectives in the same order.
+    Every rank must call the same collectives in the same order. `calls` counts them and `received`
+    counts the bytes received, by the name of the collective.
     """
 
     def __init__(self, handle: dist.ProcessGroup) -> None:
@@ -57,13 +58,13 @@ class Group:
         self.received: Counter[str] = Counter()
 
     def all_gather(self, whole: Tensor, mine: Tensor) -> Pending:
-        """Begin to fill `whole` with every rank's `mine`, in rank order along dim 0."""
+        """Start to fill `whole` with every rank's `mine`, in rank order along dim 0."""
         self._count("all_gather", whole.nbytes - mine.nbytes)
         with _together():
             return Pending(all_gather_single(whole, mine, group=self._handle, async_op=True))
 
     def reduce_scatter(self, mine: Tensor, whole: Tensor) -> Pending:
-        """Begin to fill `mine` with this rank's piece, along dim 0, of the sum of all `whole`."""
+        """Start to fill `mine` with this rank's piece, along dim 0, of the sum of all `whole`."""
         self._count("reduce_scatter", whole.nbytes - mine.nbytes)
         with _together():
             return Pending(reduce_scatter_single(mine, whole, group=self._handle, async_op=True))
@@ -71,7 +72,10 @@ class Group:
     def all_to_all(
         self, received: Tensor, sent: Tensor, takes: list[int], gives: list[int]
     ) -> Pending:
-        """Begin to send `gives[r]` rows of `sent` to each rank r, and take `takes[r]` from it."""
+        """Start to send `gives[r]` rows of `sent` to each rank r and to receive `takes[r]` from it.
+
+        The rows arrive in `received`, in rank order along dim 0.
+        """
         kept = received[0].nbytes * takes[self.rank] if len(received) else 0
         self._count("all_to_all", received.nbytes - kept)
         with _together():
@@ -88,7 +92,7 @@ class Group:
             dist.all_reduce(values, group=self._handle)
 
     def first_says(self, value: Value) -> Value:
-        """The first rank's value, whatever picklable thing it is; on the CPU."""
+        """Return the first rank's value, any picklable object, by a broadcast on the CPU."""
         said = [value]
         with _together():
             dist.broadcast_object_list(said, group_src=0, group=self._handle, device=CPU)
@@ -96,10 +100,13 @@ class Group:
         return said[0]
 
     def agree(self, value: Value) -> Value:
-        """The first rank's value; KeyboardInterrupt on all once the first was asked to end."""
+        """Return the first rank's value.
+
+        Raises KeyboardInterrupt on all ranks if the first rank was interrupted.
+        """
         said, ended = value, INTERRUPTION.take()
         if self.size > 1:
-            # Clocks are asked at every step: packing two numbers would take longer than sending.
+            # A clock is read at every step: pickling two numbers would take longer than sending.
             tell = self._first_tells if type(value) is float else self.first_says
             said, ended = tell((value, ended))
         if ended:
@@ -107,7 +114,7 @@ class Group:
         return said
 
     def _first_tells(self, numbers: tuple[Value, bool]) -> tuple[Value, bool]:
-        """`first_says` of a float and a truth, in one message."""
+        """Return the first rank's float and bool, by one broadcast of a tensor."""
         told = torch.tensor(numbers, dtype=torch.float64)
         self._count("broadcast", 0)
         with _together():
@@ -116,7 +123,10 @@ class Group:
         return number, bool(truth)
 
     def swap(self, values: Sequence[Value]) -> list[Value]:
-        """Give `values[r]` to each rank r; what each rank has for this one, in rank order."""
+        """Send `values[r]` to each rank r; return what each rank sent to this one, in rank order.
+
+        The values are any picklable objects.
+        """
         parts = [_packed(value) for value in values]
         gives = torch.tensor([len(part) for part in parts])
         takes = torch.empty_like(gives)
@@ -128,7 +138,7 @@ class Group:
         return [_unpacked(received[low:high]) for low, high in ends]
 
     def every(self, value: Value) -> list[Value]:
-        """Every rank's value, whatever picklable things they are, in rank order; on the CPU."""
+        """Return every rank's value, any picklable object, in rank order."""
         said: list[Value] = [value] * self.size
         with _together():
             dist.all_gather_object(said, value, group=self._handle)
@@ -150,7 +160,7 @@ def _unpacked(packed: Tensor) -> Any:
 
 @contextmanager
 def _together() -> Iterator[None]:
-    """Run a collective; DeviceError where another rank is gone."""
+    """Run a collective. Raises DeviceError if another rank has ended."""
     try:
         yield
     except torch.OutOfMemoryError:

@@ -1,4 +1,4 @@
-"""Joining the ranks that a launcher has started into a mesh of two axes."""
+"""Joining the ranks that a launcher started into a mesh with the axes `domains` and `shards`."""
 
 from __future__ import annotations
 
@@ -22,17 +22,22 @@ from boundmesh.runtime.rank import RENDEZVOUS, inside
 
 Value = TypeVar("Value")
 
-# A rank that waits so long for the others in vain ends with an error.
+# A rank that waits longer than this for the others ends with an error.
 PATIENCE = timedelta(minutes=10)
-# Groups of domains wait for the first one, which bounds and attacks alone, as long as that takes.
-# One that is gone is known at once, by its connection.
+# The first group bounds and attacks the root domain alone, and the other groups wait for it as long
+# as that takes. If a rank ends, its connection closes, and the others fail at once.
 LONG_PATIENCE = timedelta(days=7)
 
 
 @dataclass(frozen=True)
 class Mesh:
-    """This rank's place: its groups along `shards` and, of host memory alone, along `domains`; its
-    device."""
+    """This rank's place in the mesh.
+
+    shape    the lengths of both axes
+    shards   the group of this rank along `shards`
+    domains  the group of this rank along `domains`; it sends tensors in host memory only
+    device   the device of this rank
+    """
 
     shape: MeshShape
     shards: Group
@@ -41,21 +46,21 @@ class Mesh:
 
     @property
     def first(self) -> bool:
-        """Whether this rank is the one that speaks."""
+        """True for the rank that prints results: the first of all."""
         return self.shards.rank == 0 and self.domains.rank == 0
 
     def first_says(self, value: Value) -> Value:
-        """The value of the first rank of all."""
+        """Return the value of the first rank of all."""
         return self.shards.first_says(self.domains.first_says(value))
 
 
 @cache
 def join(shape: MeshShape, device: str = "auto") -> Mesh:
-    """The mesh of `shape` over the ranks of the launcher; neighbours along `shards` come first.
+    """Join the ranks of the launcher into a mesh; neighbouring ranks differ along `shards`.
 
-    `device` is auto, cpu or cuda; each rank takes the GPU of its local rank. NCCL joins GPUs, gloo
-    CPUs. Raises BoundmeshError where the launcher started another number of ranks, DeviceError
-    where a rank has no GPU.
+    `device` is auto, cpu or cuda; each rank uses the GPU of its local rank. NCCL connects GPUs, and
+    gloo connects CPUs. Raises BoundmeshError if the launcher started another number of ranks, and
+    DeviceError if a rank has no GPU.
     """
     own = rank_device(device)
     backend = "cpu:gloo,cuda:nccl" if own.type == "cuda" else "gloo"
@@ -72,7 +77,7 @@ def join(shape: MeshShape, device: str = "auto") -> Mesh:
 
 
 def arrange(shape: MeshShape, device: torch.device) -> Mesh:
-    """All ranks, which have met, in a mesh; `device` is this one's."""
+    """Create the mesh and its groups of an initialised process group; `device` is this rank's."""
     axes = ("domains", "shards")
     mesh = init_device_mesh(device.type, (shape.domains, shape.shards), mesh_dim_names=axes)
     columns = [[*range(shard, shape.size, shape.shards)] for shard in range(shape.shards)]
@@ -82,7 +87,7 @@ def arrange(shape: MeshShape, device: torch.device) -> Mesh:
 
 
 def leave() -> None:
-    """Leave the mesh in order; not after a failure, when other ranks may be gone."""
+    """Leave the mesh. This must not be called after a failure, when other ranks may have ended."""
     join.cache_clear()
     if dist.is_initialized():
         dist.destroy_process_group()
@@ -90,13 +95,13 @@ def leave() -> None:
 
 @contextmanager
 def joined(shape: MeshShape, device: str = "auto") -> Iterator[Mesh]:
-    """A mesh that is joined within, and left in order afterwards."""
+    """Join a mesh for the time of a context, and leave it afterwards."""
     yield join(shape, device)
     leave()
 
 
 def rank_device(name: str) -> torch.device:
-    """The device of this rank; DeviceError where `name` asks for one that it cannot have."""
+    """Return the device of this rank. Raises DeviceError if it has none of the kind `name`."""
     if name not in ("auto", "cpu", "cuda"):
         raise DeviceError(
             f"device {name!r} was asked for on a mesh; each rank takes its own there: "

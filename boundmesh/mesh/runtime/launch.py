@@ -21,21 +21,21 @@ from torch.multiprocessing import ProcessExitedException, SpawnContext
 from boundmesh.errors import DeviceError
 from boundmesh.runtime.rank import RENDEZVOUS
 
-# Exit codes of a rank that has done its work, and that of an error nobody has caught.
+# The exit codes of a rank that has done its work, and the exit code of an uncaught error.
 VERDICTS = (0, 1, 3)
 FAILED = 2
-# Seconds in which ranks end by themselves, with what they have reached, when they are interrupted.
+# After an interruption, ranks get so many seconds to end by themselves, with a partial result.
 PATIENCE = 20.0
-# Seconds that other ranks get to end by themselves after one has failed.
+# After a rank has failed, the others get so many seconds to end by themselves.
 GRACE = 0.5
 
 
 def run(ranks: int, main: Callable[..., None], *arguments: object) -> int:
-    """Run `main(*arguments)` as `ranks` processes of this host; the exit code of the first.
+    """Run `main(*arguments)` in `ranks` processes of this host; return the first one's exit code.
 
-    `main` is picklable and ends as a program does. The first rank has the standard streams. An
-    exit code outside of VERDICTS means that a rank failed: all others are ended, and what it said
-    on standard error is shown. Raises DeviceError where a rank was killed.
+    `main` is picklable and may raise SystemExit. The first rank has the standard streams. An exit
+    code outside of VERDICTS means that a rank failed: all others are ended, and its standard error
+    is printed. Raises DeviceError if a rank was killed.
     """
     with tempfile.TemporaryDirectory(prefix="boundmesh-") as folder:
         logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)
@@ -58,8 +58,10 @@ def run(ranks: int, main: Callable[..., None], *arguments: object) -> int:
 
 
 def _wait(context: SpawnContext) -> None:
-    """Wait for all ranks to end; those that are asked to by Ctrl-C get PATIENCE, or until they are
-    asked again."""
+    """Wait for all ranks to end.
+
+    After Ctrl-C they get PATIENCE seconds to end by themselves; a second Ctrl-C ends them at once.
+    """
     until = float("inf")
     try:
         while time.monotonic() < until:
@@ -85,7 +87,7 @@ def _enter(
     place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": ranks, "LOCAL_WORLD_SIZE": ranks}
     os.environ.update({name: str(value) for name, value in place.items()})
     os.environ[RENDEZVOUS] = f"file://{folder}/rendezvous"
-    # All ranks are on this host; a host name that resolves nowhere must not matter.
+    # All ranks are on this host, so a host name without an address must not cause a failure.
     if sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     if rank:
@@ -103,15 +105,17 @@ def _enter(
     sys.stderr.flush()
     _code(folder, rank).write_text(str(code))
     if code not in VERDICTS:
-        # At once, without waiting for what other ranks still expect of this one.
+        # This ends the process at once, without waiting for collectives with other ranks.
         os._exit(code)
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
 def _keep_to_own_cores(rank: int, ranks: int) -> None:
-    """Give this rank its run of the host's cores, if there is one for each: two ranks that share
-    one, or the two halves of one, take twice as long to start what their GPUs are to do."""
+    """Bind this rank to its own run of the host's cores, if there is a core for each rank.
+
+    Two ranks that share a core, or the two threads of one, take twice as long to start kernels.
+    """
     if sys.platform == "linux":
         cores = sorted(os.sched_getaffinity(0), key=_halves_together)
         share = len(cores) // ranks
@@ -120,21 +124,21 @@ def _keep_to_own_cores(rank: int, ranks: int) -> None:
 
 
 def _halves_together(cpu: int) -> tuple[int, int]:
-    """An order in which the threads of one core are neighbours."""
+    """Return a sort key that makes the two threads of one core neighbours."""
     siblings = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
     first = re.match(r"\d+", siblings.read_text()) if siblings.exists() else None
     return int(first[0]) if first else cpu, cpu
 
 
 def _speak_to(file: Path) -> None:
-    """Standard output of this process goes nowhere, standard error to a file."""
+    """Discard the standard output of this process, and write its standard error to a file."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), sys.stderr.fileno())
 
 
 def _has_failed(folder: str, rank: int) -> bool:
-    """Whether a rank has ended with an error of its own, and said so."""
+    """Return true if a rank has ended by itself with an exit code outside of VERDICTS."""
     file = _code(folder, rank)
     return file.exists() and int(file.read_text()) not in VERDICTS
 

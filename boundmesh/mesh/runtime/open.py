@@ -1,4 +1,4 @@
-"""From what a user asks for to a layout."""
+"""Creating the layout, and joining the mesh, that a user's settings describe."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from boundmesh.settings import Settings
 
 
 def layout_for(graph: Graph, settings: Settings) -> DeviceLayout:
-    """The layout that `settings.layout` asks for; the ranks of a mesh join here.
+    """Create the layout that `settings.layout` describes; the ranks of a mesh join here.
 
-    Raises BoundmeshError for a mesh that does not exist or cannot be used.
+    Raises BoundmeshError if the mesh does not exist or cannot be used.
     """
     chosen, mesh = settings.layout, mesh_for(settings)
     return open_layout(
@@ -32,19 +32,22 @@ def layout_for(graph: Graph, settings: Settings) -> DeviceLayout:
 
 
 def groups_for(settings: Settings) -> DomainGroups | None:
-    """The groups that `settings.layout` asks for; None where one rank is all there is."""
+    """Return the groups that `settings.layout` describes; None if there is only one rank."""
     mesh = mesh_for(settings)
     return None if mesh is None else DomainGroups(mesh)
 
 
 def mesh_for(settings: Settings) -> Mesh | None:
-    """The mesh that `settings.layout` asks for, joined when first asked for; None for one rank."""
+    """Return the mesh that `settings.layout` describes, joined at the first call.
+
+    The result is None if there is only one rank.
+    """
     shape = settings.layout.shape
     return join(shape, settings.device) if shape.size > 1 else None
 
 
 def device_for(settings: Settings) -> torch.device:
-    """The device of this process; DeviceError where it is absent."""
+    """Return the device of this process. Raises DeviceError if it is absent."""
     mesh = mesh_for(settings)
     return choose_device(settings.device) if mesh is None else mesh.device
 
@@ -60,12 +63,15 @@ def open_layout(
     tile_elements: int = 2**23,
     domains: int = 1,
 ) -> DeviceLayout:
-    """The layout of `graph` on `mesh`, or on one `device` where there is no mesh.
+    """Create the layout of `graph` on `mesh`, or on one `device` if `mesh` is None.
 
-    `schedule` and `offload` are of settings.SCHEDULES and OFFLOADS; `auto` takes the one that
-    moves fewer bytes for tiles of `tile_elements` and so many `domains` at a time. `wave` tiles
-    share each fetched weight (None: as `WeightSource.wave` says). Raises BoundmeshError where
-    schedule and offload do not go together.
+    schedule       one of settings.SCHEDULES; `auto` chooses the one that moves fewer bytes
+    offload        one of settings.OFFLOADS
+    wave           how many tiles share each fetched weight (None: `WeightSource.wave`)
+    tile_elements  the most numbers in a coefficient tensor of a tile; used by `auto`
+    domains        how many domains are bounded at a time; used by `auto`
+
+    Raises BoundmeshError if schedule and offload exclude each other.
     """
     turn_on()
     offloaded = offload == "weights"
@@ -81,7 +87,7 @@ def open_layout(
             "--offload weights moves weights to the device and --schedule exchange leaves them "
             "where they are; use one of the two"
         )
-    # A schedule is imported where it is used: a run on one device needs none.
+    # Schedules are imported here, not at the top, because a run on one device needs none.
     if schedule == "auto" and not offloaded:
         from boundmesh.mesh.runtime.traffic import traffic
 

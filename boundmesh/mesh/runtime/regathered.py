@@ -1,4 +1,4 @@
-"""Forward passes whose gradients gather the weights again instead of keeping them."""
+"""Forward passes whose backward pass gathers weights again, so that autograd keeps none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ from torch.autograd.graph import saved_tensors_hooks
 
 @dataclass(frozen=True)
 class Regather:
-    """A view of a weight that autograd wants to keep: which weight, and which view."""
+    """A view of a gathered weight, which autograd stores in place of the tensor.
+
+    name     the name of the weight
+    shape    the shape of the view
+    strides  the strides of the view
+    offset   the first element of the view in the weight
+    """
 
     name: str
     shape: torch.Size
@@ -24,32 +30,33 @@ class Regather:
 
 @dataclass
 class GatheredNames:
-    """The whole weights that are in somebody's hands, known by their memory."""
+    """The names of the gathered weights that are still in use, by their address in memory."""
 
     _tensors: dict[int, tuple[weakref.ref[Tensor], str]] = field(default_factory=dict)
 
     def note(self, name: str, whole: Tensor) -> Tensor:
-        """Remember a weight for as long as it lives."""
+        """Store the name of a weight for as long as its tensor exists, and return the tensor."""
         self._tensors[whole.untyped_storage().data_ptr()] = (weakref.ref(whole), name)
         return whole
 
     def name(self, tensor: Tensor) -> str | None:
-        """The weight that a tensor is a view of."""
+        """Return the name of the weight of which a tensor is a view, or None."""
         entry = self._tensors.get(tensor.untyped_storage().data_ptr())
         return None if entry is None or entry[0]() is None else entry[1]
 
 
 class Gathered(Mapping[str, Tensor]):
-    """Whole weights by name, gathered when asked for and noted in `given`."""
+    """Whole weights by name. They are gathered when read, and `given` stores their names."""
 
     given: GatheredNames
 
 
 @contextmanager
 def regathered(weights: Gathered) -> Iterator[None]:
-    """Autograd notes the names of gathered weights, and asks for them again on the way back.
+    """Return a context in which autograd stores names of gathered weights in place of tensors.
 
-    Every rank must go back through the same operators, in their order.
+    The backward pass gathers the weights again. Every rank must run the backward pass through the
+    same operators in the same order.
     """
 
     def pack(saved: Tensor) -> Tensor | Regather:

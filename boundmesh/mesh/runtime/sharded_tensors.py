@@ -1,7 +1,7 @@
-"""Tensors whose neurons lie on several ranks: pieces, wholes and sums, with their gradients.
+"""Tensors whose neurons lie on several ranks: gathering, cutting and adding, with gradients.
 
-Every function is run by all ranks together. A gradient to rows that all ranks have whole is whole
-on all ranks; one to a piece is that piece.
+All ranks must call each function together. The gradient to whole rows is whole on all ranks. The
+gradient to a piece is that piece of the gradient.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from boundmesh.mesh.runtime.group import Group
 from boundmesh.operators.partition import Partition
 
 ROWS = 2
-"""Dims of rows before the axes of the value: domains and rows."""
+"""How many dims of rows precede the axes of the value: the dims of domains and of rows."""
 
 
 def gather_pieces(group: Group, mine: Tensor, dim: int, ends: Sequence[int]) -> Tensor:
-    """All of a tensor, from the pieces along `dim` that the ranks have."""
+    """All-gather a tensor from the ranks' pieces along `dim`; `ends` are the pieces' ends."""
     height = tallest(ends)
     sent = _filled(mine.movedim(dim, 0), height)
     every = sent.new_empty(group.size * height, *sent.shape[1:])
@@ -36,10 +36,10 @@ def gather_pieces(group: Group, mine: Tensor, dim: int, ends: Sequence[int]) -> 
 def scatter_sum(
     group: Group, like: Tensor, columns: Partition, write: Callable[[slice, Tensor], object]
 ) -> Tensor:
-    """This rank's columns of a sum over ranks of matrices, with as many rows as `like`.
+    """Reduce-scatter matrices: add those of all ranks, and return this rank's columns of the sum.
 
-    `write(columns, out)` writes some columns of this rank's matrix to `out`: where they are sent
-    from, so that they need not lie anywhere else.
+    The matrices have as many rows as `like`. `write(columns, out)` writes some columns of this
+    rank's matrix to `out`, a part of the send buffer, so that the matrix needs no other memory.
     """
     height = tallest(columns.ends)
     sent = like.new_empty(group.size, len(like), height)
@@ -82,7 +82,7 @@ class GatherWhole(torch.autograd.Function):
 
 
 class Settled(torch.autograd.Function):
-    """Values that all ranks know, with the gradients of what this rank has a share of."""
+    """Returns `values`, which are equal on all ranks; gradients pass to `share` alone."""
 
     @staticmethod
     def forward(ctx, share: Tensor, values: Tensor) -> Tensor:
@@ -94,7 +94,7 @@ class Settled(torch.autograd.Function):
 
 
 def tallest(ends: Sequence[int]) -> int:
-    """The length of the longest piece."""
+    """Return the length of the longest piece."""
     return max(high - low for low, high in pairwise(ends))
 
 

@@ -1,4 +1,4 @@
-"""Which schedule moves fewer bytes: the weights to the rows, or the rows to the weights."""
+"""Choosing the schedule that moves fewer bytes: `gather` moves weights, `exchange` moves rows."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from boundmesh.mesh.exchange.placement import gathers_rows, is_product
 from boundmesh.operators import RULES
 
 NUMBER = 4
-"""Bytes of a float32; the comparison is the same for other types."""
+"""The bytes of a float32; the comparison is the same for other types."""
 
 
 @dataclass(frozen=True)
 class Traffic:
-    """Bytes that one of P ranks receives while CROWN bounds every neuron of `domains` domains.
+    """The bytes that one of P ranks receives while CROWN bounds every neuron of D domains.
 
-        gather      Σ rounds · W · (P − 1)/P     each round of P tiles brings every weight once
-        exchange    Σ R · D · n · (P − 1)/P      every product gathers R rows of its n outputs, or
-                                                 adds up those of its n inputs
-                  + Σ R · D · n · (P − 1)/P²     every sum over n neurons turns them
+        gather      Σ rounds · W · (P − 1)/P     each round of P tiles fetches every weight once
+        exchange    Σ R · D · n · (P − 1)/P      every product needs an all-gather of R rows of its
+                                                 n outputs, or a reduce-scatter at its n inputs
+                  + Σ R · D · n · (P − 1)/P²     every sum over n neurons needs an all-to-all
 
-    with R = 2 rows for each neuron of a start node. Decided neurons need none: both shrink alike.
+    Here R is 2 rows for each neuron of a start node. Stable neurons need no rows, which reduces
+    both numbers alike.
     """
 
     gather: int
@@ -33,12 +34,12 @@ class Traffic:
 
     @property
     def schedule(self) -> str:
-        """The one with fewer bytes; gather, whose bits are those of one device, if equal."""
+        """The schedule with fewer bytes; `gather` if both are equal."""
         return "exchange" if self.exchange < self.gather else "gather"
 
 
 def traffic(graph: Graph, ranks: int, tile_elements: int, domains: int = 1) -> Traffic:
-    """What a sweep of every start node, and of the output, receives under both schedules."""
+    """Count the bytes received in sweeps from every start node and from the output."""
     program = Program(graph, graph.output)
     gather = exchange = turned = 0
     for start in (*program.starts, program.target):
