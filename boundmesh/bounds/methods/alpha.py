@@ -1,10 +1,12 @@
-"""α-CROWN: the slopes of all start nodes optimised jointly, tile by tile (arXiv 2011.13824).
+"""α-CROWN: the slopes α of the rows of all start nodes, optimised jointly (arXiv 2011.13824).
 
-No A matrix outlives its tile. An iteration goes up and down the start nodes once:
-    up     each start node's bounds from its α and the bounds of the start nodes before it;
-    down   each tile again, with gradients: to its own α, which takes its step at once, and to the
-           bounds (l, u) of the start nodes before it, added over tiles in tile order.
-Every iterate is sound, so the best bound of every row and neuron is kept.
+Coefficients are kept for one tile at a time. An iteration has two passes over the start nodes:
+    down   From the last to the first, each tile is swept with gradients. Its own α takes a step of
+           Adam at once. Gradients to the bounds (l, u) of earlier start nodes are added up, in the
+           order of the tiles.
+    up     From the first to the last, the bounds of each start node are computed again, from its
+           new α and the bounds of earlier start nodes.
+The bounds of every iteration are sound, so the best one of every row and neuron is kept.
 """
 
 from __future__ import annotations
@@ -34,10 +36,7 @@ from boundmesh.operators.operator import Interval
 STEPS_OF_ROWS = 3
 
 Weigh = Callable[[Tensor], Tensor]
-"""A function from the best lower bounds `[D, S]` so far to the weight of each row's bound.
-
-The weight `[D, S]` is 0 for a row that is decided already.
-"""
+"""From the best lower bounds `[D, S]` so far, how much each row's bound counts (0: decided)."""
 
 
 @dataclass(frozen=True)

@@ -22,14 +22,10 @@ from boundmesh.operators.rounding import INFLATION, Rounding, gamma
 
 @dataclass(frozen=True)
 class Problem:
-    """What a method bounds, on which region, and on which devices.
+    """What is bounded, where, and by whom: a program, a region of D domains, a layout.
 
-    program        the plan for bounding a node of a graph
-    region         the input regions of D domains
-    layout         where weights and rows lie
-    tile_elements  the most numbers in a coefficient tensor of a tile
-    check          a function that is called between waves of tiles and may raise, to stop in time
-    rounding       the arithmetics whose errors are subtracted from bounds (None: no errors are)
+    `check` is called between waves of tiles and may raise, to stop a computation in time.
+    `rounding` is what bounds must outweigh; None trusts the arithmetic.
     """
 
     program: Program
@@ -40,21 +36,21 @@ class Problem:
     rounding: Rounding | None = None
 
     def tiles(self, start: str, rows: Rows, *, gradients: bool = False) -> tuple[Tile, ...]:
-        """Cut rows of a start node into tiles, which are smaller if `gradients` is true."""
+        """The tiles of rows of a start node; smaller where `gradients` are to be computed."""
         height = tile_height(
             self.program, start, self.region.domains, rows.count, self.tile_elements, gradients
         )
         return tuple(into_tiles(start, rows, height))
 
     def fixed_lines(self, bounds: Mapping[str, Interval]) -> FixedLines:
-        """Create CROWN's relaxations of this rank's share of the neurons."""
+        """CROWN's lines of the neurons that are this rank's share."""
         return FixedLines(bounds, self.layout.share(self.program).bounds)
 
 
 def bound_rows(
     problem: Problem, start: str, rows: Rows, draw: Draw, errors: Errors | None
 ) -> Tensor:
-    """Lower bounds `[D, S]` of all rows of a start node, tile by tile."""
+    """Compute lower bounds `[D, S]` of all rows of a start node, tile by tile."""
     tiles = problem.tiles(start, rows)
     layout = problem.layout.suited(tiles, problem.region.domains)
     waves = in_waves(layout.deal(tiles), layout.wave, draw)
@@ -162,7 +158,7 @@ def _exact(problem: Problem, start: str) -> bool:
 
 @torch.no_grad()
 def interval_rows(problem: Problem, rows: DenseRows) -> Tensor:
-    """Compute IBP's lower bounds `[D, S]` of rows `[D or 1, S, *shape]` of the target."""
+    """IBP's lower bounds `[D, S]` of rows `[D or 1, S, *shape]` of the target."""
     program = problem.program
     intervals = Intervals(
         program, problem.layout, problem.region, [program.target], problem.rounding

@@ -113,7 +113,7 @@ class Shares:
         return sums.expand(*sums.shape[:axis], high - low, *sums.shape[axis + 1 :])
 
     def joined(self, sums: Tensor) -> Tensor:
-        """The sums `[D, S]` of all rows, from those of each rank's share."""
+        """All-gather the sums `[D, S]` of all rows from those of each rank's share."""
         return gather_pieces(self._group, sums, self.cut.axis, self.cut.ends)
 
     def total(self, sums: Tensor) -> Tensor:

@@ -54,7 +54,7 @@ class FromPeers(WeightSource):
 
     @property
     def buffers(self) -> int:
-        """How many buffers are needed: one if P = 2 and parts are whole, else two.
+        """How many buffers are needed: one if P = 2 and all parts are whole, else two.
 
         With two ranks, about every other part lies on this rank and needs no buffer.
         """

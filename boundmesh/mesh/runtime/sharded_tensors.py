@@ -55,7 +55,7 @@ def scatter_sum(
 
 
 class TakePiece(torch.autograd.Function):
-    """This rank's piece of rows that all ranks have whole."""
+    """Cuts this rank's piece from rows that all ranks hold whole."""
 
     @staticmethod
     def forward(ctx, group: Group, cut: Partition, rows: Tensor) -> Tensor:
@@ -69,7 +69,7 @@ class TakePiece(torch.autograd.Function):
 
 
 class GatherWhole(torch.autograd.Function):
-    """Whole rows from the pieces of all ranks."""
+    """Gathers whole rows from the pieces of all ranks."""
 
     @staticmethod
     def forward(ctx, group: Group, cut: Partition, rows: Tensor) -> Tensor:
@@ -82,7 +82,7 @@ class GatherWhole(torch.autograd.Function):
 
 
 class Settled(torch.autograd.Function):
-    """Returns `values`, which are equal on all ranks; gradients pass to `share` alone."""
+    """Returns `values`, which are equal on all ranks; gradients pass to `share` only."""
 
     @staticmethod
     def forward(ctx, share: Tensor, values: Tensor) -> Tensor:
