@@ -146,7 +146,7 @@ class Climb:
             self.sloped.descend(self.final, self.best, self.weight, Gradients(self.best), pace)
         with torch.no_grad():
             lower = self.sloped.bound(self.final, self.best)
-            # maximum() keeps NaN, which fails closed.
+            # maximum() keeps NaN, and a bound of NaN proves nothing.
             torch.maximum(self.lower, lower, out=self.lower)
 
     def _down(self, own: Tensor, of_rows: Tensor) -> None:

@@ -24,7 +24,7 @@ class Gradients:
         Each part is `[D, Σ]` and concatenates, for each name, the gradients to l and those to u.
         """
         sizes = [self._bounds[n].lower[0].numel() for n in names for _ in range(2)]
-        # One sum of one shape, however many ranks the tiles come from.
+        # This is one sum of the same shape for any number of ranks, so its bits are the same.
         ends = torch.stack([*parts]).sum(0).split(sizes, dim=1)
         for place, name in enumerate(names):
             lower, upper = ends[2 * place], ends[2 * place + 1]

@@ -147,7 +147,7 @@ def _enlarged(radius: float | Fraction, moved: np.ndarray) -> np.ndarray:
     by = fsum(moved[moved > 0].tolist())
     if by == inf:
         return np.asarray(inf)
-    # fsum rounds once.
+    # fsum rounds once, so the next float64 above is not below the exact sum.
     exact = Fraction(radius) + Fraction(nextafter(by, inf) if by else 0)
     return np.asarray(rounded(exact, up=True))
 

@@ -195,7 +195,7 @@ class Exchange(DeviceLayout):
         return whole
 
     def _cuts(self, graph: Graph) -> Cuts:
-        # The graph is kept with its cuts, so that its id stays its own.
+        # The graph is kept alive with its cuts, so that no other graph can get the same id.
         if id(graph) not in self._placed:
             self._placed[id(graph)] = (graph, place(graph, self._group.size))
         return self._placed[id(graph)][1]

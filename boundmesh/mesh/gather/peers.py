@@ -133,7 +133,8 @@ class FromPeers(WeightSource):
             return whole, Staged(self._beside.record_event())
 
     def done_with(self, buffer: Tensor) -> None:
-        # Only the stream that starts recorded and other steps puts both in order.
+        # Outside of a recording nothing is noted: recorded steps and others are in order only on
+        # the stream that starts both, for which `begin` waits.
         if self._beside is not None and torch.cuda.is_current_stream_capturing():
             self._beside.wait_stream(torch.cuda.current_stream())
             self._unread.add(buffer.data_ptr())
