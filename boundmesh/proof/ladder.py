@@ -177,7 +177,13 @@ def _improve(
         clock.progress.update(margin=standing.worst, open=int(standing.open.sum()))
         return (still > 0).to(best)
 
-    options = MethodOptions(settings, weigh, lambda best: not note(best).any())
+    options = MethodOptions(
+        settings.iterations,
+        settings.learning_rate,
+        settings.decay,
+        weigh,
+        stop=lambda best: not note(best).any(),
+    )
     found = METHODS[method].bound(problem, wanted_rows, options)
     note(found.lower)
     if found.bounds is not None:

@@ -163,7 +163,8 @@ def _bound(
     problem: Problem, rows: DenseRows, method: str, settings: Settings
 ) -> tuple[np.ndarray, np.ndarray, Mapping[str, Interval] | None]:
     """Lower and upper bounds of the rows, float64 `[S]`, and those of the start nodes."""
-    entry, options = METHODS[method], MethodOptions(settings.bounds)
+    entry, chosen = METHODS[method], settings.bounds
+    options = MethodOptions(chosen.iterations, chosen.learning_rate, chosen.decay)
     if entry.sides_apart:
         below, above = (entry.bound(problem, side, options) for side in (rows, rows.negated))
         sides, intermediate = [below.lower, above.lower], below.bounds

@@ -155,8 +155,7 @@ class Climb:
 
 
 def _bound(problem: Problem, rows: DenseRows, options: MethodOptions) -> RowBounds:
-    chosen = options.settings
-    schedule = StepSchedule(chosen.iterations, chosen.learning_rate, chosen.decay)
+    schedule = StepSchedule(options.iterations, options.learning_rate, options.decay)
     found = alpha_crown(problem, rows, schedule, options.weigh, options.stop)
     return RowBounds(found.lower, found.bounds)
 

@@ -11,7 +11,6 @@ from torch import Tensor
 from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.sweep.rows import DenseRows
 from boundmesh.operators.operator import Interval
-from boundmesh.settings import BoundSettings
 
 Weigh = Callable[[Tensor], Tensor]
 """From the best lower bounds `[D, S]` so far, how much each row's bound counts (0: decided)."""
@@ -31,12 +30,15 @@ def never(best: Tensor) -> bool:
 class MethodOptions:
     """What a method may use beside the problem and the rows; it may ignore all of it.
 
-    settings: the user's choices, such as the number of iterations.
+    iterations: how many steps an ascent takes at most.
+    learning_rate, decay: the size of its first step, and the factor from one step to the next.
     weigh: from the best lower bounds `[D, S]` so far, how much each row counts in the next step.
     stop: from the same bounds, True where no further iteration is needed.
     """
 
-    settings: BoundSettings
+    iterations: int = 20
+    learning_rate: float = 0.2
+    decay: float = 0.98
     weigh: Weigh = ones
     stop: Callable[[Tensor], bool] = never
 
