@@ -11,7 +11,9 @@ import torch
 from measure import parser, place, report, rounding_of, start
 from networks import mlp
 
-from boundmesh.bounds.methods.crown import Problem, crown, interval_rows
+from boundmesh.bounds.methods.crown import crown
+from boundmesh.bounds.methods.ibp import interval_rows
+from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.sweep.layout import DeviceLayout
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import region_tensors

@@ -16,7 +16,8 @@ from crown_mlp import problem_around
 from measure import parser
 from networks import mlp
 
-from boundmesh.bounds.methods.crown import Problem, crown
+from boundmesh.bounds.methods.crown import crown
+from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.sweep.layout import OneDevice
 from boundmesh.bounds.sweep.rows import DenseRows
 

@@ -24,7 +24,9 @@ from networks import mlp
 from torch import Tensor
 
 from boundmesh.bounds.methods.alpha import StepSchedule, alpha_crown
-from boundmesh.bounds.methods.crown import Problem, crown, interval_rows
+from boundmesh.bounds.methods.crown import crown
+from boundmesh.bounds.methods.ibp import interval_rows
+from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import region_tensors
 from boundmesh.bounds.sweep.rows import DenseRows

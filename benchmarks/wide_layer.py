@@ -13,7 +13,8 @@ import torch
 from measure import parser, place, report, rounding_of, start
 from networks import mlp
 
-from boundmesh.bounds.methods.crown import Problem, crown
+from boundmesh.bounds.methods.crown import crown
+from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import BoxRegion
 from boundmesh.bounds.sweep.rows import DenseRows

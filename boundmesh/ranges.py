@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -53,7 +53,7 @@ class Number:
 class Choice:
     """One of some words."""
 
-    words: tuple[str, ...]
+    words: Sequence[str]
 
     def read(self, name: str, value: object) -> Any:
         """The word; BoundmeshError, with all of them, for others."""

@@ -20,13 +20,16 @@ from boundmesh.ranges import (
     shown,
 )
 
-Method = Literal["auto", "ibp", "crown-ibp", "crown", "alpha-crown"]
 OutputMethod = Literal["ibp", "crown-ibp", "crown", "alpha-crown"]
+Method = Literal["auto", OutputMethod]
 DType = Literal["float32", "float64"]
 Branching = Literal["auto", "babsr", "fsb", "input"]
-METHODS: tuple[str, ...] = get_args(Method)
 DTYPES: tuple[str, ...] = get_args(DType)
-BRANCHINGS: tuple[str, ...] = get_args(Branching)
+# The names that settings accept. The methods and heuristics themselves are in the tables METHODS
+# of `bounds/methods/table.py` and BRANCHING of `search/branching/table.py`, which import torch and
+# are not imported here; they add the name of whatever else is registered there.
+METHOD_NAMES: list[str] = [*get_args(Method)]
+BRANCHING_NAMES: list[str] = [*get_args(Branching)]
 Schedule = Literal["auto", "gather", "exchange"]
 Offload = Literal["none", "weights"]
 ROUNDINGS = ("auto", "real", "float64", "float32", "tf32", "float16", "bfloat16", "trust")
@@ -54,7 +57,7 @@ class AttackSettings:
 class BoundSettings:
     """How output bounds are computed.
 
-    `method` is one of METHODS; `auto` goes from cheap to tight until the property is decided.
+    `method` is one of METHOD_NAMES; `auto` goes from cheap to tight until the property is decided.
     `iterations`, `learning_rate` and `decay` (per iteration) belong to α-CROWN's ascent.
     `tile_elements` limits a tile: rows in flight times the longest row, in elements.
     """
@@ -66,7 +69,11 @@ class BoundSettings:
     tile_elements: int = 2**23
 
     def __post_init__(self) -> None:
-        ranges: Ranges = {"method": Choice(METHODS), "iterations": COUNT, "learning_rate": RATE}
+        ranges: Ranges = {
+            "method": Choice(METHOD_NAMES),
+            "iterations": COUNT,
+            "learning_rate": RATE,
+        }
         read_all(self, {**ranges, "decay": SHARE, "tile_elements": POSITIVE})
 
 
@@ -74,9 +81,9 @@ class BoundSettings:
 class BranchSettings:
     """How undecided properties are split until they are decided.
 
-    `branching` is one of BRANCHINGS; `auto` chooses from the graph's facts. `batch` domains are
-    bounded at a time by each rank (None: as many as suit its device), each by `ascent_steps`
-    joint steps of α and β at `alpha_rate` and `beta_rate`. While the frontier is small up to
+    `branching` is one of BRANCHING_NAMES; `auto` chooses from the facts of the graph. `batch`
+    domains are bounded at a time by each rank (None: as many as suit its device), by `ascent_steps`
+    joint steps of α and β each, at `alpha_rate` and `beta_rate`. While the frontier is small, up to
     `levels` splits are made at once; otherwise the `tries` best candidates are tried by bounding
     their children. A search that takes long is begun anew up to `refinements` times, with sharper
     bounds of the start nodes.
@@ -92,7 +99,10 @@ class BranchSettings:
     refinements: int = 4
 
     def __post_init__(self) -> None:
-        ranges: Ranges = {"branching": Choice(BRANCHINGS), "batch": Number(True, 1, optional=True)}
+        ranges: Ranges = {
+            "branching": Choice(BRANCHING_NAMES),
+            "batch": Number(True, 1, optional=True),
+        }
         rates = {"alpha_rate": RATE, "beta_rate": RATE, "refinements": COUNT}
         counts = dict.fromkeys(("ascent_steps", "levels", "tries"), POSITIVE)
         read_all(self, {**ranges, **rates, **counts})

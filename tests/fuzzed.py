@@ -32,7 +32,7 @@ from boundmesh.cli import main
 from boundmesh.graph.graph import Graph, Port
 from boundmesh.read import vnnlib
 from boundmesh.read.onnx import loads
-from boundmesh.settings import BRANCHINGS, with_options
+from boundmesh.settings import BRANCHING_NAMES, with_options
 
 PORTS = (Port("x", (1, 2)),), (Port("y", (1, 2)),)
 SCALARS = (
@@ -282,7 +282,7 @@ def network_call(random: Random, folder: Path) -> object:
             outputs = graph[graph.output].size
             atom = Atom((), ((random.randrange(outputs), 1.0),), random.uniform(-1, 1))
             prop = Property((Case(box, (Clause((atom,)),)),), size, outputs)
-            branching = random.choice(BRANCHINGS)
+            branching = random.choice(BRANCHING_NAMES)
             boundmesh.verify(graph, prop, branching=branching, **QUICK)
     return data
 

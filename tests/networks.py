@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.methods.crown import Problem
+from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.sweep.layout import OneDevice
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import BoxRegion, Region

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, get_args
 
 from boundmesh import api
 from boundmesh.bench.ending import Ending
@@ -20,7 +20,7 @@ from boundmesh.mesh.runtime.open import device_for
 from boundmesh.report import results
 from boundmesh.report.records import Record
 from boundmesh.runtime.progress import Fact, Progress
-from boundmesh.settings import Settings
+from boundmesh.settings import OutputMethod, Settings
 from boundmesh.verdict import Falsified, TimedOut, Unknown, Verdict, Verified
 
 FOREVER = float("inf")
@@ -29,10 +29,7 @@ MIB = 2**20
 TIGHTNESS = (
     "read",
     "check",
-    "ibp",
-    "crown-ibp",
-    "crown",
-    "alpha-crown",
+    *get_args(OutputMethod),
     "float64",
     "refine",
     "branch",

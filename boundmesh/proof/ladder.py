@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.methods.alpha import StepSchedule, alpha_crown
-from boundmesh.bounds.methods.crown import Problem, crown, interval_rows
+from boundmesh.bounds.methods.method import MethodOptions
+from boundmesh.bounds.methods.problem import Problem
+from boundmesh.bounds.methods.table import METHODS
 from boundmesh.bounds.sweep.layout import DeviceLayout
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import Region, part_of
@@ -23,13 +24,8 @@ from boundmesh.settings import BoundSettings
 FEW_INPUTS = 8
 """Boxes of so many free inputs are split by input: halving them all costs less than optimising."""
 
-STEPS = {
-    "auto": ("crown-ibp", "alpha-crown"),
-    "ibp": ("ibp",),
-    "crown-ibp": ("crown-ibp",),
-    "crown": ("crown",),
-    "alpha-crown": ("alpha-crown",),
-}
+AUTO = ("crown-ibp", "alpha-crown")
+"""The methods that `--method auto` uses in turn."""
 
 
 @dataclass(frozen=True)
@@ -141,9 +137,9 @@ def _extent(rows: int, regions: int) -> str:
 
 
 def _steps(question: Question, settings: BoundSettings) -> tuple[str, ...]:
-    steps = STEPS[settings.method]
-    few = free_inputs(question.region) <= FEW_INPUTS
-    return steps[:-1] if settings.method == "auto" and few else steps
+    if settings.method != "auto":
+        return (settings.method,)
+    return AUTO[:-1] if free_inputs(question.region) <= FEW_INPUTS else AUTO
 
 
 def free_inputs(region: Region) -> int:
@@ -166,6 +162,7 @@ def _improve(
     problem = question.problem(part_of(question.region, domains), settings, clock)
     layout = question.layout
     wanted_rows = question.margins.dense(rows, layout.dtype, layout.device)
+    rows_of_clauses = _rows_of_clauses(question.margins, rows)
 
     def note(lower: Tensor) -> Tensor:
         """Keep the best margins; NaN is no margin."""
@@ -174,26 +171,23 @@ def _improve(
         standing.rows[domains[:, None], rows] = torch.fmax(known, found)
         return standing.open[domains]
 
-    if method == "ibp":
-        note(interval_rows(problem, wanted_rows))
-    elif method == "alpha-crown":
-        wanted = _rows_of_clauses(question.margins, rows)
+    def weigh(best: Tensor) -> Tensor:
+        """1 for the rows of the clauses that are still open, 0 for the others."""
+        still = note(best).to(torch.float64) @ rows_of_clauses
+        clock.progress.update(margin=standing.worst, open=int(standing.open.sum()))
+        return (still > 0).to(best)
 
-        def weigh(best: Tensor) -> Tensor:
-            still = note(best).to(torch.float64) @ wanted
-            clock.progress.update(margin=standing.worst, open=int(standing.open.sum()))
-            return (still > 0).to(best)
-
-        schedule = StepSchedule(settings.iterations, settings.learning_rate, settings.decay)
-        found = alpha_crown(
-            problem, wanted_rows, schedule, weigh, lambda best: not note(best).any()
-        )
-        note(found.lower)
+    options = MethodOptions(
+        settings.iterations,
+        settings.learning_rate,
+        settings.decay,
+        weigh,
+        stop=lambda best: not note(best).any(),
+    )
+    found = METHODS[method].bound(problem, wanted_rows, options)
+    note(found.lower)
+    if found.bounds is not None:
         standing.bounds, standing.domains = found.bounds, domains
-    else:
-        lower, bounds = crown(problem, wanted_rows, by_rows=method == "crown")
-        note(lower)
-        standing.bounds, standing.domains = bounds, domains
 
 
 def _rows_of_clauses(margins: Margins, rows: Tensor) -> Tensor:

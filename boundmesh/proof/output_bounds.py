@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from boundmesh.bounds.methods.alpha import StepSchedule, alpha_crown
-from boundmesh.bounds.methods.crown import Problem, crown, errors_on, interval_rows
+from boundmesh.bounds.methods.crown import errors_on
+from boundmesh.bounds.methods.method import MethodOptions
+from boundmesh.bounds.methods.problem import Problem
+from boundmesh.bounds.methods.table import METHODS
 from boundmesh.bounds.relaxation.lines import FixedLines
 from boundmesh.bounds.sweep.backward import input_rows
 from boundmesh.bounds.sweep.layout import DeviceLayout
@@ -33,7 +34,7 @@ from boundmesh.read.agreement import agrees_with_source
 from boundmesh.runtime.clock import Clock, OutOfTime
 from boundmesh.runtime.device import forget_peak, peak_bytes, pin_threads
 from boundmesh.runtime.progress import SILENT, Progress
-from boundmesh.settings import METHODS, Settings
+from boundmesh.settings import Settings
 
 if TYPE_CHECKING:
     from boundmesh.models import Model
@@ -83,7 +84,7 @@ def bounds(
     `method` is ibp, crown-ibp, crown or alpha-crown; all but ibp can also give `lines`. The region
     must have the input's size. Raises BoundmeshError where it does not, or the time is up.
     """
-    Choice(METHODS[1:]).read("method", method)
+    Choice([*METHODS]).read("method", method)
     clock = Clock(settings.timeout, progress)
     graph = load(model, point_of(region))
     region = region_of(region, graph[graph.input].size)
@@ -117,16 +118,17 @@ def bounds(
             lower, upper, intermediate = _bound(problem, asked, method, settings)
     except OutOfTime as error:
         raise BoundmeshError(f"{method} was not done within {settings.timeout} s") from error
+    known = intermediate or {}
     found = Bounds(
         lower,
         upper,
         method,
         clock.seconds[method],
         peak_bytes(device),
-        unstable_counts(intermediate, problem.program),
-        intermediate,
+        unstable_counts(known, problem.program),
+        known,
     )
-    if not lines or method == "ibp":
+    if not lines or intermediate is None:
         return found
     below = _line(problem, asked, intermediate)
     above = _line(problem, asked.negated, intermediate)
@@ -159,24 +161,18 @@ def _rows(matrix: np.ndarray, shape: tuple[int, ...], layout: DeviceLayout) -> D
 
 def _bound(
     problem: Problem, rows: DenseRows, method: str, settings: Settings
-) -> tuple[np.ndarray, np.ndarray, Mapping[str, Interval]]:
-    sides: list[Tensor] = []
-    intermediate: Mapping[str, Interval] = {}
-    if method == "alpha-crown":
-        # Each side has slopes of its own: together they would share those of the start nodes.
-        chosen = settings.bounds
-        schedule = StepSchedule(chosen.iterations, chosen.learning_rate, chosen.decay)
-        for side in (rows, rows.negated):
-            found = alpha_crown(problem, side, schedule)
-            sides.append(found.lower)
-            intermediate = found.bounds if not intermediate else _both(intermediate, found.bounds)
+) -> tuple[np.ndarray, np.ndarray, Mapping[str, Interval] | None]:
+    """Lower and upper bounds of the rows, float64 `[S]`, and those of the start nodes."""
+    entry, chosen = METHODS[method], settings.bounds
+    options = MethodOptions(chosen.iterations, chosen.learning_rate, chosen.decay)
+    if entry.sides_apart:
+        below, above = (entry.bound(problem, side, options) for side in (rows, rows.negated))
+        sides, intermediate = [below.lower, above.lower], below.bounds
+        if intermediate is not None and above.bounds is not None:
+            intermediate = _both(intermediate, above.bounds)
     else:
-        both = rows.both_sides
-        if method == "ibp":
-            lowest = interval_rows(problem, both)
-        else:
-            lowest, intermediate = crown(problem, both, by_rows=method == "crown")
-        sides = [*lowest.chunk(2, dim=1)]
+        found = entry.bound(problem, rows.both_sides, options)
+        sides, intermediate = [*found.lower.chunk(2, dim=1)], found.bounds
     lower, upper = (side[0].double().cpu().numpy() for side in sides)
     return lower, -upper, intermediate
 

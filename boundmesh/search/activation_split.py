@@ -11,8 +11,9 @@ from torch import Tensor
 from boundmesh.bounds.clipping.affine_values import affine_values
 from boundmesh.bounds.methods.beta import DomainBounder
 from boundmesh.bounds.methods.beta_ascent import Ascent, climb
-from boundmesh.bounds.methods.crown import Problem, errors_on
+from boundmesh.bounds.methods.crown import errors_on
 from boundmesh.bounds.methods.domain_bounds import BoundedDomains
+from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.relaxation.neurons import neurons_of
 from boundmesh.bounds.sweep.rounding_errors import magnitude
 from boundmesh.operators.operator import Interval

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.methods.crown import Problem, intermediate_bounds
+from boundmesh.bounds.methods.crown import intermediate_bounds
+from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.sweep.region import Region, part_of
 from boundmesh.operators.operator import Interval
 from boundmesh.proof.account import SearchAccount

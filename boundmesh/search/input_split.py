@@ -8,8 +8,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.methods.crown import Problem, intermediate_bounds
+from boundmesh.bounds.methods.crown import intermediate_bounds
 from boundmesh.bounds.methods.mixture import mixed_margin
+from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.relaxation.lines import FixedLines
 from boundmesh.bounds.sweep.backward import TileState, input_rows
 from boundmesh.bounds.sweep.region import BoxRegion, part_of

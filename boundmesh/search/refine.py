@@ -16,8 +16,9 @@ from torch import Tensor
 from boundmesh.bounds.clipping.affine_values import affine_values
 from boundmesh.bounds.methods.beta import DomainBounder
 from boundmesh.bounds.methods.beta_ascent import Ascent, climb
-from boundmesh.bounds.methods.crown import Problem, intersect, unstable_neurons
+from boundmesh.bounds.methods.crown import intersect, unstable_neurons
 from boundmesh.bounds.methods.domain_bounds import BoundedDomains
+from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.relaxation.lines import at
 from boundmesh.bounds.relaxation.neurons import Neurons, neurons_of
 from boundmesh.bounds.sweep.program import Program

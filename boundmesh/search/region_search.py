@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from boundmesh.bounds.methods.crown import Problem
+from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.relaxation.neurons import neurons_of
 from boundmesh.bounds.sweep.region import BoxRegion
 from boundmesh.operators.operator import Interval

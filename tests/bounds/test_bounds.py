@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from boundmesh.bounds.methods.alpha import StepSchedule, alpha_crown
-from boundmesh.bounds.methods.crown import crown, interval_rows
+from boundmesh.bounds.methods.crown import crown
+from boundmesh.bounds.methods.ibp import interval_rows
 from boundmesh.bounds.sweep.region import BallRegion
 from boundmesh.bounds.sweep.rows import DenseRows
 from boundmesh.graph.forward import forward, tensors

@@ -13,8 +13,9 @@ from boundmesh.bounds.methods import alpha, beta_ascent, recorded
 from boundmesh.bounds.methods.alpha import StepSchedule, alpha_crown
 from boundmesh.bounds.methods.beta import DomainBounder
 from boundmesh.bounds.methods.beta_ascent import Ascent
-from boundmesh.bounds.methods.crown import Problem, intermediate_bounds
+from boundmesh.bounds.methods.crown import intermediate_bounds
 from boundmesh.bounds.methods.domain_bounds import DomainParameters
+from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.methods.recorded import Recorded, repeated
 from boundmesh.bounds.relaxation.neurons import neurons_of
 from boundmesh.bounds.sweep.layout import OneDevice

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from boundmesh.bounds.methods.crown import Problem, bound_rows, intermediate_bounds
+from boundmesh.bounds.methods.crown import bound_rows, intermediate_bounds
 from boundmesh.bounds.methods.mixture import mixed_margin
+from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.sweep.layout import OneDevice
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import BallRegion, BoxRegion

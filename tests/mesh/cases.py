@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from boundmesh.bounds.methods.alpha import StepSchedule, alpha_crown
-from boundmesh.bounds.methods.crown import Problem, crown, interval_rows
+from boundmesh.bounds.methods.crown import crown
+from boundmesh.bounds.methods.ibp import interval_rows
+from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.sweep.layout import DeviceLayout, OneDevice
 from boundmesh.bounds.sweep.region import BoxRegion
 from boundmesh.bounds.sweep.rows import DenseRows, Tile

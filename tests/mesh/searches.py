@@ -11,7 +11,8 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.methods.crown import Problem, intermediate_bounds
+from boundmesh.bounds.methods.crown import intermediate_bounds
+from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.sweep.layout import DeviceLayout, OneDevice
 from boundmesh.bounds.sweep.region import BoxRegion
 from boundmesh.graph.forward import tensors, values

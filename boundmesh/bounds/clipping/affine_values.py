@@ -9,7 +9,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.methods.crown import Problem, errors_on
+from boundmesh.bounds.methods.crown import errors_on
+from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.relaxation.lines import FixedLines, one_by_one
 from boundmesh.bounds.relaxation.neurons import Neurons
 from boundmesh.bounds.sweep.backward import TileState, input_rows

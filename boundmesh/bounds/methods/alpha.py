@@ -20,23 +20,28 @@ from torch import Tensor
 from boundmesh.bounds.methods.adam import StepSizes
 from boundmesh.bounds.methods.bound_gradients import Gradients
 from boundmesh.bounds.methods.crown import (
-    Problem,
     bound_rows,
     intermediate_bounds,
     intersect,
     unstable_neurons,
 )
+from boundmesh.bounds.methods.method import (
+    BoundMethod,
+    MethodOptions,
+    RowBounds,
+    Weigh,
+    never,
+    ones,
+)
+from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.methods.recorded import repeated
 from boundmesh.bounds.methods.sloped_rows import Sloped, SlopedRows
-from boundmesh.bounds.sweep.rows import Rows, both_sides, ends
+from boundmesh.bounds.sweep.rows import DenseRows, Rows, both_sides, ends
 from boundmesh.operators.operator import Interval
 
 # The target has few rows in comparison with the start nodes. The slopes of its rows therefore take
 # this many steps for each step of the other slopes.
 STEPS_OF_ROWS = 3
-
-Weigh = Callable[[Tensor], Tensor]
-"""From the best lower bounds `[D, S]` so far, how much each row's bound counts (0: decided)."""
 
 
 @dataclass(frozen=True)
@@ -69,16 +74,12 @@ class Optimised:
     iterations: int
 
 
-def ones(best: Tensor) -> Tensor:
-    return torch.ones_like(best)
-
-
 def alpha_crown(
     problem: Problem,
     rows: Rows,
     schedule: StepSchedule = StepSchedule(),
     weigh: Weigh = ones,
-    stop: Callable[[Tensor], bool] = lambda best: False,
+    stop: Callable[[Tensor], bool] = never,
 ) -> Optimised:
     """Compute α-CROWN's lower bounds of rows of the target, which are never below CROWN's.
 
@@ -164,3 +165,12 @@ class Climb:
             box = intersect(known, start.index, *ends(self.sloped.bound(start, self.best)))
             known.lower.copy_(box.lower)
             known.upper.copy_(box.upper)
+
+
+def _bound(problem: Problem, rows: DenseRows, options: MethodOptions) -> RowBounds:
+    schedule = StepSchedule(options.iterations, options.learning_rate, options.decay)
+    found = alpha_crown(problem, rows, schedule, options.weigh, options.stop)
+    return RowBounds(found.lower, found.bounds)
+
+
+ALPHA_CROWN = BoundMethod("alpha-crown", _bound, sides_apart=True)

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from boundmesh.bounds.clipping.affine_values import AffineValues
-from boundmesh.bounds.methods.crown import Problem, errors_on
+from boundmesh.bounds.methods.crown import errors_on
 from boundmesh.bounds.methods.domain_bounds import BoundedDomains, DomainParameters
 from boundmesh.bounds.methods.mixture import mixed_margin
+from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.relaxation.lines import SharedLines, in_one_pass, one_by_one
 from boundmesh.bounds.relaxation.neurons import Neurons, cut_at_splits
 from boundmesh.bounds.relaxation.split_lines import SplitLines

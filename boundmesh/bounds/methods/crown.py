@@ -1,50 +1,22 @@
-"""IBP, CROWN-IBP and CROWN: bounds with fixed lines."""
+"""CROWN: bounds with fixed lines."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.relaxation.lines import FixedLines
-from boundmesh.bounds.sweep.backward import Draw, in_waves, sweep, tile_height
+from boundmesh.bounds.methods.method import BoundMethod, MethodOptions, RowBounds
+from boundmesh.bounds.methods.problem import Problem
+from boundmesh.bounds.sweep.backward import Draw, in_waves, sweep
 from boundmesh.bounds.sweep.intervals import Intervals
-from boundmesh.bounds.sweep.layout import DeviceLayout
 from boundmesh.bounds.sweep.program import Program
-from boundmesh.bounds.sweep.region import BoxRegion, Region
-from boundmesh.bounds.sweep.rounding_errors import Errors, lowered, magnitude
-from boundmesh.bounds.sweep.rows import DenseRows, Rows, Tile, both_sides, ends, into_tiles
+from boundmesh.bounds.sweep.region import BoxRegion
+from boundmesh.bounds.sweep.rounding_errors import Errors
+from boundmesh.bounds.sweep.rows import DenseRows, Rows, both_sides, ends
 from boundmesh.operators.operator import Interval
-from boundmesh.operators.rounding import INFLATION, Rounding, gamma
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is bounded, where, and by whom: a program, a region of D domains, a layout.
-
-    `check` is called between waves of tiles and may raise, to stop a computation in time.
-    `rounding` is what bounds must outweigh; None trusts the arithmetic.
-    """
-
-    program: Program
-    region: Region
-    layout: DeviceLayout
-    tile_elements: int = 2**23
-    check: Callable[[], None] = lambda: None
-    rounding: Rounding | None = None
-
-    def tiles(self, start: str, rows: Rows, *, gradients: bool = False) -> tuple[Tile, ...]:
-        """The tiles of rows of a start node; smaller where `gradients` are to be computed."""
-        height = tile_height(
-            self.program, start, self.region.domains, rows.count, self.tile_elements, gradients
-        )
-        return tuple(into_tiles(start, rows, height))
-
-    def fixed_lines(self, bounds: Mapping[str, Interval]) -> FixedLines:
-        """CROWN's lines of the neurons that are this rank's share."""
-        return FixedLines(bounds, self.layout.share(self.program).bounds)
 
 
 def bound_rows(
@@ -157,25 +129,6 @@ def _exact(problem: Problem, start: str) -> bool:
 
 
 @torch.no_grad()
-def interval_rows(problem: Problem, rows: DenseRows) -> Tensor:
-    """IBP's lower bounds `[D, S]` of rows `[D or 1, S, *shape]` of the target."""
-    program = problem.program
-    intervals = Intervals(
-        program, problem.layout, problem.region, [program.target], problem.rounding
-    )
-    intervals.advance(program.nodes)
-    box, errors = intervals.known[program.target], intervals.errors
-    lowest, error = BoxRegion(box.lower, box.upper).minimum(rows.coefficients), None
-    if errors is not None:
-        reach = torch.maximum(box.lower.abs(), box.upper.abs())
-        unit = gamma(2 + errors.rounding.sum(reach[0].numel()), errors.rounding.own)
-        error = magnitude(rows.coefficients, unit * INFLATION * reach)
-        if rows.deviation is not None:
-            error = error + magnitude(rows.deviation, reach)
-    return lowered(lowest, error, errors)
-
-
-@torch.no_grad()
 def crown(
     problem: Problem, rows: Rows, *, by_rows: bool = True
 ) -> tuple[Tensor, dict[str, Interval]]:
@@ -186,3 +139,10 @@ def crown(
     found = intermediate_bounds(problem, by_rows=by_rows)
     draw, target = problem.fixed_lines(found.bounds), problem.program.target
     return bound_rows(problem, target, rows, draw, found.errors), found.bounds
+
+
+def _bound(problem: Problem, rows: DenseRows, options: MethodOptions) -> RowBounds:
+    return RowBounds(*crown(problem, rows))
+
+
+CROWN = BoundMethod("crown", _bound)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from boundmesh.bounds.methods.bound_gradients import Gradients
-from boundmesh.bounds.methods.crown import Problem
+from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.relaxation.lines import SharedLines, in_one_pass
 from boundmesh.bounds.relaxation.slopes import (
     SlopedLines,

@@ -8,6 +8,7 @@ from torch import Tensor
 from boundmesh.bounds.methods.domain_bounds import BoundedDomains
 from boundmesh.bounds.relaxation.neurons import Neurons
 from boundmesh.operators.operator import Interval
+from boundmesh.search.branching.heuristic import Heuristic
 from boundmesh.search.domain import Domains
 
 
@@ -30,3 +31,6 @@ def scores(neurons: Neurons, domains: Domains, bounded: BoundedDomains, box: Int
     rows = torch.where(concave, -bounded.coefficients, bounded.coefficients)
     loss = torch.where(rows < 0, -rows * gap, 0.5 * rows * torch.minimum(below, gap)).mean(1)
     return torch.where(free, loss, -torch.inf)
+
+
+BABSR = Heuristic("babsr", scores)

@@ -3,33 +3,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.methods.domain_bounds import BoundedDomains
-from boundmesh.search.domain import Domains, split
-
-Quick = Callable[[Domains], Tensor]
-"""Margins `[D]` of domains by one sweep with the parameters they carry."""
+from boundmesh.search.branching.babsr import scores
+from boundmesh.search.branching.heuristic import Candidates, Heuristic
+from boundmesh.search.domain import split
 
 
-def choose(
-    domains: Domains, bounded: BoundedDomains, loss: Tensor, tries: int, quick: Quick
-) -> Tensor:
+def choose(candidates: Candidates) -> Tensor:
     """Of each domain's `tries` highest scores, the neuron whose worse child is best: `[D]`.
 
     Ties go to the better score. Costs 2·tries sweeps over the domains.
     """
-    tries = min(tries, loss.shape[1])
-    score, candidates = torch.topk(loss, tries, dim=1)
+    tries = min(candidates.tries, candidates.scores.shape[1])
+    score, tried = torch.topk(candidates.scores, tries, dim=1)
     gain = torch.full_like(score, -torch.inf, dtype=torch.float64)
-    blank = torch.zeros_like(bounded.coefficients)
+    blank = torch.zeros_like(candidates.bounded.coefficients)
     for place in range(tries):
-        children = split(domains, candidates[:, place : place + 1], blank)
-        margins = quick(children).reshape(2, -1).double()
+        children = split(candidates.domains, tried[:, place : place + 1], blank)
+        margins = candidates.quick(children).reshape(2, -1).double()
         # A child that is proved needs no further work: beyond zero nothing is gained.
         gain[:, place] = margins.clamp(max=0).sum(0) + 1e-3 * margins.min(0).values
     gain = torch.where(score == -torch.inf, -torch.inf, gain)
-    return candidates.gather(1, gain.argmax(1, keepdim=True)).squeeze(1)
+    return tried.gather(1, gain.argmax(1, keepdim=True)).squeeze(1)
+
+
+FSB = Heuristic("fsb", scores, choose)

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from boundmesh.bounds.methods.beta import DomainBounder
 from boundmesh.bounds.methods.domain_bounds import BoundedDomains
-from boundmesh.search.branching import babsr, fsb
+from boundmesh.search.branching.heuristic import Candidates
 from boundmesh.search.branching.influence import influence
+from boundmesh.search.branching.table import heuristic_of
 from boundmesh.search.domain import Domains, split
 from boundmesh.search.parallel.division import Division, active
 from boundmesh.settings import BranchSettings
@@ -33,7 +34,8 @@ class Splits:
     def scores(self, domains: Domains, bounded: BoundedDomains) -> Tensor:
         """What a split of each neuron could gain, `[D, N]`; −inf where it cannot be split."""
         neurons, values = self.bounder.neurons, self.bounder.values
-        loss = babsr.scores(neurons, domains, bounded, self.bounder.box(domains.parameters))
+        box = self.bounder.box(domains.parameters)
+        loss = heuristic_of(self.settings.branching).scores(neurons, domains, bounded, box)
         if values is None or domains.box is None:
             return loss
         factor = influence(values, domains.box, neurons.count)
@@ -47,17 +49,16 @@ class Splits:
             return None
         if levels > 1:
             chosen = torch.topk(loss, levels, dim=1).indices
-        elif self.settings.branching == "babsr":
-            chosen = loss.argmax(1, keepdim=True)
         else:
-            chosen = self._tried(parents, bounded, loss).unsqueeze(1)
+            chosen = self._chosen(parents, bounded, loss).unsqueeze(1)
         return split(parents, chosen, bounded.coefficients, self.bounder.neurons.concave)
 
     @torch.no_grad()
-    def _tried(self, parents: Domains, bounded: BoundedDomains, loss: Tensor) -> Tensor:
-        return fsb.choose(
+    def _chosen(self, parents: Domains, bounded: BoundedDomains, loss: Tensor) -> Tensor:
+        candidates = Candidates(
             parents, bounded, loss, self.settings.tries, lambda each: self.quick(each).margin
         )
+        return heuristic_of(self.settings.branching).choose(candidates)
 
     def _levels(self, parents: Domains, able: Tensor) -> int:
         """How many neurons to split at once, of which a parent has `able` `[D]`, on all ranks: as

@@ -1,0 +1,71 @@
+"""The one interface of all bound methods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.methods.problem import Problem
+from boundmesh.bounds.sweep.rows import DenseRows
+from boundmesh.operators.operator import Interval
+
+Weigh = Callable[[Tensor], Tensor]
+"""From the best lower bounds `[D, S]` so far, how much each row's bound counts (0: decided)."""
+
+
+def ones(best: Tensor) -> Tensor:
+    """Weights `[D, S]` with which every row counts alike."""
+    return torch.ones_like(best)
+
+
+def never(best: Tensor) -> bool:
+    """The answer of a `stop` that lets a method finish all its iterations."""
+    return False
+
+
+@dataclass(frozen=True)
+class MethodOptions:
+    """What a method may use beside the problem and the rows; it may ignore all of it.
+
+    iterations: how many steps an ascent takes at most.
+    learning_rate, decay: the size of its first step, and the factor from one step to the next.
+    weigh: from the best lower bounds `[D, S]` so far, how much each row counts in the next step.
+    stop: from the same bounds, True where no further iteration is needed.
+    """
+
+    iterations: int = 20
+    learning_rate: float = 0.2
+    decay: float = 0.98
+    weigh: Weigh = ones
+    stop: Callable[[Tensor], bool] = never
+
+
+@dataclass(frozen=True)
+class RowBounds:
+    """What a method found.
+
+    lower: lower bounds of the rows on every domain, `[D, S]`.
+    bounds: bounds of every start node; None where the method bounds no start node.
+    """
+
+    lower: Tensor
+    bounds: Mapping[str, Interval] | None
+
+
+@dataclass(frozen=True)
+class BoundMethod:
+    """A bound method: an entry of the table in `table.py`.
+
+    name: the word of `--method`.
+    bound: from a problem and rows `[D or 1, S, *output_shape]` of its target, lower bounds of the
+        rows that hold for every point of the region, whatever the options are.
+    sides_apart: True where lower and upper bounds of the outputs are computed one after the other,
+        because rows that are bounded together share parameters of the start nodes.
+    """
+
+    name: str
+    bound: Callable[[Problem, DenseRows, MethodOptions], RowBounds]
+    sides_apart: bool = False
