@@ -16,7 +16,7 @@ from boundmesh.operators.rounding import INFLATION, gamma
 
 @torch.no_grad()
 def interval_rows(problem: Problem, rows: DenseRows) -> Tensor:
-    """IBP's lower bounds `[D, S]` of rows `[D or 1, S, *shape]` of the target."""
+    """Compute IBP's lower bounds `[D, S]` of rows `[D or 1, S, *shape]` of the target."""
     program = problem.program
     intervals = Intervals(
         program, problem.layout, problem.region, [program.target], problem.rounding

@@ -13,16 +13,19 @@ from boundmesh.bounds.sweep.rows import DenseRows
 from boundmesh.operators.operator import Interval
 
 Weigh = Callable[[Tensor], Tensor]
-"""From the best lower bounds `[D, S]` so far, how much each row's bound counts (0: decided)."""
+"""A function from the best lower bounds `[D, S]` so far to the weight of each row's bound.
+
+The weight `[D, S]` is 0 for a row that is decided already.
+"""
 
 
 def ones(best: Tensor) -> Tensor:
-    """Weights `[D, S]` with which every row counts alike."""
+    """Return equal weights `[D, S]` for all rows."""
     return torch.ones_like(best)
 
 
 def never(best: Tensor) -> bool:
-    """The answer of a `stop` that lets a method finish all its iterations."""
+    """Return false: a `stop` that lets a method run all its iterations."""
     return False
 
 
@@ -45,7 +48,7 @@ class MethodOptions:
 
 @dataclass(frozen=True)
 class RowBounds:
-    """What a method found.
+    """The result of a method.
 
     lower: lower bounds of the rows on every domain, `[D, S]`.
     bounds: bounds of every start node; None where the method bounds no start node.

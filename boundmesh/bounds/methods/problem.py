@@ -17,10 +17,14 @@ from boundmesh.operators.rounding import Rounding
 
 @dataclass(frozen=True)
 class Problem:
-    """What is bounded, where, and by whom: a program, a region of D domains, a layout.
+    """What a method bounds, on which region, and on which devices.
 
-    `check` is called between waves of tiles and may raise, to stop a computation in time.
-    `rounding` is what bounds must outweigh; None trusts the arithmetic.
+    program        the plan for bounding a node of a graph
+    region         the input regions of D domains
+    layout         where weights and rows lie
+    tile_elements  the most numbers in a coefficient tensor of a tile
+    check          a function that is called between waves of tiles and may raise, to stop in time
+    rounding       the arithmetics whose errors are subtracted from bounds (None: no errors are)
     """
 
     program: Program
@@ -31,12 +35,12 @@ class Problem:
     rounding: Rounding | None = None
 
     def tiles(self, start: str, rows: Rows, *, gradients: bool = False) -> tuple[Tile, ...]:
-        """The tiles of rows of a start node; smaller where `gradients` are to be computed."""
+        """Cut rows of a start node into tiles, which are smaller if `gradients` is true."""
         height = tile_height(
             self.program, start, self.region.domains, rows.count, self.tile_elements, gradients
         )
         return tuple(into_tiles(start, rows, height))
 
     def fixed_lines(self, bounds: Mapping[str, Interval]) -> FixedLines:
-        """CROWN's lines of the neurons that are this rank's share."""
+        """Create CROWN's relaxations of this rank's share of the neurons."""
         return FixedLines(bounds, self.layout.share(self.program).bounds)
