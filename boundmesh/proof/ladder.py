@@ -219,7 +219,9 @@ def _rows_of_clauses(margins: Margins, rows: Tensor) -> Tensor:
 
 
 def unstable_counts(bounds: Mapping[str, Interval], program: Program) -> dict[str, tuple[int, int]]:
-    """Return for every start node how many neurons are unstable in some domain, and how many exist.
+    """Return for every start node how many neurons are unstable in some domain, and their number.
+
+    A neuron that is unstable in several domains counts once.
     """
     return {
         start: (int(program.undecided(start, bounds).any(0).sum()), program.graph[start].size)
