@@ -12,15 +12,16 @@ from boundmesh.bounds.methods.domain_bounds import BoundedDomains
 from boundmesh.search.domain import Domains, split
 
 Quick = Callable[[Domains], Tensor]
-"""Margins `[D]` of domains by one sweep with the parameters they carry."""
+"""Computes margins `[D]` of domains by one sweep with the domains' own parameters."""
 
 
 def choose(
     domains: Domains, bounded: BoundedDomains, loss: Tensor, tries: int, quick: Quick
 ) -> Tensor:
-    """Of each domain's `tries` highest scores, the neuron whose worse child is best: `[D]`.
+    """Choose for each domain the neuron whose worse child has the best margin, `[D]`.
 
-    Ties go to the better score. Costs 2·tries sweeps over the domains.
+    The candidates are the neurons with the `tries` highest scores. Ties go to the higher score.
+    This takes 2·tries sweeps over the domains.
     """
     tries = min(tries, loss.shape[1])
     score, candidates = torch.topk(loss, tries, dim=1)
@@ -29,7 +30,7 @@ def choose(
     for place in range(tries):
         children = split(domains, candidates[:, place : place + 1], blank)
         margins = quick(children).reshape(2, -1).double()
-        # A child that is proved needs no further work: beyond zero nothing is gained.
+        # A child with a margin above zero is proved, so a larger margin is no better.
         gain[:, place] = margins.clamp(max=0).sum(0) + 1e-3 * margins.min(0).values
     gain = torch.where(score == -torch.inf, -torch.inf, gain)
     return candidates.gather(1, gain.argmax(1, keepdim=True)).squeeze(1)
