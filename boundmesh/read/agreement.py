@@ -1,4 +1,4 @@
-"""Does a Graph compute what ONNX Runtime computes of its file?"""
+"""Checks that a Graph computes the same outputs as ONNX Runtime does with the graph's file."""
 
 from __future__ import annotations
 
@@ -81,8 +81,11 @@ def agrees_with_source(
 
 
 def refuse_coarse(graph: Graph, theirs: np.ndarray, rounding: np.ndarray) -> None:
-    """Raises ReadError where float32 loses more than 1 % of the largest output at some point; at
-    half of the points in a network that has jumps, since any rounding may lead across one."""
+    """Raise ReadError where float32 loses more than 1 % of the largest output at some point.
+
+    In a network with jumps it must do so at half of the points, since any rounding may cross a
+    jump.
+    """
     jumps = any(node.op in JUMPS for node in graph.nodes)
     lost = float(np.median(rounding) if jumps else rounding.max())
     reach = float(np.abs(theirs).max(initial=0.0))
@@ -102,8 +105,10 @@ def difference(
     rounding: float,
     facts: Inside,
 ) -> str | None:
-    """Where the graph differs from ONNX Runtime by more than rounding, in words that may be empty;
-    None where it does nowhere."""
+    """Return None if the graph differs from ONNX Runtime by no more than rounding.
+
+    Otherwise the result tells in words where it differs; the words may be empty.
+    """
     precision = PRECISIONS[facts.narrowest]
     away, reach = np.abs(mine - theirs), float(np.abs(theirs).max(initial=0.0))
     near = away <= measured(reach, rounding, precision)
@@ -119,12 +124,12 @@ def difference(
 
 
 def weights_of(graph: Graph) -> int:
-    """How many numbers the graph's weights are."""
+    """Return how many numbers the graph's weights hold."""
     return sum(array.size for array in graph.weights.values())
 
 
 def measured(reach: float, rounding: float, precision: Precision) -> float:
-    """`64·ε·max|y| + 16·w`, w measured in float32 and scaled to the network's type."""
+    """Return `64·ε·max|y| + 16·w`; w is measured in float32 and scaled to the network's type."""
     epsilon = 2 * precision.unit
     return 64 * epsilon * reach + 16 * rounding * epsilon * 2.0**23
 
@@ -132,8 +137,10 @@ def measured(reach: float, rounding: float, precision: Precision) -> float:
 def in_boxes(
     graph: Graph, points: np.ndarray, theirs: np.ndarray, near: np.ndarray, precision: Precision
 ) -> np.ndarray:
-    """Where `[N, outputs]` ONNX Runtime's output is one that rounding can make of the input; what
-    `near` has where the box is not a number."""
+    """Return the mask `[N, outputs]` of ONNX Runtime's outputs that rounding can explain.
+
+    Where the box of an output is not a number, the mask is that of `near`.
+    """
     box = output_box(graph, points, precision)
     lower, upper = (
         end.expand(len(points), *end.shape[1:]).reshape(theirs.shape).numpy()
@@ -144,7 +151,7 @@ def in_boxes(
 
 
 def output_box(graph: Graph, points: np.ndarray, precision: Precision) -> Interval:
-    """The box of the outputs, made from the input."""
+    """Compute the box of the outputs from the input alone."""
     x = torch.from_numpy(points)
     found = Interval(x, x)
     with torch.no_grad():
@@ -155,7 +162,7 @@ def output_box(graph: Graph, points: np.ndarray, precision: Precision) -> Interv
 
 
 def own(graph: Graph, points: np.ndarray, dtype: torch.dtype) -> np.ndarray:
-    """The graph's flat outputs at flat points, as float64."""
+    """Compute the graph's flat outputs at flat points in `dtype`; return them as float64."""
     x = torch.from_numpy(points).to(dtype).reshape(-1, *graph[graph.input].shape)
     with torch.no_grad():
         y = forward(graph, AsNeeded(graph, dtype), x)

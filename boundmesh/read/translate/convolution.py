@@ -9,14 +9,20 @@ from boundmesh.graph.build import Constant
 from boundmesh.operators.node import Shape
 from boundmesh.read.translate.step import Step, Value, translates
 
-# Longer steps do not fit the integers of convolutions.
+# Larger strides and dilations do not fit the integers of torch's convolutions.
 MOST = 2**31
 Pairs = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
 class Window:
-    """How a window moves over the spatial axes, one entry per axis."""
+    """A window that moves over the spatial axes; each field has one entry per axis.
+
+    kernel    the window's length
+    stride    the step from one window to the next
+    dilation  the distance between neighbouring elements of a window
+    padding   the zeros before and after the input
+    """
 
     kernel: Shape
     stride: Shape
