@@ -150,9 +150,9 @@ class Box:
         return exact
 
     def contains(self, x: Point) -> bool:
-        """Whether the flat point x, of floats or Fractions, lies inside, with no tolerance.
+        """Return True if the flat point x, of floats or Fractions, lies inside, without tolerance.
 
-        NaN and infinity lie nowhere.
+        A point with NaN or infinity lies outside.
         """
         given = np.asarray(x)
         if given.size != self.size:
@@ -249,9 +249,9 @@ class Ball:
         return x
 
     def contains(self, x: Point) -> bool:
-        """Whether the flat point x, of floats or Fractions, lies inside, in exact arithmetic.
+        """Return True if the flat point x, of floats or Fractions, lies inside, computed exactly.
 
-        NaN and infinity lie nowhere.
+        A point with NaN or infinity lies outside.
         """
         values = np.asarray(x).reshape(-1).tolist()
         if len(values) != self.size or not all(math.isfinite(value) for value in values):

@@ -75,7 +75,7 @@ class BoundSettings:
 
 @dataclass(frozen=True)
 class BranchSettings:
-    """How undecided properties are split until they are decided.
+    """How branch and bound splits the regions of a property until it is decided.
 
     branching     one of BRANCHINGS; `auto` chooses by the network and its region
     batch         domains that each rank bounds at a time; None means as many as suit its device

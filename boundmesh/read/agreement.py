@@ -37,19 +37,20 @@ def agrees_with_source(
     seed: int = 0,
     dtype: torch.dtype = torch.float32,
 ) -> None:
-    """Compares the graph with ONNX Runtime at points of all `regions`: centres, corners, random.
+    """Compare the graph with ONNX Runtime at points of all `regions`: centres, corners, random.
 
-    Every value inside that both have must lie in its box of `rounding.boxes`, made from the values
-    that ONNX Runtime has before it, and every output in the box that is made from the input. Where
-    a box is not a number, an output may differ by `64·ε·max|y| + 16·w`, with w the largest
-    difference between the graph's forward in float32 and in float64. Boxes of
-    a large network are made only where its outputs differ by more than that, from the values before
-    alone; by more than 1 % of the largest they must not differ.
+    A value inside the network that both compute must lie in its box (`value_boxes.boxes`), which is
+    made from ONNX Runtime's values before it. An output must lie in the box that is made from the
+    input. Where a box is not a number, an output may differ by `64·ε·max|y| + 16·w`, where w is the
+    largest difference between the graph's forward pass in float32 and in float64.
 
-    Raises ReadError for an output that is NaN or infinite, for a difference beyond rounding,
-    naming the first value of the network that differs, and for a network whose outputs float32
-    does not give to 1 %, if that is the `dtype` that bounds are computed in. A graph without a
-    source has nothing to agree with, and passes.
+    In a large network, boxes are made only if outputs differ by more than that, and only from the
+    values before. There outputs must not differ by more than 1 % of the largest one.
+
+    Raises ReadError for an output that is NaN or infinite. Raises it for a difference beyond
+    rounding, and names the first value that differs. Raises it for a network whose outputs float32
+    gives with errors above 1 %, if bounds are computed in that `dtype`. A graph without a source
+    passes without a comparison.
     """
     if graph.source is None:
         return

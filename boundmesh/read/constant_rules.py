@@ -1,4 +1,4 @@
-"""How ONNX operators on constants round: in float64, with sizes and depths, op by op.
+"""Defines how ONNX operators on constants round: in float64, with sizes and depths, op by op.
 
 Every operator that computes with real numbers belongs to one of the kinds here; any other is
 refused, since its rounding would not be known.

@@ -198,7 +198,7 @@ class Reader:
 
 
 def number(text: str) -> Exact:
-    """Read a number exactly; raise PropertyError where its magnitude exceeds float64's."""
+    """Read a number exactly; PropertyError if it exceeds float64's range or has too many digits."""
     if not math.isfinite(float(text)):
         raise PropertyError(f"{text:.40} is beyond the range of float64")
     try:
