@@ -33,10 +33,10 @@ def verify(
 ) -> Result:
     """Decide a property of a network: `result.verdict` is Verified, Falsified, Unknown or TimedOut.
 
-    `model` is an ONNX file, a Graph or an nn.Module; `property` a VNN-LIB file or a Property.
-    Options are fields of Settings and its stages: `timeout=60, method="crown", device="cuda"`;
-    and `mesh`, a Layout or the words of `--mesh`, in a program that torchrun starts.
-    Raises BoundmeshError for everything that bad input can cause.
+    `model` is an ONNX file, a Graph or an nn.Module. `property` is a VNN-LIB file or a Property.
+    `options` are fields of Settings and its stages, such as `timeout=60, method="crown",
+    device="cuda"`. A program that torchrun starts may also pass `mesh`, which is a Layout or a
+    string such as `shards=2`. Raises BoundmeshError for everything that bad input can cause.
     """
     settings = with_options(settings, **options)
     _check_progress(progress)
@@ -54,13 +54,12 @@ def bounds(
     progress: Progress = SILENT,
     **options: Any,
 ) -> Bounds:
-    """Bounds of the outputs, `lower ≤ f(x) ≤ upper` for every x of the region, or of linear
-    functions of them: `rows` `[S, outputs]`, `lower ≤ rows · f(x) ≤ upper`, as an array, a tensor
-    or lists.
+    """Bound the outputs of a network: `lower ≤ f(x) ≤ upper` for every x of the region.
 
-    `method` is ibp, crown-ibp, crown or alpha-crown; with `lines` the answer also has linear
-    functions of x below and above. Options as for `verify`. Raises BoundmeshError for everything
-    that bad input can cause.
+    With `rows` `[S, outputs]` (an array, a tensor or lists) linear functions of the outputs are
+    bounded instead: `lower ≤ rows · f(x) ≤ upper`. `method` is ibp, crown-ibp, crown or
+    alpha-crown. With `lines` the result also holds linear functions of x that lie below and above.
+    `options` are those of `verify`. Raises BoundmeshError for everything that bad input can cause.
     """
     settings = with_options(settings, **options)
     _check_progress(progress)
@@ -72,18 +71,23 @@ def bounds(
 
 
 def load(path: str | Path) -> Graph:
-    """The network in an ONNX file, `.onnx` or `.onnx.gz`; ReadError or UnsupportedError if none."""
+    """Read the network in an ONNX file (`.onnx` or `.onnx.gz`).
+
+    Raises ReadError for a file that holds no valid network, and UnsupportedError for a network
+    with an operator that cannot be translated.
+    """
     if not isinstance(path, str | Path):
         raise ReadError(f"the path is {shown(path)}; expected the name of an ONNX file")
     return onnx.load(path)
 
 
 def from_torch(module: torch.nn.Module, example: Any) -> Graph:
-    """A PyTorch module as a Graph; `example` is one input, with its batch axis: a tensor, an array
-    or lists of numbers; or a tuple of tensors or arrays, one for each input.
+    """Translate a PyTorch module into a Graph.
 
-    Raises UnsupportedError where the module cannot be translated, ReadError where one of both is
-    something else or holds NaN.
+    `example` is one input with its batch axis, as a tensor, an array or lists of numbers. A module
+    with several inputs takes a tuple of tensors or arrays, one for each input. Raises
+    UnsupportedError where the module cannot be translated, and ReadError where `module` is no
+    module, `example` is no example, or one of them holds NaN.
     """
     return torch_module.from_torch(module, example)
 

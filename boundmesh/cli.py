@@ -1,8 +1,8 @@
-"""The command line: words into settings, a run, a report, an exit code.
+"""The command line: it registers the commands, and turns errors into messages and exit codes.
 
-Standard output carries results alone, in the form the VNN-LIB standard gives them; everything for
-people goes to standard error. Importing this module must stay cheap: torch comes in with the
-command that needs it.
+Standard output carries results alone, in the form that the VNN-LIB standard defines. Everything
+for people goes to standard error. Importing this module must stay cheap, so the commands import
+torch only when they need it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-# What is left over may be a network that stands in the property's place: the commands say so.
+# Extra arguments may be a network in the property's place: the commands check this themselves, as
+# their error message is more helpful than typer's.
 app.command(context_settings={"allow_extra_args": True})(verify)
 app.command(context_settings={"allow_extra_args": True})(bounds)
 app.command()(bench)
@@ -71,7 +72,7 @@ def options(
 def main() -> None:
     """Run the command line; every error ends with exit code 2 and without a verdict.
 
-    Of the ranks of a mesh the first one alone gives results.
+    On a mesh only the first rank writes results.
     """
     if inside():
         INTERRUPTION.defer()
@@ -91,7 +92,7 @@ def main() -> None:
 def _fail(message: str, code: int = FAILED) -> None:
     print(f"boundmesh: {message}", file=sys.stderr)
     if under_torchrun():
-        # At once: other ranks may be waiting for this one, and it must not wait for them.
+        # Exit at once: other ranks may be waiting for this one, and it must not wait for them.
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)

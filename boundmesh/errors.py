@@ -1,21 +1,21 @@
-"""What can be wrong with what a user asks for; every message says what was met and what to do."""
+"""The errors that bad input raises. Every message names what was met and what to do about it."""
 
 
 class BoundmeshError(Exception):
-    """The user's input or machine is at fault; shown as one message, without a traceback."""
+    """The user's input or machine is at fault. It is shown as one message, without a traceback."""
 
 
 class ReadError(BoundmeshError):
-    """A file that is missing, damaged, or not the network it should be."""
+    """A file is missing or damaged, or is not the network that it should be."""
 
 
 class PropertyError(BoundmeshError):
-    """A property that cannot be read, or that does not fit its network."""
+    """A property cannot be read, or does not fit its network."""
 
 
 class UnsupportedError(BoundmeshError):
-    """A network or property that is well formed but outside of what boundmesh can bound."""
+    """A network or property is well formed, but boundmesh cannot bound it."""
 
 
 class DeviceError(BoundmeshError):
-    """A device that is absent, or whose memory does not suffice."""
+    """A device is absent, or its memory does not suffice."""

@@ -1,4 +1,4 @@
-"""What a user says of the mesh: how many shards, how many groups of domains."""
+"""The lengths of a mesh's two axes, and how they are read from text such as `shards=2`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ LENGTH = re.compile(r"0*[1-9][0-9]{0,5}", re.ASCII)
 
 @dataclass(frozen=True)
 class MeshShape:
-    """`shards` ranks work on one problem in step; `domains` such groups own disjoint domains."""
+    """The lengths of a mesh's axes.
+
+    shards   how many ranks form a group, which works on one problem in step
+    domains  how many such groups there are; each searches domains of its own
+    """
 
     shards: int = 1
     domains: int = 1
@@ -27,7 +31,10 @@ class MeshShape:
 
 
 def parse_mesh(text: str) -> MeshShape:
-    """`shards=2`, `shards=2,domains=4`, or nothing for one rank; BoundmeshError for others."""
+    """Read `shards=2` or `shards=2,domains=4`; empty text stands for one rank.
+
+    Raises BoundmeshError for any other text.
+    """
     lengths: dict[str, int] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         axis, _, length = part.partition("=")

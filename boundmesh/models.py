@@ -1,4 +1,4 @@
-"""What a user gives: a model, a property, a region and rows, in whatever form."""
+"""Accepts a model, a property, a region and rows in any form that a user may pass."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 
 def read(model: Model, property: Property | str | Path) -> tuple[Graph, Property]:
-    """The network and the property, whatever form they come in; they must fit each other.
+    """Read the network and the property, and check that they have the same inputs and outputs.
 
-    Raises BoundmeshError where one of them is something else, or they do not fit.
+    Raises BoundmeshError where one of them is something else, or they do not fit each other.
     """
     if not isinstance(property, Property | str | Path):
         swapped = isinstance(property, Graph | torch.nn.Module)
@@ -49,7 +49,7 @@ def read(model: Model, property: Property | str | Path) -> tuple[Graph, Property
 
 
 def load(model: Model, example: np.ndarray | None = None) -> Graph:
-    """A Graph from an ONNX file (`.onnx`, `.onnx.gz`) or, with an example input, an nn.Module.
+    """Make a Graph of an ONNX file (`.onnx`, `.onnx.gz`) or, with an example input, an nn.Module.
 
     Raises ReadError for anything else.
     """
@@ -74,8 +74,10 @@ def load(model: Model, example: np.ndarray | None = None) -> Graph:
 
 
 def rows_of(rows: Any, outputs: int) -> np.ndarray:
-    """Linear functions of the outputs as a float64 array `[S, outputs]`: one row or several, an
-    array, a tensor or lists; all outputs, one by one, for None. BoundmeshError for anything else.
+    """Return linear functions of the outputs as a float64 array `[S, outputs]`.
+
+    `rows` is one row or several, as an array, a tensor or lists. None stands for the outputs
+    themselves, which is the identity matrix. Raises BoundmeshError for anything else.
     """
     if rows is None:
         refuse_beyond(
@@ -104,7 +106,7 @@ def rows_of(rows: Any, outputs: int) -> np.ndarray:
 
 
 def region_of(region: Any, inputs: int) -> Box | Ball:
-    """The region, if it is one of so many inputs; BoundmeshError otherwise."""
+    """Return the region; raise BoundmeshError unless it is one with `inputs` inputs."""
     point = point_of(region)
     if point.size != inputs:
         raise BoundmeshError(f"the region has {point.size} inputs; the network has {inputs}")
@@ -112,7 +114,10 @@ def region_of(region: Any, inputs: int) -> Box | Ball:
 
 
 def point_of(region: Any) -> np.ndarray:
-    """A point of a region, in the shape it was given in; BoundmeshError where it is no region."""
+    """Return a point of a region, in the region's own shape.
+
+    Raises BoundmeshError where `region` is neither a Box nor a Ball.
+    """
     if isinstance(region, Box):
         return region.lower
     if isinstance(region, Ball):

@@ -1,4 +1,4 @@
-"""What is to be proved: regions of inputs and the outputs that must not occur there."""
+"""A property: regions of inputs, and conditions on outputs that must not occur there."""
 
 from __future__ import annotations
 
@@ -21,11 +21,15 @@ __all__ = ["Atom", "Ball", "Box", "Case", "Clause", "Property", "Terms", "Variab
 
 @dataclass(frozen=True)
 class Atom:
-    """One linear inequality `Σ aᵢ·xᵢ + Σ cⱼ·yⱼ ≤ bound` (`<` where strict) over the flat input x
-    and the flat output y; `inputs` and `outputs` hold the pairs (index, coefficient), by index.
+    """A linear inequality `Σ aᵢ·xᵢ + Σ cⱼ·yⱼ ≤ bound` over the flat input x and flat output y.
+
+    inputs   the pairs (i, aᵢ), sorted by index
+    outputs  the pairs (j, cⱼ), sorted by index
+    bound    the right-hand side
+    strict   True for `<` in place of `≤`
 
     Coefficients and bound are exact: numbers of every kind become Fractions. Raises PropertyError
-    for one that is not finite and for an index that is negative or appears twice.
+    for a number that is not finite and for an index that is negative or appears twice.
     """
 
     inputs: Terms
@@ -40,7 +44,10 @@ class Atom:
         object.__setattr__(self, "strict", bool(self.strict))
 
     def holds(self, x: Point, y: Point) -> bool:
-        """Whether flat x and y satisfy it, in exact arithmetic; NaN and Inf satisfy nothing."""
+        """Return True if flat x and y satisfy the inequality in exact arithmetic.
+
+        NaN and infinity satisfy nothing.
+        """
         total = Fraction(0)
         for terms, values in ((self.inputs, x), (self.outputs, y)):
             for place, coefficient in terms:
@@ -55,7 +62,7 @@ class Atom:
 
 @dataclass(frozen=True)
 class Clause:
-    """Atoms that must all hold at one point to make it a counterexample."""
+    """A conjunction of atoms: a point at which all of them hold is a counterexample."""
 
     atoms: tuple[Atom, ...]
 
@@ -63,15 +70,15 @@ class Clause:
         object.__setattr__(self, "atoms", _all_of(self.atoms, Atom, "a clause's atoms"))
 
     def holds(self, x: Point, y: Point) -> bool:
-        """Whether every atom holds at flat x and y, exactly as written."""
+        """Return True if every atom holds at flat x and y, exactly as written."""
         return all(atom.holds(x, y) for atom in self.atoms)
 
 
 @dataclass(frozen=True)
 class Case:
-    """A counterexample of this case: a point of `region` at which some clause holds.
+    """A region and its clauses: a counterexample is a point of `region` where some clause holds.
 
-    An ∞-ball becomes the box that it is.
+    An ∞-ball is replaced by the equal box.
     """
 
     region: Box | Ball
@@ -88,16 +95,18 @@ class Case:
 
 @dataclass(frozen=True)
 class Variable:
-    """A tensor that a property declares, and where it lies in the network's flat input or output:
-    its elements, in row-major order, are the flat values from `offset` on."""
+    """A tensor that a property declares, and its place in the network's flat input or output.
+
+    Its elements, in row-major order, are the flat values from `offset` on.
+    """
 
     name: str
     role: str
     """`input` or `output`."""
     shape: tuple[int, ...]
     element_type: str
-    """`Real`, or an ONNX element type such as `float32`, which asks for that type's rounding; empty
-    in VNN-LIB 1.0, which has none."""
+    """`Real`, or an ONNX element type such as `float32`: then the verdict must hold with that
+    type's rounding. It is empty in VNN-LIB 1.0, which has no element types."""
     onnx_name: str | None = None
     offset: int = 0
 
@@ -108,10 +117,14 @@ class Variable:
 
 @dataclass(frozen=True)
 class Property:
-    """Holds (`unsat`) when no case has a counterexample; without any case it holds trivially.
+    """A property holds (`unsat`) when no case has a counterexample; without cases it holds.
 
-    `variables` are what the file declared, in its order; `warnings` say what its reader should
-    hear about, such as a region that is empty because two bounds contradict each other.
+    cases      the regions with their clauses
+    inputs     the number of flat inputs
+    outputs    the number of flat outputs
+    variables  the tensors that the file declared, in its order
+    warnings   messages for the user, for example about a region that is empty because two bounds
+               contradict each other
     """
 
     cases: tuple[Case, ...]
@@ -151,7 +164,7 @@ class Property:
 
     @staticmethod
     def largest(region: Box | Ball, output: int, outputs: int) -> Property:
-        """Output number `output` of `outputs` is greater than every other one all over `region`.
+        """Make the property that output number `output` is the largest one everywhere in `region`.
 
         Raises PropertyError where there is no such output.
         """
@@ -169,16 +182,16 @@ class Property:
 
     @property
     def arithmetics(self) -> frozenset[str]:
-        """The arithmetics that the element types ask for: `real`, or a type such as `float32`.
+        """The arithmetics that the element types name: `real`, or a type such as `float32`.
 
-        Only VNN-LIB 2.0 has element types; without them there is none.
+        Only VNN-LIB 2.0 has element types. Without them the result is empty.
         """
         types = {each.element_type for each in self.variables if each.element_type}
         return frozenset("real" if each == "Real" else each for each in types)
 
 
 def _terms(given: Any, role: str) -> Terms:
-    """The pairs, by index, their coefficients exact."""
+    """Return the pairs (index, coefficient), sorted by index, with exact coefficients."""
     terms = []
     try:
         pairs = [(index, number) for index, number in given]
@@ -202,13 +215,13 @@ def _is_index(value: object) -> bool:
 
 
 def _all_of(given: Any, kind: type, what: str) -> tuple:
-    """`given` as a tuple; PropertyError unless all of it is of one kind."""
+    """Return `given` as a tuple; raise PropertyError unless all elements are of type `kind`."""
     if not isinstance(given, Iterable) or isinstance(given, str):
         raise PropertyError(f"{what} are {given!r:.80}; expected a tuple of {kind.__name__}")
     try:
         parts = given if isinstance(given, tuple) else tuple(given)
     except TypeError:
-        # An array of no axes has the methods of an iterable.
+        # An array without axes looks like an iterable, but iterating over it fails.
         raise PropertyError(
             f"{what} are {given!r:.80}; expected a tuple of {kind.__name__}"
         ) from None

@@ -1,4 +1,4 @@
-"""What options may be: numbers within a range, or one of some words."""
+"""The allowed values of options: numbers within a range, or one of some words."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from typing import Any
 
 from boundmesh.errors import BoundmeshError
 
-# Larger whole numbers do not fit the integers that they are handed to.
+# Larger whole numbers do not fit the fixed-size integers of the libraries that receive them.
 MOST = 2**62
 
 
 @dataclass(frozen=True)
 class Number:
-    """A whole number, or a real one, from `least` to `most`, or above `least` where `above`.
+    """A range of numbers.
 
-    `optional` numbers may be None.
+    whole     True for whole numbers, False for real ones
+    least     the smallest number
+    most      the largest number
+    above     True if `least` itself is excluded
+    optional  True if None is allowed as well
     """
 
     whole: bool
@@ -51,7 +55,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of some words."""
+    """A choice: the value must be one of `words`."""
 
     words: Sequence[str]
 
@@ -71,16 +75,16 @@ SECONDS = Number(False, 0, math.inf, above=True, optional=True)
 
 
 def read_all(stage: object, ranges: Ranges) -> None:
-    """Replace the fields of a frozen dataclass by what `ranges` reads of them."""
+    """Check the fields of a frozen dataclass against `ranges`, and store the values as read."""
     for name, allowed in ranges.items():
         object.__setattr__(stage, name, allowed.read(name, stage.__dict__[name]))
 
 
 def shown(value: object) -> str:
-    """A value as an error message shows it, cut where it is long."""
+    """Return a value as text for an error message, cut where it is long."""
     try:
         text = " ".join(repr(value).split())
     except ValueError:
-        # Python writes out no number of thousands of digits.
+        # Python refuses to print a whole number with thousands of digits.
         return f"a very long {type(value).__name__}"
     return text if len(text) <= 80 else f"{text[:77]}..."

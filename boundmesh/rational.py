@@ -1,4 +1,4 @@
-"""Exact numbers, and the float64 numbers beside them."""
+"""Exact numbers, and how they are rounded to float64."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from boundmesh.errors import PropertyError
 
 Exact = int | Fraction
-"""An int stands for itself, as it is faster than the Fraction of the same value."""
+"""An exact number. An int is used for whole numbers, as it is faster than a Fraction."""
 
 LARGEST = Fraction(sys.float_info.max)
 # The most digits of a number that is printed exactly.
@@ -25,10 +25,10 @@ WHOLE = 2**53
 
 
 def rational(number: object, what: str) -> Fraction:
-    """The number as a Fraction, exactly.
+    """Return the number as a Fraction, exactly.
 
-    Raises PropertyError, with `what` it is, for anything else than a finite real number within
-    the range of float64.
+    Raises PropertyError, which names `what` the number is, for anything but a finite real number
+    within the range of float64.
     """
     given = number.item() if isinstance(number, np.generic) else number
     exact: Fraction | None = None
@@ -59,13 +59,16 @@ def rounded(value: Exact, up: bool) -> float:
 
 
 def is_float(value: Exact, other: float) -> bool:
-    """Whether a finite float64 is the value, exactly."""
+    """Return True if a finite float64 equals the value exactly."""
     return other.as_integer_ratio() == (value.numerator, value.denominator)
 
 
 def decimal(value: float | Exact) -> str:
-    """The shortest decimal that reads back as a float; a Fraction's own decimal, exactly, where it
-    is short, else that of the float64 nearest to it."""
+    """Return the value as a decimal.
+
+    For a float it is the shortest decimal that reads back as the same float. A Fraction is written
+    exactly where its decimal is short, else as the float64 nearest to it.
+    """
     if isinstance(value, int | Fraction):
         magnitude, denominator, places = abs(Fraction(value)), value.denominator, 0
         while places < DECIMALS and 10**places % denominator:
@@ -80,20 +83,20 @@ def decimal(value: float | Exact) -> str:
 
 
 def fraction(value: Fraction) -> str:
-    """`1/10`; the float64 nearest to the value where its fraction is very long."""
+    """Return the value as `1/10`, or as the nearest float64 where its fraction is very long."""
     return str(value) if value.denominator < 10**DECIMALS else repr(float(value))
 
 
 def rounded_all(values: Iterable[Exact], up: bool) -> np.ndarray:
-    """`rounded` of every value, a flat float64 array."""
+    """Apply `rounded` to every value; return a flat float64 array."""
     return np.fromiter((rounded(value, up) for value in values), dtype=np.float64)
 
 
 def array_of(values: Any, what: str) -> np.ndarray:
-    """Numbers, sequences, arrays or tensors as one array: float64 where that is exact, else an
-    object array of Fractions.
+    """Return numbers, sequences, arrays or tensors as one array.
 
-    Raises PropertyError, with `what` they are, for anything that is no array of real numbers.
+    It is a float64 array where that is exact, else an object array of Fractions. Raises
+    PropertyError, which names `what` the values are, for anything that is no array of real numbers.
     """
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(values, torch.Tensor):
@@ -120,8 +123,10 @@ def array_of(values: Any, what: str) -> np.ndarray:
 
 
 def outward(values: np.ndarray, up: bool) -> tuple[np.ndarray, dict[int, Fraction]]:
-    """An array of `array_of` rounded to float64, up or down, and the exact values of those flat
-    elements that no float64 holds."""
+    """Round an array of `array_of` to float64, up or down.
+
+    The second result maps the flat place of each element that no float64 holds to its exact value.
+    """
     if values.dtype != object:
         return values, {}
     exact = values.reshape(-1).tolist()

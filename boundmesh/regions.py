@@ -1,4 +1,4 @@
-"""Regions of inputs: boxes and balls, exactly as they were given."""
+"""Regions of inputs: boxes and balls, held exactly as they were given."""
 
 from __future__ import annotations
 
@@ -20,12 +20,17 @@ NORMS = (1.0, 2.0, math.inf)
 
 @dataclass(frozen=True, eq=False)
 class Box:
-    """All inputs with `lower ≤ x ≤ upper`; empty where some lower end exceeds the upper one.
+    """All inputs with `lower ≤ x ≤ upper`; the box is empty where a lower end exceeds the upper.
 
-    The ends are given as numbers, sequences, arrays or tensors of one shape, the input's or flat;
-    they may hold Fractions and Decimals. `lower` and `upper` are float64 arrays that enclose them:
-    an end that no float64 holds is rounded outward there, and stands in `exact_lower` or
-    `exact_upper` by its flat place. Raises PropertyError for anything else, and for NaN.
+    The ends are given as numbers, sequences, arrays or tensors of one shape, which is the input's
+    or flat. They may hold Fractions and Decimals.
+
+    lower        the lower ends, float64; one that no float64 holds is rounded down
+    upper        the upper ends, float64; one that no float64 holds is rounded up
+    exact_lower  the exact value of each lower end that was rounded, by its flat place
+    exact_upper  the exact value of each upper end that was rounded, by its flat place
+
+    Raises PropertyError for anything else, and for NaN.
     """
 
     lower: np.ndarray
@@ -52,10 +57,10 @@ class Box:
 
     @staticmethod
     def around(x: Any, eps: Any, clip: tuple[float, float] | None = None) -> Box:
-        """The box `[x − eps, x + eps]`, exactly, cut to `clip`; eps a number or an array like x.
+        """Make the box `[x − eps, x + eps]`, computed exactly and cut to `clip`.
 
-        Raises PropertyError for numbers that are not finite, and for a radius that is negative or
-        does not fit x.
+        `eps` is a number or an array like x. Raises PropertyError for numbers that are not finite,
+        and for an `eps` that is negative or does not fit x.
         """
         x, eps = array_of(x, "the point"), array_of(eps, "the radius")
         for each in (x, eps):
@@ -86,12 +91,12 @@ class Box:
 
     @property
     def empty(self) -> bool:
-        """Whether no input lies inside."""
+        """True if no input lies inside."""
         if (self.lower > self.upper).any():
             return True
         if not self.exact_lower and not self.exact_upper:
             return False
-        # Exact ends cross where no float64 lies between those that enclose them.
+        # Exact ends can cross only where their enclosing float64 numbers are neighbours or equal.
         beside = np.nextafter(self.lower, math.inf) >= self.upper
         ranges = map(self._range, np.flatnonzero(beside).tolist())
         return any(low > high for low, high in ranges)
@@ -108,7 +113,7 @@ class Box:
 
     @cached_property
     def between(self) -> Mapping[int, Fraction]:
-        """The middle of every range that holds a number, but no float64, by its flat place."""
+        """The middle of every range that holds real numbers but no float64, by its flat place."""
         found = {}
         for i in np.flatnonzero(self.least > self.most).tolist():
             low, high = self._range(i)
@@ -118,7 +123,10 @@ class Box:
 
     @cached_property
     def inner(self) -> tuple[np.ndarray, np.ndarray]:
-        """`least` and `most`; both the float64 nearest to the middle of a range that holds none."""
+        """`least` and `most`, flat float64 arrays.
+
+        Where a range holds no float64, both are the float64 nearest to its middle.
+        """
         if not self.between:
             return self.least, self.most
         places = np.fromiter(self.between, dtype=np.int64)
@@ -128,8 +136,11 @@ class Box:
         return lower, upper
 
     def point(self, x: np.ndarray) -> np.ndarray:
-        """The flat float64 point x, in which the float64 nearest to the middle of a range that
-        holds no float64 gives way to that middle, a Fraction."""
+        """Return the flat float64 point x with some coordinates made exact.
+
+        Where a range holds no float64, a coordinate that is the float64 nearest to the range's
+        middle is replaced by that middle, a Fraction.
+        """
         if not self.between:
             return x
         exact = x.astype(object)
@@ -139,9 +150,9 @@ class Box:
         return exact
 
     def contains(self, x: Point) -> bool:
-        """Whether the flat point x, of floats or Fractions, lies inside, with no tolerance.
+        """Return True if the flat point x, of floats or Fractions, lies inside, without tolerance.
 
-        NaN and infinity lie nowhere.
+        A point with NaN or infinity lies outside.
         """
         given = np.asarray(x)
         if given.size != self.size:
@@ -159,7 +170,7 @@ class Box:
         return bool(inside.all())
 
     def taken(self, order: np.ndarray) -> Box:
-        """The flat box whose input j is this one's input `order[j]`, for a permutation."""
+        """Return the flat box whose input j is this box's input `order[j]`, for a permutation."""
         place = np.argsort(order)
         lower, upper = (
             {int(place[i]): end for i, end in exact.items()}
@@ -178,11 +189,14 @@ class Box:
 
 @dataclass(frozen=True, eq=False)
 class Ball:
-    """All inputs with `‖x − center‖_p ≤ radius`, exactly; p is 1, 2 or ∞ (a box).
+    """All inputs with `‖x − center‖_p ≤ radius`, exactly.
 
-    `center` is a float64 array of the input's shape, or flat; the radius is a float, or a Fraction
-    where no float64 holds it. Raises PropertyError for another norm, for a radius that is negative
-    or NaN, and for a centre that is NaN, infinite or beyond float64's precision.
+    center  a float64 array of the input's shape, or flat
+    radius  a float, or a Fraction where no float64 holds it
+    p       1, 2 or ∞ (a box)
+
+    Raises PropertyError for another norm, for a radius that is negative or NaN, and for a centre
+    that is NaN, infinite or beyond float64's precision.
     """
 
     center: np.ndarray
@@ -222,22 +236,22 @@ class Ball:
 
     @property
     def empty(self) -> bool:
-        """False: every ball holds its centre."""
+        """Always False, as every ball contains its centre."""
         return False
 
     @property
     def between(self) -> Mapping[int, Fraction]:
-        """Nothing: every range of a ball holds a float64, its centre."""
+        """Always empty, as every range of a ball contains a float64, its centre."""
         return {}
 
     def point(self, x: np.ndarray) -> np.ndarray:
-        """x itself: every ball holds a float64 point, its centre."""
+        """Return x itself, as every range of a ball contains a float64."""
         return x
 
     def contains(self, x: Point) -> bool:
-        """Whether the flat point x, of floats or Fractions, lies inside, in exact arithmetic.
+        """Return True if the flat point x, of floats or Fractions, lies inside, computed exactly.
 
-        NaN and infinity lie nowhere.
+        A point with NaN or infinity lies outside.
         """
         values = np.asarray(x).reshape(-1).tolist()
         if len(values) != self.size or not all(math.isfinite(value) for value in values):
@@ -252,7 +266,7 @@ class Ball:
 
 
 def _stepped_in(ends: np.ndarray, exact: Mapping[int, Fraction], toward: float) -> np.ndarray:
-    """The ends, flat, those that were rounded outward moved to the next float64 inward."""
+    """Return the ends, flat; those that were rounded outward move to the next float64 inward."""
     flat = ends.reshape(-1)
     if not exact:
         return flat
@@ -265,16 +279,19 @@ def _stepped_in(ends: np.ndarray, exact: Mapping[int, Fraction], toward: float) 
 def sums(
     x: np.ndarray, change: np.ndarray, low: float, high: float, up: bool
 ) -> tuple[np.ndarray, Mapping[int, Fraction]]:
-    """x + change, cut to low and high and rounded up or down, and the exact sums where no float64
-    holds them."""
+    """Return `x + change`, cut to low and high, and the exact sums where no float64 holds them.
+
+    The first result is float64 in the shape of x, rounded up or down. The second maps the flat
+    place of each sum that was rounded to its exact value.
+    """
     with np.errstate(invalid="ignore", over="ignore"):
         total = x + change
-        # What the sum lost (Knuth's TwoSum).
+        # The rounding error of the sum (Knuth's TwoSum).
         part = total - x
         lost = (x - (total - part)) + (change - part)
         wrong = (lost > 0) if up else (lost < 0)
         total = np.where(wrong, np.nextafter(total, math.inf if up else -math.inf), total)
-    # Where the cut moves a sum, it ends at a float64.
+    # Where the cut moves a sum, the result is `low` or `high`, which are exact.
     uncut = (low < total) & (total <= high) if up else (low <= total) & (total < high)
     missed = (lost != 0) & uncut
     ends = np.clip(total, low, high)
@@ -286,7 +303,12 @@ def sums(
 
 @dataclass(frozen=True, eq=False)
 class Sums(Mapping[int, Fraction]):
-    """`x[i] + change[i]`, exactly, at the places i where `missed`; flat float64 arrays."""
+    """A mapping from the places i where `missed` is True to the exact sums `x[i] + change[i]`.
+
+    x       the first terms, flat float64
+    change  the second terms, flat float64
+    missed  a flat mask of the places where the float64 sum was rounded
+    """
 
     x: np.ndarray
     change: np.ndarray
@@ -305,7 +327,7 @@ class Sums(Mapping[int, Fraction]):
 
 
 def _ends_of(clip: Any) -> tuple[float, float]:
-    """The two ends of a clip, which may be infinite; PropertyError for anything else."""
+    """Return the two ends of a clip, which may be infinite; PropertyError for anything else."""
     try:
         low, high = clip
     except (TypeError, ValueError, RuntimeError):

@@ -1,4 +1,4 @@
-"""What a user can choose, one frozen dataclass per stage; built once, passed down, kept."""
+"""The options of a run, one frozen dataclass per stage. They are built once and passed down."""
 
 from __future__ import annotations
 
@@ -35,15 +35,16 @@ Offload = Literal["none", "weights"]
 ROUNDINGS = ("auto", "real", "float64", "float32", "tf32", "float16", "bfloat16", "trust")
 SCHEDULES: tuple[str, ...] = get_args(Schedule)
 OFFLOADS: tuple[str, ...] = get_args(Offload)
-# No machine gains from more threads for one network, and starting them can fail.
+# More threads make no machine faster on one network, and starting them can fail.
 MOST_THREADS = 1024
 
 
 @dataclass(frozen=True)
 class AttackSettings:
-    """The search for a counterexample by projected gradient descent, before any bound.
+    """Options of the search for a counterexample by projected gradient descent.
 
-    `restarts` random starts per case, `steps` gradient steps each; 0 restarts: no attack.
+    restarts  random starts per case; 0 means that there is no attack
+    steps     gradient steps from each start
     """
 
     restarts: int = 30
@@ -57,9 +58,11 @@ class AttackSettings:
 class BoundSettings:
     """How output bounds are computed.
 
-    `method` is one of METHOD_NAMES; `auto` goes from cheap to tight until the property is decided.
-    `iterations`, `learning_rate` and `decay` (per iteration) belong to α-CROWN's ascent.
-    `tile_elements` limits a tile: rows in flight times the longest row, in elements.
+    method         one of METHOD_NAMES; `auto` goes from cheap to tight until the property is decided
+    iterations     gradient steps of α-CROWN
+    learning_rate  the length of α-CROWN's first step
+    decay          the factor that the learning rate is multiplied by after each iteration
+    tile_elements  the largest tile, in elements: rows in flight times the longest row
     """
 
     method: Method = "auto"
@@ -79,14 +82,18 @@ class BoundSettings:
 
 @dataclass(frozen=True)
 class BranchSettings:
-    """How undecided properties are split until they are decided.
+    """How branch and bound splits the regions of a property until it is decided.
 
-    `branching` is one of BRANCHING_NAMES; `auto` chooses from the facts of the graph. `batch`
-    domains are bounded at a time by each rank (None: as many as suit its device), by `ascent_steps`
-    joint steps of α and β each, at `alpha_rate` and `beta_rate`. While the frontier is small, up to
-    `levels` splits are made at once; otherwise the `tries` best candidates are tried by bounding
-    their children. A search that takes long is begun anew up to `refinements` times, with sharper
-    bounds of the start nodes.
+    branching     one of BRANCHING_NAMES; `auto` chooses by the network and its region
+    batch         domains that each rank bounds at a time; None means as many as suit its device
+    ascent_steps  joint gradient steps of α and β for each domain
+    alpha_rate    the learning rate of α
+    beta_rate     the learning rate of β
+    levels        splits of a domain that are made at once, at most, while the frontier is small
+    tries         once the frontier is large, the number of best candidates whose children are
+                  bounded to choose among them
+    refinements   how often a long search is begun anew, at most, with sharper bounds of the start
+                  nodes
     """
 
     branching: Branching = "auto"
@@ -110,9 +117,13 @@ class BranchSettings:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a run lies on devices: `shards` of them hold the network together and work in step;
-    `domains` such groups search parts of their own. `schedule` is one of SCHEDULES, `offload`, what
-    to keep in host memory, one of OFFLOADS."""
+    """How a run is divided among devices.
+
+    shards    devices that hold the network together and work in step; they form a group
+    domains   groups; each searches domains of its own
+    schedule  one of SCHEDULES
+    offload   what is kept in host memory, one of OFFLOADS
+    """
 
     shards: int = 1
     domains: int = 1
@@ -125,7 +136,10 @@ class Layout:
 
     @staticmethod
     def of(mesh: str, schedule: Schedule = "auto", offload: Offload = "none") -> Layout:
-        """The layout whose mesh is in words: `shards=2,domains=4`; BoundmeshError for others."""
+        """Make the layout of a mesh in text form, such as `shards=2,domains=4`.
+
+        Raises BoundmeshError for a mesh, schedule or offload of another form.
+        """
         shape = parse_mesh(mesh)
         return Layout(shape.shards, shape.domains, schedule, offload)
 
@@ -136,14 +150,18 @@ class Layout:
 
 @dataclass(frozen=True)
 class Settings:
-    """One run.
+    """All options of one run.
 
-    timeout   seconds (None: no limit)
+    timeout   the limit of time in seconds; None means no limit
     device    auto, cpu or cuda[:i]
-    dtype     one of DTYPES: what bounds are computed in
-    rounding  the arithmetics that a verdict holds in: of ROUNDINGS, joined by +
-    seed      of every random number
-    threads   of the CPU (None: one for a small network, else one per core)
+    dtype     the dtype that bounds are computed in, one of DTYPES
+    rounding  the arithmetics that a verdict must hold in: names of ROUNDINGS, joined by +
+    seed      the seed of every random number
+    threads   the threads of the CPU; None means one for a small network, else one per core
+    attack    the options of the attack
+    bounds    the options of the bounds
+    branch    the options of branch and bound
+    layout    how the run is divided among devices
     """
 
     timeout: float | None = None
@@ -186,7 +204,10 @@ STAGES: dict[str, Any] = {
 
 
 def rounding_words(rounding: str) -> tuple[str, ...]:
-    """The arithmetics of `rounding`, such as `real+float32`; BoundmeshError for others."""
+    """Split `rounding`, such as `real+float32`, into its names.
+
+    Raises BoundmeshError for a name that is not one of ROUNDINGS.
+    """
     words = tuple(rounding.replace(",", "+").split("+")) if isinstance(rounding, str) else ()
     alone = len(words) == 1 or not {"auto", "trust"} & set(words)
     if not words or not alone or not set(words) <= set(ROUNDINGS):
@@ -200,10 +221,10 @@ def rounding_words(rounding: str) -> tuple[str, ...]:
 def with_options(
     settings: Settings, *, mesh: str | Layout | None = None, **options: Any
 ) -> Settings:
-    """`settings` with options replaced by name, wherever they live: `timeout=60, method="crown"`.
+    """Return `settings` with options replaced by name, as in `timeout=60, method="crown"`.
 
-    `mesh` is a Layout, or the words of `--mesh`. Raises BoundmeshError for a name that no stage has
-    and for a value out of range.
+    An option may belong to any stage. `mesh` is a Layout or a string such as `shards=2`. Raises
+    BoundmeshError for a name that no stage has and for a value out of range.
     """
     if not isinstance(settings, Settings):
         raise BoundmeshError(f"settings is {shown(settings)}; expected boundmesh.Settings(…)")

@@ -1,4 +1,4 @@
-"""The four things boundmesh can say."""
+"""The four verdicts: Verified, Falsified, Unknown and TimedOut."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Counterexample:
-    """A replayed point: `input` (float64, flat, inside the exact region) and the `output` that
-    ONNX Runtime gave for it (flat), at which clause `clause` of case `case` holds as written.
+    """A point that ONNX Runtime replayed, and the clause that holds there as written.
 
-    Where the region leaves an input a range that holds no float64, such as a single decimal,
-    `exact` has the point's true coordinate, by its place, and `input` the float64 nearest to it.
+    input   the point, float64, flat; it lies inside the exact region
+    output  the output that ONNX Runtime computed for it, flat
+    case    the place of its case in the property
+    clause  the place of the clause that holds, in that case
+    exact   exact coordinates by their place, for ranges of the region that hold no float64, such
+            as a single decimal; there `input` is the float64 nearest to the exact coordinate
     """
 
     input: np.ndarray
@@ -26,7 +29,7 @@ class Counterexample:
 
     @property
     def point(self) -> np.ndarray:
-        """The flat input, in which `exact` coordinates are Fractions."""
+        """The flat input; the coordinates in `exact` are Fractions."""
         flat = self.input.reshape(-1)
         if not self.exact:
             return flat
@@ -37,7 +40,7 @@ class Counterexample:
 
 @dataclass(frozen=True)
 class Verified:
-    """No counterexample exists; `bound` is the smallest proved margin, > 0."""
+    """No counterexample exists. `bound` is the smallest proved margin, which is > 0."""
 
     bound: float
     word = "unsat"
@@ -45,7 +48,7 @@ class Verified:
 
 @dataclass(frozen=True)
 class Falsified:
-    """A counterexample exists, and here it is."""
+    """`counterexample` shows that the property does not hold."""
 
     counterexample: Counterexample
     word = "sat"
@@ -53,7 +56,11 @@ class Falsified:
 
 @dataclass(frozen=True)
 class Unknown:
-    """Not decided, why, and the best margin reached (> 0 would have proved it)."""
+    """The property was not decided.
+
+    reason  why, in words
+    bound   the best margin that was reached; a margin > 0 would have been a proof
+    """
 
     reason: str
     bound: float
@@ -62,7 +69,11 @@ class Unknown:
 
 @dataclass(frozen=True)
 class TimedOut:
-    """The time ran out; what remained, and the best margin reached."""
+    """The time ran out.
+
+    reason  what remained to be proved, in words
+    bound   the best margin that was reached
+    """
 
     reason: str
     bound: float

@@ -1,4 +1,4 @@
-"""The story: read, attack, bound, branch."""
+"""The whole story of a query: read, attack, bound, branch. Start reading here."""
 
 from __future__ import annotations
 
@@ -41,8 +41,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Result:
-    """A verdict and what it took: seconds per stage, peak memory in bytes, and for every start
-    node (undecided, all) neurons after the last bounds."""
+    """A verdict, and the effort that it took.
+
+    verdict     Verified, Falsified, Unknown or TimedOut
+    seconds     the seconds of each stage, by its name
+    peak_bytes  the peak of memory on the device, in bytes
+    undecided   for every start node, how many neurons are unstable after the last bounds, and how
+                many it has
+    property    the property as it was read
+    graph       the network as it was read
+    """
 
     verdict: Verdict
     seconds: Mapping[str, float]
@@ -86,7 +94,16 @@ def verify(
 
 @dataclass(frozen=True)
 class Run:
-    """One run's network, property, devices and settings; `standings` fill while it goes on."""
+    """The network, property, devices and settings of one run, and how far the run is.
+
+    graph      the network
+    property   the property
+    layout     the device or devices that hold the weights, and the dtype of the bounds
+    groups     the groups of ranks that search together; one group where there is no mesh
+    settings   the user's choices
+    clock      measures the stages, and raises OutOfTime at the deadline
+    standings  one for each question, added once bounds begin
+    """
 
     graph: Graph
     property: Property
@@ -107,7 +124,10 @@ class Run:
         return Replay(self.graph, RealOutputs(self.graph).confirms if real else None)
 
     def look(self, case: int, points: Tensor) -> Counterexample | None:
-        """A counterexample of a case among inputs `[K, *input_shape]`."""
+        """Replay inputs `[K, *input_shape]`; return the first that is a counterexample of `case`.
+
+        Returns None where there is none.
+        """
         region = self.property.cases[case].region
         for point in points.double().cpu().numpy():
             near = representable(region, point, self.graph.inputs)
@@ -117,7 +137,10 @@ class Run:
         return None
 
     def hunt(self, left: Mapping[int, Sequence[int]] | None = None) -> Counterexample | None:
-        """A counterexample by gradient descent, of the clauses `left` by case (None: of all)."""
+        """Search a counterexample by gradient descent; return it, or None.
+
+        `left` maps each case to the clauses to search. None stands for all clauses of all cases.
+        """
         chosen, weights = self.settings.attack, self.layout.weights
         if not chosen.restarts:
             return None
@@ -137,7 +160,10 @@ class Run:
 
 
 def _lead(run: Run) -> Verdict:
-    """The first group's part: the story, in which the others take part, and its end, for all."""
+    """Run the story as the first group, then send its verdict to the other groups.
+
+    An error is sent in the verdict's place, so that the other groups stop as well.
+    """
     try:
         with run.clock.stage("check"):
             check_fits(run.graph, run.layout.device, run.settings)
@@ -151,7 +177,7 @@ def _lead(run: Run) -> Verdict:
 
 
 def _assist(run: Run) -> Verdict:
-    """The part of any other group: to help in every search; the verdict is the first one's."""
+    """Help the first group in every search, then return the verdict that it sends."""
     chosen = run.settings.bounds, run.settings.branch
     said = assist(lambda: run.questions, *chosen, run.clock.progress, run.look, run.groups)
     if isinstance(said, Stop):

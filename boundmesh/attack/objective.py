@@ -1,4 +1,4 @@
-"""How far a point is from satisfying a clause, as something to descend."""
+"""The objective of the attack: how far a point is from satisfying a clause."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from boundmesh.property import Clause
 
 
 class Objective:
-    """The excess of every distinct atom, `(⟨a, x⟩ + ⟨c, y⟩ − bound) / ‖(a, c)‖₁`, and of clauses.
+    """Computes the excess of every distinct atom: `(⟨a, x⟩ + ⟨c, y⟩ − bound) / ‖(a, c)‖₁`.
 
-    An atom holds where its excess is ≤ 0; a clause where all of its atoms do. A descent aims at
-    −`beyond`, so that rounding does not undo what it reached.
+    An atom holds where its excess is ≤ 0. A clause holds where all of its atoms hold. A descent
+    aims at an excess of −`beyond`, so that rounding does not make it positive again.
     """
 
     def __init__(self, clauses: Sequence[Clause], dtype: torch.dtype, device: torch.device) -> None:
@@ -41,21 +41,25 @@ class Objective:
         for place, clause in enumerate(clauses):
             for column, atom in enumerate(clause.atoms):
                 members[place, column] = row[atom]
-        # Rows of `members` are padded by the number of atoms: one more column of excesses.
+        # Rows of `members` are padded with the number of atoms, the place of an extra column of
+        # excesses.
         self.members = members.to(device)
         self.width = len(clauses) * members.shape[1] + len(atoms)
 
     def excess(self, x: Tensor, y: Tensor) -> Tensor:
-        """x `[N, *]`, y `[N, *]` → `[N, atoms + 1]`; the last column, of no atom, is −∞."""
+        """Compute the excess `[N, atoms + 1]` at inputs x `[N, *]` with outputs y `[N, *]`.
+
+        The last column belongs to no atom and is −∞.
+        """
         used = torch.cat([x.flatten(1)[:, self.inputs], y.flatten(1)[:, self.outputs]], dim=1)
         found = used @ self.coefficients.mT - self.bound
         return torch.cat([found, found.new_full((len(found), 1), -torch.inf)], dim=1)
 
     def worst(self, excess: Tensor) -> Tensor:
-        """The largest excess of each clause's atoms, `[N, clauses]`; NaN counts as +∞."""
+        """Return the largest excess of each clause's atoms, `[N, clauses]`; NaN counts as +∞."""
         return excess.nan_to_num(nan=torch.inf, neginf=-torch.inf)[:, self.members].amax(2)
 
     def loss(self, excess: Tensor, target: Tensor) -> Tensor:
-        """‖(excess + beyond)⁺‖₂ over the atoms of each point's target clause, `[N]`."""
+        """Compute `‖(excess + beyond)⁺‖₂` over the atoms of each point's target clause, `[N]`."""
         wanted = excess.gather(1, self.members[target])
         return torch.linalg.vector_norm((wanted + self.beyond).clamp(min=0), dim=1)

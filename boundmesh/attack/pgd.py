@@ -17,18 +17,20 @@ from boundmesh.runtime.clock import Clock
 from boundmesh.settings import AttackSettings
 from boundmesh.verdict import Counterexample
 
-# The attack may take this share of the time left.
+# The attack may take this share of the time that is left.
 PATIENCE = 0.2
-# Of more cases, a sample is searched.
+# A sample is searched where there are more cases than this.
 MOST_CASES = 200
 
 
 @dataclass(frozen=True)
 class AttackEffort:
-    """What is tried in each case: `few` short descents; restarts; `rounds` of as many descents
-    again around the best points.
+    """How much work the attack does in each case.
 
-    Small networks get more restarts: as many as `paid` multiplications pay for, up to `most`.
+    few     short descents in the beginning
+    rounds  after the restarts, how often as many descents start again around the best points
+    paid    multiplications to spend on restarts; small networks get more restarts for them
+    most    restarts, at most
     """
 
     few: int
@@ -51,12 +53,12 @@ def attack(
     left: Mapping[int, Sequence[int]] | None = None,
     replay: Replay | None = None,
 ) -> Counterexample | None:
-    """A replayed counterexample, or None where the search found none.
+    """Search a counterexample; return it once it was replayed, or None where none was found.
 
-    `settings.restarts` descents of `settings.steps` start in every case, and more of them where
-    the network is small. Once bounds have left `left` undecided, clauses by case, only they are
-    searched, by far more descents. The search stops after a fifth of the time that was left;
-    raises OutOfTime at the deadline of `clock`.
+    `settings.restarts` descents of `settings.steps` steps start in every case, and more where the
+    network is small. `left` maps cases to the clauses that bounds did not decide; if it is given,
+    only these are searched, by far more descents. The search stops after a fifth of the time that
+    was left. Raises OutOfTime at the deadline of `clock`.
     """
     if settings.restarts == 0:
         return None
@@ -93,7 +95,7 @@ def descents(
     effort: AttackEffort,
     generator: torch.Generator,
 ) -> Iterator[Iterator[Counterexample | None]]:
-    """All descents of the search, in their order, each to be run to its end."""
+    """Yield all descents of the search in order; the caller runs each to its end."""
     if effort.few:
         for search in searches:
             short = max(1, settings.steps // 4)
@@ -112,6 +114,6 @@ def descents(
 
 
 def batches(count: int, most: int) -> Iterator[int]:
-    """`count` in parts of at most `most`."""
+    """Divide `count` into parts of at most `most`."""
     for start in range(0, count, most):
         yield min(most, count - start)

@@ -1,4 +1,4 @@
-"""ONNX Runtime decides what a counterexample is; nothing else makes a `sat`."""
+"""Replays points in ONNX Runtime: only a replayed point that breaks the property gives `sat`."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from boundmesh.read.runtime import Runtime
 from boundmesh.verdict import Counterexample
 
 Confirms = Callable[[Clause, np.ndarray], bool]
-"""Tells whether a clause surely holds at a point in another arithmetic than ONNX Runtime's."""
+"""Returns True if a clause surely holds at a point in another arithmetic than ONNX Runtime's."""
 
 NARROW = ("float32", "float16")
 
 
 class Replay:
-    """Replays points on `graph.source`; the session is made for the first point that needs it.
+    """Replays points on `graph.source`. The session is made when the first point needs it.
 
-    With `confirms` a clause must hold in that arithmetic as well.
-    Raises ReadError, on that first point, where the graph has no source or it cannot run.
+    With `confirms` a clause must hold in that arithmetic as well. The first point raises ReadError
+    where the graph has no source or the source cannot run.
     """
 
     def __init__(self, graph: Graph, confirms: Confirms | None = None) -> None:
@@ -31,11 +31,11 @@ class Replay:
         self._runtime: Runtime | None = None
 
     def __call__(self, property: Property, case: int, x: np.ndarray) -> Counterexample | None:
-        """The counterexample at the flat float64 point x of a case, or None where it is none.
+        """Return the counterexample at the flat float64 point x of a case, or None if it is none.
 
-        x must lie in the case's region, tolerance zero; a coordinate whose range holds no float64
-        stands for the number in the middle of that range. The network gets x rounded to its input
-        type; some clause must then hold of x and of what comes out, exactly as written.
+        x must lie in the case's region, without tolerance. A coordinate whose range holds no
+        float64 stands for the number in the middle of that range. The network gets x rounded to
+        its input type. Some clause must then hold for x and the output, exactly as written.
         """
         x = np.asarray(x, dtype=np.float64).reshape(-1)
         region, clauses = property.cases[case].region, property.cases[case].clauses
@@ -59,11 +59,11 @@ class Replay:
 
 
 def representable(region: Box | Ball, x: np.ndarray, ports: Sequence[Port]) -> np.ndarray:
-    """The point of the region nearest to x, coordinate by coordinate, that the inputs' types hold.
+    """Move each coordinate of x to the nearest value in the region that its input's type holds.
 
-    Where an interval contains no value of its type (`lo == hi` with a long decimal), the nearest
-    float64 in the interval; where it contains no float64, that nearest to its middle. In a ball,
-    coordinates are rounded towards the centre.
+    Where an interval contains no value of its type (`lo == hi` with a long decimal), the result is
+    the nearest float64 in the interval. Where it contains no float64, the result is the float64
+    nearest to its middle. In a ball, coordinates are rounded towards the centre.
     """
     x = np.asarray(x, dtype=np.float64).reshape(-1)
     if isinstance(region, Ball):
@@ -83,8 +83,11 @@ def representable(region: Box | Ball, x: np.ndarray, ports: Sequence[Port]) -> n
 
 
 def rounds_otherwise(x: np.ndarray, exact: Mapping[int, Fraction], ports: Sequence[Port]) -> bool:
-    """Whether some exact coordinate may round to another value of its input's type than the
-    float64 x that is nearest to it: where x is halfway between two values of the type."""
+    """Return True if an exact coordinate may round to another value than its nearest float64 does.
+
+    This is so where that float64, the coordinate of x, lies halfway between two values of the
+    input's type.
+    """
     start = 0
     for port in ports:
         part = range(start, start + port.size)
@@ -104,7 +107,7 @@ def rounds_otherwise(x: np.ndarray, exact: Mapping[int, Fraction], ports: Sequen
 def _pulled_in(ball: Ball, center: np.ndarray, x: np.ndarray) -> np.ndarray:
     away = x - center
     norm = np.linalg.norm(away, ord=ball.p)
-    # What rounding the coordinates can add to the norm.
+    # The most that rounding the coordinates can add to the norm.
     radius = float(ball.radius)
     rounding = 4 * np.finfo(np.float64).eps * (radius + np.abs(center).sum())
     inside = max(radius - rounding, 0.0)

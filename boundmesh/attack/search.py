@@ -17,16 +17,16 @@ from boundmesh.graph.graph import Graph
 from boundmesh.property import Property
 from boundmesh.verdict import Counterexample
 
-# Values held for one backward pass, in elements: larger batches are cut.
+# The most elements held for one backward pass. Larger batches are divided.
 ELEMENTS = 2**26
-# Of the starts, this share is driven apart first.
+# This share of the starts is driven apart first.
 DIVERSE = 2 / 3
 DIVERSE_STEPS = 2
-# Step lengths, as shares of the region: each restart's first is drawn from a range.
+# Step lengths, as shares of the region. The first one of each restart is drawn from a range.
 FIRST_STEP = 0.02, 0.5
 FIRST_STEP_NEARBY = 0.002, 0.2
 LAST_STEP = 0.001
-# How many of the best points so far are searched around, and how far from them.
+# The number of best points whose neighbourhood is searched, and how far from them.
 ELITE = 20
 NEARBY = 0.01, 0.2
 MOMENTUM = 0.8
@@ -35,9 +35,16 @@ TINY = 1e-30
 
 @dataclass
 class Descent:
-    """Descents in one case, towards some of its clauses; what they find counts after `replay`.
+    """Descents in one case, towards some of its clauses.
 
-    `batch` is how many points fit into one descent.
+    graph     the network
+    weights   its weights, as tensors by name
+    property  the property
+    case      the place of the case in the property
+    replay    confirms points in ONNX Runtime; only confirmed points count
+    clauses   the places of the clauses to satisfy
+
+    `batch` is the number of points that fit into one descent.
     """
 
     graph: Graph
@@ -63,7 +70,7 @@ class Descent:
     def restart(
         self, count: int, steps: int, generator: torch.Generator
     ) -> Iterator[Counterexample | None]:
-        """Descend from `count` new starts; after every step, what was found."""
+        """Descend from `count` new starts; yield the counterexample or None after every step."""
         return self.descend(self.starts(count, generator), steps, generator)
 
     def search_nearby(
@@ -82,7 +89,10 @@ class Descent:
         generator: torch.Generator,
         lengths: tuple[float, float] = FIRST_STEP,
     ) -> Iterator[Counterexample | None]:
-        """Descend from the points x `[N, inputs]` together; after every step, what was found."""
+        """Descend from the points x `[N, inputs]` at once.
+
+        Yields the counterexample that was found, or None, after every step.
+        """
         target: Tensor | None = None
         best, least = x, x.new_full((len(x),), torch.inf)
         length = self._between(lengths, len(x), generator)
@@ -105,7 +115,7 @@ class Descent:
                 gradient = gradient.nan_to_num(0, 0, 0)
                 unit = gradient / gradient.norm(dim=1, keepdim=True).clamp(min=TINY)
                 momentum = MOMENTUM * momentum + unit
-                # Two kinds of descent, since each finds what the other one misses.
+                # Two kinds of descent are used, since each finds points that the other one misses.
                 direction = self.space.steepest(momentum)
                 direction[::2] = self.space.along(gradient[::2])
                 x = self.space.project(x - length * direction)
@@ -117,16 +127,16 @@ class Descent:
             self.elite, self._elite_excess = points[order], excesses[order]
 
     def _between(self, ends: tuple[float, float], count: int, generator: torch.Generator) -> Tensor:
-        """Numbers `[count, 1]` drawn between two ends, evenly in their logarithm."""
+        """Draw numbers `[count, 1]` between two ends, evenly in their logarithm."""
         first, last = (math.log(end) for end in ends)
         drawn = torch.rand(count, 1, generator=generator, dtype=self.dtype)
         return torch.exp(first + (last - first) * drawn).to(self.device)
 
     def starts(self, count: int, generator: torch.Generator) -> Tensor:
-        """The centre, random points, and points driven apart by the network's own outputs.
+        """Make starts: the centre, random points, and points driven apart by the network's outputs.
 
-        The last ascend random functions of the outputs (ODI, arXiv 2003.06878), so that descents
-        do not all end in the same minimum.
+        Points of the last kind ascend random functions of the outputs (ODI, arXiv 2003.06878), so
+        that descents do not all end in the same minimum.
         """
         x = self.space.random(count, generator)
         x[:1] = self.space.center
@@ -147,12 +157,15 @@ class Descent:
         return torch.cat([x[: count - len(diverse)], diverse])
 
     def output(self, x: Tensor) -> Tensor:
-        """The network's output `[N, *shape]` at flat points."""
+        """Compute the network's output `[N, *shape]` at flat points `[N, inputs]`."""
         return forward(self.graph, self.weights, x.reshape(-1, *self.graph[self.graph.input].shape))
 
     def targets(self, excess: Tensor) -> Tensor:
-        """The clause each point is to satisfy: for half of them the nearest one, while the rest
-        take turns, the clauses nearest to any point first."""
+        """Choose the clause that each point descends towards, `[N]`.
+
+        For half of the points it is the nearest clause. The rest are dealt out over all clauses,
+        beginning with the clause that is nearest to any point.
+        """
         worst = self.objective.worst(excess)
         turns = worst.amin(0).argsort()
         place = torch.arange(len(worst), device=worst.device)
@@ -168,13 +181,13 @@ class Descent:
         point = representable(region, x[best].double().cpu().numpy(), self.graph.inputs)
         found = self.replay(self.property, self.case, point)
         if found is None and nearest[best] <= 0:
-            # Rounding undid it: from here on descend farther.
+            # Rounding undid the success: later descents go farther.
             self.objective.beyond *= 2
         return found
 
 
 def slope(value: Tensor, x: Tensor) -> Tensor:
-    """The gradient of a number to x; zero where it does not depend on x."""
+    """Compute the gradient of a number by x; zero where the number does not depend on x."""
     if not value.requires_grad:
         return torch.zeros_like(x)
     (gradient,) = torch.autograd.grad(value, x, allow_unused=True, materialize_grads=True)

@@ -1,4 +1,4 @@
-"""Where the search may move: points of a region, and the steepest way through it."""
+"""The space of the search: the points of a region, and the directions to move in."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from boundmesh.property import Ball, Box
 
 
 class Space(Protocol):
-    """Points are flat, `[N, inputs]`; a direction of length 1 crosses the space."""
+    """A region to search. Points are flat, `[N, inputs]`; a direction of length 1 crosses it."""
 
     @property
     def center(self) -> Tensor:
-        """The middle, `[inputs]`."""
+        """The middle of the space, `[inputs]`."""
         ...
 
     def random(self, count: int, generator: torch.Generator) -> Tensor:
-        """Points drawn from the whole space; the same ones on every device."""
+        """Draw points from the whole space; they are the same on every device."""
         ...
 
     def random_step(self, count: int, generator: torch.Generator) -> Tensor:
-        """Normally distributed steps; a typical one crosses the space."""
+        """Draw normally distributed steps; a typical one crosses the space."""
         ...
 
     def project(self, x: Tensor) -> Tensor:
-        """A point of the space near each x."""
+        """Return a point of the space near each x."""
         ...
 
     def steepest(self, gradient: Tensor) -> Tensor:
-        """The direction of length 1 along which a linear function rises most."""
+        """Return the direction of length 1 along which a linear function rises most."""
         ...
 
     def along(self, gradient: Tensor) -> Tensor:
-        """The direction of the gradient itself, with length at most 1."""
+        """Return the gradient, scaled to a length of at most 1."""
         ...
 
 
 @dataclass(frozen=True)
 class BoxSpace:
-    """`lower ≤ x ≤ upper`, both `[inputs]`; an input with equal ends never moves."""
+    """The box `lower ≤ x ≤ upper`, both `[inputs]`. An input with equal ends never moves."""
 
     lower: Tensor
     upper: Tensor
@@ -78,7 +78,7 @@ class BoxSpace:
 
 @dataclass(frozen=True)
 class BallSpace:
-    """`‖x − center‖_p ≤ radius`, p = 1 or 2."""
+    """The ball `‖x − center‖_p ≤ radius`, with `center` `[inputs]` and p = 1 or 2."""
 
     center: Tensor
     radius: float
@@ -110,8 +110,11 @@ class BallSpace:
 
 
 def space_of(region: Box | Ball, dtype: torch.dtype, device: torch.device) -> Space:
-    """The region at a float dtype, its ends rounded inwards; where no value lies between two ends
-    (`lo == hi`), the one nearest to them. An ∞-ball is a box."""
+    """Make the space of a region in a float dtype, with ends rounded inwards.
+
+    Where no value of the dtype lies between two ends (`lo == hi`), both become the value nearest to
+    them. An ∞-ball is a box.
+    """
     if isinstance(region, Ball) and region.p == math.inf:
         region = region.box
     if isinstance(region, Ball):
@@ -129,5 +132,5 @@ def space_of(region: Box | Ball, dtype: torch.dtype, device: torch.device) -> Sp
 
 
 def largest(change: Tensor) -> Tensor:
-    """The largest magnitude of each row, `[N, 1]`, never zero."""
+    """Return the largest magnitude of each row, `[N, 1]`; it is never zero."""
     return change.abs().amax(1, keepdim=True).clamp(min=1e-30)

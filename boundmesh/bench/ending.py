@@ -1,4 +1,4 @@
-"""Ending a benchmark from outside without losing what it has found."""
+"""Ends a benchmark on a signal, without losing the results so far."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from boundmesh.runtime.rank import inside
 
 
 class Ending:
-    """Within it Ctrl-C and a request to end raise KeyboardInterrupt and leave `came` set, which
-    tells an instance that was broken off from one that ended."""
+    """A context in which Ctrl-C (SIGINT) and SIGTERM raise KeyboardInterrupt and set `came`.
+
+    By `came` an instance that was broken off differs from one that came to its end.
+    """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

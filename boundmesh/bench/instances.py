@@ -1,4 +1,4 @@
-"""Lists of instances as VNN-COMP writes them: a network, a property and a timeout a line."""
+"""Reads lists of instances as VNN-COMP has them: a line has a network, a property and a timeout."""
 
 from __future__ import annotations
 
@@ -18,9 +18,14 @@ POSITIONS = ("onnx", "vnnlib", "timeout", "expected")
 
 @dataclass(frozen=True)
 class Instance:
-    """A line of a list: `family` is the folder of the list, `onnx` and `vnnlib` are as it says.
+    """A line of a list.
 
-    `timeout` in seconds, or None; `expected` is `unsat`, `sat`, or empty where nobody knows.
+    family    the name of the list's folder
+    onnx      the network's file, as written in the list
+    vnnlib    the property's file, as written in the list
+    folder    the folder of the list
+    timeout   seconds, or None
+    expected  `unsat`, `sat`, or empty where the answer is not known
     """
 
     family: str
@@ -32,7 +37,7 @@ class Instance:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What makes it the same instance in another run."""
+        """The fields that identify the instance in another run."""
         return self.family, self.onnx, self.vnnlib
 
     @property
@@ -48,7 +53,7 @@ class Instance:
 
 
 def read_instances(files: Sequence[Path]) -> list[Instance]:
-    """The instances of several lists, one family each; an instance named twice counts once.
+    """Read the instances of several lists, one family each; an instance named twice counts once.
 
     Raises ReadError, with file, line and reason, for what is no list of instances, and
     BoundmeshError where two lists lie in folders of the same name.
@@ -68,7 +73,10 @@ def read_instances(files: Sequence[Path]) -> list[Instance]:
 
 
 def select(instances: Iterable[Instance], pattern: str | None, every: int) -> list[Instance]:
-    """Those in whose `family onnx vnnlib` the pattern is found; of them every K-th of a family."""
+    """Select every K-th instance of a family among those that match the pattern.
+
+    The pattern is searched in the text `family onnx vnnlib`.
+    """
     try:
         wanted = re.compile(pattern or "")
     except re.error as error:
@@ -107,7 +115,7 @@ def _read(file: Path, family: str) -> list[Instance]:
 
 
 def _lines(rows: Iterable[list[str]], file: Path) -> Iterator[list[str]]:
-    """The lines of a list; ReadError where one is no line of CSV."""
+    """Return the lines of a list; raise ReadError where one is no line of CSV."""
     try:
         yield from rows
     except csv.Error as error:
@@ -115,7 +123,7 @@ def _lines(rows: Iterable[list[str]], file: Path) -> Iterator[list[str]]:
 
 
 def _instance(cells: list[str], columns: Sequence[str], family: str, folder: Path) -> Instance:
-    """One line; raises ValueError where it makes no sense."""
+    """Make the instance of one line; raise ValueError where the line is no instance."""
     named = dict(zip(columns, cells, strict=False))
     onnx, vnnlib = named.get("onnx", ""), named.get("vnnlib", "")
     if not onnx or not vnnlib:
@@ -125,7 +133,7 @@ def _instance(cells: list[str], columns: Sequence[str], family: str, folder: Pat
     timeout = _seconds(named.get("timeout", ""))
     expected = named.get("expected", "").lower()
     if expected not in DECIDED:
-        # A fourth column without a name may be anything.
+        # A fourth column without a name may hold anything.
         if expected not in UNDECIDED and columns is not POSITIONS:
             known = " ".join(word for word in (*DECIDED, *UNDECIDED) if word)
             raise ValueError(f"expected is '{expected}'; known: {known}, or empty")
@@ -146,6 +154,6 @@ def _seconds(text: str) -> float | None:
 
 
 def _file(path: Path) -> Path:
-    """The file, or the gzipped one in its place, since lists often outlive the packing."""
+    """Return the file, or its gzipped form if only that exists, as lists often leave out `.gz`."""
     packed = path.with_name(f"{path.name}.gz")
     return packed if not path.exists() and packed.exists() else path

@@ -1,4 +1,4 @@
-"""The ranks of a mesh that run a list together, in step from instance to instance."""
+"""Keeps the ranks of a mesh in step, from instance to instance of a list."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ Value = TypeVar("Value")
 
 
 class MeshRun:
-    """All ranks do what the first one does; one process is its own first rank."""
+    """Makes all ranks follow the first one. A single process is its own first rank."""
 
     def __init__(self, settings: Settings) -> None:
         self._mesh = mesh_for(settings)
 
     def agree(self, topic: str, value: Value) -> Value:
-        """The first rank's value; DeviceError where another rank speaks of another topic, as one
-        does that has failed where the others have not."""
+        """Return the first rank's value.
+
+        Raises DeviceError where the first rank is at another topic, which happens when one rank has
+        failed and the others have not.
+        """
         if self._mesh is None:
             return value
         heard: object = self._mesh.first_says((topic, value))

@@ -1,4 +1,4 @@
-"""What belongs to the process that runs a benchmark: its device and its warmth."""
+"""The process that runs a benchmark: warming it up, its device, and recovery from failures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from boundmesh.settings import AttackSettings, Settings
 
 
 def warm(settings: Settings) -> None:
-    """Decide a tiny property, so that no instance pays for what a process does but once."""
+    """Decide a tiny property, so that the time of no instance includes the start of the process."""
     build = Builder()
     weight = np.array([[1.0, -1.0], [1.0, 1.0]], np.float32)
     hidden = build.add(RELU.name, build.add(LINEAR.name, build.input((1, 2)), weights=(weight,)))
@@ -36,7 +36,7 @@ def warm(settings: Settings) -> None:
 
 
 def name_of(device: torch.device) -> str:
-    """`cpu`, or `cuda:0 NVIDIA H200`."""
+    """Return the device's name, such as `cpu` or `cuda:0 NVIDIA H200`."""
     if device.type != "cuda":
         return str(device)
     place = torch.cuda.current_device() if device.index is None else device.index
@@ -44,7 +44,7 @@ def name_of(device: torch.device) -> str:
 
 
 def recover(device: torch.device) -> None:
-    """Give back the memory of an instance that failed; DeviceError where a GPU failed for good."""
+    """Free the memory of an instance that failed; raise DeviceError where a GPU failed for good."""
     gc.collect()
     if device.type != "cuda":
         return

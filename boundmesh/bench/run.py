@@ -1,4 +1,4 @@
-"""Deciding one instance after another in one warm process, whatever happens to one of them."""
+"""Decides one instance after another in one warm process, even after an instance failed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from boundmesh.verdict import Falsified, TimedOut, Unknown, Verdict, Verified
 
 FOREVER = float("inf")
 MIB = 2**20
-# What a proof can come from, from cheap to tight: the tightest stage entered was needed for it.
+# The stages that can prove a property, from cheap to tight. A proof needed the tightest stage that
+# was entered.
 TIGHTNESS = (
     "read",
     "check",
@@ -37,14 +38,14 @@ TIGHTNESS = (
 
 
 class Networks:
-    """Loaded networks, each kept for as long as an instance to come needs it."""
+    """Loads networks, and keeps each as long as a later instance needs it."""
 
     def __init__(self, files: Iterable[Path]) -> None:
         self._wanted = Counter(files)
         self._graphs: dict[Path, Graph] = {}
 
     def __call__(self, file: Path) -> Graph:
-        """The network in a file; raises what `api.load` raises."""
+        """Return the network in a file; raises the errors of `api.load`."""
         self._wanted[file] -= 1
         graph = self._graphs.pop(file, None)
         if graph is None:
@@ -72,7 +73,7 @@ class Stages:
         self._progress.warn(text)
 
     def deciding(self, verdict: Verdict) -> str:
-        """The stage that a verdict comes from: for a proof the tightest, else the last."""
+        """Return the stage that a verdict comes from: for a proof the tightest, else the last."""
         if isinstance(verdict, Verified):
             bounding = [name for name in self.entered if name in TIGHTNESS]
             return max(bounding, key=TIGHTNESS.index)
@@ -82,7 +83,7 @@ class Stages:
 class Runner:
     """Decides instances with the same settings; `json_dir` gets a JSON file for each.
 
-    The timeouts are the instances' own. Raises DeviceError for an absent device.
+    Each instance has its own timeout. Raises DeviceError for an absent device.
     """
 
     def __init__(
@@ -103,11 +104,13 @@ class Runner:
         self.device = name_of(self._device) + (f" × {ranks}" if ranks > 1 else "")
 
     def __call__(self, instance: Instance, left: float = FOREVER) -> Record | None:
-        """The record of one instance, or None where it was broken off: interrupted, or not decided
-        in the `left` seconds, less than its timeout. Whatever else it raises makes an `error`.
+        """Decide one instance; return its record, or None where it was broken off.
 
-        Raises BoundmeshError where the JSON file cannot be written, and DeviceError where other
-        ranks cannot know of an error and wait for this one.
+        An instance is broken off by an interruption, and where it is not decided in `left` seconds
+        and these are less than its timeout. Any other exception makes a record with `error`.
+
+        Raises BoundmeshError where the JSON file cannot be written. Raises DeviceError where an
+        error cannot be sent to other ranks, which would wait for this one.
         """
         given = left if instance.timeout is None else min(instance.timeout, left)
         stages = Stages(self._progress)
@@ -130,7 +133,7 @@ class Runner:
         return record
 
     def recover(self) -> None:
-        """Call it after an `error`; DeviceError where a GPU has failed for good."""
+        """Free memory after an `error`; raise DeviceError where a GPU has failed for good."""
         recover(self._device)
 
     def _decide(
@@ -208,7 +211,7 @@ def write_json(file: Path, content: dict[str, Any]) -> None:
 
 
 def json_name(instance: Instance) -> Path:
-    """`family/network--property.json`, with the folders of both as part of their names."""
+    """Return `family/network--property.json`; the folders of both files are part of the names."""
     network, prop = (
         name.removesuffix(".gz").removesuffix(suffix).replace("\\", "/").strip("./")
         for name, suffix in ((instance.onnx, ".onnx"), (instance.vnnlib, ".vnnlib"))

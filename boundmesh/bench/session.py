@@ -1,4 +1,4 @@
-"""A run over a list: what former runs have left, what is to be done, when to stop."""
+"""A run over a list: it keeps the results of former runs, decides the rest, and stops in time."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from boundmesh.settings import Settings
 
 
 def known(out: Path | None, instances: Sequence[Instance]) -> list[Record]:
-    """What former runs have left in `out` of these instances, with what is expected today.
+    """Read the records of these instances that former runs have left in `out`.
 
-    Raises as `resume` does.
+    Their `expected` is replaced by that of the instances. Raises the errors of `resume`.
     """
     former = [] if out is None else resume(out)
     last = {record.key: record for record in former}
@@ -30,8 +30,17 @@ def known(out: Path | None, instances: Sequence[Instance]) -> list[Record]:
 
 @dataclass
 class Session:
-    """Decides `instances` but for what is `found` already, until the clock `perf_counter` shows
-    `until` or somebody interrupts. Each new record is found, shown, and handed to `keep`."""
+    """Decides the instances of a list that have no record yet.
+
+    instances  the instances of the list
+    found      the records so far; new ones are appended
+    settings   the settings of each run
+    json_dir   the folder for a JSON file of each instance, or None
+    until      the reading of `perf_counter` at which the session stops
+    keep       receives each new record
+    console    shows each new record
+    ending     receives the signals that end the session
+    """
 
     instances: Sequence[Instance]
     found: list[Record]
@@ -43,7 +52,7 @@ class Session:
     ending: Ending
 
     def run(self) -> None:
-        """Raises BoundmeshError where the device or a results file is of no use any more."""
+        """Decide the instances; raise BoundmeshError where the device or a results file fails."""
         done = {record.key: record.timeout for record in self.found}
         if done:
             count = f"{len(done)} of {len(self.instances)}"
@@ -65,7 +74,7 @@ class Session:
 
     def _decide(self, todo: Sequence[Instance]) -> None:
         self.console.begin("", "starting", "")
-        # Imported here, since it brings torch: what needs no run must not wait for it.
+        # Imported here, since it imports torch: a session with nothing to decide need not wait.
         from boundmesh.bench.mesh_run import MeshRun
         from boundmesh.bench.process import warm
         from boundmesh.bench.run import Runner

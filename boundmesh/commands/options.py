@@ -120,9 +120,10 @@ Quiet = Annotated[
 
 
 def check_order(words: list[str], spec: str | None, networks: list[str] | None) -> None:
-    """BoundmeshError where network and property stand in each other's place, or `words` are left.
+    """Raise BoundmeshError where network and property are swapped, or arguments are left over.
 
-    Files are told apart by their names alone: one that is named unlike its kind is read as given.
+    `words` are the arguments left over. Only the names of the files are compared: a file with an
+    unusual name is read as given.
     """
     usage = "give the property first, and the network after --network: SPEC --network FILE.onnx"
     given = [Path(word) for word in (spec, *words, *(networks or [])) if word is not None]
@@ -142,7 +143,10 @@ def _looks_like(suffix: str, file: Path) -> bool:
 
 
 def one_network(values: list[str] | None) -> tuple[str | None, Path]:
-    """The name (or None) and the file of the one `--network`; BoundmeshError for more or none."""
+    """Return the name (or None) and the file of the one `--network`.
+
+    Raises BoundmeshError where there is none, or more than one.
+    """
     values = values or []
     if len(values) != 1:
         raise BoundmeshError(
@@ -156,14 +160,14 @@ def one_network(values: list[str] | None) -> tuple[str | None, Path]:
 
 
 def check_readable(*files: Path | None) -> None:
-    """Find out before torch is imported that a file is missing."""
+    """Check before torch is imported that no file is missing."""
     for file in files:
         if file is not None and not _exists(file):
             raise ReadError(f"{file}: there is no such file")
 
 
 def _exists(file: Path) -> bool:
-    """Whether there is such a file; no file has a name that the system refuses."""
+    """Return True if the file exists; a name that the system refuses belongs to no file."""
     try:
         return file.exists()
     except (OSError, ValueError):
@@ -171,7 +175,7 @@ def _exists(file: Path) -> bool:
 
 
 def check_writable(option: str, file: Path | None) -> None:
-    """Find out before the work, not after it, that a result cannot be written."""
+    """Check before the work that a result can be written."""
     if file is not None and not _exists(file.absolute().parent):
         raise BoundmeshError(f"{option}: cannot write {file}: there is no folder {file.parent}")
     if file is not None and _exists(file) and file.is_dir():

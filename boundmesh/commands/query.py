@@ -1,4 +1,4 @@
-"""Reading a property for a command, with what only the command line can check."""
+"""Reads a property for a command, with the checks that only the command line can make."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from boundmesh.read import vnnlib
 
 
 def read_property(spec: Path, graph: Graph, name: str | None) -> Property:
-    """The property in `spec`; PropertyError where `--network` calls the network something else."""
+    """Read the property in `spec`; PropertyError where `--network` gives another name."""
     query = vnnlib.read(spec)
     if name is not None and query.network not in (None, name):
         raise PropertyError(

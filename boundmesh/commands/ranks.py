@@ -1,4 +1,4 @@
-"""The ranks of a mesh: started by the command itself, or by torchrun."""
+"""Starts the ranks of a mesh, unless torchrun has started them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from boundmesh.errors import BoundmeshError
 from boundmesh.mesh_shape import MeshShape
 from boundmesh.runtime.rank import inside
 
-# Each rank is a process with torch in it; more of them take the machine with them.
+# Each rank is a process that imports torch. More of them exhaust a machine.
 MOST_PER_CORE = 16
 
 
@@ -23,7 +23,7 @@ def run_command() -> None:
 def start_ranks(shape: MeshShape) -> None:
     """Become the launcher where the mesh has several ranks and this process is none of them.
 
-    The same command then runs as every rank; this process exits as the first rank does.
+    Every rank then runs the same command. This process exits with the first rank's exit code.
     """
     if shape.size > 1 and not inside():
         cores = os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""From the words of a command to the inputs it means."""
+"""Makes the region of a command from its options or its property."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Clip = Annotated[
 
 
 def parse_clip(text: str | None) -> tuple[float, float] | None:
-    """`0,1` as a pair; BoundmeshError for anything else."""
+    """Read a pair such as `0,1`; raise BoundmeshError for anything else."""
     if text is None:
         return None
     try:
@@ -47,7 +47,7 @@ def around(
     norm: float,
     spec: str | None,
 ) -> Box | Ball:
-    """The box or ball around the point in a `.npy` file; BoundmeshError where it makes no sense."""
+    """Make the box or ball around the point in a `.npy` file; BoundmeshError where that fails."""
     from boundmesh.property import Ball, Box
 
     if spec is not None:
@@ -67,7 +67,7 @@ def around(
 def of_property(
     spec: str | None, graph: Graph, name: str | None, case: int
 ) -> tuple[Box | Ball, str | None]:
-    """The region of one case of a property, and a warning where there are others."""
+    """Return the region of one case of a property, and a warning where there are other cases."""
     from boundmesh.commands.query import read_property
 
     if spec is None:

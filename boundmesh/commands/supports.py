@@ -1,4 +1,4 @@
-"""`boundmesh supports`: what can be verified, as the VNN-LIB standard 2.0 has solvers say it."""
+"""`boundmesh supports`: lists what can be verified, in the form of the VNN-LIB standard 2.0."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _answer(*lines: str) -> Callable[[], list[str]]:
     return lambda: list(lines)
 
 
-# Section "The supports command" of the VNN-LIB standard 2.0, with its words for theories.
+# Defined in section "The supports command" of the VNN-LIB standard 2.0, with its names of theories.
 CAPABILITIES: dict[str, Callable[[], list[str]]] = {
     "--onnx-opset-versions": _opsets,
     "--onnx-element-types": _answer("real", "float16", "bfloat16", "float32", "float64"),

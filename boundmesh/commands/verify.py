@@ -1,4 +1,4 @@
-"""`boundmesh verify`: a network, a property, a verdict."""
+"""`boundmesh verify`: decides a property of a network."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def _run(
 
 
 def less(settings: Settings, seconds: float) -> Settings:
-    """`settings` with a timeout that counts what reading took already."""
+    """Return `settings` with the timeout reduced by the seconds already spent on reading."""
     if settings.timeout is None:
         return settings
     return replace(settings, timeout=max(settings.timeout - seconds, 1e-3))

@@ -1,4 +1,4 @@
-"""The account of a search by branch and bound: how far it is, and what it has found."""
+"""The account of a branch-and-bound search: how far it is, and the counterexample it found."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from boundmesh.runtime.progress import Progress
 
 
 class OpenDomains(Protocol):
-    """The open domains of a search; a `Frontier`."""
+    """The open domains of a search. `Frontier` has this interface."""
 
     @property
     def worst(self) -> float: ...
@@ -23,10 +23,19 @@ class OpenDomains(Protocol):
 
 @dataclass
 class SearchAccount:
-    """The account of a search: the worst open margin, the smallest proved one, domains bounded,
-    the most splits of one, those given up because nothing was left to split and
-    the worst margin of these, domains still open, their bytes,
-    and the most that ever were, and what was found, if a counterexample was."""
+    """The account of a branch-and-bound search.
+
+    worst           the worst margin of an open domain
+    proved          the smallest margin of a proved domain
+    visited         the number of domains bounded so far
+    stuck           the number of domains that were given up, as they had nothing left to split
+    hardest         the worst margin of these
+    depth           the most splits of any domain
+    open            the number of domains that are open
+    frontier_bytes  the bytes that the open domains take
+    widest          the largest number of domains that were open at a time
+    found           the counterexample that was found, or None
+    """
 
     worst: float = float("-inf")
     proved: float = float("inf")
@@ -40,20 +49,23 @@ class SearchAccount:
     found: object = None
 
     def count(self, margin: Tensor) -> Tensor:
-        """Enter margins `[D]`: the smallest proved one is kept. The mask of those still open."""
+        """Enter the margins `[D]` of bounded domains; return the mask of those that are open.
+
+        The smallest proved margin is kept.
+        """
         still = ~(margin > 0)
         if not bool(still.all()):
             self.proved = min(self.proved, float(margin[~still].min()))
         return still
 
     def give_up(self, margin: Tensor) -> None:
-        """Enter domains, by their margins `[D]`, of which nothing is left to split."""
+        """Enter the margins `[D]` of domains that have nothing left to split."""
         if len(margin):
             self.stuck += len(margin)
             self.hardest = min(self.hardest, float(margin.min()))
 
     def enter(self, parts: Sequence[SearchAccount]) -> None:
-        """Add what was bounded in parts of a round."""
+        """Add the accounts of the parts of one round."""
         every = [self, *parts]
         self.proved = min(part.proved for part in every)
         self.visited = sum(part.visited for part in every)
@@ -62,12 +74,12 @@ class SearchAccount:
         self.depth = max(part.depth for part in every)
 
     def survey(self, frontier: OpenDomains) -> None:
-        """Enter what is open."""
+        """Enter the number, bytes and worst margin of the open domains."""
         self.worst = min(frontier.worst, self.hardest)
         self.open, self.frontier_bytes = len(frontier), frontier.bytes
 
     def join(self, parts: Sequence[SearchAccount]) -> None:
-        """Become the account of all groups' parts of one search."""
+        """Replace this account by the joint account of all groups' parts of one search."""
         self.stuck = self.visited = 0
         self.enter(parts)
         self.worst = min(part.worst for part in parts)

@@ -1,7 +1,7 @@
-"""In float64, what float32's rounding may have left open.
+"""Repeats bounds in float64 where the rounding of float32 may have prevented a proof.
 
-Lines of smooth functions are drawn far enough apart for rounding, which is relative to the values
-they pass: where values are large and margins small, float32 alone can stand in a proof's way.
+The lines around a smooth function are moved apart to allow for rounding, which grows with the size
+of the values. Where values are large and margins small, float32 alone can prevent a proof.
 """
 
 from __future__ import annotations
@@ -24,13 +24,16 @@ from boundmesh.runtime.clock import Clock
 from boundmesh.settings import Settings
 
 STAGE = "float64"
-# Networks whose forward pass takes more multiplications are not bounded twice.
+# A network whose forward pass takes more multiplications than this is not bounded twice.
 SMALL = 2**20
 
 
 def helps(graph: Graph, layout: DeviceLayout) -> bool:
-    """Whether float64 may help, at little cost: on one device, in float32 so far, a small network
-    with lines that rounding moves apart."""
+    """Return True if float64 may help at little cost.
+
+    This is so for a small network on one device, bounded in float32 so far, whose lines are moved
+    apart to allow for rounding.
+    """
     program = Program(graph, graph.output)
     smooth = any(RULES[node.op].split_point is None for node in program.nonlinear)
     alone = isinstance(layout, OneDevice) and layout.dtype == torch.float32
@@ -44,10 +47,10 @@ def climb_again(
     settings: Settings,
     clock: Clock,
 ) -> None:
-    """Climb once more in float64 with what is open, and enter there what was refuted.
+    """Bound the open clauses once more in float64, and enter in `standings` those refuted.
 
-    Where arithmetic is trusted a margin must outweigh float32's rounding as before: the network
-    itself may be computed in it.
+    Where arithmetic is trusted a margin must outweigh the rounding of float32 as before, since the
+    network itself may run in float32.
     """
     layout = OneDevice(graph, standings[0].question.layout.device, torch.float64)
     finer = questions(graph, property, layout, rounding_for(graph, settings, layout, property))

@@ -1,4 +1,4 @@
-"""Which arithmetic a verdict is to hold in: what the user chose, as roundings to outweigh."""
+"""The arithmetic that a verdict must hold in, and the roundings that bounds must outweigh."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from boundmesh.settings import Settings, rounding_words
 
 
 def arithmetic(graph: Graph, settings: Settings, property: Property | None = None) -> str:
-    """The coarsest arithmetic that verdicts hold in: `trust`, `real`, or a key of UNITS.
+    """Return the coarsest arithmetic that verdicts hold in: `trust`, `real`, or a key of UNITS.
 
-    Raises what `arithmetics` raises.
+    Raises the errors of `arithmetics`.
     """
     words = arithmetics(graph, settings, property)
     return max(words, key=lambda word: UNITS.get(word, 0.0), default="real")
@@ -25,7 +25,7 @@ def arithmetic(graph: Graph, settings: Settings, property: Property | None = Non
 def arithmetics(
     graph: Graph, settings: Settings, property: Property | None = None
 ) -> frozenset[str]:
-    """The arithmetics that verdicts hold in: `trust` alone, or of `real` and the keys of UNITS.
+    """Return the arithmetics that verdicts hold in: `trust` alone, or `real` and keys of UNITS.
 
     Real arithmetic is floating-point arithmetic whose roundings happen to be zero. So a bound that
     outweighs every rounding of a float32 run holds for real numbers, too, and the largest unit
@@ -50,8 +50,10 @@ def arithmetics(
 
 
 def asks_for_real(settings: Settings, property: Property) -> bool:
-    """Tells whether a counterexample must hold in real arithmetic, too, as the user or the
-    property's element types name no other."""
+    """Return True if a counterexample must hold in real arithmetic, too.
+
+    This is so where neither the user nor the property's element types name another arithmetic.
+    """
     words = frozenset(rounding_words(settings.rounding))
     return (property.arithmetics if words == {"auto"} else words) == {"real"}
 
@@ -59,9 +61,9 @@ def asks_for_real(settings: Settings, property: Property) -> bool:
 def rounding_for(
     graph: Graph, settings: Settings, layout: DeviceLayout, property: Property | None = None
 ) -> Rounding | None:
-    """The roundings that bounds in `layout` must outweigh; None where arithmetic is trusted.
+    """Return the roundings that bounds in `layout` must outweigh; None where arithmetic is trusted.
 
-    Raises what `arithmetic` raises.
+    Raises the errors of `arithmetic`.
     """
     chosen = arithmetics(graph, settings, property)
     if "trust" in chosen:

@@ -22,7 +22,7 @@ from boundmesh.runtime.clock import Clock
 from boundmesh.settings import BoundSettings
 
 FEW_INPUTS = 8
-"""Boxes of so many free inputs are split by input: halving them all costs less than optimising."""
+"""A box with at most so many free inputs is split by input, which is cheaper than optimising."""
 
 AUTO = ("crown-ibp", "alpha-crown")
 """The methods that `--method auto` uses in turn."""
@@ -30,11 +30,14 @@ AUTO = ("crown-ibp", "alpha-crown")
 
 @dataclass(frozen=True)
 class Question:
-    """Are all clauses of `margins` refuted on each of the D regions? `cases` are the regions'
-    places in the property.
+    """The question whether all clauses of `margins` are refuted on each of D regions.
 
-    `rounding` is what bounds outweigh; where it is None arithmetic is trusted, and a margin must
-    exceed `slack` `[S]`.
+    margins   the clauses as S rows of the output
+    region    the D regions
+    cases     the place of each region's case in the property
+    slack     `[S]`: each margin must exceed it
+    layout    the device or devices that hold the weights
+    rounding  the roundings that bounds outweigh; None where arithmetic is trusted
     """
 
     margins: Margins
@@ -51,20 +54,23 @@ class Question:
 
     @property
     def offset(self) -> Tensor:
-        """What the lower bound of each row must exceed, float64 `[S]`."""
+        """The number that the lower bound of each row must exceed, float64 `[S]`."""
         return self.margins.bound + self.slack
 
     def beyond(self, lower: Tensor, rows: Tensor) -> Tensor:
-        """Margins less slack, float64 `[D, len(rows)]`, of the lower bounds of `rows`."""
+        """Turn lower bounds of `rows` into margins minus slack, float64 `[D, len(rows)]`."""
         return lower.double().cpu() - self.offset[rows]
 
 
 @dataclass
 class Standing:
-    """The best margin, less slack, of every row on every region, `[D, S]`; > 0 refutes.
+    """How far the proof of a question is.
 
-    `bounds` are the start nodes' bounds that the last method found, for the regions `domains`;
-    `searches` are the accounts of branch and bound.
+    question  the question
+    rows      `[D, S]`: the best margin, minus slack, of every row on every region; > 0 refutes
+    bounds    the bounds of the start nodes that the last method found
+    domains   the regions that `bounds` belong to
+    searches  the accounts of branch and bound
     """
 
     question: Question
@@ -85,23 +91,23 @@ class Standing:
 
     @property
     def open(self) -> Tensor:
-        """Clauses that are not refuted, `[D, clauses]`; written so that NaN stays open."""
+        """The mask of clauses that are not refuted, `[D, clauses]`; a clause with NaN is open."""
         return ~(self.clauses > 0)
 
     @property
     def worst(self) -> float:
-        """The margin that is furthest from a proof; a property without clauses is proved."""
+        """The margin that is furthest from a proof; it is ∞ for a property without clauses."""
         table = self.clauses
         return table.min().item() if table.numel() else float("inf")
 
     @property
     def reached(self) -> float:
-        """The worst margin as far as the search in progress, if any, has brought it."""
+        """The worst margin, as improved by the search in progress if there is one."""
         going = [search.worst for search in self.searches if search.open or search.stuck]
         return max([self.worst, *going[-1:]])
 
     def close(self, domain: int, clauses: Tensor, margin: float) -> None:
-        """Enter that `clauses` were refuted on a region by splitting it; `margin` > 0 is proved."""
+        """Enter that splitting a region refuted `clauses` there, with the proved `margin` > 0."""
         for clause in clauses.tolist():
             row = self.question.margins.members[clause][0]
             known = self.rows[domain, row]
@@ -119,9 +125,11 @@ class Standing:
 def climb(
     standing: Standing, settings: BoundSettings, clock: Clock, stage: str | None = None
 ) -> None:
-    """Use the methods of `settings.method` in turn on what is still open; OutOfTime may end it.
+    """Use the methods of `settings.method` in turn on the clauses that are open.
 
-    Each is a stage of its own name, or all of them are `stage`."""
+    The clock counts each method as a stage of the method's name, or all of them as `stage`. Raises
+    OutOfTime.
+    """
     for method in _steps(standing.question, settings):
         domains = standing.open.any(1).nonzero().flatten()
         rows = standing.open_rows(domains)
@@ -143,8 +151,11 @@ def _steps(question: Question, settings: BoundSettings) -> tuple[str, ...]:
 
 
 def free_inputs(region: Region) -> int:
-    """The most inputs of any domain that can vary; a range without a number between its ends is
-    that of one number, such as a decimal, that no float holds."""
+    """Return how many inputs can vary, the most of any domain.
+
+    An input whose ends are neighbouring floats does not count: such a range encloses a single
+    number, such as a decimal, that no float holds.
+    """
     box = region.interval
     next_up = torch.nextafter(box.lower, torch.full_like(box.lower, torch.inf))
     return int((next_up < box.upper).flatten(1).sum(1).max())
@@ -191,7 +202,7 @@ def _improve(
 
 
 def _rows_of_clauses(margins: Margins, rows: Tensor) -> Tensor:
-    """1 where a clause has a row: `[clauses, len(rows)]`, float64."""
+    """Return a matrix `[clauses, len(rows)]`, float64, that is 1 where a clause has a row."""
     place = {int(row): column for column, row in enumerate(rows)}
     table = torch.zeros(len(margins.members), len(rows), dtype=torch.float64)
     for clause, members in enumerate(margins.members):
@@ -202,7 +213,10 @@ def _rows_of_clauses(margins: Margins, rows: Tensor) -> Tensor:
 
 
 def unstable_counts(bounds: Mapping[str, Interval], program: Program) -> dict[str, tuple[int, int]]:
-    """For every start node how many neurons are undecided in some domain, and how many it has."""
+    """Return for every start node how many neurons are unstable in some domain, and their number.
+
+    A neuron that is unstable in several domains counts once.
+    """
     return {
         start: (int(program.undecided(start, bounds).any(0).sum()), program.graph[start].size)
         for start in program.starts

@@ -21,21 +21,23 @@ from boundmesh.operators.select import concat_node
 from boundmesh.property import Clause
 from boundmesh.rational import is_float, rounded
 
-# Bounds are computed in floating point: a margin proves only what exceeds this many rounding
-# errors of the numbers it was made from.
+# Bounds are computed in floating point: a margin is a proof only where it exceeds this many
+# rounding errors of the numbers that it was made from.
 ROUNDINGS = 16
 
 
 @dataclass(frozen=True)
 class Margins:
-    """The distinct atoms of some clauses as rows of `graph`'s output.
+    """The S distinct atoms of some clauses as rows of `graph`'s output.
 
-    coefficients `[S, size of the output node]` and bound `[S]`, float64; `members` names the rows
-    of each clause; `strict` `[S]` where the atom says `<`.
-
-    An atom's own coefficients are exact: `coefficients` are the float64 numbers nearest to them,
-    and `deviation`, of the same shape, is at least as large as what each differs by, 0 where it is
-    exact (None: all are). The bound is rounded up, so that what exceeds it exceeds the atom's own.
+    graph         the network whose output the rows multiply
+    coefficients  `[S, size of the output node]`, float64: nearest to the atoms' exact coefficients
+    bound         `[S]`, float64: the atoms' exact bounds, rounded up, so that a value above it is
+                  above the exact bound
+    strict        `[S]`: True where the atom has `<`
+    members       the rows of each clause
+    deviation     the shape of `coefficients`: at least as large as the distance of each coefficient
+                  from the exact one; None where all are exact
     """
 
     graph: Graph
@@ -47,8 +49,10 @@ class Margins:
 
     @property
     def table(self) -> Tensor:
-        """The rows of each clause `[clauses, most]`; short clauses repeat their first row, and none
-        may be without one."""
+        """The rows of each clause, `[clauses, most]`; short clauses repeat their first row.
+
+        Every clause must have at least one row.
+        """
         most = max(map(len, self.members))
         return torch.tensor([[*rows, *[rows[0]] * (most - len(rows))] for rows in self.members])
 
@@ -58,16 +62,16 @@ class Margins:
         return chosen.reshape(1, len(which), *self.graph[self.graph.output].shape)
 
     def deviations(self, which: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor | None:
-        """How far each coefficient of `rows(which, dtype, device)` may be from the atom's own.
+        """Return how far coefficients of `rows(which, dtype, device)` may be from the exact ones.
 
-        `|exact − row| ≤ deviation`, `[1, len(which), *output_shape]`, of the same dtype; None where
-        all are exact.
+        The result `[1, len(which), *output_shape]` has the same dtype and satisfies
+        `|exact − row| ≤ deviation`. It is None where all coefficients are exact.
         """
         exact = self.coefficients[which]
         moved = (exact - exact.to(dtype).double()).abs()
         if self.deviation is not None:
             own = self.deviation[which]
-            # Where both are there, their sum rounds.
+            # The sum of two deviations rounds, so it is rounded up.
             both = torch.nextafter(moved + own, torch.full_like(own, torch.inf))
             moved = torch.where((moved > 0) & (own > 0), both, moved + own)
         if not moved.any():
@@ -76,16 +80,19 @@ class Margins:
         return rounded_up(moved, dtype).to(device).reshape(1, len(which), *shape)
 
     def only(self, clauses: Tensor) -> Margins:
-        """The same rows, of which only some clauses must be refuted."""
+        """Return the same rows with fewer clauses: only `clauses` must be refuted."""
         return replace(self, members=tuple(self.members[clause] for clause in clauses.tolist()))
 
     def slack(self, output: Tensor, dtype: torch.dtype) -> Tensor:
-        """What a margin must exceed to count as positive, `[S]`; `output` is a typical one."""
+        """Return what a margin must exceed to count as positive, `[S]`.
+
+        `output` is an output of typical size.
+        """
         scale = self.bound.abs() + self.coefficients.abs() @ output.double().flatten().abs().cpu()
         return ROUNDINGS * torch.finfo(dtype).eps * scale
 
     def dense(self, which: Tensor, dtype: torch.dtype, device: torch.device) -> DenseRows:
-        """The rows `which` and how far they may lie from the exact ones."""
+        """Return the rows `which` together with how far they may lie from the exact ones."""
         return DenseRows(self.rows(which, dtype, device), self.deviations(which, dtype, device))
 
     def clauses(self, margins: Tensor) -> Tensor:
@@ -100,16 +107,18 @@ class Margins:
 
 
 def rounded_up(values: Tensor, dtype: torch.dtype) -> Tensor:
-    """The least numbers of `dtype` that are no less than `values`."""
+    """Return the smallest numbers of `dtype` that are at least `values`."""
     near = values.to(dtype)
     above = torch.nextafter(near, torch.full_like(near, torch.inf))
     return torch.where(near.double() < values.double(), above, near)
 
 
 def margins_of(graph: Graph, clauses: Sequence[Clause]) -> Margins:
-    """The rows of `clauses`; where an atom speaks of inputs, the graph's output is joined to them.
+    """Make the rows of `clauses`.
 
-    A clause without atoms holds everywhere and can never be refuted: it has no rows.
+    Where an atom has terms of inputs, the rows belong to a graph whose output is the concatenation
+    of input and output. A clause without atoms has no rows: it holds everywhere and can never be
+    refuted.
     """
     atoms = list(dict.fromkeys(atom for clause in clauses for atom in clause.atoms))
     place = {atom: number for number, atom in enumerate(atoms)}
@@ -139,7 +148,7 @@ def margins_of(graph: Graph, clauses: Sequence[Clause]) -> Margins:
 
 
 def with_inputs_joined(graph: Graph) -> Graph:
-    """`graph` with the flat concatenation of its input and its output as its output."""
+    """Return `graph` with the flat concatenation of its input and output as its new output."""
     parts = []
     for name in (graph.input, graph.output):
         node = graph[name]

@@ -1,4 +1,4 @@
-"""Running out of memory, said so that the user can do something about it."""
+"""Turns running out of memory into messages that tell the user what to do."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from boundmesh.graph.graph import Graph
 from boundmesh.runtime.memory import refuse_beyond
 from boundmesh.settings import Settings
 
-# What takes fewer bytes is no danger.
+# Fewer bytes than this are not checked, as they fit everywhere.
 SMALL = 2**26
-# Points at which a network is compared with ONNX Runtime at one time, in float64.
+# The number of points at which a network is compared with ONNX Runtime at one time, in float64.
 POINTS = 5
 
 
 def check_fits(graph: Graph, device: torch.device, settings: Settings) -> None:
-    """DeviceError, naming the largest node, where the device cannot hold the bounds of one node
-    beside the weights, which no way of bounding does without."""
+    """Raise DeviceError where the device cannot hold the weights and the bounds of one node.
+
+    Every method needs both at the same time. The message names the largest node.
+    """
     size = 8 if settings.dtype == "float64" else 4
     shared = settings.layout.shards > 1 or settings.layout.offload != "none"
     weights = 0 if shared else sum(array.size for array in graph.weights.values()) * size
@@ -39,7 +41,10 @@ def check_fits(graph: Graph, device: torch.device, settings: Settings) -> None:
 
 @contextmanager
 def memory_errors(graph: Graph, device: torch.device, settings: Settings) -> Iterator[None]:
-    """DeviceError, with what took the memory and what to do, where the work within ran out."""
+    """A context in which running out of memory raises DeviceError.
+
+    The message names what took the memory and what to do.
+    """
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -49,7 +54,10 @@ def memory_errors(graph: Graph, device: torch.device, settings: Settings) -> Ite
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether Python, torch's CPU allocator or a GPU's ran out; on a CPU torch has no own type."""
+    """Return True for an out-of-memory error of Python, of torch's CPU allocator or of a GPU's.
+
+    The CPU allocator's error has no type of its own, so its message is checked.
+    """
     known = isinstance(error, MemoryError | torch.OutOfMemoryError)
     return known or "can't allocate memory" in str(error)
 

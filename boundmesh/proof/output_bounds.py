@@ -1,4 +1,4 @@
-"""Output bounds as numbers: what `boundmesh bounds` and `boundmesh.bounds` answer."""
+"""Output bounds as numbers, for `boundmesh bounds` and `boundmesh.bounds`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Affine:
-    """A linear function of the flat input, `coefficients · x + constant`: `[S, inputs]`, `[S]`."""
+    """S linear functions `coefficients · x + constant` of the flat input x.
+
+    coefficients  `[S, inputs]`, float64
+    constant      `[S]`, float64
+    """
 
     coefficients: np.ndarray
     constant: np.ndarray
@@ -50,12 +54,20 @@ class Affine:
 
 @dataclass(frozen=True)
 class Bounds:
-    """`lower ≤ rows · f(x) ≤ upper` for every x of the region; flat float64 arrays, one number
-    per row (per output where no rows were given). `intermediate` holds the bounds of every start
-    node, `undecided` how many of its neurons stay (undecided, all).
+    """Bounds of S rows: `lower ≤ rows · f(x) ≤ upper` for every x of the region.
 
-    `below` and `above`, where they were asked for, are linear functions of x that lie below and
-    above `rows · f(x)` on the region: CROWN's, drawn from `intermediate`.
+    Without rows of the user's own, each output is a row.
+
+    lower         `[S]`, float64
+    upper         `[S]`, float64
+    method        the bound method
+    seconds       the seconds that the method took
+    peak_bytes    the peak of memory on the device, in bytes
+    undecided     for every start node, how many neurons are unstable, and how many it has
+    intermediate  the bounds of every start node
+    below         S linear functions of x that lie below `rows · f(x)` on the region, by CROWN with
+                  the bounds `intermediate`; None unless `lines` was set
+    above         the same, above `rows · f(x)`
     """
 
     lower: np.ndarray
@@ -137,7 +149,7 @@ def bounds(
 
 @torch.no_grad()
 def _line(problem: Problem, rows: DenseRows, bounds: Mapping[str, Interval]) -> Affine:
-    """The linear function of x below rows `[1, S, *output_shape]`."""
+    """Compute a linear function of x below each of the rows `[1, S, *output_shape]`."""
     program, coefficients = problem.program, rows.coefficients
     tile, errors = Tile(program.target, slice(0, rows.count), rows), errors_on(problem, bounds)
     draw = FixedLines(bounds)
@@ -151,7 +163,7 @@ def _line(problem: Problem, rows: DenseRows, bounds: Mapping[str, Interval]) -> 
 
 
 def _rows(matrix: np.ndarray, shape: tuple[int, ...], layout: DeviceLayout) -> DenseRows:
-    """Rows in the layout's dtype, and how far they lie from those that were given."""
+    """Convert rows to the layout's dtype, together with how far each is from the given one."""
     exact = torch.from_numpy(np.asarray(matrix, dtype=np.float64))
     near = exact.to(layout.dtype)
     off = (exact - near.double()).abs().to(layout.dtype)

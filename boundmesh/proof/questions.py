@@ -1,4 +1,4 @@
-"""A property as questions: batches of regions with the same clauses, bounded together."""
+"""Turns a property into questions: batches of regions with the same clauses, bounded together."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from boundmesh.proof.margins import margins_of
 from boundmesh.property import Ball, Case, Property
 
 TOGETHER = 256
-"""Regions of cases with the same clauses that are bounded in one batch."""
+"""The largest number of regions in one batch."""
 
 
 def questions(
     graph: Graph, property: Property, layout: DeviceLayout, rounding: Rounding | None = None
 ) -> list[Question]:
-    """The property's cases as batches of regions that share clauses; empty ones are left out.
+    """Group the property's cases into batches of regions that share clauses.
 
-    Without `rounding` a margin must exceed the usual rounding of outputs at the regions' centres.
+    Cases with an empty region are left out. Without `rounding` a margin must exceed the usual
+    rounding error of outputs as large as those at the regions' centres.
     """
     shape = graph[graph.input].shape
     batches: dict[object, list[tuple[int, Case]]] = {}
@@ -49,13 +50,13 @@ def questions(
 
 @torch.no_grad()
 def _outputs(graph: Graph, region: Region, layout: DeviceLayout) -> Tensor:
-    """The largest absolute outputs at the centres of all regions, `[*output_shape]`."""
+    """Return the largest absolute outputs at the centres of all regions, `[*output_shape]`."""
     box = region.interval
     return forward(graph, layout.weights, (box.lower + box.upper) / 2).abs().amax(0)
 
 
 def open_clauses(standings: list[Standing]) -> dict[int, list[int]]:
-    """The clauses that are open, by case."""
+    """Return the open clauses of each case that has some."""
     return {
         case: clauses.nonzero().flatten().tolist()
         for standing in standings
@@ -65,12 +66,12 @@ def open_clauses(standings: list[Standing]) -> dict[int, list[int]]:
 
 
 def worst_margin(standings: list[Standing]) -> float:
-    """The worst margin there is: of what is open in a search, else of what bounds alone gave."""
+    """Return the worst margin: of the open domains of a search, else of the bounds alone."""
     return min((standing.reached for standing in standings), default=float("-inf"))
 
 
 def what_remains(standings: list[Standing]) -> str:
-    """Why a property is not decided, in words."""
+    """Explain in words why a property is not decided."""
     if not standings:
         return "no bound was computed"
     still = sum(int(standing.open.sum()) for standing in standings)

@@ -1,4 +1,4 @@
-"""Outputs of a network in real arithmetic, enclosed: does a point refute a property there, too?"""
+"""Checks whether a point refutes a property in real arithmetic, by enclosing the exact outputs."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class RealOutputs:
 
     @torch.no_grad()
     def confirms(self, clause: Clause, point: np.ndarray) -> bool:
-        """Tells whether a clause surely holds at a flat point in real arithmetic.
+        """Return True if a clause surely holds at a flat point in real arithmetic.
 
-        The point has floats or Fractions. The answer is no where the outputs are not known well
-        enough.
+        The point has floats or Fractions. The result is False where the enclosure of the outputs
+        is too wide to decide.
         """
         low, high = self._outputs(point)
         return all(_surely_holds(atom, point, low, high) for atom in clause.atoms)
@@ -46,7 +46,7 @@ class RealOutputs:
 
 
 def _surely_holds(atom: Atom, point: np.ndarray, low: np.ndarray, high: np.ndarray) -> bool:
-    """Whether an atom holds for every output between `low` and `high`."""
+    """Return True if an atom holds for every output between `low` and `high`."""
     total = sum((c * Fraction(point[i]) for i, c in atom.inputs), Fraction(0))
     for place, coefficient in atom.outputs:
         end = float(high[place] if coefficient > 0 else low[place])

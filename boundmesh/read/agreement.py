@@ -1,4 +1,4 @@
-"""Does a Graph compute what ONNX Runtime computes of its file?"""
+"""Checks that a Graph computes the same outputs as ONNX Runtime does with the graph's file."""
 
 from __future__ import annotations
 
@@ -37,19 +37,20 @@ def agrees_with_source(
     seed: int = 0,
     dtype: torch.dtype = torch.float32,
 ) -> None:
-    """Compares the graph with ONNX Runtime at points of all `regions`: centres, corners, random.
+    """Compare the graph with ONNX Runtime at points of all `regions`: centres, corners, random.
 
-    Every value inside that both have must lie in its box of `rounding.boxes`, made from the values
-    that ONNX Runtime has before it, and every output in the box that is made from the input. Where
-    a box is not a number, an output may differ by `64·ε·max|y| + 16·w`, with w the largest
-    difference between the graph's forward in float32 and in float64. Boxes of
-    a large network are made only where its outputs differ by more than that, from the values before
-    alone; by more than 1 % of the largest they must not differ.
+    A value inside the network that both compute must lie in its box (`value_boxes.boxes`), which is
+    made from ONNX Runtime's values before it. An output must lie in the box that is made from the
+    input. Where a box is not a number, an output may differ by `64·ε·max|y| + 16·w`, where w is the
+    largest difference between the graph's forward pass in float32 and in float64.
 
-    Raises ReadError for an output that is NaN or infinite, for a difference beyond rounding,
-    naming the first value of the network that differs, and for a network whose outputs float32
-    does not give to 1 %, if that is the `dtype` that bounds are computed in. A graph without a
-    source has nothing to agree with, and passes.
+    In a large network, boxes are made only if outputs differ by more than that, and only from the
+    values before. There outputs must not differ by more than 1 % of the largest one.
+
+    Raises ReadError for an output that is NaN or infinite. Raises it for a difference beyond
+    rounding, and names the first value that differs. Raises it for a network whose outputs float32
+    gives with errors above 1 %, if bounds are computed in that `dtype`. A graph without a source
+    passes without a comparison.
     """
     if graph.source is None:
         return
@@ -81,8 +82,11 @@ def agrees_with_source(
 
 
 def refuse_coarse(graph: Graph, theirs: np.ndarray, rounding: np.ndarray) -> None:
-    """Raises ReadError where float32 loses more than 1 % of the largest output at some point; at
-    half of the points in a network that has jumps, since any rounding may lead across one."""
+    """Raise ReadError where float32 loses more than 1 % of the largest output at some point.
+
+    In a network with jumps it must do so at half of the points, since any rounding may cross a
+    jump.
+    """
     jumps = any(node.op in JUMPS for node in graph.nodes)
     lost = float(np.median(rounding) if jumps else rounding.max())
     reach = float(np.abs(theirs).max(initial=0.0))
@@ -102,8 +106,10 @@ def difference(
     rounding: float,
     facts: Inside,
 ) -> str | None:
-    """Where the graph differs from ONNX Runtime by more than rounding, in words that may be empty;
-    None where it does nowhere."""
+    """Return None if the graph differs from ONNX Runtime by no more than rounding.
+
+    Otherwise the result tells in words where it differs; the words may be empty.
+    """
     precision = PRECISIONS[facts.narrowest]
     away, reach = np.abs(mine - theirs), float(np.abs(theirs).max(initial=0.0))
     near = away <= measured(reach, rounding, precision)
@@ -119,12 +125,12 @@ def difference(
 
 
 def weights_of(graph: Graph) -> int:
-    """How many numbers the graph's weights are."""
+    """Return how many numbers the graph's weights hold."""
     return sum(array.size for array in graph.weights.values())
 
 
 def measured(reach: float, rounding: float, precision: Precision) -> float:
-    """`64·ε·max|y| + 16·w`, w measured in float32 and scaled to the network's type."""
+    """Return `64·ε·max|y| + 16·w`; w is measured in float32 and scaled to the network's type."""
     epsilon = 2 * precision.unit
     return 64 * epsilon * reach + 16 * rounding * epsilon * 2.0**23
 
@@ -132,8 +138,10 @@ def measured(reach: float, rounding: float, precision: Precision) -> float:
 def in_boxes(
     graph: Graph, points: np.ndarray, theirs: np.ndarray, near: np.ndarray, precision: Precision
 ) -> np.ndarray:
-    """Where `[N, outputs]` ONNX Runtime's output is one that rounding can make of the input; what
-    `near` has where the box is not a number."""
+    """Return the mask `[N, outputs]` of ONNX Runtime's outputs that rounding can explain.
+
+    Where the box of an output is not a number, the mask is that of `near`.
+    """
     box = output_box(graph, points, precision)
     lower, upper = (
         end.expand(len(points), *end.shape[1:]).reshape(theirs.shape).numpy()
@@ -144,7 +152,7 @@ def in_boxes(
 
 
 def output_box(graph: Graph, points: np.ndarray, precision: Precision) -> Interval:
-    """The box of the outputs, made from the input."""
+    """Compute the box of the outputs from the input alone."""
     x = torch.from_numpy(points)
     found = Interval(x, x)
     with torch.no_grad():
@@ -155,7 +163,7 @@ def output_box(graph: Graph, points: np.ndarray, precision: Precision) -> Interv
 
 
 def own(graph: Graph, points: np.ndarray, dtype: torch.dtype) -> np.ndarray:
-    """The graph's flat outputs at flat points, as float64."""
+    """Compute the graph's flat outputs at flat points in `dtype`; return them as float64."""
     x = torch.from_numpy(points).to(dtype).reshape(-1, *graph[graph.input].shape)
     with torch.no_grad():
         y = forward(graph, AsNeeded(graph, dtype), x)

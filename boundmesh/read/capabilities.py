@@ -1,4 +1,4 @@
-"""What can be read, for `boundmesh supports`."""
+"""Lists the ONNX operators and versions that can be read, for `boundmesh supports`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ ALWAYS_CONSTANT = ("Constant", "ConstantOfShape", "Range", "Shape", "Size")
 
 
 def onnx_operators() -> tuple[str, ...]:
-    """ONNX operator types, sorted; any other may stand only between constants."""
+    """Return the ONNX operator types, sorted; any other operator may act on constants alone."""
     return tuple(sorted({*TRANSLATIONS, *ALWAYS_CONSTANT}))
 
 
 def onnx_opsets() -> tuple[int, int]:
-    """The oldest and the newest opset version of a readable file."""
+    """Return the oldest and the newest opset version of a readable file."""
     return OLDEST_OPSET, onnx_opset_version()

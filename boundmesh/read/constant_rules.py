@@ -1,4 +1,4 @@
-"""How ONNX operators on constants round: in float64, with sizes and depths, op by op.
+"""Defines how ONNX operators on constants round: in float64, with sizes and depths, op by op.
 
 Every operator that computes with real numbers belongs to one of the kinds here; any other is
 refused, since its rounding would not be known.
@@ -16,7 +16,8 @@ from boundmesh.graph.constant import Constant, floating, made, negated, wide
 from boundmesh.graph.formed import UPWARD, Formed, size_of
 from boundmesh.read.translate.step import Step, positive_axis
 
-# They move numbers, or choose among them by operands that are not computed: sizes move alike.
+# These operators move numbers, or choose among them by operands that are not computed. Their sizes
+# move in the same way.
 MOVING = frozenset(
     ("Compress", "Concat", "ConstantOfShape", "DepthToSpace", "Dropout", "Expand", "EyeLike",
      "Flatten", "Gather", "GatherElements", "GatherND", "Identity", "OneHot", "Pad", "Reshape",
@@ -24,7 +25,7 @@ MOVING = frozenset(
      "Squeeze", "Tile", "Transpose", "Trilu", "Unsqueeze", "Where")
 )  # fmt: skip
 
-# The larger or smaller of numbers is off by no more than the worst of them.
+# The error of the largest or smallest of some numbers is at most the largest error among them.
 LARGEST = {"Clip": "Max", "Max": "Max", "Min": "Max", "ReduceMax": "ReduceMax",
            "ReduceMin": "ReduceMax", "MaxPool": "MaxPool",
            "GlobalMaxPool": "GlobalMaxPool"}  # fmt: skip
@@ -32,14 +33,15 @@ LARGEST = {"Clip": "Max", "Max": "Max", "Min": "Max", "ReduceMax": "ReduceMax",
 EXACT_KINDS = MOVING | LARGEST.keys()
 """Operators whose results are exact where their operands are."""
 
-# The result jumps: it must be the same for exact numbers and for those of the network's type.
+# These functions jump: the result must be the same for exact numbers and for rounded ones.
 JUMPING = frozenset(
     ("ArgMax", "ArgMin", "Ceil", "Equal", "Floor", "Greater", "GreaterOrEqual", "IsInf", "IsNaN",
      "Less", "LessOrEqual", "Mod", "NonZero", "QuantizeLinear", "Range", "Round", "Shape", "Sign",
      "Size", "TopK", "Unique")
 )  # fmt: skip
 
-# Sums of products of one number of each operand, or means: of the sizes likewise.
+# These operators sum products of one number of each operand, or take means. Applied to the sizes
+# they give the size of the result.
 MULTILINEAR = frozenset(
     ("AveragePool", "Conv", "ConvTranspose", "CumSum", "Einsum", "GlobalAveragePool", "Mean",
      "ReduceL1", "ReduceMean", "ReduceSum", "Sum")
@@ -55,13 +57,13 @@ FUNCTIONS = frozenset(
 LIBRARY = 4
 
 Again = Callable[[Sequence[np.ndarray | None], str], Sequence[np.ndarray]]
-"""The results of an operator with the node's attributes for other operands."""
+"""Computes an operator with the node's attributes, but with other operands."""
 
 
 def formed(step: Step, results: Sequence[np.ndarray], again: Again) -> list[Formed]:
-    """How the results of the step's operator, computed in float64, were formed.
+    """Return the results of the step's operator, computed in float64, with how they were formed.
 
-    Raises UnsupportedError for an operator that is of no kind known here.
+    Raises UnsupportedError for an operator whose rounding is not known.
     """
     operands = [value if isinstance(value, Constant) else None for value in step.operands]
     held = [each for each in operands if each is not None]
@@ -87,7 +89,7 @@ def formed(step: Step, results: Sequence[np.ndarray], again: Again) -> list[Form
 
 
 def sizes_of(constant: Constant | None) -> np.ndarray | None:
-    """The sizes of real numbers, whole; other operands as they are."""
+    """Return the sizes of real numbers as a whole array, and other operands as they are."""
     if constant is None or not real(constant.array):
         return None if constant is None else constant.array
     size = size_of(wide(constant), constant.formed)
@@ -95,7 +97,7 @@ def sizes_of(constant: Constant | None) -> np.ndarray | None:
 
 
 def real(array: np.ndarray) -> bool:
-    """Whether the array holds real numbers; numpy has no kind of its own for the short types."""
+    """Return True if the array holds real numbers; numpy has no kind for the short float types."""
     return array.dtype.kind == "f" or array.dtype.name.startswith(("bfloat", "float"))
 
 
@@ -143,13 +145,13 @@ ARITHMETIC: dict[str, Callable[[Step], Constant]] = {
     "Pow": of_all(power),
     "Gemm": gemm,
 }
-"""Operators on real numbers that are computed here."""
+"""The operators on real numbers that are computed here."""
 
 
 def cast(step: Step) -> Constant:
-    """The same numbers, as far as the type holds them; a real type is as wide as need be.
+    """Convert numbers to a type; a cast to a real type does not round.
 
-    Raises UnsupportedError where computed numbers become whole and rounding decides which.
+    Raises UnsupportedError where computed numbers become whole numbers and rounding decides which.
     """
     return converted(step, step.known(0, "operand"), step.attribute("to"))
 
@@ -208,4 +210,4 @@ CONVERSIONS: dict[str, Callable[[Step], Constant]] = {
     "CastLike": cast_like,
     "DequantizeLinear": dequantized,
 }
-"""Operators that make real numbers of others, or others of real ones."""
+"""The operators that convert other numbers to real ones, or real numbers to others."""

@@ -1,4 +1,4 @@
-"""Evaluating the part of an ONNX network that does not depend on its input."""
+"""Evaluates the part of an ONNX network that does not depend on its input."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ RANDOM = frozenset(
 
 
 def read_tensor(tensor: ir.TensorProtocol, name: str) -> np.ndarray:
-    """The tensor's values; external data stays a memory-mapped view of its file.
+    """Read the tensor's values; external data stays a memory-mapped view of its file.
 
     Raises ReadError where the data is missing, too short, or outside the network's folder.
     """
@@ -45,7 +45,7 @@ def read_tensor(tensor: ir.TensorProtocol, name: str) -> np.ndarray:
 
 
 def constant_node(step: Step) -> Constant:
-    """The value of an ONNX Constant node, whichever attribute holds it."""
+    """Return the value of an ONNX Constant node, from the attribute that holds it."""
     (kind,) = step.attributes
     value = step.attributes[kind]
     name = step.outputs[0]
@@ -63,7 +63,7 @@ def constant_node(step: Step) -> Constant:
 
 
 def shape_of(step: Step, shape: tuple[int, ...]) -> Constant:
-    """What ONNX Shape (from `start` to `end`) or Size says of a value of `shape`."""
+    """Compute ONNX Shape (from `start` to `end`) or Size of a value of `shape`."""
     if step.op == "Size":
         return Constant(step.outputs[0], np.asarray(np.prod(shape, dtype=np.int64)))
     part = shape[step.attribute("start", 0) : step.attribute("end")]
@@ -101,10 +101,10 @@ VIEWS: dict[str, Callable[[Step, Constant], Constant]] = {
 
 
 def fold(step: Step, node: ir.Node) -> tuple[Constant, ...]:
-    """The results of a node whose operands are all constant.
+    """Compute the results of a node whose operands are all constant.
 
-    Raises UnsupportedError for an operator that draws random numbers or is unknown, ReadError for
-    one that its operands do not fit.
+    Raises UnsupportedError for an operator that draws random numbers or is unknown, and ReadError
+    for operands that do not fit the operator.
     """
     if step.op in RANDOM:
         raise step.refuse("it draws random numbers")
@@ -128,8 +128,11 @@ def fold(step: Step, node: ir.Node) -> tuple[Constant, ...]:
 
 
 def evaluate(step: Step, node: ir.Node) -> Sequence[Constant]:
-    """The node's results: real numbers in float64, with how they were formed; all else by ONNX's
-    own reference implementation."""
+    """Compute the node's results.
+
+    Real numbers are computed in float64, together with how they were formed. All other results
+    come from ONNX's reference implementation.
+    """
     operands = [value if isinstance(value, Constant) else None for value in step.operands]
     arrays = [None if each is None else each.array for each in operands]
     if step.op in CONVERSIONS:
@@ -154,10 +157,10 @@ def evaluate(step: Step, node: ir.Node) -> Sequence[Constant]:
 def decided(
     step: Step, node: ir.Node, arrays: Sequence[np.ndarray | None], computed: bool
 ) -> Sequence[np.ndarray]:
-    """The results of an operator that computes nothing, or jumps.
+    """Compute the results of an operator that only moves numbers, or whose function jumps.
 
-    Computed numbers are given to it in float64 and in float32. Raises UnsupportedError where it
-    makes a difference: then rounding decides.
+    Operands that were computed are passed in float64 and in float32. Raises UnsupportedError where
+    the two results differ, as rounding decides the result then.
     """
     results = reference(step, node, arrays)
     if computed:
@@ -173,8 +176,11 @@ def decided(
 def reference(
     step: Step, node: ir.Node, arrays: Sequence[np.ndarray | None], op: str | None = None
 ) -> Sequence[np.ndarray]:
-    """The results of the node, or of another operator with its attributes, for operands that may
-    differ from its own in their type, by ONNX's own reference implementation."""
+    """Compute the results of the node by ONNX's reference implementation.
+
+    `op` may be another operator, which gets the node's attributes. The operands may differ from the
+    node's own in their type.
+    """
     import onnx
     from onnx.reference import ReferenceEvaluator
 

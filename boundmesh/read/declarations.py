@@ -1,4 +1,4 @@
-"""What a VNN-LIB file declares, and the names it may use after that."""
+"""Collects the declarations of a VNN-LIB file, and looks up the names that they define."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Declarations:
         raise PropertyError("hidden nodes are not supported; assert over inputs and outputs only")
 
     def number(self, token: str) -> int:
-        """The variable `X_3`, `X[0,3]`, or `Y` and `Y[]` for a tensor without dims."""
+        """Return the number of the variable `X_3` or `X[0,3]`, or of a scalar `Y` or `Y[]`."""
         scalar = self.scalars.get(token)
         if scalar is not None:
             return scalar
@@ -122,7 +122,7 @@ class Declarations:
         return flat if tensor.role == "input" else -1 - flat
 
     def variables(self) -> tuple[Variable, ...]:
-        """Every declared tensor, in order; the scalars of version 1.0 make one X and one Y."""
+        """Return every declared tensor, in order; scalars of version 1.0 make one X and one Y."""
         if self.network is not None:
             return tuple(self.tensors.values())
         if not self.scalars:
@@ -134,10 +134,10 @@ class Declarations:
 
 
 def shape_of(letter: str, indices: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-    """The shape of the tensor that has these indices.
+    """Return the shape of the tensor that has these indices.
 
-    Raises PropertyError unless each is there, and, where they are of several dims, in row-major
-    order.
+    Raises PropertyError unless every index of the shape appears. Indices of several dims must
+    appear in row-major order.
     """
     dims = max((len(index) for index in indices), default=1)
     if any(len(index) != dims for index in indices):
@@ -153,7 +153,7 @@ def shape_of(letter: str, indices: Sequence[tuple[int, ...]]) -> tuple[int, ...]
 
 
 def integers(text: str) -> tuple[int, ...]:
-    """The integers of a shape or index, `1, 3`; none for an empty text."""
+    """Read the integers of a shape or index, `1, 3`; none for an empty text."""
     try:
         return tuple(int(each) for each in text.split(",")) if text.strip() else ()
     except ValueError:
@@ -161,7 +161,7 @@ def integers(text: str) -> tuple[int, ...]:
 
 
 def shown(part: object) -> str:
-    """A part of a form, for a message."""
+    """Return a part of a form as text for a message."""
     if isinstance(part, str):
         return f"'{part}'"
     if part is None or part == ():

@@ -1,4 +1,4 @@
-"""Distributing a formula into conjunctions, each with its bounds of single variables."""
+"""Distributes a formula into conjunctions, each with its bounds of single variables."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ from boundmesh.read.formula import All, Comparison, Formula, Not
 from boundmesh.read.tighten import Contradiction, VariableBounds
 
 LIMIT = 100_000
-# A formula and whether it must hold; a choice is a disjunction of them.
+# A literal is a formula, and True if it must hold; a choice is a disjunction of literals.
 Literal = tuple[Formula, bool]
 Choice = list[Literal]
 
 
 @dataclass
 class Branch:
-    """One conjunction on its way: bounds of single variables, and the comparisons beyond them."""
+    """An unfinished conjunction.
+
+    bounds       the bounds of single variables
+    comparisons  the comparisons of several variables
+    """
 
     bounds: VariableBounds
     comparisons: list[Comparison] = field(default_factory=list)
@@ -27,7 +31,7 @@ class Branch:
         return Branch(self.bounds.fork(), list(self.comparisons))
 
     def settle(self, literals: Sequence[Literal]) -> list[Choice] | None:
-        """Take in what must hold; return the disjunctions left, None on a contradiction."""
+        """Add literals that must hold; return the disjunctions left, None on a contradiction."""
         choices: list[Choice] = []
         todo = list(reversed(literals))
         while todo:
@@ -46,7 +50,7 @@ class Branch:
         return choices
 
     def add(self, comparison: Comparison) -> bool:
-        """Take in one comparison; False where it contradicts the others."""
+        """Add one comparison; return False where it contradicts the others."""
         terms, bound, strict = comparison.terms, comparison.bound, comparison.strict
         if not terms:
             return bound > 0 or (bound == 0 and not strict)
@@ -64,8 +68,10 @@ class Branch:
 
 
 def distribute(root: Branch, choices: list[Choice]) -> tuple[list[Branch], list[Contradiction]]:
-    """All conjunctions in which one alternative of every choice holds beside `root`, and why
-    the others cannot hold."""
+    """Return all conjunctions of `root` with one alternative of every choice.
+
+    Contradictory ones are left out; the second result tells why they cannot hold.
+    """
     branches: list[Branch] = []
     contradictions: list[Contradiction] = []
     stack = [(root, choices)]

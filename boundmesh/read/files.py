@@ -1,4 +1,4 @@
-"""Bytes of a file, plain or gzipped."""
+"""Reads the bytes of a file, plain or gzipped."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from boundmesh.runtime.memory import gibibytes, host_bytes
 
 GZIP = b"\x1f\x8b"
 CHUNK = 2**20
-# gzip makes at most about a thousand bytes of one; a network or a property is far from that.
+# One byte of gzip unpacks to at most about a thousand; networks and properties unpack to far fewer.
 RATIO = 200
-# Smaller contents are no danger, however well they were packed.
+# Smaller contents are always unpacked, however well they were packed.
 SMALL = 2**26
-# Reading makes copies: protocol buffers and arrays of a network, tokens of a text.
+# Reading makes copies: the protocol buffers and arrays of a network, or the tokens of a text.
 COPIES = 4
 
 
 def contents(path: Path, copies: int = COPIES) -> bytes:
-    """What the file holds, decompressed if it is gzipped.
+    """Return the bytes of the file, decompressed if it is gzipped.
 
-    Raises ReadError where it cannot be read, and, before that takes memory, where `copies` times
-    what it holds cannot fit into it or a small file unpacks to what no network or property packs
-    to.
+    Raises ReadError where the file cannot be read. It is also raised, before memory is taken, where
+    `copies` copies of the content cannot fit into memory, or where a small file unpacks to far more
+    than any network or property would.
     """
     try:
         with path.open("rb") as file:
@@ -45,8 +45,10 @@ def contents(path: Path, copies: int = COPIES) -> bytes:
 def _collected(
     file: IO[bytes] | gzip.GzipFile, path: Path, copies: int, most: float = math.inf
 ) -> bytes:
-    """All of a file, in pieces, as long as `copies` of it fit into memory and it holds no more
-    than `most` bytes."""
+    """Read a file in pieces.
+
+    Reading goes on as long as `copies` copies fit into memory and there are at most `most` bytes.
+    """
     there, held = host_bytes(), bytearray()
     while piece := file.read(CHUNK):
         held += piece

@@ -1,4 +1,4 @@
-"""Formulas over the variables of a property: what an assertion says."""
+"""Formulas over the variables of a property; an assertion is one formula."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ from fractions import Fraction
 from boundmesh.errors import PropertyError
 from boundmesh.rational import Exact
 
-# The longest number that constants may make together.
+# The longest number that arithmetic on constants may give.
 BITS = 2**17
 
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """`Σ terms[v]·v + constant`, exactly; variables are numbers: flat input i is i, flat output j
-    −1 − j."""
+    """The linear form `Σ terms[v]·v + constant`, exactly.
+
+    Variables are numbers: flat input i is the number i, and flat output j the number −1 − j.
+    """
 
     terms: dict[int, Exact]
     constant: Exact
 
     def plus(self, *others: Linear, factor: int = 1) -> Linear:
-        """`self + factor·other₁ + factor·other₂ + …`."""
+        """Return `self + factor·other₁ + factor·other₂ + …`."""
         terms, constant = dict(self.terms), self.constant
         for other in others:
             for variable, coefficient in other.terms.items():
@@ -31,7 +33,7 @@ class Linear:
         return Linear(terms, constant)
 
     def times(self, other: Linear) -> Linear:
-        """The product with a constant; raises PropertyError where neither is one."""
+        """Return the product with a constant; raise PropertyError where neither is one."""
         if other.terms and self.terms:
             raise PropertyError("a product of two variables is not linear")
         scaled, factor = (self, other.constant) if self.terms else (other, self.constant)
@@ -39,7 +41,7 @@ class Linear:
         return Linear(terms, short(factor * scaled.constant))
 
     def over(self, other: Linear) -> Linear:
-        """The quotient by a constant; raises PropertyError where it is 0, or no constant."""
+        """Return the quotient by a constant; raise PropertyError where it is 0 or no constant."""
         if other.terms:
             raise PropertyError("a quotient by a variable is not linear")
         if other.constant == 0:
@@ -48,7 +50,7 @@ class Linear:
 
 
 def short(value: Exact) -> Exact:
-    """The value; raises PropertyError where it is too long to go on with."""
+    """Return the value; raise PropertyError where it has too many digits."""
     if value.numerator.bit_length() + value.denominator.bit_length() > BITS:
         raise PropertyError("numbers lie too far apart to be combined exactly; round them")
     return value

@@ -1,4 +1,4 @@
-"""The values inside of a network, one by one, against ONNX Runtime's."""
+"""Compares the values inside a network, one by one, with those of ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from boundmesh.read.value_boxes import PRECISIONS, Precision, boxes
 
 
 def first_difference(graph: Graph, points: np.ndarray, inside: Inside) -> str | None:
-    """The first value that differs at one of the points, in words; None where none does.
+    """Name in words the first value that differs at one of the points; None where none does.
 
-    A value of the graph is compared with the one of the same name in the file, computed from the
-    values of ONNX Runtime before it, so that no difference is passed on and none is covered.
+    A value of the graph is compared with that of the same name in the file. The graph computes it
+    from ONNX Runtime's values before it, so that no difference is passed on or hidden.
     """
     precision = PRECISIONS[inside.narrowest]
     given = theirs(graph, points, inside)
@@ -31,7 +31,7 @@ def first_difference(graph: Graph, points: np.ndarray, inside: Inside) -> str | 
 
 
 def theirs(graph: Graph, points: np.ndarray, inside: Inside) -> dict[str, Tensor]:
-    """ONNX Runtime's values `[N, *shape]` of what the graph has, too, in float64."""
+    """Return ONNX Runtime's values `[N, *shape]`, in float64, that the graph has as well."""
     try:
         runtime = Runtime(graph, also=inside.names)
     except ReadError:
@@ -52,11 +52,11 @@ def theirs(graph: Graph, points: np.ndarray, inside: Inside) -> dict[str, Tensor
 
 
 def agrees(theirs: Tensor, box: Interval, precision: Precision) -> bool:
-    """Whether a value of ONNX Runtime lies in its box, or as near as 64·ε of the largest one.
+    """Return True if a value of ONNX Runtime lies in its box, or within 64·ε of the largest value.
 
-    The latter is for constants that were folded: they are sums that may have cancelled.
-    A box that is not a number decides nothing, nor does such a value; the outputs decide then.
-    An infinite value is right where its box reaches the type's largest number.
+    The latter allows for constants that were folded, which are sums that may have cancelled. A box
+    or a value that is not a number counts as agreement; the outputs decide then. An infinite value
+    is right where its box reaches the type's largest number.
     """
     if not theirs.numel():
         return True

@@ -1,4 +1,4 @@
-"""ONNX nodes, one after the other, as constants and nodes of a Graph."""
+"""Translates ONNX nodes, one after the other, into constants and nodes of a Graph."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OPTIONAL = onnx.defs.OpSchema.FormalParameterOption.Optional
 
 
 def needed(graph: ir.Graph) -> list[ir.Node]:
-    """The nodes that the outputs depend on, in topological order; ReadError for a cycle."""
+    """Return the nodes that the outputs depend on, in topological order; ReadError for a cycle."""
     try:
         graph.sort()
     except ValueError as error:
@@ -37,7 +37,7 @@ def needed(graph: ir.Graph) -> list[ir.Node]:
 
 
 def captured(node: ir.Node) -> Iterator[str]:
-    """The names that the node's subgraphs read."""
+    """Return the names that the node's subgraphs read."""
     for attribute in node.attributes.values():
         if attribute.type == ir.AttributeType.GRAPH:
             for inner in ir.traversal.RecursiveGraphIterator(attribute.as_graph()):
@@ -46,7 +46,7 @@ def captured(node: ir.Node) -> Iterator[str]:
 
 
 def run(build: Builder, graph: ir.Graph, values: dict[str, Value], opset: int) -> None:
-    """Adds to `values`, which holds the graph's inputs, its weights and the values of its nodes."""
+    """Add the values of the graph's nodes to `values`, which holds its inputs and weights."""
     for name, value in graph.initializers.items():
         if value.const_value is not None:
             values[name] = Constant(name, read_tensor(value.const_value, name))
@@ -59,7 +59,7 @@ def run(build: Builder, graph: ir.Graph, values: dict[str, Value], opset: int) -
 def results(
     build: Builder, node: ir.Node, values: dict[str, Value], opset: int
 ) -> Iterator[tuple[str, Value]]:
-    """The values that one ONNX node adds: folded where constant, else translated."""
+    """Return the values of one ONNX node: folded where they are constant, else translated."""
     build.scope = next(name_of(value) for value in node.outputs if is_read(value))
     step = step_of(build, node, values, opset)
     if node.domain not in ("", "ai.onnx"):
@@ -86,8 +86,10 @@ def results(
 
 
 def check_results(node: ir.Node, opset: int) -> None:
-    """Raises ReadError for a result without a name that its operator does not let be left out:
-    ONNX Runtime takes the process with it when it writes to one."""
+    """Raise ReadError for a result without a name, unless its operator allows leaving it out.
+
+    ONNX Runtime crashes the process when it writes to such a result.
+    """
     unnamed = [place for place, value in enumerate(node.outputs) if not value.name]
     if not unnamed or node.domain not in ("", "ai.onnx") or not onnx.defs.has(node.op_type):
         return
@@ -104,7 +106,7 @@ def check_results(node: ir.Node, opset: int) -> None:
 
 
 def chosen(step: Step, values: dict[str, Value]) -> tuple[Value, ...]:
-    """The results of the branch that an If with a constant condition takes."""
+    """Return the results of the branch that an If with a constant condition takes."""
     condition = step.constant(0, "condition")
     branch = step.attribute("then_branch" if np.all(condition) else "else_branch")
     if not isinstance(branch, ir.Graph):
@@ -115,7 +117,7 @@ def chosen(step: Step, values: dict[str, Value]) -> tuple[Value, ...]:
 
 
 def translated(step: Step) -> Value | tuple[Value, ...]:
-    """What the table makes of the node; ReadError where it breaks its operator's definition."""
+    """Translate the node by the table; raise ReadError if it breaks its operator's definition."""
     try:
         return TRANSLATIONS[step.op](step)
     except BoundmeshError:
@@ -148,7 +150,7 @@ def step_of(build: Builder, node: ir.Node, values: dict[str, Value], opset: int)
 
 
 def name_of(value: ir.Value) -> str:
-    """The value's name; every value of an ONNX file that is read has one."""
+    """Return the value's name; every value of an ONNX file that is read has one."""
     return value.name or ""
 
 

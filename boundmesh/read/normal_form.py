@@ -28,13 +28,14 @@ from boundmesh.read.tighten import (
 def normal_form(
     assertions: Sequence[Formula], inputs: int, name: Callable[[int], str]
 ) -> tuple[tuple[Case, ...], tuple[str, ...]]:
-    """The cases of which one must have a counterexample for all assertions to hold, and warnings.
+    """Turn assertions into cases, and warnings for the user.
 
-    Assertions are distributed into disjunctive normal form, depth first; a branch ends as soon as
-    its bounds contradict each other. Bounds of single inputs become the box, in which conjunctions
-    over inputs only are narrowed outwards by interval reasoning; conjunctions over the same box
-    are the clauses of one case. A strict bound of an input closes the box and stays as an atom.
-    All of it is exact; conjunctions that contradict themselves are dropped where that shows.
+    The assertions can hold together only if one of the cases has a counterexample. They are
+    distributed into disjunctive normal form, depth first. A branch ends as soon as its bounds
+    contradict each other. Bounds of single inputs become a box. Conjunctions over inputs alone
+    narrow it by interval reasoning, so that no point is lost. Conjunctions over the same box are
+    the clauses of one case. A strict bound of an input is a closed end of the box, and stays as an
+    atom. All of this is exact. A conjunction is dropped where it is seen to contradict itself.
 
     Raises PropertyError for an input without bounds and where more than 10⁵ conjunctions arise.
     """
@@ -71,12 +72,12 @@ class Gathering:
         self.narrowed: dict[tuple, tuple[VariableBounds, bool, frozenset[int]]] = {}
 
     def __call__(self, branch: Branch) -> tuple[VariableBounds, Clause | None]:
-        """The bounds of a branch and its atoms beyond them, None where no point is left."""
+        """Return the bounds of a branch and its other atoms; None where no point is left."""
         own = sorted({self.place(comparison) for comparison in branch.comparisons})
         inner = tuple(place for place in own if not self.atoms[place].outputs)
         key = (branch.bounds.key(), inner)
         if key not in self.narrowed:
-            # In an order of their own, so that the text's order does not matter.
+            # Sorted, so that the order in the text does not matter.
             atoms = sorted((self.atoms[place] for place in inner), key=astuple)
             possible = tighten(atoms, branch.bounds)
             idle = frozenset(p for p in inner if implied(self.atoms[p], branch.bounds))
@@ -96,7 +97,7 @@ class Gathering:
 
 
 def atom_of(comparison: Comparison) -> Atom:
-    """The comparison over inputs and outputs counted from 0."""
+    """Return the comparison as an Atom, with inputs and outputs counted from 0."""
     terms = [(variable, Fraction(each)) for variable, each in comparison.terms]
     inputs = tuple((variable, each) for variable, each in terms if variable >= 0)
     outputs = tuple((-1 - variable, each) for variable, each in terms if variable < 0)
@@ -104,7 +105,7 @@ def atom_of(comparison: Comparison) -> Atom:
 
 
 class InputRanges:
-    """Makes the boxes of bounds that are forks of `root`; most ends are as they are there."""
+    """Makes the boxes of bounds that are forks of `root`; most ends are those of `root`."""
 
     def __init__(self, root: VariableBounds, inputs: int, name: Callable[[int], str]) -> None:
         self.name, self.inputs = name, inputs
@@ -112,7 +113,7 @@ class InputRanges:
         self.upper = outward([root.upper(variable) for variable in range(inputs)], up=True)
 
     def __call__(self, bounds: VariableBounds) -> Box:
-        """The box of the bounds; raises PropertyError for an input without one of them."""
+        """Return the box of the bounds; raise PropertyError for an input without one of them."""
         lower, exact_lower = replaced(self.lower, bounds.own_lower, up=False)
         upper, exact_upper = replaced(self.upper, bounds.own_upper, up=True)
         unbounded = np.flatnonzero(~(np.isfinite(lower) & np.isfinite(upper)))
@@ -129,7 +130,7 @@ Ends = tuple[np.ndarray, Mapping[int, Fraction]]
 
 
 def outward(ends: Sequence[End], up: bool) -> Ends:
-    """Ends rounded outward to float64, and the exact ones of those that no float64 holds."""
+    """Return ends rounded outward to float64, and the exact values of those that were rounded."""
     values = np.empty(len(ends))
     exact: dict[int, Fraction] = {}
     for place, end in enumerate(ends):
@@ -143,7 +144,7 @@ def outward(ends: Sequence[End], up: bool) -> Ends:
 
 
 def replaced(ends: Ends, own: Mapping[int, End], up: bool) -> Ends:
-    """The ends of all inputs, but for those in `own`."""
+    """Return the ends of all inputs, with those in `own` replaced."""
     mine = {place: end for place, end in own.items() if place >= 0}
     if not mine:
         return ends
@@ -157,7 +158,7 @@ def replaced(ends: Ends, own: Mapping[int, End], up: bool) -> Ends:
 def warnings_of(
     contradictions: list[Contradiction], name: Callable[[int], str], nothing_left: bool
 ) -> tuple[str, ...]:
-    """What to say of regions that are empty since bounds of inputs contradict each other."""
+    """Make warnings about regions that are empty since bounds of inputs contradict each other."""
     crossed = [each for each in contradictions if each is not None]
     if crossed:
         variable, lower, upper = crossed[0]

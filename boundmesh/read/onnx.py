@@ -1,4 +1,4 @@
-"""ONNX networks → Graph."""
+"""Reads ONNX networks as Graphs."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ OLDEST_OPSET = 7
 
 
 def load(path: str | Path) -> Graph:
-    """The network in an ONNX file (`.onnx`, `.onnx.gz`), opset 7 or newer.
+    """Read the network in an ONNX file (`.onnx`, `.onnx.gz`), opset 7 or newer.
 
     Weights are views of the file's data; external data stays memory-mapped. Raises ReadError for
-    a file that is missing, damaged or no such network, UnsupportedError naming the first operator
-    that cannot be translated.
+    a file that is missing, damaged or no such network. Raises UnsupportedError, which names the
+    first operator that cannot be translated.
     """
     path = Path(path)
     model = parse(contents(path), str(path))
@@ -40,12 +40,12 @@ def load(path: str | Path) -> Graph:
 
 
 def loads(data: bytes) -> Graph:
-    """The network in the bytes of an ONNX file; raises as `load` does."""
+    """Read the network in the bytes of an ONNX file; raises the errors of `load`."""
     return translate(parse(data, "the given bytes"), data)
 
 
 def parse(data: bytes, origin: str) -> ir.Model:
-    """The model in `data`; raises ReadError where it is none."""
+    """Parse the model in `data`; raise ReadError where it is none."""
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
@@ -63,7 +63,7 @@ def parse(data: bytes, origin: str) -> ir.Model:
 
 @contextmanager
 def silenced() -> Iterator[None]:
-    """onnx_ir logs what it makes of a broken network; the error that follows says it better."""
+    """A context without the log of onnx_ir, as the error that follows explains a fault better."""
     log = logging.getLogger("onnx_ir")
     level = log.level
     log.setLevel(logging.CRITICAL)
@@ -74,7 +74,7 @@ def silenced() -> Iterator[None]:
 
 
 def translate(model: ir.Model, source: Path | bytes) -> Graph:
-    """The model as a checked and simplified Graph."""
+    """Translate the model into a checked and simplified Graph."""
     opset = model.opset_imports.get("", model.opset_imports.get("ai.onnx", 0))
     if opset < OLDEST_OPSET:
         raise ReadError(f"written for opset {opset}; opset {OLDEST_OPSET} and newer are read")
@@ -95,7 +95,7 @@ def translate(model: ir.Model, source: Path | bytes) -> Graph:
 
 
 def finite(graph: Graph) -> None:
-    """Raises ReadError where a weight holds NaN or infinity."""
+    """Raise ReadError where a weight holds NaN or infinity."""
     for name, array in graph.weights.items():
         # The extremes carry NaN and infinity, and need no second array.
         if array.size and not np.isfinite([array.min(), array.max()]).all():

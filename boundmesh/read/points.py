@@ -1,4 +1,4 @@
-"""Points of a property's regions: centres, corners and points at random."""
+"""Chooses points of a property's regions: centres, corners and random points."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from boundmesh.graph.graph import Port
 from boundmesh.property import Ball, Box
 
 FIRST, EACH, MOST = 5, 16, 256
-"""At least so many points of the first region; at most so many of one, and of all."""
+"""The fewest points of the first region, the most points of one region, and the most of all."""
 
 
 def sample_points(
     regions: Sequence[Box | Ball], inputs: Sequence[Port], affordable: int, seed: int
 ) -> np.ndarray:
-    """About `affordable` points `[N, inputs]` of all regions, as numbers that the inputs hold.
+    """Choose about `affordable` points `[N, inputs]` of all regions, as numbers the inputs hold.
 
     The first region has at least its centre, two corners and two random points. The others share
     what is left; where there are more regions than points, evenly spaced ones have one point each.
@@ -41,7 +41,7 @@ def sample_points(
 def points(
     region: Box | Ball, count: int, random: np.random.Generator, turn: int = 0
 ) -> np.ndarray:
-    """`[count, inputs]`: the centre, two opposite corners, random points, random corners.
+    """Choose points `[count, inputs]`: the centre, opposite corners, random points and corners.
 
     Where fewer than four are wanted, `turn` decides which of them come first.
     """
@@ -54,9 +54,10 @@ def points(
     shares = shares[:count]
     if isinstance(region, Box):
         lower, upper = region.lower.reshape(-1), region.upper.reshape(-1)
-        # The sum of the ends' halves cannot overflow; ends are met exactly.
+        # This sum cannot overflow, and it gives the ends exactly.
         return np.clip(lower * (1 - shares) + upper * shares, lower, upper)
-    # A direction of each row; a row of shares 0.5 is the centre, one of corners on the sphere.
+    # Each row becomes a direction. Shares of 0.5 give the centre, and a corner gives a point on the
+    # sphere.
     away = 2 * shares - 1
     norms = np.linalg.norm(away, ord=region.p, axis=1, keepdims=True)
     inward = np.where(np.abs(away).min(axis=1, keepdims=True) == 1, 1, random.random((count, 1)))
@@ -65,7 +66,7 @@ def points(
 
 
 def held(points: np.ndarray, inputs: Sequence[Port]) -> np.ndarray:
-    """The points in float64, each coordinate rounded to the type of its input."""
+    """Return the points in float64, with each coordinate rounded to the type of its input."""
     types = np.concatenate([np.full(port.size, port.dtype) for port in inputs])
     for dtype in ("float16", "float32"):
         rounded = points.astype(dtype).astype(np.float64)

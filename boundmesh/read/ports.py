@@ -1,4 +1,4 @@
-"""The inputs and outputs of an ONNX network as the ends of a Graph."""
+"""Translates the inputs and outputs of an ONNX network into those of a Graph."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from boundmesh.read.translate.step import REAL, Value
 
 
 def input_ports(graph: ir.Graph) -> tuple[Port, ...]:
-    """The inputs that are not weights; files older than IR version 4 list both."""
+    """Return the inputs that are not weights; files older than IR version 4 list both."""
     free = [value for value in graph.inputs if value.name not in graph.initializers]
     if not free:
         raise ReadError("the network has no input that is not a weight")
@@ -23,7 +23,7 @@ def input_ports(graph: ir.Graph) -> tuple[Port, ...]:
 
 
 def input_port(value: ir.Value) -> Port:
-    """A network input with its axes known: a leading axis of unknown length becomes 1.
+    """Return a network input with known axes: a leading axis of unknown length becomes 1.
 
     An axis further back may share the symbol of the leading one; any other raises ReadError.
     """
@@ -50,7 +50,7 @@ def input_port(value: ir.Value) -> Port:
 
 
 def enter(build: Builder, inputs: tuple[Port, ...]) -> dict[str, Value]:
-    """One input node: the only input as it is, or several flat ones in a row and their slices."""
+    """Add the input node: the only input, or several concatenated flat ones and their slices."""
     if len(inputs) == 1:
         return {inputs[0].name: build.input(inputs[0].shape, inputs[0].name)}
     flat = build.input((sum(port.size for port in inputs),))
@@ -67,7 +67,7 @@ def enter(build: Builder, inputs: tuple[Port, ...]) -> dict[str, Value]:
 def leave(
     build: Builder, outputs: Sequence[ir.Value], values: Mapping[str, Value], inputs: Sequence[Port]
 ) -> tuple[Node, tuple[Port, ...]]:
-    """The output node, the only output as it is or the flat concatenation of several; the ports."""
+    """Add the output node: the only output, or several concatenated flat; return the ports."""
     ports, nodes = [], []
     for value in outputs:
         name = name_of(value)

@@ -1,4 +1,4 @@
-"""How large the results of an ONNX node will be, before any of them is made."""
+"""Predicts how large the results of an ONNX node will be, before any of them is made."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from boundmesh.runtime.memory import refuse_beyond
 
 # A value takes at least a lower and an upper bound, or itself and a copy, of 8 bytes each.
 BYTES = 16
-# Places that are picked one by one are listed as Python's integers.
+# An operator that picks places one by one lists them as Python integers.
 LISTED = dict.fromkeys(("Gather", "Pad", "Resize", "Tile", "Upsample"), 64)
-# Operands that say how large a result is (shapes, pads, repeats, ends) hold few numbers.
+# Operands that define how large a result is (shapes, pads, repeats, ends) hold few numbers.
 FEW = 1024
-# Smaller results are no danger, whatever memory there is.
+# Smaller results fit into any memory.
 SMALL = 2**22
 ADVICE = "use a smaller network, or a machine with more memory"
 
 
 def refuse_too_large(step: Step, node: ir.Node) -> None:
-    """DeviceError, naming the node, where its results cannot fit into memory."""
+    """Raise DeviceError, which names the node, where its results cannot fit into memory."""
     for shape in shapes(step, node):
         size = math.prod(shape)
         if size > SMALL:
@@ -36,7 +36,7 @@ def refuse_too_large(step: Step, node: ir.Node) -> None:
 
 
 def shapes(step: Step, node: ir.Node) -> Iterator[tuple[int, ...]]:
-    """The shapes of the node's results, as far as ONNX's shape inference finds them."""
+    """Return the shapes of the node's results, as far as ONNX's shape inference finds them."""
     if step.op == "Constant" or any(
         attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
         for attribute in node.attributes.values()
@@ -58,7 +58,7 @@ def shapes(step: Step, node: ir.Node) -> Iterator[tuple[int, ...]]:
 
 
 def _alone(step: Step, proto: Any) -> Any:
-    """A model of the node alone, its small constant operands with their values."""
+    """Make a model of the node alone, with the values of its small constant operands."""
     import onnx
 
     inputs, weights = [], []

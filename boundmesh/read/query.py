@@ -1,4 +1,4 @@
-"""From the text of a VNN-LIB file, 1.0 or 2.0, to what it declares and asserts."""
+"""Parses the text of a VNN-LIB file, 1.0 or 2.0, into its declarations and assertions."""
 
 from __future__ import annotations
 
@@ -19,21 +19,25 @@ from boundmesh.read.formula import COMPARISONS, All, Any, Comparison, Formula, L
 from boundmesh.read.sexpr import fold
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-# Commands of SMT-LIB that say nothing about the property.
+# Commands of SMT-LIB that do not change the property.
 IDLE = ("set-logic", "set-info", "set-option", "check-sat", "get-model", "exit")
-# Numbers are exact, however long; one of more digits than that would only fill the memory.
+# Numbers are exact, however long. One with more digits than this would only fill the memory.
 DIGITS = 4000
 SMALLEST = Decimal((0, (1,), -2 * DIGITS))
-# What an empty form becomes; only declare-fun may hold one.
+# The value of an empty form. Only declare-fun may contain one.
 NOTHING = ()
 
 
 @dataclass(frozen=True)
 class Query:
-    """What a file declares and asserts, known without its network.
+    """The declarations and assertions of a file, without its network.
 
-    `variables` in the file's order; for version 1.0 they are X and Y, of one dim each.
-    In `assertions`, flat input i is the number i and flat output j the number −1 − j.
+    path        the file
+    version     `1` or `2`
+    network     the network's name in the file
+    variables   the declared tensors, in the file's order; for version 1.0 they are X and Y, with
+                one dim each
+    assertions  the formulas; flat input i is the number i and flat output j the number −1 − j
     """
 
     path: Path
@@ -52,7 +56,7 @@ class Query:
         return tuple(each for each in self.variables if each.role == "output")
 
     def name(self, number: int) -> str:
-        """What the file calls the variable of this number."""
+        """Return the file's name of the variable with this number."""
         variables, flat = (self.inputs, number) if number >= 0 else (self.outputs, -1 - number)
         variable = [each for each in variables if each.offset <= flat][-1]
         flat -= variable.offset
@@ -66,7 +70,7 @@ class Query:
 
 
 def parse(text: str, path: Path) -> Query:
-    """Read a file's text; raises PropertyError with file, line and reason."""
+    """Parse a file's text; raise PropertyError with file, line and reason where that fails."""
     reader = Reader()
     for value in fold(text, str(path), reader.reduce):
         if value is not None:
@@ -123,7 +127,7 @@ class Reader:
         return action(parts[1:])
 
     def linear(self, part: object) -> Linear:
-        """A part of an arithmetic form: a form itself, a number or a variable."""
+        """Read a part of an arithmetic form: a form itself, a number or a variable."""
         if isinstance(part, Linear):
             return part
         if not isinstance(part, str):
@@ -194,7 +198,7 @@ class Reader:
 
 
 def number(text: str) -> Exact:
-    """The number that a text says, exactly; PropertyError where float64 has no such magnitude."""
+    """Read a number exactly; PropertyError if it exceeds float64's range or has too many digits."""
     if not math.isfinite(float(text)):
         raise PropertyError(f"{text:.40} is beyond the range of float64")
     try:

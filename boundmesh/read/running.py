@@ -1,4 +1,4 @@
-"""ONNX operators whose rounding is known: the network may be verified as it runs, in float32 say.
+"""Lists ONNX operators whose rounding is known, so that a network is verified as it runs.
 
 A network runs an ONNX operator in one kernel, and the graph holds it as one operator or several.
 The graph's roundings cover the kernel's where it does the same basic operations, sums in any order
@@ -25,11 +25,11 @@ KNOWN = frozenset(
     )
 )
 EXACT = frozenset((ir.DataType.FLOAT, ir.DataType.DOUBLE))
-"""Types that a Cast of a network's float32 numbers does not round to."""
+"""Types to which a network's float32 numbers can be cast without rounding."""
 
 
 def rounding_known(step: Step) -> bool:
-    """Tells whether the graph's roundings cover those of the operator as a network runs it."""
+    """Return True if the graph's roundings cover those of the operator as a network runs it."""
     if step.op == "Cast":
         return step.attribute("to") in EXACT
     return step.op in KNOWN

@@ -1,4 +1,4 @@
-"""A network in ONNX Runtime on the CPU, which is what counterexamples are judged by."""
+"""Runs a network in ONNX Runtime on the CPU, the reference for counterexamples."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ SPINNING = "session.intra_op.allow_spinning"
 
 
 def session(model: bytes, folder: Path | None = None, fused: bool = True) -> Any:
-    """An onnxruntime.InferenceSession of the model, whose external data lies in `folder`.
+    """Make an onnxruntime.InferenceSession of the model, whose external data lies in `folder`.
 
-    Unless `fused`, every node is run as it stands in the file. Raises ReadError where ONNX Runtime
+    Unless `fused`, every node is run as it is in the file. Raises ReadError where ONNX Runtime
     refuses the model.
     """
     # Imported here, so that what never replays never waits for it.
@@ -46,7 +46,7 @@ def session(model: bytes, folder: Path | None = None, fused: bool = True) -> Any
 
 
 class Runtime:
-    """The network of `graph.source`: `runtime(x)` takes a flat input to the flat output.
+    """Runs the network of `graph.source`: `runtime(x)` maps a flat input to the flat output.
 
     `also` names values inside the network that `values` returns. Raises ReadError where the graph
     has no source or ONNX Runtime refuses it.
@@ -69,7 +69,7 @@ class Runtime:
         self._size = sum(port.size for port in graph.outputs)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """The flat output at the flat input x, which is rounded to the inputs' types first."""
+        """Compute the flat output at the flat input x, rounded to the inputs' types first."""
         found = np.concatenate([np.ravel(y) for y in self._run(self._outputs, x)])
         if found.size != self._size:
             raise ReadError(
@@ -79,7 +79,7 @@ class Runtime:
         return found
 
     def values(self, x: np.ndarray) -> dict[str, np.ndarray]:
-        """The values that `also` names, at the flat input x."""
+        """Compute the values that `also` names, at the flat input x."""
         # Without names ONNX Runtime would give all outputs.
         found = self._run(self._also, x) if self._also else []
         return dict(zip(self._also, found, strict=True))
@@ -101,7 +101,7 @@ def source_bytes(source: Path | bytes) -> bytes:
 
 
 def exposing(data: bytes, names: Sequence[str]) -> bytes:
-    """The network in `data` with the values `names` as outputs."""
+    """Return the network in `data` with the values `names` as outputs."""
     import onnx
 
     model = onnx.load_model_from_string(data)
@@ -112,7 +112,7 @@ def exposing(data: bytes, names: Sequence[str]) -> bytes:
 
 
 def shaped(data: bytes, inputs: Sequence[Port]) -> bytes:
-    """The network in `data`, its inputs of the ports' shapes and its outputs' to be inferred."""
+    """Return the network in `data` with the ports' input shapes, and output shapes left open."""
     import onnx
 
     model = onnx.load_model_from_string(data)
@@ -129,15 +129,18 @@ def shaped(data: bytes, inputs: Sequence[Port]) -> bytes:
 
 @dataclass(frozen=True)
 class Inside:
-    """What lies inside of a network: `names` of the values that a node of the graph is named after,
-    in the file's order, and `narrowest`, the coarsest type of real numbers that it computes in."""
+    """The values inside a network.
+
+    names      the values that a node of the graph is named after, in the file's order
+    narrowest  the coarsest type of real numbers that the network computes in
+    """
 
     names: tuple[str, ...]
     narrowest: str
 
 
 def inside(graph: Graph) -> Inside:
-    """What lies inside of the graph's source."""
+    """Return the values inside the graph's source."""
     import onnx
 
     assert graph.source is not None

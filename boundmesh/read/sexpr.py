@@ -1,4 +1,4 @@
-"""S-expressions: the syntax that both versions of VNN-LIB share."""
+"""Parses S-expressions, the syntax of both versions of VNN-LIB."""
 
 from __future__ import annotations
 

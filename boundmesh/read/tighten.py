@@ -1,4 +1,4 @@
-"""Bounds of single variables, and what a linear inequality says about them."""
+"""Bounds of single variables, and how linear inequalities narrow them."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from boundmesh.rational import Exact, rounded
 
 # Each round of narrowing is sound, so stopping early costs tightness only.
 ROUNDS = 4
-# Bounds that narrowing makes are exact up to so many bits, and longer ones rounded outward.
+# Narrowed bounds are exact up to so many bits. Longer ones are rounded outward.
 BITS = 256
-# A bound: exact, or infinite.
+# An end is exact or infinite.
 End = Exact | float
-# An input whose bounds crossed, and they; None where something else cannot hold.
+# A contradiction is an input whose bounds crossed, with both bounds, or None for any other reason.
 Contradiction = tuple[int, End, End] | None
 EMPTY: Mapping[int, Exact] = {}
 
 
 class VariableBounds:
-    """Exact bounds of variables; forks share what they were forked from.
+    """Exact bounds of variables. A fork shares the bounds that it has not changed.
 
-    `contradiction` is the input whose bounds came to cross, with both of them.
+    `contradiction` is the input whose bounds crossed, with both bounds.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class VariableBounds:
         self.contradiction: Contradiction = None
 
     def share(self) -> VariableBounds:
-        """Bounds whose forks all share what is known here."""
+        """Return bounds whose forks all share the bounds known here."""
         lower, upper = {**self.base_lower, **self.own_lower}, {**self.base_upper, **self.own_upper}
         return VariableBounds(lower, upper)
 
@@ -47,7 +47,7 @@ class VariableBounds:
         return VariableBounds(self.base_lower, self.base_upper, self.own_lower, self.own_upper)
 
     def key(self) -> tuple:
-        """Equal for forks that bound the inputs alike."""
+        """A key that is equal for forks with equal bounds of the inputs."""
         sides = (self.own_lower, self.base_lower), (self.own_upper, self.base_upper)
         return tuple(
             tuple(sorted((v, end) for v, end in own.items() if v >= 0 and end != base.get(v)))
@@ -63,7 +63,7 @@ class VariableBounds:
         return self.base_upper.get(variable, math.inf) if own is None else own
 
     def narrow(self, variable: int, value: Exact, above: bool) -> bool:
-        """Take in `variable ≤ value` (above) or `≥ value`; False where the bounds then cross."""
+        """Add `variable ≤ value` (above) or `≥ value`; return False where the bounds then cross."""
         if above and value < self.upper(variable):
             self.own_upper[variable] = value
         elif not above and value > self.lower(variable):
@@ -76,7 +76,7 @@ class VariableBounds:
 
 
 def smallest(atom: Atom, bounds: VariableBounds) -> tuple[list[Fraction | None], int]:
-    """Each input term's least value (None where unbounded), and how many are unbounded."""
+    """Return each input term's least value (None if unbounded), and how many are unbounded."""
     least: list[Fraction | None] = []
     for variable, coefficient in atom.inputs:
         end = bounds.lower(variable) if coefficient > 0 else bounds.upper(variable)
@@ -114,7 +114,7 @@ def tighten(atoms: Sequence[Atom], bounds: VariableBounds) -> bool:
 
 
 def short(limit: Fraction, above: bool) -> Fraction | None:
-    """The limit; a long one rounded outward to float64; None where that is infinite."""
+    """Return the limit; a long one is rounded outward to float64, or None if that is infinite."""
     if limit.numerator.bit_length() + limit.denominator.bit_length() <= BITS:
         return limit
     value = rounded(limit, above)
@@ -122,7 +122,7 @@ def short(limit: Fraction, above: bool) -> Fraction | None:
 
 
 def implied(atom: Atom, bounds: VariableBounds) -> bool:
-    """Whether an atom over inputs only holds at every point of the bounds."""
+    """Return True if an atom over inputs alone holds at every point of the bounds."""
     largest = Fraction(0)
     for variable, coefficient in atom.inputs:
         end = bounds.upper(variable) if coefficient > 0 else bounds.lower(variable)
@@ -134,8 +134,13 @@ def implied(atom: Atom, bounds: VariableBounds) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """An atom, `s ≤ bound` or, where `negative`, `−s ≤ bound`: its sum `s` is scaled so that its
-    first coefficient is 1."""
+    """An atom as a bound of a scaled sum s: `s ≤ bound` or `−s ≤ bound`.
+
+    sum       s, scaled so that its first coefficient is 1
+    negative  True for `−s ≤ bound`
+    bound     the right-hand side
+    strict    True for `<` in place of `≤`
+    """
 
     sum: tuple[Terms, Terms]
     negative: bool
@@ -144,7 +149,7 @@ class Side:
 
     @staticmethod
     def of(atom: Atom) -> Side:
-        """Raises ValueError for an atom without terms."""
+        """Make the side of an atom; raise ValueError for an atom without terms."""
         (_, first), *_ = (*atom.inputs, *atom.outputs)
         inputs = tuple((place, each / first) for place, each in atom.inputs)
         outputs = tuple((place, each / first) for place, each in atom.outputs)
@@ -152,11 +157,11 @@ class Side:
 
 
 def contradictory(sides: Sequence[Side]) -> bool:
-    """Whether two of the sides bound the same sum from both sides such that nothing is left.
+    """Return True if two of the sides bound the same sum from both sides and leave no value.
 
     `s ≤ b` and `−s ≤ −c` leave nothing where c > b, and where c = b and one of them is strict.
     """
-    # The least bound of each sum from that side, and whether it may be attained.
+    # The least bound of each sum from that side, and True if the sum may be equal to it.
     least: dict[tuple[tuple[Terms, Terms], bool], tuple[Fraction, bool]] = {}
     for side in sides:
         key, own = (side.sum, side.negative), (side.bound, not side.strict)

@@ -1,4 +1,4 @@
-"""PyTorch modules → Graph, by way of ONNX."""
+"""Translates PyTorch modules into Graphs, by way of ONNX."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from boundmesh.read.onnx import loads
 
 
 def from_torch(module: nn.Module, example: Any) -> Graph:
-    """The module, in evaluation mode, as a Graph for inputs of the example's shapes and dtypes.
+    """Translate the module, in evaluation mode, for inputs of the example's shapes and dtypes.
 
-    The example is one input, as a tensor, an array, numbers or lists of them, or a tuple of tensors
-    or arrays, one for each input. Raises UnsupportedError where `torch.onnx.export` or boundmesh
-    cannot translate the module, ReadError for anything that is no module or no example, and for
-    NaN or infinity in either. The module is left as it was.
+    The example is one input, as a tensor, an array, numbers or lists of them. It is a tuple of
+    tensors or arrays where the module has several inputs. Raises UnsupportedError where
+    `torch.onnx.export` or boundmesh cannot translate the module. Raises ReadError for anything that
+    is no module or no example, and for NaN or infinity in either. The module is left as it was.
     """
     if not isinstance(module, nn.Module):
         raise ReadError(f"the module is {shown(module)}; expected a torch.nn.Module")
@@ -50,7 +50,7 @@ def from_torch(module: nn.Module, example: Any) -> Graph:
 
 
 def inputs_of(example: Any) -> tuple[Tensor, ...]:
-    """The example as a tensor for each input; ReadError where it is none."""
+    """Return the example as a tensor for each input; raise ReadError where it is none."""
     several = isinstance(example, tuple) and any(
         isinstance(part, Tensor | np.ndarray) for part in example
     )
@@ -58,7 +58,7 @@ def inputs_of(example: Any) -> tuple[Tensor, ...]:
 
 
 def input_of(value: Any) -> Tensor:
-    """Numbers, lists, an array or a tensor as a tensor; float32 where they have no type."""
+    """Convert numbers, lists, an array or a tensor to a tensor; float32 if they have no dtype."""
     try:
         plain = not isinstance(value, Tensor | np.ndarray)
         found = torch.as_tensor(value, dtype=torch.float32 if plain else None)
@@ -74,7 +74,7 @@ def input_of(value: Any) -> Tensor:
 
 @contextlib.contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode, and every submodule's own mode again afterwards."""
+    """A context in which the module is in evaluation mode; later each submodule's mode returns."""
     training = [part for part in module.modules() if part.training]
     module.eval()
     try:
@@ -87,7 +87,7 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """What the exporter prints, warns and logs is about its own insides."""
+    """A context that hides the exporter's output, warnings and log, which concern only itself."""
     level = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:

@@ -1,4 +1,4 @@
-"""What rounding can make of a network's values at points, whatever the order of its sums.
+"""Encloses the values that rounding can give in a network at points, for any order of its sums.
 
 A value that a network computes in a type of unit roundoff u lies in a box around the exact one.
 The box is carried from node to node: interval arithmetic takes it through an operator, and the
@@ -25,10 +25,10 @@ from boundmesh.operators import RULES, Interval
 from boundmesh.operators.node import Node
 from boundmesh.operators.rounding import SMALLEST, UNITS, gamma
 
-# Operations that another formula of the same value may do beside those of the operator.
+# Another formula of the same value may do so many operations more than the operator.
 MORE = 8
 
-# How far a library's function may be from the exact one, in units of u: relative and absolute.
+# The errors of library functions, relative and absolute, in units of u.
 # An exponential may be taken of x − max(x), which is rounded by up to 88 units where exp does not
 # underflow.
 FUNCTIONS = {
@@ -39,8 +39,8 @@ FUNCTIONS = {
     "leaky_relu": (8.0, 0.0),
     "abs": (0.0, 0.0),
 }
-# All others. ONNX Runtime computes sigmoid, tanh and erf by rational functions, whose error is
-# absolute.
+# The errors of all other functions. ONNX Runtime computes sigmoid, tanh and erf by rational
+# functions, whose error is absolute.
 ANY_FUNCTION = (16.0, 16.0)
 
 
@@ -50,7 +50,12 @@ LARGEST = {"bfloat16": 3.3895e38, "float16": 65504.0, "float32": 3.4028e38, "flo
 
 @dataclass(frozen=True)
 class Precision:
-    """The type a network runs in: its unit roundoff, smallest normal and largest number."""
+    """The float type that a network runs in.
+
+    unit      the unit roundoff
+    smallest  the smallest normal number
+    largest   the largest number
+    """
 
     unit: float
     smallest: float
@@ -64,9 +69,10 @@ PRECISIONS = {
 
 @dataclass(frozen=True)
 class RoundedValue:
-    """Where a value `[N or 1, *shape]` may lie, and its size, at least as large as any of it.
+    """An enclosure of a rounded value.
 
-    Both ends are the same tensor where the value is known exactly.
+    box   `[N or 1, *shape]`: both ends are the same tensor where the value is known exactly
+    size  `[N or 1, *shape]`: at least as large as the magnitude of every value in the box
     """
 
     box: Interval
@@ -88,7 +94,7 @@ def boxes(
     precision: Precision,
     given: Mapping[str, Tensor] | None = None,
 ) -> Iterator[tuple[Node, Interval]]:
-    """Every node in order and the box `[N or 1, *shape]` of its values at x `[N, *input_shape]`.
+    """Yield each node and the box `[N or 1, *shape]` of its values at x `[N, *input_shape]`.
 
     Where `given` holds what the network computed for a node, the nodes after it start from that,
     so their boxes hold the rounding of what lies between alone. All is float64.
@@ -111,7 +117,7 @@ def boxes(
 
 
 def size_of(graph: Graph, name: str, weight: Tensor) -> Tensor:
-    """The size of a weight: |weight|, unless it was computed of numbers that may have cancelled."""
+    """Return a weight's size: |weight|, or more if it came from sums that may have cancelled."""
     formed = graph.formed.get(name)
     if formed is None or formed.size is None:
         return weight.abs()
@@ -126,7 +132,7 @@ def rounded_value(
     operands: Sequence[RoundedValue],
     precision: Precision,
 ) -> RoundedValue:
-    """An operator's value as the network may compute it from its operands as they may be.
+    """Enclose an operator's value, as the network may compute it, from enclosed operands.
 
     `sizes` are those of the weights, which the network itself may compute in `depth` operations.
     """
@@ -157,7 +163,7 @@ def rounded_value(
 
 
 def roundings(node: Node, weights: Sequence[Tensor], operands: Sequence[RoundedValue]) -> int:
-    """How many roundings one neuron's own value passes; 0 where the operator is exact."""
+    """Return how many roundings one neuron's own value passes; 0 where the operator is exact."""
     rule = RULES[node.op]
     if rule.affine:
         return rule.lengths(node, weights).forward
@@ -171,23 +177,24 @@ Size = Callable[[Node, Sequence[Tensor], Sequence[RoundedValue]], Tensor]
 
 
 def of_absolutes(node: Node, sizes: Sequence[Tensor], operands: Sequence[RoundedValue]) -> Tensor:
-    """The operator of sizes alone."""
+    """Return the size of a result as the operator applied to the operands' sizes."""
     return RULES[node.op].forward(node, sizes, *(operand.size for operand in operands)).abs()
 
 
 def of_both(node: Node, sizes: Sequence[Tensor], operands: Sequence[RoundedValue]) -> Tensor:
-    """The sum of both sizes."""
+    """Return the size of a result as the sum of both operands' sizes."""
     return operands[0].size + operands[1].size
 
 
 def of_power(node: Node, sizes: Sequence[Tensor], operands: Sequence[RoundedValue]) -> Tensor:
-    """`size^p` for p ≥ 1: a power of a difference expands into terms as large."""
+    """Return `size^p` for p ≥ 1, as a power of a difference expands into terms of that size."""
     size = operands[0].size
     exponent = float(node["exponent"])
     return size.pow(exponent) if exponent >= 1 else torch.zeros_like(size)
 
 
-# How operators make a size of their operands' sizes; affine ones do it by absolute values.
+# These functions compute the size of a result from the operands' sizes. Affine operators use
+# absolute values instead.
 SIZES: dict[str, Size] = {
     "subtract": of_both,
     "multiply": of_absolutes,

@@ -1,4 +1,4 @@
-"""Reading properties: VNN-LIB 1.0 and 2.0, plain or gzipped."""
+"""Reads properties from VNN-LIB files, versions 1.0 and 2.0, plain or gzipped."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from boundmesh.read.normal_form import normal_form
 from boundmesh.read.query import Query, parse
 from boundmesh.read.sexpr import COMMENT
 
-# What stands in a text for bytes that are not UTF-8.
+# The character that replaces bytes that are not UTF-8.
 UNREADABLE = "\ufffd"
 
-# A text's tokens and what they say take so many times the memory of the text.
+# The tokens of a text and their values take so many times the memory of the text.
 TEXT_COPIES = 32
 
 
 def read(path: Path | str) -> Query:
-    """What a file declares and asserts, without its network.
+    """Read the declarations and assertions of a file, without its network.
 
     Raises ReadError for a file that cannot be read, and PropertyError, with file, line and reason,
-    for one that is malformed or says what cannot be verified here.
+    for one that is malformed or that boundmesh cannot verify.
     """
     path = Path(path)
-    # Comments may be in any encoding; nothing else may.
+    # Only comments may be in another encoding.
     text = contents(path, TEXT_COPIES).decode("utf-8-sig", errors="replace")
     if UNREADABLE in text and UNREADABLE in COMMENT.sub("", text):
         raise ReadError(f"{path}: not a text file; expected a VNN-LIB property in UTF-8")
@@ -38,16 +38,16 @@ def read(path: Path | str) -> Query:
 
 
 def load(path: Path | str, inputs: Sequence[Port], outputs: Sequence[Port]) -> Property:
-    """The property in a file, over the flat input and output of a network with these ports.
+    """Read the property in a file, over the flat input and output of a network with these ports.
 
-    Every number is exact. Raises what `read` raises, and PropertyError where the
-    declarations do not fit the ports, an input has no bounds, or the normal form explodes.
+    Every number is exact. Raises the errors of `read`. Raises PropertyError where the declarations
+    do not fit the ports, an input has no bounds, or the normal form has too many conjunctions.
     """
     return fit(read(path), inputs, outputs)
 
 
 def fit(query: Query, inputs: Sequence[Port], outputs: Sequence[Port]) -> Property:
-    """The property that a query states of a network with these ports; raises as `load` does."""
+    """Make the property of a query for a network with these ports; raises the errors of `load`."""
     try:
         into = places(query.inputs, inputs, query.version)
         out = places(query.outputs, outputs, query.version)
@@ -63,8 +63,11 @@ def fit(query: Query, inputs: Sequence[Port], outputs: Sequence[Port]) -> Proper
 
 
 def places(variables: Sequence[Variable], ports: Sequence[Port], version: str) -> dict[str, int]:
-    """Where each declared tensor starts in the flat value of the ports: matched by ONNX names
-    where all are given, else by order (VNN-LIB 2.0, "Multiple input and output declarations")."""
+    """Return where each declared tensor starts in the flat value of the ports.
+
+    Tensors and ports are matched by ONNX names where all are given, else by order (VNN-LIB 2.0,
+    "Multiple input and output declarations").
+    """
     role = variables[0].role
     if version == "1":
         size, declared = sum(port.size for port in ports), variables[0].size
@@ -108,12 +111,12 @@ def check(variable: Variable, port: Port) -> None:
 
 
 def order(variables: Sequence[Variable], starts: dict[str, int]) -> np.ndarray:
-    """Place in the network's flat value of each element in the order of declaration."""
+    """Return the place in the network's flat value of each element, in order of declaration."""
     return np.concatenate([starts[each.name] + np.arange(each.size) for each in variables])
 
 
 def moved_cases(cases: tuple[Case, ...], into: np.ndarray, out: np.ndarray) -> tuple[Case, ...]:
-    """The same cases over flat values in the network's order."""
+    """Return the same cases over flat values in the network's order."""
 
     def atom(old: Atom) -> Atom:
         inputs = sorted((int(into[place]), c) for place, c in old.inputs)

@@ -1,6 +1,6 @@
-"""A counterexample in the words of the standards; every number reads back as the same float64.
+"""Writes a counterexample in standard formats; every number reads back as the same float64.
 
-Inputs that no float64 holds are written as their own decimals, exactly, where these are short.
+An input that no float64 holds is written exactly, as a decimal, where that is short.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from boundmesh.verdict import Counterexample
 
 
 def assignment(found: Counterexample, property: Property) -> str:
-    """VNN-LIB 2.0, "Command-line assignment format": per declared tensor, in the file's order, a
-    line `NAME TYPE [SHAPE]` and one line for each element, row-major.
+    """Write a counterexample as in VNN-LIB 2.0, "Command-line assignment format".
 
-    A property that declares nothing is written as one X and one Y.
+    Each declared tensor, in the file's order, has a line `NAME TYPE [SHAPE]` and one line for each
+    element, in row-major order. A property without declarations is written as one X and one Y.
     """
     variables = property.variables or (
         Variable("X", "input", (property.inputs,), "Real"),
@@ -30,7 +30,7 @@ def assignment(found: Counterexample, property: Property) -> str:
 
 
 def competition_assignment(found: Counterexample) -> str:
-    """VNN-COMP's form, `((X_0 0.5)` … `(Y_0 -1.25))`, one line for each value."""
+    """Write a counterexample in VNN-COMP's form, `((X_0 0.5)` … `(Y_0 -1.25))`, a line each."""
     pairs = [f"(X_{place} {decimal(value)})" for place, value in enumerate(found.point)]
     pairs += [f"(Y_{place} {decimal(value)})" for place, value in enumerate(found.output.flat)]
     return "(" + "\n".join(pairs) + ")\n"

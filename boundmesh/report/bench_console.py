@@ -1,4 +1,4 @@
-"""What people see of a benchmark, on standard error: a line an instance, a table in the end."""
+"""Shows a benchmark on standard error: one line per instance, and a table in the end."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ STYLES = {
 }
 WRONG = "bold white on red"
 FILE_WIDTH = 120
-"""Columns of a table that goes to a file."""
+"""The width in characters of a table that goes to a file."""
 
 
 class BenchConsole:
-    """Listens to the engine and to the benchmark; a context manager.
+    """A context manager that receives the progress of each run and of the benchmark.
 
     On a terminal the running instance moves below the lines of those that are finished.
     """
@@ -80,7 +80,7 @@ class BenchConsole:
             self._print(Text(text))
 
     def end(self, place: str, record: Record) -> None:
-        """The line of a finished instance; wrong and crashed ones are shown whatever happens."""
+        """Show the line of a finished instance; wrong and crashed ones are shown in any case."""
         bad = record.wrong or record.verdict == "error"
         if self._quiet and not bad:
             return
@@ -96,7 +96,7 @@ class BenchConsole:
         self._print(line)
 
     def summary(self, summaries: Sequence[Summary]) -> None:
-        """The table; the line of all families where there are several."""
+        """Show the table. It has a line for all families together where there are several."""
         if self._quiet:
             return
         shown = summaries if len(summaries) > 2 else summaries[:1]
@@ -109,7 +109,7 @@ class BenchConsole:
         self._console.print(table)
 
     def changes(self, changes: Sequence[Change], pace: Pace) -> None:
-        """What differs between two runs."""
+        """Show the differences between two runs."""
         if self._quiet:
             return
         if changes:
@@ -138,7 +138,7 @@ class BenchConsole:
 
 
 def short(file: str) -> str:
-    """A file's name without folders and packing."""
+    """Return a file's name without its folders and its `.gz`."""
     name = PurePosixPath(file.replace("\\", "/")).name
     return name.removesuffix(".gz").removesuffix(".onnx").removesuffix(".vnnlib")
 

@@ -1,4 +1,4 @@
-"""Cactus plots: how many instances are solved within how many seconds each."""
+"""Cactus plots: they show how many instances are solved within how many seconds each."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from boundmesh.report.summary import ALL
 
 FORMATS = (".png", ".svg")
 SHORTEST = 0.001
-"""Seconds at which the logarithmic axis begins: less is drawn there."""
+"""The logarithmic axis begins at so many seconds. Shorter times are drawn there."""
 
 
 def check_plot(path: Path) -> None:
-    """Find out before the work that a plot cannot be drawn: BoundmeshError says what to do."""
+    """Check before the work that a plot can be drawn; raise BoundmeshError if it cannot."""
     if path.suffix.lower() not in FORMATS:
         raise BoundmeshError(f"--plot: {path} is neither PNG nor SVG; end it in .png or .svg")
     if find_spec("matplotlib") is None:
@@ -26,7 +26,10 @@ def check_plot(path: Path) -> None:
 
 
 def curves(records: Sequence[Record]) -> dict[str, list[float]]:
-    """The seconds of the solved instances, ascending, by family; of all where there are several."""
+    """Return the seconds of the solved instances of each family, in ascending order.
+
+    Where there are several families, the result has a curve of all instances as well.
+    """
     found: dict[str, list[float]] = {}
     for record in records:
         if record.solved:
@@ -37,7 +40,7 @@ def curves(records: Sequence[Record]) -> dict[str, list[float]]:
 
 
 def plot(path: Path, records: Sequence[Record]) -> None:
-    """Draw one curve a family: its n-th instance, in order of time, took so many seconds."""
+    """Draw one curve per family, which shows the seconds of its n-th fastest instance over n."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 5), layout="constrained")

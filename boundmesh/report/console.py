@@ -1,4 +1,4 @@
-"""Progress for people, on standard error: a moving line on a terminal, plain lines elsewhere."""
+"""Shows progress on standard error: a moving line on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ ALWAYS_SAID = ("warning", "interrupted")
 
 
 class ConsoleProgress:
-    """Listens to the engine and writes to standard error; a context manager.
+    """A context manager that receives the progress of a run and writes it to standard error.
 
-    A finished stage leaves one line: its name, its seconds, the last facts it reported. A stage
-    that is announced again goes on. On a terminal the running stage moves below.
+    A finished stage leaves one line with its name, its seconds and its last facts. A stage that
+    starts again continues the earlier one. On a terminal a moving line below shows the running
+    stage.
     """
 
     def __init__(self, console: Console | None = None, *, quiet: bool = False) -> None:
@@ -73,12 +74,12 @@ class ConsoleProgress:
         self.say("warning", text, style="yellow")
 
     def say(self, name: str, text: str, style: str = "") -> None:
-        """One line, `name` in a column of its own."""
+        """Write one line, with `name` in a column of its own."""
         if not self._quiet or name in ALWAYS_SAID:
             self._print(Text.assemble((f"{name:<{NAME_WIDTH}} ", style or "bold"), text))
 
     def finish(self) -> None:
-        """The running stage has ended."""
+        """End the running stage, and write its line."""
         if self.running and not self._quiet:
             line = Text.assemble(
                 (f"{self.running:<{NAME_WIDTH}} ", "cyan"),

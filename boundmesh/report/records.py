@@ -1,4 +1,4 @@
-"""The results of a benchmark, an instance a line, in a file that survives being cut off."""
+"""The file of a benchmark's results: one line per instance, readable even if it was cut off."""
 
 from __future__ import annotations
 
@@ -17,10 +17,20 @@ VERDICTS = (*SOLVED, "unknown", "timed-out", "error")
 
 @dataclass(frozen=True)
 class Record:
-    """What became of one instance.
+    """The result of one instance.
 
-    `seconds` is wall time, reading included; `timeout` and `bound` (the best margin) may be None,
-    `expected` empty. `stage` decided or was the last; `reason` says why there is no decision.
+    family    the family that the instance belongs to
+    onnx      the network's file, as in the list
+    vnnlib    the property's file, as in the list
+    timeout   seconds, or None
+    expected  the expected verdict; empty where unknown
+    verdict   the verdict's word, or `error`
+    seconds   wall time, reading included
+    stage     the stage that decided, else the last one
+    bound     the best margin, or None
+    peak_mib  the peak of memory in MiB
+    device    the device's name
+    reason    why there is no decision
     """
 
     family: str
@@ -38,12 +48,12 @@ class Record:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What makes it the same instance in another run."""
+        """The fields that identify the instance in another run."""
         return self.family, self.onnx, self.vnnlib
 
     @property
     def wrong(self) -> bool:
-        """Whether it contradicts what is known."""
+        """True if the verdict contradicts the expected one."""
         return {self.verdict, self.expected} == set(SOLVED)
 
     @property
@@ -74,13 +84,13 @@ READERS: dict[str, Callable[[str], Any]] = {
 
 
 def line(record: Record) -> str:
-    """The record as one line of CSV; line breaks in the reason become spaces."""
+    """Write the record as one line of CSV; line breaks in the reason become spaces."""
     cells = {**vars(record), "reason": " ".join(record.reason.split())}
     return csv_line("" if value is None else value for value in cells.values())
 
 
 def csv_line(cells: Iterable[object]) -> str:
-    """Cells as a line of CSV, quoted where needed."""
+    """Write cells as a line of CSV, with quotes where needed."""
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerow(cells)
     return out.getvalue()
@@ -90,7 +100,7 @@ HEADER = csv_line(COLUMNS)
 
 
 def read_records(path: Path) -> list[Record]:
-    """The complete lines of a results file; a last line that is cut off is left out.
+    """Read the complete lines of a results file; a last line that is cut off is left out.
 
     Raises ReadError for a file that cannot be read or is no results file.
     """
@@ -117,11 +127,11 @@ def read_records(path: Path) -> list[Record]:
 
 
 def resume(path: Path) -> list[Record]:
-    """What a results file holds already; afterwards lines can be appended to it.
+    """Read the records of a results file, and prepare it for more lines.
 
-    A file that is not there is begun, a half-written last line is dropped. What is no results
-    file is left as it is. Raises as `read_records` does, and BoundmeshError for what cannot be
-    written.
+    A missing file is created, and an incomplete last line is removed. A file that is no results
+    file is left as it is. Raises the errors of `read_records`, and BoundmeshError for a file that
+    cannot be written.
     """
     records = read_records(path) if path.exists() else []
     try:
@@ -138,7 +148,7 @@ def resume(path: Path) -> list[Record]:
 
 
 def append(path: Path, record: Record) -> None:
-    """Add a record's line and close the file, so that a kill costs no finished instance."""
+    """Append a record's line and close the file, so that a kill loses no finished instance."""
     try:
         with path.open("a", encoding="utf-8", newline="") as file:
             file.write(line(record))

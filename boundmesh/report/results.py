@@ -24,7 +24,7 @@ LIBRARIES = ("numpy", "onnx", "onnxruntime", "torch")
 
 
 def answer(result: Result) -> str:
-    """What standard output carries: the verdict, and for `sat` the assignment (VNN-LIB 2.0)."""
+    """Return the text for standard output: the verdict, and for `sat` the assignment."""
     verdict = result.verdict
     if isinstance(verdict, Falsified):
         return f"{verdict.word}\n{assignment(verdict.counterexample, result.property)}"
@@ -32,7 +32,7 @@ def answer(result: Result) -> str:
 
 
 def competition_text(verdict: Verdict) -> str:
-    """VNN-COMP's result file: its word for the verdict, and for `sat` the point."""
+    """Return VNN-COMP's result file: its word for the verdict, and for `sat` the point."""
     if isinstance(verdict, Falsified):
         return f"{verdict.word}\n{competition_assignment(verdict.counterexample)}"
     return "timeout\n" if isinstance(verdict, TimedOut) else f"{verdict.word}\n"
@@ -41,7 +41,7 @@ def competition_text(verdict: Verdict) -> str:
 def verdict_json(
     result: Result, settings: Settings, spec: str, network: str, seconds: float
 ) -> dict[str, Any]:
-    """What `boundmesh verify --json` writes; `seconds` is the whole command's time."""
+    """Return the content of `boundmesh verify --json`; `seconds` is the whole command's time."""
     return {
         **_verdict(result.verdict),
         "property": spec,
@@ -56,7 +56,7 @@ def verdict_json(
 def bounds_json(
     bounds: Bounds, settings: Settings, spec: str | None, network: str
 ) -> dict[str, Any]:
-    """What `boundmesh bounds --json` writes."""
+    """Return the content of `boundmesh bounds --json`."""
     return {
         "lower": [_finite(value) for value in bounds.lower.ravel().tolist()],
         "upper": [_finite(value) for value in bounds.upper.ravel().tolist()],
@@ -79,7 +79,10 @@ def write(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write strict JSON, without NaN or infinity, a key a line; BoundmeshError where that fails."""
+    """Write strict JSON, without NaN or infinity, one key per line.
+
+    Raises BoundmeshError where that fails.
+    """
     lines = [f'"{key}": {json.dumps(value, allow_nan=False)}' for key, value in content.items()]
     write(path, "{\n" + ",\n".join(lines) + "\n}\n")
 
@@ -114,5 +117,5 @@ def _layers(undecided: Mapping[str, tuple[int, int]]) -> dict[str, list[int]]:
 
 
 def _finite(value: float) -> float | None:
-    """JSON knows no infinity: None says that there is no bound."""
+    """Return the value, or None for infinity, which JSON does not have: there is no bound."""
     return float(value) if math.isfinite(value) else None

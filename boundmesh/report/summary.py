@@ -1,4 +1,4 @@
-"""How a benchmark went: per family and in all, and what differs between two runs."""
+"""Sums up a benchmark per family and in all, and compares two runs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,18 @@ ALL = "all families"
 
 @dataclass(frozen=True)
 class Summary:
-    """Numbers of one family. `instances` were selected, `run` have a verdict; `solved` are unsat
-    and sat less the wrong ones. `median` and `mean` seconds are of the solved, `total` of all."""
+    """The numbers of one family.
+
+    family     the family's name
+    instances  the number of instances selected
+    run        the number of instances with a record
+    solved     the number of unsat and sat, without wrong ones
+    unsat, sat, unknown, timed_out, errors   the number of each verdict
+    wrong      the number of verdicts that contradict the expected one
+    median     the median of the seconds of the solved; None without any
+    mean       the mean of the seconds of the solved; None without any
+    total      the sum of the seconds of all
+    """
 
     family: str
     instances: int
@@ -34,8 +44,10 @@ class Summary:
 
 
 def summarize(families: Sequence[str], records: Sequence[Record]) -> list[Summary]:
-    """One Summary a family, in order of appearance, and one of all; `families` holds the family
-    of every instance selected."""
+    """Return one Summary per family, in order of appearance, and one of all families.
+
+    `families` holds the family of every instance selected.
+    """
     selected = Counter(families)
     members: dict[str, list[Record]] = {family: [] for family in selected}
     for record in records:
@@ -66,21 +78,27 @@ def _summary(family: str, instances: int, records: Sequence[Record]) -> Summary:
 
 @dataclass(frozen=True)
 class Change:
-    """An instance whose verdict differs between two runs."""
+    """The two records of an instance whose verdict differs between two runs."""
 
     old: Record
     new: Record
 
     @property
     def contradiction(self) -> bool:
-        """Whether one run proved what the other one refuted."""
+        """True if one run proved the property and the other one refuted it."""
         return {self.old.verdict, self.new.verdict} == set(SOLVED)
 
 
 @dataclass(frozen=True)
 class Pace:
-    """`common` instances are in both runs. Of them `both` were solved by both alike, in `old` and
-    `new` seconds; `ratio` is the geometric mean of new over old ones, None without any."""
+    """The speed of two runs compared.
+
+    common  the number of instances that are in both runs
+    both    the number of these that both runs solved with the same verdict
+    old     the seconds that the old run took for these
+    new     the seconds that the new run took for these
+    ratio   the geometric mean of new seconds over old ones; None without any
+    """
 
     common: int
     both: int
@@ -90,7 +108,7 @@ class Pace:
 
 
 def compare(old: Sequence[Record], new: Sequence[Record]) -> tuple[list[Change], Pace]:
-    """What changed among the instances of both runs, in the old one's order, and their pace."""
+    """Return the changes among the instances of both runs, in the old run's order, and the pace."""
     before, after = ({record.key: record for record in run} for run in (old, new))
     changes: list[Change] = []
     pairs: list[tuple[float, float]] = []

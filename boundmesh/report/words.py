@@ -1,4 +1,4 @@
-"""A network, a property and a verdict in words, for people."""
+"""Describes networks, properties and verdicts in words, for people."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from boundmesh.property import Atom, Ball, Box, Clause, Property
 from boundmesh.verdict import Falsified, TimedOut, Unknown, Verdict, Verified
 
 SHOWN = 3
-"""Clauses, cases or layers written out before the rest is counted."""
+"""So many clauses, cases or layers are written out; the rest is counted."""
 
 
 def of_graph(graph: Graph) -> str:
-    """`64 inputs, 10 outputs; 3 linear, 2 relu; 5,930 weights`."""
+    """Describe a network: `64 inputs, 10 outputs; 3 linear, 2 relu; 5,930 weights`."""
     ops = Counter(node.op for node in graph.nodes if node.inputs)
     weights = sum(array.size for array in graph.weights.values())
     inputs = sum(port.size for port in graph.inputs)
@@ -30,7 +30,7 @@ def of_graph(graph: Graph) -> str:
 
 
 def of_property(prop: Property) -> tuple[str, ...]:
-    """What is to be proved, in a few lines; cases that ask the same of different inputs are one."""
+    """Describe a property in a few lines; cases with the same clauses are described once."""
     regions: dict[tuple[Clause, ...], list[Box | Ball]] = {}
     for case in prop.cases:
         regions.setdefault(case.clauses, []).append(case.region)
@@ -45,7 +45,7 @@ def of_property(prop: Property) -> tuple[str, ...]:
 
 
 def of_region(region: Box | Ball) -> str:
-    """`in 64 ranges, the widest 0.1`; `within 0.5 of a point (2-norm)`."""
+    """Describe a region: `in 64 ranges, the widest 0.1`; `within 0.5 of a point (2-norm)`."""
     if isinstance(region, Ball):
         return f"within {float(region.radius):g} of a point ({region.p:g}-norm)"
     lower, upper = region.inner
@@ -56,7 +56,7 @@ def of_region(region: Box | Ball) -> str:
 
 
 def of_atom(atom: Atom, prop: Property) -> str:
-    """An atom with the names of its file: `Y[0,3] - Y[0,1] ≤ 0` as `Y[0,3] ≤ Y[0,1]`."""
+    """Write an atom with the names of its file: `Y[0,3] - Y[0,1] ≤ 0` as `Y[0,3] ≤ Y[0,1]`."""
     inputs = [(value, element(prop, "input", i)) for i, value in atom.inputs]
     outputs = [(value, element(prop, "output", j)) for j, value in atom.outputs]
     terms = inputs + outputs
@@ -71,7 +71,7 @@ def of_atom(atom: Atom, prop: Property) -> str:
 
 
 def element(prop: Property, role: str, flat: int) -> str:
-    """The name of a flat input or output in the property's file, or `x[3]` where it has none."""
+    """Return the name of a flat input or output in its file, or `x[3]` where it has none."""
     for variable in prop.variables:
         place = flat - variable.offset
         if variable.role == role and 0 <= place < variable.size:
@@ -81,7 +81,7 @@ def element(prop: Property, role: str, flat: int) -> str:
 
 
 def of_verdict(verdict: Verdict, prop: Property) -> str:
-    """The verdict as a sentence."""
+    """Describe the verdict in a sentence."""
     match verdict:
         case Verified(bound):
             margin = f"; every margin is at least {bound:.4g}" if np.isfinite(bound) else ""
@@ -97,7 +97,7 @@ def of_verdict(verdict: Verdict, prop: Property) -> str:
 
 
 def of_undecided(undecided: Mapping[str, tuple[int, int]]) -> str:
-    """`undecided neurons: 12 of 48 in relu_1, 3 of 48 in relu_2`."""
+    """Count unstable neurons: `undecided neurons: 12 of 48 in relu_1, 3 of 48 in relu_2`."""
     layers = [f"{some:,} of {every:,} in {name}" for name, (some, every) in undecided.items()]
     if len(layers) > 2 * SHOWN:
         layers = [*layers[:SHOWN], "…", *layers[-SHOWN:]]
@@ -105,7 +105,7 @@ def of_undecided(undecided: Mapping[str, tuple[int, int]]) -> str:
 
 
 def of_bytes(count: int) -> str:
-    """`312 MiB`."""
+    """Write a number of bytes, as in `312 MiB`."""
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
 
 
@@ -122,7 +122,7 @@ def _never(clauses: tuple[Clause, ...], prop: Property) -> str:
 
 
 def _beside_all(atoms: Sequence[Atom], prop: Property) -> tuple[str, bool] | None:
-    """The output that the atoms compare with every other one, and whether as the lesser, ≤."""
+    """Return the output that the atoms compare with all others, and True if it is the smaller."""
     pairs = set()
     for atom in atoms:
         terms = sorted((value, place) for place, value in atom.outputs)
@@ -140,7 +140,7 @@ def _beside_all(atoms: Sequence[Atom], prop: Property) -> tuple[str, bool] | Non
 
 
 def _shortened(parts: Sequence[str], between: str) -> str:
-    """The first parts; the rest are counted, unless the rest is one."""
+    """Join the first parts, and count the rest, unless the rest is a single part."""
     shown = parts if len(parts) <= SHOWN + 1 else parts[:SHOWN]
     text = between.join(part or "true" for part in shown)
     return text if len(shown) == len(parts) else f"{text}{between}{len(parts) - SHOWN} more"

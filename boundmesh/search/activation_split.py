@@ -71,9 +71,9 @@ class ActivationSplitting:
         self.splits = Splits(self.bounder, settings, self.division, self.batch, self._quick)
 
     def run(self, clauses: Tensor, margins: Tensor, limit: float = float("inf")) -> SearchAccount:
-        """Refute `clauses` `[C]`, whose margins so far are `margins`; raises OutOfTime.
+        """Search until `clauses` `[C]`, whose margins so far are `margins` `[C]`, are refuted.
 
-        Stops with domains open once `limit` of them have been bounded.
+        The search stops with open domains once `limit` domains have been bounded. Raises OutOfTime.
         """
         if self.shared.begins:
             where, known = clauses.to(self.device), margins.to(self.device)
@@ -83,8 +83,10 @@ class ActivationSplitting:
         return self.go_on(limit)
 
     def go_on(self, limit: float = float("inf")) -> SearchAccount:
-        """Work on the frontier until it is empty, or `limit` domains have been bounded in all; then
-        on the leaves."""
+        """Work on the frontier, then on the leaves.
+
+        The frontier is left once it is empty, or once `limit` domains have been bounded in all.
+        """
         while self.shared.goes_on(self.frontier, limit):
             parents = self.frontier.pop(self.batch)
             with give_way(self, parents):
@@ -100,13 +102,13 @@ class ActivationSplitting:
         return self.rows.shape[1]
 
     def _split(self, parents: Domains) -> Outcome[Domains]:
-        """What comes of this rank's share of a batch: its children, bounded."""
+        """Split this rank's share of a batch, and bound the children."""
         outcome = Outcome[Domains]()
         children = self._branch(parents, outcome)
         return outcome if children is None else self._bound(children, self.ascent, outcome)
 
     def _branch(self, parents: Domains, outcome: Outcome[Domains]) -> Domains | None:
-        """The children of the parents, of which those without a neuron to split are leaves."""
+        """Return the children of the parents; a parent without a neuron to split becomes a leaf."""
         with torch.no_grad():
             bounded = self._quick(parents)
             parents, bounded = self._clip(parents, bounded, outcome)
@@ -120,10 +122,11 @@ class ActivationSplitting:
     def _clip(
         self, domains: Domains, bounded: BoundedDomains, outcome: Outcome[Domains]
     ) -> tuple[Domains, BoundedDomains]:
-        """The domains cut to where a counterexample can be; those where none can be are gone."""
+        """Cut the domains to where a counterexample can be, and drop those where none can be."""
         if self.bounder.values is None:
             return domains, bounded
-        # All that is known of the points left out is that their margin exceeds the cushion.
+        # For the points that are cut off, no more is known than that their margin exceeds the
+        # cushion.
         account = outcome.account
         account.proved = min(account.proved, float(self.cushion.min()))
         domains = clipped(domains, bounded, self.bounder, self.cushion[domains.clause])
@@ -131,8 +134,11 @@ class ActivationSplitting:
         return domains.take(left), bounded.take(left)
 
     def _exhaust(self, leaves: Domains) -> Outcome[Domains]:
-        """Leaves without a neuron to split are linear programs, of which β-CROWN is the dual:
-        climb until it is solved, as far as that goes."""
+        """Optimise α and β of leaves, which have no neuron left to split.
+
+        A leaf is a linear program, and β-CROWN is its dual. The ascent goes on until the dual is
+        solved, as far as possible.
+        """
         outcome = Outcome[Domains]()
         for steps in LEAF_STEPS:
             ascent = replace(self.ascent, iterations=steps, decay=0.01 ** (1 / steps))
@@ -164,8 +170,10 @@ class ActivationSplitting:
     def _keep(
         self, domains: Domains, found: BoundedDomains, outcome: Outcome[Domains]
     ) -> tuple[Domains, Tensor]:
-        """The domains with what was found for them, and the mask of those that are still open; NaN
-        stays open."""
+        """Return the domains improved by `found`, and the mask of those that are still open.
+
+        A domain with margin NaN stays open.
+        """
         found = self.precise.bound(domains, found)
         domains = domains.improved(found)
         still = outcome.account.count(domains.margin)
@@ -174,7 +182,10 @@ class ActivationSplitting:
         return domains, still
 
     def _corners(self, found: BoundedDomains, still: Tensor) -> Corners | None:
-        """Where the bounds of the worst open domains are attained: it may be a counterexample."""
+        """Return the points where the bounds of the worst open domains are attained.
+
+        Each may be a counterexample.
+        """
         rows = found.at_input
         if rows.dim() < 3 or not bool(still.any()):
             return None
@@ -188,8 +199,10 @@ class ActivationSplitting:
 def _deviation(
     problem: Problem, bounds: Mapping[str, Interval], margins: Margins, dtype: torch.dtype
 ) -> Tensor | float:
-    """What coefficients that `dtype` does not hold exactly can take from the margin of each row,
-    float64 `[S]`."""
+    """Return how much rounding the coefficients to `dtype` can change each row's margin.
+
+    The result is float64 `[S]`, and at least as large as the true change.
+    """
     every = torch.arange(len(margins.bound))
     deviation = margins.deviations(every, dtype, problem.layout.device)
     errors = None if deviation is None else errors_on(problem, bounds)
@@ -202,7 +215,10 @@ def _deviation(
 def _rows_by_clause(
     margins: Margins, offset: Tensor, device: torch.device, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """Rows `[C, S, *output_shape]` and offsets `[C, S]`; short clauses repeat their first atom."""
+    """Return rows `[C, S, *output_shape]` and offsets `[C, S]` of all clauses.
+
+    Short clauses repeat their first atom.
+    """
     table = margins.table
     rows = margins.rows(table.flatten(), dtype, device)[0]
     return rows.reshape(*table.shape, *rows.shape[1:]), rounded_up(offset[table], dtype).to(device)

@@ -1,4 +1,4 @@
-"""Batches: frozen dataclasses of tensors that all have the domain dim in front."""
+"""Batches: frozen dataclasses of tensors that all have the domain dim first."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Arrays:
-    """A batch of D domains; every field is a tensor `[D, …]`, `margin` `[D]` among them."""
+    """A batch of D domains. Every field is a tensor `[D, …]`, and one of them is `margin` `[D]`."""
 
     margin: Tensor
 
@@ -20,7 +20,7 @@ class Arrays:
         return len(self.margin)
 
     def take(self, which: Tensor) -> Self:
-        """The domains at `which` (indices or mask)."""
+        """Return the domains at `which`, a tensor of indices or a mask."""
         return type(self)(**{name: values[which] for name, values in self._fields()})
 
     def to(self, device: torch.device) -> Self:
@@ -28,12 +28,12 @@ class Arrays:
 
     @property
     def packed(self) -> Tensor:
-        """All that is known of the domains side by side, as bytes `[D, B]`."""
+        """All fields side by side, as bytes `[D, B]`."""
         flat = [values.reshape(len(self), _length(values)) for _, values in self._fields()]
         return torch.cat([values.contiguous().view(torch.uint8) for values in flat], dim=1)
 
     def unpacked(self, packed: Tensor) -> Self:
-        """The domains of `packed` `[K, B]`, which are of the shapes of these."""
+        """Make K domains of `packed` `[K, B]`; their fields have the shapes and dtypes of these."""
         found, first = {}, 0
         for name, values in self._fields():
             last = first + _length(values) * values.element_size()
@@ -51,7 +51,7 @@ class Arrays:
 
 
 def _length(values: Tensor) -> int:
-    """Numbers of one domain."""
+    """Return how many numbers one domain has in `values`."""
     return prod(values.shape[1:])
 
 
@@ -59,7 +59,7 @@ Kind = TypeVar("Kind", bound=Arrays)
 
 
 def join(parts: list[Kind]) -> Kind:
-    """One batch of several of a kind."""
+    """Join batches of one kind into one batch."""
     names = [part.name for part in fields(parts[0])]
     together = {name: torch.cat([part.__dict__[name] for part in parts]) for name in names}
     return type(parts[0])(**together)

@@ -1,4 +1,4 @@
-"""Domains cut to where a counterexample can be: the rows that bounded them say where."""
+"""Cuts domains to where a counterexample can be, by the linear rows that bounded them."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from boundmesh.search.domain import Domains
 def clipped(
     domains: Domains, bounded: BoundedDomains, bounder: DomainBounder, cushion: Tensor
 ) -> Domains:
-    """The domains with bounds of their values cut to where every atom of their clause can hold.
+    """Cut the bounds of the domains' values to where every atom of their clause can hold.
 
-    `bounded` is what one sweep with the domains' own parameters gave. Points whose margin is above
-    `cushion` `[D, S]` ≥ 0 are left out; a domain that has no others becomes empty.
+    `bounded` is the result of one sweep with the domains' own parameters. Points whose margin is
+    above `cushion` `[D, S]` ≥ 0 are cut off. A domain with only such points becomes empty.
     """
     values = bounder.values
     if values is None or bounded.at_input.dim() < 3:
@@ -39,24 +39,24 @@ def clipped(
 def cut_domains(
     domains: Domains, bounded: BoundedDomains, bounder: DomainBounder, cushion: Tensor
 ) -> tuple[Domains, BoundedDomains]:
-    """`clipped` domains that are not `empty`, and what was found for them."""
+    """Clip domains; return those that are not empty, and their part of `bounded`."""
     domains = clipped(domains, bounded, bounder, cushion)
     still = ~empty(domains)
     return domains.take(still), bounded.take(still)
 
 
 def empty(domains: Domains) -> Tensor:
-    """The domains `[D]` in which no point is left; NaN keeps one."""
+    """Return the mask `[D]` of domains that contain no point; NaN counts as a point."""
     return (domains.lower > domains.upper).any(1)
 
 
 def _constraints(
     values: AffineValues, bounded: BoundedDomains, bounder: DomainBounder, cushion: Tensor
 ) -> Constraints:
-    """The rows at the input, and how much of each neuron another slope of its lower line gives.
+    """Return the rows at the input, and how far another slope α may change their neuron terms.
 
     A row has coefficient A ≥ 0 at the output of a neuron z whose line below is (s + α·d)·z with any
-    α in [0, 1]. So A·d·(1 − α)·z may be added to it, or A·d·α·z taken away.
+    α in [0, 1]. So A·d·(1 − α)·z may be added to the row, or A·d·α·z subtracted from it.
     """
     alpha = bounded.parameters.alpha
     turns = _turns(bounder, bounder.box(bounded.parameters)).unsqueeze(1)
@@ -66,8 +66,10 @@ def _constraints(
 
 
 def _turns(bounder: DomainBounder, box: Interval) -> Tensor:
-    """d, by how much the slope of each neuron's lower line rises with α, `[D, N]`; zero where the
-    line does not pass through zero at every α."""
+    """Return d `[D, N]`, the amount by which the slope of each neuron's lower line rises with α.
+
+    d is zero where the line does not pass through zero at every α.
+    """
     turns = []
     for node in bounder.problem.program.nonlinear:
         place, operator = bounder.neurons.places[node.name], RULES[node.op]

@@ -1,12 +1,12 @@
-"""Boxes cut to the part in which the atoms of a clause can hold, by the linear bounds of its rows.
+"""Cuts boxes to the part in which the atoms of a clause can hold, by linear bounds of its rows.
 
 In a box with `row_s(x) ≥ ⟨A, x⟩ + constant` every point at which atom s holds has
-`⟨A, x⟩ + constant ≤ 0`. As `A_i·x_i` is what is left when all other inputs take their least,
+`⟨A, x⟩ + constant ≤ 0`. All other inputs add at least their minimum to the row, so
 
     A_i·x_i ≤ min A_i·x_i − m,      m = min over the box of ⟨A, x⟩ + constant,
 
-so that x_i lies within `−m / |A_i|` of the end at which the row is least. What is cut off is a box
-on which the same row is positive, so it is refuted by the rule that refutes whole boxes.
+and x_i lies within `−m / |A_i|` of the end at which the row is smallest. The part that is cut off
+is a box on which the same row is positive, so the rule that refutes whole boxes refutes it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch import Tensor
 
 from boundmesh.bounds.sweep.region import BoxRegion
 
-# What is left of a box is made wider by so many roundings of the numbers it was made from, and by
-# one for each term of their sums.
+# The box that is left is widened by so many rounding errors of the numbers that it was made from,
+# and by one more for each term of their sums.
 ROUNDINGS = 64
 EPSILON = torch.finfo(torch.float64).eps
 
@@ -25,11 +25,15 @@ EPSILON = torch.finfo(torch.float64).eps
 def contract(
     region: BoxRegion, rows: Tensor, constants: Tensor, members: Tensor, wanted: Tensor
 ) -> tuple[BoxRegion, Tensor]:
-    """The hull of what the clauses `wanted` `[D, clauses]` leave of each box, and the clauses that
-    leave nothing `[D, clauses]`; a box of which nothing is left stays as it was.
+    """Cut each box to the smallest box around all points where a wanted clause can hold.
 
-    rows `[D, S, *input_shape]`, constants `[D, S]` float64, members `[clauses, most]` the rows of
-    each clause. NaN cuts nothing.
+    rows       `[D, S, *input_shape]`
+    constants  `[D, S]`, float64
+    members    `[clauses, most]`: the rows of each clause
+    wanted     `[D, clauses]`: the mask of clauses to consider
+
+    Returns the boxes, and the mask `[D, clauses]` of clauses that can hold nowhere in a box. A box
+    where no clause can hold is returned uncut. NaN cuts nothing.
     """
     shape = region.lower.shape
     rows = rows.flatten(2).double()
@@ -48,15 +52,15 @@ def contract(
 
 
 def _ends(lower: Tensor, upper: Tensor, rows: Tensor, constants: Tensor) -> tuple[Tensor, Tensor]:
-    """Where x_i can lie if the row of one atom is not positive: `[D, S, inputs]` each."""
+    """Return the ends `[D, S, inputs]` between which x_i must lie if one row is not positive."""
     at_least = torch.where(rows >= 0, lower, upper)
     parts = rows * at_least
     share = (ROUNDINGS + rows.shape[2]) * EPSILON
     rounding = share * (parts.abs().sum(2) + constants.abs())
     short = (rounding - (parts.sum(2) + constants)).clamp(min=0).unsqueeze(2)
-    # A row without this input leaves it alone: short / 0 is infinite, 0 / 0 not a number.
+    # A row with A_i = 0 does not cut x_i: short / 0 is infinite, and 0 / 0 is NaN.
     away = (short / rows.abs()).nan_to_num(nan=torch.inf, posinf=torch.inf) * (1 + share)
-    # An end that is not moved stays as it is: lower + (upper − lower) can fall short of upper.
+    # An end that does not move is copied, since lower + (upper − lower) can round to below upper.
     moved = away < upper - lower
     most = torch.where((rows > 0) & moved, lower + away, upper)
     least = torch.where((rows < 0) & moved, upper - away, lower)
@@ -64,12 +68,12 @@ def _ends(lower: Tensor, upper: Tensor, rows: Tensor, constants: Tensor) -> tupl
 
 
 def _down(values: Tensor, dtype: torch.dtype) -> Tensor:
-    """The next number of `dtype` below."""
+    """Round to `dtype`, then step to the next smaller number."""
     near = values.to(dtype)
     return torch.nextafter(near, torch.full_like(near, -torch.inf))
 
 
 def _up(values: Tensor, dtype: torch.dtype) -> Tensor:
-    """The next number of `dtype` above."""
+    """Round to `dtype`, then step to the next larger number."""
     near = values.to(dtype)
     return torch.nextafter(near, torch.full_like(near, torch.inf))

@@ -1,4 +1,4 @@
-"""Complete verification: what bounds leave open is split until it is decided or time is up."""
+"""Complete verification: regions that bounds leave open are split until decided or out of time."""
 
 from __future__ import annotations
 
@@ -22,13 +22,20 @@ from boundmesh.search.region_search import RegionSearch
 from boundmesh.settings import BoundSettings, BranchSettings
 
 Look = Callable[[int, Tensor], object]
-"""Is told a case and inputs `[K, *input_shape]` worth replaying; says what was found, or None."""
+"""Replays inputs `[K, *input_shape]` of a case; returns the counterexample among them, or None."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What the first group asks of the others: to search region `domain` of a question, of whose
-    rows `[S]` these are the best margins and of whose start nodes these the bounds."""
+    """A search that the first group starts in all groups: one region of one question.
+
+    question  the place of the question
+    domain    the place of the region in the question
+    rows      `[S]`: the best margins of the rows so far
+    slack     `[S]`: the question's slack
+    bounds    the bounds of the start nodes
+    seconds   how long the search may take
+    """
 
     question: int
     domain: int
@@ -47,17 +54,16 @@ def branch(
     groups: Groups = ONE_GROUP,
     place: int = 0,
 ) -> list[SearchAccount]:
-    """Search what is open in `standing`, the question at `place`, region by region, and enter there
-    what was refuted.
+    """Search the open regions of `standing` one by one, and enter there the clauses refuted.
 
-    Other groups than the first one `assist`. Raises OutOfTime; the account of the search in
-    progress is the last of `standing.searches`.
+    `place` is the place of the question. Only the first group calls this; the others call `assist`.
+    Raises OutOfTime. The account of the search in progress is the last of `standing.searches`.
     """
     question = standing.question
     for domain in standing.open.any(1).nonzero().flatten().tolist():
         clauses = standing.open[domain].nonzero().flatten()
         if any(not question.margins.members[clause] for clause in clauses.tolist()):
-            continue  # a clause without atoms holds everywhere: nothing can refute it
+            continue  # A clause without atoms holds everywhere, so nothing can refute it.
         problem = question.problem(_region(question, domain), bounds, clock)
         known = _bounds_of(standing, domain, problem)
         if groups.size > 1:
@@ -82,11 +88,11 @@ def assist(
     look: Look,
     groups: Groups,
 ) -> object:
-    """Take part in every search that the first group begins; what it says in the end instead."""
+    """Take part in every search that the first group starts; return its final message."""
     while isinstance(task := groups.first_says(None), Task):
         clock, meetings = Clock(task.seconds, progress), Meetings(groups)
         clock.agree = groups.agree
-        # Whatever stops this search stops it in all groups; the first one says what comes of it.
+        # An error stops this search in all groups. The first group then sends its outcome.
         with suppress(Exception, KeyboardInterrupt), meetings.together():
             question = replace(questions()[task.question], slack=task.slack)
             standing = Standing.unknown(question)

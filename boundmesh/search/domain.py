@@ -17,13 +17,14 @@ from boundmesh.search.batches import Arrays, join
 class Domains(Arrays):
     """D subproblems of one region.
 
-    margin   `[D]`        the best margin known; float64
+    margin   `[D]`        the best known margin, float64
     clause   `[D]`        the clause to be refuted
     splits   `[D, N]`     int8: +1 where z ≥ split point, −1 where z ≤ it, 0 where not split
     alpha    `[D, S, N]`  slopes, float16
     beta     `[D, S, N]`  split multipliers ≥ 0, float16
-    lower    `[D, n + U]` bounds of the values that clipping cuts; `[D, 0]` where it cuts none
-    upper    `[D, n + U]`
+    lower    `[D, n + U]` lower bounds of the values that clipping cuts: n inputs, U neurons;
+                          `[D, 0]` without clipping
+    upper    `[D, n + U]` upper bounds of the same values
     """
 
     clause: Tensor
@@ -35,16 +36,16 @@ class Domains(Arrays):
 
     @property
     def box(self) -> Interval | None:
-        """The bounds of the values that clipping cuts, if it does."""
+        """The bounds of the values that clipping cuts; None without clipping."""
         return Interval(self.lower, self.upper) if self.lower.shape[1] else None
 
     @property
     def parameters(self) -> DomainParameters:
-        """What their bounds are computed with."""
+        """The parameters with which the domains are bounded: splits, α, β and box."""
         return DomainParameters(self.alpha.float(), self.beta.float(), self.splits, self.box)
 
     def improved(self, found: BoundedDomains) -> Domains:
-        """The same domains with a better margin, if it is, and what it was reached with."""
+        """Return the domains with the better of both margins, and with the α and β of `found`."""
         return replace(
             self,
             margin=torch.maximum(found.margin.double(), self.margin),
@@ -61,8 +62,11 @@ class Domains(Arrays):
 def root(
     neurons: Neurons, clauses: Tensor, margins: Tensor, atoms: int, box: Interval | None = None
 ) -> Domains:
-    """One domain without splits for each of `clauses`, with CROWN's slopes for `atoms` rows, and
-    with the bounds `box` `[1, n + U]` of the values that clipping cuts."""
+    """Make one domain without splits for each of `clauses`.
+
+    It starts with CROWN's slopes for `atoms` rows, and with the bounds `box` `[1, n + U]` of the
+    values that clipping cuts.
+    """
     count = len(clauses)
     alpha = neurons.initial.to(torch.float16).expand(count, atoms, -1).clone()
     splits = torch.zeros(count, neurons.count, dtype=torch.int8, device=alpha.device)
@@ -76,14 +80,15 @@ def root(
 def split(
     domains: Domains, neurons: Tensor, coefficients: Tensor, concave: Tensor | None = None
 ) -> Domains:
-    """All 2^m children of each domain by its m neurons `[D, m]`, as m halvings of the whole.
+    """Split each domain by its m neurons `[D, m]` into 2^m children, one neuron after the other.
 
-    The children of a domain cover it: every point satisfies one sign at each neuron. Child c of
-    domain d stands at c·D + d. A child starts with its parent's slopes and margin, and with the
-    multiplier that makes up for the line it loses, so that its bound is no worse: where A, the
-    coefficient `[D, S, N]` of the neuron's output, is positive, A·α·z = A·z − β·z with
-    β = A·(1 − α) above the split, and 0 + β·z with β = A·α below. Neurons `concave` `[N]`, where
-    the line above has slope α, lose it where A is negative, and are turned.
+    The children of a domain cover it, as every point satisfies one sign at each neuron. Child c of
+    domain d stands at c·D + d. A child starts with its parent's slopes and margin. In a child the
+    neuron is linear, so its line with slope α is replaced. The child's β makes up for the
+    difference, so that its bound is no worse than its parent's. Let A be the coefficient
+    `[D, S, N]` of the neuron's output. Where A is positive, A·α·z = A·z − β·z with β = A·(1 − α)
+    above the split, and A·α·z = 0 + β·z with β = A·α below it. For the neurons `concave` `[N]` the
+    line above has slope α: the same holds where A is negative, with the signs reversed.
     """
     children = domains
     slope = domains.alpha.to(torch.float32)

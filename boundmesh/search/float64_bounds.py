@@ -1,7 +1,7 @@
-"""Domains bounded once more in float64, where float32's rounding alone hides that they are proved.
+"""Bounds domains once more in float64 where only the rounding of float32 prevents their proof.
 
-A domain whose margin would be positive but for what rounding may have taken needs no split: in
-float64 the same lines, with the same α and β, lose about 10⁻⁹ as much.
+A domain whose margin would be positive without the allowance for rounding needs no split. In
+float64 the same lines, with the same α and β, lose about 10⁻⁹ as much to rounding.
 """
 
 from __future__ import annotations
@@ -22,13 +22,16 @@ from boundmesh.search.domain import Domains
 from boundmesh.search.parallel.division import Division, active
 
 ENOUGH = 32
-"""A batch is bounded again where at least one of so many domains is hidden by rounding."""
+"""A batch is bounded again if rounding prevents the proof of at least one in so many domains."""
 TOGETHER = 256
-"""Domains that are bounded in float64 at a time; generic rules take more memory than kernels."""
+"""The number of domains that are bounded in float64 at a time.
+
+It is small, as the operators' own rules take more memory than kernels.
+"""
 
 
 class Precise:
-    """Bounds domains of one region in float64; its weights are made when first needed."""
+    """Bounds domains of one region in float64. The float64 weights are made when first needed."""
 
     def __init__(
         self, bounder: DomainBounder, margins: Margins, offset: Tensor, division: Division
@@ -38,15 +41,15 @@ class Precise:
         self._fine: DomainBounder | None = None
 
     def bound(self, domains: Domains, found: BoundedDomains) -> BoundedDomains:
-        """What was `found` for domains, with float64's margin where rounding hides a proof.
+        """Return `found` with margins computed in float64 where rounding prevents a proof.
 
-        Every rank takes part as soon as one has such a domain.
+        As soon as one rank has such a domain, every rank takes part.
         """
         coarse = self._coarse
         if coarse.errors is None or coarse.problem.layout.dtype == torch.float64:
             return found
         hidden = ~(found.margin > 0) & (found.margin + found.lost > 0)
-        # A few among many are split sooner than bounded again.
+        # To split a few domains costs less than to bound them again.
         enough = int(hidden.sum()) * ENOUGH >= max(1, int(active(domains).sum()))
         if not any(self._division.all_say(bool(hidden.any()) and enough)):
             return found
@@ -64,7 +67,7 @@ class Precise:
         return replace(found, margin=margin)
 
     def _as_often(self, parts: list[Tensor]) -> list[Tensor]:
-        """As many parts as all ranks can bound in step: one, unless this rank is alone."""
+        """Keep as many parts as all ranks can bound in step: all for a lone rank, else one."""
         return parts if self._division.ranks == 1 else parts[:1]
 
     @torch.no_grad()
@@ -85,7 +88,7 @@ class Precise:
 
 
 def in_float64(bounder: DomainBounder) -> DomainBounder:
-    """A bounder of the same domains, from the same bounds, that computes in float64."""
+    """Return a bounder of the same domains, with the same bounds, that computes in float64."""
     problem, rounding = bounder.problem, bounder.problem.rounding
     assert rounding is not None
     problem = replace(
@@ -117,7 +120,7 @@ def in_float64(bounder: DomainBounder) -> DomainBounder:
 
 
 def in_double(parameters: DomainParameters) -> DomainParameters:
-    """The same parameters, as exact as they were, in float64."""
+    """Convert the parameters to float64, which is exact."""
     box = None if parameters.box is None else box_in_double(parameters.box)
     alpha, beta = parameters.alpha.double(), parameters.beta.double()
     return DomainParameters(alpha, beta, parameters.splits, box)
@@ -128,7 +131,7 @@ def box_in_double(box: Interval) -> Interval:
 
 
 def region_in_double(region: Region) -> Region:
-    """The same region in float64."""
+    """Convert the region to float64, which is exact."""
     if isinstance(region, BoxRegion):
         return BoxRegion(region.lower.double(), region.upper.double())
     return BallRegion(region.center.double(), region.radius.double(), region.p)

@@ -1,4 +1,4 @@
-"""The frontier: open domains, in host memory, worst bound first."""
+"""The frontier: the open domains, in host memory. The domains with the worst bounds leave first."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class _Chunk(Generic[Kind]):
-    """Domains that came together, of which those at `places` are still here."""
+    """Domains that were pushed at the same time; those at `places` are still in the frontier."""
 
     domains: Kind
     places: Tensor
@@ -33,7 +33,10 @@ class _Chunk(Generic[Kind]):
         return self.domains if whole else self.domains.take(self.places)
 
     def divide(self, out: Tensor) -> tuple[Kind, _Chunk[Kind]]:
-        """The domains of the mask `out`, and the others; these move only once they are few."""
+        """Return the domains in the mask `out`, and a chunk of the others.
+
+        The others are copied only once they are few.
+        """
         gone, rest = self.domains.take(self.places[out]), self.places[~out]
         if 2 * len(rest) < len(self.domains):
             return gone, _chunk(self.domains.take(rest))
@@ -45,10 +48,10 @@ def _chunk(domains: Kind) -> _Chunk[Kind]:
 
 
 class Frontier(Generic[Kind]):
-    """Open domains in compact form. Nothing leaves it but by `pop` and `give`.
+    """The open domains in compact form. Domains leave it only by `pop` and `give`.
 
-    What a round takes out and puts in is all that it moves: domains lie in chunks, and a new chunk
-    is joined to those before it only while they are no longer than it.
+    A round copies only the domains that it takes out and puts in. Domains lie in chunks, and a new
+    chunk is joined to the chunks before it only while they are no longer than the new one.
     """
 
     def __init__(self) -> None:
@@ -67,7 +70,7 @@ class Frontier(Generic[Kind]):
         return sum(chunk.domains.bytes for chunk in self._chunks)
 
     def push(self, domains: Kind) -> None:
-        """Take domains in, from whichever device."""
+        """Add domains, from any device."""
         if not len(domains):
             return
         together = [domains.to(CPU)]
@@ -76,7 +79,10 @@ class Frontier(Generic[Kind]):
         self._chunks.append(_chunk(join(together) if len(together) > 1 else together[0]))
 
     def pop(self, count: int) -> Kind:
-        """Take out up to `count` domains, those of the smallest margins; of none there is none."""
+        """Take out the `count` domains of smallest margin, or all if there are fewer.
+
+        The frontier must not be empty.
+        """
         if len(self) <= count:
             every = join([chunk.left for chunk in self._chunks])
             self._chunks = []
@@ -85,13 +91,16 @@ class Frontier(Generic[Kind]):
         return self._take_out(torch.topk(margins, count, largest=False).indices)
 
     def give(self, count: int) -> Kind:
-        """Take out `count` domains, at most all, for somebody else: every k-th by their margins, so
-        that what is hard is divided as well."""
+        """Take out `count` domains, at most all, for another group.
+
+        They are every k-th domain in the order of margins, so that the hard domains are divided as
+        well as the easy ones.
+        """
         order = torch.argsort(torch.cat([chunk.margin for chunk in self._chunks]))
         return self._take_out(order[torch.arange(count) * len(order) // max(1, count)])
 
     def _take_out(self, chosen: Tensor) -> Kind:
-        """The domains at `chosen` of all chunks side by side."""
+        """Take out the domains at `chosen`, counted over all chunks side by side."""
         out = torch.zeros(len(self), dtype=torch.bool).index_fill(0, chosen, True)
         masks = out.split([len(chunk) for chunk in self._chunks])
         parts = [chunk.divide(mask) for chunk, mask in zip(self._chunks, masks, strict=True)]

@@ -13,8 +13,12 @@ from boundmesh.search.batches import Arrays
 
 @dataclass(frozen=True)
 class InputBoxes(Arrays):
-    """D boxes `lower ≤ x ≤ upper`, `[D, *input_shape]`, with the margin of the box that each is a
-    part of."""
+    """D boxes `lower ≤ x ≤ upper`.
+
+    margin  `[D]`: the margin of the larger box that each was cut from
+    lower   `[D, *input_shape]`
+    upper   `[D, *input_shape]`
+    """
 
     lower: Tensor
     upper: Tensor
@@ -26,11 +30,16 @@ class InputBoxes(Arrays):
 
 @dataclass(frozen=True)
 class BoundedBoxes:
-    """Boxes and what was found on each: rows are at least `⟨rows, x⟩ + constants`, which is at
-    least `rowwise`; rows `[D, S, *input_shape]`, the others `[D, S]` float64, less offset.
+    """D boxes with linear and constant lower bounds of each row, minus the row's offset.
 
-    `clauses` `[D, clauses]` are the margins, and `lost` `[D, S]` is what was taken off `rowwise`
-    for rounding.
+    On its box a row is at least `⟨rows, x⟩ + constants`, which is at least `rowwise`.
+
+    region     the D boxes
+    rows       `[D, S, *input_shape]`: the coefficients at the input
+    constants  `[D, S]`, float64
+    rowwise    `[D, S]`, float64
+    clauses    `[D, clauses]`: the margin of each clause
+    lost       `[D, S]`: the allowance for rounding that `rowwise` was lowered by
     """
 
     region: BoxRegion
@@ -45,7 +54,7 @@ class BoundedBoxes:
         return self.clauses.amin(1)
 
     def take(self, which: Tensor) -> BoundedBoxes:
-        """The boxes at the indices `which`."""
+        """Return the boxes at the indices `which`."""
         region = part_of(self.region, which)
         assert isinstance(region, BoxRegion)
         return BoundedBoxes(
@@ -59,14 +68,16 @@ class BoundedBoxes:
 
 
 def apart(region: BoxRegion) -> Tensor:
-    """The inputs whose ends have a number between them, `[D, inputs]`."""
+    """Return the mask `[D, inputs]` of inputs with a float strictly between their ends."""
     middle = (region.lower + region.upper) / 2
     return ((middle > region.lower) & (middle < region.upper)).flatten(1)
 
 
 def halve(region: BoxRegion, inputs: Tensor) -> BoxRegion:
-    """Both halves of each box along its input of `inputs` `[D]` (flat), first all lower ones: they
-    cover the box."""
+    """Halve each box along its flat input in `inputs` `[D]`; return 2D boxes.
+
+    The lower halves come first. The two halves cover the box.
+    """
     shape = region.lower.shape[1:]
     lower, upper, place = region.lower.flatten(1), region.upper.flatten(1), inputs[:, None]
     middle = (lower.gather(1, place) + upper.gather(1, place)) / 2

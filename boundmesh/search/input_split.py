@@ -29,9 +29,9 @@ from boundmesh.search.parallel.shared import Shared
 from boundmesh.search.searcher import Look, give_way
 from boundmesh.settings import BranchSettings
 
-# Mixtures of rows are tried, and boxes cut, where that takes no more numbers than this.
+# Mixtures of rows are tried, and boxes are cut, where that takes at most so many numbers.
 MOST_NUMBERS = 2**26
-# The share of the steepest input's reach that any input has, at least.
+# Every input counts for at least this share of the input that the rows depend on most.
 LEAST_REACH = 1e-4
 
 
@@ -63,7 +63,7 @@ class InputSplitting:
         self.batch = (settings.batch or _default_batch(problem, len(rows))) * self.groups.ranks
 
     def run(self, region: BoxRegion) -> SearchAccount:
-        """Refute all clauses on every box of `region`; raises OutOfTime."""
+        """Search until all clauses are refuted on every box of `region`. Raises OutOfTime."""
         if self.shared.begins:
             unknown = region.lower.new_full((region.domains,), -torch.inf, dtype=torch.float64)
             self.frontier.push(InputBoxes(unknown, region.lower, region.upper))
@@ -75,7 +75,7 @@ class InputSplitting:
 
     @torch.no_grad()
     def _split(self, boxes: InputBoxes) -> Outcome[InputBoxes]:
-        """What comes of this rank's share of a batch: halves of the boxes that stay open."""
+        """Bound this rank's share of a batch, and halve the boxes that stay open."""
         outcome = Outcome[InputBoxes]()
         found = self._precise(self._bound(boxes.region), active(boxes))
         working = active(boxes)
@@ -91,8 +91,10 @@ class InputSplitting:
         return outcome
 
     def _precise(self, found: BoundedBoxes, working: Tensor) -> BoundedBoxes:
-        """What was found, with float64's margins of the boxes where rounding alone hides a proof;
-        every rank takes part as soon as one has such a box."""
+        """Return `found` with margins computed in float64 where only rounding prevents a proof.
+
+        As soon as one rank has such a box, every rank takes part.
+        """
         coarse = self.problem
         if coarse.rounding is None or coarse.layout.dtype == torch.float64:
             return found
@@ -112,7 +114,7 @@ class InputSplitting:
 
     @cached_property
     def _fine(self) -> InputSplitting:
-        """The same search in float64, of which only the bounds are used."""
+        """The same search in float64; only its bounds are used."""
         coarse = self.problem
         assert coarse.rounding is not None
         fine = coarse.rounding.in_float64()
@@ -146,10 +148,10 @@ class InputSplitting:
         return BoundedBoxes(region, rows, constants, rowwise, clauses, lost)
 
     def _halve(self, found: BoundedBoxes, account: SearchAccount) -> InputBoxes | None:
-        """Boxes halved along the input that costs their bounds most, cut to where a clause can
-        hold before and after.
+        """Halve boxes along the input that costs their bounds most.
 
-        One halving at a time: what the next box is and where to halve it depends on its bounds.
+        Before and after, the boxes are cut to where a clause can hold. A box is halved only once,
+        since the best next halving depends on the bounds of the halves.
         """
         able = apart(found.region).any(1)
         account.give_up(found.margin[~able])
@@ -166,7 +168,10 @@ class InputSplitting:
     def _cut(
         self, found: BoundedBoxes, wanted: Tensor, account: SearchAccount
     ) -> tuple[BoundedBoxes, Tensor]:
-        """The boxes in which a clause of `wanted` can hold, cut to where, and these clauses."""
+        """Cut boxes to where a clause of `wanted` can hold; drop those where none can.
+
+        Returns the boxes that are left, and the clauses that can hold in each.
+        """
         members = self.members.to(wanted.device)
         if members.numel() * found.region.lower.numel() > MOST_NUMBERS:
             return found, wanted
@@ -174,13 +179,15 @@ class InputSplitting:
         left = wanted & ~empty
         some = left.any(1).nonzero().flatten()
         if len(some) < len(left):
-            # Atoms that hold nowhere together leave no margin, but that it is positive.
+            # Where atoms hold nowhere together, their clause's margin is positive but not known.
             account.proved = min(account.proved, torch.finfo(torch.float64).tiny)
         return replace(found, region=region).take(some), left[some]
 
     def _mixtures(self, region: BoxRegion, carried: TileState, rowwise: Tensor) -> Tensor:
-        """The margins `[D, clauses]` of the best mixtures of the rows of clauses of several atoms;
-        −∞ where there are none, or too many numbers."""
+        """Return the margins `[D, clauses]` of the best mixtures of each clause's rows.
+
+        They are −∞ for clauses of one atom, and where mixtures would take too many numbers.
+        """
         members, domains = self.members.to(rowwise.device), len(rowwise)
         unknown = rowwise.new_full((domains, len(members)), -torch.inf)
         rows = carried.at.get(self.problem.program.graph.input)
@@ -204,11 +211,11 @@ class InputSplitting:
         return found.double().nan_to_num(nan=-torch.inf)
 
     def _cost(self, found: BoundedBoxes, left: Tensor) -> Tensor:
-        """What the width of each input costs the rows of the clauses `left`, `[D, inputs]`.
+        """Estimate how much each input's width costs the rows of the clauses `left`, `[D, inputs]`.
 
-        A row falls along an input by coefficient times width; the error of the lines that it was
-        bounded by grows with the width alone. The geometric mean of both is the score. An input
-        that no row falls along may matter to the lines yet: it counts a little.
+        A row falls along an input by coefficient times width. The error of its lines grows with
+        the width alone. The score is the geometric mean of both. An input along which no row falls
+        may still matter to the lines, so it gets a small score.
         """
         rows, region = found.rows.flatten(2), found.region
         counts = torch.matmul(left.to(rows), self.belongs.to(rows)).unsqueeze(1)
@@ -217,7 +224,7 @@ class InputSplitting:
         return torch.maximum(reach, least).sqrt() * (region.upper - region.lower).flatten(1)
 
     def _corners(self, found: BoundedBoxes) -> list[Corners]:
-        """Where the worst bounds are attained, if there are any."""
+        """Return the points where the worst bounds are attained; none if there are no boxes."""
         if not len(found.clauses):
             return []
         worst = found.take(torch.topk(-found.margin, min(8, len(found.margin))).indices)
@@ -227,7 +234,7 @@ class InputSplitting:
 
 
 def _repeated(carried: TileState, times: int) -> Errors | None:
-    """The errors of domains that stand so many times each."""
+    """Repeat the errors of each domain `times` times."""
     errors = carried.errors
     if errors is None or errors.lost is None or len(errors.lost) == 1:
         return errors

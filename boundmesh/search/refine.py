@@ -1,8 +1,8 @@
-"""Sharper bounds of the start nodes, each neuron's sign decided by a small search of its own.
+"""Sharpens the bounds of the start nodes by a small search for each unstable neuron.
 
-A clause that needs millions of splits often needs few once the neurons in its way are bounded
-better. Both rows of every undecided neuron are split a few levels deep with β-CROWN; the worst of
-the parts is a bound of the whole.
+A clause that needs millions of splits often needs few once the neurons that it depends on are
+bounded better. Both rows of every unstable neuron (its lower and its upper bound) are split a few
+levels deep with β-CROWN. The worst bound of the parts is a bound of the whole.
 """
 
 from __future__ import annotations
@@ -33,13 +33,19 @@ from boundmesh.search.parallel.division import Division
 from boundmesh.search.parallel.groups import Meetings
 
 CPU = torch.device("cpu")
-# Rows of a start node are written out; where they hold more numbers, it is left as it is.
+# The rows of a start node are dense. A node whose rows hold more numbers than this is not refined.
 MOST_NUMBERS = 2**28
 
 
 @dataclass(frozen=True)
 class RefineEffort:
-    """How hard to try: levels of splits, domains of a start node at most, and seconds in all."""
+    """How much work a refinement may do.
+
+    levels   how many levels deep each row is split
+    domains  the most domains of one start node
+    seconds  the seconds for all start nodes
+    ascent   how α and β are optimised in each domain
+    """
 
     levels: int
     domains: int
@@ -55,10 +61,10 @@ def refine(
     batch: int,
     meetings: Meetings,
 ) -> dict[str, Interval]:
-    """Bounds of the start nodes (D = 1) intersected with what splitting proves about them.
+    """Return the bounds of the start nodes (D = 1), intersected with those that splitting proves.
 
-    Every group takes its share of a start node's neurons; all go on with what all have found. The
-    start nodes share the time that is left alike.
+    Every group works on its share of a start node's neurons. Then the groups exchange the bounds,
+    so that all go on with the same ones. Each start node gets an equal share of the time left.
     """
     sharper = dict(bounds)
     end, starts = clock.spent + effort.seconds, problem.program.starts
@@ -66,7 +72,7 @@ def refine(
         until = clock.spent + (end - clock.spent) / (len(starts) - place)
         below = Program(problem.program.graph, start)
         size = problem.program.graph[start].size
-        # Together, since no group's clock is that of another.
+        # The groups decide this jointly, since their clocks differ.
         if any(meetings.say(not below.nonlinear or clock.spent > end)):
             continue
         index = unstable_neurons(problem.program, start, sharper)
@@ -87,10 +93,11 @@ def refine(
 
 
 class _Rows:
-    """The search of one start node: a domain belongs to the row that `clause` numbers.
+    """The search for better bounds of R rows of one start node.
 
-    A row is decided once it is nowhere negative. So domains are clipped to where it can be; of the
-    points left out it is only known that the row is at least 0 there.
+    A domain's `clause` is the number of its row. A row is decided once it is nowhere negative, so
+    domains are clipped to where it can be negative. At the points that are cut off the row is at
+    least 0, and no more is known.
     """
 
     def __init__(
@@ -118,7 +125,7 @@ class _Rows:
         self.count = len(self.rows)
 
     def run(self) -> Tensor:
-        """Lower bounds `[R]` of all rows."""
+        """Return lower bounds `[R]` of all rows."""
         device = self.rows.device
         rows = torch.arange(self.count, device=device)
         closed = torch.full((self.count,), torch.inf, dtype=torch.float64, device=device)
@@ -140,7 +147,10 @@ class _Rows:
         return torch.maximum(lowest, first).to(self.rows.dtype)
 
     def _halve(self, domains: Domains) -> Domains:
-        """Split every domain by its best neuron, and climb; a domain without one stays."""
+        """Split every domain by its best neuron, and optimise the children.
+
+        A domain without a neuron to split stays as it is.
+        """
         parts = [domains.take(torch.arange(0))]
         for part in self._batches(domains):
             if self.clock.spent > self.until:
@@ -152,7 +162,7 @@ class _Rows:
         return join(parts)
 
     def _split(self, domains: Domains) -> tuple[Domains, Domains]:
-        """The halves of domains, by the best neuron of each, and the domains without one."""
+        """Return both halves of each domain, by its best neuron, and the domains without one."""
         with torch.no_grad():
             bounded = self._quick(domains)
             cushion = self.cushion[domains.clause].to(bounded.constants)
@@ -168,7 +178,7 @@ class _Rows:
         return children, domains.take(~able)
 
     def _climb(self, domains: Domains) -> Domains:
-        """The domains with better margins, in whichever order."""
+        """Improve the margins of domains by steps of α and β; the order may change."""
         parts = [domains.take(torch.arange(0))]
         for part in self._batches(domains):
             if self.clock.spent > self.until:

@@ -1,4 +1,4 @@
-"""The search of one region: its way of splitting, and its attempts."""
+"""The search of one region: it chooses what to split, and starts anew with sharper bounds."""
 
 from __future__ import annotations
 
@@ -20,23 +20,32 @@ from boundmesh.search.parallel.groups import Meetings
 from boundmesh.search.refine import RefineEffort, refine
 from boundmesh.settings import BranchSettings
 
-# Seconds that all refinements between two attempts count on where no deadline is nearer.
+# The time in seconds that refinements plan with where the deadline is further away.
 LONGEST_REFINEMENT = 240
-# Domains that the rows of one start node are split into, at most.
+# The most domains that the rows of one start node are split into.
 MOST_PARTS = 2**18
-# Domains that the first attempt may bound, at least.
+# The first attempt may bound at least so many domains.
 LEAST_PATIENCE = 2048
 
 LookAt = Callable[[Tensor], object]
-"""Is told inputs `[K, *input_shape]` worth replaying; says what was found, or None."""
+"""Replays inputs `[K, *input_shape]`; returns the counterexample among them, or None."""
 
 
 @dataclass(frozen=True)
 class RegionSearch:
-    """The search of region `domain` of `standing` for its open clauses, from the bounds `known`.
+    """The search of one region for its open clauses.
 
-    All groups run it in step: what comes next may depend on the account of all of them and on what
-    was said in a meeting, not on what one group alone knows.
+    standing  the question, and how far its proof is
+    domain    the place of the region in the question
+    problem   the network, the region and the layout
+    known     the bounds of the start nodes to begin with
+    settings  the options of branch and bound
+    clock     measures the stages, and raises OutOfTime at the deadline
+    look      replays points
+    meetings  the meetings with the other groups
+
+    All groups run the search in step. So each decision depends on the joint account and on values
+    exchanged in meetings alone, never on the state of one group.
     """
 
     standing: Standing
@@ -53,12 +62,12 @@ class RegionSearch:
         return self.standing.open[self.domain].nonzero().flatten()
 
     def run(self) -> SearchAccount:
-        """The account of all groups; raises OutOfTime."""
+        """Search the region; return the joint account of all groups. Raises OutOfTime."""
         is_box = isinstance(self.problem.region, BoxRegion)
         if is_box and _by_input(self.settings, self.problem, self.known):
             return self._split_inputs()
         search = self._split_neurons()
-        # What no split of neurons decides may be decided by smaller boxes.
+        # Smaller boxes may decide domains that have no neuron left to split.
         return self._split_inputs() if is_box and search.stuck and not search.found else search
 
     def _split_inputs(self) -> SearchAccount:
@@ -79,11 +88,11 @@ class RegionSearch:
             return splitting.run(region)
 
     def _split_neurons(self) -> SearchAccount:
-        """Split neurons; while that takes long, sharpen the bounds and begin anew.
+        """Split neurons. An attempt that takes long ends; the bounds are sharpened for the next.
 
-        After an attempt's patience the refinement splits deeper, into four times as many domains,
-        as the one before. The last attempt, and one whose bounds no refinement sharpens, has no end
-        but its own.
+        Each refinement splits deeper than the one before, and into four times as many domains. The
+        number of domains is unlimited in the last attempt, and in one whose bounds could not be
+        sharpened.
         """
         bounds, best = self.known, self.standing.clauses[self.domain, self.clauses]
         attempts = self.settings.refinements
@@ -130,7 +139,7 @@ class RegionSearch:
 
 
 def _sharper(one: dict[str, Interval], other: dict[str, Interval]) -> bool:
-    """Whether any bound of one lies inside that of the other."""
+    """Return True if any bound of `one` lies inside that of `other`."""
     return any(
         bool((one[name].lower > box.lower).any() or (one[name].upper < box.upper).any())
         for name, box in other.items()
@@ -138,7 +147,10 @@ def _sharper(one: dict[str, Interval], other: dict[str, Interval]) -> bool:
 
 
 def _by_input(settings: BranchSettings, problem: Problem, bounds: dict[str, Interval]) -> bool:
-    """Few free inputs, or no undecided neuron that bends at a point: the input is split."""
+    """Return True if the input is split rather than neurons.
+
+    With `auto` this is so for few free inputs, and where no unstable neuron has a split point.
+    """
     splittable = bool((~neurons_of(problem.program, bounds).split_points.isnan()).any())
     if settings.branching != "auto":
         return settings.branching == "input" or not splittable

@@ -1,4 +1,4 @@
-"""What every search of branch and bound shares: a frontier that loses nothing."""
+"""Shared by every branch-and-bound search: an interrupted round loses no domain."""
 
 from __future__ import annotations
 
@@ -15,12 +15,21 @@ from boundmesh.search.frontier import Frontier
 from boundmesh.search.parallel.groups import Groups
 
 Look = Callable[[Tensor], object]
-"""Is told the inputs `[K, *input_shape]` at which the worst bounds are attained; says what was
-found there, a counterexample, or None."""
+"""Replays the inputs `[K, *input_shape]` at which the worst bounds are attained; returns the
+counterexample among them, or None."""
 
 
 class Searcher(Protocol):
-    """Whoever pops batches off a frontier."""
+    """A search that takes batches off a frontier.
+
+    frontier  the open domains
+    search    the account of the search
+    batch     the number of domains in a batch
+    clock     raises OutOfTime at the deadline
+    groups    the groups of ranks that search together
+    look      replays points
+    device    the device that bounds the domains
+    """
 
     frontier: Frontier[Any]
     search: SearchAccount
@@ -33,10 +42,10 @@ class Searcher(Protocol):
 
 @contextmanager
 def give_way(searcher: Searcher, parents: Any) -> Iterator[None]:
-    """Work on a popped batch; whatever interrupts it, its domains go back to the frontier.
+    """A context for the work on a popped batch: after an error its domains return to the frontier.
 
-    Out of memory is not passed on while batches can be halved, but where ranks work in step none
-    can go back alone.
+    Running out of memory halves the batch size and is not raised, as long as the size can be
+    halved. It is raised where ranks work in step, since no rank can repeat a batch alone.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""How each ONNX operator becomes nodes of a Graph. Importing this fills `TRANSLATIONS`."""
+"""Translates each ONNX operator into nodes of a Graph. Importing this fills `TRANSLATIONS`."""
 
 from boundmesh.read.translate import (
     activation,

@@ -9,14 +9,20 @@ from boundmesh.graph.build import Constant
 from boundmesh.operators.node import Shape
 from boundmesh.read.translate.step import Step, Value, translates
 
-# Longer steps do not fit the integers of convolutions.
+# Larger strides and dilations do not fit the integers of torch's convolutions.
 MOST = 2**31
 Pairs = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
 class Window:
-    """How a window moves over the spatial axes, one entry per axis."""
+    """A window that moves over the spatial axes; each field has one entry per axis.
+
+    kernel    the window's length
+    stride    the step from one window to the next
+    dilation  the distance between neighbouring elements of a window
+    padding   the zeros before and after the input
+    """
 
     kernel: Shape
     stride: Shape
@@ -48,7 +54,7 @@ def pairs(step: Step, count: int) -> Pairs:
 
 
 def halves(total: int, upper: bool) -> tuple[int, int]:
-    """A padding in two; what is odd goes to the end (SAME_UPPER) or to the front."""
+    """Halve a padding; an odd element goes to the end (SAME_UPPER) or to the front."""
     total = max(total, 0)
     return (total // 2, total - total // 2) if upper else (total - total // 2, total // 2)
 
@@ -110,7 +116,7 @@ def transposed_convolution(step: Step) -> Value:
 def transposed_padding(
     step: Step, lengths: Shape, kernel: Shape, attributes: dict[str, Any]
 ) -> Pairs:
-    """What is cropped: given, or so much that the result gets the length that is asked for."""
+    """Return what is cropped: `pads`, or as much as gives the result its `output_shape`."""
     mode, wanted = step.attribute("auto_pad", "NOTSET"), step.attribute("output_shape")
     stride = attributes["stride"]
     if wanted is None and mode in ("NOTSET", "VALID"):

@@ -15,9 +15,9 @@ from boundmesh.read.translate.step import Step, Value, translates
 
 
 def same_padding(kernel: int, stride: int, length: int, upper: bool) -> tuple[int, int]:
-    """The padding of SAME_UPPER or SAME_LOWER on one axis.
+    """Return the padding of SAME_UPPER or SAME_LOWER on one axis.
 
-    As ONNX Runtime has it, it leaves dilations out: a dilated window gives a shorter result.
+    Dilations are ignored, as in ONNX Runtime: a dilated window gives a shorter result.
     """
     needed = (-(-length // stride) - 1) * stride + kernel - length
     before = needed // 2 if upper else -(-needed // 2)
@@ -25,9 +25,10 @@ def same_padding(kernel: int, stride: int, length: int, upper: bool) -> tuple[in
 
 
 def frame_of(step: Step, lengths: Shape) -> Window:
-    """The window of a pool over axes of `lengths`, its padding made explicit.
+    """Return the window of a pool over axes of `lengths`, with explicit padding.
 
-    Raises UnsupportedError where the padding is negative or a window longer than what it moves on.
+    Raises UnsupportedError where the padding is negative, or a window is longer than its axis with
+    padding.
     """
     kernel = spatial(step, "kernel_shape", 1, len(lengths))
     mode = step.attribute("auto_pad", "NOTSET")
@@ -52,7 +53,7 @@ def frame_of(step: Step, lengths: Shape) -> Window:
 
 
 def positions(frame: Window, lengths: Shape, ceil: bool) -> Shape:
-    """How many windows fit along each axis; with `ceil` the last may reach over the end.
+    """Return how many windows fit along each axis; with `ceil` the last may reach over the end.
 
     A window must start inside of the input or of the padding before it.
     """
@@ -68,7 +69,7 @@ def positions(frame: Window, lengths: Shape, ceil: bool) -> Shape:
 
 
 def reached(step: Step, frame: Window, axis: int, count: int, length: int) -> np.ndarray:
-    """The places `[count, kernel]` on an axis that each window reads; < 0 is padding before.
+    """Return the places `[count, kernel]` on an axis that each window reads; < 0 is padding before.
 
     Raises UnsupportedError for a window that reads no element of the axis.
     """
@@ -86,7 +87,7 @@ def pooled_window(step: Step, x: Node) -> tuple[Window, Shape]:
 
 @translates("MaxPool")
 def max_pool(step: Step) -> Value:
-    """The largest of each window; padding repeats an element of the window, so needs no −∞."""
+    """Take the largest of each window; padding repeats an element of it, so needs no −∞."""
     if not step.single:
         raise step.refuse("its indices are used; only its values are supported")
     x = step.node()
@@ -125,7 +126,7 @@ def global_max_pool(step: Step) -> Value:
 
 @translates("AveragePool")
 def average_pool(step: Step) -> Value:
-    """A convolution of each channel with ones, divided by what each window counts."""
+    """Convolve each channel with ones, and divide by the number of elements each window counts."""
     x = step.node()
     frame, counts = pooled_window(step, x)
     padded = bool(step.attribute("count_include_pad", 0))

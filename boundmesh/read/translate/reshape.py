@@ -15,7 +15,7 @@ def identity(step: Step) -> Value:
 
 
 def refuse_training(step: Step) -> None:
-    """Raises UnsupportedError where Dropout would draw random numbers."""
+    """Raise UnsupportedError where Dropout would draw random numbers."""
     if np.any(step.optional(2, "training_mode") or False):
         raise step.refuse("it is in training mode; export the network in evaluation mode")
 
@@ -31,7 +31,7 @@ def dropout(step: Step) -> Value:
 
 @translates("Cast")
 def cast(step: Step) -> Value:
-    """Kept as it is: bounds are of real arithmetic, whatever the width of the type."""
+    """Return the operand as it is, since bounds hold in real arithmetic for a type of any width."""
     if step.attribute("to") not in REAL:
         raise step.refuse(f"it rounds to another type than {', '.join(REAL.values())}")
     return step.node()
@@ -46,7 +46,7 @@ def cast_like(step: Step) -> Value:
 
 
 def reshaped(shape: Shape, target: list[int], zero_copies: bool) -> Shape:
-    """The shape that ONNX Reshape makes of `shape`: 0 copies an axis, −1 takes what is left."""
+    """Return the result shape of ONNX Reshape: 0 copies an axis, −1 takes the elements left."""
     new = [
         shape[axis] if length == 0 and zero_copies else length for axis, length in enumerate(target)
     ]

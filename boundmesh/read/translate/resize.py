@@ -31,10 +31,10 @@ def resize(step: Step) -> Value:
 
 
 def sources(step: Step, x: Node) -> np.ndarray:
-    """Which flat element of x each element of the result is.
+    """Return the flat place in x that each element of the result is taken from.
 
-    ONNX Runtime says it, by resizing an array of flat places: the rules differ between opsets and
-    attributes, and it is what counterexamples are replayed on.
+    ONNX Runtime finds it by resizing an array of flat places. The rules differ between opsets and
+    attributes, and counterexamples are replayed in ONNX Runtime.
     """
     import onnx
 

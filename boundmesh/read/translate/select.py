@@ -24,8 +24,10 @@ def pick(build: Builder, x: Node, axis: int, index: Sequence[int] | np.ndarray) 
 
 
 def sliced(length: int, start: int, end: int, by: int) -> slice:
-    """The slice that ONNX means: backwards, a start before the first element is the first one,
-    where Python has none."""
+    """Return the slice that ONNX defines.
+
+    Backwards, a start before the first element means the first one; in Python that slice is empty.
+    """
     if by < 0 and start < -length:
         start = 0
     return slice(start, end, by)
@@ -82,7 +84,7 @@ def concat(step: Step) -> Value:
 
 @translates("Tile")
 def tile(step: Step) -> Value:
-    """The whole repeated along each axis."""
+    """Repeat the whole operand along each axis."""
     x, repeats = step.node(), step.constant(1, "repeats")
     for axis, count in enumerate(map(int, repeats)):
         before, length, after = x.shape[:axis], x.shape[axis], x.shape[axis + 1 :]

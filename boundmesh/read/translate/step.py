@@ -20,9 +20,15 @@ REAL = {1: "float32", 10: "float16", 11: "float64", 16: "bfloat16"}
 
 @dataclass(frozen=True)
 class Step:
-    """An ONNX node with its operands: bounded ones are Nodes, None stands for one left out.
+    """An ONNX node that is to be translated.
 
-    `outputs` names all results in order, "" where nothing reads one.
+    op          the operator's type
+    name        the node's name
+    opset       the version of the operator set
+    operands    the operands: a Node where it depends on the network's input, None where left out
+    attributes  the attributes by name
+    outputs     the names of all results in order, "" where nothing reads one
+    build       the graph that is being built
     """
 
     op: str
@@ -37,28 +43,28 @@ class Step:
         return self.operands[index] if index < len(self.operands) else None
 
     def value(self, index: int) -> Value:
-        """Operand `index`, which must be there."""
+        """Return operand `index`, which must be there."""
         value = self.operand(index)
         if value is None:
             raise self.refuse(f"its operand {index} is missing")
         return value
 
     def node(self, index: int = 0) -> Node:
-        """Operand `index` as a node; a constant becomes a constant node."""
+        """Return operand `index` as a node; a constant becomes a constant node."""
         value = self.value(index)
         return value if isinstance(value, Node) else self.build.constant(value)
 
     def constant(self, index: int, role: str) -> np.ndarray:
-        """Operand `index`, which must be there and constant; `role` names it to the user."""
+        """Return operand `index`, which must be constant; `role` names it in error messages."""
         self.value(index)
         array = self.optional(index, role)
         assert array is not None
         return array
 
     def optional(self, index: int, role: str) -> np.ndarray | None:
-        """Operand `index`, which must be constant, or None where it is left out.
+        """Return operand `index`, which must be constant, or None where it is left out.
 
-        It is a number of the file: one that was computed from others would lose how it was formed.
+        It must be written in the file: a computed one would lose how it was formed.
         """
         value = self.optional_constant(index, role)
         if value is not None and value.formed.depth:
@@ -66,14 +72,14 @@ class Step:
         return None if value is None else value.array
 
     def known(self, index: int, role: str) -> Constant:
-        """Operand `index`, which must be there and constant, with how it was formed."""
+        """Return operand `index`, which must be constant, with how it was formed."""
         self.value(index)
         value = self.optional_constant(index, role)
         assert value is not None
         return value
 
     def optional_constant(self, index: int, role: str) -> Constant | None:
-        """Operand `index`, which must be constant, with how it was formed; None where left out."""
+        """Return operand `index`, which must be constant, as formed; None where it is left out."""
         value = self.operand(index)
         if isinstance(value, Node):
             raise self.refuse(f"its {role} depends on the network's input and must be constant")
@@ -92,7 +98,7 @@ class Step:
 
     @property
     def single(self) -> bool:
-        """Whether nothing reads more than the first result."""
+        """True if only the first result is read."""
         return not any(self.outputs[1:])
 
     def option(self, index: int, attribute: str) -> np.ndarray | None:
@@ -114,11 +120,11 @@ class Step:
 Translation = Callable[[Step], Value | tuple[Value, ...]]
 
 TRANSLATIONS: dict[str, Translation] = {}
-"""What boundmesh does with each ONNX operator, by operator type (domain ai.onnx)."""
+"""The translation of each ONNX operator, by operator type (domain ai.onnx)."""
 
 
 def translates(*ops: str) -> Callable[[Translation], Translation]:
-    """Enter a translation into `TRANSLATIONS` under each of `ops`."""
+    """Register a translation in `TRANSLATIONS` for each of `ops`."""
 
     def enter(translation: Translation) -> Translation:
         for op in ops:
@@ -131,5 +137,5 @@ def translates(*ops: str) -> Callable[[Translation], Translation]:
 
 
 def positive_axis(axis: int, rank: int) -> int:
-    """The axis counted from the front."""
+    """Return the axis as counted from the front."""
     return int(axis) + rank if axis < 0 else int(axis)

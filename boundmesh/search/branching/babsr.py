@@ -13,13 +13,14 @@ from boundmesh.search.domain import Domains
 
 
 def scores(neurons: Neurons, domains: Domains, bounded: BoundedDomains, box: Interval) -> Tensor:
-    """What a split of each neuron could gain, `[D, N]`; −inf where it cannot be split.
+    """Estimate how much a split of each neuron could gain, `[D, N]`; −inf where it has no split.
 
     With coefficient A of a ReLU's output and bounds l < 0 < u, the bound loses up to
     −A·(−l·u/(u − l)) to the line above (A < 0), and up to A·max(α·(−l), (1 − α)·u) to the line
-    below (A ≥ 0), of which half is counted: both cannot be lost at one point. Of a clause of
-    several atoms, the mean over its rows counts. What bends elsewhere is moved to zero, and what
-    is concave is turned: `min(x, 0) = −max(−x, 0)`.
+    below (A ≥ 0). Half of the second loss is counted, since the losses on both sides of zero do not
+    occur at one point. For a clause of several atoms the mean over its rows counts. A function that
+    bends elsewhere is moved to bend at zero. A concave one is reflected:
+    `min(x, 0) = −max(−x, 0)`.
     """
     points, concave = neurons.split_points, neurons.concave
     free = (domains.splits == 0) & (box.lower < points) & (box.upper > points)

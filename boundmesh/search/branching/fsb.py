@@ -12,9 +12,10 @@ from boundmesh.search.domain import split
 
 
 def choose(candidates: Candidates) -> Tensor:
-    """Of each domain's `tries` highest scores, the neuron whose worse child is best: `[D]`.
+    """Choose for each domain the neuron whose worse child has the best margin, `[D]`.
 
-    Ties go to the better score. Costs 2·tries sweeps over the domains.
+    The candidates are the neurons with the `tries` highest scores. Ties go to the higher score.
+    This takes 2·tries sweeps over the domains.
     """
     tries = min(candidates.tries, candidates.scores.shape[1])
     score, tried = torch.topk(candidates.scores, tries, dim=1)
@@ -23,7 +24,7 @@ def choose(candidates: Candidates) -> Tensor:
     for place in range(tries):
         children = split(candidates.domains, tried[:, place : place + 1], blank)
         margins = candidates.quick(children).reshape(2, -1).double()
-        # A child that is proved needs no further work: beyond zero nothing is gained.
+        # A child with a margin above zero is proved, so a larger margin is no better.
         gain[:, place] = margins.clamp(max=0).sum(0) + 1e-3 * margins.min(0).values
     gain = torch.where(score == -torch.inf, -torch.inf, gain)
     return tried.gather(1, gain.argmax(1, keepdim=True)).squeeze(1)

@@ -1,6 +1,6 @@
-"""How far a neuron's inputs reach: branching where the constraints of a domain meet.
+"""Prefers splits of neurons whose inputs matter to many constraints of a domain.
 
-A split that narrows inputs on which many tight constraints depend lets clipping decide more. The
+A split that narrows inputs on which many tight constraints depend lets clipping cut off more. The
 score is the smear of interval methods with relative impacts (Trombettoni, Araya, Neveu and Chabert,
 "Inner regions and interval linearizations for global optimization", AAAI 2011).
 """
@@ -17,11 +17,11 @@ from boundmesh.operators.operator import Interval
 
 @torch.no_grad()
 def influence(values: AffineValues, box: Interval, count: int) -> Tensor:
-    """A factor for the score of each of all `count` neurons, `[D, N]`, 1 on average; 1 for those
-    that are not among `values`.
+    """Compute a factor for the score of each of `count` neurons, `[D, N]`.
 
-    With rᵢ the radius of input i, it has the share `p_zi = |T_zi|·rᵢ / Σ|T_z|·r` in neuron z. With
-    c_z the share of z's range that its bounds cut off, neuron z scores `Σᵢ p_zi·Σ_y c_y·p_yi`.
+    The factors are 1 on average, and 1 for neurons that are not among `values`. Input i with radius
+    rᵢ has the share `p_zi = |T_zi|·rᵢ / Σ|T_z|·r` in neuron z. Let c_z be the share of z's range
+    that its bounds cut off. Then neuron z scores `Σᵢ p_zi·Σ_y c_y·p_yi`.
     """
     n = values.inputs
     radius = (box.upper[:, :n] - box.lower[:, :n]) / 2

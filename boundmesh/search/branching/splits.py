@@ -1,4 +1,4 @@
-"""Which neurons of a batch of domains are split, and how many of each at once."""
+"""Chooses which neurons of a batch of domains are split, and how many at once."""
 
 from __future__ import annotations
 
@@ -20,9 +20,13 @@ from boundmesh.settings import BranchSettings
 
 @dataclass(frozen=True)
 class Splits:
-    """How domains of a bounder are split in batches of `batch` that the ranks of `division` share.
+    """The way in which batches of domains are split.
 
-    `quick` bounds domains by one sweep with the parameters that they carry.
+    bounder   bounds the domains
+    settings  the options of branch and bound
+    division  divides a batch among the ranks of a group
+    batch     the number of domains in a batch, of all ranks of the group
+    quick     bounds domains by one sweep with their own parameters
     """
 
     bounder: DomainBounder
@@ -32,7 +36,7 @@ class Splits:
     quick: Callable[[Domains], BoundedDomains]
 
     def scores(self, domains: Domains, bounded: BoundedDomains) -> Tensor:
-        """What a split of each neuron could gain, `[D, N]`; −inf where it cannot be split."""
+        """Estimate how much a split of each neuron could gain, `[D, N]`; −inf where impossible."""
         neurons, values = self.bounder.neurons, self.bounder.values
         box = self.bounder.box(domains.parameters)
         loss = heuristic_of(self.settings.branching).scores(neurons, domains, bounded, box)
@@ -42,8 +46,11 @@ class Splits:
         return torch.where(loss > -torch.inf, loss * factor, loss)
 
     def children(self, parents: Domains, bounded: BoundedDomains, loss: Tensor) -> Domains | None:
-        """The children of parents that can all be split: of more levels at once while there are few
-        on all ranks. None where no rank has a parent."""
+        """Split parents, each of which has a neuron to split; return the children.
+
+        While all ranks together have few parents, several levels are split at once. Returns None
+        where no rank has a parent.
+        """
         levels = self._levels(parents, (loss > -torch.inf).sum(1))
         if not levels:
             return None
@@ -61,8 +68,12 @@ class Splits:
         return heuristic_of(self.settings.branching).choose(candidates)
 
     def _levels(self, parents: Domains, able: Tensor) -> int:
-        """How many neurons to split at once, of which a parent has `able` `[D]`, on all ranks: as
-        many as fill no rank's part of a batch. 0 where no rank has a parent."""
+        """Return how many neurons all ranks split at once.
+
+        `able` `[D]` is the number of neurons of each parent that can be split. The result is the
+        largest number for which the children still fit into a batch, or 0 where no rank has a
+        parent.
+        """
         working = active(parents)
         mine = int(working.sum())
         fewest = int(able[working].min()) if mine else self.settings.levels

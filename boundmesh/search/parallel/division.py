@@ -1,12 +1,12 @@
-"""A round divided: each rank of a group bounds its share of the domains, then all know what of all.
+"""Divides a round among the ranks of a group: each bounds a share, then all exchange the results.
 
-The ranks of a group hold one frontier in step and take the same batch off it. Of P ranks, rank r
-bounds every P-th domain from the r-th on; what comes of it is joined, in the order of ranks, so
-that all of them go on alike. A group of one rank bounds all and joins nothing.
+The ranks of a group hold equal frontiers and take the same batch off them. Of P ranks, rank r
+bounds every P-th domain, beginning with the r-th. The results are joined in the order of ranks, so
+that the frontiers stay equal. A group of one rank bounds all domains and joins nothing.
 
-Ranks bring weights together, so each must sweep as often as the others. One that has nothing left
-to bound goes on with an idle domain: a copy whose margin is infinite, so that nothing that comes of
-it is ever open.
+The ranks of a group fetch weights from each other, so each must sweep as often as the others. A
+rank without domains to bound sweeps an idle domain: a copy whose margin is infinite, so that none
+of its children is ever open.
 """
 
 from __future__ import annotations
@@ -26,15 +26,24 @@ from boundmesh.search.searcher import Searcher
 
 @dataclass(frozen=True)
 class Corners(Arrays):
-    """Inputs `[K, *input_shape]` where bounds are attained, with these margins `[K]`."""
+    """Points at which bounds are attained.
+
+    margin  `[K]`: the margin of each point's domain
+    points  `[K, *input_shape]`
+    """
 
     points: Tensor
 
 
 @dataclass
 class Outcome(Generic[Kind]):
-    """What came of a round, or of one rank's share: the account, the domains that are open, those
-    of them with nothing left to split, and the corners of the worst."""
+    """The result of a round, or of one rank's share of it.
+
+    account  the account of the domains bounded
+    open     batches of domains that are open
+    leaves   batches of open domains with nothing left to split
+    corners  the points where the worst bounds are attained
+    """
 
     account: SearchAccount = field(default_factory=SearchAccount)
     open: list[Kind] = field(default_factory=list)
@@ -43,7 +52,7 @@ class Outcome(Generic[Kind]):
 
 
 class Division:
-    """How the ranks of a group divide a round."""
+    """Divides rounds among the ranks of a group."""
 
     def __init__(self, groups: Groups) -> None:
         self._groups = groups
@@ -53,7 +62,10 @@ class Division:
         return self._groups.ranks
 
     def share(self, batch: Kind) -> Kind:
-        """This rank's share of a batch; the last one is idle where it has one too few."""
+        """Return this rank's share of a batch.
+
+        All shares have the same length. Where domains are missing, the last one is idle.
+        """
         if self.ranks == 1:
             return batch
         mine = self._groups.place + self.ranks * torch.arange(-(-len(batch) // self.ranks))
@@ -62,19 +74,21 @@ class Division:
         return replace(chosen, margin=chosen.margin.masked_fill(beyond, torch.inf))
 
     def going_on(self, domains: Kind, still: Tensor) -> tuple[Kind, Tensor]:
-        """The domains and the mask of those that go on: `still`, or an idle one where the other
-        ranks may have some but this one has not."""
+        """Return domains, and the mask of those to go on with, which is `still` if it has any.
+
+        Otherwise all domains become idle and one of them goes on, since other ranks may have some.
+        """
         if self.ranks == 1 or bool(still.any()):
             return domains, still
         idle = replace(domains, margin=torch.full_like(domains.margin, torch.inf))
         return idle, torch.arange(len(still), device=still.device) == 0
 
     def all_say(self, value: Any) -> list[Any]:
-        """Every rank's value, in their order."""
+        """Exchange values; return that of every rank, in the order of ranks."""
         return [value] if self.ranks == 1 else self._groups.ranks_say(value)
 
     def gathered(self, mine: Kind) -> Kind:
-        """The domains of all ranks, without idle ones."""
+        """Exchange domains; return those of all ranks, without idle ones."""
         if self.ranks == 1:
             return mine
         mine = mine.take(active(mine))
@@ -82,7 +96,10 @@ class Division:
         return mine.unpacked(self._groups.ranks_join(mine.packed, counts)) if any(counts) else mine
 
     def joined(self, mine: Outcome[Kind], like: Kind) -> Outcome[Kind]:
-        """What came of the whole round; `like` are domains of the kind, however many."""
+        """Join the results of all ranks; return that of the whole round.
+
+        `like` is any batch of the same kind, of which only the shapes are used.
+        """
         if self.ranks == 1:
             return mine
         opened, leaves = _one(mine.open, like), _one(mine.leaves, like)
@@ -96,13 +113,15 @@ class Division:
 
 
 def active(domains: Arrays) -> Tensor:
-    """The mask `[D]` of domains that are not idle; NaN keeps one."""
+    """Return the mask `[D]` of domains that are not idle. A domain with margin NaN is not idle."""
     return ~(domains.margin == torch.inf)
 
 
 def divided(searcher: Searcher, batch: Kind, work: Callable[[Kind], Outcome[Kind]]) -> list[Kind]:
-    """Bound a batch together, replay the corners that come of it and put back what is open; those
-    with nothing left to split."""
+    """Bound a batch on all ranks of a group, and put the open domains back into the frontier.
+
+    The corners of the results are replayed. Returns the domains with nothing left to split.
+    """
     division = Division(searcher.groups)
     mine = division.share(batch).to(searcher.device)
     whole = division.joined(work(mine), mine)
@@ -119,7 +138,7 @@ def _one(parts: list[Kind], like: Kind) -> Kind:
 
 
 def _worst(every: Sequence[Sequence[Corners]]) -> list[Corners]:
-    """Of the corners that all ranks have, the worst, as many as one rank looks at."""
+    """Return the worst corners of all ranks, as many as one rank replays."""
     corners = [each for said in every for each in said]
     if not corners:
         return []

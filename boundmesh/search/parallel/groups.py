@@ -1,7 +1,8 @@
-"""How groups of ranks search together: what they say to each other, and how all of them stop.
+"""Groups of ranks that search together: how they exchange values, and how all of them stop.
 
-Every group runs on its own between two meetings. All of them meet equally often: whatever ends the
-work of one, the deadline, Ctrl-C or an error, it says in the next meeting, and so ends all.
+Every group works alone between two meetings, and all groups meet equally often. A group that is
+ended by the deadline, by Ctrl-C or by an error sends the reason in its next meeting, and so ends
+all groups.
 """
 
 from __future__ import annotations
@@ -21,10 +22,15 @@ Value = TypeVar("Value")
 
 
 class Groups(Protocol):
-    """The groups of a mesh along its axis of domains, and this one's place among them.
+    """The groups of a mesh along its axis `domains`, as seen by one rank of one group.
 
-    Every group calls the same methods in the same order, but those for ranks of one group: its
-    `ranks`, of which this is the one at `place`, work in step.
+    rank   the place of this group among the groups
+    size   the number of groups
+    ranks  the number of ranks in this group
+    place  the place of this rank in its group
+
+    All groups must call the methods for groups in the same order. All ranks of a group must call
+    the methods for ranks in the same order.
     """
 
     rank: int
@@ -33,33 +39,38 @@ class Groups(Protocol):
     place: int
 
     def agree(self, value: Value) -> Value:
-        """The value of this group's first rank; KeyboardInterrupt where it was asked to end."""
+        """Return the value of this group's first rank.
+
+        Raises KeyboardInterrupt if the user interrupted it.
+        """
         ...
 
     def ranks_say(self, value: Value) -> list[Value]:
-        """The value of every rank of this group, in their order."""
+        """Exchange values in this group; return that of every rank, in the order of ranks."""
         ...
 
     def ranks_join(self, mine: Tensor, counts: Sequence[int]) -> Tensor:
-        """The rows `[K, B]` of every rank of this group, in their order, of which rank r has
-        `counts[r]`."""
+        """Exchange rows in this group; return those `[K, B]` of every rank, in the order of ranks.
+
+        Rank r has `counts[r]` rows.
+        """
         ...
 
     def first_says(self, value: Value) -> Value:
-        """The first group's value."""
+        """Return the first group's value."""
         ...
 
     def all_say(self, value: Value) -> list[Value]:
-        """Every group's value, in their order."""
+        """Exchange values; return that of every group, in the order of groups."""
         ...
 
     def swap(self, values: Sequence[Value]) -> list[Value]:
-        """Give `values[g]` to each group g; what each has for this one, in their order."""
+        """Send `values[g]` to each group g; return the values that the groups sent to this one."""
         ...
 
 
 class OneGroup:
-    """The only group, of one rank."""
+    """The only group, which has one rank."""
 
     rank, size, ranks, place = 0, 1, 1, 0
 
@@ -87,13 +98,17 @@ ONE_GROUP = OneGroup()
 
 @dataclass(frozen=True)
 class Stop:
-    """What a group says instead of what it would have said: it has stopped, and why."""
+    """A message that a group sends in place of its value: it has stopped for `reason`."""
 
     reason: str
 
     @staticmethod
     def of(error: BaseException) -> Stop:
-        """In one word for what ends a search in order, whole for a defect."""
+        """Make the message of an error.
+
+        The reason is one word for the deadline or an interruption, the text of a BoundmeshError,
+        and the whole traceback of any other error.
+        """
         if isinstance(error, OutOfTime | KeyboardInterrupt):
             return Stop(type(error).__name__)
         if isinstance(error, BoundmeshError):
@@ -101,7 +116,7 @@ class Stop:
         return Stop("".join(traceback.format_exception(error)))
 
     def error(self) -> BaseException:
-        """What stops the other groups."""
+        """Return the error that the other groups raise."""
         known = {"OutOfTime": OutOfTime(), "KeyboardInterrupt": KeyboardInterrupt()}
         return known.get(self.reason) or DeviceError(f"a group of domains failed: {self.reason}")
 
@@ -115,16 +130,19 @@ class Meetings:
 
     @property
     def first(self) -> bool:
-        """Whether this is the group that a search begins with."""
+        """True for the group that a search begins in."""
         return self.groups.rank == 0
 
     def mine(self, values: Tensor) -> Tensor:
-        """This group's share of values that all have: every k-th of k groups."""
+        """Return this group's share of values that all groups have: with k groups, every k-th."""
         return values[self.groups.rank :: self.groups.size]
 
     def say(self, value: Value) -> list[Value]:
-        """Every group's value; raises what another one has stopped for."""
-        # An error within leaves nobody to talk to.
+        """Exchange values; return that of every group.
+
+        Raises the error that stopped another group.
+        """
+        # After an error in the exchange itself, no message can be sent to the other groups.
         self._over = True
         said = self.groups.all_say(value)
         for word in said:
@@ -134,7 +152,10 @@ class Meetings:
         return said
 
     def swap(self, values: Sequence[Value]) -> list[Value]:
-        """Give `values[g]` to each group g, right after all have agreed to; what this one gets."""
+        """Send `values[g]` to each group g; return the values that this group received.
+
+        All groups must have agreed on the exchange just before.
+        """
         self._over = True
         received = self.groups.swap(values)
         self._over = False
@@ -142,7 +163,7 @@ class Meetings:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Whatever ends the work within too early ends that of all groups."""
+        """A context in which an error ends the work of all groups."""
         try:
             yield
         except BaseException as error:

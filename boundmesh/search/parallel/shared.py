@@ -1,8 +1,8 @@
-"""A search in parts: each group has some of the open domains, works for some rounds, then all meet.
+"""Divides one search among groups: each has some of the open domains, and at times all meet.
 
-A domain is in one frontier at any time: it leaves it by being worked on or by being given away, and
-what is given to a group is all that this one takes in. So no open domain anywhere means that every
-part of the region was refuted.
+A domain is in one frontier at any time. It leaves the frontier when it is bounded or sent to
+another group, and a group receives exactly the domains that were sent to it. So when no group has
+an open domain, every part of the region was refuted.
 """
 
 from __future__ import annotations
@@ -17,18 +17,23 @@ from boundmesh.search.frontier import Frontier
 from boundmesh.search.parallel.groups import Meetings
 from boundmesh.search.searcher import Searcher
 
-# Rounds between two meetings, at most, while every group has enough to do, and seconds: so long may
-# a group wait that has found something or has nothing left.
+# The most rounds, and the most seconds, between two meetings while every group has enough to do. A
+# group that has found a counterexample, or has no domain left, waits at most so long.
 ROUNDS = 8
 SECONDS = 0.5
-# Domains that a group gives away in one meeting take at most so many bytes.
+# The domains that a group sends to others in one meeting take at most so many bytes.
 MOST_BYTES = 2**28
 
 
 @dataclass(frozen=True)
 class Message:
-    """What a group says in a meeting: its account, its batch, its seconds per round, and how many
-    domains it would bound, of which the first group's number holds."""
+    """What a group sends in a meeting.
+
+    account  the account of its part of the search
+    batch    the number of domains in its batch
+    pace     its seconds per round
+    limit    the number of domains to bound in all; the first group's number holds
+    """
 
     account: SearchAccount
     batch: int
@@ -37,9 +42,10 @@ class Message:
 
 
 class Shared:
-    """One group's view of a search. `whole` is the account of all groups, as of their last meeting.
+    """One group's view of a search that all groups share.
 
-    Where there is one group it meets itself after every round.
+    `whole` is the joint account of all groups at their last meeting. A single group holds a meeting
+    of its own after every round.
     """
 
     def __init__(self, searcher: Searcher, meetings: Meetings) -> None:
@@ -50,15 +56,17 @@ class Shared:
 
     @property
     def begins(self) -> bool:
-        """Whether this is the group that all domains come from."""
+        """True for the group in which the search begins."""
         return self.meetings.first
 
     def goes_on(self, frontier: Frontier[Any], limit: float = float("inf")) -> bool:
-        """Whether this group is to work on a batch of `frontier` now; waits for one to come.
+        """Return True if this group must work on a batch of `frontier` now.
 
-        False, for all groups alike, when no group has one or something was found, or once `limit`
-        domains have been bounded in all: but what has begun to shrink is left to itself. Raises
-        OutOfTime, and what has stopped another group.
+        A group with an empty frontier waits until it receives domains. The result is False, for all
+        groups at once, when no group has a domain, when a counterexample was found, or once `limit`
+        domains have been bounded in all. The limit does not end a search whose number of open
+        domains has fallen to half of its peak. Raises OutOfTime, and the error that has stopped
+        another group.
         """
         self._searcher.clock.check()
         while not self._rounds or not len(frontier) or self._searcher.search.found:
@@ -88,7 +96,7 @@ class Shared:
         return True
 
     def _pass_on(self, frontier: Frontier[Any], plan: Sequence[Sequence[int]]) -> None:
-        """Give and take what `plan` says; DeviceError where something else arrives."""
+        """Send and receive domains as in `plan`; DeviceError where another number arrives."""
         if not any(map(any, plan)):
             return
         me = self.meetings.groups.rank
@@ -101,8 +109,11 @@ class Shared:
 
 
 def rounds(said: Sequence[Message], fewest: int) -> int:
-    """Rounds until the next meeting, in which no group has less than `fewest` domains now; one
-    where that is less than a batch."""
+    """Return the number of rounds until the next meeting.
+
+    No group has fewer than `fewest` domains now. Where these are less than a batch, the groups meet
+    after one round.
+    """
     if len(said) == 1 or fewest < max(word.batch for word in said):
         return 1
     slowest = max(word.pace for word in said)
@@ -110,17 +121,17 @@ def rounds(said: Sequence[Message], fewest: int) -> int:
 
 
 def after(counts: Sequence[int], plan: Sequence[Sequence[int]]) -> list[int]:
-    """How many domains each group has once `plan` is carried out."""
+    """Return how many domains each group has once `plan` is carried out."""
     given = [sum(gives) for gives in plan]
     taken = [sum(column) for column in zip(*plan, strict=True)]
     return [have - less + more for have, less, more in zip(counts, given, taken, strict=True)]
 
 
 def transfers(counts: Sequence[int], most: int) -> list[list[int]]:
-    """How many domains group g gives to group t, `[g][t]`, where they have `counts`.
+    """Return how many domains group g sends to group t, at `[g][t]`, where they have `counts`.
 
-    None, unless a group has less than half of an even share; then all get one, as far as it takes
-    no group more than `most`.
+    All are 0, unless a group has less than half of an even share. Then every group gets an even
+    share, as far as no group sends more than `most`.
     """
     groups = len(counts)
     share = sum(counts) // groups
