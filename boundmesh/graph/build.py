@@ -1,4 +1,4 @@
-"""Building a Graph node by node, shapes inferred by each operator's own forward rule."""
+"""`Builder` makes a Graph node by node. The forward rule of each operator gives the shapes."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from boundmesh.operators.reshape import EXPAND, RESHAPE
 class Builder:
     """The nodes and weights of a Graph that is being made.
 
-    Nodes are added inputs first and named after `scope`, the value being translated; names in
-    `reserved` are given only through `rename`.
+    A node is added after its inputs. It is named after `scope`, the value of the file that is
+    being translated. Only `rename` can give a node one of the names in `reserved`.
     """
 
     def __init__(self, reserved: Collection[str] = ()) -> None:
@@ -38,7 +38,7 @@ class Builder:
         self._read: set[str] = set()
 
     def input(self, shape: Shape, name: str = "input") -> Node:
-        """The input node, `[D, *shape]`."""
+        """Add the input node, whose value is `[D, *shape]`."""
         return self._enter(Node(name, INPUT, (), shape))
 
     def add(
@@ -49,9 +49,9 @@ class Builder:
         shape: Shape | None = None,
         **attributes: Any,
     ) -> Node:
-        """A node of `op`; `shape` is needed where the op's result depends on it (reshape, expand).
+        """Add a node of `op`. Only reshape and expand need `shape`, which determines their result.
 
-        Raises UnsupportedError where `op` has no rules.
+        Raises UnsupportedError if `op` has no rules.
         """
         if op not in RULES:
             raise UnsupportedError(
@@ -76,12 +76,12 @@ class Builder:
         return x if x.shape == shape else self.add(RESHAPE, x, shape=shape)
 
     def broadcast(self, x: Node, shape: Shape) -> Node:
-        """`x` repeated to `shape` as numpy broadcasts it."""
+        """Return `x` repeated to `shape`, as numpy broadcasts it."""
         x = self.reshape(x, (1,) * (len(shape) - len(x.shape)) + x.shape)
         return x if x.shape == shape else self.add(EXPAND.name, x, shape=shape)
 
     def rename(self, node: Node, name: str) -> Node:
-        """The same node as `name`, unless it has a reserved name or a node reads it already."""
+        """Rename the node, unless its name is reserved or another node already reads it."""
         fixed = node.name in self._reserved or node.name in self._read
         if node.is_input or fixed or name in self.nodes:
             return node
@@ -114,10 +114,10 @@ class Builder:
         return f"{name}:{count}"
 
     def _weight(self, weight: Given, name: str) -> str:
-        """The name under which `weights` holds this array; one array is held once.
+        """Enter an array into `weights` and return its name. The same array is entered once.
 
-        float32 and float64 stay as they are. Other numbers become float32 where that loses
-        nothing, else float64.
+        float32 and float64 stay as they are. Other types become float32 if that is exact, and
+        float64 otherwise.
         """
         constant = known(weight)
         array, formed = floating(constant.array), constant.formed
@@ -135,5 +135,5 @@ class Builder:
 
 
 def _same(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether both are the same view of the same memory."""
+    """Return True if both arrays are the same view of the same memory."""
     return one.dtype == other.dtype and one.__array_interface__ == other.__array_interface__

@@ -1,4 +1,4 @@
-"""What makes a Graph well formed."""
+"""Checks that a Graph is well formed."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from boundmesh.operators.node import Node, Shape
 
 
 def check(graph: Graph) -> None:
-    """Raises UnsupportedError for an operator without rules, ValueError for a malformed graph.
+    """Raise UnsupportedError for an operator without rules, and ValueError for a malformed graph.
 
-    A well-formed graph is in topological order, its names exist and are unique, and every node
-    has the shape that its operator's forward rule gives.
+    A well-formed graph is in topological order. Its names exist and are unique. Every node has the
+    shape that the forward rule of its operator returns.
     """
     seen: dict[str, Node] = {}
     for node in graph.nodes:
@@ -52,10 +52,10 @@ def check_node(graph: Graph, node: Node, seen: Mapping[str, Node]) -> None:
 
 
 def result_shape(node: Node, weights: Mapping[str, np.ndarray]) -> Shape:
-    """The shape that the node's forward rule gives: it is asked for the values of 0 domains.
+    """Return the shape of the node's value, by applying its forward rule to 0 domains.
 
-    That reads no weight and computes nothing. Meta tensors would say it too, but a process waits
-    a second for torch to import what their first use needs.
+    That reads no weight and computes nothing. Meta tensors would give the shape as well, but their
+    first use makes torch import modules for about a second.
     """
     held = [tensor(weights[name]) for name in node.weights]
     dtype = held[0].dtype if held else torch.float32

@@ -1,6 +1,7 @@
-"""Arrays that do not depend on the network's input, and exact-or-accounted arithmetic with them.
+"""Arrays that do not depend on the network's input, and arithmetic with them.
 
-What is computed is float64, with how it was formed; it stays float32 where that loses nothing.
+Results are computed in float64 and carry a bound on their rounding (`Formed`). They are stored in
+float32 if that is exact.
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Constant:
-    """A named array that does not depend on the network's input, and how it was formed.
+    """An array that does not depend on the network's input.
 
-    A computed one that has no name of its own is named after the node that reads it.
+    name    the name of the array; a constant with an empty name is later named after the node
+            that reads it
+    array   the numbers
+    formed  the bound on the rounding of the numbers
     """
 
     name: str
@@ -32,7 +36,7 @@ class Constant:
         return self.array.shape
 
     def moved(self, move: Callable[[np.ndarray], np.ndarray]) -> Constant:
-        """The same numbers in other places: `move` reshapes, transposes or picks."""
+        """Return the same numbers in other places: `move` reshapes, transposes or selects."""
         return Constant(self.name, move(self.array), resized(self, move))
 
 
@@ -40,12 +44,12 @@ Given = Constant | np.ndarray | float
 
 
 def known(value: Given) -> Constant:
-    """Numbers of the file, or of an operator's definition, as a constant without a name."""
+    """Return numbers of the file, or of an operator's definition, as a constant."""
     return value if isinstance(value, Constant) else Constant("", np.asarray(value))
 
 
 def resized(constant: Constant, move: Callable[[np.ndarray], np.ndarray]) -> Formed:
-    """How moved numbers are formed: their sizes move with them."""
+    """Return the rounding of moved numbers: their sizes are moved as the numbers are."""
     size = constant.formed.size
     if size is None:
         return constant.formed
@@ -54,7 +58,7 @@ def resized(constant: Constant, move: Callable[[np.ndarray], np.ndarray]) -> For
 
 
 def sum_of(one: Given, other: Given) -> Constant:
-    """`a + b`; exact where one of each pair is zero."""
+    """Return `a + b`. The sum is exact if one number of each pair is zero."""
     a, b = known(one), known(other)
     left, right = wide(a), wide(b)
     exact = exactly(a, b) and bool(np.all((left == 0) | (right == 0)))
@@ -63,13 +67,13 @@ def sum_of(one: Given, other: Given) -> Constant:
 
 
 def negated(constant: Given) -> Constant:
-    """`−a`, exactly."""
+    """Return `−a`, which is exact."""
     value = known(constant)
     return Constant("", np.asarray(-floating(value.array)), value.formed)
 
 
 def product(one: Given, other: Given) -> Constant:
-    """`a·b`; exact where one of each pair is zero or a power of two."""
+    """Return `a·b`. It is exact if one number of each pair is zero or a power of two."""
     a, b = known(one), known(other)
     left, right = wide(a), wide(b)
     exact = exactly(a, b) and (plain(right).all() or (small(left) and plain_pairs(left, right)))
@@ -78,7 +82,7 @@ def product(one: Given, other: Given) -> Constant:
 
 
 def quotient(one: Given, other: Given) -> Constant:
-    """`a/b` for b without zeros; exact where b is all powers of two."""
+    """Return `a/b` for b without zeros. It is exact if all of b are powers of two."""
     a, b = known(one), known(other)
     left, right = wide(a), wide(b)
     exact = exactly(a, b) and plain(right).all()
@@ -87,7 +91,7 @@ def quotient(one: Given, other: Given) -> Constant:
 
 
 def root(value: Given) -> Constant:
-    """`√a`."""
+    """Return `√a`. It is exact if all of a are powers of four."""
     a = known(value)
     array = wide(a)
     result = np.sqrt(array)
@@ -97,34 +101,37 @@ def root(value: Given) -> Constant:
 
 
 def matrix_product(one: Given, other: Given) -> Constant:
-    """`a @ b`."""
+    """Return the matrix product `a @ b`."""
     a, b = known(one), known(other)
     left, right = wide(a), wide(b)
     return made(left @ right, rules.of_matrix_product(left, a.formed, right, b.formed))
 
 
 def rounded(value: float, operations: int = 1) -> Constant:
-    """A number that so many operations or roundings give, from others that stand in no file."""
+    """Return a number, computed by `operations` roundings from numbers that stand in no file."""
     return Constant("", np.asarray(value, np.float64), Formed(None, operations))
 
 
 def made(array: np.ndarray, formed: Formed) -> Constant:
-    """A computed constant, as float32 where that loses nothing."""
+    """Return a computed constant, stored in float32 if that is exact."""
     return Constant("", np.asarray(narrow(np.asarray(array))), formed)
 
 
 def wide(constant: Constant) -> np.ndarray:
-    """The numbers as float64."""
+    """Return the numbers as float64."""
     return np.asarray(constant.array, np.float64)
 
 
 def exactly(*constants: Constant) -> bool:
-    """Whether all are numbers as they stand in the file."""
+    """Return True if none of the constants was computed: all stand in the file as they are."""
     return all(each.formed.depth == 0 for each in constants)
 
 
 def plain(array: np.ndarray) -> np.ndarray:
-    """Where a number is zero or ± a power of two, far from underflow: products are exact."""
+    """Return a mask of numbers that are zero or ± a power of two, far from underflow.
+
+    A product with such a number is exact.
+    """
     share, exponent = np.frexp(array)
     return (np.abs(share) == 0.5) & (np.abs(exponent) < 100) | (share == 0)
 
@@ -134,19 +141,22 @@ def plain_pairs(left: np.ndarray, right: np.ndarray) -> bool:
 
 
 def small(array: np.ndarray) -> bool:
-    """Whether it costs little to look at every number more than once."""
+    """Return True if the array is so small that reading it several times costs little."""
     return array.size <= 2**20
 
 
 def narrow(array: np.ndarray) -> np.ndarray:
-    """The array as float32 where that loses nothing, else as float64."""
+    """Return the array as float32 if that is exact, and as float64 otherwise."""
     with np.errstate(over="ignore"):
         short = array.astype(np.float32)
     return short if np.array_equal(short, array, equal_nan=True) else array
 
 
 def floating(array: np.ndarray) -> np.ndarray:
-    """The array as float32 or float64, without loss up to 2⁵³; those two stay as they are."""
+    """Return the array as float32 or float64. Those two types stay as they are.
+
+    The conversion of integers is exact up to 2⁵³.
+    """
     if array.dtype in (np.float32, np.float64):
         return array
     return narrow(array.astype(np.float64))

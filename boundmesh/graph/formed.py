@@ -1,10 +1,10 @@
-"""How far a computed weight can be from the exact one, in any precision.
+"""Bounds on how far a computed weight can be from the exact one, in any precision.
 
 A value formed by k basic operations (+ − × ÷ √), each with relative error ≤ u, differs from the
 exact one by at most `γ_k(u)·size`, `γ_k(u) = k·u/(1 − k·u)` (Higham, Accuracy and Stability of
-Numerical Algorithms, 2002, chapter 3). `size` is what the terms add up to without cancelling.
+Numerical Algorithms, 2002, chapter 3). `size` is the sum of the absolute values of the terms.
 
-Nothing is promised for `k·u ≥ 1`, where γ is infinite.
+For `k·u ≥ 1` γ is infinite, and there is no bound.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Sizes are computed with rounding, too: each is made larger than that could make it smaller.
+# Sizes are rounded themselves. Each is enlarged by more than its rounding can take away.
 UPWARD = 1 + 2.0**-48
 
 
 @dataclass(frozen=True)
 class Formed:
-    """A weight that was computed from the file's numbers.
+    """The rounding of a weight that was computed from numbers of the file.
 
     For every unit roundoff u, the value computed with u differs from the exact one by at most
     γ_depth(u)·size, γ_k(u) = k·u/(1 − k·u). The stored value is one computed with u = 2⁻⁵³.
 
-    `size` is float64, at least the absolute value of what is stored, and broadcastable to the
-    weight; None stands for that absolute value itself.
+    size   float64, broadcastable to the weight, and no smaller than the absolute value of the
+           weight; None stands for that absolute value itself
+    depth  the number k of roundings; 0 for a number that stands in the file as it is
     """
 
     size: np.ndarray | None
@@ -34,27 +35,27 @@ class Formed:
 
 
 EXACT = Formed(None, 0)
-"""How a number of the file is formed: it is there."""
+"""The record of a number that stands in the file: it has no rounding."""
 
 
 def size_of(array: np.ndarray, formed: Formed) -> np.ndarray:
-    """The size as an array of float64."""
+    """Return the size as an array of float64."""
     if formed.size is not None:
         return formed.size
     return np.abs(np.asarray(array, np.float64))
 
 
 def of_sum(a: np.ndarray, first: Formed, b: np.ndarray, second: Formed) -> Formed:
-    """`a + b`: sizes added, one operation more than the deeper of both."""
+    """Return the rounding of `a + b`: sizes add up, and the larger depth grows by 1."""
     if first.size is None and second.size is None and np.all((a >= 0) == (b >= 0)):
-        # Nothing cancels.
+        # All pairs have equal signs, so nothing cancels.
         return Formed(None, max(first.depth, second.depth) + 1)
     size = (size_of(a, first) + size_of(b, second)) * UPWARD
     return Formed(size, max(first.depth, second.depth) + 1)
 
 
 def of_product(a: np.ndarray, first: Formed, b: np.ndarray, second: Formed) -> Formed:
-    """`a·b`: sizes multiplied, depths added, and one operation more."""
+    """Return the rounding of `a·b`: sizes are multiplied, and the sum of the depths grows by 1."""
     depth = first.depth + second.depth + 1
     if first.size is None and second.size is None:
         return Formed(None, depth)
@@ -62,10 +63,11 @@ def of_product(a: np.ndarray, first: Formed, b: np.ndarray, second: Formed) -> F
 
 
 def of_quotient(a: np.ndarray, first: Formed, b: np.ndarray, second: Formed) -> Formed:
-    """`a/b`: size `size_a/|b|`, depth `depth_a + ⌈depth_b·(1 + r)⌉ + 1`, `r = max(size_b/|b|)`.
+    """Return the rounding of `a/b`.
 
-    With d = depth_b, `1/b` is off by at most `γ_d·r/(1 − γ_d·r) = d·u·r/(1 − d·u·(1 + r))`,
-    relative to itself, which is at most γ of depth `d·(1 + r)`.
+    The size is `size_a/|b|`, and the depth is `depth_a + ⌈depth_b·(1 + r)⌉ + 1`, where r is the
+    largest `size_b/|b|`. With d = depth_b, the relative error of `1/b` is at most
+    `γ_d·r/(1 − γ_d·r) = d·u·r/(1 − d·u·(1 + r))`, which is at most γ of depth `d·(1 + r)`.
     """
     if second.size is None:
         depth = first.depth + 2 * second.depth + 1
@@ -79,7 +81,7 @@ def of_quotient(a: np.ndarray, first: Formed, b: np.ndarray, second: Formed) -> 
 
 
 def of_root(a: np.ndarray, formed: Formed) -> Formed:
-    """`√a`: size `√a·size_a/a`, one operation more."""
+    """Return the rounding of `√a`: the size is `√a·size_a/a`, and the depth grows by 1."""
     if formed.size is None:
         return Formed(None, formed.depth + 1)
     positive = np.where(a > 0, a, 1)
@@ -88,15 +90,21 @@ def of_root(a: np.ndarray, formed: Formed) -> Formed:
 
 
 def of_matrix_product(a: np.ndarray, first: Formed, b: np.ndarray, second: Formed) -> Formed:
-    """`a @ b` with sums of k products in any order: `size_a @ size_b`, depths added, and k more."""
+    """Return the rounding of `a @ b`, whose sums of k products are added in any order.
+
+    The size is `size_a @ size_b`, and the depth is the sum of both depths and k.
+    """
     terms = a.shape[-1]
-    # The sums of the sizes lose at most γ_k of themselves.
+    # Rounding takes at most the share γ_k from the sums of sizes.
     size = (size_of(a, first) @ size_of(b, second)) * (UPWARD + terms * 2.0**-52)
     return Formed(size, first.depth + second.depth + terms)
 
 
 def of_total(a: np.ndarray, formed: Formed, axes: tuple[int, ...]) -> Formed:
-    """The sum of n numbers over `axes`, which stay as 1, in any order: n − 1 operations more."""
+    """Return the rounding of a sum of n numbers over `axes`, added in any order.
+
+    The axes are kept with length 1. The depth grows by n − 1.
+    """
     terms = math.prod(a.shape[axis] for axis in axes)
     size = np.broadcast_to(size_of(a, formed), a.shape).sum(axis=axes, keepdims=True)
     return Formed(np.asarray(size * (UPWARD + terms * 2.0**-52)), formed.depth + max(terms - 1, 0))

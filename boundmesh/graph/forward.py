@@ -1,4 +1,4 @@
-"""Evaluating a Graph by the forward rules of its operators."""
+"""Evaluates a Graph with the forward rules of its operators."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from boundmesh.operators import RULES
 
 
 def tensor(array: np.ndarray) -> Tensor:
-    """The array as a tensor over the same memory, which nobody may write to."""
+    """Return the array as a tensor over the same memory. Callers must not write to it."""
     with warnings.catch_warnings():
-        # Weights are often read-only views of a file, which is all that torch warns of.
+        # Weights are often read-only views of a file. torch warns of that, and of nothing else.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(array)
 
@@ -25,12 +25,12 @@ def tensor(array: np.ndarray) -> Tensor:
 def tensors(
     graph: Graph, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
 ) -> dict[str, Tensor]:
-    """The graph's weights as tensors; without a copy where dtype and device are already right."""
+    """Return the graph's weights as tensors, without a copy where dtype and device agree."""
     return {name: tensor(array).to(device, dtype) for name, array in graph.weights.items()}
 
 
 class AsNeeded(Mapping[str, Tensor]):
-    """A graph's weights in one dtype, each made when asked for and held by nobody."""
+    """The weights of a graph in one dtype. Each access converts a weight and stores nothing."""
 
     def __init__(self, graph: Graph, dtype: torch.dtype) -> None:
         self._arrays, self._dtype = graph.weights, dtype
@@ -46,14 +46,20 @@ class AsNeeded(Mapping[str, Tensor]):
 
 
 def forward(graph: Graph, weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
-    """The output `[N, *shape]` at x `[N, *input_shape]`; values are freed after their last use."""
+    """Return the output `[N, *shape]` at x `[N, *input_shape]`.
+
+    Each value is freed after its last use.
+    """
     return _evaluate(graph, weights, x, keep=False)[graph.output].expand(
         x.shape[0], *graph[graph.output].shape
     )
 
 
 def values(graph: Graph, weights: Mapping[str, Tensor], x: Tensor) -> dict[str, Tensor]:
-    """The value `[N or 1, *shape]` of every node at x `[N, *input_shape]`; 1 for constants."""
+    """Return the value `[N or 1, *shape]` of every node at x `[N, *input_shape]`.
+
+    Values that do not depend on x have a first dim of 1.
+    """
     return _evaluate(graph, weights, x, keep=True)
 
 
@@ -77,7 +83,7 @@ def _evaluate(
 
 
 def multiplications(graph: Graph) -> int:
-    """About how many multiplications a forward pass of one point takes."""
+    """Return an estimate of the multiplications in a forward pass of one point."""
     total = 1
     for node in graph.nodes:
         shape = graph.weights[node.weights[0]].shape if node.weights else ()

@@ -1,4 +1,4 @@
-"""The network as boundmesh sees it: frozen nodes in topological order, with known shapes."""
+"""`Graph`, the network that boundmesh works on: nodes in topological order, with known shapes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ from boundmesh.operators.node import Node, Shape
 
 @dataclass(frozen=True)
 class Port:
-    """A named input or output of the network as its file declares it, with its shape there."""
+    """A named input or output of the network, as its file declares it.
+
+    name   the name in the file
+    shape  the shape in the file
+    dtype  the numpy name of the type in the file
+    """
 
     name: str
     shape: Shape
@@ -31,12 +36,19 @@ class Port:
 class Graph:
     """A network with one input node and one output node.
 
-    A network of several inputs has one flat input node, the concatenation of its `inputs` in the
-    file's order, and slices of it; several `outputs` are joined by a flat concatenation likewise.
+    If the file declares several inputs, the input node is flat: it is their concatenation in the
+    file's order, and slices of it are the inputs. Several outputs are joined in the same way.
 
-    `weights` maps names to arrays in host memory, possibly memory-mapped, never written to. Those
-    that were computed from the file's numbers are in `formed`; all others are the file's own.
-    `source` is the ONNX file, or its bytes, that counterexamples are replayed on.
+    nodes      all nodes, in topological order
+    input      the name of the input node
+    output     the name of the output node
+    weights    arrays in host memory, by name; some may be memory-mapped, and none is written to
+    inputs     the inputs that the file declares, in its order
+    outputs    the outputs that the file declares, in its order
+    source     the ONNX file, or its bytes, on which counterexamples are replayed
+    formed     for each weight that was computed from numbers of the file, how it was computed;
+               a weight that is not listed stands in the file as it is
+    unbounded  the ONNX operators of the file whose rounding has no known bound
     """
 
     nodes: tuple[Node, ...]
@@ -55,12 +67,12 @@ class Graph:
 
     @cached_property
     def position(self) -> Mapping[str, int]:
-        """Place of each node in the topological order."""
+        """The place of each node in the topological order, by name."""
         return {node.name: place for place, node in enumerate(self.nodes)}
 
     @cached_property
     def consumers(self) -> Mapping[str, tuple[str, ...]]:
-        """Names of the nodes that read each node; a node that reads it twice stands twice."""
+        """The names of the nodes that read each node. A node that reads it twice occurs twice."""
         readers: dict[str, list[str]] = {node.name: [] for node in self.nodes}
         for node in self.nodes:
             for name in node.inputs:
@@ -69,7 +81,7 @@ class Graph:
 
     @cached_property
     def singles(self) -> frozenset[str]:
-        """Names of the weights whose numbers are all float32 numbers."""
+        """The names of the weights whose numbers float32 can all hold exactly."""
         return frozenset(
             name
             for name, array in self.weights.items()
@@ -81,7 +93,7 @@ class Graph:
         return self.by_name[name]
 
     def ancestors(self, name: str) -> tuple[Node, ...]:
-        """`name` and every node it depends on, in topological order."""
+        """Return the node `name` and every node it depends on, in topological order."""
         wanted = {name}
         for node in reversed(self.nodes[: self.position[name] + 1]):
             if node.name in wanted:

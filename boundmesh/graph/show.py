@@ -1,4 +1,4 @@
-"""A Graph in words."""
+"""Prints a Graph as text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from boundmesh.operators.node import Node
 
 
 def show(graph: Graph) -> str:
-    """One line per node: its name, operator, operands, attributes, weights and shape."""
+    """Return one line per node: its name, operator, operands, attributes, weights and shape."""
     rows = [
         (node.name, described(node), "×".join(map(str, node.shape)) or "scalar")
         for node in graph.nodes
@@ -21,7 +21,7 @@ def show(graph: Graph) -> str:
 
 
 def described(node: Node) -> str:
-    """`op(operands; weights) attribute=value …`, long attributes cut short."""
+    """Return `op(operands; weights) attribute=value …`. Long attributes are cut short."""
     operands = ", ".join(node.inputs) + ("; " + ", ".join(node.weights) if node.weights else "")
     settings = (f"{name}={shortened(value)}" for name, value in node.attributes.items())
     return " ".join((f"{node.op}({operands})", *settings))

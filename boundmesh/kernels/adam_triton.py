@@ -1,4 +1,4 @@
-"""The Triton kernels of `adam.py`; importing them needs Triton, compiling them a GPU."""
+"""The Triton kernels of `adam.py`. Importing them needs Triton, and compiling them needs a GPU."""
 
 import triton
 import triton.language as tl
@@ -9,8 +9,11 @@ def step(
     values, gradient, first, second, scale, pace, size,
     SCALE: tl.constexpr, UNIT: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """One step of Adam uphill for BLOCK numbers of a domain, in place, back into [0, 1] where UNIT,
-    else into [0, ∞); a gradient that is no number is none."""
+    """Take one ascending step of Adam, in place. Each program handles BLOCK numbers of one domain.
+
+    The numbers are clamped to [0, 1] if UNIT, and to [0, ∞) otherwise. A NaN in the gradient counts
+    as zero.
+    """
     domain = tl.program_id(0).to(tl.int64)
     here = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = here < size
@@ -37,7 +40,10 @@ def step(
 
 @triton.jit(do_not_specialize=("size",))
 def keep(won, values, kept, size, BLOCK: tl.constexpr):
-    """Where a domain has `won`, BLOCK of its numbers replace those that were kept."""
+    """Replace the kept numbers of each domain whose `won` is true by its present ones.
+
+    Each program handles BLOCK numbers of one domain.
+    """
     domain = tl.program_id(0).to(tl.int64)
     if tl.load(won + domain):
         here = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)

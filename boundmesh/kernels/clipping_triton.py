@@ -1,4 +1,7 @@
-"""The Triton kernels of `fused_clipping.py`; importing them needs Triton, compiling them a GPU."""
+"""The Triton kernels of `fused_clipping.py`.
+
+Importing them needs Triton, and compiling them needs a GPU.
+"""
 
 import triton
 import triton.language as tl
@@ -11,7 +14,7 @@ def _least(
     sign, own, base, row, middle, width, along, size, row_middle, row_size, share,
     MULTIPLIERS: tl.constexpr,
 ):  # fmt: skip
-    """`Cutting.least` of one neuron of one domain: base is Tᵢ·rᵢ, row aᵢ·rᵢ."""
+    """Compute `Cutting.least` for one neuron of one domain. `base` is Tᵢ·rᵢ, and `row` is aᵢ·rᵢ."""
     base = base * sign
     steps = row + own * sign * base
     value, climb = sign * middle, row_middle + own * middle
@@ -41,7 +44,10 @@ def cut_neurons(
     neurons, inputs, own_domain, share,
     MULTIPLIERS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """One program a neuron of a domain: its bounds under `⟨row, x⟩ + constant ≤ 0`."""
+    """Compute the bounds of neurons under `⟨row, x⟩ + constant ≤ 0`.
+
+    Each program handles one neuron of one domain.
+    """
     neuron = tl.program_id(0).to(tl.int64)
     domain = tl.program_id(1).to(tl.int64)
     at = tl.arange(0, BLOCK)
@@ -81,8 +87,8 @@ def _larger(most, share, weight):
 
 @triton.jit(do_not_specialize=FREE)
 def largest_shares(weight, above, below, from_low, from_high, neurons, inputs, BLOCK: tl.constexpr):
-    """One program BLOCK inputs of a domain: the largest over all neurons of above·T⁺ and
-    below·|T⁻|, and of below·T⁺ and above·|T⁻|; no share is negative."""
+    """Compute the largest over all neurons of above·T⁺ and below·|T⁻|, and of below·T⁺ and
+    above·|T⁻|. No share is negative. Each program handles BLOCK inputs of one domain."""
     domain = tl.program_id(0).to(tl.int64)
     at = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = at < inputs

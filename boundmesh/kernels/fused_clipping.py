@@ -1,6 +1,7 @@
-"""What clipping does for every neuron of every domain and every input, on GPUs that have Triton.
+"""Kernels for the parts of clipping that visit every input of every neuron in every domain.
 
-`constraints.py` says what is computed; here nothing of shape `[D, U, n]` is ever written to memory.
+`boundmesh/bounds/clipping` defines what is computed. The kernels never write a tensor of shape
+`[D, U, n]` to memory.
 """
 
 from __future__ import annotations
@@ -19,8 +20,13 @@ KERNELS = "kernels.clipping_triton"
 
 
 class AffineFunctions(Protocol):
-    """Functions `T·x + t` of inputs x: T is `rows` `[U, n]`, t is `constants` `[U]`; `sizes` `[U]`
-    is |t| and what else their rounding is relative to."""
+    """Functions `T·x + t` of inputs x.
+
+    rows       `[U, n]`, the matrix T
+    constants  `[U]`, the vector t
+    sizes      `[U]`, |t| plus everything else that the rounding of t is relative to
+    inputs     the number n of inputs
+    """
 
     @property
     def rows(self) -> Tensor: ...
@@ -33,7 +39,7 @@ class AffineFunctions(Protocol):
 
 
 def applies(values: AffineFunctions) -> bool:
-    """float32 on a GPU with Triton, and not too many inputs."""
+    """Return True if the kernels can be used: float32 on a GPU, and at most MOST_INPUTS inputs."""
     rows = values.rows
     if not rows.is_cuda or rows.dtype != torch.float32 or values.inputs > MOST_INPUTS:
         return False
@@ -51,8 +57,11 @@ def cut_neurons(
     multipliers: int,
     share: float,
 ) -> tuple[Tensor, Tensor]:
-    """`Cutting.least` and `most` `[D, U]` on boxes `[D, n]`: row `[D, n]`, constant `[D]`, less and
-    more `[D, U]`, alike in memory. A sum is rounded by up to `share` of the size of its terms."""
+    """Return `Cutting.least` and `Cutting.most`, each `[D, U]`.
+
+    lower, upper `[D, n]`, row `[D, n]`, constant `[D]`, less and more `[D, U]`, which have the same
+    strides. The rounding of a sum is at most `share` times the size of its terms.
+    """
     weight = values.rows.contiguous()
     domains, neurons = len(row), len(weight)
     given = [each.contiguous() for each in (lower, upper, row, constant)]
@@ -70,8 +79,11 @@ def cut_neurons(
 
 
 def largest_shares(weight: Tensor, above: Tensor, below: Tensor) -> tuple[Tensor, Tensor]:
-    """`max over z` of `above[d, z]·T⁺[z, i]` and `below[d, z]·|T⁻[z, i]|`, and the same with above
-    and below exchanged, `[D, n]` each."""
+    """Return the largest share of each input i in each domain d, as two tensors `[D, n]`.
+
+    The first is the maximum over z of `above[d, z]·T⁺[z, i]` and `below[d, z]·|T⁻[z, i]|`. In the
+    second, above and below are exchanged.
+    """
     weight, above, below = (each.contiguous() for each in (weight, above, below))
     domains, (neurons, inputs) = len(above), weight.shape
     low, high = above.new_empty(domains, inputs), above.new_empty(domains, inputs)

@@ -1,5 +1,4 @@
-"""Boxes and unit rows through a linear weight, each in one pass over memory, on GPUs that have
-Triton."""
+"""Kernels that map boxes and unit rows through a linear weight, each in one pass over memory."""
 
 from __future__ import annotations
 
@@ -9,12 +8,13 @@ from torch import Tensor
 from boundmesh.kernels import launcher
 from boundmesh.kernels.fused_rows import BLOCK, KERNELS
 
-# A box more reads the weight once more: as one product from so many on.
+# The kernel reads the whole weight for each box. With more boxes than this one matrix product is
+# faster.
 FEW_BOXES = 8
 
 
 def few_boxes(box: Tensor) -> bool:
-    """Whether `interval` takes boxes whose lower ends are `box` `[*, in]`."""
+    """Return True if `interval` can be used for boxes whose lower ends are `box` `[*, in]`."""
     few = 0 < box.numel() <= FEW_BOXES * box.shape[-1] and not box.requires_grad
     return few and box.is_cuda and box.dtype == torch.float32 and launcher.usable(box.device)
 
@@ -22,7 +22,7 @@ def few_boxes(box: Tensor) -> bool:
 def interval(
     weight: Tensor, bias: Tensor | None, lower: Tensor, upper: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """`W·c + b ± |W|·r`, with c the centre and r the radius: boxes `[*, in]` → `[*, out]`."""
+    """Return `W·c + b ± |W|·r`, with c the centre and r the radius: `[*, in]` → `[*, out]`."""
     outputs, inputs = weight.shape
     weight = weight if weight.stride(1) == 1 else weight.contiguous()
     flat = [each.reshape(-1, inputs).contiguous() for each in (lower, upper)]
@@ -38,7 +38,7 @@ def interval(
 
 
 def units(weight: Tensor, bias: Tensor | None, sign: Tensor) -> bool:
-    """Whether `unit_rows` takes these: float32 on a GPU, no gradients asked of them."""
+    """Return True if `unit_rows` can be used: float32 on a GPU, and no gradients."""
     wanted = weight.requires_grad or sign.requires_grad or (bias is not None and bias.requires_grad)
     return (
         weight.is_cuda
@@ -54,8 +54,10 @@ def units(weight: Tensor, bias: Tensor | None, sign: Tensor) -> bool:
 def unit_rows(
     weight: Tensor, bias: Tensor | None, index: Tensor, sign: Tensor, low: int
 ) -> tuple[Tensor, Tensor | None]:
-    """`sign·W[index − low]` `[S, in]` and `sign·b[index]` `[S]`; W holds the outputs from `low` on,
-    b those from 0 on."""
+    """Return `sign·W[index − low]` `[S, in]` and `sign·b[index]` `[S]`.
+
+    W holds the outputs from `low` on, and b holds all outputs.
+    """
     count, size, height = len(index), weight.shape[1], weight.stride(0)
     index, sign = index.contiguous(), sign.contiguous()
     out = weight.new_empty(count, size)

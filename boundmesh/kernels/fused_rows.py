@@ -1,9 +1,9 @@
-"""Rows through shared lines and sums over rows, each in one pass over memory, on GPUs that have
-Triton.
+"""Kernels that pull rows back through lines and sum over rows, each in one pass over memory.
 
-What `Lines.pull` does with five kernels and four copies of a tile, one kernel does reading every
-coefficient once and writing it once. Each row is one program that adds its bias in a fixed order,
-so bits depend neither on how many rows there are nor on the device's load.
+Without them `Lines.pull` takes five kernels and four copies of a tile of rows. The kernel here
+reads every coefficient once and writes it once. Each row is one program, which adds up its bias in
+a fixed order. So the bits of a result depend neither on the number of rows nor on the load of the
+device.
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ KERNELS = "kernels.rows_triton"
 
 
 def applies(rows: Tensor, below: Tensor, above: Tensor, intercept: Tensor | None) -> bool:
-    """float32 on a GPU, no gradients wanted, and lines that broadcast over domains and rows."""
+    """Return True if `pull` can be used.
+
+    It needs float32 on a GPU with kernels turned on, no gradients, and lines that broadcast over
+    domains and rows.
+    """
     return (
         rows.is_cuda
         and rows.numel() > 0
@@ -37,9 +41,9 @@ def applies(rows: Tensor, below: Tensor, above: Tensor, intercept: Tensor | None
 def pull(
     rows: Tensor, below: Tensor, above: Tensor, intercept: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
-    """`A⁺·below + A⁻·above` and `⟨A⁻, intercept⟩` `[D, S]`.
+    """Return `A⁺·below + A⁻·above` `[D, S, *]` and `⟨A⁻, intercept⟩` `[D, S]`.
 
-    rows `[D, S, *]`, the others `[D or 1, S or 1, *]`.
+    A = rows `[D, S, *]`; the other tensors are `[D or 1, S or 1, *]`.
     """
     out = torch.empty_like(rows)
     bias = rows.new_empty(rows.shape[:2])
@@ -57,7 +61,7 @@ def pull(
 
 
 def sums(rows: Tensor, below: Tensor, above: Tensor) -> bool:
-    """Whether `signed_inner` takes these: float32 on a GPU, values that all rows share."""
+    """Return True if `signed_inner` can be used: float32 on a GPU, and values all rows share."""
     return (
         rows.is_cuda
         and rows.dtype == torch.float32
@@ -68,9 +72,9 @@ def sums(rows: Tensor, below: Tensor, above: Tensor) -> bool:
 
 
 def signed_inner(rows: Tensor, below: Tensor, above: Tensor, onto: Tensor | None = None) -> Tensor:
-    """`onto + ⟨A⁺, below⟩ + ⟨A⁻, above⟩` `[D, S]`; without `onto` `[D or 1, S]` the sums alone.
+    """Return `onto + ⟨A⁺, below⟩ + ⟨A⁻, above⟩` `[D, S]`, where `onto` may be None for zero.
 
-    rows `[D or 1, S, *]`, the others `[D or 1, 1, *]`.
+    A = rows `[D or 1, S, *]`, below and above `[D or 1, 1, *]`, onto `[D or 1, S]`.
     """
     (own, count, *shape), others = rows.shape, below.shape[0]
     same = above is below
@@ -91,16 +95,19 @@ def signed_inner(rows: Tensor, below: Tensor, above: Tensor, onto: Tensor | None
 
 
 def within(onto: Tensor | None, domains: int) -> Tensor | None:
-    """`onto` `[D or 1, S]` where a kernel that sums rows of so many domains can add to it."""
+    """Return `onto` `[D or 1, S]` if a kernel that sums over so many domains can add to it.
+
+    Otherwise return None.
+    """
     return None if onto is None or onto.shape[0] > domains else onto.contiguous()
 
 
 def apart(values: Tensor | None) -> int:
-    """How far apart two domains lie; zero where one stands for all."""
+    """Return the stride between two domains, which is 0 if all domains share one entry."""
     return 0 if values is None or values.shape[0] == 1 else values.stride(0)
 
 
 def _strides(lines: Tensor, size: int) -> tuple[int, int]:
-    """How far apart the lines of two domains and of two rows lie; zero where they are shared."""
+    """Return the strides between domains and between rows, which are 0 where lines are shared."""
     domains, rows = lines.shape[:2]
     return (rows * size if domains > 1 else 0), (size if rows > 1 else 0)

@@ -1,4 +1,4 @@
-"""How kernels are found, trusted and started, on GPUs that have Triton."""
+"""Finds Triton kernels, decides if they may be used on a device, and starts them."""
 
 from __future__ import annotations
 
@@ -15,26 +15,28 @@ from torch import Tensor
 
 @cache
 def available() -> bool:
-    """Whether Triton is installed; it comes with PyTorch's builds for GPUs."""
+    """Return True if Triton is installed. PyTorch's builds for GPUs include it."""
     return find_spec("triton") is not None
 
 
 Check = Callable[[torch.device], bool]
-"""Compares kernels of one kind with the operators on a device; True where they agree."""
+"""A function that compares kernels of one kind with the operators on a device.
+
+It returns True if they agree."""
 
 _CHECKS: dict[str, Check] = {}
 
 
 def allow(kind: str, check: Check) -> None:
-    """Let kernels of a kind be used on the devices that `check` is true of.
+    """Allow kernels of one kind on every device for which `check` returns True.
 
-    No kernel is used before: `boundmesh.selfcheck.turn_on` calls this for all kinds.
+    No kernel is used before this is called. `boundmesh.selfcheck.turn_on` calls it for all kinds.
     """
     _CHECKS[kind] = check
 
 
 def usable(device: torch.device, kind: str = "rows") -> bool:
-    """Whether there is Triton, and kernels of a kind were compared on `device` and agreed."""
+    """Return True if Triton is installed and kernels of this kind agree with the operators."""
     if device.type != "cuda" or not available() or kind not in _CHECKS:
         return False
     return _CHECKS[kind](device)
@@ -42,12 +44,12 @@ def usable(device: torch.device, kind: str = "rows") -> bool:
 
 @cache
 def module(name: str) -> Any:
-    """A module of kernels. It needs Triton, so it is imported where there is a GPU to run them."""
+    """Import a module of kernels. It needs Triton, so this is called only where a GPU runs them."""
     return import_module(f"boundmesh.{name}")
 
 
 def on(device: torch.device) -> AbstractContextManager[object]:
-    """Kernels are started on `device`."""
+    """Return a context in which kernels are started on `device`."""
     if device.type != "cuda" or torch.cuda.current_device() == device.index:
         return nullcontext()
     return torch.cuda.device(device)
@@ -63,9 +65,10 @@ def start(
 ) -> None:
     """Start a Triton kernel on the device of `like`.
 
-    Triton looks at every argument to find what it has compiled for such, which takes longer than
-    many a kernel. `kind` says what there is to find: constants, types, which pointers and numbers
-    are multiples of 16, which numbers are 1. What was compiled for a kind is started at once.
+    Triton inspects every argument to find the compiled version that fits, which takes longer than
+    many kernels run. `kind` therefore holds everything that the version depends on: constants,
+    types, the pointers and numbers that are multiples of 16, and the numbers that are 1. A version
+    that was compiled for a kind is started without inspecting the arguments again.
     """
     device = like.device
     key = (kernel.__name__, device.index, kind)
@@ -80,18 +83,21 @@ def start(
 
 
 Launch = Callable[[tuple[int, int, int], tuple[Any, ...]], None]
-"""Starts what was compiled, on a grid, with arguments."""
+"""A function that starts a compiled kernel on a grid with arguments."""
 
 _LAUNCHES: dict[Hashable, Launch] = {}
 
 
 def _launch_of(compiled: Any, device: int) -> Launch:
-    """Starts it as Triton does, but without asking again for the device, and without telling those
-    who listen to launches, which takes longer than the launch itself."""
+    """Return a function that starts a compiled kernel as Triton does, with less overhead.
+
+    It does not look up the device again, and it calls no launch hooks. Both take longer than the
+    launch itself.
+    """
     try:
         run, given = compiled.run, (compiled.function, compiled.packed_metadata, None, None, None)
         stream = torch._C._cuda_getCurrentRawStream
-    except AttributeError:  # not a Triton that is known
+    except AttributeError:  # this version of Triton is unknown
 
         def asking(grid: tuple[int, int, int], arguments: tuple[Any, ...]) -> None:
             compiled[grid](*arguments)
@@ -105,7 +111,7 @@ def _launch_of(compiled: Any, device: int) -> Launch:
 
 
 def aligned(*tensors: Tensor) -> bool:
-    """Whether all begin at a multiple of 16 bytes."""
+    """Return True if all tensors begin at a multiple of 16 bytes."""
     places = 0
     for each in tensors:
         places |= each.data_ptr()
@@ -113,5 +119,5 @@ def aligned(*tensors: Tensor) -> bool:
 
 
 def number(value: int) -> int:
-    """What a compiler makes of a number: 1, a multiple of 16, or any other."""
+    """Return how Triton classifies a number: 1, 16 for a multiple of 16, or 0 for any other."""
     return 1 if value == 1 else 16 if value % 16 == 0 else 0

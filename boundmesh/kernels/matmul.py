@@ -1,11 +1,11 @@
-"""Products of float32 matrices, on Hopper GPUs out of bfloat16 ones.
+"""Products of float32 matrices, which Hopper GPUs compute from products of bfloat16 matrices.
 
 A float32 is the sum of three bfloat16 numbers of 8 bits, x = x₁ + x₂ + x₃. Of the nine products
 in x·y the six largest are taken, each exact, and added in float32; the others are below 2⁻²⁴·|x·y|.
-Tensor cores do this faster than other units multiply float32 numbers, and without a workspace;
-random sums come out nearer to the exact ones than cuBLAS's (`benchmarks/matmul.py`).
+Tensor cores do this faster than other units multiply float32 numbers, and without a workspace. For
+random matrices the sums are closer to the exact ones than those of cuBLAS (`benchmarks/matmul.py`).
 
-Every element is summed in one order, whatever the other rows and columns of a product are.
+Each element is summed in the same order, however many other rows and columns a product has.
 """
 
 from __future__ import annotations
@@ -16,34 +16,36 @@ from torch import Tensor
 from boundmesh.kernels import launcher
 
 Block = tuple[int, int, int, int]
-"""Rows, columns and depth of what a program multiplies at a time, and its warps."""
+"""The rows, columns and depth that a program multiplies at a time, and its number of warps."""
 
-# Rows from which on blocks are so large, if they are enough to fill a GPU. All are equally deep, as
-# the depth decides the order of a sum.
+# Each entry holds the fewest rows for which a block size is used, provided that there are enough
+# blocks to fill a GPU. All blocks have the same depth, because it determines the order of a sum.
 BLOCKS: tuple[tuple[int, Block], ...] = (
     (512, (128, 128, 64, 8)),
     (64, (64, 64, 64, 4)),
     (48, (16, 64, 64, 4)),
     (0, (16, 32, 64, 4)),
 )
-# Fewer blocks than this leave much of a GPU idle.
+# A product with fewer blocks than this leaves much of a GPU idle.
 LEAST_BLOCKS = 100
 BAND, STAGES = 8, 3
 BLOCK_DEPTH, BLOCK_ROUNDINGS = 64, 200
-"""The kernel errs by no more than a sum that passes BLOCK_ROUNDINGS roundings, and one more for
-every BLOCK_DEPTH terms.
+"""The error of the kernel is at most that of BLOCK_ROUNDINGS roundings, plus one more for every
+BLOCK_DEPTH terms.
 
-Of every 64 products a program adds six sums on tensor cores, from the smallest on, and then to its
-total in float32. A tensor core adds 16 exact products at a time and cuts off what lies below the
-last bit of the largest: 17 errors of 2u. The last sum takes four such steps, 136u relative to what
-is added; the five before are 2⁻⁷ of it, and the three products that are left out 2u."""
+For every 64 products a program computes six sums on tensor cores, from the smallest to the largest,
+and then adds them to its total in float32. A tensor core adds 16 exact products at a time and
+truncates them below the last bit of the largest, which makes 17 errors of 2u. The last sum takes
+four such steps, so its error is 136u relative to what is added. The five sums before it are 2⁻⁷ of
+it, and the three products that are left out amount to 2u."""
 KERNELS = "kernels.matmul_triton"
 
 
 def mm(a: Tensor, b: Tensor, out: Tensor | None = None, *, add: bool = False) -> Tensor:
-    """`A·B`, or `out + A·B` where `add`: A `[S, k]`, B `[k, n]` → `[S, n]`, in `out` if given.
+    """Return `A·B`, or `out + A·B` if `add`: A `[S, k]`, B `[k, n]` → `[S, n]`.
 
-    Rows may lie apart in A and `out`; A and B may be transposed.
+    The result is written to `out` if given. The rows of A and `out` need not be adjacent in memory,
+    and A and B may be transposed.
     """
     if applies(a, b, out):
         out = a.new_empty(a.shape[0], b.shape[1]) if out is None else out
@@ -55,7 +57,10 @@ def mm(a: Tensor, b: Tensor, out: Tensor | None = None, *, add: bool = False) ->
 
 
 def applies(a: Tensor, b: Tensor, out: Tensor | None = None) -> bool:
-    """float32 on a GPU whose tensor cores are known to be faster, in a layout the kernel reads."""
+    """Return True if the kernel can multiply A and B.
+
+    They must be float32, lie on a GPU on which the kernel is usable, and have a layout it reads.
+    """
     return (
         a.is_cuda
         and a.dtype == torch.float32
@@ -69,8 +74,7 @@ def applies(a: Tensor, b: Tensor, out: Tensor | None = None) -> bool:
 
 
 def usable(device: torch.device) -> bool:
-    """Whether a GPU is of a kind on which the kernel is known to be faster, and computes there what
-    is asked of it."""
+    """Return True if the kernel is known to be faster on a GPU of this kind, and correct on it."""
     if device.type != "cuda" or not torch.cuda.is_available() or not launcher.available():
         return False
     if torch.cuda.get_device_capability(device)[0] != 9:
@@ -79,7 +83,7 @@ def usable(device: torch.device) -> bool:
 
 
 def blocks(rows: int, wide: int) -> Block:
-    """The block for a product of so many rows and columns."""
+    """Return the block size for a product of so many rows and columns."""
     for least, block in BLOCKS:
         if rows >= least and (not least or count(rows, wide, block) >= LEAST_BLOCKS):
             return block
@@ -91,7 +95,7 @@ def count(rows: int, wide: int, block: Block) -> int:
 
 
 def run(a: Tensor, b: Tensor, out: Tensor, block: Block, add: bool = False) -> Tensor:
-    """`mm` by the kernel, in blocks of a given size."""
+    """Compute `mm` with the kernel, in blocks of a given size."""
     (rows, deep), wide = a.shape, b.shape[1]
     high, across, step, warps = block
     strides = (*a.stride(), *b.stride(), out.stride(0))

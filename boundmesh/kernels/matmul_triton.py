@@ -1,4 +1,4 @@
-"""The Triton kernel of `matmul.py`; importing it needs Triton, compiling it a GPU."""
+"""The Triton kernel of `matmul.py`. Importing it needs Triton, and compiling it needs a GPU."""
 
 import triton
 import triton.language as tl
@@ -10,9 +10,10 @@ def product(
     ADD: tl.constexpr, WHOLE: tl.constexpr,
     HIGH: tl.constexpr, WIDE: tl.constexpr, DEEP: tl.constexpr, BAND: tl.constexpr,
 ):  # fmt: skip
-    """C = A·B, or C += A·B, one HIGH × WIDE block a program; WHOLE says that DEEP divides `deep`.
+    """Compute C = A·B, or C += A·B if ADD. Each program computes one block of HIGH × WIDE numbers.
 
-    Programs go through bands of BAND blocks of rows, so that what they read stays in the cache.
+    WHOLE is True if DEEP divides `deep`. Programs are ordered by bands of BAND blocks of rows, so
+    that the numbers they read stay in the cache.
     """
     place = tl.program_id(0)
     down, across = tl.cdiv(rows, HIGH), tl.cdiv(wide, WIDE)

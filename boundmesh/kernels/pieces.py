@@ -1,12 +1,13 @@
-"""Rows through all neurons of two linear pieces in one pass, on GPUs that have Triton.
+"""Kernels that pull rows back through a ReLU-like operator in one pass, on GPUs that have Triton.
 
-What lines drawn for undecided neurons, laid over those of decided ones, do in a hundred small
-kernels there and back, these do in one there and two back. Nothing but the rows is kept for the way
-back, and α, which may be stored in 16 bits, is read where it lies. Its gradient is taken where it
-is made: by a step of Adam (`Steps`), or by a note of it (`Notes`); it never is one of autograd.
+Without them the lines of unstable neurons are computed and merged with those of stable neurons,
+which takes about a hundred small kernels for a pull and its gradients. Here a pull is one kernel,
+and its gradients are two. Only the rows are stored for the gradients. α may be stored in 16 bits
+and is never copied. Its gradient is used where it is computed: by a step of Adam (`Steps`), or by
+writing it to a given tensor (`Notes`). autograd never holds it.
 
-Every row is summed in a fixed order, and gradients over rows by blocks of fixed height, so bits
-depend neither on the device's load nor on how many rows there are.
+Every row is summed in a fixed order, and gradients over rows are summed in blocks of fixed height.
+So bits depend neither on the load of the device nor on the number of rows.
 """
 
 from __future__ import annotations
@@ -25,24 +26,26 @@ from boundmesh.kernels.sums import of_domains
 
 @dataclass(frozen=True)
 class Nobody:
-    """Gradients to α are not asked for."""
+    """No gradient to α is computed."""
 
     tick: Tensor | None = None
     kinds = False, False
-    """Whether α takes steps, and whether its gradient is noted."""
+    """Two flags: α takes steps, and its gradient is written."""
 
     @property
     def taken(self) -> tuple[Tensor | None, ...]:
-        """The moments of α and the pace, then where gradients to α and β are noted."""
+        """The moments of α, the pace, and the tensors for the gradients to α and β."""
         return None, None, None, None, None
 
 
 @dataclass(frozen=True)
 class Steps:
-    """α takes a step of Adam along its gradient, in place: moments `[D, S, U]` (bfloat16), and as
-    `pace` `[3]` the rate and what the moments are divided by, `1 − 0.9^t` and `1 − 0.999^t`.
+    """α takes a step of Adam along its gradient, in place.
 
-    `tick` is a tensor that gradients are asked of, so that autograd comes this way.
+    first   `[D, S, U]`, bfloat16: the first moments
+    second  `[D, S, U]`, bfloat16: the second moments
+    pace    `[3]`: the rate, and the divisors of the moments, `1 − 0.9^t` and `1 − 0.999^t`
+    tick    a tensor that requires a gradient, so that autograd calls the backward pass
     """
 
     first: Tensor
@@ -58,8 +61,12 @@ class Steps:
 
 @dataclass(frozen=True)
 class Notes:
-    """Gradients to α and β are written to `alpha` and `beta`, `[D, S, U]` laid out as these are;
-    `tick` as in `Steps`."""
+    """Gradients to α and β are written to tensors.
+
+    alpha  `[D, S, U]`, with the strides of α: receives the gradient to α
+    beta   `[D, S, U]`, with the strides of β: receives the gradient to β
+    tick   a tensor that requires a gradient, so that autograd calls the backward pass
+    """
 
     alpha: Tensor
     beta: Tensor
@@ -71,7 +78,7 @@ class Notes:
         return None, None, None, self.alpha, self.beta
 
     def at(self, place: slice) -> Notes:
-        """The part of it for these parameters."""
+        """Return the notes for a range of the parameters."""
         return Notes(self.alpha[..., place], self.beta[..., place], self.tick)
 
 
@@ -80,13 +87,17 @@ NOBODY = Nobody()
 
 @dataclass(frozen=True)
 class Pieces:
-    """Lines of `f(x) = x` above zero and `slope·x` below, for every neuron of a node.
+    """The lines of `f(x) = x` above zero and `slope·x` below, for every neuron of a node.
 
-    lower, upper  `[D or 1, *]`     bounds of the inputs, `size` in all
-    places        `[size]`          int32: which α is a neuron's, −1 where its sign is known
-    alpha         `[D, S, U]`       slopes, float16 or float32; None for those that CROWN takes
-    own           `[D or 1, U]`     sharper bounds of the neurons that have an α, if there are any
-    beta, splits  `[D, S, U]`, `[D, U]`  multipliers and the signs (int8) of split neurons, or None
+    slope   s, the slope of f below zero
+    lower   `[D or 1, *]`: lower bounds of the pre-activations
+    upper   `[D or 1, *]`: upper bounds of the pre-activations
+    places  `[size]`, int32: the index of each neuron's α, or −1 if its sign is known
+    alpha   `[D, S, U]`, float16 or float32: α; None stands for the α of CROWN
+    own     two tensors `[D or 1, U]`: tighter bounds of the neurons that have an α, or None
+    beta    `[D, S, U]`: the multipliers β of split neurons, or None
+    splits  `[D, U]`, int8: the signs of split neurons, or None
+    taker   what is done with the gradient to α
     """
 
     slope: float
@@ -101,18 +112,18 @@ class Pieces:
 
     @cached_property
     def parameters(self) -> tuple[Tensor | None, ...]:
-        """What the kernels take of a row's own, in their order."""
+        """The parameters that the kernels take, in their order."""
         own = self.own or (None, None)
         return (*own, self.alpha, self.places, self.beta, self.splits)
 
     @cached_property
     def kinds(self) -> tuple[bool, bool, bool]:
-        """Whether there are α, own bounds and splits."""
+        """Three flags: there are α, there are own bounds, and there are splits."""
         return self.alpha is not None, self.own is not None, self.splits is not None
 
     @cached_property
     def domains(self) -> int:
-        """The domains that the parameters are of."""
+        """The number of domains of the parameters."""
         alpha, own, splits = self.alpha, self.own, self.splits
         return max(
             self.lower.shape[0],
@@ -122,7 +133,7 @@ class Pieces:
         )
 
     def pull(self, rows: Tensor, onto: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Rows `[D or 1, S, *]` → the rows at the inputs `[D, S, *]`, and the bias `[D, S]`:
+        """Pull rows A `[D or 1, S, *]` back, and return the rows `[D, S, *]` and the bias `[D, S]`:
 
         A⁺·below + A⁻·chord − β·split        onto + ⟨A⁻, intercept⟩
         """
@@ -132,9 +143,9 @@ class Pieces:
         return _Pull.apply(self, rows, self.lower, self.upper, tick, onto)
 
     def bias(self, rows: Tensor) -> Tensor:
-        """The bias alone that `pull` gives, without gradients; may write to `rows`.
+        """Return only the bias of `pull`, without gradients. `rows` may be overwritten.
 
-        The kernel is the same, as another one might add in another order.
+        The kernel is the same, because another one might add in another order.
         """
         way = self._way(rows)
         return way.bias(way.rows) if way.domains == len(rows) else way.there()[1]
@@ -144,7 +155,7 @@ class Pieces:
 
 
 def applies(like: Tensor) -> bool:
-    """float32 on a GPU with Triton."""
+    """Return True if the kernels can be used: float32 on a GPU with kernels turned on."""
     return like.is_cuda and like.dtype == torch.float32 and launcher.usable(like.device)
 
 

@@ -1,4 +1,4 @@
-"""Rows on their way through `Pieces`, there and back: what the kernels are started with."""
+"""Starts the kernels that pull rows back through `Pieces` and compute the gradients of that."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from boundmesh.kernels.sums import added
 
 BLOCK = 1024
 KERNELS = "kernels.pieces_triton"
-# Neurons and rows of one program on the way back.
+# The numbers of neurons and rows that one program of the gradient kernels handles.
 BACK_BLOCK = 256
 BACK_ROWS = 16
 
 
 class Taker(Protocol):
-    """Who takes the gradients of α and β on the way back."""
+    """What is done with the gradients to α and β: `Nobody`, `Steps` or `Notes` of `pieces.py`."""
 
     @property
     def kinds(self) -> tuple[bool, bool]: ...
@@ -30,7 +30,7 @@ class Taker(Protocol):
 
 
 class TwoPieces(Protocol):
-    """The lines that rows are pulled through: those of `Pieces`."""
+    """The lines that rows are pulled back through. `Pieces` describes the fields."""
 
     @property
     def slope(self) -> float: ...
@@ -52,7 +52,13 @@ class TwoPieces(Protocol):
 
 @dataclass(frozen=True)
 class Way:
-    """Rows on their way through pieces, with bounds as `in_runs` gives them."""
+    """One pull of rows through pieces, or its gradients.
+
+    pieces  the lines
+    rows    `[D or 1, S, *]`, contiguous
+    lower   `[D or 1, *]`: lower bounds of the pre-activations, as `in_runs` returns them
+    upper   `[D or 1, *]`: upper bounds of the pre-activations, as `in_runs` returns them
+    """
 
     pieces: TwoPieces
     rows: Tensor
@@ -60,12 +66,12 @@ class Way:
     upper: Tensor
 
     def there(self, onto: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The pulled rows, and the bias added to an earlier one."""
+        """Return the pulled rows, and their bias added to `onto`, an earlier one."""
         out = self.rows.new_empty(self.domains, *self.rows.shape[1:])
         return out, self.bias(out, onto)
 
     def bias(self, out: Tensor, onto: Tensor | None = None) -> Tensor:
-        """The bias; the pulled rows are written to `out`, which may be the rows themselves."""
+        """Return the bias, and write the pulled rows to `out`, which may be the rows themselves."""
         rows, pieces = self.rows, self.pieces
         count, size = rows.shape[1], self.size
         bias = rows.new_empty(self.domains, count)
@@ -84,7 +90,7 @@ class Way:
     def back(
         self, gradient: Tensor, of_bias: Tensor, to_rows: bool, to_ends: bool
     ) -> tuple[Tensor | None, Tensor | None]:
-        """The gradient to the rows, and sums of those to the bounds, `[D·blocks, 2, size]`."""
+        """Return the gradient to the rows, and sums `[D·blocks, 2, size]` for `ends`."""
         rows, pieces, taker = self.rows, self.pieces, self.pieces.taker
         domains, count, size = *gradient.shape[:2], self.size
         blocks = -(-count // BACK_ROWS)
@@ -104,7 +110,7 @@ class Way:
         return out, sums
 
     def ends(self, sums: Tensor) -> tuple[Tensor, Tensor]:
-        """The gradients to lower and upper bounds, `[D or 1, size]`."""
+        """Return the gradients to the lower and the upper bounds, each `[D or 1, size]`."""
         size, blocks = self.size, sums.shape[0] // self.domains
         shape = self.domains, *self.lower.shape[1:]
         if not blocks or not size:
@@ -131,14 +137,14 @@ class Way:
 
     @property
     def kind(self) -> tuple[object, ...]:
-        """What the kernels are compiled for."""
+        """The properties of the arguments that a compiled version of the kernels depends on."""
         alpha, size = self.pieces.alpha, launcher.number(self.size)
         kind = None if alpha is None else alpha.dtype
         return kind, size, launcher.aligned(self.rows, self.lower, self.upper)
 
     @property
     def strides(self) -> tuple[int, ...]:
-        """How far apart two domains and two rows lie; zero where one stands for all domains."""
+        """The strides between domains and between rows. A stride is 0 if all domains share."""
         alpha, own, splits = self.pieces.alpha, self.pieces.own, self.pieces.splits
         return (
             fused_rows.apart(self.rows),
@@ -152,8 +158,10 @@ class Way:
 
 
 def in_runs(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
-    """Bounds with each domain in one run of memory, and two domains equally far apart in both: a
-    rank's piece of all bounds is such as it is."""
+    """Return the bounds so that each domain is contiguous and both tensors have equal strides.
+
+    A rank's piece of all bounds already is like that, and is not copied.
+    """
     if lower.is_contiguous() and upper.is_contiguous():
         return lower, upper
     if lower.stride() == upper.stride() and lower[0].is_contiguous():

@@ -1,18 +1,20 @@
-"""The Triton kernels of `pieces.py`; importing them needs Triton, compiling them a GPU.
+"""The Triton kernels of `pieces.py`. Importing them needs Triton, and compiling them needs a GPU.
 
-Lines of f, which is x above zero and s·x below, on bounds cut at zero, l ≤ 0 ≤ u:
+The function f is x above zero and s·x below. On bounds that are cut at zero, l ≤ 0 ≤ u, its lines
+are:
 
     chord k = s + (1 − s)·u/(u − l), intercept c = (s − k)·l; below s + (1 − s)·α where l < 0 < u
 
-A neuron has the α, and where they are given the `own` bounds, of the place that `places` names; −1
-is none. Without ALPHA the α is CROWN's: 1 where u > −l, else 0. NaN is kept: it is never above or
-below zero, so that no clamp swallows it.
+`places` holds the index of each neuron's α and, if given, of its `own` bounds. −1 stands for none.
+Without ALPHA, α is that of CROWN: 1 where u > −l, else 0. A bound that is NaN stays NaN, because it
+compares as neither above nor below zero, so that no clamp replaces it.
 """
 
 import triton
 import triton.language as tl
 
-# Numbers, and places in memory, that no kernel is compiled anew for.
+# Triton compiles no new version of a kernel for other values of these numbers (FREE), or for other
+# alignments of these pointers (ANYWHERE).
 FREE = (
     "count", "blocks", "rows_domain", "box_domain", "own_domain", "alpha_domain", "alpha_row",
     "splits_domain", "onto_domain",
@@ -25,7 +27,7 @@ ANYWHERE = (
 
 @triton.jit
 def _lines(lower, upper, slope):
-    """l, u, the width u − l, the chord and its intercept, and where the sign is open."""
+    """Return l, u, u − l, the slope and intercept of the chord, and a mask of unstable neurons."""
     low = tl.where(lower > 0, 0.0, lower)
     high = tl.where(upper < 0, 0.0, upper)
     width = high - low
@@ -43,8 +45,10 @@ def pull_pieces(
     ALPHA: tl.constexpr, OWN: tl.constexpr, SPLITS: tl.constexpr, ONTO: tl.constexpr,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """One program a row: out = A⁺·below + A⁻·k − β·split, bias = ⟨A⁻, c⟩, added to `onto` where
-    ONTO."""
+    """Compute out = A⁺·below + A⁻·k − β·split and bias = ⟨A⁻, c⟩, added to `onto` if ONTO.
+
+    Each program handles one row.
+    """
     place = tl.program_id(0).to(tl.int64)
     domain = place // count
     row = place % count
@@ -91,14 +95,16 @@ def push_pieces(
     ROWS: tl.constexpr, ENDS: tl.constexpr, STEP: tl.constexpr, NOTE: tl.constexpr,
     HEIGHT: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """The way back of `pull_pieces` for HEIGHT rows of a domain and BLOCK neurons.
+    """Compute the gradients of `pull_pieces`.
 
-    g and b are the gradients to the pulled rows and to the bias.
+    Each program handles HEIGHT rows of one domain and BLOCK neurons. g and b are the gradients with
+    respect to the pulled rows and to the bias. Each flag turns on one result:
 
         ROWS    out = g·(A ≥ 0 ? below : k) + (A < 0 ? b·c : 0)
-        STEP    α takes a step of Adam along (1 − s)·A⁺·g, at once
-        NOTE    that gradient is written to up_alpha, −split·g to up_beta
-        ENDS    sums: of the rows' gradients to k and to c, for `ends_of_pieces`
+        STEP    α takes a step of Adam along (1 − s)·A⁺·g, in place
+        NOTE    that gradient is written to up_alpha, and −split·g to up_beta
+        ENDS    the gradients to k and to c, summed over rows, are written to sums, from which
+                `ends_of_pieces` computes gradients to the bounds
     """
     part = tl.program_id(0).to(tl.int64)
     domain = part // blocks
@@ -168,8 +174,10 @@ def push_pieces(
 def ends_of_pieces(
     sums, lower, upper, to_lower, to_upper, size, slope, blocks, box_domain, BLOCK: tl.constexpr
 ):
-    """Gradients to l and u of BLOCK neurons of a domain, from the `sums` of all blocks of rows in
-    their order; zero where the sign is known.
+    """Compute the gradients to l and u. They are zero where the sign of a neuron is known.
+
+    Each program handles BLOCK neurons of one domain, and adds the `sums` of all blocks of rows in
+    their order.
 
         ∂k/∂l = (1 − s)·u/(u − l)²    ∂k/∂u = −(1 − s)·l/(u − l)²    c = (s − k)·l
     """
@@ -187,7 +195,7 @@ def ends_of_pieces(
         to_intercept += tl.load(here + size, mask=inside, other=0.0)
     through = (to_chord - low * to_intercept) * tl.div_rn(1 - slope, width * width)
     down = through * high + to_intercept * (slope - chord)
-    # A bound that is not a number leaves gradients that are none.
+    # If a bound is NaN, the gradients are NaN.
     closed = (width == width) & (is_open == 0)
     tl.store(to_lower + domain * size + at, tl.where(closed, 0.0, down), mask=inside)
     tl.store(to_upper + domain * size + at, tl.where(closed, 0.0, -through * low), mask=inside)

@@ -1,6 +1,6 @@
 """The Triton kernels of `fused_rows.py` and `fused_linear.py`.
 
-Importing them needs Triton, compiling them a GPU.
+Importing them needs Triton, and compiling them needs a GPU.
 """
 
 import triton
@@ -9,7 +9,10 @@ import triton.language as tl
 
 @triton.jit
 def _taken(rows, below, above, at, inside):
-    """Coefficients, and what each takes: `below` where it is ≥ 0, else (NaN, too) `above`."""
+    """Return coefficients and their lines: `below` where a coefficient is ≥ 0, else `above`.
+
+    A coefficient that is NaN takes `above`.
+    """
     a = tl.load(rows + at, mask=inside, other=0.0)
     low = tl.load(below + at, mask=inside, other=0.0)
     high = tl.load(above + at, mask=inside, other=0.0)
@@ -22,9 +25,9 @@ def pull_rows(
     below_domain, below_row, above_domain, above_row, shift_domain, shift_row,
     INTERCEPT: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """One program a row: out = A⁺·below + A⁻·above, bias = ⟨A⁻, shift⟩; `size` coefficients each.
+    """Compute out = A⁺·below + A⁻·above and bias = ⟨A⁻, shift⟩. Each program handles one row.
 
-    A NaN coefficient is not ≥ 0, takes the line above, and stays NaN in both results.
+    A row has `size` coefficients. One that is NaN takes the line above, and both results are NaN.
     """
     place = tl.program_id(0).to(tl.int64)
     domain = place // count
@@ -55,8 +58,10 @@ def signed_sums(
     rows, below, above, onto, out, count, size, rows_domain, values_domain, onto_domain,
     ONTO: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """One program a row: out = ⟨A⁺, below⟩ + ⟨A⁻, above⟩, added to `onto` where ONTO. NaN stays: it
-    takes `above`."""
+    """Compute out = ⟨A⁺, below⟩ + ⟨A⁻, above⟩, added to `onto` if ONTO.
+
+    Each program handles one row. A coefficient that is NaN takes `above`, so that the sum is NaN.
+    """
     place = tl.program_id(0).to(tl.int64)
     domain = place // count
     row = place % count
@@ -80,7 +85,10 @@ def interval_rows(
     weight, bias, lower, upper, out_lower, out_upper, outputs, inputs, height,
     BIAS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """One program an output of a box: `W·c + b ± |W|·r`; W has `height` numbers from row to row."""
+    """Compute `W·c + b ± |W|·r`. Each program handles one output of one box.
+
+    The stride from row to row of W is `height`.
+    """
     output = tl.program_id(0).to(tl.int64)
     box = tl.program_id(1).to(tl.int64)
     middle = tl.zeros([BLOCK], tl.float32)
@@ -109,8 +117,10 @@ def unit_rows(
     weight, bias, index, sign, out, out_bias, low, size, height,
     BIAS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """One program BLOCK numbers of a row: out = sign·W[i − low], and sign·b[i]; W has `height`
-    numbers from row to row."""
+    """Compute out = sign·W[i − low] and sign·b[i]. Each program handles BLOCK numbers of one row.
+
+    The stride from row to row of W is `height`.
+    """
     place = tl.program_id(0).to(tl.int64)
     at = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = at < size

@@ -1,4 +1,7 @@
-"""Sums `[D, S]` that rows pick up: of D domains or one for all; None where there is nothing yet."""
+"""Sums `[D, S]` that rows collect on the way back, such as their biases.
+
+D is the number of domains, or 1 for a sum that all domains share. None stands for zero.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,12 @@ Later = TypeVar("Later", bound=Tensor | None)
 
 
 def added(earlier: Tensor | None, later: Later) -> Tensor | Later:
-    """`earlier + later`; None stands for zero."""
+    """Return `earlier + later`. None stands for zero."""
     if earlier is None:
         return later
     return earlier if later is None else earlier + later
 
 
 def of_domains(gradient: Tensor, domains: int) -> Tensor:
-    """Gradients `[D, S]` to sums that so many domains have, D of them or one for all."""
+    """Return the gradient `[D, S]` summed to the domain dim of the sums: D domains, or 1."""
     return gradient if len(gradient) == domains else gradient.sum(0, keepdim=True)

@@ -1,4 +1,4 @@
-"""The operators and their rules. Importing this package fills `RULES`."""
+"""The operators and their rules. Importing this package fills the table `RULES`."""
 
 from boundmesh.operators import (
     arithmetic,

@@ -1,4 +1,4 @@
-"""Constants, and sums and scalings element by element."""
+"""The operators constant, scale, shift, add and subtract, which work element by element."""
 
 from __future__ import annotations
 
@@ -23,83 +23,86 @@ from boundmesh.operators.rounding import Lengths
 
 
 def constant(node: Node, weights: Weights) -> Tensor:
-    """weights: value, `*shape` → `[1, *shape]`, the same in every domain."""
+    """Return the constant as `[1, *shape]`; it is the same in every domain.
+
+    `weights` holds the value, of the node's shape.
+    """
     return weights[0].unsqueeze(0)
 
 
 def pull_constant(node: Node, weights: Weights, rows: Tensor) -> Pulled:
-    """No input; the bias `⟨A, value⟩`."""
+    """Pull rows A back: there is no input, and the bias is `⟨A, value⟩`."""
     return Pulled((), inner(rows, weights[0].unsqueeze(0).unsqueeze(0)))
 
 
 def scale(node: Node, weights: Weights, x: Tensor) -> Tensor:
-    """weights: c, broadcastable to the shape of x; `x·c`."""
+    """Return `x·c`. `weights` holds c, broadcastable to the shape of x."""
     return x * weights[0]
 
 
 def scale_interval(node: Node, weights: Weights, box: Interval) -> Interval:
-    """`[min(l·c, u·c), max(l·c, u·c)]`."""
+    """Return `[min(l·c, u·c), max(l·c, u·c)]`."""
     low, high = box.lower * weights[0], box.upper * weights[0]
     return Interval(torch.minimum(low, high), torch.maximum(low, high))
 
 
 def pull_scale(node: Node, weights: Weights, rows: Tensor) -> Pulled:
-    """`A·c`."""
+    """Pull rows A back: the coefficients are `A·c`."""
     return Pulled((rows * weights[0],))
 
 
 def shift(node: Node, weights: Weights, x: Tensor) -> Tensor:
-    """weights: c, broadcastable to the shape of x; `x + c`."""
+    """Return `x + c`. `weights` holds c, broadcastable to the shape of x."""
     return x + weights[0]
 
 
 def pull_shift(node: Node, weights: Weights, rows: Tensor) -> Pulled:
-    """`A` and `⟨A, c⟩`."""
+    """Pull rows A back: the coefficients are A, and the bias is `⟨A, c⟩`."""
     return Pulled((rows,), inner(rows, weights[0].expand(1, 1, *node.shape)))
 
 
 def add(node: Node, weights: Weights, x: Tensor, y: Tensor) -> Tensor:
-    """`x + y`, of equal shape."""
+    """Return `x + y` for x and y of equal shape."""
     return x + y
 
 
 def pull_add(node: Node, weights: Weights, rows: Tensor) -> Pulled:
-    """`A` for both inputs."""
+    """Pull rows A back: the coefficients of both inputs are A."""
     return Pulled((rows, rows))
 
 
 def subtract(node: Node, weights: Weights, x: Tensor, y: Tensor) -> Tensor:
-    """`x − y`, of equal shape."""
+    """Return `x − y` for x and y of equal shape."""
     return x - y
 
 
 def subtract_interval(node: Node, weights: Weights, x: Interval, y: Interval) -> Interval:
-    """`[lx − uy, ux − ly]`."""
+    """Return `[lx − uy, ux − ly]`."""
     return Interval(x.lower - y.upper, x.upper - y.lower)
 
 
 def pull_subtract(node: Node, weights: Weights, rows: Tensor) -> Pulled:
-    """`A` for the first input, `−A` for the second."""
+    """Pull rows A back: the coefficients are A for the first input, and −A for the second."""
     return Pulled((rows, -rows))
 
 
 def constant_lengths(node: Node, weights: Weights) -> Lengths:
-    """Rows are multiplied with the value and added up."""
+    """Count the roundings: rows are multiplied with the value, and the products are added up."""
     return Lengths(0, 1, node.size)
 
 
 def shift_lengths(node: Node, weights: Weights) -> Lengths:
-    """One sum forward; rows stay as they are but for their bias."""
+    """Count the roundings: one addition forward. Of pulled rows, only the bias is rounded."""
     return Lengths(1, 1, node.size)
 
 
 def one_rounding(node: Node, weights: Weights) -> Lengths:
-    """One operation forward, and one, at most, on the way back."""
+    """Count the roundings: one operation forward, and at most one when rows are pulled back."""
     return Lengths(1, 1)
 
 
 def one_forward(node: Node, weights: Weights) -> Lengths:
-    """One operation forward; rows stay as they are."""
+    """Count the roundings: one operation forward, and none when rows are pulled back."""
     return Lengths(1)
 
 

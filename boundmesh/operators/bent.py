@@ -1,6 +1,7 @@
-"""Exp, log, sqrt and reciprocal: functions that bend one way on their domain.
+"""The operators exp, log, sqrt and reciprocal, each convex or concave where it is defined.
 
-Where a box leaves the domain its bounds are not a number, so that nothing is proved with them.
+If a box reaches outside of where the function is defined, its bounds are NaN, so that nothing can
+be proved with them.
 """
 
 from __future__ import annotations
@@ -34,29 +35,30 @@ LOG = Curve(torch.log, torch.reciprocal)
 SQRT = Curve(torch.sqrt, lambda x: 0.5 / x.sqrt())
 RECIPROCAL = Curve(torch.reciprocal, lambda x: -1 / (x * x))
 
-# The root has no tangent at zero; one that touches here or further right lies above it everywhere.
+# The square root has no tangent at zero. A tangent that touches here or further right lies above
+# the function everywhere.
 NEAR_ZERO = 1e-20
 STEEPEST = 256.0
-"""The root's tangent touches no further left than at such a share of the box's upper end."""
+"""The tangent of the square root touches no further left than at u / STEEPEST."""
 
 
 def relax_exp(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
-    """Tangent below at `l + α(u − l)`, chord above."""
+    """Return the tangent at `l + α(u − l)` as the line below, and the chord as the line above."""
     return bent_lines(EXP, rows_dim(boxes[0]), alpha, convex=True)
 
 
 def relax_log(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
-    """Chord below, tangent above at `l + α(u − l)`; for l > 0."""
+    """Return the chord as the line below and the tangent at `l + α(u − l)` above, for l > 0."""
     (box,) = boxes
     return bent_lines(LOG, rows_dim(inside(box, box.lower > 0)), alpha, convex=False)
 
 
 def relax_sqrt(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
-    """Chord below, tangent above at `l + α(u − l)`; for l ≥ 0."""
+    """Return the chord as the line below and the tangent at `l + α(u − l)` above, for l ≥ 0."""
     (box,) = boxes
     positive = inside(box, box.lower >= 0)
     right = Interval(positive.lower.clamp(min=NEAR_ZERO), positive.upper.clamp(min=NEAR_ZERO))
-    # A tangent far on the left is steep, which helps nobody and makes its rounding large.
+    # A tangent far to the left is steep. It gives no better bound, and its rounding is large.
     high, width = right.upper, right.upper - right.lower
     least = (high / STEEPEST - right.lower) / torch.where(width == 0, 1, width)
     alpha = torch.maximum(alpha, least.clamp(0, 1).unsqueeze(1))
@@ -65,20 +67,21 @@ def relax_sqrt(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
     return Lines(
         lines.lower_slopes,
         lines.upper_slopes,
-        # The chord's value where it starts: from there to zero it may lie above the root.
+        # The chord begins at NEAR_ZERO. Between zero and there it may lie above the square root,
+        # so it is lowered by its value at NEAR_ZERO.
         lines.lower_intercept - NEAR_ZERO**0.5,
         lines.upper_intercept,
     )
 
 
 def sqrt_interval(node: Node, weights: Weights, box: Interval) -> Interval:
-    """`[√l, √u]` for l ≥ 0."""
+    """Return `[√l, √u]` for l ≥ 0, and NaN elsewhere."""
     box = inside(box, box.lower >= 0)
     return Interval(box.lower.sqrt(), box.upper.sqrt())
 
 
 def log_interval(node: Node, weights: Weights, box: Interval) -> Interval:
-    """`[log l, log u]` for l > 0."""
+    """Return `[log l, log u]` for l > 0, and NaN elsewhere."""
     box = inside(box, box.lower > 0)
     return Interval(box.lower.log(), box.upper.log())
 
@@ -88,14 +91,17 @@ def one_sign(box: Interval) -> Interval:
 
 
 def reciprocal_interval(node: Node, weights: Weights, box: Interval) -> Interval:
-    """`[1/u, 1/l]` for l > 0 or u < 0."""
+    """Return `[1/u, 1/l]` for l > 0 or u < 0, and NaN elsewhere."""
     box = one_sign(box)
     return Interval(1 / box.upper, 1 / box.lower)
 
 
 def relax_reciprocal(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
-    """For l > 0 the tangent below at `l + α(u − l)`, the chord above; for u < 0 both turned around
-    zero, `1/x = −1/(−x)`."""
+    """Return a tangent and the chord.
+
+    For l > 0 the tangent at `l + α(u − l)` is the line below, and the chord is the line above. For
+    u < 0 the lines are those of the box [−u, −l], mirrored by `1/x = −1/(−x)`.
+    """
     box = rows_dim(one_sign(boxes[0]))
     negative = box.upper < 0
     low = torch.where(negative, -box.upper, box.lower)
@@ -125,7 +131,10 @@ def rounded_log(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
 
 
 def rounded_sqrt(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
-    """No tangent is steeper than the one at `u / STEEPEST`, and no chord than `1/√u`."""
+    """Return the sources of rounding.
+
+    No tangent is steeper than the tangent at `u / STEEPEST`, and no chord is steeper than `1/√u`.
+    """
     box = inside(boxes[0], boxes[0].lower >= 0)
     top = box.upper.clamp(min=NEAR_ZERO).sqrt()
     return rounded_curve(node, top, STEEPEST**0.5 / top, box)

@@ -1,7 +1,8 @@
-"""Products of two bounded operands, element by element and of matrices.
+"""The operators multiply and matmul: products of two inputs, by elements and of matrices.
 
-McCormick's planes, of which α mixes the two that are valid on each side (x in [lx, ux], y in
-[ly, uy]); at the middle of the box all mixtures are equally far from x·y:
+They are relaxed by McCormick's planes. For x in [lx, ux] and y in [ly, uy], two planes are valid
+below and two above, and α mixes them. In the middle of the box, all mixtures are equally far from
+x·y:
 
     x·y ≥ α(ly·x + lx·y − lx·ly) + (1 − α)(uy·x + ux·y − ux·uy)
     x·y ≤ α(uy·x + lx·y − lx·uy) + (1 − α)(ly·x + ux·y − ux·ly)
@@ -29,12 +30,12 @@ from boundmesh.operators.operator import (
 )
 from boundmesh.operators.rounding import Rounded
 
-# Products made at a time by the interval of a matrix product.
+# The number of products that the interval of a matrix product computes at a time.
 BLOCK = 2**22
 
 
 def product_range(x: Interval, y: Interval) -> Interval:
-    """The least and the greatest of the products of ends."""
+    """Return the least and the greatest product of an end of x and an end of y."""
     ends = (x.lower * y.lower, x.lower * y.upper, x.upper * y.lower, x.upper * y.upper)
     least = torch.minimum(torch.minimum(ends[0], ends[1]), torch.minimum(ends[2], ends[3]))
     most = torch.maximum(torch.maximum(ends[0], ends[1]), torch.maximum(ends[2], ends[3]))
@@ -42,7 +43,7 @@ def product_range(x: Interval, y: Interval) -> Interval:
 
 
 def multiply(node: Node, weights: Weights, x: Tensor, y: Tensor) -> Tensor:
-    """`x·y`, of equal shape."""
+    """Return `x·y` for x and y of equal shape."""
     return x * y
 
 
@@ -52,7 +53,7 @@ def multiply_interval(node: Node, weights: Weights, x: Interval, y: Interval) ->
 
 def multiply_relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
     lx, ux, ly, uy = ends(boxes)
-    # `a·lx + (1 − a)·ux` and the like; both planes have the same slope in y.
+    # Slopes are mixtures such as `α·lx + (1 − α)·ux`. Both planes have the same slope in y.
     at_x = ux + alpha * (lx - ux)
     below, above = uy + alpha * (ly - uy), ly + alpha * (uy - ly)
     lower = -(alpha * (lx * ly) + (1 - alpha) * (ux * uy))
@@ -61,31 +62,34 @@ def multiply_relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Li
 
 
 def multiply_unstable(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
-    """Where neither operand is a constant."""
+    """Return a mask of the elements where neither input is constant."""
     x, y = boxes
     return (x.upper > x.lower) & (y.upper > y.lower)
 
 
 def middle(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
-    """Lines below and above with equal slopes, so that what two rows share cancels."""
+    """Return α = 1/2. The planes below and above then have equal slopes.
+
+    So the terms that two rows have in common cancel.
+    """
     x, y = boxes
     shape = (max(len(x.lower), len(y.lower)), *x.lower.shape[1:])
     return x.lower.new_full(shape, 0.5)
 
 
 def ends(boxes: tuple[Interval, ...]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """lx, ux, ly, uy with a dim for rows."""
+    """Return lx, ux, ly and uy, each `[D, 1, *]` with a dim for rows."""
     x, y = map(rows_dim, boxes)
     return x.lower, x.upper, y.lower, y.upper
 
 
 def matmul(node: Node, weights: Weights, x: Tensor, y: Tensor) -> Tensor:
-    """x `[D, *, m, k]` and y `[D, *, k, n]`, of equal leading axes, → `[D, *, m, n]`."""
+    """Return `x @ y`: x `[D, *, m, k]` and y `[D, *, k, n]` → `[D, *, m, n]`."""
     return torch.matmul(x, y)
 
 
 def matmul_interval(node: Node, weights: Weights, x: Interval, y: Interval) -> Interval:
-    """The sum over k of the ranges of the single products."""
+    """Return the sum over k of the ranges of `x[i, k]·y[k, j]`."""
     size = x.lower.numel() * y.lower.shape[-1] // x.lower.shape[-1]
     step = max(1, BLOCK // size)
     lower = x.lower.new_zeros(())
@@ -101,10 +105,16 @@ def matmul_interval(node: Node, weights: Weights, x: Interval, y: Interval) -> I
 
 @dataclass(frozen=True)
 class ProductPlanes:
-    """McCormick's planes of all `x[i, k]·y[k, j]` of a matrix product, with one α per `x[i, k]`.
+    """McCormick's planes of all `x[i, k]·y[k, j]` of a matrix product.
 
-    Bounds `[D, 1, *]`, α `[D, R, *, m, k]`. There are m·k·n pairs of planes, but rows pass through
-    them by products of matrices (as through the attention of arXiv 2002.06622, there without α).
+    lower_x  `[D, 1, *, m, k]`, lower bounds of x
+    upper_x  `[D, 1, *, m, k]`, upper bounds of x
+    lower_y  `[D, 1, *, k, n]`, lower bounds of y
+    upper_y  `[D, 1, *, k, n]`, upper bounds of y
+    alpha    `[D, R, *, m, k]`, one α per `x[i, k]`
+
+    There are m·k·n pairs of planes. They are never stored: rows are pulled back through them by
+    products of matrices, as in the attention layers of arXiv 2002.06622, which has no α.
     """
 
     lower_x: Tensor
@@ -114,7 +124,10 @@ class ProductPlanes:
     alpha: Tensor
 
     def pull(self, rows: Tensor) -> Pulled:
-        """With c and r the centre and radius of y, `M = A cᵀ`, `E = |A| rᵀ`, `p = α·lx + (1−α)·ux`:
+        """Pull rows A `[D, S, *, m, n]` back to x and y.
+
+        With c and r the centre and radius of y, `M = A cᵀ`, `E = |A| rᵀ`, `p = α·lx + (1−α)·ux`,
+        the results are
 
         x: M + (1 − 2α)·E      y: pᵀ A      bias: ⟨α·lx − (1 − α)·ux, E⟩ − ⟨p, M⟩
         """
@@ -133,22 +146,27 @@ def matmul_relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Prod
 
 
 def matmul_unstable(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
-    """Elements of x that are no constants and meet one of y that is none either."""
+    """Return a mask of the elements of x that vary and are multiplied with a y that varies."""
     x, y = boxes
     varied = (y.upper > y.lower).any(-1).unsqueeze(-2)
     return (x.upper > x.lower) & varied
 
 
 def multiply_rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
-    """A plane has two slopes and an intercept, of which each makes a product no larger than twice
-    the largest one."""
+    """Return the sources of rounding.
+
+    A plane has two slopes and an intercept. Each contributes at most twice the largest |x·y|.
+    """
     x, y = boxes
     size = reach_of(x) * reach_of(y)
     return Rounded(size, 1, 0), Rounded(6 * size, 0, 16, node.size)
 
 
 def matmul_rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
-    """The same for all products of a sum; `ProductPlanes.pull` adds them up along each axis."""
+    """Return the sources of rounding: those of all products in a sum.
+
+    `ProductPlanes.pull` adds these up along each axis.
+    """
     x, y = boxes
     (*_, rows, deep), wide = x.lower.shape, y.lower.shape[-1]
     size = torch.matmul(reach_of(x), reach_of(y))

@@ -1,21 +1,22 @@
-"""`max(x, c)` and `min(x, c)` with constants c: two linear pieces that meet at c.
+"""The operators `at_least`, max(x, c), and `at_most`, min(x, c), for constants c.
 
-`at_least` is convex: the chord lies above it, and below it every line `c + α(x − c)`, α in [0, 1].
-`at_most` is its mirror image, `min(x, c) = −max(−x, −c)`: the chord lies below it and the lines of
-slope α above. No result is rounded: it is x or c.
+Both have two linear pieces that meet at c. `at_least` is convex: the chord lies above it, and every
+line `c + α(x − c)` with α in [0, 1] lies below it. `at_most` is its mirror image,
+`min(x, c) = −max(−x, −c)`: the chord lies below it, and the lines of slope α lie above it. Results
+are not rounded, because each is x or c.
 
-c is the weight, and the attribute `bend` holds the same numbers for the rules that take no weights:
-one number, or an array of float64 with the node's shape.
+c is the weight. The attribute `bend` holds the same numbers for the rules that take no weights. It
+is one number, or a float64 array of the node's shape.
 
-Rounding. With u the unit roundoff of the dtype, γ_k = k·u/(1 − k·u), l < c < u' the bounds, c the
-number that the dtype holds, and exact slopes and intercepts as computed, a line passes the function
+Rounding. Let u be the unit roundoff of the dtype, γ_k = k·u/(1 − k·u), l < c < u' the bounds, and c
+a number of the dtype. A line whose slope and intercept are taken as computed crosses the function
 by at most
 
     the chord        γ_3·|slope|·(u' − l) + γ_2·(|c| + |slope·l|)      (at_most: u' for l)
     the line of α    γ_2·|c|
 
-and by nothing where l ≥ c or u' ≤ c. What c itself loses in becoming a number of the dtype, at most
-u·|c|, comes on top of each.
+and not at all where l ≥ c or u' ≤ c. The error of converting c to the dtype, which is at most
+u·|c|, is added to each.
 """
 
 from __future__ import annotations
@@ -39,17 +40,17 @@ from boundmesh.operators.rounding import Rounded
 
 
 def bend(node: Node, like: Tensor) -> Tensor:
-    """c in the dtype and on the device of `like`."""
+    """Return c in the dtype and on the device of `like`."""
     return torch.as_tensor(node["bend"], dtype=like.dtype, device=like.device)
 
 
 def at_least(node: Node, weights: Weights, x: Tensor) -> Tensor:
-    """weights: c, broadcastable to the shape of x; `max(x, c)`."""
+    """Return `max(x, c)`. `weights` holds c, broadcastable to the shape of x."""
     return torch.maximum(x, weights[0])
 
 
 def at_most(node: Node, weights: Weights, x: Tensor) -> Tensor:
-    """weights: c, broadcastable to the shape of x; `min(x, c)`."""
+    """Return `min(x, c)`. `weights` holds c, broadcastable to the shape of x."""
     return torch.minimum(x, weights[0])
 
 
@@ -60,21 +61,21 @@ def unstable(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
 
 
 def initial_at_least(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
-    """The line that leaves the smaller area: x where u − c > c − l, else c."""
+    """Return α of the line that encloses the smaller area: x where u − c > c − l, else c."""
     (box,) = boxes
     c = bend(node, box.lower)
     return (box.upper - c > c - box.lower).to(box.lower.dtype)
 
 
 def initial_at_most(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
-    """The line that leaves the smaller area: x where c − l > u − c, else c."""
+    """Return α of the line that encloses the smaller area: x where c − l > u − c, else c."""
     (box,) = boxes
     c = bend(node, box.lower)
     return (c - box.lower > box.upper - c).to(box.lower.dtype)
 
 
 def around(node: Node, boxes: tuple[Interval, ...]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """l cut from above at c, u cut from below at c, `u − l` of these (1 for 0), and c."""
+    """Return min(l, c), max(u, c), their difference with 0 replaced by 1, and c."""
     (box,) = boxes
     c = bend(node, box.lower)
     low, high = torch.minimum(box.lower, c).unsqueeze(1), torch.maximum(box.upper, c).unsqueeze(1)
@@ -83,10 +84,11 @@ def around(node: Node, boxes: tuple[Interval, ...]) -> tuple[Tensor, Tensor, Ten
 
 
 def relax_at_least(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
-    """Above, the chord through (l, c) of slope `k = (u − c)/(u − l)`; below, `c + α(x − c)`.
+    """Return the chord as the line above, and `c + α(x − c)` as the line below.
 
-    With the box cut at c, k is 1 where l ≥ c, 0 where u ≤ c, and there both lines are the chord. A
-    bound that is not a number makes both lines so.
+    The chord passes through (l, c) and has slope `k = (u − c)/(u − l)`, with l and u replaced by
+    min(l, c) and max(u, c). So k is 1 where l ≥ c and 0 where u ≤ c, and there both lines are the
+    chord. If a bound is NaN, both lines are NaN.
     """
     low, high, width, c = around(node, boxes)
     chord = (high - c) / width
@@ -95,7 +97,10 @@ def relax_at_least(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Li
 
 
 def relax_at_most(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
-    """Below, the chord through (u, c) of slope `k = (c − l)/(u − l)`; above, `c + α(x − c)`."""
+    """Return the chord as the line below, and `c + α(x − c)` as the line above.
+
+    The chord passes through (u, c) and has slope `k = (c − l)/(u − l)`.
+    """
     low, high, width, c = around(node, boxes)
     chord = (c - low) / width
     above = torch.where((low < c) & (high > c), alpha, chord)
@@ -103,11 +108,15 @@ def relax_at_most(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lin
 
 
 def rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
-    """A box that c lies in has lines that are off by 8 roundings of what it reaches, twice; where
-    a line is c, c may be off itself, by its own roundings; where x passes, nothing is.
+    """Return the sources of rounding.
 
-    x passes from half of |c| beyond c on: c is nowhere off by as much. Where c was computed by
-    sums that cancel, the attribute `size` says what its roundings are relative to.
+    If c lies inside the box, the lines pass 8 roundings, relative to twice the largest magnitude in
+    the box. If a line is the constant c, the error of c itself counts. If the result is x, nothing
+    is rounded.
+
+    The result is surely x if the box lies beyond c by more than |c|/2, because the error of c is
+    smaller than that. If c was computed by sums that cancel, its roundings are relative to the
+    attribute `size`.
     """
     (box,) = boxes
     c = bend(node, box.lower)

@@ -1,9 +1,9 @@
 """Convolution and transposed convolution in one, two or three dimensions.
 
-Both are written once, as two functions of a batch `[B, C, *spatial]`; each is the transpose of
-the other, so a rule pulls rows through one with the forward pass of the other. Domains, rows and
-the ONNX batch axis are folded into B. Padding may differ before and after an axis; torch takes
-the part that is equal on both sides.
+`convolve` and `transposed_convolve` work on a batch `[B, C, *spatial]`. Each is the transpose of
+the other, so rows are pulled back through one by the forward pass of the other. Domains, rows and
+the ONNX batch axis are folded into B. The padding before and after an axis may differ. torch only
+applies padding that is equal on both sides, so the rest is added, or cut off, separately.
 """
 
 from __future__ import annotations
@@ -41,8 +41,11 @@ TRANSPOSE = {
 
 
 def summed(x: Tensor) -> AbstractContextManager[object]:
-    """Within it, a float32 convolution without gradients is a sum of products on a GPU, too: cuDNN
-    may transform maps instead, which no bound on sums covers."""
+    """Return a context in which a float32 convolution on a GPU is computed as sums of products.
+
+    cuDNN is turned off there, because it may transform the maps instead, and no bound on sums
+    covers that. The context changes nothing on a CPU, in float64, or when gradients are recorded.
+    """
     recorded = x.requires_grad and torch.is_grad_enabled()
     if x.is_cuda and x.dtype == torch.float32 and not recorded:
         return torch.backends.cudnn.flags(enabled=False, allow_tf32=False)
@@ -54,7 +57,7 @@ def common_padding(node: Node) -> list[int]:
 
 
 def convolve(node: Node, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """The convolution of x `[B, C, *spatial]` with W `[O, C/groups, *kernel]`."""
+    """Return the convolution of x `[B, C, *spatial]` with W `[O, C/groups, *kernel]`."""
     common = common_padding(node)
     pairs = zip(node["padding"], common, strict=True)
     extra = [(before - both, after - both) for (before, after), both in pairs]
@@ -72,7 +75,10 @@ def transposed_convolve(
     lengths: list[int],
     bias: Tensor | None = None,
 ) -> Tensor:
-    """The transposed convolution of x `[B, C, *]`, W `[C, O/groups, *kernel]`, cut to `lengths`."""
+    """Return the transposed convolution of x `[B, C, *]` with W `[C, O/groups, *kernel]`.
+
+    The result is cut to the spatial `lengths`.
+    """
     if patches.apart(node, weight):
         return patches.scatter_patches(x, weight, output_padding, bias)
     common = common_padding(node)
@@ -90,7 +96,11 @@ def transposed_convolve(
 
 
 def transposed_lengths(node: Node, lengths: tuple[int, ...], kernel: tuple[int, ...]) -> list[int]:
-    """`stride·(n − 1) + dilation·(kernel − 1) + 1 − before − after` per spatial axis."""
+    """Return the length of each spatial axis after a transposed convolution.
+
+    It is `stride·(n − 1) + dilation·(kernel − 1) + 1 − before − after`, where n is the length of
+    the input and `before` and `after` are the paddings.
+    """
     return [
         stride * (n - 1) + dilation * (k - 1) + 1 - before - after
         for n, k, stride, dilation, (before, after) in zip(
@@ -100,22 +110,30 @@ def transposed_lengths(node: Node, lengths: tuple[int, ...], kernel: tuple[int, 
 
 
 def conv(node: Node, weights: Weights, x: Tensor) -> Tensor:
-    """weights: W `[O, C/groups, *kernel]`, b `[O]` (may be absent); x `[D, N, C, *spatial]`."""
+    """Compute the convolution of x `[D, N, C, *spatial]`.
+
+    `weights` holds W `[O, C/groups, *kernel]` and b `[O]`; b may be absent.
+    """
     return convolve(node, x.flatten(0, 1), *weights).unflatten(0, x.shape[:2])
 
 
 def pull_conv(node: Node, weights: Weights, rows: Tensor) -> Pulled:
-    """The transposed convolution of A, as long as the input, and `⟨A, b⟩`."""
+    """Pull rows A back: the coefficients are the transposed convolution of A, cut or extended to
+    the lengths of the input, and the bias is `⟨A, b⟩`."""
     weight, lengths = weights[0], node.input_shapes[0][2:]
     reached = transposed_lengths(node, tuple(rows.shape[4:]), tuple(weight.shape[2:]))
-    # What the last stride did not reach is less than a stride long, and pulls back to zero.
+    # The last window may end before the input does. The rest is shorter than one stride, and its
+    # coefficients are zero.
     left = [length - reach for length, reach in zip(lengths, reached, strict=True)]
     pulled = transposed_convolve(node, rows.flatten(0, 2), weight, left, list(lengths))
     return Pulled((pulled.unflatten(0, rows.shape[:3]),), channel_bias(weights, rows))
 
 
 def conv_transpose(node: Node, weights: Weights, x: Tensor) -> Tensor:
-    """weights: W `[C, O/groups, *kernel]`, b `[O]` (may be absent); x `[D, N, C, *spatial]`."""
+    """Compute the transposed convolution of x `[D, N, C, *spatial]`.
+
+    `weights` holds W `[C, O/groups, *kernel]` and b `[O]`; b may be absent.
+    """
     reached = transposed_lengths(node, tuple(x.shape[3:]), tuple(weights[0].shape[2:]))
     left = list(node["output_padding"])
     lengths = [reach + more for reach, more in zip(reached, left, strict=True)]
@@ -124,7 +142,7 @@ def conv_transpose(node: Node, weights: Weights, x: Tensor) -> Tensor:
 
 
 def pull_conv_transpose(node: Node, weights: Weights, rows: Tensor) -> Pulled:
-    """The convolution of A, and `⟨A, b⟩`."""
+    """Pull rows A back: the coefficients are the convolution of A, and the bias is `⟨A, b⟩`."""
     with summed(rows):
         pulled = convolve(node, rows.flatten(0, 2), weights[0])
     for dim, length in enumerate(node.input_shapes[0][2:], start=2):
@@ -133,7 +151,7 @@ def pull_conv_transpose(node: Node, weights: Weights, rows: Tensor) -> Pulled:
 
 
 def channel_bias(weights: Weights, rows: Tensor) -> Tensor | None:
-    """`⟨A, b⟩` `[D, S]`, with b the same all over the batch and space."""
+    """Return `⟨A, b⟩` `[D, S]`, where b is constant over the batch and all places of a channel."""
     if len(weights) < 2:
         return None
     bias = weights[1].reshape(-1, *[1] * (rows.dim() - 4))
@@ -141,18 +159,21 @@ def channel_bias(weights: Weights, rows: Tensor) -> Tensor | None:
 
 
 def conv_interval(node: Node, weights: Weights, box: Interval) -> Interval:
-    """`f(c) ± |W|∗r` with c the centre and r the radius of the box."""
+    """Return `f(c) ± |W|∗r`, where c is the centre and r the radius of the box."""
     return around_center(conv, node, weights, box)
 
 
 def conv_transpose_interval(node: Node, weights: Weights, box: Interval) -> Interval:
-    """`f(c) ± |W|∗r` with c the centre and r the radius of the box."""
+    """Return `f(c) ± |W|∗r`, where c is the centre and r the radius of the box."""
     return around_center(conv_transpose, node, weights, box)
 
 
 def around_center(forward, node: Node, weights: Weights, box: Interval) -> Interval:
-    """On a GPU in float64, whose convolutions cuDNN does not transform, or so exactly that float32
-    does not show it."""
+    """Return `f(c) ± |W|∗r` for either convolution f, where c is the centre and r the radius.
+
+    On a GPU it is computed in float64. There cuDNN either does not transform the maps, or loses
+    so little by it that the error does not show in float32.
+    """
     dtype = box.lower.dtype
     if box.lower.is_cuda:
         weights = tuple(weight.double() for weight in weights)
@@ -163,18 +184,25 @@ def around_center(forward, node: Node, weights: Weights, box: Interval) -> Inter
 
 
 def lengths(node: Node, weights: Weights) -> Lengths:
-    """Each way a sum over channels and the kernel; biases are added over all neurons."""
+    """Count the roundings.
+
+    Forward and pull each sum over channels and the kernel. The bias of a row is a sum over all
+    neurons.
+    """
     kernel = math.prod(weights[0].shape[2:])
     fan_in = kernel * node.input_shapes[0][1] // node["groups"]
     fan_out = kernel * node.shape[1] // node["groups"]
-    # Windows side by side are multiplied by `matmul.mm`.
+    # Windows that do not overlap are multiplied by `matmul.mm`.
     if patches.apart(node, weights[0]):
         fan_out += BLOCK_ROUNDINGS
     return Lengths(fan_in + 1, fan_out, node.size)
 
 
 def grouped(node: Node, cut: Partition) -> Partition | None:
-    """The cut of the output where every group lies on one rank, and every rank has one."""
+    """Return the partition of the output if every rank holds at least one group, and whole groups.
+
+    Returns None for every other partition of the input.
+    """
     wide, out = node.input_shapes[0][1] // node["groups"], node.shape[1] // node["groups"]
     aligned = cut.axis == 1 and not any(end % wide for end in cut.ends)
     if not aligned or len(set(cut.ends)) < len(cut.ends):
@@ -183,7 +211,7 @@ def grouped(node: Node, cut: Partition) -> Partition | None:
 
 
 def groups_of_piece(node: Node, axis: int, length: int) -> Mapping[str, Any]:
-    """The groups that `length` output channels belong to."""
+    """Return the number of groups that `length` output channels belong to, as an attribute."""
     return {"groups": length * node["groups"] // node.shape[1]}
 
 

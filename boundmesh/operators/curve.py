@@ -1,8 +1,8 @@
-"""Lines of smooth functions that bend one way: a tangent on the one side, the chord on the other.
+"""Lines of smooth convex or concave functions: a tangent on one side, the chord on the other.
 
-Every line is drawn with a slope of the function or of its chord, and its intercept is what makes
-it a bound with that very slope: the extreme difference at the points where it can be extreme, and
-a margin for rounding. So an inaccurate slope costs tightness alone.
+The slope of each line is computed first. The intercept is then chosen so that the line is a bound
+with exactly that slope: it is the extreme difference at the points where it can be extreme, plus a
+margin for rounding. So an inaccurate slope makes bounds looser, but never wrong.
 """
 
 from __future__ import annotations
@@ -22,7 +22,11 @@ Function = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Curve:
-    """A function of one variable, and its derivative."""
+    """A function of one variable.
+
+    value  the function
+    slope  its derivative
+    """
 
     value: Function
     slope: Function
@@ -30,38 +34,38 @@ class Curve:
 
 @torch.no_grad()
 def margin(value: Tensor, slope: Tensor, reach: Tensor) -> Tensor:
-    """What rounding can take from `value − slope·x` at some |x| ≤ reach."""
+    """Return a bound on the rounding of `value − slope·x` for |x| ≤ reach."""
     return 2 * torch.finfo(value.dtype).eps * (value.abs() + slope.abs() * reach)
 
 
 def reach_of(box: Interval) -> Tensor:
-    """The largest absolute value in the box, which rounding is proportional to."""
+    """Return the largest absolute value in the box. Rounding is proportional to it."""
     return torch.maximum(box.lower.abs(), box.upper.abs())
 
 
 def rows_dim(box: Interval) -> Interval:
-    """The box as `[D, 1, *shape]`."""
+    """Return the box as `[D, 1, *shape]`, with a dim for rows."""
     return Interval(box.lower.unsqueeze(1), box.upper.unsqueeze(1))
 
 
 def inside(box: Interval, domain: Tensor) -> Interval:
-    """The box where `domain` holds, not a number elsewhere: there the function has no bounds."""
+    """Return the box where the mask `domain` is true, and NaN where the function is undefined."""
     nan = torch.nan
     return Interval(torch.where(domain, box.lower, nan), torch.where(domain, box.upper, nan))
 
 
 def sensible(chord: Tensor, first: Tensor, last: Tensor) -> Tensor:
-    """The slope of a chord, kept between the slopes at its ends.
+    """Return the slope of a chord, clamped to lie between the slopes of the function at its ends.
 
-    It lies there unless the box is so narrow that the difference of values is rounding alone.
+    Clamping changes it only if the box is so narrow that the difference of values is mere rounding.
     """
     return torch.clamp(chord, torch.minimum(first, last), torch.maximum(first, last))
 
 
 def bent_lines(curve: Curve, box: Interval, alpha: Tensor, convex: bool) -> Lines:
-    """Convex: tangent ≤ f ≤ chord; concave: chord ≤ f ≤ tangent.
+    """Return the lines tangent ≤ f ≤ chord if f is convex, and chord ≤ f ≤ tangent if concave.
 
-    The tangent touches at `l + α(u − l)`. box `[D, 1, *]`, α `[D, R, *]`.
+    The tangent touches f at `l + α(u − l)`. The box is `[D, 1, *]`, and α is `[D, R, *]`.
     """
     outward, highest = (1, torch.maximum) if convex else (-1, torch.minimum)
     low, high, reach = curve.value(box.lower), curve.value(box.upper), reach_of(box)
@@ -80,10 +84,10 @@ def bent_lines(curve: Curve, box: Interval, alpha: Tensor, convex: bool) -> Line
 
 
 def rounded_curve(node: Node, value: Tensor, slope: Tensor, box: Interval) -> tuple[Rounded, ...]:
-    """The sources of rounding of a curve with `|f| ≤ value` and `|f'| ≤ slope` on its box.
+    """Return the sources of rounding of a curve with `|f| ≤ value` and `|f'| ≤ slope` on its box.
 
-    A line drawn with values and slopes that are off by `FUNCTION` roundings each is off by as many
-    of `value + slope·reach`. Its intercept is no larger, and intercepts are added over all neurons.
+    Values and slopes pass `FUNCTION` roundings each, so a line passes as many, relative to
+    `value + slope·reach`. Its intercept is no larger, and intercepts are added over all neurons.
     """
     height = value + slope * reach_of(box)
     return (
@@ -93,12 +97,12 @@ def rounded_curve(node: Node, value: Tensor, slope: Tensor, box: Interval) -> tu
 
 
 def unstable(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
-    """A curve has no line of its own on any box but a point."""
+    """Return a mask of boxes that are no single point. On these no line equals the curve."""
     (box,) = boxes
     return box.upper > box.lower
 
 
 def middle(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
-    """The tangents that leave the smallest areas."""
+    """Return α = 1/2, whose tangents enclose the smallest areas."""
     (box,) = boxes
     return torch.full_like(box.lower, 0.5)

@@ -1,12 +1,12 @@
-"""Floor: constant between the integers, where it jumps.
+"""The operator floor, which is constant between the integers and jumps at them.
 
-With integers k ≤ … ≤ n inside the box, `k = ⌊l⌋ + 1` and `n = ⌊u⌋`, floor lies between lines of any
-slope α in [0, 1], the lower one through (k, k − 1) and the upper one through (n, n):
+Let k = ⌊l⌋ + 1 and n = ⌊u⌋ be the first and the last integer in the box. Floor lies between two
+lines of any slope α in [0, 1]. The lower passes through (k, k − 1), and the upper through (n, n):
 
     k − 1 + α(x − k) ≤ ⌊x⌋ ≤ n + α(x − n)
 
-A network computes x with rounding, and on the other side of a jump floor is another number. So a
-box reaches further by `ASIDE`, relative to its largest value or 1.
+A network computes x with rounding, so x may fall on the other side of a jump, where floor differs.
+Boxes are therefore widened by `ASIDE`, relative to their largest magnitude or to 1.
 """
 
 from __future__ import annotations
@@ -23,33 +23,36 @@ ASIDE = 1e-5
 
 
 def floors(box: Interval) -> Interval:
-    """⌊l⌋ and ⌊u⌋ of the wider box."""
+    """Return ⌊l⌋ and ⌊u⌋ of the widened box."""
     aside = ASIDE * reach_of(box).clamp(min=1)
     return Interval((box.lower - aside).floor(), (box.upper + aside).floor())
 
 
 def interval(node: Node, weights: Weights, box: Interval) -> Interval:
-    """`[⌊l⌋, ⌊u⌋]`."""
+    """Return `[⌊l⌋, ⌊u⌋]` of the widened box."""
     return floors(box)
 
 
 def unstable(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
-    """Where the box has a jump."""
+    """Return a mask of the boxes that contain a jump."""
     (box,) = boxes
     found = floors(box)
     return found.lower < found.upper
 
 
 def initial(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
-    """Parallel to x where there are several jumps, which leaves 1 between the lines; constant at a
-    single one, where that leaves as much."""
+    """Return the slope α of both lines: 1 if there are several jumps, and 0 if there is only one.
+
+    In both cases the lines are 1 apart.
+    """
     (box,) = boxes
     found = floors(box)
     return (found.upper - found.lower > 1).to(box.lower.dtype)
 
 
 def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
-    """Lines of slope α through the first jump's foot and the last one's head."""
+    """Return lines of slope α through the lower end of the first and the upper end of the last
+    jump."""
     box = rows_dim(boxes[0])
     found = floors(box)
     jumps = found.lower < found.upper
@@ -64,7 +67,10 @@ def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
 
 
 def rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
-    """The value is exact; slopes are at most 1 and intercepts no larger than what the box holds."""
+    """Return the sources of rounding.
+
+    The value is exact. Slopes are at most 1, and intercepts are no larger than the box reaches.
+    """
     size = reach_of(boxes[0]) + 2
     return (Rounded(4 * size, 0, 16, node.size),)
 

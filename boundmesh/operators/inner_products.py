@@ -1,7 +1,8 @@
 """Products of rows with values and with lines.
 
-The products with lines are the hot path of every sweep. Their gradients are written out, so that
-α-CROWN keeps one tensor per nonlinear operator, the rows, where autograd would keep four.
+Every backward sweep multiplies rows with the lines of each nonlinear operator, so these products
+must be fast. Their gradients are written by hand, so that α-CROWN stores one tensor per nonlinear
+operator, the rows. autograd would store four.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from boundmesh.operators.rounding import CHUNK
 
 
 def inner(rows: Tensor, values: Tensor, onto: Tensor | None = None) -> Tensor:
-    """⟨rows, values⟩ over the neurons: `[D, S, *shape]` and `[D, 1 or S, *shape]` → `[D, S]`,
-    added to `onto` `[D, S]` if given.
+    """Return ⟨rows, values⟩, summed over the neurons, plus `onto` `[D, S]` if given.
 
-    A domain dim of 1 stands for every domain.
+    rows `[D, S, *shape]`, values `[D, 1 or S, *shape]` → `[D, S]`. A tensor with a domain dim of 1
+    is the same in every domain.
     """
     if fused_rows.sums(rows, values, values) and not torch.is_grad_enabled():
         return fused_rows.signed_inner(rows, values, values, onto)
@@ -29,9 +30,10 @@ def inner(rows: Tensor, values: Tensor, onto: Tensor | None = None) -> Tensor:
 
 
 def _sums(rows: Tensor, values: Tensor) -> Tensor:
-    """`Σᵢ rows[d, s, i]·values[d, i]`, `[D, S]`: rows `[D or 1, S, n]`, values `[D or 1, n]`.
+    """Return `Σᵢ rows[d, s, i]·values[d, i]`, `[D, S]`.
 
-    Long sums are added in chunks, so that each number passes no more than `chunked` roundings.
+    rows `[D or 1, S, n]`, values `[D or 1, n]`. Long sums are added in chunks, so that no number
+    passes more roundings than `chunked` counts.
     """
     length = rows.shape[2]
     if length > 2 * CHUNK:
@@ -46,7 +48,7 @@ def _sums(rows: Tensor, values: Tensor) -> Tensor:
 
 
 def _sums_of(products: Tensor) -> Tensor:
-    """`Σᵢ products[d, s, i]`, `[D, S]`, in chunks."""
+    """Return `Σᵢ products[d, s, i]`, `[D, S]`, added in chunks."""
     whole = products.shape[2] - products.shape[2] % CHUNK
     if whole <= CHUNK:
         return products.sum(2)
@@ -55,12 +57,15 @@ def _sums_of(products: Tensor) -> Tensor:
 
 
 def flat(rows: Tensor) -> Tensor:
-    """`[D, S, *shape]` → `[D, S, size]`; the empty shape has size 1."""
+    """Flatten rows `[D, S, *shape]` → `[D, S, size]`. The empty shape has size 1."""
     return rows.flatten(2) if rows.dim() > 2 else rows.unsqueeze(2)
 
 
 def signed_product(rows: Tensor, below: Tensor, above: Tensor) -> Tensor:
-    """`A·below` where A ≥ 0 and `A·above` elsewhere; A `[D, S, *]`, the others `[D, 1 or S, *]`."""
+    """Return `A·below` where A ≥ 0, and `A·above` elsewhere.
+
+    A = rows `[D, S, *]`; below and above `[D, 1 or S, *]`.
+    """
     if torch.is_grad_enabled():
         return SignedProduct.apply(rows, below, above)
     return torch.where(rows >= 0, below, above).mul_(rows)
@@ -69,7 +74,7 @@ def signed_product(rows: Tensor, below: Tensor, above: Tensor) -> Tensor:
 def signed_inner(
     rows: Tensor, below: Tensor | None, above: Tensor | None, onto: Tensor | None = None
 ) -> Tensor | None:
-    """`onto + (⟨A⁺, below⟩ + ⟨A⁻, above⟩)` `[D, S]`; None stands for zero."""
+    """Return `onto + (⟨A⁺, below⟩ + ⟨A⁻, above⟩)` `[D, S]`. None stands for zero."""
     if below is None and above is None:
         return onto
     if torch.is_grad_enabled():
@@ -148,15 +153,21 @@ class SignedInner(torch.autograd.Function):
 
 
 def _sum_rows(rows: Tensor, gradient: Tensor, spread: Tensor, like: Tensor) -> Tensor:
-    """`Σ gradient·rows` over what `like` has one of; over rows alone it is a product."""
+    """Return `Σ gradient·rows`, summed over the dims in which `like` has length 1.
+
+    A sum over rows alone is computed as a matrix product.
+    """
     if like.shape[1] == 1 and len(like) == len(rows):
         return torch.bmm(gradient.unsqueeze(1), flat(rows)).reshape(like.shape)
     return _sum_to(rows * spread, like)
 
 
 def _sum_to(values: Tensor, like: Tensor) -> Tensor:
-    """The sum over what `like` has one of. Over rows alone it is a product with ones: a neuron's
-    sum must not depend on how many others there are, which decides where `sum` cuts it."""
+    """Return the sum over the dims in which `like` has length 1.
+
+    A sum over rows alone is computed as a product with ones. `sum` would split it in a way that
+    depends on the number of neurons, and the sum of one neuron must not depend on the others.
+    """
     if values.shape == like.shape:
         return values
     if like.shape[1] == 1 < values.shape[1] and len(like) == len(values):

@@ -1,4 +1,4 @@
-"""Linear: `x Wᵀ + b` on the last axis."""
+"""The operator `linear`, which computes `x Wᵀ + b` on the last axis."""
 
 from __future__ import annotations
 
@@ -19,17 +19,21 @@ from boundmesh.operators.operator import (
 )
 from boundmesh.operators.rounding import Lengths
 
-# Rows of |W| made at a time, so that an interval never holds a second copy of the weight.
+# The number of rows of |W| that are computed at a time. An interval so never holds a second copy
+# of the whole weight.
 BLOCK = 2048
 
 
 def forward(node: Node, weights: Weights, x: Tensor) -> Tensor:
-    """weights: W `[out, in]` and b `[out]` (b may be absent); x `[D, *, in]` → `[D, *, out]`."""
+    """Compute `x Wᵀ + b`: x `[D, *, in]` → `[D, *, out]`.
+
+    `weights` holds W `[out, in]` and b `[out]`; b may be absent.
+    """
     return functional.linear(x, *weights)
 
 
 def interval(node: Node, weights: Weights, box: Interval) -> Interval:
-    """`W·c + b ± |W|·r` with c the centre and r the radius of the box."""
+    """Return `W·c + b ± |W|·r`, where c is the centre and r the radius of the box."""
     weight = weights[0]
     if fused_linear.few_boxes(box.lower):
         bias = weights[1] if len(weights) > 1 else None
@@ -41,7 +45,10 @@ def interval(node: Node, weights: Weights, box: Interval) -> Interval:
 
 
 def times(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`x Wᵀ + b`; on a GPU, where it can be done, without the workspace that cuBLAS takes."""
+    """Return `x Wᵀ + b`.
+
+    On a GPU our own kernel computes it where it can, because cuBLAS would reserve a workspace.
+    """
     flat = x.reshape(-1, x.shape[-1])
     if x.requires_grad or not matmul.applies(flat, weight.mT):
         return functional.linear(x, weight, bias)
@@ -50,7 +57,7 @@ def times(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def pull(node: Node, weights: Weights, rows: Tensor) -> Pulled:
-    """`A W` and `⟨A, b⟩`."""
+    """Pull rows A `[D, S, *shape]` back: the coefficients are `A W`, the bias is `⟨A, b⟩`."""
     weight = weights[0]
     bias = inner(rows, weights[1].expand(1, 1, *node.shape)) if len(weights) > 1 else None
     return Pulled((torch.matmul(rows, weight),), bias)
@@ -59,9 +66,10 @@ def pull(node: Node, weights: Weights, rows: Tensor) -> Pulled:
 def pull_units(
     node: Node, weights: Weights, index: Tensor, sign: Tensor, low: int = 0
 ) -> Pulled | None:
-    """Row i of W is what a unit row pulls back to; no product. Only where W acts on one vector.
+    """Pull unit rows back without a product: the unit row of neuron i becomes row i of W.
 
-    W may be a part that holds the outputs from `low` on; b is whole.
+    The rule applies only if the node multiplies W with a single vector; otherwise it returns None.
+    W may be a part of the weight that holds the outputs from `low` on. b is always whole.
     """
     if node.size != node.shape[-1]:
         return None
@@ -80,7 +88,11 @@ def _unit_rows(
 
 
 def lengths(node: Node, weights: Weights) -> Lengths:
-    """Sums over the inputs forward, over the outputs back; biases are added over all neurons."""
+    """Count the roundings.
+
+    The forward pass sums over the inputs, and a pull sums over the outputs. The bias of a row is a
+    sum over all neurons.
+    """
     outputs, inputs = weights[0].shape
     return Lengths(inputs + 1, outputs, node.size)
 

@@ -1,4 +1,4 @@
-"""What an operator is applied to: a node of the network, with known shapes."""
+"""`Node`, one application of an operator in the network, with known shapes."""
 
 from __future__ import annotations
 
@@ -19,12 +19,18 @@ INPUT = "input"
 class Node:
     """One application of an operator.
 
-    `shape` and `input_shapes` leave out the domain dim, which every tensor carries in front: a
-    value of this node is a tensor `[D, *shape]`. An ONNX batch axis of length 1 is an ordinary
-    axis of `shape`; `axis` attributes count the axes of `shape`, never the domain dim.
+    name          the name of the node, unique in its graph
+    op            the name of the operator, a key of `RULES`, or `INPUT`
+    inputs        the names of the nodes that it reads
+    shape         the shape of its value, without the domain dim
+    input_shapes  the shapes of the values it reads, without the domain dim
+    attributes    settings of the operator; one that is an array holds a number per neuron and has
+                  the node's shape
+    weights       the names of arrays in `Graph.weights`, in the order in which the rules take them
 
-    `weights` names arrays of `Graph.weights`, in the order the operator's rules take them. An
-    attribute that is an array holds a number per neuron and has the node's shape.
+    Every tensor has a domain dim in front: a value of this node is a tensor `[D, *shape]`. An ONNX
+    batch axis of length 1 is an ordinary axis of `shape`. Attributes such as `axis` count the axes
+    of `shape` and never the domain dim.
     """
 
     name: str
@@ -37,7 +43,7 @@ class Node:
 
     @cached_property
     def size(self) -> int:
-        """Number of neurons, `prod(shape)`."""
+        """The number of neurons, `prod(shape)`."""
         return math.prod(self.shape)
 
     @property
@@ -46,7 +52,7 @@ class Node:
         return self.op == INPUT
 
     def picked(self, pick: Callable[[np.ndarray], np.ndarray]) -> Mapping[str, Any]:
-        """The attributes with what `pick` takes of those that hold a number per neuron."""
+        """Return the attributes, with `pick` applied to those that hold a number per neuron."""
         return {
             name: pick(value) if isinstance(value, np.ndarray) else value
             for name, value in self.attributes.items()

@@ -1,8 +1,8 @@
-"""What an operator is: its rules, side by side, and the table that holds them all.
+"""Defines an operator as a record of rules, and `RULES`, the table of all operators.
 
-A rule is a pure function of a node (its shapes and attributes), the node's weights as tensors,
-and tensors with the domain dim in front. No rule knows of devices, sharding, tiles or methods:
-a rule on a slice of rows or of domains is the slice of the rule.
+A rule is a pure function. It takes a node (shapes and attributes), the node's weights as tensors,
+and values, boxes or rows whose first dim counts domains. No rule depends on devices, sharding,
+tiles or bound methods. A rule applied to a slice of rows or domains gives that slice of its result.
 """
 
 from __future__ import annotations
@@ -34,39 +34,47 @@ class Interval:
     upper: Tensor
 
     def to(self, device: torch.device) -> Interval:
-        """Both ends on `device`."""
+        """Return the interval with both ends on `device`."""
         return Interval(self.lower.to(device), self.upper.to(device))
 
     def take(self, which: Tensor | slice) -> Interval:
-        """The bounds of the domains at `which`."""
+        """Return the bounds of the domains that `which` selects."""
         return Interval(self.lower[which], self.upper[which])
 
 
 @dataclass(frozen=True)
 class Pulled:
-    """Rows after one operator: coefficients `[D, S, *input_shape]` of each input and the bias
-    `[D, S]` they picked up (None for zero). Two inputs may share one tensor: write to none."""
+    """Rows after they were pulled back through one operator.
+
+    coefficients  one tensor `[D, S, *input_shape]` per input of the operator
+    bias          `[D, S]`, the constant that the operator adds to each row; None stands for zero
+
+    Two inputs may share one tensor of coefficients, so callers must not write to them.
+    """
 
     coefficients: tuple[Tensor, ...]
     bias: Tensor | None = None
 
     @property
     def only(self) -> Tensor:
-        """The coefficients of the one input."""
+        """The coefficients of an operator that has exactly one input."""
         (coefficients,) = self.coefficients
         return coefficients
 
     def onto(self, bias: Tensor | None) -> Pulled:
-        """The same with the bias added to an earlier one."""
+        """Return the same coefficients with `bias`, from an earlier step, added to their bias."""
         return Pulled(self.coefficients, added(bias, self.bias))
 
 
 class Relaxation(Protocol):
-    """What `relax` gives: linear bounds of a nonlinear operator that rows can be pulled through,
+    """The linear bounds of a nonlinear operator, as `relax` returns them.
+
+    `pull` replaces rows A on the output f(x) by rows on the inputs, so that
 
         ⟨A, f(x)⟩ ≥ Σᵢ ⟨coefficients[i], xᵢ⟩ + bias        for every x in the boxes.
 
-    `Lines`, unless the lines are too many to be written down one by one.
+    Most operators return `Lines`. An operator whose lines are too many to be stored one by one
+    returns a class of its own.
     """
 
     def pull(self, rows: Tensor) -> Pulled: ...
@@ -78,9 +86,13 @@ class Lines:
 
         Σᵢ lower_slopes[i]·xᵢ + lower_intercept ≤ f(x) ≤ Σᵢ upper_slopes[i]·xᵢ + upper_intercept
 
-    One slope per input. Slopes have shape `[D, R, *input_shape]` and intercepts `[D, R, *shape]`,
-    with R = 1 where all rows share the line and R = S where each row has its own. An intercept of
-    None is zero. Where the operator reduces an axis, `reduced` names that axis of the input.
+    lower_slopes     one tensor `[D, R, *input_shape]` per input
+    upper_slopes     one tensor `[D, R, *input_shape]` per input
+    lower_intercept  `[D, R, *shape]`; None stands for zero
+    upper_intercept  `[D, R, *shape]`; None stands for zero
+    reduced          the axis of the input that the operator reduces, or None
+
+    R is 1 where all rows share the lines, and S where each row has lines of its own.
     """
 
     lower_slopes: tuple[Tensor, ...]
@@ -90,9 +102,10 @@ class Lines:
     reduced: int | None = None
 
     def pull(self, rows: Tensor) -> Pulled:
-        """Rows `[D, S, *shape]` back through the lines, a lower bound staying a lower bound.
+        """Pull rows `[D, S, *shape]` back through the lines; a lower bound stays a lower bound.
 
-        A coefficient ≥ 0 takes the line below, one < 0 the line above (CROWN, arXiv 1811.00866):
+        A coefficient ≥ 0 is multiplied with the line below, a coefficient < 0 with the line above
+        (CROWN, arXiv 1811.00866):
             ⟨A, f(x)⟩ ≥ ⟨A⁺·lower_slopes + A⁻·upper_slopes, x⟩
                         + ⟨A⁺, lower_intercept⟩ + ⟨A⁻, upper_intercept⟩
         """
@@ -110,12 +123,14 @@ class Lines:
 
 @dataclass(frozen=True)
 class Product:
-    """How an operator multiplies its input by its first weight, and adds its second, the bias.
+    """How an operator multiplies its input by its first weight and adds its second, the bias.
 
-    `axis` is the axis of the features that are multiplied, of the input as of the output; −1 is
-    the last. `output_dim` is the dim of the first weight that its outputs lie along; its inputs lie
-    along the other of dims 0 and 1. `divisible` products of rows and boxes can be computed from
-    parts of the weight, each with a run of the outputs.
+    axis        the axis of the features, which is the same in the input and the output; −1 is the
+                last axis
+    output_dim  the dim of the first weight that counts output features; the other one of dims 0
+                and 1 counts input features
+    divisible   True if rows and boxes can be multiplied with parts of the weight, where each part
+                holds a contiguous range of the output features
     """
 
     axis: int
@@ -123,66 +138,74 @@ class Product:
     divisible: bool = False
 
     def output_axis(self, node: Node) -> int:
-        """The axis of the node's shape that its outputs are counted along."""
+        """Return the axis of the node's shape that counts output features."""
         return self.axis % len(node.shape)
 
     def input_axis(self, node: Node) -> int:
-        """The axis of the input's shape that its inputs are counted along."""
+        """Return the axis of the input's shape that counts input features."""
         return self.axis % len(node.input_shapes[0])
 
 
 def exact(node: Node, weights: Weights) -> Lengths:
-    """The lengths of an affine operator that rounds nothing."""
+    """Return the roundings of an affine operator that never rounds: none."""
     return Lengths()
 
 
 @dataclass(frozen=True)
 class Operator:
-    """The rules of one op; `pull` for an affine operator, else `relax`, `undecided`, `initial`.
+    """The rules of one op.
+
+    An affine operator has the rule `pull`. Every other operator has `relax`, `undecided` and
+    `initial` instead.
 
     forward(node, weights, *values)            values `[D, *input_shape]` → `[D, *shape]`
     interval(node, weights, *boxes)            Interval of each input → Interval of the output
     pull(node, weights, rows)                  rows `[D, S, *shape]` → Pulled, so that
                                                ⟨rows, f(x)⟩ = Σᵢ ⟨coefficients[i], xᵢ⟩ + bias
-    pull_units(node, weights, index, sign)     the same for S rows `sign[s]·e_index[s]` of D = 1
-                                               (index, sign: `[S]`); None where it saves nothing.
-                                               A linear node's takes a part of W, and its first
-                                               output, too
+    pull_units(node, weights, index, sign)     the same for S unit rows `sign[s]·e_index[s]` and
+                                               D = 1 (index, sign: `[S]`); returns None where it
+                                               would save nothing. The rule of a linear node also
+                                               takes a part of W and the part's first output
     relax(node, boxes, alpha)                  Interval of each input, α in [0, 1] → Relaxation
                                                (Lines), sound at every α `[D, R, *alpha_shape]`
     initial(node, boxes)                       the α, `[D, *alpha_shape]`, that CROWN uses
-    undecided(node, boxes)                     mask `[D, *alpha_shape]`: where the lines are not
-                                               exact, so that α, branching and rows matter
-    lengths(node, weights)                     of an affine operator: its roundings
-    rounded(node, boxes)                       of a nonlinear one: its sources of rounding
-    split_point(node)                          where a piecewise-linear operator bends: a float, or
-                                               an array of float64 with the node's shape
+    undecided(node, boxes)                     mask `[D, *alpha_shape]` of the unstable neurons:
+                                               their lines are not exact, so α, branching and
+                                               rows for their bounds matter
+    lengths(node, weights)                     the roundings of an affine operator
+    rounded(node, boxes)                       the sources of rounding of a nonlinear operator
+    split_point(node)                          the point where a piecewise-linear operator bends:
+                                               a float, or a float64 array of the node's shape
     slope_below(node)                          s of a function that is x above zero and s·x below
-    concave                                    α is the slope of the line above, not below, of an
-                                               operator that bends
+    concave                                    True if α is the slope of the line above, not of
+                                               the line below
 
-    product                                    how it multiplies by its first weight, if it does
-    keeps_box                                  it moves or stretches neurons one by one, so that
-                                               the image of a box is a box
-    exact_on_box                               it is one sum per neuron, so that on a box its
-                                               interval is its range
-    partition(node, cut)                       the cut of its output where it works within the
-                                               pieces of inputs that are cut so; None where it
-                                               does not
-    piece_attributes(node, axis, length)       the attributes that differ where it works on
-                                               `length` of its output's neurons along an axis
-    is_identity(node, weights)                 True where it changes nothing (weights are arrays)
-    merged(first, second)                      the attributes of `second` applied to what `first`,
-                                               a node of the same op, is applied to
-    keeps_order(node)                          True where it keeps the row-major order of neurons,
-                                               so that a reshape does the same
-    declares_shape                             the node's shape decides its result
-    constant                                   "factor" or "offset": what its one weight is to the
-                                               input, element by element
+    product                                    how the operator multiplies by its first weight;
+                                               None if it does not
+    keeps_box                                  True if the operator shifts or scales each neuron
+                                               alone, so that the image of a box is a box
+    exact_on_box                               True if each output is one sum of inputs, so that
+                                               the interval of a box is the exact range
+    partition(node, cut)                       the partition of the output among ranks when the
+                                               inputs are partitioned as `cut` and every rank can
+                                               work on its piece alone; None where it cannot
+    piece_attributes(node, axis, length)       the attributes that change when the operator
+                                               computes only `length` neurons along an axis
+    is_identity(node, weights)                 True if the output equals the input (weights are
+                                               numpy arrays)
+    merged(first, second)                      the attributes of one node that does what `first`
+                                               and then `second`, of the same op, do
+    keeps_order(node)                          True if the operator keeps the row-major order of
+                                               neurons, so that a reshape can replace it
+    declares_shape                             True if the node's shape determines the result
+    constant                                   "factor" if the one weight multiplies the input
+                                               element by element, "offset" if it is added
 
-    `alpha_shape` is the shape of the first input. `rising` tells that no output ever falls when an
-    input grows: then rounding moves an end of an interval in proportion to that end alone.
-    `by_blocks` tells that rows are pulled back by `matmul.mm` wherever its kernel can be used.
+    `alpha_shape` is the shape of the first input.
+
+    rising     True if no output falls when an input grows. Rounding then moves an end of an
+               interval in proportion to that end alone.
+    by_blocks  True if rows are pulled back by `matmul.mm` wherever its kernel can be used
     """
 
     name: str
@@ -220,7 +243,7 @@ RULES: dict[str, Operator] = {}
 
 
 def register(operator: Operator) -> Operator:
-    """Enter an operator into `RULES`; raises ValueError for a second one of the same name."""
+    """Add an operator to `RULES`. Raises ValueError if the name is already registered."""
     if operator.name in RULES:
         raise ValueError(f"operator '{operator.name}' is registered twice")
     RULES[operator.name] = operator
@@ -228,22 +251,25 @@ def register(operator: Operator) -> Operator:
 
 
 def same_shape(node: Node, weights: Sequence[np.ndarray]) -> bool:
-    """Identity rule of an operator whose result has its operand's shape only where it is equal."""
+    """Identity rule of an operator that returns its input unchanged if the shape stays the same."""
     return True
 
 
 def same_partition(node: Node, cut: Partition) -> Partition:
-    """Partition rule of an operator that works neuron by neuron."""
+    """Partition rule of an operator that works neuron by neuron: the output is cut as the input."""
     return cut
 
 
 def other_axis(node: Node, cut: Partition) -> Partition | None:
-    """Partition rule of an operator that works along `axis`."""
+    """Partition rule of an operator that works along the attribute `axis`.
+
+    The cut may lie along every other axis. The rule returns None for a cut along `axis` itself.
+    """
     return None if cut.axis == node["axis"] else cut
 
 
 def elementwise(function: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
-    """Forward rule of a function of one value."""
+    """Make the forward rule of a function that is applied to each element of one input."""
 
     def forward(node: Node, weights: Weights, x: Tensor) -> Tensor:
         return function(x)
@@ -252,7 +278,7 @@ def elementwise(function: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
 
 
 def monotone(function: Callable[..., Tensor]) -> Callable[..., Interval]:
-    """Interval rule of an operator that never falls: `[f(lower), f(upper)]`."""
+    """Make the interval rule of a nondecreasing operator: `[f(lower), f(upper)]`."""
 
     def interval(node: Node, weights: Weights, *boxes: Interval) -> Interval:
         return Interval(
@@ -264,5 +290,5 @@ def monotone(function: Callable[..., Tensor]) -> Callable[..., Interval]:
 
 
 def pull_lines(lines: Relaxation, rows: Tensor) -> Pulled:
-    """`lines.pull(rows)`."""
+    """Return `lines.pull(rows)`."""
     return lines.pull(rows)

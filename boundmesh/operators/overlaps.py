@@ -1,10 +1,10 @@
-"""Transposed convolutions as one product and a sum of what overlaps, on GPUs.
+"""Transposed convolutions on GPUs, computed as one matrix product and a sum of overlapping windows.
 
     y[b, o, s·i + d·k − p] += Σ_c x[b, c, i]·W[c, o, k]
 
-cuDNN may multiply float32 maps by way of a Fourier or a Winograd transform, whose error at one
-place is relative to what lies around it: no bound of the form γ·Σ|x|·|W| holds. A product of
-matrices and `fold`, which adds overlaps, keep to it.
+cuDNN may compute float32 convolutions by a Fourier or a Winograd transform. Its error at one place
+is relative to the numbers around it, so no bound of the form γ·Σ|x|·|W| holds. That bound does hold
+for a matrix product followed by `fold`, which adds up the overlaps.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ from torch.nn import functional
 from boundmesh.operators.node import Node
 
 MOST = 2**23
-"""Numbers that are written out at a time before they are added up."""
+"""The most numbers that are written to memory at a time before they are added up."""
 
 
 def applies(node: Node, x: Tensor) -> bool:
-    """float32 on a GPU, one group, one or two spatial axes, no gradients asked for here."""
+    """Return True if `scatter_columns` can be used.
+
+    It needs float32 on a GPU, one group, one or two spatial axes, and no gradient to be recorded.
+    """
     return (
         x.is_cuda
         and x.dtype == torch.float32
@@ -35,7 +38,10 @@ def applies(node: Node, x: Tensor) -> bool:
 def scatter_columns(
     node: Node, x: Tensor, weight: Tensor, common: list[int], output_padding: list[int]
 ) -> Tensor:
-    """The transposed convolution of x `[B, C, *spatial]` with W `[C, O, *kernel]`, without bias."""
+    """Return the transposed convolution of x `[B, C, *spatial]` with W `[C, O, *kernel]`.
+
+    No bias is added.
+    """
     kernel, spatial = tuple(weight.shape[2:]), tuple(x.shape[2:])
     stride, dilation = tuple(node["stride"]), tuple(node["dilation"])
     lengths = tuple(

@@ -1,7 +1,7 @@
-"""Transposed convolutions whose windows do not overlap, as of a vision transformer's patches.
+"""Transposed convolutions whose windows do not overlap, as for the patches of a transformer.
 
-Every window is a product of its own, y[b, o, s·i + k] = Σ_c x[b, c, i]·W[c, o, k]. On a CPU general
-algorithms take over ten times as long where windows are large (`docs/measurements.md`).
+Each window is a separate product, y[b, o, s·i + k] = Σ_c x[b, c, i]·W[c, o, k]. On a CPU, general
+algorithms take over ten times as long for large windows (`docs/measurements.md`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from boundmesh.operators.node import Node
 
 
 def apart(node: Node, weight: Tensor) -> bool:
-    """Whether windows of a kernel `[C, O, *kernel]` lie side by side, with nothing around them."""
+    """Return True if the windows of W `[C, O, *kernel]` lie side by side, without padding."""
     kernel = tuple(weight.shape[2:])
     return (
         kernel == tuple(node["stride"])
@@ -26,8 +26,10 @@ def apart(node: Node, weight: Tensor) -> bool:
 
 
 def scatter_patches(x: Tensor, weight: Tensor, left: list[int], bias: Tensor | None) -> Tensor:
-    """x `[B, C, *spatial]` → `[B, O, *(spatial·kernel + left)]`, zeros (or the bias) in what is
-    `left` at the end of each axis."""
+    """Return the transposed convolution: `[B, C, *spatial]` → `[B, O, *(spatial·kernel + left)]`.
+
+    The last `left` places of each axis hold zero, or the bias.
+    """
     (count, _, *spatial), (_, outputs, *kernel) = x.shape, weight.shape
     windows = times(x.movedim(1, -1), weight.flatten(1).mT).view(count, *spatial, outputs, *kernel)
     axes = range(len(spatial))

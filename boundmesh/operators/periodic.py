@@ -1,7 +1,8 @@
-"""Sin and cos.
+"""The operators sin and cos.
 
-Around each of its zeros with a rising flank sin is an `SCurve` from −π to π, and around the others
-the mirror image of one. A box that fits has its lines; a wider one lies between two constants.
+Within π of a zero where sin rises, sin is an `SCurve`. Within π of a zero where it falls, it is the
+mirror image of one. A box that fits into such a range gets the lines of the `SCurve`. On a wider
+box the lines are two constants.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def table(dtype: torch.dtype, device: torch.device) -> Tensor:
 
 
 def touch(u: Tensor) -> Tensor:
-    """Where the tangent of sin touches, in [−π, 0], that passes through its point at u ≤ π."""
+    """Return the point in [−π, 0] where the tangent of sin through (u, sin u), u ≤ π, touches."""
     return interpolate(table(u.dtype, u.device), u * ((POINTS - 1) / math.pi))
 
 
@@ -43,20 +44,20 @@ SINE = SCurve(torch.sin, torch.cos, touch)
 
 
 def rounding(box: Interval) -> Tensor:
-    """What rounding can shift a point of the box by, and the reduction to one period."""
+    """Return how far rounding, and the reduction to one period, can shift a point of the box."""
     reach = torch.maximum(box.lower.abs(), box.upper.abs()) + math.pi
     return 8 * torch.finfo(reach.dtype).eps * reach
 
 
 def has_peak(box: Interval, peak: float, slack: Tensor) -> Tensor:
-    """Whether some `peak + 2πn` lies in the box, or as near as rounding can tell."""
+    """Return a mask of boxes that contain some `peak + 2πn`, or come within rounding of one."""
     period = 2 * math.pi
     first = ((box.lower - slack - peak) / period).ceil() * period + peak
     return first <= box.upper + slack
 
 
 def range_of(box: Interval, function, phase: float) -> Interval:
-    """The range of `function(x) = sin(x + phase)`."""
+    """Return the range of `function(x) = sin(x + phase)`."""
     low, high, slack = function(box.lower), function(box.upper), rounding(box)
     top = has_peak(box, math.pi / 2 - phase, slack)
     bottom = has_peak(box, -math.pi / 2 - phase, slack)
@@ -67,8 +68,10 @@ def range_of(box: Interval, function, phase: float) -> Interval:
 
 
 def nearest_zero(box: Interval, phase: float) -> tuple[Tensor, Tensor]:
-    """The zero of `sin(x + phase)` nearest to the middle of the box, and the sign of the slope
-    there."""
+    """Return the sign of the slope at a zero of `sin(x + phase)`, and the zero.
+
+    It is the zero that is nearest to the middle of the box.
+    """
     count = (((box.lower + box.upper) / 2 + phase) / math.pi).detach().round()
     return 1 - 2 * count.remainder(2), count * math.pi - phase
 
@@ -78,13 +81,13 @@ def clipped(box: Interval) -> Interval:
 
 
 def rules(name: str, function, phase: float) -> Operator:
-    """The operator `function(x) = sin(x + phase)`."""
+    """Make the operator `function(x) = sin(x + phase)`."""
 
     def interval(node: Node, weights: Weights, box: Interval) -> Interval:
         return range_of(box, function, phase)
 
     def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
-        """The lines of `s_lines` around the nearest zero; constants where the box is wider."""
+        """Return the lines of `s_lines` around the nearest zero, or constants on a wider box."""
         box = rows_dim(boxes[0])
         sign, shift = nearest_zero(box, phase)
         near = turned(box, sign, shift)
@@ -100,7 +103,10 @@ def rules(name: str, function, phase: float) -> Operator:
         )
 
     def rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
-        """Neither the value nor the slope is larger than 1; a period is subtracted before."""
+        """Return the sources of rounding.
+
+        Value and slope are at most 1. The reduction to one period adds π to the size.
+        """
         (box,) = boxes
         one = torch.ones_like(box.lower) + (box.upper - box.upper)
         return rounded_curve(node, one + math.pi, one, box)

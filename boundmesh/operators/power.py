@@ -1,7 +1,8 @@
-"""Power with a constant exponent p.
+"""The operator power, x^p with a constant exponent p.
 
-Even p ≥ 2 (and p = 1) is convex. Odd p ≥ 3 is concave, then convex: the mirror image of an
-`SCurve`. Any other p has bounds for positive x alone, convex for p < 0 and p > 1, else concave.
+For even p ≥ 2, and for p = 1, it is convex. For odd p ≥ 3 it is concave below zero and convex
+above, the mirror image of an `SCurve`. For any other p it has bounds only for positive x, where it
+is convex for p < 0 and p > 1, and concave otherwise.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def curve(p: float) -> Curve:
 
 @lru_cache(maxsize=64)
 def mirrored(p: float) -> SCurve:
-    """`−x^p` for odd p; the tangent through the point at u touches at a multiple of u."""
+    """Return `−x^p` for odd p. The tangent through its point at u touches at a multiple of u."""
 
     def value(x: Tensor) -> Tensor:
         return -x.pow(p)
@@ -58,7 +59,7 @@ def power(node: Node, weights: Weights, x: Tensor) -> Tensor:
 
 
 def power_interval(node: Node, weights: Weights, box: Interval) -> Interval:
-    """The range of `x^p`, which turns only at zero, and only for even p."""
+    """Return the range of `x^p`. It has a minimum inside the box only at zero, and for even p."""
     p = float(node["exponent"])
     if is_convex_everywhere(p) and p != 1:
         least = torch.maximum(box.lower, -box.upper).clamp(min=0)
@@ -71,7 +72,7 @@ def power_interval(node: Node, weights: Weights, box: Interval) -> Interval:
 
 
 def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
-    """Chord and tangents at `l + α(u − l)`, or as `s_lines` has them where p is odd."""
+    """Return the chord and a tangent at `l + α(u − l)`, or for odd p the lines of `s_lines`."""
     (box,) = boxes
     p = float(node["exponent"])
     if is_odd(p):
@@ -84,8 +85,11 @@ def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
 
 
 def rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
-    """For p ≥ 1 value and slope are largest where the box reaches furthest, for p < 0 at its lower
-    end; in between the value at the upper and the slope at the lower end."""
+    """Return the sources of rounding, from the largest value and the steepest slope on the box.
+
+    For p ≥ 1 both occur at the end that is further from zero. For p < 0 both occur at the lower
+    end. For 0 ≤ p < 1 the largest value occurs at the upper end, the steepest slope at the lower.
+    """
     (box,) = boxes
     p = float(node["exponent"])
     if not (is_convex_everywhere(p) or is_odd(p)):

@@ -1,4 +1,4 @@
-"""Sum and max over axes."""
+"""The operators sum, over several axes, and max, over one axis."""
 
 from __future__ import annotations
 
@@ -23,40 +23,43 @@ from boundmesh.operators.rounding import Lengths, Rounded
 
 
 def total(node: Node, weights: Weights, x: Tensor) -> Tensor:
-    """The sum over `axes`, which stay as 1."""
+    """Return the sum over `axes`, which are kept with length 1."""
     return x.sum([axis + 1 for axis in node["axes"]], keepdim=True)
 
 
 def pull_total(node: Node, weights: Weights, rows: Tensor) -> Pulled:
-    """The row repeated over the axes."""
+    """Pull rows back: each is repeated over the axes of the sum."""
     return Pulled((rows.expand(*rows.shape[:2], *node.input_shapes[0]),))
 
 
 def largest(node: Node, weights: Weights, x: Tensor) -> Tensor:
-    """The maximum over `axis`, which is dropped."""
+    """Return the maximum over `axis`, which is removed."""
     return x.amax(node["axis"] + 1)
 
 
 def place_of(values: Tensor, dim: int) -> Tensor:
-    """A mask of the place of the first largest value along `dim`."""
+    """Return a mask that is true at the first largest value along `dim`."""
     shape = [length if d == dim else 1 for d, length in enumerate(values.shape)]
     places = torch.arange(values.shape[dim], device=values.device).reshape(shape)
     return places == values.argmax(dim, keepdim=True)
 
 
 def others(place: Tensor, values: Tensor, dim: int) -> Tensor:
-    """The largest value along `dim` outside of `place`, −∞ where there is none."""
+    """Return the largest value along `dim` outside of the mask `place`, or −∞ if there is none."""
     return torch.where(place, -torch.inf, values).amax(dim, keepdim=True)
 
 
 def settled(box: Interval, dim: int) -> tuple[Tensor, Tensor]:
-    """The place of the largest lower bound, and where no other input reaches above that bound."""
+    """Return masks of the input with the largest lower bound, and of maxima that it decides.
+
+    A maximum is decided if no other input can exceed that lower bound.
+    """
     best = place_of(box.lower, dim)
     return best, box.lower.amax(dim, keepdim=True) >= others(best, box.upper, dim)
 
 
 def unstable(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
-    """The inputs that may be the largest, where more than one may."""
+    """Return a mask of inputs that may be the largest, where more than one may be."""
     (box,) = boxes
     dim = node["axis"] + 1
     _, decided = settled(box, dim)
@@ -64,19 +67,20 @@ def unstable(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
 
 
 def initial(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
-    """All weight on the input of the largest lower bound."""
+    """Return an α that is 1 for the input with the largest lower bound, and 0 for the others."""
     (box,) = boxes
     return place_of(box.lower, node["axis"] + 1).to(box.lower.dtype)
 
 
 def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
-    """Below, a mean of the inputs weighted by α; above, a chord in the input that reaches highest.
+    """Return a mean of the inputs, weighted by α, as the line below, and a chord as the line above.
 
         Σᵢ αᵢ·xᵢ / Σᵢ αᵢ ≤ max(x) ≤ max(xₖ, m) ≤ the chord of max(xₖ, m) over [lₖ, uₖ]
 
-    with k the input of the largest upper bound and m the largest upper bound of the others. Where
-    one input's lower bound is above m both lines are that input. Where α is all zero, the input of
-    the largest lower bound has all the weight.
+    Here k is the input with the largest upper bound, and m is the largest upper bound of the other
+    inputs. If the lower bound of one input is at least the upper bounds of all others, both lines
+    are that input. If α is zero for all inputs, the line below is the input with the largest lower
+    bound.
     """
     (box,) = boxes
     dim = node["axis"] + 1
@@ -86,10 +90,10 @@ def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
     upper = torch.where(highest, box.upper, 0).sum(dim, keepdim=True)
     start, width = torch.maximum(lower, others(highest, box.upper, dim)), upper - lower
     chord = torch.where(decided, 1, (upper - start) / torch.where(width == 0, 1, width))
-    # Zero, but not a number wherever some bound of the inputs is not one.
+    # This is zero, or NaN where a bound of the inputs is NaN or infinite.
     broken = ((box.lower - box.lower) + (box.upper - box.upper)).sum(dim, keepdim=True)
     above = torch.where(highest, chord, 0).unsqueeze(1)
-    # Nothing beside an α that is not zero.
+    # The tiny term counts only where every α is zero.
     weight = alpha + (1e-12 * best).unsqueeze(1)
     mean = weight / weight.sum(dim + 1, keepdim=True)
     below = torch.where(decided.unsqueeze(1), best.unsqueeze(1).to(mean.dtype), mean)
@@ -104,13 +108,16 @@ def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
 
 
 def total_lengths(node: Node, weights: Weights) -> Lengths:
-    """A sum forward; rows are repeated."""
+    """Count the roundings: a sum forward. Rows are repeated, which rounds nothing."""
     return Lengths(math.prod(node.input_shapes[0]) // max(1, node.size))
 
 
 def rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
-    """The forward value is exact. Weights of a mean add up to 1 only so far; the chord above has an
-    intercept."""
+    """Return the sources of rounding.
+
+    The value itself is exact. The weights of the mean add up to 1 only up to rounding, and the
+    chord has an intercept.
+    """
     (box,) = boxes
     axis = node["axis"]
     size = 2 * reach_of(box).amax(axis + 1)

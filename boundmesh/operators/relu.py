@@ -1,7 +1,7 @@
-"""Relu, LeakyRelu and Abs: two linear pieces that meet at zero.
+"""The operators Relu, LeakyRelu and Abs, which have two linear pieces that meet at zero.
 
-All are `f(x) = x` above zero and `s·x` below, with s = 0, s = slope in [0, 1] and s = −1: convex
-functions, whose chord lies above them.
+Each is `f(x) = x` above zero and `f(x) = s·x` below. Relu has s = 0, LeakyRelu has s = slope in
+[0, 1], and Abs has s = −1. All are convex, so the chord over an interval lies above the function.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ from boundmesh.operators.rounding import Rounded
 
 
 def slope_below_zero(node: Node) -> float:
-    """s. Raises UnsupportedError for a LeakyRelu whose slope lies outside [0, 1]."""
+    """Return s, the slope below zero.
+
+    Raises UnsupportedError for a LeakyRelu whose slope lies outside [0, 1].
+    """
     if node.op == "abs":
         return -1.0
     slope = float(node.attributes.get("slope", 0.0))
@@ -46,7 +49,7 @@ def absolute(node: Node, weights: Weights, x: Tensor) -> Tensor:
 
 
 def absolute_interval(node: Node, weights: Weights, box: Interval) -> Interval:
-    """`[max(l, −u, 0), max(−l, u)]`."""
+    """Return the range of |x| for l ≤ x ≤ u, which is `[max(l, −u, 0), max(−l, u)]`."""
     low, high = -box.lower, box.upper
     return Interval(torch.maximum(-low, -high).clamp(min=0), torch.maximum(low, high))
 
@@ -57,16 +60,20 @@ def unstable(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
 
 
 def initial(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
-    """The line that leaves the smaller area: the piece above zero where u > −l, else the other."""
+    """Return α of the lower line that encloses the smaller area with the chord.
+
+    That is α = 1, the piece above zero, where u > −l, and α = 0, the piece below zero, elsewhere.
+    """
     (box,) = boxes
     return (box.upper > -box.lower).to(box.lower.dtype)
 
 
 def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
-    """The chord above; below, a line through zero of slope s + α(1 − s) (arXiv 2011.13824).
+    """Return the chord as the line above, and a line of slope s + α(1 − s) through zero below.
 
-    With l < 0 < u: chord slope k = s + (1 − s)·u/(u − l), intercept (s − k)·l. Where the sign is
-    known both lines are the piece itself. A bound that is not a number makes both lines so.
+    For l < 0 < u the chord has slope k = s + (1 − s)·u/(u − l) and intercept (s − k)·l
+    (arXiv 2011.13824). If the sign of the pre-activation is known, both lines are the linear piece
+    itself. If a bound is NaN, both lines are NaN.
     """
     (box,) = boxes
     s = slope_below_zero(node)
@@ -81,8 +88,12 @@ def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
 
 
 def rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
-    """The chord's slope is off by 6 roundings and its intercept, at most |l| or u in size, by as
-    many of what the box reaches; a row is multiplied by a slope and intercepts are added up."""
+    """Return the sources of rounding.
+
+    The slope of the chord passes 6 roundings. So does its intercept, whose size is at most
+    min(|l|, u); these roundings are relative to the largest magnitude in the box. Then a row is
+    multiplied by a slope, and the intercepts are added up over all neurons.
+    """
     (box,) = boxes
     slope = slope_below_zero(node)
     crosses = (box.lower < 0) & (box.upper > 0)
@@ -90,7 +101,7 @@ def rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
     reach = torch.where(crosses, 2 * reach_of(box), 0)
     terms = [Rounded(reach, 0, 8), Rounded(torch.where(crosses, chord, 0), 0, 0, node.size)]
     if slope not in (0.0, 1.0, -1.0):
-        # A narrow type rounds the slope, too.
+        # A network that runs in a narrow type also rounds the slope.
         terms.append(Rounded(abs(slope) * (-box.lower).clamp(min=0), 2, 2))
     return tuple(terms)
 

@@ -1,4 +1,4 @@
-"""Reshape, transpose and expand: the same neurons in another order or repeated."""
+"""The operators reshape, transpose and expand, which reorder or repeat neurons."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from boundmesh.operators.rounding import Lengths
 
 
 def reshape(node: Node, weights: Weights, x: Tensor) -> Tensor:
-    """The neurons in row-major order as `node.shape`."""
+    """Return the neurons, in row-major order, in the shape `node.shape`."""
     return x.reshape(x.shape[0], *node.shape)
 
 
@@ -26,7 +26,7 @@ def pull_reshape(node: Node, weights: Weights, rows: Tensor) -> Pulled:
 
 
 def transpose(node: Node, weights: Weights, x: Tensor) -> Tensor:
-    """Axis i of the result is axis `perm[i]` of x."""
+    """Return x with its axes permuted: axis i of the result is axis `perm[i]` of x."""
     return x.permute(0, *(axis + 1 for axis in node["perm"]))
 
 
@@ -37,24 +37,28 @@ def pull_transpose(node: Node, weights: Weights, rows: Tensor) -> Pulled:
 
 
 def expand(node: Node, weights: Weights, x: Tensor) -> Tensor:
-    """Axes of length 1 repeated until the shape is `node.shape`, of equal rank."""
+    """Return x with axes of length 1 repeated to `node.shape`, which has as many axes."""
     return x.expand(x.shape[0], *node.shape)
 
 
 def pull_expand(node: Node, weights: Weights, rows: Tensor) -> Pulled:
-    """The sum over the repeated axes."""
+    """Pull rows back: they are summed over the repeated axes."""
     pairs = zip(node.input_shapes[0], node.shape, strict=True)
     repeated = [dim for dim, (old, new) in enumerate(pairs, start=2) if old != new]
     return Pulled((rows.sum(repeated, keepdim=True) if repeated else rows,))
 
 
 def expand_lengths(node: Node, weights: Weights) -> Lengths:
-    """Rows of what is repeated are added up."""
+    """Count the roundings: pulled rows are summed over the repeated axes."""
     return Lengths(0, node.size // max(1, math.prod(node.input_shapes[0])))
 
 
 def reshape_partition(node: Node, cut: Partition) -> Partition | None:
-    """The same runs of neurons in row-major order, along the first axis that is longer than 1."""
+    """Return the partition of the output in which every rank keeps its neurons, or None.
+
+    Its cuts lie along the same axis if the shapes agree up to there, and otherwise along the first
+    axis of the output that is longer than 1.
+    """
     (shape,) = node.input_shapes
     before = cut.axis + 1
     if node.shape[:before] == shape[:before]:
@@ -79,7 +83,7 @@ def keeps_every_axis(node: Node, weights: Sequence[np.ndarray]) -> bool:
 
 
 def keeps_order(node: Node) -> bool:
-    """True where only axes of length 1 move."""
+    """Return True if the transpose moves only axes of length 1."""
     long = [axis for axis in node["perm"] if node.input_shapes[0][axis] != 1]
     return long == sorted(long)
 
@@ -93,12 +97,12 @@ def both_transposes(first: Node, second: Node) -> Mapping[str, Any]:
 
 
 def as_reshape(node: Node) -> Node:
-    """A reshape in place of a node that keeps the order of neurons."""
+    """Return a reshape that replaces a node which keeps the order of neurons."""
     return replace(node, op=RESHAPE, attributes={})
 
 
 def reshape_node(name: str, operand: str, shape: Shape, before: Shape) -> Node:
-    """A reshape of the node `operand`, of shape `before`, to `shape`."""
+    """Return a reshape of the node `operand`, of shape `before`, to `shape`."""
     return Node(name, RESHAPE, (operand,), shape, (before,))
 
 

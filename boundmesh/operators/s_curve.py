@@ -1,15 +1,15 @@
-"""Lines of smooth functions that are convex up to zero and concave from there on.
+"""Lines of smooth odd functions that are convex below zero and concave above, such as tanh.
 
-Which line below is best, on a box [l, u], for an odd function f of that kind (the line above is
-the line below on the mirrored box, turned around):
+The best line below such a function f on a box [l, u] depends on the case. The line above is the
+line below on the mirrored box [−u, −l], mirrored back.
 
     u ≤ 0                          any tangent, as for a convex function
     l ≥ 0, or f'(l) ≥ chord slope  the chord
     else                           any tangent at a point of [l, d], where the tangent at d passes
                                    through (u, f(u))
 
-As in `curve`, the intercept follows from the slope: the tangent's is cut to what f(u) allows, so
-that d need not be accurate (cases as in CROWN, arXiv 1811.00866).
+As in `curve`, the intercept follows from the slope. The intercept of a tangent is lowered until the
+line is valid at u, so d need not be accurate. The cases are those of CROWN (arXiv 1811.00866).
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from boundmesh.operators.operator import Interval, Lines
 class SCurve(Curve):
     """An odd function, convex below zero and concave above.
 
-    touch(u) is d ≤ 0, the point whose tangent passes through `(u, f(u))`, for u ≥ 0.
+    touch  maps u ≥ 0 to the point d ≤ 0 whose tangent passes through (u, f(u))
     """
 
     touch: Function
 
 
 def both_sides(box: Interval) -> Interval:
-    """The box and its mirror image, side by side in front: `[2, *]`."""
+    """Return the box and its mirror image, stacked along a new first dim: `[2, *]`."""
     return Interval(
         torch.stack((box.lower, -box.upper)),
         torch.stack((box.upper, -box.lower)),
@@ -42,8 +42,11 @@ def both_sides(box: Interval) -> Interval:
 
 
 def choices(curve: SCurve, box: Interval) -> tuple[Tensor, Tensor, Tensor]:
-    """Where the chord is the best line below, its slope, and the distance from l to the last
-    point whose tangent is a line below."""
+    """Return what determines the line below on each box.
+
+    The results are a mask of boxes where the chord is best, the slope of the chord, and the
+    distance from l to the last point whose tangent lies below the function.
+    """
     low, high = curve.value(box.lower), curve.value(box.upper)
     width = box.upper - box.lower
     chord = (high - low) / torch.where(width == 0, 1, width)
@@ -55,11 +58,12 @@ def choices(curve: SCurve, box: Interval) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def touching_at(alpha: Tensor, box: Interval, distance: Tensor) -> Tensor:
-    """l at α = 0, the point that leaves the smallest area at α = 1/2, `l + distance` at α = 1.
+    """Return the point where the tangent touches.
 
-    A tangent leaves the least where it touches in the middle of the box, or as near to the middle
-    as it may. Where that is `l + distance` already there is no way on from α = 1/2, but there is
-    a gradient, so that α is not stuck there.
+    It is l at α = 0, the point whose tangent encloses the smallest area at α = 1/2, and
+    `l + distance` at α = 1. The area is smallest if the tangent touches in the middle of the box,
+    or as near to it as possible. If that point already is `l + distance`, the point stays there for
+    α > 1/2. The gradient to α is not zero at α = 1/2, so that α can still move down.
     """
     best = torch.minimum(distance, (box.upper - box.lower) / 2)
     step = 2 * alpha - 1
@@ -69,7 +73,7 @@ def touching_at(alpha: Tensor, box: Interval, distance: Tensor) -> Tensor:
 
 
 def s_lines(curve: SCurve, box: Interval, alpha: Tensor) -> Lines:
-    """Lines on a box `[D, 1, *]`; α `[D, R, *]` places the touching points of both lines."""
+    """Return lines on a box `[D, 1, *]`. α `[D, R, *]` sets the touching points of both lines."""
     sides = both_sides(box)
     straight, chord, distance = choices(curve, sides)
     point = touching_at(alpha, sides, torch.where(straight, 0, distance))
@@ -81,7 +85,7 @@ def s_lines(curve: SCurve, box: Interval, alpha: Tensor) -> Lines:
 
 
 def raised(lines: Lines, offset: float) -> Lines:
-    """Lines of `f + offset` from those of f, with room for the rounding of the sum."""
+    """Return lines of `f + offset` from lines of f, with a margin for the rounding of the sum."""
     assert lines.lower_intercept is not None and lines.upper_intercept is not None
     slack = 2 * torch.finfo(lines.lower_intercept.dtype).eps * abs(offset)
     lower, upper = (
@@ -92,13 +96,13 @@ def raised(lines: Lines, offset: float) -> Lines:
 
 
 def turned(box: Interval, sign: Tensor | float, shift: Tensor | float) -> Interval:
-    """The box of `y = sign·(x − shift)`, sign ±1."""
+    """Return the box of `y = sign·(x − shift)`, where sign is ±1."""
     low, high = (box.lower - shift) * sign, (box.upper - shift) * sign
     return Interval(torch.minimum(low, high), torch.maximum(low, high))
 
 
 def turned_back(lines: Lines, sign: Tensor | float, shift: Tensor | float) -> Lines:
-    """Lines in x from lines in `y = sign·(x − shift)`."""
+    """Return lines in x of a function that has the given lines in `y = sign·(x − shift)`."""
     assert lines.lower_intercept is not None and lines.upper_intercept is not None
     (below,), (above,) = lines.lower_slopes, lines.upper_slopes
     below, above = below * sign, above * sign
@@ -111,10 +115,10 @@ def turned_back(lines: Lines, sign: Tensor | float, shift: Tensor | float) -> Li
 
 
 def touching_points(value: Function, slope: Function, ends: Tensor) -> Tensor:
-    """d ≤ 0 with `f(d) + f'(d)(u − d) = f(u)` for each u > 0 of `ends`, by bisection (float64).
+    """Return d ≤ 0 with `f(d) + f'(d)(u − d) = f(u)` for each u > 0 of `ends`, found by bisection.
 
-    The tangent at d passes below (u, f(u)) for d on the left of the solution, above on the right;
-    it is on the left at −u, since a concave f(u) > u·f'(u).
+    All numbers are float64. The tangent at d passes below (u, f(u)) if d lies left of the solution,
+    and above if d lies right of it. −u lies left of it, since f(u) > u·f'(u) for a concave f.
     """
     left, right = -ends, torch.zeros_like(ends)
     for _ in range(64):
@@ -125,7 +129,7 @@ def touching_points(value: Function, slope: Function, ends: Tensor) -> Tensor:
 
 
 def interpolate(table: Tensor, position: Tensor) -> Tensor:
-    """`table` at a fractional index, continued in a straight line beyond its end."""
+    """Return `table` at a fractional index. Beyond its end the table continues as a line."""
     index = position.detach().floor().long().clamp(0, len(table) - 2)
     left = table[index]
     return left + (position - index) * (table[index + 1] - left)

@@ -1,4 +1,4 @@
-"""Sigmoid and tanh."""
+"""The operators sigmoid and tanh."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from boundmesh.operators.operator import Interval, Lines, Operator, elementwise,
 from boundmesh.operators.rounding import Rounded
 from boundmesh.operators.s_curve import SCurve, interpolate, raised, s_lines, touching_points
 
-# The table of touching points, evenly spaced in log(1 + u), up to u = e¹² − 1 = 162 754.
+# The table of touching points is evenly spaced in log(1 + u), up to u = e¹² − 1 = 162 754.
 POINTS, END = 4096, 12.0
 
 
 def centered(x: Tensor) -> Tensor:
-    """`sigmoid(x) − 1/2`, an odd function."""
+    """Return `sigmoid(x) − 1/2`, which is an odd function."""
     return torch.tanh(x / 2) / 2
 
 
 def steepness(x: Tensor) -> Tensor:
-    """The derivative of sigmoid, accurate at both ends."""
+    """Return the derivative of sigmoid, accurate for large |x| of both signs."""
     return torch.sigmoid(x) * torch.sigmoid(-x)
 
 
@@ -34,7 +34,7 @@ def table(dtype: torch.dtype, device: torch.device) -> Tensor:
 
 
 def touch(u: Tensor) -> Tensor:
-    """Where the tangent of sigmoid touches that passes through its point at u ≥ 0."""
+    """Return the point where the tangent of sigmoid through its point at u ≥ 0 touches."""
     return interpolate(table(u.dtype, u.device), torch.log1p(u) * ((POINTS - 1) / END))
 
 
@@ -44,20 +44,26 @@ TANH = SCurve(torch.tanh, lambda x: 4 * steepness(2 * x), lambda u: touch(2 * u)
 
 
 def rules(name: str, function: Function, curve: SCurve, offset: float) -> Operator:
-    """The operator `function`, which is `curve + offset`."""
+    """Make the operator `function`, which is `curve + offset`."""
 
     def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
         lines = s_lines(curve, rows_dim(boxes[0]), alpha)
         return raised(lines, offset) if offset else lines
 
     def undecided(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
-        """Where the function moves by more than rounding: not in a saturated tail."""
+        """Return a mask of boxes on which the function changes by more than rounding.
+
+        Boxes in a saturated tail are left out.
+        """
         (box,) = boxes
         low, high = curve.value(box.lower), curve.value(box.upper)
         return high - low > 16 * torch.finfo(low.dtype).eps
 
     def rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
-        """It is steepest where the box comes nearest to zero, and never larger than 1."""
+        """Return the sources of rounding.
+
+        The function is steepest at the point of the box nearest to zero, and at most 1 in size.
+        """
         (box,) = boxes
         nearest = torch.maximum(box.lower, -box.upper).clamp(min=0)
         one = torch.ones_like(box.lower) + (box.upper - box.upper)

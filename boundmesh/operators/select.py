@@ -1,4 +1,4 @@
-"""Slice, gather, concat and pad: neurons left out, picked, joined or added."""
+"""The operators slice, gather, concat and pad, which drop, select, join or add neurons."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ Index = tuple[int, ...]
 
 
 def ranges(node: Node, leading: int) -> tuple[slice, ...]:
-    """The slices of all dims: `leading` whole ones, then one per axis."""
+    """Return the slices of all dims: `leading` dims are kept whole, then each axis has its own."""
     return (slice(None),) * leading + tuple(slice(*bounds) for bounds in node["ranges"])
 
 
 def slice_values(node: Node, weights: Weights, x: Tensor) -> Tensor:
-    """Every axis from start to stop (excluded) by step > 0."""
+    """Return a slice of x. Each axis has a start, a stop (excluded) and a step > 0."""
     return x[ranges(node, 1)]
 
 
 def pull_slice(node: Node, weights: Weights, rows: Tensor) -> Pulled:
-    """The rows in their old places, zero elsewhere."""
+    """Pull rows back: coefficients return to their old places, and are zero elsewhere."""
     whole = rows.new_zeros(*rows.shape[:2], *node.input_shapes[0])
     whole[ranges(node, 2)] = rows
     return Pulled((whole,))
@@ -53,9 +53,10 @@ def index_tensor(index: Index, device: torch.device) -> Tensor:
 
 @lru_cache(maxsize=256)
 def inverse_table(index: Index, length: int, device: torch.device) -> tuple[Tensor, ...]:
-    """For each of `length` inputs its places in `index`: the k-th places in the k-th tensor.
+    """Return the places of each of `length` inputs in `index`.
 
-    An input with fewer than k places has `len(index)` there, one past the end.
+    The k-th tensor, `[length]`, holds the k-th place of each input. An input with fewer places has
+    `len(index)` there, which is one past the end.
     """
     places: list[list[int]] = [[] for _ in range(length)]
     for place, source in enumerate(index):
@@ -68,7 +69,10 @@ def inverse_table(index: Index, length: int, device: torch.device) -> tuple[Tens
 
 
 class Pick(torch.autograd.Function):
-    """`x[index]` along a dim, whose gradient is `Spread`; torch's own would add by atomics."""
+    """`x[index]` along a dim. Its gradient is `ScatterNeurons`, which always adds in one order.
+
+    torch's own gradient would add with atomics, whose order varies.
+    """
 
     generate_vmap_rule = True
 
@@ -87,7 +91,7 @@ class Pick(torch.autograd.Function):
 
 
 class ScatterNeurons(torch.autograd.Function):
-    """The transpose of `Pick`: each input sums its places, always in the same order."""
+    """The transpose of `Pick`: each input is the sum over its places, always in the same order."""
 
     generate_vmap_rule = True
 
@@ -114,12 +118,12 @@ class ScatterNeurons(torch.autograd.Function):
 
 
 def gather(node: Node, weights: Weights, x: Tensor) -> Tensor:
-    """The neurons `index` (which may repeat) along `axis`."""
+    """Return the neurons `index` of x along `axis`. A neuron may occur several times."""
     return Pick.apply(x, node["axis"] + 1, node["index"])
 
 
 def pull_gather(node: Node, weights: Weights, rows: Tensor) -> Pulled:
-    """Each input sums the rows of the places it was picked for."""
+    """Pull rows back: the coefficient of an input is the sum over the places where it occurs."""
     axis = node["axis"]
     return Pulled(
         (ScatterNeurons.apply(rows, axis + 2, node["index"], node.input_shapes[0][axis]),)
@@ -127,7 +131,7 @@ def pull_gather(node: Node, weights: Weights, rows: Tensor) -> Pulled:
 
 
 def concat(node: Node, weights: Weights, *values: Tensor) -> Tensor:
-    """The values one after another along `axis`; a constant, with D = 1, joins every domain."""
+    """Return the values joined along `axis`. A constant, with D = 1, is repeated per domain."""
     domains = max(value.shape[0] for value in values)
     values = tuple(value.expand(domains, *value.shape[1:]) for value in values)
     return torch.cat(values, node["axis"] + 1)
@@ -139,13 +143,13 @@ def pull_concat(node: Node, weights: Weights, rows: Tensor) -> Pulled:
 
 
 def pad(node: Node, weights: Weights, x: Tensor) -> Tensor:
-    """`value` before and after each axis."""
+    """Return x with `value` added before and after each axis."""
     widths = [width for pair in reversed(node["padding"]) for width in pair]
     return functional.pad(x, widths, value=node["value"])
 
 
 def pull_pad(node: Node, weights: Weights, rows: Tensor) -> Pulled:
-    """The rows without the padding, and `value` times what lies on it."""
+    """Pull rows back: coefficients of the padding are removed, and times `value` form the bias."""
     shape = node.input_shapes[0]
     coefficients = rows
     for dim, ((before, _), length) in enumerate(zip(node["padding"], shape, strict=True), start=2):
@@ -156,13 +160,15 @@ def pull_pad(node: Node, weights: Weights, rows: Tensor) -> Pulled:
 
 
 def gather_lengths(node: Node, weights: Weights) -> Lengths:
-    """Rows of neurons that are picked several times are added up."""
+    """Count the roundings: the coefficients of a neuron that occurs several times are added up."""
     return Lengths(0, max(Counter(node["index"]).values(), default=1) - 1)
 
 
 def pad_lengths(node: Node, weights: Weights) -> Lengths:
-    """The value is rounded where a narrow type does not hold it; rows are added up where the
-    padding is not zero."""
+    """Count the roundings.
+
+    The value is rounded if a narrow type cannot hold it. If it is not zero, the bias is a sum.
+    """
     if node["value"] == 0:
         return Lengths()
     value = torch.tensor(node["value"], dtype=torch.float64)
@@ -176,7 +182,7 @@ def slice_partition(node: Node, cut: Partition) -> Partition | None:
 
 
 def ranges_of_piece(node: Node, axis: int, length: int) -> Mapping[str, Any]:
-    """All of the piece along the axis that is cut."""
+    """Return the slices of a rank's piece, which keep the axis that is cut whole."""
     ranges = list(node["ranges"])
     ranges[axis] = (0, length, 1)
     return {"ranges": tuple(ranges)}
@@ -218,7 +224,7 @@ register(
 
 
 def concat_node(name: str, parts: Sequence[Node]) -> Node:
-    """The flat nodes `parts` side by side."""
+    """Return a node that joins the flat nodes `parts`."""
     sizes = tuple(part.shape for part in parts)
     operands = tuple(part.name for part in parts)
     return Node(name, CONCAT, operands, (sum(size for (size,) in sizes),), sizes, {"axis": 0})

@@ -1,4 +1,4 @@
-"""Seconds per stage, and the moment when time is up."""
+"""`Clock` measures the seconds of each stage and raises OutOfTime after the deadline."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from boundmesh.runtime.progress import SILENT, Progress
 
 
 class OutOfTime(Exception):
-    """The deadline has passed; whoever holds the best bounds so far catches it."""
+    """The deadline has passed. The code that holds the best bounds so far catches this."""
 
 
 Value = TypeVar("Value")
 
 
 class Agree(Protocol):
-    """What the first rank's value is, told to all."""
+    """A function that returns the first rank's value on every rank."""
 
     def __call__(self, value: Value) -> Value: ...
 
@@ -28,11 +28,14 @@ def _alone(value: Value) -> Value:
 
 
 class Clock:
-    """Starts when made, or at `begun` on time.monotonic; `seconds` maps each stage to what it took.
+    """A clock with an optional deadline.
 
-    Where several ranks work in step, `agree` gives every rank the first one's value. Ranks start
-    at different moments, and what reading took leaves each with a timeout of its own, so nothing
-    but the first rank's `spent` and `left` decides: every rank must read them equally often.
+    It starts when it is made, or at the time `begun` of time.monotonic. `seconds` maps the name of
+    each stage to the seconds it took.
+
+    When several ranks work in step, `agree` returns the first rank's value on every rank. Ranks
+    start at different moments and have different timeouts left, so only the first rank's `spent`
+    and `left` count. Every rank must therefore read them equally often.
     """
 
     def __init__(
@@ -58,8 +61,8 @@ class Clock:
         return self.agree(float("inf") if self._timeout is None else self._timeout - self._own)
 
     def check(self) -> None:
-        """Raises OutOfTime, on all ranks alike, once the first one's deadline has passed."""
-        # Asked even without a deadline, since all ranks agree to an interruption here as well.
+        """Raise OutOfTime on all ranks if the first rank's deadline has passed."""
+        # Read `left` even without a deadline, since it also lets all ranks agree to stop on Ctrl-C.
         if self.left <= 0:
             raise OutOfTime
 
@@ -69,7 +72,7 @@ class Clock:
 
     @contextmanager
     def stage(self, name: str, detail: str = "") -> Iterator[None]:
-        """Time a stage and tell of it; a stage entered twice is added up."""
+        """Measure and report a stage. The seconds of a stage that is entered twice add up."""
         self.progress.stage(name, detail)
         begun = time.monotonic()
         try:

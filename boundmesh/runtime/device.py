@@ -1,4 +1,4 @@
-"""The device and precision a run works in, and how much memory it took there."""
+"""Chooses the device and precision of a run, and measures its peak memory there."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ NAME = re.compile(r"cpu|cuda(:[0-9]{1,2})?", re.ASCII)
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:1`; DeviceError if it is absent."""
+    """Return the device named `auto`, `cpu`, `cuda` or `cuda:1`.
+
+    `auto` is a GPU if there is one, else the CPU. Raises DeviceError if the device is absent.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if not NAME.fullmatch(name):
@@ -37,13 +40,14 @@ def choose_device(name: str) -> torch.device:
 
 
 def full_precision() -> None:
-    """Let GPUs compute in float32 what is asked for in float32, and in one fixed order.
+    """Make GPUs compute float32 operations in full float32 and in one fixed order.
 
-    TF32, which convolutions use by default, rounds to 11 bits: bounds would not be sound. (Products
-    of `rules.matmul` are exact to float32.)
-    CUBLAS_WORKSPACE_CONFIG, which could spare 24 MiB, is left alone: torch 2.11 parses it anew for
-    every product, which takes five times as long as starting one. Gradients are computed by the
-    thread that asks for them: another one would reserve a second workspace.
+    Convolutions use TF32 by default. It rounds to 11 bits, so bounds would not be sound. The
+    products of `kernels.matmul` are accurate to float32.
+
+    CUBLAS_WORKSPACE_CONFIG could save 24 MiB, but it is not set: torch 2.11 would parse it for
+    every product, which takes five times as long as starting one. Gradients are computed in the
+    calling thread, because another thread would reserve a second workspace.
     """
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
@@ -53,19 +57,25 @@ def full_precision() -> None:
 
 
 def set_aside() -> None:
-    """Leave all objects there are out of Python's later searches for garbage, each of which would
-    go through those of torch, for tens of milliseconds; for a process that nobody else uses."""
+    """Exclude all present objects from later runs of Python's garbage collector.
+
+    Each run would visit all objects of torch, which takes tens of milliseconds. Call this only in a
+    process that serves boundmesh alone.
+    """
     gc.freeze()
 
 
-# Networks whose forward pass takes fewer multiplications gain nothing from a second thread, and
-# lose much where another process keeps the second core busy.
+# Networks with fewer multiplications in a forward pass gain nothing from a second thread. They lose
+# much by it if another process keeps the second core busy.
 WORTH_THREADS = 2_000_000
 
 
 def pin_threads(settings: Settings, multiplications: int) -> None:
-    """Fix the CPU threads for a network of so many multiplications: `settings.threads`, else one
-    for a small network and one per core for others. Their number is part of the bits."""
+    """Set the number of CPU threads for a network of so many multiplications.
+
+    The number is `settings.threads` if given. Otherwise it is 1 for a small network, and one per
+    core for others. It is fixed because the bits of results depend on it.
+    """
     cores = max(1, (os.cpu_count() or 1) // ranks_here())
     chosen = settings.threads or (1 if multiplications < WORTH_THREADS else cores)
     if torch.get_num_threads() != chosen:
@@ -73,18 +83,21 @@ def pin_threads(settings: Settings, multiplications: int) -> None:
 
 
 def dtype_of(settings: Settings) -> torch.dtype:
-    """The precision that bounds are computed in."""
+    """Return the dtype in which bounds are computed."""
     return torch.float64 if settings.dtype == "float64" else torch.float32
 
 
 def forget_peak(device: torch.device) -> None:
-    """Start measuring peak memory from now (a GPU's; a process's peak cannot be forgotten)."""
+    """Measure the peak memory of a GPU from now on. The peak of a process cannot be reset."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
 
 def peak_bytes(device: torch.device) -> int:
-    """Most bytes held: of tensors on a GPU since `forget_peak`, of the whole process on a CPU."""
+    """Return the peak memory in bytes.
+
+    On a GPU it counts tensors since `forget_peak`. On a CPU it counts the whole process.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     unit = 1 if sys.platform == "darwin" else 1024

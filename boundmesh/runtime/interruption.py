@@ -1,4 +1,4 @@
-"""Ctrl-C on a mesh: remembered, and raised where all ranks of a group stand at one place."""
+"""Ctrl-C on a mesh is remembered, and raised later at a place that all ranks of a group reach."""
 
 from __future__ import annotations
 
@@ -6,25 +6,28 @@ import signal
 
 
 class Interruption:
-    """Whether this process was asked to end, and has not yet."""
+    """Remembers whether Ctrl-C was pressed in this process and has not been handled yet."""
 
     def __init__(self) -> None:
         self._came = False
 
     def defer(self) -> None:
-        """From now on Ctrl-C is remembered: a rank that left a collective would leave the others
-        waiting. A process that must go at once can be killed."""
+        """Remember Ctrl-C from now on instead of raising it.
+
+        If a rank left a collective operation, the other ranks would wait for it. A process that
+        must end at once can be killed.
+        """
         signal.signal(signal.SIGINT, lambda number, frame: self.remember())
 
     def remember(self) -> None:
-        """Raise KeyboardInterrupt at the next agreement."""
+        """Remember an interruption. KeyboardInterrupt is raised when the ranks next agree."""
         self._came = True
 
     def take(self) -> bool:
-        """Whether it came; from now on it has not."""
+        """Return whether an interruption came, and forget it."""
         came, self._came = self._came, False
         return came
 
 
 INTERRUPTION = Interruption()
-"""That of this process: signals know of no other owner."""
+"""The interruption of this process. Signals belong to a process, so there is only one."""

@@ -1,4 +1,4 @@
-"""How much memory there is, and the refusal of what cannot fit into it."""
+"""Measures how much memory is available, and refuses work that cannot fit into it."""
 
 from __future__ import annotations
 
@@ -11,21 +11,25 @@ from boundmesh.errors import DeviceError
 
 MEMINFO = Path("/proc/meminfo")
 CGROUPS = Path("/sys/fs/cgroup")
-# Limits of version 1 that are none are huge numbers.
+# Version 1 of control groups writes a huge number where there is no limit.
 NO_LIMIT = 2**60
 
 
 def host_bytes() -> int | None:
-    """Bytes that this process can still take: what the system has available, less where a control
-    group or a limit of this process leaves less; None where the system does not say."""
+    """Return the number of bytes that this process can still take.
+
+    It is the smallest of what the system, the control groups and the limits of this process leave.
+    Returns None if the system does not report any of these.
+    """
     found = [*_of_system(), *_of_groups(), *_of_process()]
     return max(0, min(found)) if found else None
 
 
 def refuse_beyond(what: str, needed: float, advice: str, there: int | None = None) -> None:
-    """DeviceError where `needed` bytes are more than there are: `there`, or of host memory.
+    """Raise DeviceError if `needed` bytes are more than `there` are available.
 
-    `what` begins the message, as in "node 'x' (Expand) with 10 elements".
+    Without `there`, the available host memory counts. `what` begins the message, as in
+    "node 'x' (Expand) with 10 elements".
     """
     there = host_bytes() if there is None else there
     if there is not None and needed > there:
@@ -36,7 +40,7 @@ def refuse_beyond(what: str, needed: float, advice: str, there: int | None = Non
 
 
 def gibibytes(count: float) -> str:
-    """So many bytes, as a message shows them."""
+    """Return a number of bytes as text in GiB, for messages."""
     return f"{count / 2**30:.1f} GiB"
 
 
@@ -52,7 +56,7 @@ def _of_system() -> Iterator[int]:
 
 
 def _of_groups() -> Iterator[int]:
-    """What each control group around this process leaves, in both versions of their files."""
+    """Yield the bytes that each control group of this process leaves, for both cgroup versions."""
     member = Path("/proc/self/cgroup")
     if not member.exists():
         return
@@ -72,7 +76,7 @@ def _of_groups() -> Iterator[int]:
 
 
 def _left(folder: Path, limit: str, usage: str) -> Iterator[int]:
-    """What a group leaves: files that the system can drop from memory do not count."""
+    """Yield the bytes that a group leaves. Files that the system can drop from memory are free."""
     try:
         most, taken = (folder / limit).read_text().strip(), (folder / usage).read_text()
         if not most.isdecimal() or int(most) >= NO_LIMIT:
@@ -86,7 +90,7 @@ def _left(folder: Path, limit: str, usage: str) -> Iterator[int]:
 
 
 def _of_process() -> Iterator[int]:
-    """What `ulimit -v` leaves."""
+    """Yield the bytes that `ulimit -v` leaves."""
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     sizes = Path("/proc/self/statm")
     if limit != resource.RLIM_INFINITY and sizes.exists():

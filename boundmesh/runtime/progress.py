@@ -1,4 +1,4 @@
-"""How the engine tells what it is doing, to whoever listens."""
+"""The interface through which the engine reports its progress."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ Fact = int | float | str
 
 @runtime_checkable
 class Progress(Protocol):
-    """What the engine calls; none of the methods may raise or block."""
+    """The methods that the engine calls. None of them may raise or block."""
 
     def stage(self, name: str, detail: str = "") -> None:
-        """A stage begins, and the one before it ends: `("alpha-crown", "9 rows")`."""
+        """Report that a stage begins and the one before it ends, as in `("crown", "9 rows")`."""
 
     def update(self, **facts: Fact) -> None:
-        """What is known now in the running stage: `(iteration=7, margin=-0.13)`."""
+        """Report facts of the running stage, such as `(iteration=7, margin=-0.13)`."""
 
     def warn(self, text: str) -> None:
-        """Something the user should know whatever the verdict."""
+        """Report something that the user should know whatever the verdict is."""
 
 
 class Silent:
-    """Nobody listens."""
+    """A Progress that reports nothing."""
 
     def stage(self, name: str, detail: str = "") -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def update(self, **facts: Fact) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def warn(self, text: str) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
 
 SILENT = Silent()

@@ -1,4 +1,4 @@
-"""Whether the kernels of clipping compute on a device what clipping does step by step on a CPU."""
+"""Compares the kernels of clipping on a device with clipping step by step on a CPU."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from boundmesh.operators.operator import Interval
 from boundmesh.selfcheck.comparisons import Comparison, copies, rows_agree, trusted
 
 DOMAINS, INPUTS, NEURONS = 6, 40, 7
-# What a multiplier is looked for with decides where the search goes on.
+# The tolerance is wide, because the search for a multiplier branches on rounded numbers.
 CLOSE = 1e-3
 
 
 @cache
 def clipping_agrees(device: torch.device) -> bool:
-    """Whether clipping may use its kernels there; warns where they are at fault."""
+    """Return True if clipping may use its kernels on `device`. Warns if they are wrong there."""
     return rows_agree(device) and trusted(device, of_clipping, CLOSE)
 
 
 def of_clipping(device: torch.device) -> Iterator[Comparison]:
-    """Ranges of neurons under a constraint that leaves something, and shares of ranges."""
+    """Compare bounds of neurons under a constraint that can be satisfied, and largest shares."""
     random = torch.Generator().manual_seed(0)
     rows = torch.randn(NEURONS, INPUTS, generator=random)
     constants = torch.randn(NEURONS, generator=random)

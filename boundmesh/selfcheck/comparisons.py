@@ -1,9 +1,10 @@
-"""Whether the kernels compute on a device what the rules do: seen once, before any is relied on.
+"""Compares the kernels on a device with the rules of the operators, once, before their first use.
 
-A compiler or driver that is at fault must not make a proof. Small random rows, boxes and products
-go through the kernels, and on the CPU through the rules in float64; where a kernel fails or differs
-by more than rounding, those of its kind are not used on that device, and the rules alone do the
-work. The references are not made on the device, where a product takes a workspace that stays.
+A faulty compiler or driver must not lead to a wrong proof. Kernels compute small random rows, boxes
+and products on the device, and the rules compute the same in float64 on the CPU. If a kernel fails,
+or differs by more than rounding, no kernel of its kind is used on that device, and the rules do all
+the work. The references are computed on the CPU, because a product on the device would reserve a
+workspace there for good.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ DOMAINS, ROWS, SIZE = 2, 20, 300
 
 
 Comparison = tuple[str, Tensor, Tensor]
-"""Which kernel, what it computes in float32, and what should come of it, from the CPU."""
+"""The name of a kernel, its result in float32, and the expected result from the CPU."""
 
 
 def trusted(
@@ -36,14 +37,16 @@ def trusted(
     compare: Callable[[torch.device], Iterator[Comparison]],
     tolerance: float = CLOSE,
 ) -> bool:
-    """Whether kernels of one kind may be used on `device`; warns where they may not."""
+    """Return True if kernels of one kind may be used on `device`. Warns if they may not."""
     try:
-        # What was compiled the first time is started in another way from then on.
+        # All comparisons run twice. The first run compiles a kernel, and later runs start it in
+        # another way (`launcher.start`).
         found = chain(compare(device), compare(device))
         with torch.enable_grad():
             wrong = [name for name, one, other in found if not close(one, other, tolerance)]
     except torch.OutOfMemoryError:
-        # It says nothing of the kernels, and a rank that went on without them would differ in bits.
+        # A lack of memory is no fault of the kernels. A rank that went on without them would
+        # compute other bits than the other ranks.
         raise
     except Exception as error:
         wrong = [f"{type(error).__name__}: {error}"]
@@ -58,23 +61,23 @@ def trusted(
 
 @cache
 def rows_agree(device: torch.device) -> bool:
-    """Whether the kernels of rows, boxes and unit rows agree with the operators on `device`."""
+    """Return True if the kernels of rows, boxes and unit rows agree with the operators."""
     return trusted(device, of_rows)
 
 
 @cache
 def products_agree(device: torch.device) -> bool:
-    """Whether the kernel of products agrees with a product in float64 on `device`."""
+    """Return True if the kernel of matrix products on `device` agrees with float64."""
     return trusted(device, of_products)
 
 
 def close(one: Tensor, other: Tensor, tolerance: float = CLOSE) -> bool:
-    """Whether a float32 result is near one of the CPU; NaN is near nothing."""
+    """Return True if a float32 result is near the expected one. NaN is never near."""
     return bool(((one.cpu().double() - other).abs() <= tolerance * (1 + other.abs())).all())
 
 
 def of_rows(device: torch.device) -> Iterator[Comparison]:
-    """Rows through lines, sums over rows, boxes and unit rows through a weight."""
+    """Compare rows pulled through lines, sums over rows, and boxes and unit rows of a weight."""
     random = _random()
     rows, center, radius = random(DOMAINS, ROWS, SIZE), random(DOMAINS, SIZE), random(DOMAINS, SIZE)
     yield from of_pieces(device, rows, center, radius)
@@ -89,7 +92,7 @@ def of_rows(device: torch.device) -> Iterator[Comparison]:
 
 
 def of_products(device: torch.device) -> Iterator[Comparison]:
-    """Products in blocks of every size: of more than a band of them, and two across."""
+    """Compare products for every block size, each with more than one band and two blocks across."""
     random = _random()
     for _, block in matmul.BLOCKS:
         high, across = block[:2]
@@ -110,7 +113,7 @@ def _random() -> Callable[..., Tensor]:
 def of_weights(
     device: torch.device, weight: Tensor, bias: Tensor, lower: Tensor, upper: Tensor
 ) -> Iterator[Comparison]:
-    """A box and unit rows of a linear node."""
+    """Compare the interval of a box, and pulled unit rows, of a linear node."""
     node = Node("z", LINEAR.name, ("x",), (ROWS,), ((SIZE,),))
     wide, exact = Interval(lower.double(), upper.double()), (weight.double(), bias.double())
     expected = LINEAR.interval(node, exact, wide)
@@ -127,14 +130,14 @@ def of_weights(
 
 
 def copies(device: torch.device, *values: Tensor) -> list[Tensor]:
-    """Copies on `device`."""
+    """Return copies of the tensors on `device`."""
     return [each.to(device, copy=True) for each in values]
 
 
 def of_pieces(
     device: torch.device, rows: Tensor, center: Tensor, radius: Tensor
 ) -> Iterator[Comparison]:
-    """A ReLU's lines, there and back."""
+    """Compare rows pulled through the lines of a ReLU, and the gradients of that."""
     reach = radius.abs() + 0.1
     values = rows, center - reach, center + reach, rows.sigmoid()
     *mine, alpha = copies(device, *values)

@@ -1,4 +1,4 @@
-"""Turns the kernels on: each kind is compared with the operators where it is first wanted."""
+"""Turns the kernels on. Each kind is compared with the operators before its first use."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from boundmesh.selfcheck.comparisons import products_agree, rows_agree
 
 
 def turn_on() -> None:
-    """Let Triton's kernels be used on the devices on which they agree with the operators.
+    """Allow Triton's kernels on the devices on which they agree with the operators.
 
-    Until this is called no kernel is used: the operators do all the work.
+    Until this is called, no kernel is used, and the operators do all the work.
     """
     launcher.allow("rows", rows_agree)
     launcher.allow("products", products_agree)

@@ -1,4 +1,4 @@
-"""Rewrites of a Graph that leave its function as it is, one per file."""
+"""Rewrites of a Graph that do not change its function. Each file holds one rewrite."""
 
 from boundmesh.graph.graph import Graph
 from boundmesh.graph.passes.drop_dead import drop_dead
@@ -19,7 +19,7 @@ PASSES = (
 
 
 def simplify(graph: Graph) -> Graph:
-    """All rewrites, in an order in which each finds what the one before it left."""
+    """Apply all rewrites, in an order in which later ones can use the results of earlier ones."""
     for rewrite in PASSES:
         graph = rewrite(graph)
     return graph

@@ -1,4 +1,4 @@
-"""Leave out what the output does not depend on."""
+"""Removes nodes that the output does not depend on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from boundmesh.graph.graph import Graph
 
 
 def drop_dead(graph: Graph) -> Graph:
-    """The graph without nodes that the output does not need, and without their weights."""
+    """Return the graph without nodes that the output does not need, and without their weights."""
     wanted = {graph.output, graph.input}
     for node in reversed(graph.nodes):
         if node.name in wanted:

@@ -1,4 +1,4 @@
-"""Leave out operators that change nothing."""
+"""Removes nodes whose output equals their input."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from boundmesh.operators.node import Node
 
 
 def drop_identities(graph: Graph) -> Graph:
-    """The graph without identities; what read one reads its operand instead."""
+    """Return the graph without identities. Nodes that read one read its operand instead."""
     instead: dict[str, str] = {}
     nodes = []
     for node in graph.nodes:
@@ -24,9 +24,9 @@ def drop_identities(graph: Graph) -> Graph:
 
 
 def is_identity(graph: Graph, node: Node) -> bool:
-    """Whether the node's value is always that of its one operand."""
+    """Return True if the node's value always equals its only operand."""
     if len(node.inputs) != 1 or node.shape != node.input_shapes[0]:
         return False
-    # A computed number may be one that rounding made 1 or 0.
+    # A computed number may be 1 or 0 only because of rounding, so it does not count.
     rule, formed = RULES[node.op].is_identity, any(name in graph.formed for name in node.weights)
     return rule is not None and not formed and rule(node, [graph.weights[n] for n in node.weights])

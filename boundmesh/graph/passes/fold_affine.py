@@ -1,4 +1,4 @@
-"""Fold a scaling or shift of output features into the linear or convolution layer before it."""
+"""Folds a scaling or shift of output features into the linear or convolution layer before it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from boundmesh.operators.operator import Product
 
 
 class Weights:
-    """A graph's weights with how they were formed, and the ones that are entered."""
+    """The weights of a graph and their roundings, to which new ones can be added."""
 
     def __init__(self, graph: Graph) -> None:
         self.arrays, self.formed = dict(graph.weights), dict(graph.formed)
@@ -25,7 +25,7 @@ class Weights:
         return Constant(name, self.arrays[name], self.formed.get(name, EXACT))
 
     def enter(self, name: str, constant: Constant) -> str:
-        """The name, under which the constant now is."""
+        """Store the constant under `name`, and return that name."""
         self.arrays[name] = np.ascontiguousarray(constant.array)
         self.formed.pop(name, None)
         if constant.formed.depth:
@@ -36,10 +36,11 @@ class Weights:
 
 
 def fold_affine(graph: Graph) -> Graph:
-    """`(W x + b)·c → (c·W) x + b·c` and `(W x + b) + c → W x + (b + c)`, c one number per feature.
+    """Rewrite `(W x + b)·c → (c·W) x + b·c` and `(W x + b) + c → W x + (b + c)`.
 
-    Only where nothing else reads the layer. A weight in a memory-mapped file is not scaled, since
-    that would copy it. What is computed is float64, with how it was formed.
+    Here c has one number per output feature. A layer is folded only if no other node reads it. A
+    weight in a memory-mapped file is not scaled, since that would copy it. New weights are computed
+    in float64 and carry a bound on their rounding.
     """
     nodes: dict[str, Node] = {}
     weights = Weights(graph)
@@ -57,12 +58,12 @@ def fold_affine(graph: Graph) -> Graph:
 
 
 def constant_of(node: Node) -> str | None:
-    """What the node's constant is to its operand: "factor", "offset" or nothing."""
+    """Return "factor" or "offset" for a node that multiplies or adds a constant, else None."""
     return None if node.is_input else RULES[node.op].constant
 
 
 def product_of(node: Node) -> Product | None:
-    """How the node multiplies by its first weight, if it does."""
+    """Return how the node multiplies by its first weight, or None if it does not."""
     return None if node.is_input else RULES[node.op].product
 
 
@@ -71,7 +72,10 @@ def only_reader(graph: Graph, layer: Node, node: Node) -> bool:
 
 
 def fold(weights: Weights, layer: Node, node: Node) -> Node | None:
-    """The layer and the scale or shift as one layer; its new arrays enter `weights`."""
+    """Return one layer that replaces the layer and the scale or shift, or None if there is none.
+
+    Its new arrays are added to `weights`.
+    """
     held = weights[node.weights[0]]
     constant = per_feature(held, layer)
     matrix, *bias = (weights[name] for name in layer.weights)
@@ -96,7 +100,7 @@ def fold(weights: Weights, layer: Node, node: Node) -> Node | None:
 
 
 def per_feature(constant: Constant, layer: Node) -> Constant | None:
-    """The constant as one number per output feature, or None where it differs within one."""
+    """Return the constant as one number per output feature, or None if it varies within one."""
     layer_of = product_of(layer)
     assert layer_of is not None
     axis = layer_of.output_axis(layer)
@@ -116,7 +120,7 @@ def scalable(layer: Node, matrix: np.ndarray) -> bool:
 
 
 def memory_mapped(array: np.ndarray | None) -> bool:
-    """Whether the array is a view of a mapped file."""
+    """Return True if the array is a view of a memory-mapped file."""
     base: object = array
     while isinstance(base, np.ndarray):
         base = base.base

@@ -1,4 +1,4 @@
-"""Give every value of shape `[]` the shape `[1]`: rows and neurons are counted along some axis."""
+"""Gives every value of shape `[]` the shape `[1]`, because neurons are counted along an axis."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from boundmesh.operators.reshape import as_reshape, reshape_node
 
 
 def lift_scalars(graph: Graph) -> Graph:
-    """The graph with `[1]` for each `[]`; the ports keep the shapes that the file declares."""
+    """Return the graph with the shape `[1]` for each `[]`. The ports keep their declared shapes."""
     if all(node.shape for node in graph.nodes):
         return graph
     nodes: list[Node] = []
@@ -26,8 +26,11 @@ def lift_scalars(graph: Graph) -> Graph:
 
 
 def lifted(graph: Graph, node: Node) -> list[Node]:
-    """The node over operands of shape `[1]`, and, where its own result still is `[]`, a reshape of
-    it, which takes over the node's name."""
+    """Return the nodes that replace a node with an operand or a result of shape `[]`.
+
+    The operands get the shape `[1]`. If the result then does not have the shape that is wanted, a
+    reshape follows and takes over the name of the node.
+    """
     shapes = tuple(shape or (1,) for shape in node.input_shapes)
     if node.is_input:
         return [replace(node, shape=(1,))]
@@ -52,7 +55,7 @@ def lifted(graph: Graph, node: Node) -> list[Node]:
 
 
 def free(graph: Graph, name: str) -> str:
-    """The name, longer as long as a node has it."""
+    """Return the name, extended until no node has it."""
     while name in graph.by_name:
         name += "'"
     return name

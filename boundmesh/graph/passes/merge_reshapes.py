@@ -1,4 +1,4 @@
-"""Make one reshape, or one transpose, of several in a row."""
+"""Merges consecutive reshapes into one, and consecutive transposes into one."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from boundmesh.operators.reshape import as_reshape
 
 
 def merge_reshapes(graph: Graph) -> Graph:
-    """The graph with reshapes of reshapes, and transposes of transposes, read from the first.
+    """Return the graph in which no reshape reads a reshape, and no transpose reads a transpose.
 
-    A transpose that moves only axes of length 1 keeps the row-major order: it is a reshape.
+    A transpose that moves only axes of length 1 keeps the row-major order, so it becomes a reshape.
     """
     made: dict[str, Node] = {}
     for node in graph.nodes:
@@ -28,7 +28,7 @@ def merge_reshapes(graph: Graph) -> Graph:
 
 
 def merged_with_operand(made: Mapping[str, Node], node: Node) -> Node:
-    """`node` applied to what its operand is applied to, where one node does the work of both."""
+    """Return one node that does the work of `node` and its operand, or `node` if none can."""
     merged = RULES[node.op].merged
     before = made[node.inputs[0]] if merged is not None else node
     if merged is None or before.op != node.op:
