@@ -58,7 +58,7 @@ class AttackSettings:
 class BoundSettings:
     """How output bounds are computed.
 
-    method         one of METHOD_NAMES; `auto` goes from cheap to tight until the property is decided
+    method         one of METHOD_NAMES; `auto` goes from cheap to tight until the answer is known
     iterations     gradient steps of α-CROWN
     learning_rate  the length of α-CROWN's first step
     decay          the factor that the learning rate is multiplied by after each iteration
