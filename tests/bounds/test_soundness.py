@@ -13,9 +13,10 @@ from boundmesh.bounds.methods.crown import bound_rows, intermediate_bounds
 from boundmesh.bounds.methods.mixture import mixed_margin
 from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.sweep.layout import OneDevice
+from boundmesh.bounds.sweep.outward import as_read
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import BallRegion, BoxRegion
-from boundmesh.bounds.sweep.rounding_errors import Errors, as_read
+from boundmesh.bounds.sweep.rounding_errors import Errors
 from boundmesh.bounds.sweep.rows import DenseRows
 from boundmesh.graph.graph import Graph, Port
 from boundmesh.operators.node import Node

@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from boundmesh.bounds.relaxation.lines import crown_lines
+from boundmesh.bounds.sweep.charge import Charge
 from boundmesh.bounds.sweep.node_weights import NodeWeights, parts_of, product_of
-from boundmesh.bounds.sweep.rounding_errors import Charge, magnitude, outward
+from boundmesh.bounds.sweep.outward import outward
+from boundmesh.bounds.sweep.rounding_errors import magnitude
 from boundmesh.operators import RULES
 from boundmesh.operators.inner_products import inner
 from boundmesh.operators.operator import Interval

@@ -6,17 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 
+from boundmesh.bounds.sweep.charge import Charge
 from boundmesh.bounds.sweep.layout import DeviceLayout
 from boundmesh.bounds.sweep.node_weights import NodeWeights, visits
+from boundmesh.bounds.sweep.outward import as_read, lost_to_underflow, of_input
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import Region
-from boundmesh.bounds.sweep.rounding_errors import (
-    Charge,
-    Errors,
-    as_read,
-    lost_to_underflow,
-    of_input,
-)
+from boundmesh.bounds.sweep.rounding_errors import Errors
 from boundmesh.operators.node import Node
 from boundmesh.operators.operator import Interval
 from boundmesh.operators.rounding import Rounding

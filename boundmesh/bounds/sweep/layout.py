@@ -14,11 +14,13 @@ import torch
 from torch import Tensor
 
 from boundmesh.bounds.sweep.backward import Passage, WholeRows
+from boundmesh.bounds.sweep.charge import Charge
 from boundmesh.bounds.sweep.node_weights import NodeWeights, Visit, parts_of, product_of
+from boundmesh.bounds.sweep.outward import outward
 from boundmesh.bounds.sweep.products import interval
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import Region
-from boundmesh.bounds.sweep.rounding_errors import Charge, Errors, outward
+from boundmesh.bounds.sweep.rounding_errors import Errors
 from boundmesh.bounds.sweep.rows import Tile
 from boundmesh.graph.forward import tensor
 from boundmesh.graph.graph import Graph

@@ -21,6 +21,7 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor
 
+from boundmesh.bounds.sweep.charge import Charge
 from boundmesh.bounds.sweep.layout import DeviceLayout, Value
 from boundmesh.bounds.sweep.node_weights import (
     NodeWeights,
@@ -29,10 +30,11 @@ from boundmesh.bounds.sweep.node_weights import (
     parts_of,
     product_of,
 )
+from boundmesh.bounds.sweep.outward import outward
 from boundmesh.bounds.sweep.products import interval
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import Region
-from boundmesh.bounds.sweep.rounding_errors import Charge, Errors, outward
+from boundmesh.bounds.sweep.rounding_errors import Errors
 from boundmesh.bounds.sweep.rows import Tile
 from boundmesh.graph.graph import Graph
 from boundmesh.mesh.exchange.placement import (

@@ -1,0 +1,178 @@
+"""Intervals moved outward by their rounding, and the E that rows are charged with at each node."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.sweep.charge import OF_INTERVALS, Charge
+from boundmesh.bounds.sweep.node_weights import NodeWeights, node_of_part, output_axis, product_of
+from boundmesh.bounds.sweep.program import Program
+from boundmesh.operators import RULES
+from boundmesh.operators.node import Node
+from boundmesh.operators.operator import Interval, Weights
+from boundmesh.operators.rounding import INFLATION, Lengths, Rounded, Rounding, gamma
+
+
+def outward(
+    served: NodeWeights, boxes: Sequence[Interval], charge: Charge
+) -> tuple[Interval, Tensor | None]:
+    """Compute the interval of a node, widened by its rounding, and the E of rows there.
+
+    E has the shape `[D or 1, *shape]`; it is None if rows have no error at the node.
+    """
+    node = served.node
+    if product_of(node) is None:
+        return _outward(node, served.weights, boxes, charge)
+    found = []
+    for part in served.parts:
+        of_part, bias = node_of_part(served, part.low, part.high)
+        mine = charge.part(part.low, part.high, node.shape[output_axis(node)])
+        found.append(_outward(of_part, (part.weight, *bias), boxes, mine))
+    if len(found) == 1:
+        return found[0]
+    dim = output_axis(node) + 1
+    box = Interval(
+        torch.cat([each.lower for each, _ in found], dim),
+        torch.cat([each.upper for each, _ in found], dim),
+    )
+    errors = [error for _, error in found if error is not None]
+    return box, torch.cat(errors, dim) if errors else None
+
+
+def _outward(
+    node: Node, weights: Weights, boxes: Sequence[Interval], charge: Charge
+) -> tuple[Interval, Tensor | None]:
+    box = RULES[node.op].interval(node, weights, *boxes)
+    terms = sources(node, weights, boxes, charge)
+    if any(charge.of_interval(term.forward) for term in terms):
+        below, above = _widths(node, weights, boxes, charge, terms)
+        box = Interval(box.lower - below, box.upper + above)
+    error = None
+    for term in terms:
+        share = charge.of_rows(term)
+        if share:
+            own = (share * INFLATION) * term.size
+            if term.forward:
+                # Underflow changes the network's value, which coefficients multiply.
+                own = own + 4 * (term.forward + charge.depth + 1) * charge.rounding.lost
+            error = own if error is None else error + own
+    return box, error
+
+
+def _widths(
+    node: Node,
+    weights: Weights,
+    boxes: Sequence[Interval],
+    charge: Charge,
+    terms: Sequence[Rounded],
+) -> tuple[Tensor, Tensor]:
+    """Compute how far the lower and the upper ends are moved outward."""
+    if not RULES[node.op].rising:
+        both = _width(terms, charge)
+        return both, both
+    low, high = (
+        sources(node, weights, [Interval(end, end) for end in ends], charge)
+        for ends in ([box.lower for box in boxes], [box.upper for box in boxes])
+    )
+    return _width(low, charge), _width(high, charge)
+
+
+def _width(terms: Sequence[Rounded], charge: Charge) -> Tensor:
+    rounding, width = charge.rounding, None
+    lost = 4 * (charge.lengths.forward + 1) * (rounding.tiny + rounding.lost)
+    for term in terms:
+        share = charge.of_interval(term.forward)
+        if share:
+            own = (share * INFLATION) * term.size + lost
+            width = own if width is None else width + own
+    assert width is not None
+    return width
+
+
+def sources(
+    node: Node, weights: Weights, boxes: Sequence[Interval], charge: Charge
+) -> tuple[Rounded, ...]:
+    """Return the sources of rounding of a node on boxes; a size is infinite if it may overflow.
+
+    The size of an affine node is the upper end of its interval on `|x| ≤ reach`, computed with the
+    absolute values of its biases.
+    """
+    terms, largest = _sources(node, weights, boxes, charge), charge.rounding.largest
+    if largest == math.inf:
+        return terms
+    return tuple(
+        replace(term, size=torch.where(term.size * INFLATION > largest, torch.inf, term.size))
+        if term.forward
+        else term
+        for term in terms
+    )
+
+
+def _sources(
+    node: Node, weights: Weights, boxes: Sequence[Interval], charge: Charge
+) -> tuple[Rounded, ...]:
+    operator = RULES[node.op]
+    if operator.rounded is not None:
+        return operator.rounded(node, tuple(boxes))
+    if not operator.affine:
+        lower = boxes[0].lower
+        inf = torch.full_like(lower.reshape(len(lower), -1)[:, :1], torch.inf)
+        shape = (len(inf), *[1] * len(node.shape))
+        return (Rounded(inf.reshape(shape).expand(len(inf), *node.shape), 1, 1),)
+    reach = [torch.maximum(box.lower.abs(), box.upper.abs()) for box in boxes]
+    around = [Interval(-each, each) for each in reach]
+    product = product_of(node) is not None
+    sizes = [
+        size if size is not None else weight if product and place == 0 else weight.abs()
+        for place, (weight, size) in enumerate(
+            zip(weights, charge.sizes or [None] * len(weights), strict=True)
+        )
+    ]
+    size = operator.interval(node, sizes, *around).upper.abs()
+    return (Rounded(size, charge.lengths.forward, charge.pull),)
+
+
+def of_input(program: Program, box: Interval, rounding: Rounding) -> tuple[Tensor, Tensor | None]:
+    """Compute E and the underflow at the input, where a sweep ends with `⟨A⁺, l⟩ + ⟨A⁻, u⟩`."""
+    node = program.graph[program.graph.input]
+    joins = len(program.graph.consumers[node.name]) + 2
+    charge = Charge(rounding, Lengths(0, 2, node.size), joins, program.additions, 0)
+    reach = torch.maximum(box.lower.abs(), box.upper.abs())
+    forward = 1 if rounding.narrows else 0
+    error = charge.of_rows(Rounded(reach, forward, 2, node.size)) * INFLATION * reach
+    if forward:
+        error = error + 4 * rounding.lost
+    return error, lost_to_underflow([box], charge)
+
+
+def as_read(box: Interval, rounding: Rounding) -> Interval:
+    """Return a box that contains the inputs after they are rounded to the network's type."""
+    if not rounding.narrows:
+        return box
+    unit, lost = gamma(1 + OF_INTERVALS, rounding.network), 4 * rounding.lost
+    lower = box.lower - (unit * box.lower.abs() + lost)
+    upper = box.upper + (unit * box.upper.abs() + lost)
+    return Interval(
+        torch.where(lower < -rounding.largest, -torch.inf, lower),
+        torch.where(upper > rounding.largest, torch.inf, upper),
+    )
+
+
+def lost_to_underflow(boxes: Sequence[Interval], charge: Charge) -> Tensor | None:
+    """Bound the error `[D]` of a row from underflow at a node.
+
+    Each of a fixed number of operations per input can underflow once.
+    """
+    rounding, total = charge.rounding, None
+    operations = 8 * (charge.pull + charge.joins + charge.additions + 8)
+    for box in boxes:
+        ends = box.lower.reshape(len(box.lower), -1), box.upper.reshape(len(box.upper), -1)
+        reach = sum(torch.linalg.vector_norm(end, 1, dim=1) for end in ends) + ends[0].shape[1]
+        own = operations * (rounding.tiny + rounding.lost) * reach
+        total = own if total is None else total + own
+    return total
