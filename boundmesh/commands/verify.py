@@ -132,6 +132,7 @@ def _run(
     progress.stage("start")
     from boundmesh import api
     from boundmesh.commands.query import read_property
+    from boundmesh.proof.guarantee import arithmetic
     from boundmesh.report import words
     from boundmesh.runtime.device import set_aside
 
@@ -145,6 +146,7 @@ def _run(
     progress.say("property", f"{spec.name}: {first}")
     for line in more:
         progress.say("", line)
+    progress.say("arithmetic", words.of_arithmetic(arithmetic(graph, settings, prop)))
     reading = perf_counter() - began
     result = api.verify(graph, prop, settings=less(settings, reading), progress=progress)
     return replace(result, seconds={**result.seconds, "read": reading})

@@ -96,6 +96,15 @@ def of_verdict(verdict: Verdict, prop: Property) -> str:
             return f"out of time: {reason}"
 
 
+def of_arithmetic(name: str) -> str:
+    """Describe the arithmetic in which a proof holds: `real`, a precision, or `trust`."""
+    if name == "trust":
+        return "no rounding is counted, so a proof holds only if rounding is small"
+    if name == "real":
+        return "a proof holds for real numbers, with every rounding of its computation counted"
+    return f"a proof holds for the network as it runs in {name}, and for real numbers"
+
+
 def of_undecided(undecided: Mapping[str, tuple[int, int]]) -> str:
     """Count unstable neurons: `undecided neurons: 12 of 48 in relu_1, 3 of 48 in relu_2`."""
     layers = [f"{some:,} of {every:,} in {name}" for name, (some, every) in undecided.items()]

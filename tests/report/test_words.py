@@ -106,3 +106,11 @@ def test_many_layers_are_shortened():
     assert "…" in text
     assert "9 of 1,000 in layer9" in text
     assert "layer5" not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("real", "for real numbers"), ("float32", "runs in float32"), ("trust", "no rounding")],
+)
+def test_the_arithmetic_of_a_proof_is_described(name: str, said: str) -> None:
+    assert said in words.of_arithmetic(name)
