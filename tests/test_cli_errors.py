@@ -197,7 +197,7 @@ def test_too_little_memory_names_what_did_not_fit_and_what_to_do(command, monkey
     def full(*arguments, **options):
         raise error
 
-    monkeypatch.setattr(sys.modules["boundmesh.proof.ladder"], "crown", full)
+    monkeypatch.setattr(sys.modules["boundmesh.bounds.methods.crown_ibp"], "crown", full)
     outcome = command("verify", NEAR, "--network", MLP)
     refused(outcome, "out of memory", "tile", "--tile-elements")
 
@@ -285,7 +285,7 @@ def test_a_defect_is_no_verdict_and_has_the_code_of_an_error(command, monkeypatc
     def broken(*arguments, **options):
         raise AssertionError("impossible")
 
-    monkeypatch.setattr(sys.modules["boundmesh.proof.ladder"], "crown", broken)
+    monkeypatch.setattr(sys.modules["boundmesh.bounds.methods.crown_ibp"], "crown", broken)
     outcome = command("verify", NEAR, "--network", MLP, "--exit-code")
     assert (outcome.code, outcome.out) == (2, "")
     assert "defect of boundmesh" in outcome.words
@@ -298,7 +298,7 @@ def interrupted(*arguments, **options):
 def test_an_interrupt_while_deciding_is_unknown_with_what_was_reached(command, monkeypatch):
     import boundmesh.api  # noqa: F401
 
-    monkeypatch.setattr(sys.modules["boundmesh.proof.ladder"], "crown", interrupted)
+    monkeypatch.setattr(sys.modules["boundmesh.bounds.methods.crown_ibp"], "crown", interrupted)
     outcome = command("verify", NEAR, "--network", MLP)
     assert (outcome.code, outcome.out) == (0, "unknown\n")
     assert "Traceback" not in outcome.err

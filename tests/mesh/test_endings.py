@@ -45,7 +45,7 @@ def test_a_rank_that_fails_in_a_search_ends_all_with_its_message(
 @pytest.mark.parametrize("domains", [2, 4])
 def test_an_interrupted_search_ends_in_order_on_all_ranks(domains: int) -> None:
     code = (
-        "from boundmesh.mesh import launch; from boundmesh.mesh_shape import MeshShape\n"
+        "from boundmesh.mesh.runtime import launch; from boundmesh.mesh_shape import MeshShape\n"
         "from tests.mesh.test_endings import search_endlessly\n"
         "if __name__ == '__main__':\n"
         f"    raise SystemExit(launch.run({domains}, search_endlessly,"
