@@ -69,6 +69,8 @@ def held(points: np.ndarray, inputs: Sequence[Port]) -> np.ndarray:
     """Return the points in float64, with each coordinate rounded to the type of its input."""
     types = np.concatenate([np.full(port.size, port.dtype) for port in inputs])
     for dtype in ("float16", "float32"):
-        rounded = points.astype(dtype).astype(np.float64)
+        # Coordinates of other types may lie beyond this one; they are not taken from it.
+        with np.errstate(over="ignore"):
+            rounded = points.astype(dtype).astype(np.float64)
         points = np.where(types == dtype, rounded, points)
     return points
