@@ -18,7 +18,11 @@ def arithmetic(graph: Graph, settings: Settings, property: Property | None = Non
 
     Raises the errors of `arithmetics`.
     """
-    words = arithmetics(graph, settings, property)
+    return coarsest(arithmetics(graph, settings, property))
+
+
+def coarsest(words: frozenset[str]) -> str:
+    """Return the arithmetic of the largest unit roundoff; `real` where there is none."""
     return max(words, key=lambda word: UNITS.get(word, 0.0), default="real")
 
 
@@ -40,10 +44,9 @@ def arithmetics(
         return words
     if words == {"auto"}:
         words = frozenset() if property is None else property.arithmetics
-    coarsest = max(words, key=lambda word: UNITS.get(word, 0.0), default="real")
-    if coarsest in UNITS and graph.unbounded:
+    if (precision := coarsest(words)) in UNITS and graph.unbounded:
         raise UnsupportedError(
-            f"how {', '.join(sorted(graph.unbounded))} rounds in {coarsest} is not known, so no "
+            f"how {', '.join(sorted(graph.unbounded))} rounds in {precision} is not known, so no "
             "verdict can hold in that arithmetic; --rounding real gives one for real numbers"
         )
     return words

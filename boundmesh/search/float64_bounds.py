@@ -49,9 +49,7 @@ class Precise:
         if coarse.errors is None or coarse.problem.layout.dtype == torch.float64:
             return found
         hidden = ~(found.margin > 0) & (found.margin + found.lost > 0)
-        # To split a few domains costs less than to bound them again.
-        enough = int(hidden.sum()) * ENOUGH >= max(1, int(active(domains).sum()))
-        if not any(self._division.all_say(bool(hidden.any()) and enough)):
+        if not pays(hidden, active(domains), self._division):
             return found
         improved = domains.improved(found)
         chosen, left = self._division.going_on(improved, hidden)
@@ -85,6 +83,17 @@ class Precise:
         if self._fine is None:
             self._fine = in_float64(self._coarse)
         return self._fine
+
+
+def pays(hidden: Tensor, working: Tensor, division: Division) -> bool:
+    """Return True if float64 pays on some rank; then all ranks take part.
+
+    `hidden` `[D]` marks the domains that only rounding leaves open, and `working` `[D]` those that
+    are not idle. To split a few domains costs less than to bound them again.
+    """
+    count = int(hidden.sum())
+    enough = count > 0 and count * ENOUGH >= int(working.sum())
+    return any(division.all_say(enough))
 
 
 def in_float64(bounder: DomainBounder) -> DomainBounder:

@@ -20,7 +20,7 @@ from boundmesh.proof.account import SearchAccount
 from boundmesh.proof.margins import Margins, rounded_up
 from boundmesh.runtime.clock import Clock
 from boundmesh.search.contract import contract
-from boundmesh.search.float64_bounds import ENOUGH, region_in_double
+from boundmesh.search.float64_bounds import pays, region_in_double
 from boundmesh.search.frontier import Frontier
 from boundmesh.search.input_boxes import BoundedBoxes, InputBoxes, apart, halve
 from boundmesh.search.parallel.division import Corners, Division, Outcome, active, divided
@@ -100,8 +100,7 @@ class InputSplitting:
             return found
         nominal = self.margins.clauses(found.rowwise + found.lost)
         hidden = working & ((found.clauses <= 0) & (nominal > 0)).any(1)
-        enough = int(hidden.sum()) * ENOUGH >= max(1, int(working.sum()))
-        if not any(Division(self.groups).all_say(bool(hidden.any()) and enough)):
+        if not pays(hidden, working, Division(self.groups)):
             return found
         which = hidden.nonzero().flatten()
         some = which if len(which) else torch.zeros(1, dtype=torch.long, device=which.device)
