@@ -29,7 +29,7 @@ from boundmesh.operators import RULES
 from tests.adversary.containment import DTYPES, METHODS, leaks
 from tests.adversary.generate import generate
 from tests.adversary.operator_forms import FORMS, form_leaks
-from tests.adversary.options import OFFERED, SEMANTICS
+from tests.adversary.options import SEMANTICS
 from tests.adversary.verdicts import judged
 
 Task = tuple[str, int, str, float]
@@ -82,8 +82,6 @@ def run(task: Task) -> tuple[str, str, list[str], list[str]]:
 
 
 def main(options: argparse.Namespace) -> int:
-    if not OFFERED:
-        print("this version has no option for rounding: its defaults are judged", flush=True)
     tasks: list[Task] = [
         (kind, options.seed + number, options.rounding, options.timeout)
         for kind in KINDS

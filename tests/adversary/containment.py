@@ -12,7 +12,7 @@ import boundmesh
 from tests.adversary import exact
 from tests.adversary.generate import Instance
 from tests.adversary.judge import float32_outputs, float32_points, likely
-from tests.adversary.options import SEMANTICS, rounding
+from tests.adversary.options import SEMANTICS
 
 METHODS = ("ibp", "crown-ibp", "crown", "alpha-crown")
 DTYPES = ("float32", "float64")
@@ -68,7 +68,7 @@ def leaks(instance: Instance, folder: Path, method: str, dtype: str, mode: str) 
             device="cpu",
             threads=1,
             iterations=5,
-            **rounding(mode),
+            rounding=mode,
         )
     finally:
         model.unlink()

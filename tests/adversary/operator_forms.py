@@ -18,7 +18,6 @@ from boundmesh.graph.graph import Graph, Port
 from tests.adversary.containment import Leak, leak
 from tests.adversary.exact import DOUBT, FUNCTIONS, Exact
 from tests.adversary.network import Value, behind, moved
-from tests.adversary.options import rounding
 from tests.adversary.rational import Rational
 from tests.adversary.windows import convolve
 
@@ -414,7 +413,7 @@ def form_leaks(
                 device="cpu",
                 threads=1,
                 iterations=4,
-                **rounding(mode),
+                rounding=mode,
             )
             if bound.lower.size != values.shape[1]:
                 raise AssertionError(f"{op}: {bound.lower.size} bounds of {values.shape[1]} values")

@@ -11,14 +11,11 @@ from boundmesh.operators import RULES
 from tests.adversary.containment import DTYPES, METHODS, leaks
 from tests.adversary.generate import generate
 from tests.adversary.operator_forms import FORMS, form_leaks
-from tests.adversary.options import PROMISED
 from tests.adversary.verdicts import judged
 
-promised = pytest.mark.xfail(not PROMISED, reason="rounding is not accounted for yet", strict=False)
 NETWORKS, BOUNDED, FORM_SEEDS = range(5000, 5024), range(6000, 6006), range(2)
 
 
-@promised
 @pytest.mark.parametrize("mode", ["real", "real+float32"])
 @pytest.mark.parametrize("seed", NETWORKS)
 def test_no_point_refutes_a_verdict(seed: int, mode: str, tmp_path: Path) -> None:
@@ -27,7 +24,6 @@ def test_no_point_refutes_a_verdict(seed: int, mode: str, tmp_path: Path) -> Non
     assert found.word != "defect", found.message
 
 
-@promised
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_bounds_hold_exact_and_reordered_outputs(method: str, dtype: str, tmp_path: Path) -> None:
@@ -40,7 +36,6 @@ def test_bounds_hold_exact_and_reordered_outputs(method: str, dtype: str, tmp_pa
     assert not found
 
 
-@promised
 @pytest.mark.parametrize("op", FORMS)
 def test_bounds_of_one_operator_hold_its_exact_values(op: str) -> None:
     if op not in RULES:

@@ -13,7 +13,6 @@ from tests.adversary import exact, statement
 from tests.adversary.judge import Runtime
 from tests.adversary.kinds import KINDS, Witnessed
 from tests.adversary.network import Network
-from tests.adversary.options import PROMISED, rounding
 
 CASES = Path(__file__).parents[3] / "shared" / "cases" / "rounding"
 # File, network, witness, and whether it is one in real arithmetic, too.
@@ -31,7 +30,6 @@ SEEDS = range(2)
 each_kind = pytest.mark.parametrize(
     ("kind", "seed"), [(kind, seed) for kind in KINDS for seed in SEEDS]
 )
-promised = pytest.mark.xfail(not PROMISED, reason="rounding is not accounted for yet", strict=False)
 
 
 def made(kind: str, seed: int) -> Witnessed:
@@ -40,7 +38,7 @@ def made(kind: str, seed: int) -> Witnessed:
 
 def word(model: Path, text: Path, mode: str, **options: object) -> str:
     chosen = {"timeout": 0.7, "threads": 1, "device": "cpu", "restarts": 0} | options
-    return boundmesh.verify(model, text, **chosen, **rounding(mode)).verdict.word
+    return boundmesh.verify(model, text, **chosen, rounding=mode).verdict.word
 
 
 def satisfied(net: Network, text: str, point: tuple[Fraction, ...], semantics: str) -> bool:
@@ -59,7 +57,6 @@ def test_the_witness_satisfies_every_assertion(kind: str, seed: int) -> None:
     assert satisfied(each.net, each.text, each.point, each.semantics)
 
 
-@promised
 @each_kind
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_property_with_a_witness_is_not_proved(
@@ -79,7 +76,6 @@ def test_a_known_witness_satisfies_every_assertion(name: str) -> None:
     assert satisfied(net, text, point, "real") == real
 
 
-@promised
 @pytest.mark.parametrize("name", SHARED)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("mode", ["real", "float32", "real+float32"])

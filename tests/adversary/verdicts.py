@@ -10,7 +10,7 @@ import numpy as np
 import boundmesh
 from tests.adversary.generate import Instance
 from tests.adversary.judge import Fault, judge_sat, judge_unsat
-from tests.adversary.options import SEMANTICS, rounding
+from tests.adversary.options import SEMANTICS
 
 # Ways to decide that differ in what they compute; drawn with these weights.
 WAYS: tuple[tuple[float, dict[str, object]], ...] = (
@@ -46,7 +46,7 @@ def judged(instance: Instance, folder: Path, mode: str, timeout: float = 3.0) ->
     way = WAYS[rng.choice(len(WAYS), p=[weight for weight, _ in WAYS])][1]
     chosen = {"timeout": timeout, "threads": 1, "device": "cpu", "steps": 20, "restarts": 4} | way
     try:
-        result = boundmesh.verify(model, words, **chosen, **rounding(mode))
+        result = boundmesh.verify(model, words, **chosen, rounding=mode)
     except boundmesh.BoundmeshError as error:
         return Judged(instance.seed, "error", message=f"{type(error).__name__}: {error}")
     except Exception as error:
