@@ -31,7 +31,7 @@ def never(best: Tensor) -> bool:
 
 @dataclass(frozen=True)
 class MethodOptions:
-    """What a method may use beside the problem and the rows; it may ignore all of it.
+    """The options of a method, beside the problem and the rows. A method may ignore them.
 
     iterations: how many steps an ascent takes at most.
     learning_rate, decay: the size of its first step, and the factor from one step to the next.

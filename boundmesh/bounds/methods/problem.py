@@ -1,4 +1,4 @@
-"""What every bound method is given: a network, the region of its inputs, and where to compute."""
+"""The problem that every bound method solves: a network, a region of inputs, and the devices."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from boundmesh.operators.rounding import Rounding
 
 @dataclass(frozen=True)
 class Problem:
-    """What a method bounds, on which region, and on which devices.
+    """The network that a method bounds, the region of its inputs, and the devices.
 
     program        the plan for bounding a node of a graph
     region         the input regions of D domains
