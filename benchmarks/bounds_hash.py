@@ -190,7 +190,7 @@ def searched(graph: Graph, box: Box, **options: Any) -> list[np.ndarray]:
         rounds = Rounds()
         found = boundmesh.verify(graph, wanted, progress=rounds, restarts=0, **limits, **options)
         word = [float(byte) for byte in found.verdict.word.encode()]
-        counts = [count for pair in found.undecided.values() for count in pair]
+        counts = [count for pair in found.unstable.values() for count in pair]
         margin = getattr(found.verdict, "bound", 0.0)
         reported.append(np.array([margin, *rounds.facts, *word, *counts]))
     return reported

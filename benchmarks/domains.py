@@ -89,7 +89,7 @@ def facts(
         "seconds": round(seconds, 3),
         "domains_per_second": round(visited / seconds, 1),
         "peak_mib": round(peak_bytes(device) / MIB, 1),
-        "undecided": neurons,
+        "unstable": neurons,
         "weights_mib": round(4 * weights / MIB, 2),
         "alpha_mib": round(4 * children * search.atoms * neurons / MIB, 2),
         "beta_mib": round(4 * children * search.atoms * neurons / MIB, 2),

@@ -169,7 +169,7 @@ class Box:
                 inside[i] = low <= value <= high
         return bool(inside.all())
 
-    def taken(self, order: np.ndarray) -> Box:
+    def reordered(self, order: np.ndarray) -> Box:
         """Return the flat box whose input j is this box's input `order[j]`, for a permutation."""
         place = np.argsort(order)
         lower, upper = (

@@ -46,7 +46,7 @@ class Result:
     verdict     Verified, Falsified, Unknown or TimedOut
     seconds     the seconds of each stage, by its name
     peak_bytes  the peak of memory on the device, in bytes
-    undecided   for every start node, how many neurons are unstable after the last bounds, and how
+    unstable    for every start node, how many neurons are unstable after the last bounds, and how
                 many it has
     property    the property as it was read
     graph       the network as it was read
@@ -55,9 +55,14 @@ class Result:
     verdict: Verdict
     seconds: Mapping[str, float]
     peak_bytes: int
-    undecided: Mapping[str, tuple[int, int]]
+    unstable: Mapping[str, tuple[int, int]]
     property: Property
     graph: Graph
+
+    @cached_property
+    def undecided(self) -> Mapping[str, tuple[int, int]]:
+        """The name that `unstable` had before version 0.2."""
+        return self.unstable
 
 
 def verify(
@@ -85,11 +90,11 @@ def verify(
     forget_peak(device)
     with memory_errors(graph, device, settings):
         verdict = _lead(run) if groups.rank == 0 else _assist(run)
-    undecided: dict[str, tuple[int, int]] = {}
+    unstable: dict[str, tuple[int, int]] = {}
     for standing in run.standings:
         graph_of = standing.question.margins.graph
-        undecided |= unstable_counts(standing.bounds, Program(graph_of, graph_of.output))
-    return Result(verdict, clock.seconds, peak_bytes(device), undecided, wanted, graph)
+        unstable |= unstable_counts(standing.bounds, Program(graph_of, graph_of.output))
+    return Result(verdict, clock.seconds, peak_bytes(device), unstable, wanted, graph)
 
 
 @dataclass(frozen=True)

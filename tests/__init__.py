@@ -1,4 +1,4 @@
-"""Tests compare kernels as users run them: turned on, where there is a GPU for them."""
+"""Tests compare kernels as users run them: box_of_y on, where there is a GPU for them."""
 
 from boundmesh.selfcheck.turn_on import turn_on
 

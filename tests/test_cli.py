@@ -72,10 +72,10 @@ def test_an_undecided_property_says_why_and_how_far(command):
     assert "--method auto" in outcome.words
 
 
-def test_bounds_that_do_not_suffice_leave_neurons_undecided(command):
+def test_bounds_that_do_not_suffice_leave_neurons_unstable(command):
     outcome = command("verify", NEAR, "--network", NETWORKS[2], "--method", "crown-ibp")
     assert outcome.out == "unknown\n"
-    assert "undecided neurons:" in outcome.words
+    assert "unstable neurons:" in outcome.words
 
 
 def test_files_hold_the_verdict_for_programs(command, tmp_path):

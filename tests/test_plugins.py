@@ -72,7 +72,7 @@ THRESHOLDED = Operator(
     monotone(thresholded),
     relax=relax,
     initial=initial,
-    undecided=unstable,
+    unstable=unstable,
     split_point=lambda node: 0.0,
     rounded=rounded,
 )

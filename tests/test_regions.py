@@ -84,7 +84,7 @@ def test_a_box_around_a_point_takes_fractions_too():
 
 
 def test_inputs_may_be_taken_in_another_order():
-    box = Box([TENTH, 2, THIRD], [1, 2, THIRD]).taken(np.array([2, 0, 1]))
+    box = Box([TENTH, 2, THIRD], [1, 2, THIRD]).reordered(np.array([2, 0, 1]))
     assert (box.exact_lower, box.exact_upper) == ({1: TENTH, 0: THIRD}, {0: THIRD})
     assert box.contains([THIRD, TENTH, 2])
 

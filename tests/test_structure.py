@@ -1,4 +1,4 @@
-"""Networks that lack what most have (activations, axes, undecided neurons) are decided."""
+"""Networks that lack what most have (activations, axes, unstable neurons) are decided."""
 
 from __future__ import annotations
 

@@ -165,8 +165,8 @@ def _tell(result: Result, method: Method, seconds: float, progress: ConsoleProgr
     word = result.verdict.word
     progress.finish()
     progress.say(word, words.of_verdict(result.verdict, result.property), STYLES[word])
-    if word in ("unknown", "timed-out") and result.undecided:
-        progress.say("", words.of_undecided(result.undecided))
+    if word in ("unknown", "timed-out") and result.unstable:
+        progress.say("", words.of_unstable(result.unstable))
     if word == "unknown" and method != "auto":
         progress.say("", "--method auto goes on to tighter bounds and splits what they leave open")
     if word == "timed-out":

@@ -57,9 +57,11 @@ def result_shape(node: Node, weights: Mapping[str, np.ndarray]) -> Shape:
     That reads no weight and computes nothing. Meta tensors would give the shape as well, but their
     first use makes torch import modules for about a second.
     """
-    held = [tensor(weights[name]) for name in node.weights]
-    dtype = held[0].dtype if held else torch.float32
+    own_weights = [tensor(weights[name]) for name in node.weights]
+    dtype = own_weights[0].dtype if own_weights else torch.float32
     operands = [torch.empty((0, *shape), dtype=dtype) for shape in node.input_shapes]
     with torch.no_grad():
-        result = RULES[node.op].forward(node, [weight.to(dtype) for weight in held], *operands)
+        result = RULES[node.op].forward(
+            node, [weight.to(dtype) for weight in own_weights], *operands
+        )
     return tuple(result.shape[1:])

@@ -73,8 +73,8 @@ def _evaluate(
         if node.is_input:
             continue
         operands = (found[name] for name in node.inputs)
-        held = [weights[name] for name in node.weights]
-        found[node.name] = RULES[node.op].forward(node, held, *operands)
+        own_weights = [weights[name] for name in node.weights]
+        found[node.name] = RULES[node.op].forward(node, own_weights, *operands)
         if not keep:
             for name in set(node.inputs):
                 if last[name] == node.name:

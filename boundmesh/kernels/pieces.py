@@ -33,7 +33,7 @@ class Nobody:
     """Two flags: α takes steps, and its gradient is written."""
 
     @property
-    def taken(self) -> tuple[Tensor | None, ...]:
+    def arguments(self) -> tuple[Tensor | None, ...]:
         """The moments of α, the pace, and the tensors for the gradients to α and β."""
         return None, None, None, None, None
 
@@ -55,7 +55,7 @@ class Steps:
     kinds = True, False
 
     @property
-    def taken(self) -> tuple[Tensor | None, ...]:
+    def arguments(self) -> tuple[Tensor | None, ...]:
         return self.first, self.second, self.pace, None, None
 
 
@@ -74,7 +74,7 @@ class Notes:
     kinds = False, True
 
     @property
-    def taken(self) -> tuple[Tensor | None, ...]:
+    def arguments(self) -> tuple[Tensor | None, ...]:
         return None, None, None, self.alpha, self.beta
 
     def at(self, place: slice) -> Notes:

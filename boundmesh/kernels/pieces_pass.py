@@ -26,7 +26,7 @@ class Taker(Protocol):
     @property
     def kinds(self) -> tuple[bool, bool]: ...
     @property
-    def taken(self) -> tuple[Tensor | None, ...]: ...
+    def arguments(self) -> tuple[Tensor | None, ...]: ...
 
 
 class TwoPieces(Protocol):
@@ -103,7 +103,8 @@ class Way:
                 (*self.kind, launcher.aligned(gradient), *kinds),
                 (domains * blocks, -(-size // BACK_BLOCK), 1), rows,
                 rows, gradient, of_bias, self.lower, self.upper, *pieces.parameters, out, sums,
-                *taker.taken, count, size, pieces.slope, blocks, *self.strides, *kinds, BACK_BLOCK,
+                *taker.arguments, count, size, pieces.slope, blocks, *self.strides, *kinds,
+                BACK_BLOCK,
             )  # fmt: skip
         if out is not None and rows.shape[0] < domains:
             out = out.sum(0, keepdim=True)

@@ -159,7 +159,7 @@ for name, function, interval, relax, rounded in (
             interval,
             relax=relax,
             initial=middle,
-            undecided=unstable,
+            unstable=unstable,
             rounded=rounded,
             rising=name != "reciprocal",
         )

@@ -181,7 +181,7 @@ register(
         multiply_interval,
         relax=multiply_relax,
         initial=middle,
-        undecided=multiply_unstable,
+        unstable=multiply_unstable,
         rounded=multiply_rounded,
         partition=same_partition,
     )
@@ -193,7 +193,7 @@ register(
         matmul_interval,
         relax=matmul_relax,
         initial=middle,
-        undecided=matmul_unstable,
+        unstable=matmul_unstable,
         rounded=matmul_rounded,
     )
 )

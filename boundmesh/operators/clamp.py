@@ -146,7 +146,7 @@ for name, function, initial, relax, concave in (
             monotone(function),
             relax=relax,
             initial=initial,
-            undecided=unstable,
+            unstable=unstable,
             split_point=split_point,
             rounded=rounded,
             rising=True,

@@ -82,7 +82,7 @@ register(
         interval,
         relax=relax,
         initial=initial,
-        undecided=unstable,
+        unstable=unstable,
         rounded=rounded,
         rising=True,
     )

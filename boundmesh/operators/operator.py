@@ -155,7 +155,7 @@ def exact(node: Node, weights: Weights) -> Lengths:
 class Operator:
     """The rules of one op.
 
-    An affine operator has the rule `pull`. Every other operator has `relax`, `undecided` and
+    An affine operator has the rule `pull`. Every other operator has `relax`, `unstable` and
     `initial` instead.
 
     forward(node, weights, *values)            values `[D, *input_shape]` → `[D, *shape]`
@@ -169,7 +169,7 @@ class Operator:
     relax(node, boxes, alpha)                  Interval of each input, α in [0, 1] → Relaxation
                                                (Lines), sound at every α `[D, R, *alpha_shape]`
     initial(node, boxes)                       the α, `[D, *alpha_shape]`, that CROWN uses
-    undecided(node, boxes)                     mask `[D, *alpha_shape]` of the unstable neurons:
+    unstable(node, boxes)                      mask `[D, *alpha_shape]` of the unstable neurons:
                                                their lines are not exact, so α, branching and
                                                rows for their bounds matter
     lengths(node, weights)                     the roundings of an affine operator
@@ -215,7 +215,7 @@ class Operator:
     pull_units: Callable[..., Pulled | None] | None = None
     relax: Callable[..., Relaxation] | None = None
     initial: Callable[..., Tensor] | None = None
-    undecided: Callable[..., Tensor] | None = None
+    unstable: Callable[..., Tensor] | None = None
     split_point: Callable[[Node], float | np.ndarray] | None = None
     slope_below: Callable[[Node], float] | None = None
     lengths: Callable[[Node, Weights], Lengths] = exact

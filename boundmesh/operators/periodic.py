@@ -19,11 +19,11 @@ from boundmesh.operators.operator import Interval, Lines, Operator, Weights, ele
 from boundmesh.operators.rounding import Rounded
 from boundmesh.operators.s_curve import (
     SCurve,
+    box_of_y,
     interpolate,
+    lines_of_x,
     s_lines,
     touching_points,
-    turned,
-    turned_back,
 )
 
 POINTS = 2048
@@ -90,9 +90,9 @@ def rules(name: str, function, phase: float) -> Operator:
         """Return the lines of `s_lines` around the nearest zero, or constants on a wider box."""
         box = rows_dim(boxes[0])
         sign, shift = nearest_zero(box, phase)
-        near = turned(box, sign, shift)
+        near = box_of_y(box, sign, shift)
         fits = (near.lower >= -math.pi) & (near.upper <= math.pi)
-        lines = turned_back(s_lines(SINE, clipped(near), alpha), sign, shift)
+        lines = lines_of_x(s_lines(SINE, clipped(near), alpha), sign, shift)
         assert lines.lower_intercept is not None and lines.upper_intercept is not None
         flat, slack = range_of(box, function, phase), rounding(box)
         return Lines(
@@ -117,7 +117,7 @@ def rules(name: str, function, phase: float) -> Operator:
         interval,
         relax=relax,
         initial=middle,
-        undecided=unstable,
+        unstable=unstable,
         rounded=rounded,
     )
 

@@ -25,7 +25,7 @@ from boundmesh.operators.curve import (
 from boundmesh.operators.node import Node
 from boundmesh.operators.operator import Interval, Lines, Operator, Weights, register
 from boundmesh.operators.rounding import Rounded
-from boundmesh.operators.s_curve import SCurve, s_lines, touching_points, turned, turned_back
+from boundmesh.operators.s_curve import SCurve, box_of_y, lines_of_x, s_lines, touching_points
 
 
 def is_odd(p: float) -> bool:
@@ -76,8 +76,8 @@ def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
     (box,) = boxes
     p = float(node["exponent"])
     if is_odd(p):
-        lines = s_lines(mirrored(p), turned(rows_dim(box), -1, 0), alpha)
-        return turned_back(lines, -1, 0)
+        lines = s_lines(mirrored(p), box_of_y(rows_dim(box), -1, 0), alpha)
+        return lines_of_x(lines, -1, 0)
     if is_convex_everywhere(p):
         return bent_lines(curve(p), rows_dim(box), alpha, convex=True)
     positive = inside(box, box.lower > 0)
@@ -108,7 +108,7 @@ register(
         power_interval,
         relax=relax,
         initial=middle,
-        undecided=unstable,
+        unstable=unstable,
         rounded=rounded,
     )
 )

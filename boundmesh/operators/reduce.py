@@ -153,7 +153,7 @@ register(
         monotone(largest),
         relax=relax,
         initial=initial,
-        undecided=unstable,
+        unstable=unstable,
         rounded=rounded,
         rising=True,
         partition=max_partition,

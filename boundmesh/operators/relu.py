@@ -122,7 +122,7 @@ for name, function, interval in (
             interval,
             relax=relax,
             initial=initial,
-            undecided=unstable,
+            unstable=unstable,
             split_point=split_point,
             rounded=rounded,
             rising=name != "abs",

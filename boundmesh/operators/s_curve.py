@@ -95,13 +95,13 @@ def raised(lines: Lines, offset: float) -> Lines:
     return Lines(lines.lower_slopes, lines.upper_slopes, lower, upper)
 
 
-def turned(box: Interval, sign: Tensor | float, shift: Tensor | float) -> Interval:
+def box_of_y(box: Interval, sign: Tensor | float, shift: Tensor | float) -> Interval:
     """Return the box of `y = sign·(x − shift)`, where sign is ±1."""
     low, high = (box.lower - shift) * sign, (box.upper - shift) * sign
     return Interval(torch.minimum(low, high), torch.maximum(low, high))
 
 
-def turned_back(lines: Lines, sign: Tensor | float, shift: Tensor | float) -> Lines:
+def lines_of_x(lines: Lines, sign: Tensor | float, shift: Tensor | float) -> Lines:
     """Return lines in x of a function that has the given lines in `y = sign·(x − shift)`."""
     assert lines.lower_intercept is not None and lines.upper_intercept is not None
     (below,), (above,) = lines.lower_slopes, lines.upper_slopes

@@ -50,7 +50,7 @@ def rules(name: str, function: Function, curve: SCurve, offset: float) -> Operat
         lines = s_lines(curve, rows_dim(boxes[0]), alpha)
         return raised(lines, offset) if offset else lines
 
-    def undecided(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
+    def unstable(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
         """Return a mask of boxes on which the function changes by more than rounding.
 
         Boxes in a saturated tail are left out.
@@ -76,7 +76,7 @@ def rules(name: str, function: Function, curve: SCurve, offset: float) -> Operat
         monotone(forward),
         relax=relax,
         initial=middle,
-        undecided=undecided,
+        unstable=unstable,
         rounded=rounded,
         rising=True,
     )

@@ -53,8 +53,8 @@ def climb_again(
     network itself may run in float32.
     """
     layout = OneDevice(graph, standings[0].question.layout.device, torch.float64)
-    finer = questions(graph, property, layout, rounding_for(graph, settings, layout, property))
-    for standing, question in zip(standings, finer, strict=True):
+    in_float64 = questions(graph, property, layout, rounding_for(graph, settings, layout, property))
+    for standing, question in zip(standings, in_float64, strict=True):
         if standing.open.any():
             question = replace(question, slack=standing.question.slack)
             # Both have the same table of margins.

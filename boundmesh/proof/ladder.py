@@ -218,7 +218,7 @@ def unstable_counts(bounds: Mapping[str, Interval], program: Program) -> dict[st
     A neuron that is unstable in several domains counts once.
     """
     return {
-        start: (int(program.undecided(start, bounds).any(0).sum()), program.graph[start].size)
+        start: (int(program.unstable(start, bounds).any(0).sum()), program.graph[start].size)
         for start in program.starts
         if start in bounds
     }

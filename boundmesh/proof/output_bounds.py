@@ -63,7 +63,7 @@ class Bounds:
     method        the bound method
     seconds       the seconds that the method took
     peak_bytes    the peak of memory on the device, in bytes
-    undecided     for every start node, how many neurons are unstable, and how many it has
+    unstable      for every start node, how many neurons are unstable, and how many it has
     intermediate  the bounds of every start node
     below         S linear functions of x that lie below `rows · f(x)` on the region, by CROWN with
                   the bounds `intermediate`; None unless `lines` was set
@@ -75,10 +75,15 @@ class Bounds:
     method: str
     seconds: float
     peak_bytes: int
-    undecided: Mapping[str, tuple[int, int]]
+    unstable: Mapping[str, tuple[int, int]]
     intermediate: Mapping[str, Interval]
     below: Affine | None = None
     above: Affine | None = None
+
+    @property
+    def undecided(self) -> Mapping[str, tuple[int, int]]:
+        """The name that `unstable` had before version 0.2."""
+        return self.unstable
 
 
 def bounds(

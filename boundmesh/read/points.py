@@ -35,7 +35,7 @@ def sample_points(
     elif total > FIRST:
         chosen = np.linspace(0, len(rest) - 1, min(total - FIRST, len(rest))).astype(int)
         found += [points(rest[place], 1, random, turn) for turn, place in enumerate(chosen)]
-    return held(np.concatenate(found), inputs)
+    return as_typed(np.concatenate(found), inputs)
 
 
 def points(
@@ -65,7 +65,7 @@ def points(
     return region.center.reshape(-1) + float(region.radius) * away
 
 
-def held(points: np.ndarray, inputs: Sequence[Port]) -> np.ndarray:
+def as_typed(points: np.ndarray, inputs: Sequence[Port]) -> np.ndarray:
     """Return the points in float64, with each coordinate rounded to the type of its input."""
     types = np.concatenate([np.full(port.size, port.dtype) for port in inputs])
     for dtype in ("float16", "float32"):

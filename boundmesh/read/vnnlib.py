@@ -127,7 +127,7 @@ def moved_cases(cases: tuple[Case, ...], into: np.ndarray, out: np.ndarray) -> t
     moved = []
     for case in cases:
         assert isinstance(case.region, Box)
-        box = case.region.taken(back)
+        box = case.region.reordered(back)
         clauses = (Clause(tuple(atom(each) for each in clause.atoms)) for clause in case.clauses)
         moved.append(Case(box, tuple(clauses)))
     return tuple(moved)

@@ -48,7 +48,7 @@ def verdict_json(
         "network": network,
         "seconds": {**result.seconds, "total": seconds},
         "peak_bytes": result.peak_bytes,
-        "undecided": _layers(result.undecided),
+        "unstable": _layers(result.unstable),
         **_circumstances(settings),
     }
 
@@ -65,7 +65,7 @@ def bounds_json(
         "network": network,
         "seconds": bounds.seconds,
         "peak_bytes": bounds.peak_bytes,
-        "undecided": _layers(bounds.undecided),
+        "unstable": _layers(bounds.unstable),
         **_circumstances(settings),
     }
 
@@ -112,8 +112,8 @@ def _circumstances(settings: Settings) -> dict[str, Any]:
     return {"settings": asdict(settings), "versions": versions}
 
 
-def _layers(undecided: Mapping[str, tuple[int, int]]) -> dict[str, list[int]]:
-    return {name: [some, every] for name, (some, every) in undecided.items()}
+def _layers(unstable: Mapping[str, tuple[int, int]]) -> dict[str, list[int]]:
+    return {name: [some, every] for name, (some, every) in unstable.items()}
 
 
 def _finite(value: float) -> float | None:

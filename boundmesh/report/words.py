@@ -105,12 +105,12 @@ def of_arithmetic(name: str) -> str:
     return f"a proof holds for the network as it runs in {name}, and for real numbers"
 
 
-def of_undecided(undecided: Mapping[str, tuple[int, int]]) -> str:
-    """Count unstable neurons: `undecided neurons: 12 of 48 in relu_1, 3 of 48 in relu_2`."""
-    layers = [f"{some:,} of {every:,} in {name}" for name, (some, every) in undecided.items()]
+def of_unstable(unstable: Mapping[str, tuple[int, int]]) -> str:
+    """Count unstable neurons: `unstable neurons: 12 of 48 in relu_1, 3 of 48 in relu_2`."""
+    layers = [f"{some:,} of {every:,} in {name}" for name, (some, every) in unstable.items()]
     if len(layers) > 2 * SHOWN:
         layers = [*layers[:SHOWN], "…", *layers[-SHOWN:]]
-    return "undecided neurons: " + (", ".join(layers) or "none")
+    return "unstable neurons: " + (", ".join(layers) or "none")
 
 
 def of_bytes(count: int) -> str:

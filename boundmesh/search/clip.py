@@ -77,7 +77,7 @@ def _turns(bounder: DomainBounder, box: Interval) -> Tensor:
         turns.append(torch.zeros_like(mine.lower))
         if operator.split_point is None or operator.relax is None or not one_by_one(node):
             continue
-        part = neurons_at(node, bounder.neurons.undecided[node.name].index)
+        part = neurons_at(node, bounder.neurons.unstable[node.name].index)
         ends = [torch.full_like(mine.lower, end).unsqueeze(1) for end in (0.0, 1.0)]
         flat, steep = (operator.relax(part, (mine,), alpha) for alpha in ends)
         assert isinstance(flat, Lines) and isinstance(steep, Lines)

@@ -71,7 +71,7 @@ def branch(
             task = Task(place, domain, rows, question.slack, bounds_there, clock.left)
             groups.first_says(task)
         meetings = Meetings(groups)
-        with meetings.together():
+        with meetings.ending_all():
             search = _search(standing, domain, problem, known, settings, clock, look, meetings)
         if search.found:
             return standing.searches
@@ -93,7 +93,7 @@ def assist(
         clock, meetings = Clock(task.seconds, progress), Meetings(groups)
         clock.agree = groups.agree
         # An error stops this search in all groups. The first group then sends its outcome.
-        with suppress(Exception, KeyboardInterrupt), meetings.together():
+        with suppress(Exception, KeyboardInterrupt), meetings.ending_all():
             question = replace(questions()[task.question], slack=task.slack)
             standing = Standing.unknown(question)
             standing.rows[task.domain] = task.rows

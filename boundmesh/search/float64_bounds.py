@@ -109,7 +109,7 @@ def in_float64(bounder: DomainBounder) -> DomainBounder:
     bounds = {name: box_in_double(box) for name, box in bounder.bounds.items()}
     neurons = bounder.neurons
     sharp = Neurons(
-        neurons.undecided,
+        neurons.unstable,
         neurons.places,
         neurons.split_points.double(),
         neurons.concave,

@@ -246,18 +246,18 @@ def inequality(
     bound: str,
     strict: bool,
 ) -> str:
-    """`Σ c·Y + Σ d·X ≤ bound`, or the same turned: `Σ −c·Y − Σ d·X ≥ −bound`."""
-    turned = rng.random() < 0.5
+    """`Σ c·Y + Σ d·X ≤ bound`, or the same box_of_y: `Σ −c·Y − Σ d·X ≥ −bound`."""
+    box_of_y = rng.random() < 0.5
     terms = []
     for letter, numbers in (("Y", coefficients), ("X", factors)):
         for place, number in enumerate(numbers):
-            c = negated(number) if turned else number
+            c = negated(number) if box_of_y else number
             if Fraction(c):
                 term = f"{letter}_{place}"
                 terms.append(term if Fraction(c) == 1 else f"(* {c} {term})")
     total = terms[0] if len(terms) == 1 else f"(+ {' '.join(terms)})"
-    order = (">" if turned else "<") + ("" if strict else "=")
-    return f"({order} {total} {negated(bound) if turned else bound})"
+    order = (">" if box_of_y else "<") + ("" if strict else "=")
+    return f"({order} {total} {negated(bound) if box_of_y else bound})"
 
 
 def negated(number: str) -> str:

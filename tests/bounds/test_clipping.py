@@ -180,7 +180,7 @@ def test_affine_values_are_what_the_first_neurons_read(name):
     seen = values(graph, tensors(graph, DTYPE), x)
     every = torch.cat(
         [
-            seen[node.inputs[0]].flatten(1)[:, neurons.undecided[node.name].index]
+            seen[node.inputs[0]].flatten(1)[:, neurons.unstable[node.name].index]
             for node in task.program.nonlinear
         ],
         dim=1,

@@ -76,8 +76,8 @@ def test_the_kernels_agree_with_clipping_step_by_step() -> None:
 
 def test_a_kernel_that_is_wrong_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     plain_shares = fused_clipping.largest_shares
-    turned = lambda weight, above, below: plain_shares(-weight, above, below)  # noqa: E731
-    monkeypatch.setattr(fused_clipping, "largest_shares", turned)
+    box_of_y = lambda weight, above, below: plain_shares(-weight, above, below)  # noqa: E731
+    monkeypatch.setattr(fused_clipping, "largest_shares", box_of_y)
     with pytest.warns(RuntimeWarning, match="clipping"):
         assert not trusted(torch.device(DEVICE), clipping.of_clipping, clipping.CLOSE)
 

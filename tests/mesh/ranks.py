@@ -27,7 +27,7 @@ class Ranks:
         self._said = [context.SimpleQueue() for _ in range(size)]
         self._processes = [
             context.Process(
-                target=_serve,
+                target=_make_node_weights,
                 args=(rank, size, device, f"file://{folder}/rendezvous", self._asked[rank], said),
                 daemon=True,
             )
@@ -53,7 +53,7 @@ class Ranks:
             process.kill()
 
 
-def _serve(
+def _make_node_weights(
     rank: int, size: int, device: str, method: str, asked: SimpleQueue, said: SimpleQueue
 ) -> None:
     torch.set_num_threads(1)

@@ -184,7 +184,7 @@ def out_of_time(group: Group, asked: Asked, seconds: Sequence[float]) -> float:
         mesh_of(group.size, 1), lambda points: False, Clock(seconds[group.rank])
     )
     try:
-        with splitting.shared.meetings.together():
+        with splitting.shared.meetings.ending_all():
             asked.run(splitting)
     except OutOfTime:
         return time.monotonic() - began
@@ -201,7 +201,7 @@ def breaks(group: Group, asked: Asked) -> str:
 
     splitting = asked.splitting(mesh_of(group.size, 1), look)
     try:
-        with splitting.shared.meetings.together():
+        with splitting.shared.meetings.ending_all():
             asked.run(splitting)
     except Exception as error:
         return str(error)

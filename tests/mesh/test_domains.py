@@ -98,7 +98,7 @@ def inside(asked: Asked, part: Arrays, points: torch.Tensor) -> torch.Tensor:
     neurons = neurons_of(problem.program, intermediate_bounds(problem, by_rows=True).sharpest)
     seen = values(asked.graph, tensors(asked.graph, DTYPE), points)
     before = [
-        seen[node.inputs[0]].flatten(1)[:, neurons.undecided[node.name].index]
+        seen[node.inputs[0]].flatten(1)[:, neurons.unstable[node.name].index]
         for node in problem.program.nonlinear
     ]
     return (torch.cat(before, 1)[:, None] * part.splits >= 0).all(2).sum(1)

@@ -82,7 +82,7 @@ def search_endlessly(shape: MeshShape, how: str) -> None:
 
     splitting = ENDLESS.splitting(mesh, look, Clock())
     try:
-        with splitting.shared.meetings.together():
+        with splitting.shared.meetings.ending_all():
             ENDLESS.run(splitting)
     except KeyboardInterrupt:
         print("interrupted in order")

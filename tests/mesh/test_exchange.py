@@ -92,8 +92,8 @@ def exchanged_among_all(group: Group, case: Case, method: str) -> list[Tensor]:
 
 @pytest.mark.parametrize("slab", [2**21, 20, 1])
 def test_a_turned_tensor_is_cut_along_the_other_dim(ranks: Ranks, slab: int) -> None:
-    for rank, turned in enumerate(ranks.run(turned_pieces, slab)):
-        for piece, then in turned:
+    for rank, box_of_y in enumerate(ranks.run(turned_pieces, slab)):
+        for piece, then in box_of_y:
             assert torch.equal(piece, then.piece(WHOLE, rank, 0).contiguous())
 
 
@@ -139,8 +139,8 @@ def calls_of_crown(group: Group, case: Case) -> Counter[str]:
 def test_a_rank_holds_its_share_of_the_weights_alone(ranks: Ranks) -> None:
     case = Case(sizes=(64, 64, 64, 64, 64, 64, 64, 8))
     weights, biases = 6 * 64 * 64 + 8 * 64, 6 * 64 + 8
-    for held in ranks.run(bytes_of_crown, case):
-        assert held == 8 * (weights // ranks.size + biases)
+    for stored in ranks.run(bytes_of_crown, case):
+        assert stored == 8 * (weights // ranks.size + biases)
 
 
 def bytes_of_crown(group: Group, case: Case) -> int:

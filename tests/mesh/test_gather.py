@@ -82,8 +82,8 @@ def test_a_rank_holds_its_share_of_the_weights_and_two_parts(ranks: Ranks) -> No
     biases = 8 * (6 * 64 + 5)
     largest = 8 * 64 * 64
     padding = 8 * 64 * ranks.size
-    for held in ranks.run(bytes_of_alpha_crown, case):
-        assert held <= weights / ranks.size + padding + biases + 2 * largest
+    for stored in ranks.run(bytes_of_alpha_crown, case):
+        assert stored <= weights / ranks.size + padding + biases + 2 * largest
 
 
 def bytes_of_alpha_crown(group: Group, case: Case) -> int:

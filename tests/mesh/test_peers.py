@@ -71,8 +71,8 @@ def rows_read(group: Group, case: Case, outputs: list[int]) -> list[tuple[int, i
     visit = Visit(case.graph[case.graph.output], np.array(outputs, dtype=np.int64))
     found = [
         (part.low, part.high, part.weight.numpy().copy())
-        for served in peers(group, case).stream([visit])
-        for part in served.parts
+        for node_weights in peers(group, case).stream([visit])
+        for part in node_weights.parts
     ]
     group.every(None)
     return found
@@ -88,9 +88,9 @@ def streamed(
 ) -> tuple[dict[str, list[tuple[int, int, np.ndarray]]], Counter[str]]:
     weights = peers(group, case)
     found: dict[str, list[tuple[int, int, np.ndarray]]] = {}
-    for served in weights.stream(visits(case.graph.nodes)):
-        for part in served.parts:
-            name = served.node.weights[0]
+    for node_weights in weights.stream(visits(case.graph.nodes)):
+        for part in node_weights.parts:
+            name = node_weights.node.weights[0]
             found.setdefault(name, []).append((part.low, part.high, part.weight.numpy().copy()))
     # Nobody lets go of memory that another rank may still read.
     calls = group.calls.copy()
@@ -106,20 +106,20 @@ def test_a_rank_holds_its_share_of_the_weights(ranks: Ranks) -> None:
         for array in case.graph.weights.values()
         if array.ndim > 1
     )
-    for held in ranks.run(bytes_held, case):
-        assert held <= 8 * (pieces + biases)
+    for stored in ranks.run(bytes_held, case):
+        assert stored <= 8 * (pieces + biases)
 
 
 def test_weights_of_many_parts_are_dealt_evenly(ranks: Ranks) -> None:
     weights, biases = WIDE * 4 * PART_OUTPUTS, 4 * PART_OUTPUTS
-    held = ranks.run(bytes_held, Case(sizes=(WIDE, 4 * PART_OUTPUTS)))
-    assert held == [8 * (weights // ranks.size + biases)] * ranks.size
+    stored = ranks.run(bytes_held, Case(sizes=(WIDE, 4 * PART_OUTPUTS)))
+    assert stored == [8 * (weights // ranks.size + biases)] * ranks.size
 
 
 def bytes_held(group: Group, case: Case) -> int:
-    held = peers(group, case).bytes
+    stored = peers(group, case).bytes
     group.every(None)
-    return held
+    return stored
 
 
 @pytest.mark.parametrize("parts", [4, 5])
@@ -128,13 +128,13 @@ def test_rows_that_go_to_the_parts_of_a_weight_come_back_as_from_one_device(
 ) -> None:
     case = Case(sizes=(WIDE, parts * PART_OUTPUTS - 7, 3))
     expected = pulled(case, OneDevice(case.graph, "cpu", networks.DTYPE))
-    for found, received in ranks.run(spread, case):
+    for found, received in ranks.run(distributed, case):
         assert cases.close(found, expected, 1e-14)
         # Rows and gradients were sent, not weights.
         assert 0 < received < 8 * parts * WIDE * PART_OUTPUTS / 10
 
 
-def spread(group: Group, case: Case) -> tuple[list[torch.Tensor], int]:
+def distributed(group: Group, case: Case) -> tuple[list[torch.Tensor], int]:
     layout = Spreading(peers(group, case), group)
     found = pulled(case, layout)
     received = group.received["all_gather"]
@@ -148,8 +148,8 @@ def pulled(case: Case, layout: DeviceLayout) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     rows = torch.randn(1, 3, *node.shape, generator=generator).double()
     rows.requires_grad_()
-    served = next(iter(layout.stream([Visit(node)])))
-    (found,) = pull(served, Tape(layout), [rows], [None])
+    node_weights = next(iter(layout.stream([Visit(node)])))
+    (found,) = pull(node_weights, Tape(layout), [rows], [None])
     assert found.bias is not None
     (gradient,) = torch.autograd.grad(found.only.square().sum() + found.bias.sum(), rows)
     return [found.only.detach(), found.bias.detach(), gradient]

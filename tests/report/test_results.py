@@ -53,7 +53,7 @@ def test_a_verdict_is_strict_json_with_every_documented_key(verdict, tmp_path: P
     assert read == content
     assert read["verdict"] == verdict.word
     assert read["seconds"] == {"attack": 0.25, "total": 1.5}
-    assert read["undecided"] == {"relu": [1, 2]}
+    assert read["unstable"] == {"relu": [1, 2]}
 
 
 def test_a_counterexample_reads_back_to_the_bit(tmp_path: Path):

@@ -100,8 +100,8 @@ def test_every_verdict_is_a_sentence():
 
 
 def test_many_layers_are_shortened():
-    undecided = {f"layer{number}": (number, 1000) for number in range(10)}
-    text = words.of_undecided(undecided)
+    unstable = {f"layer{number}": (number, 1000) for number in range(10)}
+    text = words.of_unstable(unstable)
     assert "0 of 1,000 in layer0" in text
     assert "…" in text
     assert "9 of 1,000 in layer9" in text

@@ -87,8 +87,8 @@ def test_lines_are_the_piece_itself_where_the_limit_lies_outside_of_the_box(op, 
 def test_the_mirror_image_of_one_is_the_other(op):
     other = "at_most" if op == "at_least" else "at_least"
     for c, box, alpha in boxes(50, torch.float64):
-        turned = Interval(-box.upper, -box.lower)
+        box_of_y = Interval(-box.upper, -box.lower)
         below, above = lines_of(op, c, box, alpha)
-        mirrored = lines_of(other, -c, turned, alpha)
+        mirrored = lines_of(other, -c, box_of_y, alpha)
         assert (below[0], -below[1]) == tuple(mirrored[1])
         assert (above[0], -above[1]) == tuple(mirrored[0])

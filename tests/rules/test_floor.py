@@ -24,13 +24,13 @@ def test_a_box_that_ends_at_an_integer_has_both_sides_of_the_jump(at: float) -> 
     for ends in ((at, at), (at, at + 0.5), (at - 0.5, at)):
         found = FLOOR.interval(NODE, (), box(*ends))
         assert (found.lower.item(), found.upper.item()) == (at - 1, at)
-        assert FLOOR.undecided(NODE, (box(*ends),)).all()
+        assert FLOOR.unstable(NODE, (box(*ends),)).all()
 
 
 def test_between_two_integers_floor_is_the_constant() -> None:
     boxes = (box(2.1, 2.9),)
     lines = FLOOR.relax(NODE, boxes, torch.ones(1, 1, 1))
-    assert not FLOOR.undecided(NODE, boxes).any()
+    assert not FLOOR.unstable(NODE, boxes).any()
     assert lines.lower_slopes[0].item() == lines.upper_slopes[0].item() == 0
     assert lines.lower_intercept.item() == lines.upper_intercept.item() == 2
 

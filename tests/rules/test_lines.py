@@ -34,9 +34,9 @@ def first_alpha(each: Sample, boxes: Boxes) -> Tensor:
     return each.operator.initial(each.node, boxes).unsqueeze(1)
 
 
-def undecided(each: Sample, boxes: Boxes) -> Tensor:
-    assert each.operator.undecided is not None
-    return each.operator.undecided(each.node, boxes)
+def unstable(each: Sample, boxes: Boxes) -> Tensor:
+    assert each.operator.unstable is not None
+    return each.operator.unstable(each.node, boxes)
 
 
 def exact(each: Sample, values: list[Tensor]) -> Tensor:
@@ -107,9 +107,9 @@ def test_one_row_for_all_domains_is_the_row_repeated(each: Sample) -> None:
 
 
 @each_nonlinear
-def test_lines_are_exact_where_nothing_is_undecided(each: Sample) -> None:
+def test_lines_are_exact_where_nothing_is_unstable(each: Sample) -> None:
     boxes = each.boxes()
-    open_inputs = undecided(each, boxes)
+    open_inputs = unstable(each, boxes)
     assert open_inputs.shape == boxes[0].lower.shape
     if each.node.op == "max":
         neurons = ~open_inputs.any(each.node["axis"] + 1)
@@ -133,7 +133,7 @@ def test_a_box_of_one_point_has_lines_through_it(each: Sample) -> None:
     for alpha in alphas(each, boxes):
         pulled = pull(each, boxes, alpha, unit_rows(each.node, torch.float64))
         torch.testing.assert_close(at(pulled, point), exact(each, point), rtol=1e-9, atol=1e-9)
-    assert not undecided(each, boxes).any()
+    assert not unstable(each, boxes).any()
 
 
 @each_nonlinear

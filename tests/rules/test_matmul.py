@@ -39,10 +39,10 @@ def test_a_product_is_as_exact_as_float32_allows(shape, transposed: bool) -> Non
 @pytest.mark.parametrize("shape", SHAPES + LARGE, ids=str)
 def test_a_product_of_a_transposed_matrix_is_as_exact(shape) -> None:
     a, b = matrices(*shape, False)
-    turned = a.mT.contiguous().mT
+    box_of_y = a.mT.contiguous().mT
     exact, size = a.double() @ b.double(), a.double().abs() @ b.double().abs()
-    assert matmul.applies(turned, b)
-    assert ((matmul.mm(turned, b).double() - exact).abs() / size).max() < 1e-6
+    assert matmul.applies(box_of_y, b)
+    assert ((matmul.mm(box_of_y, b).double() - exact).abs() / size).max() < 1e-6
 
 
 @pytest.mark.parametrize("shape", LARGE, ids=str)

@@ -28,7 +28,7 @@ each_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 
 
 class Case:
-    """Boxes of every kind, α for the undecided neurons of some domain, rows and gradients."""
+    """Boxes of every kind, α for the unstable neurons of some domain, rows and gradients."""
 
     def __init__(self, op: str, slope: float, shape: tuple[int, int, int], seed: int = 0) -> None:
         domains, rows, size = shape
@@ -47,8 +47,8 @@ class Case:
         )
         self.node = Node("a", op, ("z",), (size,), ((size,),), {"slope": slope})
         self.slope = slope
-        undecided = (self.box.lower < 0) & (self.box.upper > 0)
-        self.index = undecided.any(0).nonzero().squeeze(1)
+        unstable = (self.box.lower < 0) & (self.box.upper > 0)
+        self.index = unstable.any(0).nonzero().squeeze(1)
         self.places = torch.full((size,), -1, dtype=torch.int32, device=DEVICE)
         self.places[self.index] = torch.arange(len(self.index), dtype=torch.int32, device=DEVICE)
         self.alpha = random(domains, rows, len(self.index)).abs().clamp(max=1).half()

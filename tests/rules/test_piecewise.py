@@ -42,7 +42,7 @@ def test_lower_line_passes_through_zero_with_a_slope_that_alpha_moves(
     op: str, slope: float
 ) -> None:
     box = box_of()
-    open_ones = RULES[op].undecided(node_of(op, slope), (box,))
+    open_ones = RULES[op].unstable(node_of(op, slope), (box,))
     for alpha in (0.0, 0.25, 1.0):
         lines = lines_of(op, slope, alpha, box)
         assert lines.lower_intercept is None
@@ -79,7 +79,7 @@ def test_initial_lower_line_leaves_the_smaller_area(op: str, slope: float) -> No
     first = RULES[op].initial(node_of(op, slope), (box,))
     middle = (box.lower + box.upper) / 2
     best = torch.maximum(middle, slope * middle)
-    open_ones = RULES[op].undecided(node_of(op, slope), (box,))
+    open_ones = RULES[op].unstable(node_of(op, slope), (box,))
     lines = RULES[op].relax(node_of(op, slope), (box,), first.unsqueeze(1))
     line = lines.lower_slopes[0][:, 0] * middle
     torch.testing.assert_close(line[open_ones], best[open_ones])
@@ -94,7 +94,7 @@ def test_the_two_pieces_meet_at_the_split_point(op: str, slope: float) -> None:
         (box.lower.clamp(min=point), box.upper),
     ):
         half = Interval(left, torch.maximum(left, right))
-        assert not RULES[op].undecided(node_of(op, slope), (half,)).any()
+        assert not RULES[op].unstable(node_of(op, slope), (half,)).any()
 
 
 def test_the_interval_of_abs_is_attained() -> None:

@@ -21,7 +21,7 @@ def test_every_operator_has_samples() -> None:
 @pytest.mark.parametrize("name", sorted(RULES))
 def test_every_operator_is_affine_or_has_all_rules_of_a_nonlinear_one(name: str) -> None:
     operator = RULES[name]
-    nonlinear = (operator.relax, operator.initial, operator.undecided)
+    nonlinear = (operator.relax, operator.initial, operator.unstable)
     assert operator.name == name
     assert operator.affine == all(rule is None for rule in nonlinear)
     assert operator.affine or all(rule is not None for rule in nonlinear)

@@ -22,7 +22,7 @@ ROUNDING = Rounding.of(torch.float32)
 EVERY = [pytest.param(sample, id=f"{n}-{sample.node.op}") for n, sample in enumerate(SAMPLES)]
 
 
-def served(sample: Sample, dtype: torch.dtype) -> NodeWeights:
+def node_weights(sample: Sample, dtype: torch.dtype) -> NodeWeights:
     weights = sample.weights_in(torch.float32)
     weights = tuple(weight.to(dtype) for weight in weights)
     if product_of(sample.node) is None:
@@ -44,7 +44,7 @@ def in_double(boxes: tuple[Interval, ...]) -> tuple[Interval, ...]:
 @pytest.mark.parametrize("scale", [1.0, 1e-3, 300.0])
 def test_an_outward_interval_contains_the_values_in_float64(sample: Sample, scale: float) -> None:
     boxes = scaled(sample, scale)
-    box, _ = outward(served(sample, torch.float32), boxes, charge(sample))
+    box, _ = outward(node_weights(sample, torch.float32), boxes, charge(sample))
     weights = tuple(weight.float().double() for weight in sample.weights)
     for values in inputs_in(in_double(boxes), 6):
         seen = RULES[sample.node.op].forward(sample.node, weights, *values)
@@ -58,7 +58,7 @@ def test_an_outward_interval_contains_the_values_in_float64(sample: Sample, scal
 def test_rows_in_float32_lose_no_more_than_is_charged(sample: Sample, scale: float) -> None:
     """Rows pulled back in float32 lie below the function in float64, less what is charged."""
     operator, node, boxes = RULES[sample.node.op], sample.node, scaled(sample, scale)
-    _, error = outward(served(sample, torch.float32), boxes, charge(sample))
+    _, error = outward(node_weights(sample, torch.float32), boxes, charge(sample))
     rows = torch.randn(1, 5, *node.shape, generator=torch.Generator().manual_seed(1))
     weights = sample.weights_in(torch.float32)
     if operator.pull is not None:
@@ -121,8 +121,8 @@ def test_every_operator_states_its_rounding() -> None:
 def test_a_networks_rounding_widens_what_real_numbers_leave() -> None:
     sample = next(s for s in SAMPLES if s.node.op == "linear" and len(s.weights) == 2)
     boxes = sample.boxes(torch.float32)
-    real, of_real = outward(served(sample, torch.float32), boxes, charge(sample))
+    real, of_real = outward(node_weights(sample, torch.float32), boxes, charge(sample))
     coarse = Rounding.of(torch.float32, "bfloat16")
-    wide, of_wide = outward(served(sample, torch.float32), boxes, charge(sample, coarse))
+    wide, of_wide = outward(node_weights(sample, torch.float32), boxes, charge(sample, coarse))
     assert (wide.lower < real.lower).all() and (wide.upper > real.upper).all()
     assert of_real is not None and of_wide is not None and bool((of_wide > of_real).all())

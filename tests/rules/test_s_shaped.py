@@ -102,6 +102,6 @@ def test_a_tangent_through_an_end_touches_where_the_curve_is_convex() -> None:
 @each_op
 def test_a_saturated_neuron_is_decided(op: str) -> None:
     box = Interval(torch.full((1, 4), 50.0), torch.full((1, 4), 90.0))
-    assert not RULES[op].undecided(node_of(op), (box,)).any()
+    assert not RULES[op].unstable(node_of(op), (box,)).any()
     wide = Interval(torch.full((1, 4), -math.pi), torch.full((1, 4), 90.0))
-    assert RULES[op].undecided(node_of(op), (wide,)).all()
+    assert RULES[op].unstable(node_of(op), (wide,)).all()

@@ -35,7 +35,7 @@ def test_any_alpha_and_beta_bound_every_point_of_a_domain(each, beta):
     seen = values(graph, tensors(graph, DTYPE), x[0])
     pre = torch.cat(
         [
-            seen[node.inputs[0]].flatten(1)[:, neurons.undecided[node.name].index]
+            seen[node.inputs[0]].flatten(1)[:, neurons.unstable[node.name].index]
             for node in task.program.nonlinear
         ],
         dim=1,
@@ -115,8 +115,8 @@ def test_children_that_lose_a_line_of_free_slope_begin_with_the_bound_of_their_p
         place = torch.randint(0, neurons.count, (len(parents), 1), generator=generator)
         children = split(parents, place, bounded.coefficients, neurons.concave)
         child = search._quick(children).margin.reshape(2, -1)
-        turned = torch.where(neurons.concave, -bounded.coefficients, bounded.coefficients)
-        free = turned.expand(len(parents), -1, -1)[:, 0].gather(1, place) >= 0
+        box_of_y = torch.where(neurons.concave, -bounded.coefficients, bounded.coefficients)
+        free = box_of_y.expand(len(parents), -1, -1)[:, 0].gather(1, place) >= 0
         unsplit = (free & (parents.splits.gather(1, place) == 0)).squeeze(1)
         # Up to the 16 bits in which α and β are kept.
         assert (child[:, unsplit] >= bounded.margin[unsplit] - 0.02).all()

@@ -149,7 +149,7 @@ def test_any_alpha_and_beta_bound_every_point_of_a_domain(name, beta):
     seen = values(graph, tensors(graph, DTYPE), x[0])
     pre = torch.cat(
         [
-            seen[node.inputs[0]].flatten(1)[:, neurons.undecided[node.name].index]
+            seen[node.inputs[0]].flatten(1)[:, neurons.unstable[node.name].index]
             for node in task.program.nonlinear
         ],
         dim=1,

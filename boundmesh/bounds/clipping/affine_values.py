@@ -111,7 +111,7 @@ def affine_values(
     if not isinstance(region, BoxRegion):
         return None
     nodes = [node.name for node in program.nonlinear if _bends_first(program, node)]
-    count = sum(len(neurons.undecided[name].index) for name in nodes)
+    count = sum(len(neurons.unstable[name].index) for name in nodes)
     finite = bool((region.upper - region.lower).isfinite().all())
     if not finite or not 0 < count * region.lower[0].numel() <= MOST_COEFFICIENTS:
         return None
@@ -119,7 +119,7 @@ def affine_values(
     errors = errors_on(problem, bounds)
     every = torch.arange(neurons.count, device=region.lower.device)
     for name in nodes:
-        carried = _pulled_back(problem, name, neurons.undecided[name].index, errors)
+        carried = _pulled_back(problem, name, neurons.unstable[name].index, errors)
         rows.append(carried.at[program.graph.input][0].flatten(1))
         bias = carried.bias
         constants.append(torch.zeros_like(rows[-1][:, 0]) if bias is None else bias[0])

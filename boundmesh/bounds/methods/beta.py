@@ -50,7 +50,7 @@ class DomainBounder:
         self.problem, self.bounds = problem, bounds
         self.errors = errors_on(problem, bounds)
         self.neurons, self.values = neurons, values
-        index = {name: mine.index for name, mine in neurons.undecided.items()}
+        index = {name: mine.index for name, mine in neurons.unstable.items()}
         self.shared = SharedLines(bounds, index)
         # Only an elementwise node's output has the same neurons as its input.
         self.watched = frozenset(n.name for n in problem.program.nonlinear if one_by_one(n))
@@ -98,7 +98,7 @@ class DomainBounder:
 
     def _seen(self, found: TileState, parameters: DomainParameters) -> Tensor:
         every = [
-            found.seen[name].flatten(2)[..., self.neurons.undecided[name].index]
+            found.seen[name].flatten(2)[..., self.neurons.unstable[name].index]
             if name in found.seen
             else parameters.alpha.new_zeros(*parameters.alpha.shape[:2], _length(place))
             for name, place in self.neurons.places.items()

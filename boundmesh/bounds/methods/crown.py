@@ -69,8 +69,8 @@ def intermediate_bounds(
         done = place
         box = sharpest = intervals.known[start]
         if by_rows and not _exact(problem, start):
-            undecided = program.undecided(start, {**found.bounds, start: box}).any(0)
-            index = problem.layout.some(undecided).nonzero().squeeze(1)
+            unstable = program.unstable(start, {**found.bounds, start: box}).any(0)
+            index = problem.layout.some(unstable).nonzero().squeeze(1)
             if len(index):
                 rows = both_sides(index, box.lower.dtype)
                 lowest = bound_rows(problem, start, rows, draw, errors)
@@ -121,7 +121,7 @@ def replace_at(box: Interval, index: Tensor, lower: Tensor, upper: Tensor) -> In
 
 def unstable_neurons(program: Program, start: str, bounds: Mapping[str, Interval]) -> Tensor:
     """Return the flat indices of the neurons of `start` that are unstable in some domain."""
-    return program.undecided(start, bounds).any(0).nonzero().squeeze(1)
+    return program.unstable(start, bounds).any(0).nonzero().squeeze(1)
 
 
 def _exact(problem: Problem, start: str) -> bool:

@@ -75,22 +75,22 @@ def in_order(parts: list[tuple[Tensor, BoundedDomains | None]]) -> BoundedDomain
     found = [each for _, each in parts if each is not None]
     order = torch.argsort(torch.cat([where for where, _ in parts]))
 
-    def together(pick: Callable[[BoundedDomains], Tensor]) -> Tensor:
+    def joined(pick: Callable[[BoundedDomains], Tensor]) -> Tensor:
         return torch.cat([pick(each) for each in found])[order]
 
     at_input = found[0].at_input
     return BoundedDomains(
-        together(lambda each: each.margin),
-        together(lambda each: each.lost),
+        joined(lambda each: each.margin),
+        joined(lambda each: each.lost),
         DomainParameters(
-            together(lambda each: each.parameters.alpha),
-            together(lambda each: each.parameters.beta),
-            together(lambda each: each.parameters.splits),
+            joined(lambda each: each.parameters.alpha),
+            joined(lambda each: each.parameters.beta),
+            joined(lambda each: each.parameters.splits),
             _boxes([each.parameters.box for each in found], order),
         ),
-        together(lambda each: each.coefficients),
-        together(lambda each: each.at_input) if at_input.dim() else at_input,
-        together(lambda each: each.constants),
+        joined(lambda each: each.coefficients),
+        joined(lambda each: each.at_input) if at_input.dim() else at_input,
+        joined(lambda each: each.constants),
     )
 
 

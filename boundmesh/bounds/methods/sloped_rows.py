@@ -60,7 +60,7 @@ class Sloped:
 
     problem       what is bounded
     share         the neurons for which this rank computes relaxations
-    undecided     the unstable neurons of this rank, by node name
+    unstable      the unstable neurons of this rank, by node name
     shared        the lines that all rows share
     steps_inside  the names of nodes whose α is stepped by the kernel that computes its gradient
     errors        the rounding errors of rows (None: rounding is not counted)
@@ -68,7 +68,7 @@ class Sloped:
 
     problem: Problem
     share: Share
-    undecided: Mapping[str, UnstableNeurons]
+    unstable: Mapping[str, UnstableNeurons]
     shared: SharedLines
     steps_inside: frozenset[str]
     errors: Errors | None
@@ -78,27 +78,27 @@ class Sloped:
         """Find the neurons that are unstable under `bounds`, and compute the shared lines."""
         program, share = problem.program, problem.layout.share(problem.program)
         mine = share.bounds(bounds)
-        undecided = {
+        unstable = {
             node.name: unstable_neurons_of(share.node(node), mine, known=True)
             for node in program.nonlinear
             if has_unstable(node, bounds)
         }
-        shared = SharedLines(mine, {name: own.index for name, own in undecided.items()})
+        shared = SharedLines(mine, {name: own.index for name, own in unstable.items()})
         # These are computed now, because a recorded step cannot check which lines have intercepts.
         for node in program.nonlinear:
-            if node.name not in undecided:
+            if node.name not in unstable:
                 shared(share.node(node))
-        inside = {n for n, own in undecided.items() if in_one_pass(program.graph[n], own.initial)}
-        return Sloped(problem, share, undecided, shared, frozenset(inside), errors)
+        inside = {n for n, own in unstable.items() if in_one_pass(program.graph[n], own.initial)}
+        return Sloped(problem, share, unstable, shared, frozenset(inside), errors)
 
     @property
     def recordable(self) -> bool:
         """True if all work with the rows can be recorded as a CUDA graph and replayed."""
-        return self.problem.layout.recordable and len(self.steps_inside) == len(self.undecided)
+        return self.problem.layout.recordable and len(self.steps_inside) == len(self.unstable)
 
     def below(self, name: str) -> bool:
         """Return true if rows of a node have any slope."""
-        return any(node.name in self.undecided for node in self.problem.program.below(name))
+        return any(node.name in self.unstable for node in self.problem.program.below(name))
 
     def rows(self, name: str, index: Tensor, rows: Rows) -> SlopedRows:
         """Create rows of a start node with CROWN's slopes; `index` are flat indices of neurons."""
@@ -106,7 +106,7 @@ class Sloped:
         tiles = problem.tiles(name, rows, gradients=True)
         layout = problem.layout.suited(tiles, problem.region.domains)
         mine, widths = layout.deal(tiles), [tile.rows.count for tile in tiles]
-        slopes = [start_slopes(problem.program, tile, self.undecided) for tile in mine]
+        slopes = [start_slopes(problem.program, tile, self.unstable) for tile in mine]
         return SlopedRows(name, index, layout, widths, mine, slopes)
 
     def bound(self, start: SlopedRows, bounds: Mapping[str, Interval]) -> Tensor:
@@ -184,7 +184,7 @@ class Sloped:
         alpha: Mapping[str, Tensor],
         steps: Mapping[str, Steps],
     ) -> SlopedLines:
-        return SlopedLines(self.share.bounds(bounds), self.undecided, self.shared, alpha, steps)
+        return SlopedLines(self.share.bounds(bounds), self.unstable, self.shared, alpha, steps)
 
 
 def _of_tiles(tiles: Sequence[Tile], lines: Sequence[SlopedLines]) -> Draw:

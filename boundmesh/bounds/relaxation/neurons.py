@@ -20,14 +20,14 @@ from boundmesh.operators.operator import Interval
 class Neurons:
     """The N unstable neurons of the root domain, of all nonlinear nodes one after the other.
 
-    undecided     the unstable neurons of each node, by node name
+    unstable      the unstable neurons of each node, by node name
     places        the part of the N that belongs to each node, by node name
     split_points  `[N]`, where the operator bends (NaN: the neuron cannot be split)
     concave       `[N]`, true if α is the slope of the upper line, false if of the lower line
     lower, upper  `[N]`, the root's bounds of the pre-activations
     """
 
-    undecided: Mapping[str, UnstableNeurons]
+    unstable: Mapping[str, UnstableNeurons]
     places: Mapping[str, slice]
     split_points: Tensor
     concave: Tensor
@@ -46,7 +46,7 @@ class Neurons:
     @property
     def initial(self) -> Tensor:
         """CROWN's α of every neuron, `[N]`."""
-        parts = [self.undecided[node].initial[0] for node in self.places]
+        parts = [self.unstable[node].initial[0] for node in self.places]
         return torch.cat(parts) if parts else self.lower
 
 
@@ -58,7 +58,7 @@ def neurons_of(
     A network without nonlinear nodes has none. The empty tensors then have the dtype and device of
     `like`.
     """
-    undecided, places = {}, {}
+    unstable, places = {}, {}
     if not program.nonlinear:
         nothing = torch.empty(0) if like is None else like.new_empty(0)
         return Neurons({}, {}, nothing, nothing.bool(), nothing, nothing)
@@ -66,7 +66,7 @@ def neurons_of(
     count = 0
     for node in program.nonlinear:
         mine = unstable_neurons_of(node, bounds)
-        undecided[node.name] = mine
+        unstable[node.name] = mine
         size = len(mine.index)
         places[node.name] = slice(count, count + size)
         count += size
@@ -79,7 +79,7 @@ def neurons_of(
         points.append(torch.zeros_like(lower[-1]) + torch.as_tensor(value).to(lower[-1]))
         concave.append(torch.full_like(lower[-1], RULES[node.op].concave, dtype=torch.bool))
     joined = (torch.cat(each) for each in (points, concave, lower, upper))
-    return Neurons(undecided, places, *joined)
+    return Neurons(unstable, places, *joined)
 
 
 def cut_at_splits(box: Interval, splits: Tensor, points: Tensor) -> Interval:

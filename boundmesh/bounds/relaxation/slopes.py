@@ -52,9 +52,9 @@ class UnstableNeurons:
 
 def has_unstable(node: Node, bounds: Mapping[str, Interval]) -> bool:
     """Return true if a nonlinear node has an unstable neuron in any domain."""
-    undecided = RULES[node.op].undecided
-    assert undecided is not None
-    return bool(undecided(node, boxes_of(node, bounds)).any())
+    unstable = RULES[node.op].unstable
+    assert unstable is not None
+    return bool(unstable(node, boxes_of(node, bounds)).any())
 
 
 def unstable_neurons_of(
@@ -66,8 +66,8 @@ def unstable_neurons_of(
     """
     operator = RULES[node.op]
     inputs = boxes_of(node, bounds)
-    assert operator.undecided is not None and operator.initial is not None
-    where = operator.undecided(node, inputs).flatten(1).any(0)
+    assert operator.unstable is not None and operator.initial is not None
+    where = operator.unstable(node, inputs).flatten(1).any(0)
     if not one_by_one(node):
         where = (where.any() | known).expand(where.shape)
     index = where.nonzero().squeeze(1)
@@ -121,14 +121,14 @@ TileSlopes = dict[str, Slope]
 def start_slopes(
     program: Program,
     tile: Tile,
-    undecided: Mapping[str, UnstableNeurons],
+    unstable: Mapping[str, UnstableNeurons],
     stored: torch.dtype = STORED,
 ) -> TileSlopes:
-    """Create CROWN's slopes for every node of `undecided` that a sweep of `tile` passes."""
+    """Create CROWN's slopes for every node of `unstable` that a sweep of `tile` passes."""
     return {
-        node.name: Slope.start(undecided[node.name].initial, tile.rows.count, stored)
+        node.name: Slope.start(unstable[node.name].initial, tile.rows.count, stored)
         for node in program.below(tile.start)
-        if node.name in undecided
+        if node.name in unstable
     }
 
 
@@ -136,7 +136,7 @@ class SlopedLines:
     """Relaxations with a slope α of its own for each row and unstable neuron.
 
     bounds     the bounds of the start nodes, by name
-    undecided  the unstable neurons of each node; other nodes have the shared lines only
+    unstable   the unstable neurons of each node; other nodes have the shared lines only
     shared     the lines that all rows share
     alpha      α `[D, S, U]` of the tile's rows, by node name
     steps      the steps of Adam that a kernel takes during autograd's backward pass, by node name
@@ -145,25 +145,25 @@ class SlopedLines:
     def __init__(
         self,
         bounds: Mapping[str, Interval],
-        undecided: Mapping[str, UnstableNeurons],
+        unstable: Mapping[str, UnstableNeurons],
         shared: SharedLines,
         alpha: Mapping[str, Tensor],
         steps: Mapping[str, Steps],
     ) -> None:
-        self._bounds, self._undecided = bounds, undecided
+        self._bounds, self._unstable = bounds, unstable
         self._shared, self._alpha, self._steps = shared, alpha, steps
 
     def __call__(self, node: Node, tile: Tile) -> Drawn | Pieces:
-        if node.name not in self._undecided:
+        if node.name not in self._unstable:
             return Drawn(self._shared(node))
-        index = self._undecided[node.name].index
+        index = self._unstable[node.name].index
         inputs = boxes_of(node, self._bounds)
         first = inputs[0].lower
         if in_one_pass(node, first):
             return pieces_of(
                 node,
                 inputs[0],
-                places=self._undecided[node.name].places,
+                places=self._unstable[node.name].places,
                 alpha=self._alpha[node.name],
                 taker=self._steps.get(node.name, NOBODY),
             )

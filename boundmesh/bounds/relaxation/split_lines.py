@@ -55,7 +55,7 @@ class SplitLines:
         self._additions = additions
 
     def __call__(self, node: Node, tile: Tile) -> Drawn | Pieces:
-        index, place = self._neurons.undecided[node.name].index, self._neurons.places[node.name]
+        index, place = self._neurons.unstable[node.name].index, self._neurons.places[node.name]
         if not len(index):
             return Drawn(self._shared(node))
         inputs = boxes_of(node, self._bounds)
@@ -93,7 +93,7 @@ class SplitLines:
         return pieces_of(
             node,
             root,
-            places=self._neurons.undecided[node.name].places,
+            places=self._neurons.unstable[node.name].places,
             own=(self._box.lower[:, place], self._box.upper[:, place]),
             alpha=parameters.alpha.detach()[..., place],
             beta=parameters.beta.detach()[..., place],

@@ -47,29 +47,29 @@ class Tape:
         """Return `node` with its weights. Calls must follow the reverse order of the products."""
         if self._back is None:
             self._back = self._layout.stream(visits(reversed(self._passed)))
-        return next(served for served in self._back if served.node is node)
+        return next(node_weights for node_weights in self._back if node_weights.node is node)
 
 
 def pull(
-    served: NodeWeights, tape: Tape, rows: Sequence[Tensor], onto: Sequence[Tensor | None]
+    node_weights: NodeWeights, tape: Tape, rows: Sequence[Tensor], onto: Sequence[Tensor | None]
 ) -> list[Pulled]:
     """Pull rows `[D, S, *shape]` of several tiles back through an affine node.
 
     The bias of each tile is added to its entry of `onto`, `[D, S]` (None: zero).
     """
-    node = served.node
+    node = node_weights.node
     rule = RULES[node.op].pull
     assert rule is not None
     if product_of(node) is None:
         pairs = zip(rows, onto, strict=True)
-        return [rule(node, served.weights, each).onto(bias) for each, bias in pairs]
+        return [rule(node, node_weights.weights, each).onto(bias) for each, bias in pairs]
     if torch.is_grad_enabled():
-        earlier = onto if served.weights else ()
-        found = _Product.apply(served, tape, len(rows), *rows, *earlier)
+        earlier = onto if node_weights.weights else ()
+        found = _Product.apply(node_weights, tape, len(rows), *rows, *earlier)
         biases = found[len(rows) :] or onto
         return [Pulled((each,), bias) for each, bias in zip(found, biases, strict=False)]
-    found = times(served, rows)
-    biases = (offset(served, each, bias) for each, bias in zip(rows, onto, strict=True))
+    found = times(node_weights, rows)
+    biases = (offset(node_weights, each, bias) for each, bias in zip(rows, onto, strict=True))
     return [Pulled((each,), bias) for each, bias in zip(found, biases, strict=True)]
 
 
@@ -82,17 +82,17 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx, served: NodeWeights, tape: Tape, count: int, *given: Tensor | None
+        ctx, node_weights: NodeWeights, tape: Tape, count: int, *given: Tensor | None
     ) -> tuple[Tensor, ...]:
         rows, onto = cast(tuple[Tensor, ...], given[:count]), given[count:]
-        ctx.node, ctx.tape = served.node, tape
+        ctx.node, ctx.tape = node_weights.node, tape
         ctx.shapes = [each.shape for each in rows]
         ctx.earlier = [0 if each is None else len(each) for each in onto]
         if any(ctx.needs_input_grad[3 : 3 + count]):
-            tape.passed(served.node)
+            tape.passed(node_weights.node)
         pairs = zip(rows, onto, strict=True) if onto else ()
-        biases = [cast(Tensor, offset(served, each, bias)) for each, bias in pairs]
-        return (*times(served, rows), *biases)
+        biases = [cast(Tensor, offset(node_weights, each, bias)) for each, bias in pairs]
+        return (*times(node_weights, rows), *biases)
 
     @staticmethod
     @once_differentiable

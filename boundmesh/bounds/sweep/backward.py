@@ -34,7 +34,7 @@ Draw = Callable[[Node, Tile], Drawn | Pieces]
 class Passage(Protocol):
     """The state of a sweep of some tiles of one start node; it hides how ranks divide the rows."""
 
-    def pass_node(self, served: NodeWeights, draw: Draw) -> None:
+    def pass_node(self, node_weights: NodeWeights, draw: Draw) -> None:
         """Pull the tiles back through one node. The caller passes nodes in the sweep's order."""
         ...
 
@@ -74,10 +74,10 @@ class Wave:
     draw: Draw
 
 
-def in_waves(tiles: Sequence[Tile], together: int, draw: Draw) -> list[Wave]:
-    """Group tiles into waves of `together` tiles each; the order of the tiles is kept."""
-    firsts = range(0, len(tiles), together)
-    return [Wave(tiles[first : first + together], draw) for first in firsts]
+def in_waves(tiles: Sequence[Tile], tiles_per_wave: int, draw: Draw) -> list[Wave]:
+    """Group tiles into waves of `tiles_per_wave` tiles each; the order of the tiles is kept."""
+    firsts = range(0, len(tiles), tiles_per_wave)
+    return [Wave(tiles[first : first + tiles_per_wave], draw) for first in firsts]
 
 
 def sweep(
@@ -105,8 +105,8 @@ def sweep(
     for wave in waves:
         check()
         passage = layout.passage(program, region, wave.tiles, errors)
-        for served in islice(passing, len(order)):
-            passage.pass_node(served, wave.draw)
+        for node_weights in islice(passing, len(order)):
+            passage.pass_node(node_weights, wave.draw)
         lowest += passage.lowest()
     return lowest
 
@@ -126,19 +126,21 @@ class WholeRows:
         self._carried = [TileState(tile, errors=errors) for tile in tiles]
         self._tape = Tape(layout)
 
-    def pass_node(self, served: NodeWeights, draw: Draw) -> None:
-        pass_node(served, self._carried, draw, self._tape)
+    def pass_node(self, node_weights: NodeWeights, draw: Draw) -> None:
+        pass_node(node_weights, self._carried, draw, self._tape)
 
     def lowest(self) -> list[Tensor]:
         return [rows.minimum(self._input, self._region) for rows in self._carried]
 
 
-def pass_node(served: NodeWeights, carried: Sequence[TileState], draw: Draw, tape: Tape) -> None:
+def pass_node(
+    node_weights: NodeWeights, carried: Sequence[TileState], draw: Draw, tape: Tape
+) -> None:
     """Pull tiles of one start node back through one node."""
-    node = served.node
+    node = node_weights.node
     units = [each.tile.rows for each in carried if isinstance(each.tile.rows, UnitRows)]
     if node.name == carried[0].tile.start:
-        pulled = pull_units(served, units) if units else None
+        pulled = pull_units(node_weights, units) if units else None
         if pulled is not None:
             for each, unit, passed in zip(carried, units, pulled, strict=True):
                 each.charge_units(node, unit)
@@ -150,7 +152,7 @@ def pass_node(served: NodeWeights, carried: Sequence[TileState], draw: Draw, tap
         return
     if RULES[node.op].affine:
         rows, biases = [each.take(node) for each in carried], [each.bias for each in carried]
-        pulled = pull(served, tape, rows, biases)
+        pulled = pull(node_weights, tape, rows, biases)
         for each, passed in zip(carried, pulled, strict=True):
             each.add(node, passed)
     else:
@@ -283,6 +285,6 @@ def input_rows(
     """Sweep one tile back to the input; keep its coefficients at the outputs of `watch`."""
     layout = layout.whole_rows
     carried, tape = TileState(tile, watch, errors), Tape(layout)
-    for served in layout.stream(visits(program.order(tile.start))):
-        pass_node(served, [carried], draw, tape)
+    for node_weights in layout.stream(visits(program.order(tile.start))):
+        pass_node(node_weights, [carried], draw, tape)
     return carried

@@ -54,21 +54,21 @@ class Intervals:
 
     def advance(self, nodes: Iterable[Node]) -> None:
         """Propagate through `nodes`, the next ones in topological order."""
-        for served in self._layout.stream(visits(n for n in nodes if not n.is_input)):
-            node = served.node
+        for node_weights in self._layout.stream(visits(n for n in nodes if not n.is_input)):
+            node = node_weights.node
             boxes = [self._known[name] for name in node.inputs]
-            self._known[node.name] = self._interval(served, boxes)
+            self._known[node.name] = self._interval(node_weights, boxes)
             for name in node.inputs:
                 self._unread[name] -= 1
                 if self._unread[name] == 0 and name not in self._keep:
                     del self._known[name]
 
-    def _interval(self, served: NodeWeights, boxes: Sequence[Interval]) -> Interval:
+    def _interval(self, node_weights: NodeWeights, boxes: Sequence[Interval]) -> Interval:
         if self.errors is None or self._rounding is None:
-            return self._layout.interval(served, boxes)
-        node, program = served.node, self._program
+            return self._layout.interval(node_weights, boxes)
+        node, program = node_weights.node, self._program
         charge = Charge.of(program, node, self._rounding, self._like)
-        box, error = self._layout.outward(served, boxes, charge)
+        box, error = self._layout.outward(node_weights, boxes, charge)
         self.errors.enter(node.name, error, lost_to_underflow(boxes, charge))
         if node.name == program.target:
             self.errors.reach[node.name] = torch.maximum(box.lower.abs(), box.upper.abs())

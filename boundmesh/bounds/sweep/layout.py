@@ -150,18 +150,18 @@ class DeviceLayout(Protocol):
         """Create the state of a sweep of tiles of one start node, before its first node."""
         return WholeRows(self, program, region, tiles, errors)
 
-    def interval(self, served: NodeWeights, boxes: Sequence[Interval]) -> Interval:
+    def interval(self, node_weights: NodeWeights, boxes: Sequence[Interval]) -> Interval:
         """Compute the interval of all neurons of a node from the intervals of its inputs."""
-        return interval(served, boxes)
+        return interval(node_weights, boxes)
 
     def outward(
-        self, served: NodeWeights, boxes: Sequence[Interval], charge: Charge
+        self, node_weights: NodeWeights, boxes: Sequence[Interval], charge: Charge
     ) -> tuple[Interval, Tensor | None]:
         """Compute a node's interval, widened by its rounding, and the rounding error of rows there.
 
         The error has the shape `[D or 1, *shape]`; it is None if rows lose nothing at the node.
         """
-        return outward(served, boxes, charge)
+        return outward(node_weights, boxes, charge)
 
 
 class DeviceWeights(Mapping[str, Tensor]):
@@ -200,7 +200,7 @@ class OneDevice(DeviceLayout):
         full_precision()
         self._graph = graph
         self._weights = DeviceWeights(graph, self.device, dtype)
-        self._served: dict[str, NodeWeights] = {}
+        self._node_weights: dict[str, NodeWeights] = {}
 
     def in_float64(self) -> DeviceLayout:
         return OneDevice(self._graph, self.device, torch.float64)
@@ -211,13 +211,15 @@ class OneDevice(DeviceLayout):
 
     def stream(self, visits: Iterable[Visit]) -> Iterator[NodeWeights]:
         for visit in visits:
-            served = self._served.get(visit.node.name)
+            node_weights = self._node_weights.get(visit.node.name)
             # Another graph over the same weights may have another node of this name.
-            if served is None or served.node is not visit.node:
-                served = self._served[visit.node.name] = self._serve(visit.node)
-            yield served
+            if node_weights is None or node_weights.node is not visit.node:
+                node_weights = self._node_weights[visit.node.name] = self._make_node_weights(
+                    visit.node
+                )
+            yield node_weights
 
-    def _serve(self, node: Node) -> NodeWeights:
+    def _make_node_weights(self, node: Node) -> NodeWeights:
         whole = tuple(self.weights[name] for name in node.weights)
         if product_of(node) is None:
             return NodeWeights(node, whole)

@@ -80,7 +80,8 @@ class NodeWeights:
     parts    the first weight of a product in parts, at least those that the visit needs; a part is
              valid until the next one is taken from the iterator
     whole    the first weight of a product as one tensor, if it lies on this device (else None)
-    spread   the first weight of a product if its parts stay on several ranks (else None); there
+    distributed
+             the first weight of a product if its parts stay on several ranks (else None); there
              are no `parts` then
     """
 
@@ -88,10 +89,10 @@ class NodeWeights:
     weights: tuple[Tensor, ...]
     parts: Iterable[Part] = ()
     whole: Tensor | None = None
-    spread: DistributedWeight | None = None
+    distributed: DistributedWeight | None = None
 
     @property
-    def together(self) -> tuple[Tensor, ...]:
+    def tensors(self) -> tuple[Tensor, ...]:
         """All weights in the order that rules expect; a product must have a single part."""
         return (*(part.weight for part in self.parts), *self.weights)
 
@@ -150,10 +151,10 @@ def parts_of(node: Node, weight: Tensor) -> list[Part]:
     return [Part(low, high, weight[low:high]) for low, high in spans]
 
 
-def node_of_part(served: NodeWeights, low: int, high: int) -> tuple[Node, tuple[Tensor, ...]]:
+def node_of_part(node_weights: NodeWeights, low: int, high: int) -> tuple[Node, tuple[Tensor, ...]]:
     """Return a product reduced to the outputs `low ≤ i < high`, and their bias."""
-    node, axis = served.node, output_axis(served.node)
+    node, axis = node_weights.node, output_axis(node_weights.node)
     if high - low == node.shape[axis]:
-        return node, served.weights
+        return node, node_weights.weights
     shape = (*node.shape[:axis], high - low, *node.shape[axis + 1 :])
-    return replace(node, shape=shape), tuple(each[low:high] for each in served.weights)
+    return replace(node, shape=shape), tuple(each[low:high] for each in node_weights.weights)

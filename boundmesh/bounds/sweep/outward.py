@@ -19,18 +19,18 @@ from boundmesh.operators.rounding import INFLATION, Lengths, Rounded, Rounding, 
 
 
 def outward(
-    served: NodeWeights, boxes: Sequence[Interval], charge: Charge
+    node_weights: NodeWeights, boxes: Sequence[Interval], charge: Charge
 ) -> tuple[Interval, Tensor | None]:
     """Compute the interval of a node, widened by its rounding, and the E of rows there.
 
     E has the shape `[D or 1, *shape]`; it is None if rows have no error at the node.
     """
-    node = served.node
+    node = node_weights.node
     if product_of(node) is None:
-        return _outward(node, served.weights, boxes, charge)
+        return _outward(node, node_weights.weights, boxes, charge)
     found = []
-    for part in served.parts:
-        of_part, bias = node_of_part(served, part.low, part.high)
+    for part in node_weights.parts:
+        of_part, bias = node_of_part(node_weights, part.low, part.high)
         mine = charge.part(part.low, part.high, node.shape[output_axis(node)])
         found.append(_outward(of_part, (part.weight, *bias), boxes, mine))
     if len(found) == 1:

@@ -30,15 +30,15 @@ from boundmesh.operators import RULES
 from boundmesh.operators.operator import Interval, inner
 
 
-def interval(served: NodeWeights, boxes: Sequence[Interval]) -> Interval:
+def interval(node_weights: NodeWeights, boxes: Sequence[Interval]) -> Interval:
     """Compute the interval of a node from the intervals of its inputs."""
-    node = served.node
+    node = node_weights.node
     rule = RULES[node.op].interval
     if product_of(node) is None:
-        return rule(node, served.weights, *boxes)
+        return rule(node, node_weights.weights, *boxes)
     found = []
-    for part in served.parts:
-        node_part, bias = node_of_part(served, part.low, part.high)
+    for part in node_weights.parts:
+        node_part, bias = node_of_part(node_weights, part.low, part.high)
         found.append(rule(node_part, (part.weight, *bias), *boxes))
     if len(found) == 1:
         return found[0]
@@ -49,16 +49,23 @@ def interval(served: NodeWeights, boxes: Sequence[Interval]) -> Interval:
     )
 
 
-def times(served: NodeWeights, rows: Sequence[Tensor]) -> list[Tensor]:
+def times(node_weights: NodeWeights, rows: Sequence[Tensor]) -> list[Tensor]:
     """Compute `A W` for rows `[D, S, *shape]` of several tiles, part after part."""
-    node = served.node
+    node = node_weights.node
     if not is_divisible(node):
-        (part,) = served.parts
+        (part,) = node_weights.parts
         rule = RULES[node.op].pull
         assert rule is not None
         return [rule(node, (part.weight,), each).only for each in rows]
-    flat, spread = [each.reshape(-1, each.shape[-1]) for each in rows], served.spread
-    sums = _sums(served.parts, flat) if spread is None else [spread.times(each) for each in flat]
+    flat, distributed = (
+        [each.reshape(-1, each.shape[-1]) for each in rows],
+        node_weights.distributed,
+    )
+    sums = (
+        _sums(node_weights.parts, flat)
+        if distributed is None
+        else [distributed.times(each) for each in flat]
+    )
     return [
         total.reshape(*each.shape[:2], *node.input_shapes[0])
         for total, each in zip(sums, rows, strict=True)
@@ -79,7 +86,7 @@ def _sums(parts: Iterable[Part], rows: Sequence[Tensor]) -> list[Tensor]:
 
 
 def transposed(
-    served: NodeWeights,
+    node_weights: NodeWeights,
     gradients: Sequence[Tensor],
     of_biases: Sequence[Tensor],
     shapes: Sequence[torch.Size],
@@ -89,37 +96,40 @@ def transposed(
     `gradients` are those to the pulled rows `A W`. `of_biases` are those to `⟨A, b⟩`, `[D, S]`
     each; the sequence is empty if the node has no bias.
     """
-    found = _transposed(served, gradients, shapes)
+    found = _transposed(node_weights, gradients, shapes)
     for each, of_bias in zip(found, of_biases, strict=False):
         wide = of_bias.reshape(*of_bias.shape, *(1,) * (each.dim() - 2))
-        each.addcmul_(wide, served.bias)
+        each.addcmul_(wide, node_weights.bias)
     return found
 
 
 def _transposed(
-    served: NodeWeights, gradients: Sequence[Tensor], shapes: Sequence[torch.Size]
+    node_weights: NodeWeights, gradients: Sequence[Tensor], shapes: Sequence[torch.Size]
 ) -> list[Tensor]:
-    node = served.node
+    node = node_weights.node
     if not is_divisible(node):
-        (part,) = served.parts
+        (part,) = node_weights.parts
         rule = RULES[node.op].forward
         return [
             rule(node, (part.weight,), each.flatten(0, 1)).reshape(shape)
             for each, shape in zip(gradients, shapes, strict=True)
         ]
-    flat, spread = [each.reshape(-1, each.shape[-1]) for each in gradients], served.spread
-    if spread is not None:
-        found = [spread.transposed(each) for each in flat]
+    flat, distributed = (
+        [each.reshape(-1, each.shape[-1]) for each in gradients],
+        node_weights.distributed,
+    )
+    if distributed is not None:
+        found = [distributed.transposed(each) for each in flat]
     else:
         found = [each.new_empty(len(each), node.shape[-1]) for each in flat]
-        for part in served.parts:
+        for part in node_weights.parts:
             for each, whole in zip(flat, found, strict=True):
                 mm(each, part.weight.mT, whole[:, part.low : part.high])
     return [whole.reshape(shape) for whole, shape in zip(found, shapes, strict=True)]
 
 
-def offset(served: NodeWeights, rows: Tensor, onto: Tensor | None = None) -> Tensor | None:
+def offset(node_weights: NodeWeights, rows: Tensor, onto: Tensor | None = None) -> Tensor | None:
     """Compute `onto + ⟨A, b⟩` `[D, S]`; b varies along the axis of the outputs only."""
-    if not served.weights:
+    if not node_weights.weights:
         return onto
-    return inner(rows, served.bias, onto)
+    return inner(rows, node_weights.bias, onto)

@@ -79,12 +79,14 @@ class Program:
     @cached_property
     def lengths(self) -> Mapping[str, Lengths]:
         """The number of roundings at each affine node, of its value and of rows pulled back."""
-        held = {
+        own_weights = {
             node.name: [tensor(self.graph.weights[name]) for name in node.weights]
             for node in self.nodes
         }
         return {
-            node.name: Lengths() if node.is_input else RULES[node.op].lengths(node, held[node.name])
+            node.name: Lengths()
+            if node.is_input
+            else RULES[node.op].lengths(node, own_weights[node.name])
             for node in self.nodes
         }
 
@@ -131,7 +133,7 @@ class Program:
                 exact.add(node.name)
         return frozenset(exact)
 
-    def undecided(self, start: str, boxes: Mapping[str, Interval]) -> Tensor:
+    def unstable(self, start: str, boxes: Mapping[str, Interval]) -> Tensor:
         """Return the mask `[D, size]` of the unstable neurons of `start`.
 
         A neuron is unstable if the relaxation of some reader is not exact there.
@@ -140,11 +142,11 @@ class Program:
         mask = torch.zeros_like(box.lower, dtype=torch.bool).flatten(1)
         for node in self.readers[start]:
             operator = RULES[node.op]
-            assert operator.undecided is not None, f"'{node.op}' is affine"
+            assert operator.unstable is not None, f"'{node.op}' is affine"
             if node.inputs[0] == start or node.input_shapes[0] == self.graph[start].shape:
                 inputs = tuple(boxes[name] for name in node.inputs if name in boxes)
                 if len(inputs) == len(node.inputs):
-                    mask = mask | operator.undecided(node, inputs).flatten(1)
+                    mask = mask | operator.unstable(node, inputs).flatten(1)
                     continue
             mask = torch.ones_like(mask)
         return mask

@@ -33,23 +33,23 @@ def needed(node: Node, tiles: Sequence[Tile]) -> Visit:
     return Visit(node, np.concatenate(units))
 
 
-def pull_units(served: NodeWeights, rows: Sequence[UnitRows]) -> list[Pulled] | None:
+def pull_units(node_weights: NodeWeights, rows: Sequence[UnitRows]) -> list[Pulled] | None:
     """Pull unit rows back through an affine node; None if its operator has no rule for them."""
-    node = served.node
+    node = node_weights.node
     rule = None if node.is_input else RULES[node.op].pull_units
     if rule is None:
         return None
-    if not is_divisible(node) or served.whole is not None:
-        undivided = served.whole is not None
-        weights = (served.whole, *served.weights) if undivided else served.together
+    if not is_divisible(node) or node_weights.whole is not None:
+        undivided = node_weights.whole is not None
+        weights = (node_weights.whole, *node_weights.weights) if undivided else node_weights.tensors
         whole = [rule(node, weights, each.index, each.sign) for each in rows]
         known = [each for each in whole if each is not None]
         return known if len(known) == len(rows) else None
     if not multiplies_one_vector(node):
         return None
     pulled: list[list[tuple[slice, Pulled]]] = [[] for _ in rows]
-    for part in served.parts:
-        weights = (part.weight, *served.weights)
+    for part in node_weights.parts:
+        weights = (part.weight, *node_weights.weights)
         for each, runs in zip(rows, pulled, strict=True):
             for run in _runs(each.places, part, first=not runs):
                 found = rule(node, weights, each.index[run], each.sign[run], part.low)

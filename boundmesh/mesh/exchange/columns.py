@@ -37,50 +37,50 @@ from boundmesh.operators.partition import Partition
 class Columns:
     """A product whose weight is cut along its inputs, on one rank.
 
-    served   the node with this rank's columns of its weight
-    inputs   how the inputs are cut
-    outputs  how the outputs are cut
-    rows     how the rows at the outputs are cut (None: all ranks hold whole rows)
-    turned   a function that returns W[outputs of this rank], by an all-to-all
+    node_weights  the node with this rank's columns of its weight
+    inputs        how the inputs are cut
+    outputs       how the outputs are cut
+    rows          how the rows at the outputs are cut (None: all ranks hold whole rows)
+    own_outputs   a function that returns W[outputs of this rank], by an all-to-all
     """
 
-    served: NodeWeights
+    node_weights: NodeWeights
     inputs: Partition
     outputs: Partition
     rows: Partition | None
-    turned: Callable[[], Tensor]
+    own_outputs: Callable[[], Tensor]
 
     def local(self, rank: int) -> NodeWeights:
         """Return the product reduced to this rank's inputs."""
-        node = self.served.node
+        node = self.node_weights.node
         shapes = (self.inputs.shape(node.input_shapes[0], rank),)
-        return replace(self.served, node=replace(node, input_shapes=shapes))
+        return replace(self.node_weights, node=replace(node, input_shapes=shapes))
 
     def own(self, rank: int) -> NodeWeights:
         """Return the product reduced to this rank's outputs, with its bias only."""
-        node, bias = node_of_part(self.served, *self.outputs.span(rank))
+        node, bias = node_of_part(self.node_weights, *self.outputs.span(rank))
         return NodeWeights(node, bias)
 
     def mine(self, group: Group, rows: Tensor) -> Tensor:
         """Return the coefficients of this rank's outputs."""
         return rows if self.rows else self.outputs.piece(rows, group.rank, ROWS)
 
-    def taken(self, group: Group, rows: Tensor) -> Tensor:
+    def multiplied(self, group: Group, rows: Tensor) -> Tensor:
         """Return whole rows, by an all-gather if they are cut."""
         if self.rows is None:
             return rows
         return gather_pieces(group, rows, self.rows.axis + ROWS, self.rows.ends).contiguous()
 
-    def pull(self, group: Group, taken: Tensor) -> Tensor:
+    def pull(self, group: Group, multiplied: Tensor) -> Tensor:
         """Pull whole rows at the outputs back to this rank's inputs."""
         local = self.local(group.rank)
         if 0 in local.node.input_shapes[0]:
-            return taken.new_zeros(*taken.shape[:ROWS], *local.node.input_shapes[0])
-        if not keeps_channels(local.node, taken):
-            return times(local, [taken])[0]
+            return multiplied.new_zeros(*multiplied.shape[:ROWS], *local.node.input_shapes[0])
+        if not keeps_channels(local.node, multiplied):
+            return times(local, [multiplied])[0]
         (part,) = local.parts
         whole = self._among_all(part.weight, self.inputs, group.rank)
-        return self.inputs.piece(times(whole, [taken])[0], group.rank, ROWS).contiguous()
+        return self.inputs.piece(times(whole, [multiplied])[0], group.rank, ROWS).contiguous()
 
     def push(self, group: Group, gradient: Tensor, of_bias: Tensor | None) -> Tensor:
         """Compute the gradients to the rows, whole where all ranks hold whole rows."""
@@ -94,14 +94,14 @@ class Columns:
     def _push(self, rank: int, gradient: Tensor, of_bias: Tensor | None) -> Tensor:
         """Compute the gradients to this rank's outputs from those to all inputs."""
         # All ranks take part in this all-to-all, even those without outputs.
-        weight, height = self.turned(), self.outputs.shape(self.served.node.shape, rank)
+        weight, height = self.own_outputs(), self.outputs.shape(self.node_weights.node.shape, rank)
         shape = torch.Size((*gradient.shape[:ROWS], *height))
         if 0 in shape:
             return gradient.new_zeros(shape)
         of_biases = [] if of_bias is None else [of_bias]
-        if keeps_channels(self.served.node, gradient):
+        if keeps_channels(self.node_weights.node, gradient):
             whole = self._among_all(weight, self.outputs, rank)
-            every = torch.Size((*gradient.shape[:ROWS], *self.served.node.shape))
+            every = torch.Size((*gradient.shape[:ROWS], *self.node_weights.node.shape))
             (found,) = transposed(whole, [gradient], of_biases, [every])
             return self.outputs.piece(found, rank, ROWS).contiguous()
         own = replace(self.own(rank), parts=[Part(0, height[self.outputs.axis], weight)])
@@ -111,12 +111,12 @@ class Columns:
     def _among_all(self, weight: Tensor, channels: Partition, rank: int) -> NodeWeights:
         """Return the whole product, with zero weights for the channels of other ranks."""
         weight = among_all(weight, self._weight_cut(channels), rank)
-        count = self.served.node.shape[self.outputs.axis]
-        return replace(self.served, parts=[Part(0, count, weight)])
+        count = self.node_weights.node.shape[self.outputs.axis]
+        return replace(self.node_weights, parts=[Part(0, count, weight)])
 
     def _weight_cut(self, channels: Partition) -> Partition:
         """Return how a weight `[out, in, …]`, transposed `[in, out, …]`, is cut by channels."""
-        product = product_of(self.served.node)
+        product = product_of(self.node_weights.node)
         assert product is not None
         of_outputs = channels is self.outputs
         dim = product.output_dim if of_outputs else 1 - product.output_dim

@@ -17,11 +17,11 @@ from boundmesh.mesh.runtime.group import Group
 class Divided(Protocol):
     """A product of whose weight this rank holds the part of some inputs, or of some outputs.
 
-    `served` is the node with its whole bias and this rank's part of the weight.
+    `node_weights` is the node with its whole bias and this rank's part of the weight.
     """
 
     @property
-    def served(self) -> NodeWeights: ...
+    def node_weights(self) -> NodeWeights: ...
 
     def own(self, rank: int) -> NodeWeights:
         """Return the product reduced to this rank's outputs."""
@@ -31,12 +31,12 @@ class Divided(Protocol):
         """Return the coefficients of this rank's outputs."""
         ...
 
-    def taken(self, group: Group, rows: Tensor) -> Tensor:
+    def multiplied(self, group: Group, rows: Tensor) -> Tensor:
         """Return the coefficients that this rank multiplies with its part of the weight."""
         ...
 
-    def pull(self, group: Group, taken: Tensor) -> Tensor:
-        """Pull the coefficients of `taken` back to the inputs; the result is cut as they are."""
+    def pull(self, group: Group, multiplied: Tensor) -> Tensor:
+        """Pull the rows `multiplied` back to the inputs; the result is cut as they are."""
         ...
 
     def push(self, group: Group, gradient: Tensor, of_bias: Tensor | None) -> Tensor:
@@ -54,7 +54,7 @@ class DividedProduct(torch.autograd.Function):
     1. the rows at the inputs;
     2. `⟨A, b⟩` `[D, S]` over this rank's outputs, for gradients;
     3. `⟨A, b⟩` over all outputs for this rank's share of the rows, without gradients; `share`
-       selects these rows from those of `Divided.taken`.
+       selects these rows from those of `Divided.multiplied`.
     """
 
     @staticmethod
@@ -62,12 +62,12 @@ class DividedProduct(torch.autograd.Function):
         ctx, group: Group, product: Divided, share: Callable[[Tensor], Tensor], rows: Tensor
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         ctx.group, ctx.product = group, product
-        taken, own, settled = product.taken(group, rows), None, None
-        if product.served.weights:
+        multiplied, own, settled = product.multiplied(group, rows), None, None
+        if product.node_weights.weights:
             own = offset(product.own(group.rank), product.mine(group, rows))
-            settled = offset(product.served, share(taken))
+            settled = offset(product.node_weights, share(multiplied))
             ctx.mark_non_differentiable(settled)
-        return product.pull(group, taken), own, settled
+        return product.pull(group, multiplied), own, settled
 
     @staticmethod
     @once_differentiable

@@ -102,7 +102,7 @@ class Exchange(DeviceLayout):
     def stream(self, visits: Iterable[Visit]) -> Iterator[NodeWeights]:
         for node in (visit.node for visit in visits):
             if is_product(node):
-                yield self._weights.served(node)
+                yield self._weights.node_weights(node)
                 continue
             held = tuple(self._weights.mine(name) for name in node.weights)
             if product_of(node) is not None:
@@ -137,54 +137,54 @@ class Exchange(DeviceLayout):
             [ExchangedTile(self._weights, cuts, graph, region, tile, errors) for tile in tiles]
         )
 
-    def interval(self, served: NodeWeights, boxes: Sequence[Interval]) -> Interval:
+    def interval(self, node_weights: NodeWeights, boxes: Sequence[Interval]) -> Interval:
         """Compute a node's interval: each rank its own outputs of a product, then an all-gather.
 
         Nodes that are not products are computed on every rank.
         """
-        node = served.node
+        node = node_weights.node
         if not is_product(node):
-            return interval(served, boxes)
+            return interval(node_weights, boxes)
         if gathers_rows(node, self._group.size):
-            parts = self._weights.whole_parts(served)
-            return interval(NodeWeights(node, served.weights, parts), boxes)
-        mine = None if self._has_no_output(served) else interval(served, boxes)
+            parts = self._weights.whole_parts(node_weights)
+            return interval(NodeWeights(node, node_weights.weights, parts), boxes)
+        mine = None if self._has_no_output(node_weights) else interval(node_weights, boxes)
         ends: list[Tensor | None] = [None, None] if mine is None else [mine.upper, mine.lower]
         del mine
-        upper, lower = self._all_outputs(served, boxes, ends)
+        upper, lower = self._all_outputs(node_weights, boxes, ends)
         return Interval(lower, upper)
 
     def outward(
-        self, served: NodeWeights, boxes: Sequence[Interval], charge: Charge
+        self, node_weights: NodeWeights, boxes: Sequence[Interval], charge: Charge
     ) -> tuple[Interval, Tensor | None]:
         """Compute a node's interval, widened by its rounding, and the rounding error of rows."""
-        node = served.node
+        node = node_weights.node
         if not is_product(node):
-            return outward(served, boxes, charge)
+            return outward(node_weights, boxes, charge)
         if gathers_rows(node, self._group.size):
-            parts = self._weights.whole_parts(served)
-            return outward(NodeWeights(node, served.weights, parts), boxes, charge)
-        found = None if self._has_no_output(served) else outward(served, boxes, charge)
+            parts = self._weights.whole_parts(node_weights)
+            return outward(NodeWeights(node, node_weights.weights, parts), boxes, charge)
+        found = None if self._has_no_output(node_weights) else outward(node_weights, boxes, charge)
         ends: list[Tensor | None] = [None] * 3
         if found is not None:
             ends = [found[1], found[0].upper, found[0].lower]
         del found
-        error, upper, lower = self._all_outputs(served, boxes, ends)
+        error, upper, lower = self._all_outputs(node_weights, boxes, ends)
         return Interval(lower, upper), error
 
-    def _has_no_output(self, served: NodeWeights) -> bool:
+    def _has_no_output(self, node_weights: NodeWeights) -> bool:
         """Return true if this rank holds no output of a product."""
-        (part,) = served.parts
+        (part,) = node_weights.parts
         return part.low == part.high
 
     def _all_outputs(
-        self, served: NodeWeights, boxes: Sequence[Interval], mine: list[Tensor | None]
+        self, node_weights: NodeWeights, boxes: Sequence[Interval], mine: list[Tensor | None]
     ) -> list[Tensor]:
         """Gather tensors of all outputs of a product from each rank's tensors of its own outputs.
 
         An entry of `mine` is None if this rank has no output.
         """
-        node, group = served.node, self._group
+        node, group = node_weights.node, self._group
         cut, dim = product_cut(node, group.size), output_axis(node) + 1
         like = boxes[0].lower
         nothing = like.new_zeros(len(like), *cut.shape(node.shape, group.rank))

@@ -33,31 +33,31 @@ rows the whole weight is multiplied at once."""
 class Outputs:
     """A linear node whose weight is cut along its outputs, on one rank.
 
-    served   the node with this rank's rows of its weight
-    outputs  how the outputs are cut
-    inputs   how the rows at the inputs are cut (None: every rank holds whole rows)
+    node_weights  the node with this rank's rows of its weight
+    outputs       how the outputs are cut
+    inputs        how the rows at the inputs are cut (None: every rank holds whole rows)
     """
 
-    served: NodeWeights
+    node_weights: NodeWeights
     outputs: Partition
     inputs: Partition | None
 
     def own(self, rank: int) -> NodeWeights:
         """Return the product reduced to this rank's outputs."""
-        node, bias = node_of_part(self.served, *self.outputs.span(rank))
-        (part,) = self.served.parts
+        node, bias = node_of_part(self.node_weights, *self.outputs.span(rank))
+        (part,) = self.node_weights.parts
         return NodeWeights(node, bias, [Part(0, part.high - part.low, part.weight)])
 
     def mine(self, group: Group, rows: Tensor) -> Tensor:
         """Return the rows unchanged; they are cut along the outputs already."""
         return rows
 
-    taken = mine
+    multiplied = mine
 
-    def pull(self, group: Group, taken: Tensor) -> Tensor:
+    def pull(self, group: Group, multiplied: Tensor) -> Tensor:
         """Pull rows at this rank's outputs back to the inputs; a reduce-scatter adds the ranks'."""
-        (part,), cut = self.served.parts, self.inputs
-        flat, leading = taken.reshape(-1, taken.shape[-1]), taken.shape[:-1]
+        (part,), cut = self.node_weights.parts, self.inputs
+        flat, leading = multiplied.reshape(-1, multiplied.shape[-1]), multiplied.shape[:-1]
 
         def write(columns: slice, out: Tensor) -> None:
             matmul.mm(flat, part.weight[:, columns], out)
@@ -78,7 +78,7 @@ class Outputs:
         if self.inputs is not None:
             axis = self.inputs.axis + ROWS
             gradient = gather_pieces(group, gradient, axis, self.inputs.ends)
-        height = self.outputs.shape(self.served.node.shape, group.rank)
+        height = self.outputs.shape(self.node_weights.node.shape, group.rank)
         shape = torch.Size((*gradient.shape[:ROWS], *height))
         of_biases = [] if of_bias is None else [of_bias]
         (found,) = transposed(self.own(group.rank), [gradient], of_biases, [shape])

@@ -34,7 +34,9 @@ class Charged:
         """Add the error of rows at a node; `cut` is how the rows are cut (None: they are whole)."""
         if self._errors is None or name not in self._errors.at:
             return
-        mine = self._shares.mine(rows.detach()) if cut is None else self._shares.turned(rows, cut)
+        mine = (
+            self._shares.mine(rows.detach()) if cut is None else self._shares.all_neurons(rows, cut)
+        )
         sizes = self._shares.of_domains(self._errors.at[name].above).squeeze(1)
         self._add(magnitude(mine, sizes))
 

@@ -66,7 +66,7 @@ class ExchangedWeights(Gathered):
         """Return this rank's shard of a weight."""
         return self._held[name]
 
-    def served(self, node: Node) -> NodeWeights:
+    def node_weights(self, node: Node) -> NodeWeights:
         """Return a product with this rank's shard of its weight."""
         first, *others = (self._held[name] for name in node.weights)
         if node.weights[0] not in self._columns:
@@ -79,25 +79,25 @@ class ExchangedWeights(Gathered):
             node, tuple(others), [Part(*span, first[slice(*span)]) for span in spans]
         )
 
-    def columns(self, served: NodeWeights, rows: Partition | None) -> Columns:
+    def columns(self, node_weights: NodeWeights, rows: Partition | None) -> Columns:
         """Create a product whose weight is cut along its inputs; `rows` is how its rows are cut."""
-        name = served.node.weights[0]
+        name = node_weights.node.weights[0]
 
-        def turned() -> Tensor:
-            product = product_of(served.node)
+        def own_outputs() -> Tensor:
+            product = product_of(node_weights.node)
             assert product is not None
             dim = product.output_dim
             return all_to_all(
                 self.group, self._held[name], self._cuts[name], Partition(dim, outputs.ends)
             )
 
-        outputs = product_cut(served.node, self.group.size)
-        return Columns(served, self._columns[name], outputs, rows, turned)
+        outputs = product_cut(node_weights.node, self.group.size)
+        return Columns(node_weights, self._columns[name], outputs, rows, own_outputs)
 
-    def whole_parts(self, served: NodeWeights) -> Iterator[Part]:
+    def whole_parts(self, node_weights: NodeWeights) -> Iterator[Part]:
         """Yield the whole parts of such a product's weight; each is gathered when it is next."""
-        cut = self._cuts[served.node.weights[0]]
-        for part in served.parts:
+        cut = self._cuts[node_weights.node.weights[0]]
+        for part in node_weights.parts:
             whole = gather_pieces(self.group, part.weight, cut.axis, cut.ends)
             yield Part(part.low, part.high, whole.contiguous())
 

@@ -97,7 +97,7 @@ class Shares:
             return values
         return self.cut.piece(values, self._group.rank, 0)
 
-    def turned(self, rows: Tensor, cut: Partition) -> Tensor:
+    def all_neurons(self, rows: Tensor, cut: Partition) -> Tensor:
         """Return this rank's share of the rows with all their neurons, by an all-to-all.
 
         `rows` `[D, S, *piece]` are all rows with this rank's neurons; `cut` is how these are cut.
@@ -125,7 +125,7 @@ class Shares:
     def minimum(self, region: BoxRegion, rows: Tensor, cut: Partition) -> Tensor:
         """Compute the minimum over a box of this rank's share of the rows."""
         box = BoxRegion(*(self.of_domains(end) for end in (region.lower, region.upper)))
-        return box.minimum(self.turned(rows, cut))
+        return box.minimum(self.all_neurons(rows, cut))
 
     def intercept(
         self, node: Node, drawn: Drawn | Pieces, rows: Tensor, cut: Partition
@@ -157,19 +157,21 @@ class Shares:
         sizes = (prod(cut.shape(node.shape, rank)) for rank in range(self._group.size))
         along = Partition(0, tuple(accumulate(sizes, initial=0)))
         ends = (end.flatten(1).unsqueeze(1) for end in (drawn.lower, drawn.upper))
-        lower, upper = (self.turned(end, along).squeeze(1) for end in ends)
-        return Pieces(drawn.slope, lower, upper).bias(self.turned(rows.flatten(2), along))
+        lower, upper = (self.all_neurons(end, along).squeeze(1) for end in ends)
+        return Pieces(drawn.slope, lower, upper).bias(self.all_neurons(rows.flatten(2), along))
 
     def _intercept(
         self, below: Tensor | None, above: Tensor | None, rows: Tensor, cut: Partition
     ) -> Tensor | None:
         if below is None and above is None:
             return None
-        lower, upper = (None if end is None else self.turned(end, cut) for end in (below, above))
+        lower, upper = (
+            None if end is None else self.all_neurons(end, cut) for end in (below, above)
+        )
         # The bias does not depend on the slopes, so any tensor of this shape serves.
         slope = lower if upper is None else upper
         assert slope is not None
-        return Lines((slope,), (slope,), lower, upper).pull(self.turned(rows, cut)).bias
+        return Lines((slope,), (slope,), lower, upper).pull(self.all_neurons(rows, cut)).bias
 
     def of_domains(self, values: Tensor) -> Tensor:
         """Return this rank's part of `[D or 1, *]` if domains are divided, else all of it."""

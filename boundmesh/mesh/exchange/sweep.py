@@ -47,9 +47,9 @@ class ExchangedRows:
 
     tiles: Sequence[ExchangedTile]
 
-    def pass_node(self, served: NodeWeights, draw: Draw) -> None:
+    def pass_node(self, node_weights: NodeWeights, draw: Draw) -> None:
         for tile in self.tiles:
-            tile.pass_node(served, draw)
+            tile.pass_node(node_weights, draw)
 
     def lowest(self) -> list[Tensor]:
         return [tile.lowest() for tile in self.tiles]
@@ -79,11 +79,11 @@ class ExchangedTile:
         self._charged = Charged(errors, self._shares)
         self._at: dict[str, Tensor] = {}
 
-    def pass_node(self, served: NodeWeights, draw: Draw) -> None:
-        node = served.node
+    def pass_node(self, node_weights: NodeWeights, draw: Draw) -> None:
+        node = node_weights.node
         starts = node.name == self._tile.start
         if starts:
-            if self._begin_with_units(served):
+            if self._begin_with_units(node_weights):
                 return
             self._at[node.name] = self._begin(node)
             self._charged.begin(self._tile, node)
@@ -93,13 +93,13 @@ class ExchangedTile:
         whole = starts and gathers_rows(node, self._group.size)
         self._charged.rows(node.name, rows, None if whole else self._cuts[node.name])
         if gathers_rows(node, self._group.size):
-            self._gather(served, rows, None if starts else self._cuts[node.name])
+            self._gather(node_weights, rows, None if starts else self._cuts[node.name])
         elif is_product(node):
-            self._multiply(served, rows)
+            self._multiply(node_weights, rows)
         elif is_local(node, self._cuts):
-            self._pass_piece(served, rows, draw)
+            self._pass_piece(node_weights, rows, draw)
         else:
-            self._pass_whole(served, rows, draw)
+            self._pass_whole(node_weights, rows, draw)
 
     def _begin(self, node: Node) -> Tensor:
         """Return the coefficients of the tile at its start node."""
@@ -107,16 +107,16 @@ class ExchangedTile:
             return self._tile.rows.dense(node)
         return dense(self._tile, node, self._cuts[node.name], self._group.rank)
 
-    def _begin_with_units(self, served: NodeWeights) -> bool:
+    def _begin_with_units(self, node_weights: NodeWeights) -> bool:
         """Pull unit rows of a linear node back; they select rows of its weight.
 
         The result is true if this was done, and false if the rows must be written out instead.
         """
-        node, rows = served.node, self._tile.rows
+        node, rows = node_weights.node, self._tile.rows
         if not isinstance(rows, UnitRows):
             return False
         if gathers_rows(node, self._group.size):
-            columns = self._held.columns(served, None)
+            columns = self._held.columns(node_weights, None)
             # Every rank holds the whole bias.
             found = pull_units(columns.local(self._group.rank), [rows])
             if found is not None:
@@ -127,25 +127,25 @@ class ExchangedTile:
         inputs = self._cuts[node.inputs[0]] if multiplies_one_vector(node) else None
         if inputs is None:
             return False
-        (part,) = served.parts
+        (part,) = node_weights.parts
         self._charged.units(node.name, rows)
         self._add(node.inputs[0], unit_row_pieces(self._group, part, rows, node, inputs))
-        for bias in served.weights:
+        for bias in node_weights.weights:
             self._biases.know((bias[rows.index] * rows.sign)[None])
         return True
 
-    def _gather(self, served: NodeWeights, rows: Tensor, cut: Partition | None) -> None:
-        columns = self._held.columns(served, cut)
+    def _gather(self, node_weights: NodeWeights, rows: Tensor, cut: Partition | None) -> None:
+        columns = self._held.columns(node_weights, cut)
         pulled = self._divided(columns, rows, self._shares.mine)
-        self._add_columns(served.node.inputs[0], columns.inputs, pulled)
+        self._add_columns(node_weights.node.inputs[0], columns.inputs, pulled)
 
-    def _multiply(self, served: NodeWeights, rows: Tensor) -> None:
-        node, cut = served.node, product_cut(served.node, self._group.size)
+    def _multiply(self, node_weights: NodeWeights, rows: Tensor) -> None:
+        node, cut = node_weights.node, product_cut(node_weights.node, self._group.size)
         if self._cuts[node.name] is None:
             rows = TakePiece.apply(self._group, cut, rows)
-        outputs = Outputs(served, cut, self._cuts[node.inputs[0]])
-        turned = partial(self._shares.turned, cut=cut)
-        self._add(node.inputs[0], self._divided(outputs, rows, turned))
+        outputs = Outputs(node_weights, cut, self._cuts[node.inputs[0]])
+        all_neurons = partial(self._shares.all_neurons, cut=cut)
+        self._add(node.inputs[0], self._divided(outputs, rows, all_neurons))
 
     def _divided(self, product: Divided, rows: Tensor, share: Callable[[Tensor], Tensor]) -> Tensor:
         pulled, own, bias = DividedProduct.apply(self._group, product, share, rows)
@@ -153,8 +153,8 @@ class ExchangedTile:
         self._biases.settle(bias)
         return pulled
 
-    def _pass_piece(self, served: NodeWeights, rows: Tensor, draw: Draw) -> None:
-        node, rank, cut = served.node, self._group.rank, self._cuts[served.node.name]
+    def _pass_piece(self, node_weights: NodeWeights, rows: Tensor, draw: Draw) -> None:
+        node, rank, cut = node_weights.node, self._group.rank, self._cuts[node_weights.node.name]
         assert cut is not None
         own = local_node(node, self._cuts, rank)
         rule = RULES[node.op].pull
@@ -166,31 +166,31 @@ class ExchangedTile:
             if not exact(drawn) and pulled.bias is not None:
                 self._biases.settle(self._shares.total(pulled.bias))
         else:
-            pulled = rule(own, local_weights(node, served.together, self._cuts, rank), rows)
+            pulled = rule(own, local_weights(node, node_weights.tensors, self._cuts, rank), rows)
             if pulled.bias is not None:
-                self._settle_affine(served, self._shares.turned(rows, cut))
+                self._settle_affine(node_weights, self._shares.all_neurons(rows, cut))
         self._biases.own(pulled.bias)
         for name, coefficients in zip(node.inputs, pulled.coefficients, strict=True):
             self._add(name, coefficients)
 
-    def _settle_affine(self, served: NodeWeights, rows: Tensor) -> None:
+    def _settle_affine(self, node_weights: NodeWeights, rows: Tensor) -> None:
         """Add an affine node's bias to the values of this rank's share of the rows."""
-        node, rule = served.node, RULES[served.node.op].pull
+        node, rule = node_weights.node, RULES[node_weights.node.op].pull
         assert rule is not None
         if product_of(node) is not None:
             # One device computes this sum in the same way, inside an autograd function.
             with torch.no_grad():
-                self._biases.settle(offset(served, rows))
+                self._biases.settle(offset(node_weights, rows))
         else:
-            self._biases.settle(rule(node, served.together, rows).bias)
+            self._biases.settle(rule(node, node_weights.tensors, rows).bias)
 
-    def _pass_whole(self, served: NodeWeights, rows: Tensor, draw: Draw) -> None:
-        node, rule = served.node, RULES[served.node.op].pull
+    def _pass_whole(self, node_weights: NodeWeights, rows: Tensor, draw: Draw) -> None:
+        node, rule = node_weights.node, RULES[node_weights.node.op].pull
         pulled: Pulled
         if rule is None:
             pulled = pull_drawn(draw(node, self._tile), rows, node)
         else:
-            pulled = rule(node, served.together, rows)
+            pulled = rule(node, node_weights.tensors, rows)
         self._biases.know(pulled.bias)
         for name, coefficients in zip(node.inputs, pulled.coefficients, strict=True):
             cut = self._cuts[name]

@@ -21,13 +21,13 @@ class Shard:
     """A part of a weight, before it is fetched.
 
     low, high  the part has the outputs `low ≤ i < high`
-    held       the part itself, if this rank can read it where it lies (a Tensor); else the key that
-               `WeightSource.store` returned for it
+    stored     the part itself, if this rank can read it where it lies (a Tensor); else the key
+               that `WeightSource.store` returned for it
     """
 
     low: int
     high: int
-    held: Any
+    stored: Any
 
 
 class Fetch:
@@ -67,19 +67,19 @@ class Fetch:
     def _launch(self) -> None:
         while self._waiting and len(self._flying) < AHEAD:
             shard = self._waiting[0]
-            at_hand = self._at_hand(shard.held)
+            at_hand = self._at_hand(shard.stored)
             if at_hand is not None:
                 brought = Brought(at_hand)
             elif self._free:
                 buffer = self._free.popleft()
-                brought = Brought(*self._bring.begin(shard.held, buffer), buffer)
+                brought = Brought(*self._bring.begin(shard.stored, buffer), buffer)
             else:
                 return
             self._waiting.popleft()
             self._flying.append((shard, brought))
 
-    def _at_hand(self, held: Any) -> Tensor | None:
-        return held if isinstance(held, Tensor) else self._bring.at_hand(held)
+    def _at_hand(self, stored: Any) -> Tensor | None:
+        return stored if isinstance(stored, Tensor) else self._bring.at_hand(stored)
 
 
 @dataclass(frozen=True)

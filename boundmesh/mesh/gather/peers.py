@@ -98,9 +98,9 @@ class FromPeers(WeightSource):
             for number, ranks in enumerate(self._sources)
         ]  # fmt: skip
 
-    def rows(self, held: int, begin: int, end: int) -> list[Tensor]:
+    def rows(self, stored: int, begin: int, end: int) -> list[Tensor]:
         runs, first = [], 0
-        for piece in self._parts[held]:
+        for piece in self._parts[stored]:
             runs.append(piece[max(begin - first, 0) : max(end - first, 0)])
             first += len(piece)
         return [run for run in runs if len(run)]
@@ -109,17 +109,17 @@ class FromPeers(WeightSource):
     def deals(self) -> bool:
         return any(len(ranks) == 1 for ranks in self._sources)
 
-    def holder(self, held: int) -> int | None:
-        ranks = self._sources[held]
+    def holder(self, stored: int) -> int | None:
+        ranks = self._sources[stored]
         return ranks[0] if len(ranks) == 1 else None
 
-    def at_hand(self, held: int) -> Tensor | None:
-        parts = self._parts[held]
-        here = self._beside is None or held in self._mine
+    def at_hand(self, stored: int) -> Tensor | None:
+        parts = self._parts[stored]
+        here = self._beside is None or stored in self._mine
         return parts[0] if here and len(parts) == 1 else None
 
-    def begin(self, held: int, buffer: Tensor) -> tuple[Tensor, Staged]:
-        whole, copies = self._place(held, buffer)
+    def begin(self, stored: int, buffer: Tensor) -> tuple[Tensor, Staged]:
+        whole, copies = self._place(stored, buffer)
         if self._beside is None:
             for place, piece in copies:
                 place.copy_(piece)
@@ -149,11 +149,11 @@ class FromPeers(WeightSource):
         self._unread.remove(buffer.data_ptr())
         return torch.cuda.is_current_stream_capturing()
 
-    def _place(self, held: int, buffer: Tensor) -> Place:
+    def _place(self, stored: int, buffer: Tensor) -> Place:
         """Return the place of a part in a buffer and the copies that fill it."""
-        key = held, buffer.data_ptr()
+        key = stored, buffer.data_ptr()
         if key not in self._places:
-            pieces = self._parts[held]
+            pieces = self._parts[stored]
             heights = [len(each) for each in pieces]
             size = sum(each.numel() for each in pieces)
             whole = buffer[:size].view(sum(heights), *pieces[0].shape[1:])

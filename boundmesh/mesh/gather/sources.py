@@ -79,7 +79,7 @@ class WeightSource(ABC):
         """Do the work that ranks must do together after all weights are stored."""
         return
 
-    def rows(self, held: Any, begin: int, end: int) -> Sequence[Tensor]:
+    def rows(self, stored: Any, begin: int, end: int) -> Sequence[Tensor]:
         """Return the rows `begin ≤ i < end` of a part where they lie, in one or more runs.
 
         The result is empty if this rank cannot read them there.
@@ -91,16 +91,16 @@ class WeightSource(ABC):
         """True if some weights have parts that each lie whole on one rank."""
         return False
 
-    def holder(self, held: Any) -> int | None:
+    def holder(self, stored: Any) -> int | None:
         """Return the rank that holds a part whole, or None."""
         return None
 
-    def at_hand(self, held: Any) -> Tensor | None:
+    def at_hand(self, stored: Any) -> Tensor | None:
         """Return a part that this rank can use without a copy, or None."""
         return None
 
     @abstractmethod
-    def begin(self, held: Any, buffer: Tensor) -> tuple[Tensor, Waiting]:
+    def begin(self, stored: Any, buffer: Tensor) -> tuple[Tensor, Waiting]:
         """Start to fetch a part into `buffer`; return the part, and what to wait for."""
 
     def done_with(self, buffer: Tensor) -> None:
@@ -165,9 +165,9 @@ class FromRanks(WeightSource):
         self._pieces += placed
         return placed
 
-    def begin(self, held: WeightPiece, buffer: Tensor) -> tuple[Tensor, Waiting]:
-        whole = joined(held, buffer, self.group.size)
-        return whole[: held.rows], self.group.all_gather(whole, held.mine)
+    def begin(self, stored: WeightPiece, buffer: Tensor) -> tuple[Tensor, Waiting]:
+        whole = joined(stored, buffer, self.group.size)
+        return whole[: stored.rows], self.group.all_gather(whole, stored.mine)
 
 
 class FromHost(WeightSource):
@@ -199,14 +199,14 @@ class FromHost(WeightSource):
         self.longest = max(self.longest, mine.numel() * self._ranks)
         return WeightPiece(mine.pin_memory() if self._cuda else mine, read.rows)
 
-    def begin(self, held: WeightPiece, buffer: Tensor) -> tuple[Tensor, Waiting]:
-        whole = joined(held, buffer, self._ranks)
+    def begin(self, stored: WeightPiece, buffer: Tensor) -> tuple[Tensor, Waiting]:
+        whole = joined(stored, buffer, self._ranks)
         if self._beside is None:
-            return whole[: held.rows], self._stage(whole, held.mine)
+            return whole[: stored.rows], self._stage(whole, stored.mine)
         # Work that is queued already may still read the buffer that contains `whole`.
         self._beside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._beside):
-            return whole[: held.rows], self._stage(whole, held.mine)
+            return whole[: stored.rows], self._stage(whole, stored.mine)
 
     def _stage(self, whole: Tensor, piece: Tensor) -> Waiting:
         height = len(piece)
@@ -217,10 +217,10 @@ class FromHost(WeightSource):
         return Staged(torch.cuda.current_stream().record_event() if self._cuda else None)
 
 
-def joined(held: WeightPiece, buffer: Tensor, ranks: int) -> Tensor:
+def joined(stored: WeightPiece, buffer: Tensor, ranks: int) -> Tensor:
     """Return the view `[P·c, …]` of a buffer that will contain all pieces of a part."""
-    height, *rest = held.mine.shape
-    return buffer[: held.mine.numel() * ranks].view(ranks * height, *rest)
+    height, *rest = stored.mine.shape
+    return buffer[: stored.mine.numel() * ranks].view(ranks * height, *rest)
 
 
 @dataclass(frozen=True)

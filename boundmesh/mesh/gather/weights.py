@@ -63,7 +63,7 @@ class ShardedWeights(Gathered):
             for name, array in graph.weights.items()
             if name not in self._shards
         }
-        self._served: dict[str, NodeWeights] = {}
+        self._node_weights: dict[str, NodeWeights] = {}
         self._spread: dict[str, DistributedProduct] = {}
         self._buffers: tuple[Tensor, ...] = ()
         self._fetching = Fetch((), bring, ())
@@ -83,13 +83,13 @@ class ShardedWeights(Gathered):
         """
         visited = [(visit.node, *self._of(visit, among)) for visit in visits]
         fetch = self._fetch([shard for _, _, shards in visited for shard in shards])
-        for node, spread, shards in visited:
-            if not shards and spread is None:
+        for node, distributed, shards in visited:
+            if not shards and distributed is None:
                 yield self._whole(node)
                 continue
             parts = fetch.parts(len(shards))
             others = tuple(self[name] for name in node.weights[1:])
-            yield NodeWeights(node, others, parts, spread=spread)
+            yield NodeWeights(node, others, parts, distributed=distributed)
             # Parts that the caller skipped are fetched all the same, as all ranks must fetch alike.
             for _ in parts:
                 pass
@@ -121,16 +121,16 @@ class ShardedWeights(Gathered):
         node = visit.node
         shards = self._shards.get(node.weights[0], ()) if product_of(node) is not None else ()
         if among is not None and visit.outputs is None and shards:
-            spread = self._spread_over(node, shards, among)
-            if spread is not None:
-                return spread, ()
+            distributed = self._distributed_over(node, shards, among)
+            if distributed is not None:
+                return distributed, ()
         if visit.outputs is None or not self._bring.alone or not shards:
             return None, shards
         needed = [(each, visit.needed(each.low, each.high)) for each in shards]
         found = [some for each, span in needed if span for some in self._some(each, *span)]
         return None, found or self._some(shards[0], shards[0].low, shards[0].low + 1)
 
-    def _spread_over(
+    def _distributed_over(
         self, node: Node, shards: Sequence[Shard], group: Group
     ) -> DistributedProduct | None:
         """Return the distributed weight of a linear node of one vector.
@@ -141,12 +141,12 @@ class ShardedWeights(Gathered):
         if not multiplies_one_vector(node):
             return None
         if name not in self._spread:
-            holders = [h for each in shards if (h := bring.holder(each.held)) is not None]
+            holders = [h for each in shards if (h := bring.holder(each.stored)) is not None]
             if len(holders) < len(shards):
                 return None
             spans = [(each.low, each.high) for each in shards]
             own = (s for s, holder in zip(shards, holders, strict=True) if holder == group.rank)
-            mine = [weight for s in own if (weight := bring.at_hand(s.held)) is not None]
+            mine = [weight for s in own if (weight := bring.at_hand(s.stored)) is not None]
             inputs = self._arrays[name].shape[1]
             self._spread[name] = DistributedProduct(
                 group, inputs, part_places(spans, holders), mine
@@ -155,7 +155,7 @@ class ShardedWeights(Gathered):
 
     def _some(self, shard: Shard, low: int, high: int) -> list[Shard]:
         """Return the rows `low ≤ i < high` of a weight where they lie, or else their whole part."""
-        runs = self._bring.rows(shard.held, low - shard.low, high - shard.low)
+        runs = self._bring.rows(shard.stored, low - shard.low, high - shard.low)
         found = []
         for run in runs:
             found.append(Shard(low, low + len(run), run))
@@ -163,14 +163,14 @@ class ShardedWeights(Gathered):
         return found or [shard]
 
     def _whole(self, node: Node) -> NodeWeights:
-        served = self._served.get(node.name)
-        if served is None or served.node is not node:
+        node_weights = self._node_weights.get(node.name)
+        if node_weights is None or node_weights.node is not node:
             weights = tuple(self._held[name] for name in node.weights)
-            served = NodeWeights(node, weights)
+            node_weights = NodeWeights(node, weights)
             if product_of(node) is not None:
-                served = NodeWeights(node, weights[1:], parts_of(node, weights[0]))
-            self._served[node.name] = served
-        return served
+                node_weights = NodeWeights(node, weights[1:], parts_of(node, weights[0]))
+            self._node_weights[node.name] = node_weights
+        return node_weights
 
     def _fetch(self, shards: Sequence[Shard]) -> Fetch:
         self._fetching.close()
@@ -187,5 +187,5 @@ class ShardedWeights(Gathered):
         spans = part_spans(node, array.shape)
         # Dim 0 of a transposed convolution's weight is not the outputs; its one part has all rows.
         rows = spans if is_divisible(node) else [(0, len(array))]
-        held = self._bring.store(array, rows)
-        return [Shard(*span, each) for span, each in zip(spans, held, strict=True)]
+        stored = self._bring.store(array, rows)
+        return [Shard(*span, each) for span, each in zip(spans, stored, strict=True)]

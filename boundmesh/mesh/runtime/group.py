@@ -40,7 +40,7 @@ class Pending:
 
     def wait(self) -> None:
         """Wait until it is done. On a GPU, only work that is queued from now on waits for it."""
-        with _together():
+        with _collective():
             self.work.wait()
 
 
@@ -60,13 +60,13 @@ class Group:
     def all_gather(self, whole: Tensor, mine: Tensor) -> Pending:
         """Start to fill `whole` with every rank's `mine`, in rank order along dim 0."""
         self._count("all_gather", whole.nbytes - mine.nbytes)
-        with _together():
+        with _collective():
             return Pending(all_gather_single(whole, mine, group=self._handle, async_op=True))
 
     def reduce_scatter(self, mine: Tensor, whole: Tensor) -> Pending:
         """Start to fill `mine` with this rank's piece, along dim 0, of the sum of all `whole`."""
         self._count("reduce_scatter", whole.nbytes - mine.nbytes)
-        with _together():
+        with _collective():
             return Pending(reduce_scatter_single(mine, whole, group=self._handle, async_op=True))
 
     def all_to_all(
@@ -78,7 +78,7 @@ class Group:
         """
         kept = received[0].nbytes * takes[self.rank] if len(received) else 0
         self._count("all_to_all", received.nbytes - kept)
-        with _together():
+        with _collective():
             return Pending(
                 dist.all_to_all_single(
                     received, sent, takes, gives, group=self._handle, async_op=True
@@ -88,13 +88,13 @@ class Group:
     def all_reduce(self, values: Tensor) -> None:
         """Replace `values` by their sum over the ranks."""
         self._count("all_reduce", values.nbytes)
-        with _together():
+        with _collective():
             dist.all_reduce(values, group=self._handle)
 
     def first_says(self, value: Value) -> Value:
         """Return the first rank's value, any picklable object, by a broadcast on the CPU."""
         said = [value]
-        with _together():
+        with _collective():
             dist.broadcast_object_list(said, group_src=0, group=self._handle, device=CPU)
         self._count("broadcast", 0)
         return said[0]
@@ -117,7 +117,7 @@ class Group:
         """Return the first rank's float and bool, by one broadcast of a tensor."""
         told = torch.tensor(numbers, dtype=torch.float64)
         self._count("broadcast", 0)
-        with _together():
+        with _collective():
             dist.broadcast(told, group_src=0, group=self._handle)
         number, truth = told.tolist()
         return number, bool(truth)
@@ -140,7 +140,7 @@ class Group:
     def every(self, value: Value) -> list[Value]:
         """Return every rank's value, any picklable object, in rank order."""
         said: list[Value] = [value] * self.size
-        with _together():
+        with _collective():
             dist.all_gather_object(said, value, group=self._handle)
         self._count("all_gather_object", 0)
         return said
@@ -159,7 +159,7 @@ def _unpacked(packed: Tensor) -> Any:
 
 
 @contextmanager
-def _together() -> Iterator[None]:
+def _collective() -> Iterator[None]:
     """Run a collective. Raises DeviceError if another rank has ended."""
     try:
         yield

@@ -41,7 +41,7 @@ class Traffic:
 def traffic(graph: Graph, ranks: int, tile_elements: int, domains: int = 1) -> Traffic:
     """Count the bytes received in sweeps from every start node and from the output."""
     program = Program(graph, graph.output)
-    gather = exchange = turned = 0
+    gather = exchange = all_to_all = 0
     for start in (*program.starts, program.target):
         if start in program.exact:
             continue
@@ -53,11 +53,11 @@ def traffic(graph: Graph, ranks: int, tile_elements: int, domains: int = 1) -> T
                 gather += -(-tiles // ranks) * weight
             if is_product(node) and not gathers_rows(node, ranks):
                 exchange += rows * domains * prod(node.input_shapes[0])
-                turned += rows * domains * node.size * len(node.weights[1:])
+                all_to_all += rows * domains * node.size * len(node.weights[1:])
             elif is_product(node) and node.name != start:
                 exchange += rows * domains * node.size
             elif node.is_input or not RULES[node.op].affine:
-                turned += rows * domains * node.size
+                all_to_all += rows * domains * node.size
     share = NUMBER * (ranks - 1)
-    moved = (exchange * ranks + turned) * share // ranks**2
+    moved = (exchange * ranks + all_to_all) * share // ranks**2
     return Traffic(gather * share // ranks, moved)

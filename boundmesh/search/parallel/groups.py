@@ -162,7 +162,7 @@ class Meetings:
         return received
 
     @contextmanager
-    def together(self) -> Iterator[None]:
+    def ending_all(self) -> Iterator[None]:
         """A context in which an error ends the work of all groups."""
         try:
             yield
