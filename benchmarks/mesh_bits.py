@@ -32,7 +32,7 @@ from boundmesh.bounds.sweep.region import region_tensors
 from boundmesh.bounds.sweep.rows import DenseRows
 from boundmesh.graph.graph import Graph
 from boundmesh.mesh.runtime.open import open_layout
-from boundmesh.operators.operator import Interval
+from boundmesh.operators.interval import Interval
 from boundmesh.property import Box
 from boundmesh.read import vnnlib
 from boundmesh.read.onnx import load

@@ -23,8 +23,11 @@ from boundmesh.bounds.sweep.region import BoxRegion
 from boundmesh.bounds.sweep.rows import DenseRows
 from boundmesh.graph.graph import Graph
 from boundmesh.operators import RULES
+from boundmesh.operators.common_rules import Weights, monotone
+from boundmesh.operators.interval import Interval
+from boundmesh.operators.linear_bounds import Lines
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import Interval, Lines, Operator, Weights, monotone, register
+from boundmesh.operators.operator import Operator, register
 from boundmesh.operators.rounding import Rounded
 from boundmesh.read.onnx import loads
 from boundmesh.read.translate.step import TRANSLATIONS, Step, Value, translates

@@ -16,16 +16,9 @@ from boundmesh.operators import (
     s_shaped,
     select,
 )
-from boundmesh.operators.operator import (
-    RULES,
-    Interval,
-    Lines,
-    Operator,
-    Pulled,
-    Relaxation,
-    pull_lines,
-    register,
-)
+from boundmesh.operators.interval import Interval
+from boundmesh.operators.linear_bounds import Lines, Pulled, Relaxation, pull_lines
+from boundmesh.operators.operator import RULES, Operator, register
 
 __all__ = [
     "RULES",

@@ -8,17 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from boundmesh.operators.common_rules import Weights, monotone, same_partition
+from boundmesh.operators.inner_products import inner
+from boundmesh.operators.interval import Interval
+from boundmesh.operators.linear_bounds import Pulled
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import (
-    Interval,
-    Operator,
-    Pulled,
-    Weights,
-    inner,
-    monotone,
-    register,
-    same_partition,
-)
+from boundmesh.operators.operator import Operator, register
 from boundmesh.operators.rounding import Lengths
 
 

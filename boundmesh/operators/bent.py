@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from boundmesh.operators.common_rules import Weights, elementwise, monotone
 from boundmesh.operators.curve import (
     Curve,
     bent_lines,
@@ -18,16 +19,10 @@ from boundmesh.operators.curve import (
     rows_dim,
     unstable,
 )
+from boundmesh.operators.interval import Interval
+from boundmesh.operators.linear_bounds import Lines
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import (
-    Interval,
-    Lines,
-    Operator,
-    Weights,
-    elementwise,
-    monotone,
-    register,
-)
+from boundmesh.operators.operator import Operator, register
 from boundmesh.operators.rounding import Rounded
 
 EXP = Curve(torch.exp, torch.exp)

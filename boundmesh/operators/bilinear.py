@@ -16,18 +16,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from boundmesh.operators.common_rules import Weights, same_partition
 from boundmesh.operators.curve import reach_of, rows_dim
 from boundmesh.operators.inner_products import inner
+from boundmesh.operators.interval import Interval
+from boundmesh.operators.linear_bounds import Lines, Pulled
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import (
-    Interval,
-    Lines,
-    Operator,
-    Pulled,
-    Weights,
-    register,
-    same_partition,
-)
+from boundmesh.operators.operator import Operator, register
 from boundmesh.operators.rounding import Rounded
 
 # The number of products that the interval of a matrix product computes at a time.

@@ -19,16 +19,12 @@ from torch.nn import functional
 
 from boundmesh.kernels.matmul import BLOCK_ROUNDINGS
 from boundmesh.operators import overlaps, patches
+from boundmesh.operators.common_rules import Weights
+from boundmesh.operators.inner_products import inner
+from boundmesh.operators.interval import Interval
+from boundmesh.operators.linear_bounds import Pulled
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import (
-    Interval,
-    Operator,
-    Product,
-    Pulled,
-    Weights,
-    inner,
-    register,
-)
+from boundmesh.operators.operator import Operator, Product, register
 from boundmesh.operators.partition import Partition
 from boundmesh.operators.rounding import Lengths
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from boundmesh.operators.interval import Interval
+from boundmesh.operators.linear_bounds import Lines
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import Interval, Lines
 from boundmesh.operators.rounding import FUNCTION, Rounded
 
 Function = Callable[[Tensor], Tensor]

@@ -14,9 +14,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from boundmesh.operators.common_rules import Weights, elementwise
 from boundmesh.operators.curve import margin, reach_of, rows_dim
+from boundmesh.operators.interval import Interval
+from boundmesh.operators.linear_bounds import Lines
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import Interval, Lines, Operator, Weights, elementwise, register
+from boundmesh.operators.operator import Operator, register
 from boundmesh.operators.rounding import Rounded
 
 ASIDE = 1e-5

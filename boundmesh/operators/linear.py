@@ -7,16 +7,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from boundmesh.kernels import fused_linear, matmul
+from boundmesh.operators.common_rules import Weights
+from boundmesh.operators.inner_products import inner
+from boundmesh.operators.interval import Interval
+from boundmesh.operators.linear_bounds import Pulled
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import (
-    Interval,
-    Operator,
-    Product,
-    Pulled,
-    Weights,
-    inner,
-    register,
-)
+from boundmesh.operators.operator import Operator, Product, register
 from boundmesh.operators.rounding import Lengths
 
 # The number of rows of |W| that are computed at a time. An interval so never holds a second copy

@@ -13,9 +13,12 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from boundmesh.operators.common_rules import Weights, elementwise
 from boundmesh.operators.curve import middle, rounded_curve, rows_dim, unstable
+from boundmesh.operators.interval import Interval
+from boundmesh.operators.linear_bounds import Lines
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import Interval, Lines, Operator, Weights, elementwise, register
+from boundmesh.operators.operator import Operator, register
 from boundmesh.operators.rounding import Rounded
 from boundmesh.operators.s_curve import (
     SCurve,

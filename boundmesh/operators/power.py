@@ -12,6 +12,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from boundmesh.operators.common_rules import Weights
 from boundmesh.operators.curve import (
     Curve,
     bent_lines,
@@ -22,8 +23,10 @@ from boundmesh.operators.curve import (
     rows_dim,
     unstable,
 )
+from boundmesh.operators.interval import Interval
+from boundmesh.operators.linear_bounds import Lines
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import Interval, Lines, Operator, Weights, register
+from boundmesh.operators.operator import Operator, register
 from boundmesh.operators.rounding import Rounded
 from boundmesh.operators.s_curve import SCurve, box_of_y, lines_of_x, s_lines, touching_points
 

@@ -7,17 +7,12 @@ import math
 import torch
 from torch import Tensor
 
+from boundmesh.operators.common_rules import Weights, monotone
 from boundmesh.operators.curve import reach_of
+from boundmesh.operators.interval import Interval
+from boundmesh.operators.linear_bounds import Lines, Pulled
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import (
-    Interval,
-    Lines,
-    Operator,
-    Pulled,
-    Weights,
-    monotone,
-    register,
-)
+from boundmesh.operators.operator import Operator, register
 from boundmesh.operators.partition import Partition
 from boundmesh.operators.rounding import Lengths, Rounded
 

@@ -10,17 +10,12 @@ import torch
 from torch import Tensor
 
 from boundmesh.errors import UnsupportedError
+from boundmesh.operators.common_rules import Weights, monotone
 from boundmesh.operators.curve import reach_of
+from boundmesh.operators.interval import Interval
+from boundmesh.operators.linear_bounds import Lines
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import (
-    RULES,
-    Interval,
-    Lines,
-    Operator,
-    Weights,
-    monotone,
-    register,
-)
+from boundmesh.operators.operator import RULES, Operator, register
 from boundmesh.operators.rounding import Rounded
 
 

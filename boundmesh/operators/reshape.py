@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from boundmesh.operators.common_rules import Weights, monotone, same_shape
+from boundmesh.operators.linear_bounds import Pulled
 from boundmesh.operators.node import Node, Shape
-from boundmesh.operators.operator import Operator, Pulled, Weights, monotone, register, same_shape
+from boundmesh.operators.operator import Operator, register
 from boundmesh.operators.partition import Partition
 from boundmesh.operators.rounding import Lengths
 

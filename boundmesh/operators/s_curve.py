@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from boundmesh.operators.curve import Curve, Function, margin, reach_of, sensible
-from boundmesh.operators.operator import Interval, Lines
+from boundmesh.operators.interval import Interval
+from boundmesh.operators.linear_bounds import Lines
 
 
 @dataclass(frozen=True)

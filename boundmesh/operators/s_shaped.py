@@ -7,9 +7,12 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from boundmesh.operators.common_rules import elementwise, monotone
 from boundmesh.operators.curve import Function, middle, rounded_curve, rows_dim
+from boundmesh.operators.interval import Interval
+from boundmesh.operators.linear_bounds import Lines
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import Interval, Lines, Operator, elementwise, monotone, register
+from boundmesh.operators.operator import Operator, register
 from boundmesh.operators.rounding import Rounded
 from boundmesh.operators.s_curve import SCurve, interpolate, raised, s_lines, touching_points
 

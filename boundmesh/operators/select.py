@@ -12,17 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from boundmesh.operators.common_rules import Weights, monotone, other_axis, same_shape
+from boundmesh.operators.inner_products import inner
+from boundmesh.operators.linear_bounds import Pulled
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import (
-    Operator,
-    Pulled,
-    Weights,
-    inner,
-    monotone,
-    other_axis,
-    register,
-    same_shape,
-)
+from boundmesh.operators.operator import Operator, register
 from boundmesh.operators.partition import Partition
 from boundmesh.operators.rounding import Lengths
 

@@ -14,7 +14,7 @@ from boundmesh.bounds.methods.table import METHODS
 from boundmesh.bounds.sweep.layout import DeviceLayout
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import Region, part_of
-from boundmesh.operators.operator import Interval
+from boundmesh.operators.interval import Interval
 from boundmesh.operators.rounding import Rounding
 from boundmesh.proof.account import SearchAccount
 from boundmesh.proof.margins import Margins

@@ -24,7 +24,7 @@ from boundmesh.errors import BoundmeshError
 from boundmesh.graph.forward import multiplications
 from boundmesh.mesh.runtime.open import layout_for
 from boundmesh.models import load, point_of, region_of, rows_of
-from boundmesh.operators.operator import Interval
+from boundmesh.operators.interval import Interval
 from boundmesh.proof.guarantee import rounding_for
 from boundmesh.proof.ladder import unstable_counts
 from boundmesh.proof.memory import check_fits, memory_errors

@@ -16,7 +16,7 @@ from boundmesh.bounds.methods.domain_bounds import BoundedDomains
 from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.relaxation.neurons import neurons_of
 from boundmesh.bounds.sweep.rounding_errors import magnitude
-from boundmesh.operators.operator import Interval
+from boundmesh.operators.interval import Interval
 from boundmesh.operators.rounding import INFLATION
 from boundmesh.proof.account import SearchAccount
 from boundmesh.proof.margins import Margins, rounded_up

@@ -14,7 +14,8 @@ from boundmesh.bounds.methods.domain_bounds import BoundedDomains
 from boundmesh.bounds.relaxation.lines import neurons_at, one_by_one
 from boundmesh.bounds.sweep.region import BoxRegion
 from boundmesh.operators import RULES
-from boundmesh.operators.operator import Interval, Lines
+from boundmesh.operators.interval import Interval
+from boundmesh.operators.linear_bounds import Lines
 from boundmesh.search.domain import Domains
 
 

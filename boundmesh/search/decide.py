@@ -12,7 +12,7 @@ from torch import Tensor
 from boundmesh.bounds.methods.crown import intermediate_bounds
 from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.sweep.region import Region, part_of
-from boundmesh.operators.operator import Interval
+from boundmesh.operators.interval import Interval
 from boundmesh.proof.account import SearchAccount
 from boundmesh.proof.ladder import Question, Standing
 from boundmesh.runtime.clock import Clock

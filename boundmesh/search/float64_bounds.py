@@ -16,7 +16,7 @@ from boundmesh.bounds.methods.beta import DomainBounder
 from boundmesh.bounds.methods.domain_bounds import BoundedDomains, DomainParameters
 from boundmesh.bounds.relaxation.neurons import Neurons
 from boundmesh.bounds.sweep.region import BallRegion, BoxRegion, Region
-from boundmesh.operators.operator import Interval
+from boundmesh.operators.interval import Interval
 from boundmesh.proof.margins import Margins
 from boundmesh.search.domain import Domains
 from boundmesh.search.parallel.division import Division, active

@@ -12,10 +12,11 @@ from boundmesh.bounds.methods.crown import intermediate_bounds
 from boundmesh.bounds.methods.mixture import mixed_margin
 from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.relaxation.lines import FixedLines
-from boundmesh.bounds.sweep.backward import TileState, input_rows
+from boundmesh.bounds.sweep.backward import input_rows
 from boundmesh.bounds.sweep.region import BoxRegion, part_of
 from boundmesh.bounds.sweep.rounding_errors import Errors, lowered
 from boundmesh.bounds.sweep.rows import Tile
+from boundmesh.bounds.sweep.tile_state import TileState
 from boundmesh.proof.account import SearchAccount
 from boundmesh.proof.margins import Margins, rounded_up
 from boundmesh.runtime.clock import Clock

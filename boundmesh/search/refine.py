@@ -23,7 +23,7 @@ from boundmesh.bounds.relaxation.lines import at
 from boundmesh.bounds.relaxation.neurons import Neurons, neurons_of
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.rows import both_sides, ends, of_both_sides
-from boundmesh.operators.operator import Interval
+from boundmesh.operators.interval import Interval
 from boundmesh.runtime.clock import Clock
 from boundmesh.search.batches import join
 from boundmesh.search.branching import babsr

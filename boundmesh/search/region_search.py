@@ -10,7 +10,7 @@ from torch import Tensor
 from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.relaxation.neurons import neurons_of
 from boundmesh.bounds.sweep.region import BoxRegion
-from boundmesh.operators.operator import Interval
+from boundmesh.operators.interval import Interval
 from boundmesh.proof.account import SearchAccount
 from boundmesh.proof.ladder import FEW_INPUTS, Standing, free_inputs
 from boundmesh.runtime.clock import Clock

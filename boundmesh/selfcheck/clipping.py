@@ -10,7 +10,7 @@ import torch
 from boundmesh.bounds.clipping import cutting, propagation
 from boundmesh.bounds.clipping.affine_values import AffineValues, share_of_rounding
 from boundmesh.kernels import fused_clipping
-from boundmesh.operators.operator import Interval
+from boundmesh.operators.interval import Interval
 from boundmesh.selfcheck.comparisons import Comparison, copies, rows_agree, trusted
 
 DOMAINS, INPUTS, NEURONS = 6, 40, 7

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from boundmesh.kernels import fused_linear, fused_rows, matmul
 from boundmesh.kernels.pieces import Notes, Pieces
+from boundmesh.operators.interval import Interval
 from boundmesh.operators.linear import LINEAR
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import Interval
 from boundmesh.operators.relu import RELU
 
 CLOSE = 1e-4

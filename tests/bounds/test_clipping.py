@@ -16,7 +16,7 @@ from boundmesh.bounds.methods.crown import intermediate_bounds
 from boundmesh.bounds.relaxation.neurons import neurons_of
 from boundmesh.bounds.sweep.region import BallRegion
 from boundmesh.graph.forward import tensors, values
-from boundmesh.operators.operator import Interval
+from boundmesh.operators.interval import Interval
 from tests.networks import DTYPE, conv_net, mlp, problem, region, resnet
 
 NETS = {"mlp": lambda: mlp(4, 9, 7, 3), "conv": conv_net, "resnet": resnet}

@@ -14,7 +14,7 @@ from boundmesh.bounds.clipping.affine_values import AffineValues
 from boundmesh.bounds.clipping.constraints import Constraints, clip
 from boundmesh.bounds.clipping.propagation import propagate
 from boundmesh.kernels import fused_clipping
-from boundmesh.operators.operator import Interval
+from boundmesh.operators.interval import Interval
 from boundmesh.selfcheck import clipping
 from boundmesh.selfcheck.comparisons import trusted
 from tests.bounds import test_clipping as plain

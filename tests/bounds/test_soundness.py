@@ -19,8 +19,8 @@ from boundmesh.bounds.sweep.region import BallRegion, BoxRegion
 from boundmesh.bounds.sweep.rounding_errors import Errors
 from boundmesh.bounds.sweep.rows import DenseRows
 from boundmesh.graph.graph import Graph, Port
+from boundmesh.operators.interval import Interval
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import Interval
 from boundmesh.operators.rounding import LARGEST, Rounding
 from boundmesh.proof.guarantee import rounding_for
 from boundmesh.search.contract import contract

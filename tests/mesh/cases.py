@@ -21,7 +21,7 @@ from boundmesh.graph.graph import Graph
 from boundmesh.mesh.exchange.layout import Exchange
 from boundmesh.mesh.gather.layouts import Gather, Offload
 from boundmesh.mesh.runtime.group import Group
-from boundmesh.operators.operator import Interval
+from boundmesh.operators.interval import Interval
 from boundmesh.operators.rounding import Rounding
 from tests import networks
 from tests.mesh import pooled

@@ -16,7 +16,7 @@ from boundmesh.bounds.relaxation.neurons import neurons_of
 from boundmesh.mesh.runtime.domain_groups import DomainGroups
 from boundmesh.mesh.runtime.group import Group
 from boundmesh.mesh.runtime.join import Mesh
-from boundmesh.operators.operator import Interval
+from boundmesh.operators.interval import Interval
 from boundmesh.proof.account import SearchAccount
 from boundmesh.runtime.clock import Clock
 from boundmesh.search import activation_split, input_split

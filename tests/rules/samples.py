@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from boundmesh.operators import RULES
+from boundmesh.operators.interval import Interval
+from boundmesh.operators.linear_bounds import Pulled
 from boundmesh.operators.node import Node, Shape
-from boundmesh.operators.operator import Interval, Operator, Pulled
+from boundmesh.operators.operator import Operator
 
 DOMAINS, ROWS = 3, 4
 

@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from boundmesh.operators.operator import Interval, Pulled, inner
+from boundmesh.operators.inner_products import inner
+from boundmesh.operators.interval import Interval
+from boundmesh.operators.linear_bounds import Pulled
 from tests.rules.samples import AFFINE, DOMAINS, ROWS, Sample, at, inputs_in, name_of, unit_rows
 
 each_affine = pytest.mark.parametrize("each", AFFINE, ids=name_of)

@@ -7,8 +7,9 @@ import itertools
 import torch
 
 from boundmesh.operators import RULES
+from boundmesh.operators.inner_products import inner
+from boundmesh.operators.interval import Interval
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import Interval, inner
 from tests.rules.samples import NONLINEAR
 
 MULTIPLY, MATMUL = (

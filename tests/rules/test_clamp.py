@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from boundmesh.operators import RULES
+from boundmesh.operators.interval import Interval
+from boundmesh.operators.linear_bounds import Lines
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import Interval, Lines
 
 FUNCTIONS = {"at_least": max, "at_most": min}
 

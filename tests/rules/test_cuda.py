@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from boundmesh.kernels import fused_rows, launcher
-from boundmesh.operators.operator import Interval, Pulled
+from boundmesh.operators.interval import Interval
+from boundmesh.operators.linear_bounds import Pulled
 from boundmesh.runtime.device import full_precision
 from tests.rules.samples import DOMAINS, ROWS, SAMPLES, Sample, name_of
 

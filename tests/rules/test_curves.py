@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from boundmesh.operators import RULES
+from boundmesh.operators.interval import Interval
+from boundmesh.operators.linear_bounds import Lines
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import Interval, Lines
 
 COUNT, POINTS = 1500, 101
 WIDTHS = (-7.5, 3.0)  # powers of ten

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from boundmesh.operators import RULES
+from boundmesh.operators.interval import Interval
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import Interval
 
 FLOOR = RULES["floor"]
 NODE = Node("n", "floor", ("x",), (1,), ((1,),))

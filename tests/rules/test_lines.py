@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from boundmesh.operators.operator import Interval, Lines, Pulled
+from boundmesh.operators.interval import Interval
+from boundmesh.operators.linear_bounds import Lines, Pulled
 from tests.rules.samples import (
     NONLINEAR,
     ROWS,

@@ -16,8 +16,8 @@ from boundmesh.bounds.relaxation.slopes import Slope
 from boundmesh.kernels import fused_rows
 from boundmesh.kernels.pieces import NOBODY, Notes, Pieces, Steps
 from boundmesh.operators import RULES
+from boundmesh.operators.interval import Interval
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import Interval
 from tests.kernels import DEVICE, close, needs_kernels
 
 pytestmark = needs_kernels

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from boundmesh.operators import RULES
+from boundmesh.operators.interval import Interval
+from boundmesh.operators.linear_bounds import Lines
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import Interval, Lines
 from tests.rules.samples import inputs_in, points_in
 
 PIECES = [("relu", 0.0), ("leaky_relu", 0.1), ("abs", -1.0)]

@@ -7,8 +7,9 @@ import torch
 
 from boundmesh.errors import UnsupportedError
 from boundmesh.operators import RULES
+from boundmesh.operators.interval import Interval
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import Interval, register
+from boundmesh.operators.operator import register
 from tests.rules.samples import REFERENCE, SAMPLES, Sample, inputs_in, name_of, points_in
 
 each_sample = pytest.mark.parametrize("each", SAMPLES, ids=name_of)

@@ -14,7 +14,7 @@ from boundmesh.bounds.sweep.outward import outward
 from boundmesh.bounds.sweep.rounding_errors import magnitude
 from boundmesh.operators import RULES
 from boundmesh.operators.inner_products import inner
-from boundmesh.operators.operator import Interval
+from boundmesh.operators.interval import Interval
 from boundmesh.operators.rounding import UNITS, Rounding, chunked, gamma
 from tests.rules.samples import SAMPLES, Sample, inputs_in
 

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from boundmesh.operators import RULES
+from boundmesh.operators.interval import Interval
+from boundmesh.operators.linear_bounds import Lines
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import Interval, Lines
 from boundmesh.operators.s_curve import touching_points
 from boundmesh.operators.s_shaped import SIGMOID, TANH
 

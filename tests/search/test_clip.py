@@ -15,7 +15,7 @@ from boundmesh.bounds.sweep.region import BoxRegion
 from boundmesh.graph.build import Builder
 from boundmesh.graph.forward import forward, tensors
 from boundmesh.graph.graph import Graph, Port
-from boundmesh.operators.operator import Interval
+from boundmesh.operators.interval import Interval
 from boundmesh.proof.margins import margins_of
 from boundmesh.property import Atom, Clause
 from boundmesh.runtime.clock import Clock

@@ -13,15 +13,16 @@ from boundmesh.bounds.methods.crown import errors_on
 from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.relaxation.lines import FixedLines, one_by_one
 from boundmesh.bounds.relaxation.neurons import Neurons
-from boundmesh.bounds.sweep.backward import TileState, input_rows
+from boundmesh.bounds.sweep.backward import input_rows
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import BoxRegion
 from boundmesh.bounds.sweep.rounding_errors import Errors
 from boundmesh.bounds.sweep.rows import Tile, units
+from boundmesh.bounds.sweep.tile_state import TileState
 from boundmesh.kernels.matmul import BLOCK_ROUNDINGS, mm
 from boundmesh.operators import RULES
+from boundmesh.operators.interval import Interval
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import Interval
 from boundmesh.operators.rounding import INFLATION
 
 # The most coefficients of all values; clipping passes over them several times for every domain.

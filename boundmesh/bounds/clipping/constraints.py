@@ -17,7 +17,7 @@ from boundmesh.bounds.clipping.affine_values import AffineValues
 from boundmesh.bounds.clipping.cutting import Cutting
 from boundmesh.bounds.clipping.propagation import propagate
 from boundmesh.kernels import fused_clipping
-from boundmesh.operators.operator import Interval
+from boundmesh.operators.interval import Interval
 
 # Domains are clipped together in parts with TOGETHER coefficients, which a CPU's cache can hold. On
 # a GPU, where starting a step is slow, a batch has at most MOST_PARTS parts.

@@ -10,7 +10,7 @@ from torch import Tensor
 from boundmesh.bounds.clipping.affine_values import AffineValues, rounding, share_of_rounding
 from boundmesh.bounds.clipping.propagation import narrowed
 from boundmesh.kernels import fused_clipping
-from boundmesh.operators.operator import Interval
+from boundmesh.operators.interval import Interval
 
 # How many multipliers λ are tried for each bound.
 MULTIPLIERS = 5

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from boundmesh.bounds.clipping.affine_values import AffineValues, rounding
 from boundmesh.kernels import fused_clipping
-from boundmesh.operators.operator import Interval
+from boundmesh.operators.interval import Interval
 
 # There are at most ROUNDS rounds. One that reduces no width by a share of LEAST_GAIN is the last.
 ROUNDS = 8

@@ -37,7 +37,7 @@ from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.methods.recorded import repeated
 from boundmesh.bounds.methods.sloped_rows import Sloped, SlopedRows
 from boundmesh.bounds.sweep.rows import DenseRows, Rows, both_sides, ends
-from boundmesh.operators.operator import Interval
+from boundmesh.operators.interval import Interval
 
 # The target has few rows in comparison with the start nodes. The slopes of its rows therefore take
 # this many steps for each step of the other slopes.

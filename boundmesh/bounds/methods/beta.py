@@ -24,11 +24,12 @@ from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.relaxation.lines import SharedLines, in_one_pass, one_by_one
 from boundmesh.bounds.relaxation.neurons import Neurons, cut_at_splits
 from boundmesh.bounds.relaxation.split_lines import SplitLines
-from boundmesh.bounds.sweep.backward import TileState, input_rows
+from boundmesh.bounds.sweep.backward import input_rows
 from boundmesh.bounds.sweep.region import BoxRegion, Region
 from boundmesh.bounds.sweep.rounding_errors import lowered
 from boundmesh.bounds.sweep.rows import DenseRows, Tile
-from boundmesh.operators.operator import Interval
+from boundmesh.bounds.sweep.tile_state import TileState
+from boundmesh.operators.interval import Interval
 
 
 class DomainBounder:

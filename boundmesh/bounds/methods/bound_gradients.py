@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from boundmesh.bounds.sweep.rows import of_both_sides
-from boundmesh.operators.operator import Interval
+from boundmesh.operators.interval import Interval
 
 
 class Gradients:

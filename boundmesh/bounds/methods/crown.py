@@ -16,7 +16,7 @@ from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import BoxRegion
 from boundmesh.bounds.sweep.rounding_errors import Errors
 from boundmesh.bounds.sweep.rows import DenseRows, Rows, both_sides, ends
-from boundmesh.operators.operator import Interval
+from boundmesh.operators.interval import Interval
 
 
 def bound_rows(

@@ -11,7 +11,7 @@ from torch import Tensor
 from boundmesh.bounds.methods.adam import keep_winners
 from boundmesh.bounds.relaxation.slopes import STORED
 from boundmesh.kernels.pieces import Notes
-from boundmesh.operators.operator import Interval
+from boundmesh.operators.interval import Interval
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.sweep.rows import DenseRows
-from boundmesh.operators.operator import Interval
+from boundmesh.operators.interval import Interval
 
 Weigh = Callable[[Tensor], Tensor]
 """A function from the best lower bounds `[D, S]` so far to the weight of each row's bound.

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from boundmesh.bounds.sweep.region import Region
 from boundmesh.bounds.sweep.rounding_errors import Errors, lowered, magnitude
-from boundmesh.operators.operator import inner
+from boundmesh.operators.inner_products import inner
 from boundmesh.operators.rounding import INFLATION, gamma
 
 STEPS = 12

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from boundmesh.bounds.relaxation.lines import FixedLines
-from boundmesh.bounds.sweep.backward import tile_height
 from boundmesh.bounds.sweep.layout import DeviceLayout
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import Region
 from boundmesh.bounds.sweep.rows import Rows, Tile, into_tiles
-from boundmesh.operators.operator import Interval
+from boundmesh.bounds.sweep.tile_heights import tile_height
+from boundmesh.operators.interval import Interval
 from boundmesh.operators.rounding import Rounding
 
 

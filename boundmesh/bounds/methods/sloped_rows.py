@@ -27,7 +27,7 @@ from boundmesh.bounds.sweep.layout import DeviceLayout, Share
 from boundmesh.bounds.sweep.rounding_errors import Errors
 from boundmesh.bounds.sweep.rows import Rows, Tile
 from boundmesh.kernels.pieces import Steps
-from boundmesh.operators.operator import Interval
+from boundmesh.operators.interval import Interval
 
 # How many tiles share each fetched weight in sweeps without gradients. The height of tiles is that
 # for gradients, and two such tiles without gradients take no more memory than one with them.

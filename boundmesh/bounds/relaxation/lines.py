@@ -20,8 +20,9 @@ from boundmesh.kernels import pieces
 from boundmesh.kernels.pieces import Pieces
 from boundmesh.kernels.sums import added
 from boundmesh.operators import RULES
+from boundmesh.operators.interval import Interval
+from boundmesh.operators.linear_bounds import Lines, Pulled, Relaxation, pull_lines
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import Interval, Lines, Pulled, Relaxation, pull_lines
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from boundmesh.bounds.relaxation.lines import neurons_at, one_by_one
 from boundmesh.bounds.relaxation.slopes import UnstableNeurons, unstable_neurons_of
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.operators import RULES
-from boundmesh.operators.operator import Interval
+from boundmesh.operators.interval import Interval
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.rows import Tile
 from boundmesh.kernels.pieces import NOBODY, Pieces, Steps
 from boundmesh.operators import RULES
+from boundmesh.operators.interval import Interval
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import Interval
 
 STORED = torch.float16
 MOMENTS = torch.bfloat16  # gradients span more powers of two than float16 holds

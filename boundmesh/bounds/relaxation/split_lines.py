@@ -22,8 +22,8 @@ from boundmesh.bounds.relaxation.neurons import Neurons
 from boundmesh.bounds.sweep.rows import Tile
 from boundmesh.kernels.pieces import NOBODY, Pieces
 from boundmesh.operators import RULES
+from boundmesh.operators.interval import Interval
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import Interval
 from boundmesh.operators.rounding import INFLATION, gamma
 
 

@@ -16,8 +16,8 @@ from boundmesh.bounds.sweep.node_weights import NodeWeights, Visit, product_of, 
 from boundmesh.bounds.sweep.products import offset, times, transposed
 from boundmesh.kernels.sums import of_domains
 from boundmesh.operators import RULES
+from boundmesh.operators.linear_bounds import Pulled
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import Pulled
 
 
 class WeightStream(Protocol):

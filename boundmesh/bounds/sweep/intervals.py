@@ -13,8 +13,8 @@ from boundmesh.bounds.sweep.outward import as_read, lost_to_underflow, of_input
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import Region
 from boundmesh.bounds.sweep.rounding_errors import Errors
+from boundmesh.operators.interval import Interval
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import Interval
 from boundmesh.operators.rounding import Rounding
 
 

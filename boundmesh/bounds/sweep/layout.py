@@ -24,8 +24,8 @@ from boundmesh.bounds.sweep.rounding_errors import Errors
 from boundmesh.bounds.sweep.rows import Tile
 from boundmesh.graph.forward import tensor
 from boundmesh.graph.graph import Graph
+from boundmesh.operators.interval import Interval
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import Interval
 from boundmesh.runtime.device import full_precision
 
 Value = TypeVar("Value")

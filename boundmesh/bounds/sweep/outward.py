@@ -13,8 +13,9 @@ from boundmesh.bounds.sweep.charge import OF_INTERVALS, Charge
 from boundmesh.bounds.sweep.node_weights import NodeWeights, node_of_part, output_axis, product_of
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.operators import RULES
+from boundmesh.operators.common_rules import Weights
+from boundmesh.operators.interval import Interval
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import Interval, Weights
 from boundmesh.operators.rounding import INFLATION, Lengths, Rounded, Rounding, gamma
 
 

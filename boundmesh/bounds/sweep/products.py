@@ -27,7 +27,8 @@ from boundmesh.bounds.sweep.node_weights import (
 )
 from boundmesh.kernels.matmul import mm
 from boundmesh.operators import RULES
-from boundmesh.operators.operator import Interval, inner
+from boundmesh.operators.inner_products import inner
+from boundmesh.operators.interval import Interval
 
 
 def interval(node_weights: NodeWeights, boxes: Sequence[Interval]) -> Interval:

@@ -13,8 +13,8 @@ from torch import Tensor
 from boundmesh.graph.forward import tensor
 from boundmesh.graph.graph import Graph
 from boundmesh.operators import RULES
+from boundmesh.operators.interval import Interval
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import Interval
 from boundmesh.operators.rounding import Lengths
 
 

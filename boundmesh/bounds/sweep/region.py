@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from boundmesh.operators.inner_products import inner, signed_inner
-from boundmesh.operators.operator import Interval
+from boundmesh.operators.interval import Interval
 from boundmesh.property import Ball, Box
 from boundmesh.rational import rounded
 

@@ -20,8 +20,8 @@ from boundmesh.bounds.sweep.node_weights import (
 )
 from boundmesh.bounds.sweep.rows import Tile, UnitRows
 from boundmesh.operators import RULES
+from boundmesh.operators.linear_bounds import Pulled
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import Pulled
 
 
 def needed(node: Node, tiles: Sequence[Tile]) -> Visit:

@@ -52,8 +52,8 @@ from boundmesh.mesh.gather.layouts import Gather
 from boundmesh.mesh.runtime.group import Group
 from boundmesh.mesh.runtime.regathered import regathered
 from boundmesh.mesh.runtime.sharded_tensors import gather_pieces
+from boundmesh.operators.interval import Interval
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import Interval
 from boundmesh.runtime.device import full_precision
 
 

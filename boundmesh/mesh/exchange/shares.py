@@ -23,8 +23,8 @@ from boundmesh.kernels.sums import added
 from boundmesh.mesh.exchange.all_to_all import all_to_all
 from boundmesh.mesh.runtime.group import Group
 from boundmesh.mesh.runtime.sharded_tensors import ROWS, gather_pieces
+from boundmesh.operators.linear_bounds import Lines
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import Lines
 from boundmesh.operators.partition import Partition
 
 # Rows are divided in blocks of this height. Products of a matrix with a vector process four or

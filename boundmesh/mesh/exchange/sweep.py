@@ -36,8 +36,8 @@ from boundmesh.mesh.exchange.shares import Shares, exact
 from boundmesh.mesh.exchange.start_rows import dense, unit_row_pieces
 from boundmesh.mesh.runtime.sharded_tensors import GatherWhole, TakePiece
 from boundmesh.operators import RULES
+from boundmesh.operators.linear_bounds import Pulled
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import Pulled
 from boundmesh.operators.partition import Partition
 
 

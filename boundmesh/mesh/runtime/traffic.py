@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from boundmesh.bounds.sweep.backward import tile_height
 from boundmesh.bounds.sweep.node_weights import product_of
 from boundmesh.bounds.sweep.program import Program
+from boundmesh.bounds.sweep.tile_heights import tile_height
 from boundmesh.graph.graph import Graph
 from boundmesh.mesh.exchange.placement import gathers_rows, is_product
 from boundmesh.operators import RULES

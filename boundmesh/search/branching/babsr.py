@@ -7,7 +7,7 @@ from torch import Tensor
 
 from boundmesh.bounds.methods.domain_bounds import BoundedDomains
 from boundmesh.bounds.relaxation.neurons import Neurons
-from boundmesh.operators.operator import Interval
+from boundmesh.operators.interval import Interval
 from boundmesh.search.branching.heuristic import Heuristic
 from boundmesh.search.domain import Domains
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from boundmesh.bounds.methods.domain_bounds import BoundedDomains
 from boundmesh.bounds.relaxation.neurons import Neurons
-from boundmesh.operators.operator import Interval
+from boundmesh.operators.interval import Interval
 from boundmesh.search.domain import Domains
 
 Quick = Callable[[Domains], Tensor]

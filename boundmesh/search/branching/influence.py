@@ -12,7 +12,7 @@ from torch import Tensor
 
 from boundmesh.bounds.clipping.affine_values import AffineValues
 from boundmesh.kernels.matmul import mm
-from boundmesh.operators.operator import Interval
+from boundmesh.operators.interval import Interval
 
 
 @torch.no_grad()

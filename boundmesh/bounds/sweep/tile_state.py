@@ -1,0 +1,94 @@
+"""The state of one tile of rows during a backward sweep."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from boundmesh.bounds.sweep.region import Region
+from boundmesh.bounds.sweep.rounding_errors import Errors, lowered, magnitude
+from boundmesh.bounds.sweep.rows import DenseRows, Tile, UnitRows
+from boundmesh.kernels.sums import added
+from boundmesh.operators.linear_bounds import Pulled
+from boundmesh.operators.node import Node
+
+
+class TileState:
+    """The state of one tile during a sweep.
+
+    tile    the rows at their start node
+    at      coefficients `[D or 1, S, *shape]` at the output of each node that is not passed yet
+    bias    `[D or 1, S]`, the constants collected so far (None: zero)
+    error   `[D, S]`, the most that rounding can have changed the rows so far (None: zero)
+    watch   names of nodes whose coefficients are kept
+    seen    the coefficients at the outputs of the nodes in `watch`
+    errors  the rounding error of rows at each node (None: rounding is not counted)
+    """
+
+    def __init__(
+        self,
+        tile: Tile,
+        watch: frozenset[str] = frozenset(),
+        errors: Errors | None = None,
+    ) -> None:
+        self.tile, self.watch, self.errors = tile, watch, errors
+        self.error: Tensor | None = None
+        self.seen: dict[str, Tensor] = {}
+        self.at: dict[str, Tensor] = {}
+        self.bias: Tensor | None = None
+
+    def begin(self, node: Node) -> None:
+        """Write out the coefficients of the rows at their start node."""
+        rows = self.tile.rows
+        self.at[node.name] = rows.dense(node)
+        if self.errors is not None and isinstance(rows, DenseRows) and rows.deviation is not None:
+            self.error = added(self.error, magnitude(rows.deviation, self.errors.reach[node.name]))
+
+    def charge(self, name: str, rows: Tensor) -> None:
+        """Add the rounding error of rows at a node."""
+        if self.errors is not None:
+            self.error = self.errors.of_rows(name, rows, self.error)
+
+    def charge_units(self, node: Node, rows: UnitRows) -> None:
+        """Add the rounding error of rows of single neurons at their start node."""
+        if self.errors is not None:
+            self.error = added(self.error, self.errors.of_units(node.name, rows.index))
+
+    def take(self, node: Node) -> Tensor:
+        """Remove and return the coefficients at the output of the node that is passed now."""
+        rows = self.at.pop(node.name)
+        self.charge(node.name, rows)
+        if node.name in self.watch:
+            self.seen[node.name] = rows
+        return rows
+
+    def add(self, node: Node, pulled: Pulled) -> None:
+        """Add the coefficients that a node passes to its inputs, and replace the bias.
+
+        `pulled.bias` contains the bias from before. Where several nodes read one value, the
+        coefficients at that value add up.
+        """
+        self.bias = pulled.bias
+        for name, coefficients in zip(node.inputs, pulled.coefficients, strict=True):
+            if coefficients is not None:
+                here = self.at.get(name)
+                self.at[name] = coefficients if here is None else here + coefficients
+
+    def minimum(self, input_name: str, region: Region) -> Tensor:
+        """Return lower bounds `[D, S]`. Rows that do not depend on the input equal their bias."""
+        rows = self.at.get(input_name)
+        lowest = self.bias if rows is None else region.minimum(rows, self.bias)
+        assert lowest is not None
+        lowest = lowered(lowest, self.total_error(input_name), self.errors)
+        return lowest.expand(max(region.domains, len(lowest)), self.tile.rows.count)
+
+    def total_error(self, input_name: str) -> Tensor | None:
+        """Return the rounding error `[D, S]` of the whole sweep, including that at the input."""
+        rows = self.at.get(input_name)
+        if self.errors is None or rows is None:
+            return self.error
+        return self.errors.of_rows(input_name, rows, self.error)
+
+    def at_input(self, input_name: str, like: Tensor) -> Tensor:
+        """Return the rows at the input, `[D, S, *input_shape]`; a scalar zero if there are none."""
+        rows = self.at.get(input_name)
+        return like.new_zeros(()) if rows is None else rows

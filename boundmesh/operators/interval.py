@@ -1,0 +1,24 @@
+"""Elementwise bounds of a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Elementwise bounds `lower ≤ value ≤ upper`, each of shape `[D, *shape]`."""
+
+    lower: Tensor
+    upper: Tensor
+
+    def to(self, device: torch.device) -> Interval:
+        """Return the interval with both ends on `device`."""
+        return Interval(self.lower.to(device), self.upper.to(device))
+
+    def take(self, which: Tensor | slice) -> Interval:
+        """Return the bounds of the domains that `which` selects."""
+        return Interval(self.lower[which], self.upper[which])
