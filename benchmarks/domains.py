@@ -19,8 +19,9 @@ import torch
 from boundmesh.mesh.runtime.open import open_layout
 from boundmesh.models import read
 from boundmesh.proof.guarantee import rounding_for
-from boundmesh.proof.ladder import Standing, climb
-from boundmesh.proof.questions import questions
+from boundmesh.proof.ladder import climb
+from boundmesh.proof.question import questions
+from boundmesh.proof.standing import Standing
 from boundmesh.runtime.clock import Clock
 from boundmesh.runtime.device import choose_device, forget_peak, peak_bytes
 from boundmesh.search.activation_split import ActivationSplitting

@@ -21,10 +21,17 @@ from boundmesh.mesh.runtime.open import groups_for, layout_for
 from boundmesh.models import read
 from boundmesh.proof import float64
 from boundmesh.proof.guarantee import asks_for_real, rounding_for
-from boundmesh.proof.ladder import Question, Standing, climb, unstable_counts
+from boundmesh.proof.ladder import climb
 from boundmesh.proof.memory import check_fits, memory_errors
-from boundmesh.proof.questions import open_clauses, questions, what_remains, worst_margin
+from boundmesh.proof.question import Question, questions
 from boundmesh.proof.real import RealOutputs
+from boundmesh.proof.standing import (
+    Standing,
+    open_clauses,
+    unstable_counts,
+    what_remains,
+    worst_margin,
+)
 from boundmesh.property import Property
 from boundmesh.read.agreement import agrees_with_source
 from boundmesh.runtime.clock import Clock, OutOfTime

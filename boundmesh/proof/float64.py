@@ -17,8 +17,9 @@ from boundmesh.graph.forward import multiplications
 from boundmesh.graph.graph import Graph
 from boundmesh.operators import RULES
 from boundmesh.proof.guarantee import rounding_for
-from boundmesh.proof.ladder import Standing, climb
-from boundmesh.proof.questions import questions
+from boundmesh.proof.ladder import climb
+from boundmesh.proof.question import questions
+from boundmesh.proof.standing import Standing
 from boundmesh.property import Property
 from boundmesh.runtime.clock import Clock
 from boundmesh.settings import Settings

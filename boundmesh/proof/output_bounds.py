@@ -26,8 +26,8 @@ from boundmesh.mesh.runtime.open import layout_for
 from boundmesh.models import load, point_of, region_of, rows_of
 from boundmesh.operators.interval import Interval
 from boundmesh.proof.guarantee import rounding_for
-from boundmesh.proof.ladder import unstable_counts
 from boundmesh.proof.memory import check_fits, memory_errors
+from boundmesh.proof.standing import unstable_counts
 from boundmesh.property import Ball, Box
 from boundmesh.ranges import Choice
 from boundmesh.read.agreement import agrees_with_source

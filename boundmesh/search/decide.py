@@ -14,7 +14,8 @@ from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.sweep.region import Region, part_of
 from boundmesh.operators.interval import Interval
 from boundmesh.proof.account import SearchAccount
-from boundmesh.proof.ladder import Question, Standing
+from boundmesh.proof.question import Question
+from boundmesh.proof.standing import Standing
 from boundmesh.runtime.clock import Clock
 from boundmesh.runtime.progress import Progress
 from boundmesh.search.parallel.groups import ONE_GROUP, Groups, Meetings

@@ -12,7 +12,9 @@ from boundmesh.bounds.relaxation.neurons import neurons_of
 from boundmesh.bounds.sweep.region import BoxRegion
 from boundmesh.operators.interval import Interval
 from boundmesh.proof.account import SearchAccount
-from boundmesh.proof.ladder import FEW_INPUTS, Standing, free_inputs
+from boundmesh.proof.ladder import FEW_INPUTS
+from boundmesh.proof.question import free_inputs
+from boundmesh.proof.standing import Standing
 from boundmesh.runtime.clock import Clock
 from boundmesh.search.activation_split import ActivationSplitting
 from boundmesh.search.input_split import InputSplitting

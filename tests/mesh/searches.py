@@ -24,8 +24,9 @@ from boundmesh.mesh.runtime.group import Group
 from boundmesh.mesh.runtime.join import Mesh, arrange
 from boundmesh.mesh_shape import MeshShape
 from boundmesh.proof.account import SearchAccount
-from boundmesh.proof.ladder import Question, Standing
 from boundmesh.proof.margins import Margins, margins_of
+from boundmesh.proof.question import Question
+from boundmesh.proof.standing import Standing
 from boundmesh.property import Atom, Clause
 from boundmesh.runtime.clock import Clock, OutOfTime
 from boundmesh.runtime.progress import SILENT

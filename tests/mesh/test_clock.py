@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from boundmesh.mesh.runtime.domain_groups import DomainGroups
 from boundmesh.mesh.runtime.group import Group
-from boundmesh.proof.ladder import Question, Standing, climb
+from boundmesh.proof.ladder import climb
+from boundmesh.proof.question import Question
+from boundmesh.proof.standing import Standing
 from boundmesh.runtime.clock import Clock, OutOfTime
 from boundmesh.search.decide import branch
 from boundmesh.settings import BoundSettings, BranchSettings

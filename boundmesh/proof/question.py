@@ -1,21 +1,60 @@
-"""Turns a property into questions: batches of regions with the same clauses, bounded together."""
+"""A question: are these clauses refuted on these regions? A property is turned into questions."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.sweep.layout import DeviceLayout
+from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import Region, region_tensors
 from boundmesh.graph.forward import forward
 from boundmesh.graph.graph import Graph
 from boundmesh.operators.rounding import Rounding
-from boundmesh.proof.ladder import Question, Standing
-from boundmesh.proof.margins import margins_of
+from boundmesh.proof.margins import Margins, margins_of
 from boundmesh.property import Ball, Case, Property
+from boundmesh.runtime.clock import Clock
+from boundmesh.settings import BoundSettings
 
 TOGETHER = 256
 """The largest number of regions in one batch."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """The question whether all clauses of `margins` are refuted on each of D regions.
+
+    margins   the clauses as S rows of the output
+    region    the D regions
+    cases     the place of each region's case in the property
+    slack     `[S]`: each margin must exceed it
+    layout    the device or devices that hold the weights
+    rounding  the roundings that bounds outweigh; None where arithmetic is trusted
+    """
+
+    margins: Margins
+    region: Region
+    cases: tuple[int, ...]
+    slack: Tensor
+    layout: DeviceLayout
+    rounding: Rounding | None = None
+
+    def problem(self, region: Region, settings: BoundSettings, clock: Clock) -> Problem:
+        program = Program(self.margins.graph, self.margins.graph.output)
+        tile_elements, check = settings.tile_elements, clock.check
+        return Problem(program, region, self.layout, tile_elements, check, self.rounding)
+
+    @property
+    def offset(self) -> Tensor:
+        """The number that the lower bound of each row must exceed, float64 `[S]`."""
+        return self.margins.bound + self.slack
+
+    def beyond(self, lower: Tensor, rows: Tensor) -> Tensor:
+        """Turn lower bounds of `rows` into margins minus slack, float64 `[D, len(rows)]`."""
+        return lower.double().cpu() - self.offset[rows]
 
 
 def questions(
@@ -55,38 +94,12 @@ def _outputs(graph: Graph, region: Region, layout: DeviceLayout) -> Tensor:
     return forward(graph, layout.weights, (box.lower + box.upper) / 2).abs().amax(0)
 
 
-def open_clauses(standings: list[Standing]) -> dict[int, list[int]]:
-    """Return the open clauses of each case that has some."""
-    return {
-        case: clauses.nonzero().flatten().tolist()
-        for standing in standings
-        for case, clauses in zip(standing.question.cases, standing.open, strict=True)
-        if clauses.any()
-    }
+def free_inputs(region: Region) -> int:
+    """Return how many inputs can vary, the most of any domain.
 
-
-def worst_margin(standings: list[Standing]) -> float:
-    """Return the worst margin: of the open domains of a search, else of the bounds alone."""
-    return min((standing.reached for standing in standings), default=float("-inf"))
-
-
-def what_remains(standings: list[Standing]) -> str:
-    """Explain in words why a property is not decided."""
-    if not standings:
-        return "no bound was computed"
-    still = sum(int(standing.open.sum()) for standing in standings)
-    every = sum(standing.open.numel() for standing in standings)
-    words = f"{still} of {every} clauses are not refuted"
-    worst = worst_margin(standings)
-    if worst == float("-inf"):
-        words += ", and the worst has no finite bound"
-    else:
-        words += f"; the worst margin is {worst:.6g}, not > 0"
-    searches = [search for standing in standings for search in standing.searches]
-    if searches:
-        last = searches[-1]
-        visited = sum(search.visited for search in searches)
-        words += f"; branch and bound visited {visited} domains, {last.open} are open"
-        if stuck := sum(search.stuck for search in searches):
-            words += f", {stuck} have nothing left to split"
-    return words
+    An input whose ends are neighbouring floats does not count: such a range encloses a single
+    number, such as a decimal, that no float holds.
+    """
+    box = region.interval
+    next_up = torch.nextafter(box.lower, torch.full_like(box.lower, torch.inf))
+    return int((next_up < box.upper).flatten(1).sum(1).max())

@@ -1,0 +1,123 @@
+"""How far the proof of each question is, and what remains to be proved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.sweep.program import Program
+from boundmesh.operators.interval import Interval
+from boundmesh.proof.account import SearchAccount
+from boundmesh.proof.question import Question
+
+
+@dataclass
+class Standing:
+    """How far the proof of a question is.
+
+    question  the question
+    rows      `[D, S]`: the best margin, minus slack, of every row on every region; > 0 refutes
+    bounds    the bounds of the start nodes that the last method found
+    domains   the regions that `bounds` belong to
+    searches  the accounts of branch and bound
+    """
+
+    question: Question
+    rows: Tensor
+    bounds: Mapping[str, Interval] = field(default_factory=dict)
+    domains: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
+    searches: list[SearchAccount] = field(default_factory=list)
+
+    @staticmethod
+    def unknown(question: Question) -> Standing:
+        shape = (question.region.domains, len(question.slack))
+        return Standing(question, torch.full(shape, -torch.inf, dtype=torch.float64))
+
+    @property
+    def clauses(self) -> Tensor:
+        """The best margin of every clause on every region, `[D, clauses]`."""
+        return self.question.margins.clauses(self.rows)
+
+    @property
+    def open(self) -> Tensor:
+        """The mask of clauses that are not refuted, `[D, clauses]`; a clause with NaN is open."""
+        return ~(self.clauses > 0)
+
+    @property
+    def worst(self) -> float:
+        """The margin that is furthest from a proof; it is ∞ for a property without clauses."""
+        table = self.clauses
+        return table.min().item() if table.numel() else float("inf")
+
+    @property
+    def reached(self) -> float:
+        """The worst margin, as improved by the search in progress if there is one."""
+        going = [search.worst for search in self.searches if search.open or search.stuck]
+        return max([self.worst, *going[-1:]])
+
+    def close(self, domain: int, clauses: Tensor, margin: float) -> None:
+        """Enter that splitting a region refuted `clauses` there, with the proved `margin` > 0."""
+        for clause in clauses.tolist():
+            row = self.question.margins.members[clause][0]
+            known = self.rows[domain, row]
+            self.rows[domain, row] = max(float(known), margin)
+
+    def open_rows(self, domains: Tensor) -> Tensor:
+        """The rows of the clauses that are open on some region of `domains`."""
+        still = self.open[domains].any(0).nonzero().flatten().tolist()
+        members = self.question.margins.members
+        return torch.tensor(
+            sorted({row for clause in still for row in members[clause]}), dtype=torch.long
+        )
+
+
+def unstable_counts(bounds: Mapping[str, Interval], program: Program) -> dict[str, tuple[int, int]]:
+    """Return for every start node how many neurons are unstable in some domain, and their number.
+
+    A neuron that is unstable in several domains counts once.
+    """
+    return {
+        start: (int(program.unstable(start, bounds).any(0).sum()), program.graph[start].size)
+        for start in program.starts
+        if start in bounds
+    }
+
+
+def open_clauses(standings: list[Standing]) -> dict[int, list[int]]:
+    """Return the open clauses of each case that has some."""
+    return {
+        case: clauses.nonzero().flatten().tolist()
+        for standing in standings
+        for case, clauses in zip(standing.question.cases, standing.open, strict=True)
+        if clauses.any()
+    }
+
+
+def worst_margin(standings: list[Standing]) -> float:
+    """Return the worst margin: of the open domains of a search, else of the bounds alone."""
+    return min((standing.reached for standing in standings), default=float("-inf"))
+
+
+def what_remains(standings: list[Standing]) -> str:
+    """Explain in words why a property is not decided."""
+    if not standings:
+        return "no bound was computed"
+    still = sum(int(standing.open.sum()) for standing in standings)
+    every = sum(standing.open.numel() for standing in standings)
+    words = f"{still} of {every} clauses are not refuted"
+    worst = worst_margin(standings)
+    if worst == float("-inf"):
+        words += ", and the worst has no finite bound"
+    else:
+        words += f"; the worst margin is {worst:.6g}, not > 0"
+    searches = [search for standing in standings for search in standing.searches]
+    if searches:
+        last = searches[-1]
+        visited = sum(search.visited for search in searches)
+        words += f"; branch and bound visited {visited} domains, {last.open} are open"
+        if stuck := sum(search.stuck for search in searches):
+            words += f", {stuck} have nothing left to split"
+    return words
