@@ -66,7 +66,8 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         scores = self.query(x) @ self.key(x).transpose(-1, -2) / 2
-        return self.last((scores.softmax(-1) @ self.value(x)).flatten(1))
+        result: Tensor = self.last((scores.softmax(-1) @ self.value(x)).flatten(1))
+        return result
 
 
 class Mixing(nn.Module):
@@ -78,7 +79,8 @@ class Mixing(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         a, b = self.a(x).relu(), self.b(x)
-        return self.last(torch.cat([a * b.sigmoid(), a - b], dim=1))
+        result: Tensor = self.last(torch.cat([a * b.sigmoid(), a - b], dim=1))
+        return result
 
 
 def pooling() -> nn.Module:

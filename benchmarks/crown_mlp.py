@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 
+import numpy as np
 import torch
 from measure import parser, place, report, rounding_of, start
 from networks import mlp
@@ -41,7 +42,9 @@ def main(options: argparse.Namespace) -> None:
         report(at, "crown_mlp", options, bound, **facts)
 
 
-def problem_around(graph: Graph, x, layout: DeviceLayout, options: argparse.Namespace) -> Problem:
+def problem_around(
+    graph: Graph, x: np.ndarray, layout: DeviceLayout, options: argparse.Namespace
+) -> Problem:
     box = Box.around(x, EPSILON, clip=(0, 1))
     region = region_tensors([box], graph[graph.input].shape, layout.dtype, layout.device)
     rounding, tile_elements = rounding_of(graph, layout, options), options.tile_elements

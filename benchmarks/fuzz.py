@@ -23,6 +23,7 @@ import traceback
 from collections import Counter
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import torch
 
@@ -78,7 +79,9 @@ def kind_of(random: Random, asked: str | None) -> str:
     return asked or drawn
 
 
-def work(seeds: range, asked: str | None, folder: Path, known: set[str], place: mmap.mmap) -> dict:
+def work(
+    seeds: range, asked: str | None, folder: Path, known: set[str], place: mmap.mmap
+) -> dict[str, Any]:
     """Make the calls of `seeds`, `place` saying which; counts and seconds by kind, and defects."""
     torch.set_num_threads(1)
     faulthandler.enable()
@@ -109,7 +112,9 @@ def work(seeds: range, asked: str | None, folder: Path, known: set[str], place: 
     return {"done": done, "spent": spent, "defects": defects}
 
 
-def in_child(seeds: range, asked: str | None, folder: Path, known: set[str]) -> tuple[dict, int]:
+def in_child(
+    seeds: range, asked: str | None, folder: Path, known: set[str]
+) -> tuple[dict[str, Any], int]:
     """`work` in a process of its own, and the seed after the last one that was tried."""
     place, said = mmap.mmap(-1, 8), folder.parent / f"{folder.name}.json"
     child = os.fork()

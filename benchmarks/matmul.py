@@ -76,7 +76,8 @@ def error(product: Callable[..., torch.Tensor], a: torch.Tensor, b: torch.Tensor
 
 def timed(a: torch.Tensor, b: torch.Tensor, block: tuple[int, int, int, int]) -> float:
     out = a.new_empty(len(a), b.shape[1])
-    return round(do_bench(lambda: matmul.run(a, b, out, block), warmup=5, rep=20), 4)
+    result: float = round(do_bench(lambda: matmul.run(a, b, out, block), warmup=5, rep=20), 4)
+    return result
 
 
 if __name__ == "__main__":

@@ -110,7 +110,8 @@ def region_of(region: Any, inputs: int) -> Box | Ball:
     point = point_of(region)
     if point.size != inputs:
         raise BoundmeshError(f"the region has {point.size} inputs; the network has {inputs}")
-    return region
+    result: Box | Ball = region
+    return result
 
 
 def point_of(region: Any) -> np.ndarray:

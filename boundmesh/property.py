@@ -19,7 +19,7 @@ Terms = tuple[tuple[int, Fraction], ...]
 __all__ = ["Atom", "Ball", "Box", "Case", "Clause", "Property", "Terms", "Variable"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Atom:
     """A linear inequality `Σ aᵢ·xᵢ + Σ cⱼ·yⱼ ≤ bound` over the flat input x and flat output y.
 
@@ -35,13 +35,19 @@ class Atom:
     inputs: Terms
     outputs: Terms
     bound: Fraction
-    strict: bool = False
+    strict: bool
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "inputs", _terms(self.inputs, "input"))
-        object.__setattr__(self, "outputs", _terms(self.outputs, "output"))
-        object.__setattr__(self, "bound", rational(self.bound, "an atom's bound"))
-        object.__setattr__(self, "strict", bool(self.strict))
+    def __init__(
+        self,
+        inputs: Iterable[tuple[int, Any]],
+        outputs: Iterable[tuple[int, Any]],
+        bound: Any,
+        strict: bool = False,
+    ) -> None:
+        object.__setattr__(self, "inputs", _terms(inputs, "input"))
+        object.__setattr__(self, "outputs", _terms(outputs, "output"))
+        object.__setattr__(self, "bound", rational(bound, "an atom's bound"))
+        object.__setattr__(self, "strict", bool(strict))
 
     def holds(self, x: Point, y: Point) -> bool:
         """Return True if flat x and y satisfy the inequality in exact arithmetic.
@@ -60,21 +66,21 @@ class Atom:
         return total < self.bound or (total == self.bound and not self.strict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Clause:
     """A conjunction of atoms: a point at which all of them hold is a counterexample."""
 
     atoms: tuple[Atom, ...]
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "atoms", _all_of(self.atoms, Atom, "a clause's atoms"))
+    def __init__(self, atoms: Iterable[Atom]) -> None:
+        object.__setattr__(self, "atoms", _all_of(atoms, Atom, "a clause's atoms"))
 
     def holds(self, x: Point, y: Point) -> bool:
         """Return True if every atom holds at flat x and y, exactly as written."""
         return all(atom.holds(x, y) for atom in self.atoms)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Case:
     """A region and its clauses: a counterexample is a point of `region` where some clause holds.
 
@@ -84,13 +90,13 @@ class Case:
     region: Box | Ball
     clauses: tuple[Clause, ...]
 
-    def __post_init__(self) -> None:
-        region = self.region
+    def __init__(self, region: Box | Ball, clauses: Iterable[Clause]) -> None:
         if not isinstance(region, Box | Ball):
             raise PropertyError(f"a case's region is {region!r:.80}; expected a Box or a Ball")
         if isinstance(region, Ball) and region.p == math.inf:
-            object.__setattr__(self, "region", region.box)
-        object.__setattr__(self, "clauses", _all_of(self.clauses, Clause, "a case's clauses"))
+            region = region.box
+        object.__setattr__(self, "region", region)
+        object.__setattr__(self, "clauses", _all_of(clauses, Clause, "a case's clauses"))
 
 
 @dataclass(frozen=True)
@@ -214,7 +220,7 @@ def _is_index(value: object) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
-def _all_of(given: Any, kind: type, what: str) -> tuple:
+def _all_of(given: Any, kind: type, what: str) -> tuple[Any, ...]:
     """Return `given` as a tuple; raise PropertyError unless all elements are of type `kind`."""
     if not isinstance(given, Iterable) or isinstance(given, str):
         raise PropertyError(f"{what} are {given!r:.80}; expected a tuple of {kind.__name__}")

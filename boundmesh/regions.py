@@ -18,7 +18,7 @@ Point = np.ndarray | Sequence[float | Fraction]
 NORMS = (1.0, 2.0, math.inf)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Box:
     """All inputs with `lower ≤ x ≤ upper`; the box is empty where a lower end exceeds the upper.
 
@@ -35,20 +35,26 @@ class Box:
 
     lower: np.ndarray
     upper: np.ndarray
-    exact_lower: Mapping[int, Fraction] = field(default_factory=dict, repr=False)
-    exact_upper: Mapping[int, Fraction] = field(default_factory=dict, repr=False)
+    exact_lower: Mapping[int, Fraction] = field(repr=False)
+    exact_upper: Mapping[int, Fraction] = field(repr=False)
 
-    def __post_init__(self) -> None:
-        for name, up in (("lower", False), ("upper", True)):
-            given = array_of(getattr(self, name), f"the box's {name} end")
-            if given.dtype != object and not np.isfinite(given).all():
+    def __init__(
+        self,
+        lower: Any,
+        upper: Any,
+        exact_lower: Mapping[int, Fraction] | None = None,
+        exact_upper: Mapping[int, Fraction] | None = None,
+    ) -> None:
+        sides = (("lower", lower, exact_lower, False), ("upper", upper, exact_upper, True))
+        for name, numbers, known, up in sides:
+            end = array_of(numbers, f"the box's {name} end")
+            if end.dtype != object and not np.isfinite(end).all():
                 raise PropertyError(
                     f"the box's {name} end is NaN or infinite; every input needs a finite range"
                 )
-            ends, exact = outward(given, up)
-            object.__setattr__(self, name, ends)
-            if exact:
-                object.__setattr__(self, f"exact_{name}", exact)
+            floats, exact = outward(end, up)
+            object.__setattr__(self, name, floats)
+            object.__setattr__(self, f"exact_{name}", exact or known or {})
         if self.lower.shape != self.upper.shape:
             raise PropertyError(
                 f"the box's ends have the shapes {list(self.lower.shape)} and "
@@ -187,7 +193,7 @@ class Box:
         )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Ball:
     """All inputs with `‖x − center‖_p ≤ radius`, exactly.
 
@@ -203,23 +209,24 @@ class Ball:
     radius: float | Fraction
     p: float
 
-    def __post_init__(self) -> None:
-        center = array_of(self.center, "the ball's center")
+    def __init__(self, center: Any, radius: Any, p: float) -> None:
+        center = array_of(center, "the ball's center")
         if center.dtype == object:
             center, exact = outward(center, up=True)
             if exact:
                 raise PropertyError("no float64 holds the ball's center; round it, or give a Box")
         if not np.isfinite(center).all():
             raise PropertyError("the ball's center is NaN or infinite; expected finite numbers")
-        radius = rational(self.radius, "the ball's radius")
-        if radius < 0:
-            raise PropertyError(f"the ball's radius is {float(radius):g}; expected ≥ 0")
-        if not isinstance(self.p, int | float) or self.p not in NORMS:
-            raise PropertyError(f"the ball's norm is {self.p!r}; expected 1, 2 or math.inf")
+        exact_radius = rational(radius, "the ball's radius")
+        if exact_radius < 0:
+            raise PropertyError(f"the ball's radius is {float(exact_radius):g}; expected ≥ 0")
+        if not isinstance(p, int | float) or p not in NORMS:
+            raise PropertyError(f"the ball's norm is {p!r}; expected 1, 2 or math.inf")
+        nearest = float(exact_radius)
+        equal = is_float(exact_radius, nearest)
         object.__setattr__(self, "center", center)
-        held = float(radius)
-        object.__setattr__(self, "radius", held if is_float(radius, held) else radius)
-        object.__setattr__(self, "p", float(self.p))
+        object.__setattr__(self, "radius", nearest if equal else exact_radius)
+        object.__setattr__(self, "p", float(p))
 
     @property
     def shape(self) -> tuple[int, ...]:

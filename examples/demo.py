@@ -26,10 +26,12 @@ def verify(spec: Path) -> list[str]:
     """Run `boundmesh verify` as a user would; the lines of its standard output."""
     words = ["verify", spec.relative_to(ROOT), "--network", NETWORK.relative_to(ROOT)]
     say(f"$ boundmesh {' '.join(map(str, words))}")
-    run = subprocess.run([BOUNDMESH, *words], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    run = subprocess.run(
+        [str(BOUNDMESH), *map(str, words)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
     if run.returncode:
         sys.exit(run.returncode)
-    lines = run.stdout.splitlines()
+    lines: list[str] = run.stdout.splitlines()
     print(lines[0], flush=True)
     return lines
 

@@ -89,6 +89,7 @@ def export(model: nn.Module, path: Path) -> None:
         model.eval(), (torch.zeros(1, 1, 8, 8),), input_names=["image"], output_names=["scores"],
         dynamo=True, external_data=False, verbose=False,
     )  # fmt: skip
+    assert program is not None
     # The exporter notes where in which file of whose machine each node was written.
     for node in program.model.graph:
         node.metadata_props.clear()

@@ -70,7 +70,7 @@ def mutated_text(random: Random) -> str:
     for _ in range(random.choice((0, 1, 1, 1, 2, 3, 8))):
         place = random.randrange(len(parts) + 1)
         end = place + random.choice((0, 1, 1, 2, 5))
-        others = (
+        others: tuple[list[str], ...] = (
             [random.choice(TOKENS)],
             [],
             parts[place:end] * 2,

@@ -40,7 +40,7 @@ def test_what_is_no_property_is_refused(given: Any) -> None:
 
 def test_network_and_property_in_each_others_place_are_told() -> None:
     with pytest.raises(BoundmeshError, match="give the network first"):
-        boundmesh.verify(PROPERTY, GRAPH)  # type: ignore[arg-type]
+        boundmesh.verify(PROPERTY, GRAPH)
 
 
 @pytest.mark.parametrize("given", [None, (0, 1), np.zeros(2), "box", PROPERTY], ids=repr)
@@ -128,7 +128,7 @@ def test_an_example_with_nan_and_what_is_no_module_are_refused() -> None:
         boundmesh.from_torch(Flat(), [[0.0, 1.0, float("nan"), 2.0]])
     for module in (None, Flat, GRAPH, torch.relu):
         with pytest.raises(BoundmeshError, match=r"expected a torch\.nn\.Module"):
-            boundmesh.from_torch(module, torch.zeros(1, 4))  # type: ignore[arg-type]
+            boundmesh.from_torch(module, torch.zeros(1, 4))
 
 
 def test_an_example_is_an_array_or_lists_and_a_region_has_the_modules_type() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import boundmesh
+from boundmesh.operators import RULES
 
 ROOT = Path(boundmesh.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
@@ -59,6 +60,14 @@ HOMES = {
     "typer": {"cli", "commands"},
     "rich": {"report", "commands"},
     "matplotlib": {"report"},
+}
+
+# Words that are an operator's name and mean something else in a file.
+OTHER_MEANINGS = {
+    "settings.py": {"gather"},  # the schedule
+    "mesh/runtime/traffic.py": {"gather"},  # the schedule
+    "report/cactus.py": {"log"},  # the scale of an axis
+    "kernels/adam_triton.py": {"scale"},  # a parameter of a kernel
 }
 
 
@@ -152,6 +161,15 @@ boundmesh.bounds(graph, boundmesh.Box(-np.ones(2), np.ones(2)))
 """
     found = loaded_after(code)
     assert not {name for name in found for part in SCHEDULES if is_part_of(name, part)}
+
+
+@pytest.mark.parametrize("file", FILES, ids=IDS)
+def test_operators_are_named_only_where_they_are_read_and_defined(file: Path) -> None:
+    if room(file) in ("operators", "read"):
+        return
+    words = {node.value for node in ast.walk(tree(file)) if isinstance(node, ast.Constant)}
+    names = {word for word in words if isinstance(word, str)} & RULES.keys()
+    assert names <= OTHER_MEANINGS.get(file.relative_to(ROOT).as_posix(), set())
 
 
 @pytest.mark.parametrize("file", FILES, ids=IDS)

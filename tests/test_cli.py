@@ -121,7 +121,11 @@ def test_bounds_hold_the_outputs_of_sampled_inputs(command, tmp_path, method):
 
 
 def test_bounds_of_a_property_are_those_around_its_point(command, tmp_path):
-    for name, words in {"spec": [NEAR], "point": ["--input", IMAGE, "--eps", 0.1]}.items():
+    questions: dict[str, list[object]] = {
+        "spec": [NEAR],
+        "point": ["--input", IMAGE, "--eps", 0.1],
+    }
+    for name, words in questions.items():
         clip = ["--clip", "0,1"] if name == "point" else []
         command("bounds", *words, *clip, "--network", MLP, "--json", tmp_path / name,
                 "--method", "crown")  # fmt: skip

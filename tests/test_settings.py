@@ -108,7 +108,7 @@ def test_a_number_too_long_to_be_written_out_is_refused():
 
 def test_settings_must_be_settings():
     with pytest.raises(BoundmeshError, match="Settings"):
-        with_options({"timeout": 3})  # type: ignore[arg-type]
+        with_options({"timeout": 3})
 
 
 def test_settings_cannot_be_changed():

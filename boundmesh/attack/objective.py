@@ -62,4 +62,5 @@ class Objective:
     def loss(self, excess: Tensor, target: Tensor) -> Tensor:
         """Compute `‖(excess + beyond)⁺‖₂` over the atoms of each point's target clause, `[N]`."""
         wanted = excess.gather(1, self.members[target])
-        return torch.linalg.vector_norm((wanted + self.beyond).clamp(min=0), dim=1)
+        result: Tensor = torch.linalg.vector_norm((wanted + self.beyond).clamp(min=0), dim=1)
+        return result

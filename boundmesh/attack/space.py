@@ -88,7 +88,8 @@ class BallSpace:
         drawn = torch.randn(count, len(self.center), generator=generator, dtype=self.center.dtype)
         share = torch.rand(count, 1, generator=generator, dtype=self.center.dtype)
         unit = drawn / drawn.norm(p=self.p, dim=1, keepdim=True)
-        return self.center + self.radius * (unit * share).to(self.center.device)
+        result: Tensor = self.center + self.radius * (unit * share).to(self.center.device)
+        return result
 
     def random_step(self, count: int, generator: torch.Generator) -> Tensor:
         return self.random(count, generator) - self.center
@@ -106,7 +107,10 @@ class BallSpace:
         return self.along(gradient)
 
     def along(self, gradient: Tensor) -> Tensor:
-        return self.radius * gradient / gradient.norm(dim=1, keepdim=True).clamp(min=1e-30)
+        result: Tensor = (
+            self.radius * gradient / gradient.norm(dim=1, keepdim=True).clamp(min=1e-30)
+        )
+        return result
 
 
 def space_of(region: Box | Ball, dtype: torch.dtype, device: torch.device) -> Space:

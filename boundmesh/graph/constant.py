@@ -133,7 +133,8 @@ def plain(array: np.ndarray) -> np.ndarray:
     A product with such a number is exact.
     """
     share, exponent = np.frexp(array)
-    return (np.abs(share) == 0.5) & (np.abs(exponent) < 100) | (share == 0)
+    result: np.ndarray = (np.abs(share) == 0.5) & (np.abs(exponent) < 100) | (share == 0)
+    return result
 
 
 def plain_pairs(left: np.ndarray, right: np.ndarray) -> bool:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -140,7 +141,8 @@ class Pieces:
         if not torch.is_grad_enabled():
             return self._way(rows).there(onto)
         rows, tick = rows.contiguous(), self.taker.tick
-        return _Pull.apply(self, rows, self.lower, self.upper, tick, onto)
+        result: tuple[Tensor, Tensor] = _Pull.apply(self, rows, self.lower, self.upper, tick, onto)
+        return result
 
     def bias(self, rows: Tensor) -> Tensor:
         """Return only the bias of `pull`, without gradients. `rows` may be overwritten.
@@ -162,7 +164,7 @@ def applies(like: Tensor) -> bool:
 class _Pull(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx,
+        ctx: Any,
         pieces: Pieces,
         rows: Tensor,
         lower: Tensor,
@@ -176,7 +178,7 @@ class _Pull(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: Tensor, of_bias: Tensor):
+    def backward(ctx: Any, gradient: Tensor, of_bias: Tensor) -> tuple[Tensor | None, ...]:
         pieces, (rows, lower, upper) = ctx.pieces, ctx.saved_tensors
         _, to_rows, *to_ends, _, to_onto = ctx.needs_input_grad
         earlier = of_domains(of_bias, ctx.earlier) if to_onto else None

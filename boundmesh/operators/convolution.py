@@ -9,7 +9,7 @@ applies padding that is equal on both sides, so the rest is added, or cut off, s
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -110,7 +110,8 @@ def conv(node: Node, weights: Weights, x: Tensor) -> Tensor:
 
     `weights` holds W `[O, C/groups, *kernel]` and b `[O]`; b may be absent.
     """
-    return convolve(node, x.flatten(0, 1), *weights).unflatten(0, x.shape[:2])
+    result: Tensor = convolve(node, x.flatten(0, 1), *weights).unflatten(0, x.shape[:2])
+    return result
 
 
 def pull_conv(node: Node, weights: Weights, rows: Tensor) -> Pulled:
@@ -134,7 +135,8 @@ def conv_transpose(node: Node, weights: Weights, x: Tensor) -> Tensor:
     left = list(node["output_padding"])
     lengths = [reach + more for reach, more in zip(reached, left, strict=True)]
     y = transposed_convolve(node, x.flatten(0, 1), weights[0], left, lengths, *weights[1:])
-    return y.unflatten(0, x.shape[:2])
+    result: Tensor = y.unflatten(0, x.shape[:2])
+    return result
 
 
 def pull_conv_transpose(node: Node, weights: Weights, rows: Tensor) -> Pulled:
@@ -164,7 +166,9 @@ def conv_transpose_interval(node: Node, weights: Weights, box: Interval) -> Inte
     return around_center(conv_transpose, node, weights, box)
 
 
-def around_center(forward, node: Node, weights: Weights, box: Interval) -> Interval:
+def around_center(
+    forward: Callable[..., Tensor], node: Node, weights: Weights, box: Interval
+) -> Interval:
     """Return `f(c) ± |W|∗r` for either convolution f, where c is the centre and r the radius.
 
     On a GPU it is computed in float64. There cuDNN either does not transform the maps, or loses

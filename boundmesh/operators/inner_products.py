@@ -7,6 +7,8 @@ operator, the rows. autograd would store four.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -53,7 +55,8 @@ def _sums_of(products: Tensor) -> Tensor:
     if whole <= CHUNK:
         return products.sum(2)
     total = products[..., :whole].unflatten(2, (-1, CHUNK)).sum(3).sum(2)
-    return total if whole == products.shape[2] else total + products[..., whole:].sum(2)
+    result: Tensor = total if whole == products.shape[2] else total + products[..., whole:].sum(2)
+    return result
 
 
 def flat(rows: Tensor) -> Tensor:
@@ -67,7 +70,8 @@ def signed_product(rows: Tensor, below: Tensor, above: Tensor) -> Tensor:
     A = rows `[D, S, *]`; below and above `[D, 1 or S, *]`.
     """
     if torch.is_grad_enabled():
-        return SignedProduct.apply(rows, below, above)
+        result: Tensor = SignedProduct.apply(rows, below, above)
+        return result
     return torch.where(rows >= 0, below, above).mul_(rows)
 
 
@@ -78,7 +82,8 @@ def signed_inner(
     if below is None and above is None:
         return onto
     if torch.is_grad_enabled():
-        return SignedInner.apply(rows, below, above, onto)
+        result: Tensor | None = SignedInner.apply(rows, below, above, onto)
+        return result
     return _signed_inner(rows, below, above, onto)
 
 
@@ -97,13 +102,13 @@ def _signed_inner(
 
 class SignedProduct(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, rows: Tensor, below: Tensor, above: Tensor) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, below: Tensor, above: Tensor) -> Tensor:
         ctx.save_for_backward(rows, below, above)
         return torch.where(rows >= 0, below, above).mul_(rows)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: Tensor):
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         rows, below, above = ctx.saved_tensors
         to_rows, to_below, to_above = ctx.needs_input_grad
         found: list[Tensor | None] = [None, None, None]
@@ -123,7 +128,7 @@ class SignedProduct(torch.autograd.Function):
 class SignedInner(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx, rows: Tensor, below: Tensor | None, above: Tensor | None, onto: Tensor | None
+        ctx: Any, rows: Tensor, below: Tensor | None, above: Tensor | None, onto: Tensor | None
     ) -> Tensor:
         ctx.save_for_backward(rows, below, above)
         ctx.earlier = 0 if onto is None else len(onto)
@@ -131,7 +136,7 @@ class SignedInner(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: Tensor):
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         rows, below, above = ctx.saved_tensors
         to_rows, to_below, to_above, to_onto = ctx.needs_input_grad
         found: list[Tensor | None] = [None, None, None, None]

@@ -8,6 +8,7 @@ box the lines are two constants.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 
 import torch
@@ -59,7 +60,7 @@ def has_peak(box: Interval, peak: float, slack: Tensor) -> Tensor:
     return first <= box.upper + slack
 
 
-def range_of(box: Interval, function, phase: float) -> Interval:
+def range_of(box: Interval, function: Callable[[Tensor], Tensor], phase: float) -> Interval:
     """Return the range of `function(x) = sin(x + phase)`."""
     low, high, slack = function(box.lower), function(box.upper), rounding(box)
     top = has_peak(box, math.pi / 2 - phase, slack)
@@ -83,7 +84,7 @@ def clipped(box: Interval) -> Interval:
     return Interval(box.lower.clamp(min=-math.pi), box.upper.clamp(max=math.pi))
 
 
-def rules(name: str, function, phase: float) -> Operator:
+def rules(name: str, function: Callable[[Tensor], Tensor], phase: float) -> Operator:
     """Make the operator `function(x) = sin(x + phase)`."""
 
     def interval(node: Node, weights: Weights, box: Interval) -> Interval:

@@ -81,7 +81,8 @@ def expand_partition(node: Node, cut: Partition) -> Partition | None:
 
 
 def keeps_every_axis(node: Node, weights: Sequence[np.ndarray]) -> bool:
-    return node["perm"] == tuple(range(len(node.shape)))
+    result: bool = node["perm"] == tuple(range(len(node.shape)))
+    return result
 
 
 def keeps_order(node: Node) -> bool:

@@ -75,12 +75,12 @@ class Pick(torch.autograd.Function):
         return x.index_select(dim, index_tensor(index, x.device))
 
     @staticmethod
-    def setup_context(ctx, inputs, output) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         x, ctx.dim, ctx.index = inputs
         ctx.length = x.shape[ctx.dim]
 
     @staticmethod
-    def backward(ctx, gradient: Tensor):
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         return ScatterNeurons.apply(gradient, ctx.dim, ctx.index, ctx.length), None, None
 
 
@@ -103,17 +103,18 @@ class ScatterNeurons(torch.autograd.Function):
         return total
 
     @staticmethod
-    def setup_context(ctx, inputs, output) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         _, ctx.dim, ctx.index, _ = inputs
 
     @staticmethod
-    def backward(ctx, gradient: Tensor):
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         return Pick.apply(gradient, ctx.dim, ctx.index), None, None, None
 
 
 def gather(node: Node, weights: Weights, x: Tensor) -> Tensor:
     """Return the neurons `index` of x along `axis`. A neuron may occur several times."""
-    return Pick.apply(x, node["axis"] + 1, node["index"])
+    result: Tensor = Pick.apply(x, node["axis"] + 1, node["index"])
+    return result
 
 
 def pull_gather(node: Node, weights: Weights, rows: Tensor) -> Pulled:
@@ -187,7 +188,8 @@ def pad_partition(node: Node, cut: Partition) -> Partition | None:
 
 
 def picks_all(node: Node, weights: Sequence[np.ndarray]) -> bool:
-    return node["index"] == tuple(range(node.shape[node["axis"]]))
+    result: bool = node["index"] == tuple(range(node.shape[node["axis"]]))
+    return result
 
 
 register(

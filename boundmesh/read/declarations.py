@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from itertools import product
+from typing import Any
 
 from boundmesh.errors import PropertyError
 from boundmesh.property import Variable
@@ -25,7 +26,7 @@ class Declarations:
         self.indices: dict[str, list[tuple[int, ...]]] = {"X": [], "Y": []}
         self.tensors: dict[str, Variable] = {}
 
-    def declare_scalar(self, parts: list) -> None:
+    def declare_scalar(self, parts: list[Any]) -> None:
         """`(declare-const X_0 Real)`, version 1.0."""
         match = SCALAR.fullmatch(parts[0]) if parts and isinstance(parts[0], str) else None
         if match is None or parts[1:] != ["Real"]:
@@ -43,14 +44,14 @@ class Declarations:
         self.version = "1"
         self.scalars[match[0]] = number if match[1] == "X" else -1 - number
 
-    def declare_function(self, parts: list) -> None:
+    def declare_function(self, parts: list[object]) -> None:
         """`(declare-fun X_0 () Real)`, SMT-LIB's older word for a constant."""
         if len(parts) != 3 or parts[1] != ():
             met = " ".join(map(shown, parts))
             raise PropertyError(f"expected (declare-fun X_0 () Real) or Y_0, met {met}")
         self.declare_scalar([parts[0], parts[2]])
 
-    def declare_version(self, parts: list) -> None:
+    def declare_version(self, parts: list[object]) -> None:
         """`(vnnlib-version <2.0>)`; a later minor version breaks nothing (VNN-LIB 2.0)."""
         if len(parts) != 1 or not re.fullmatch(r"<2\.\d+>", str(parts[0])):
             met = " ".join(map(shown, parts))
@@ -59,7 +60,7 @@ class Declarations:
             raise PropertyError("the version must come first, and once")
         self.version = "2"
 
-    def tensor(self, role: str, parts: list) -> Variable:
+    def tensor(self, role: str, parts: list[object]) -> Variable:
         """`(declare-input X Real [1,10] "name")`, version 2.0; the ONNX name may be absent."""
         words = [part for part in parts if isinstance(part, str)]
         name, kind = (TENSOR.fullmatch(word) for word in [*words, "", ""][:2])
@@ -82,10 +83,11 @@ class Declarations:
         self.tensors[variable.name] = variable
         return variable
 
-    def declare_network(self, parts: list) -> None:
+    def declare_network(self, parts: list[object]) -> None:
         """`(declare-network f (declare-input …) … (declare-output …) …)`, version 2.0."""
-        name, *tensors = parts or [None]
-        if not isinstance(name, str) or not all(isinstance(each, Variable) for each in tensors):
+        name, *inner = parts or [None]
+        tensors = [each for each in inner if isinstance(each, Variable)]
+        if not isinstance(name, str) or len(tensors) < len(inner):
             raise PropertyError("expected (declare-network NAME inputs outputs)")
         if self.version == "1":
             raise PropertyError("'declare-network' is VNN-LIB 2.0, 'declare-const' above is 1.0")
@@ -96,10 +98,10 @@ class Declarations:
             raise PropertyError(f"network {name} must declare inputs, then outputs")
         self.version, self.network = "2", name
 
-    def refuse_networks(self, parts: list) -> None:
+    def refuse_networks(self, parts: list[object]) -> None:
         raise PropertyError("several networks in one query are not supported; declare one")
 
-    def refuse_hidden(self, parts: list) -> None:
+    def refuse_hidden(self, parts: list[object]) -> None:
         raise PropertyError("hidden nodes are not supported; assert over inputs and outputs only")
 
     def number(self, token: str) -> int:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +49,7 @@ def normal_form(
     else:
         root.bounds = root.bounds.share()
         branches, contradictions = distribute(root, choices)
-    groups: dict[tuple, tuple[VariableBounds, dict[Clause, None]]] = {}
+    groups: dict[tuple[Any, ...], tuple[VariableBounds, dict[Clause, None]]] = {}
     gather = Gathering()
     for branch in branches:
         bounds, clause = gather(branch)
@@ -69,7 +70,7 @@ class Gathering:
         self.atoms: list[Atom] = []
         self.sides: list[Side] = []
         self.places: dict[Comparison, int] = {}
-        self.narrowed: dict[tuple, tuple[VariableBounds, bool, frozenset[int]]] = {}
+        self.narrowed: dict[tuple[Any, ...], tuple[VariableBounds, bool, frozenset[int]]] = {}
 
     def __call__(self, branch: Branch) -> tuple[VariableBounds, Clause | None]:
         """Return the bounds of a branch and its other atoms; None where no point is left."""

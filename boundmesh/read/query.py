@@ -90,7 +90,7 @@ class Reader:
         self.declarations = declared = Declarations()
         self.assertions: list[Formula] = []
         self.known: dict[str, Linear] = {}
-        self.heads: dict[str, Callable[[list], object]] = {
+        self.heads: dict[str, Callable[[list[object]], object]] = {
             "and": lambda parts: All(self.formulas("and", parts)),
             "or": lambda parts: Any(self.formulas("or", parts)),
             "not": lambda parts: Not(self.one_formula("not", parts)),
@@ -113,7 +113,7 @@ class Reader:
         for word in COMPARISONS:
             self.heads[word] = partial(self.compare, word)
 
-    def reduce(self, parts: list) -> object:
+    def reduce(self, parts: list[object]) -> object:
         if not parts:
             return NOTHING
         head = parts[0]
@@ -139,46 +139,46 @@ class Reader:
         self.known[part] = Linear({self.declarations.number(part): 1}, 0)
         return self.known[part]
 
-    def operands(self, sign: str, parts: list) -> list[Linear]:
+    def operands(self, sign: str, parts: list[object]) -> list[Linear]:
         if not parts:
             raise PropertyError(f"'{sign}' needs an operand")
         return [self.linear(part) for part in parts]
 
-    def add(self, parts: list) -> Linear:
+    def add(self, parts: list[object]) -> Linear:
         first, *rest = self.operands("+", parts)
         return first.plus(*rest)
 
-    def subtract(self, parts: list) -> Linear:
+    def subtract(self, parts: list[object]) -> Linear:
         first, *rest = self.operands("-", parts)
         if not rest:
             return Linear({}, 0).plus(first, factor=-1)
         return first.plus(*rest, factor=-1)
 
-    def multiply(self, parts: list) -> Linear:
+    def multiply(self, parts: list[object]) -> Linear:
         product, *rest = self.operands("*", parts)
         for factor in rest:
             product = product.times(factor)
         return product
 
-    def divide(self, parts: list) -> Linear:
+    def divide(self, parts: list[object]) -> Linear:
         quotient, *rest = self.operands("/", parts)
         for divisor in rest:
             quotient = quotient.over(divisor)
         return quotient
 
-    def imply(self, parts: list) -> Formula:
+    def imply(self, parts: list[object]) -> Formula:
         """`(=> a b c)` is `a → (b → c)`: one of the first ones fails, or the last one holds."""
         formulas = self.formulas("=>", parts)
         if len(formulas) < 2:
             raise PropertyError(f"'=>' takes 2 formulas or more, met {len(formulas)}")
         return Any((*map(Not, formulas[:-1]), formulas[-1]))
 
-    def compare(self, sign: str, parts: list) -> Formula:
+    def compare(self, sign: str, parts: list[object]) -> Formula:
         if len(parts) != 2:
             raise PropertyError(f"'{sign}' compares 2 values, met {len(parts)}")
         return COMPARISONS[sign](self.linear(parts[0]), self.linear(parts[1]))
 
-    def formulas(self, word: str, parts: list) -> tuple[Formula, ...]:
+    def formulas(self, word: str, parts: list[object]) -> tuple[Formula, ...]:
         formulas = tuple(part for part in parts if isinstance(part, Comparison | All | Any | Not))
         if len(formulas) != len(parts):
             other = next(part for part in parts if part not in formulas)
@@ -187,13 +187,13 @@ class Reader:
             raise PropertyError(f"'{word}' needs a formula")
         return formulas
 
-    def one_formula(self, word: str, parts: list) -> Formula:
+    def one_formula(self, word: str, parts: list[object]) -> Formula:
         formulas = self.formulas(word, parts)
         if len(formulas) != 1:
             raise PropertyError(f"'{word}' takes 1 formula, met {len(parts)}")
         return formulas[0]
 
-    def assert_formula(self, parts: list) -> None:
+    def assert_formula(self, parts: list[object]) -> None:
         self.assertions.append(self.one_formula("assert", parts))
 
 

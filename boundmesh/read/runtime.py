@@ -91,7 +91,8 @@ class Runtime:
             feed[port.name] = part.reshape(port.shape).astype(port.dtype)
             start += port.size
         try:
-            return self._session.run(names, feed)
+            result: list[np.ndarray] = self._session.run(names, feed)
+            return result
         except Exception as error:
             raise ReadError(f"ONNX Runtime cannot run the network: {error}") from error
 
@@ -108,7 +109,8 @@ def exposing(data: bytes, names: Sequence[str]) -> bytes:
     present = {output.name for output in model.graph.output}
     missing = [name for name in names if name not in present]
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in missing)
-    return model.SerializeToString()
+    result: bytes = model.SerializeToString()
+    return result
 
 
 def shaped(data: bytes, inputs: Sequence[Port]) -> bytes:
@@ -124,7 +126,8 @@ def shaped(data: bytes, inputs: Sequence[Port]) -> bytes:
                 value.type.tensor_type.shape.dim.add(dim_value=length)
     for value in (*model.graph.output, *model.graph.value_info):
         value.type.tensor_type.ClearField("shape")
-    return model.SerializeToString()
+    result: bytes = model.SerializeToString()
+    return result
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 from boundmesh.errors import PropertyError
 
@@ -13,7 +14,7 @@ TOKEN = re.compile(r'\n|;[^\n]*|[()]|"[^"\n]*"|[^\s()\[\]";]+(?:\s*\[[^\[\]]*\])
 COMMENT = re.compile(r";[^\n]*")
 
 
-def fold(text: str, source: str, reduce: Callable[[list], object]) -> list:
+def fold(text: str, source: str, reduce: Callable[[list[Any]], object]) -> list[Any]:
     """Evaluate every form from the inside out and return the values of the outermost ones.
 
     `reduce(parts)` is called when a form closes: its tokens are `str`, its inner forms what
@@ -21,8 +22,8 @@ def fold(text: str, source: str, reduce: Callable[[list], object]) -> list:
     of `reduce`, or one about parentheses that do not match, names `source` and the form's line.
     """
     line = start = 1
-    parts: list = []
-    enclosing: list[tuple[int, list]] = []
+    parts: list[Any] = []
+    enclosing: list[tuple[int, list[Any]]] = []
     for token in TOKEN.findall(text):
         if token == "(":
             enclosing.append((start, parts))

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 from boundmesh.property import Atom, Terms
 from boundmesh.rational import Exact, rounded
@@ -46,7 +47,7 @@ class VariableBounds:
     def fork(self) -> VariableBounds:
         return VariableBounds(self.base_lower, self.base_upper, self.own_lower, self.own_upper)
 
-    def key(self) -> tuple:
+    def key(self) -> tuple[Any, ...]:
         """A key that is equal for forks with equal bounds of the inputs."""
         sides = (self.own_lower, self.base_lower), (self.own_upper, self.base_upper)
         return tuple(

@@ -133,9 +133,9 @@ def judge_unsat(instance: Instance, semantics: tuple[str, ...]) -> Fault | None:
     if "float32" in semantics and len(narrow):
         for name, outputs in float32_outputs(instance, narrow):
             for point, row in zip(narrow, outputs, strict=True):
-                x, y = fractions(point), fractions(row)
-                if x and y and statement.satisfied(assertions, x, y):
-                    return fault("unsat", f"float32 ({name})", tuple(x), y)
+                x, values = fractions(point), fractions(row)
+                if x and values and statement.satisfied(assertions, x, values):
+                    return fault("unsat", f"float32 ({name})", tuple(x), values)
     return None
 
 

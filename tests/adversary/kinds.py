@@ -226,8 +226,9 @@ def normalized(rng: Rng) -> Witnessed:
     d, wide = Draft(rng, 1), 3
     weight = rng.uniform(0.5, 2, (1, wide)).astype(np.float32)
     d.set(d.add("Gemm", d.x, d.hold(weight), d.hold(rng.uniform(1e3, 1e4, wide))), wide)
-    held = (rng.uniform(0.5, 2, wide), rng.uniform(0, 1, wide), rng.uniform(-1e4, -1e3, wide))
-    held = (*held, rng.choice([0.25, 2.25, 9.0], wide))
+    affine = rng.uniform(0.5, 2, wide), rng.uniform(0, 1, wide)
+    moments = rng.uniform(-1e4, -1e3, wide), rng.choice([0.25, 2.25, 9.0], wide)
+    held = (*affine, *moments)
     d.set(d.add("BatchNormalization", d.x, *map(d.hold, held), epsilon=0.0))
     d.set(d.add("Relu", d.x))
     d.set(d.add("Gemm", d.x, d.hold(np.ones((wide, 1))), d.hold([-1e4])), 1)

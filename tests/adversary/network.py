@@ -85,9 +85,7 @@ def step(*names: str) -> Callable[[Step], Step]:
 def aligned(a: Value, b: Value) -> tuple[Value, Value]:
     """Both with as many axes, those that are missing put behind the axis of points."""
     rank = max(len(a.shape), len(b.shape))
-    return tuple(  # type: ignore[return-value]
-        x.reshape(x.shape[0], *(1,) * (rank - len(x.shape)), *x.shape[1:]) for x in (a, b)
-    )
+    return tuple(x.reshape(x.shape[0], *(1,) * (rank - len(x.shape)), *x.shape[1:]) for x in (a, b))
 
 
 def moved(how: Arithmetic, x: Value, move: Callable[[np.ndarray], np.ndarray]) -> Value:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,7 @@ class Form:
 
     op: str
     shapes: tuple[tuple[int, ...], ...]
-    attributes: dict[str, object]
+    attributes: dict[str, Any]
     weights: tuple[np.ndarray, ...] = ()
     domain: tuple[float, float] = (-np.inf, np.inf)
     shape: tuple[int, ...] | None = None

@@ -77,7 +77,7 @@ def as_ratio(value: object) -> tuple[int, int]:
     """Numerator and denominator of a finite number; a ValueError or OverflowError for others."""
     if isinstance(value, Fraction):
         return value.numerator, value.denominator
-    return value.as_integer_ratio()  # type: ignore[attr-defined]
+    return value.as_integer_ratio()
 
 
 def together(one: Rational, two: Rational) -> tuple[np.ndarray, np.ndarray, int]:

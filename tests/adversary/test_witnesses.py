@@ -47,8 +47,8 @@ def satisfied(net: Network, text: str, point: tuple[Fraction, ...], semantics: s
         y, doubt = exact.outputs(net, np.array([point], dtype=object))
         return statement.satisfied(assertions, list(point), list(y[0]), doubt)
     row = np.array([[float(x) for x in point]], dtype=np.float32)
-    y = [Fraction(float(each)) for each in Runtime(net)(row)[0]]
-    return statement.satisfied(assertions, [Fraction(float(x)) for x in row[0]], y)
+    found = [Fraction(float(each)) for each in Runtime(net)(row)[0]]
+    return statement.satisfied(assertions, [Fraction(float(x)) for x in row[0]], found)
 
 
 @each_kind

@@ -132,7 +132,9 @@ def test_constraints_that_contradict_each_other_leave_nothing():
 
 def test_a_bound_that_one_point_attains_fixes_every_input_there():
     rows = torch.tensor([[1.0, 1.0, -1.0]], dtype=DTYPE)
-    sums = AffineValues(rows, *torch.zeros(2, 1, dtype=DTYPE), torch.tensor([0]), (3,))
+    sums = AffineValues(
+        rows, torch.zeros(1, dtype=DTYPE), torch.zeros(1, dtype=DTYPE), torch.tensor([0]), (3,)
+    )
     box = whole(sums, torch.zeros(1, 3, dtype=DTYPE), torch.ones(1, 3, dtype=DTYPE))
     lower = box.lower.clone()
     lower[0, 3] = 2.0
@@ -146,7 +148,9 @@ def test_a_bound_that_one_point_attains_fixes_every_input_there():
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_inputs_that_no_constraint_reads_keep_their_ranges(zero, sign):
     rows = torch.tensor([[sign, zero, 0.0], [2 * sign, zero, -0.0]], dtype=DTYPE)
-    some = AffineValues(rows, *torch.zeros(2, 2, dtype=DTYPE), torch.tensor([0, 1]), (3,))
+    some = AffineValues(
+        rows, torch.zeros(2, dtype=DTYPE), torch.zeros(2, dtype=DTYPE), torch.tensor([0, 1]), (3,)
+    )
     box = whole(some, -torch.ones(1, 3, dtype=DTYPE), torch.ones(1, 3, dtype=DTYPE))
     upper = box.upper.clone()
     upper[0, 3] = 0.5

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 from unittest.mock import patch
 
 import torch
@@ -32,7 +33,6 @@ from boundmesh.runtime.clock import Clock, OutOfTime
 from boundmesh.runtime.progress import SILENT
 from boundmesh.search import region_search
 from boundmesh.search.activation_split import ActivationSplitting
-from boundmesh.search.batches import Arrays
 from boundmesh.search.decide import assist, branch
 from boundmesh.search.input_split import InputSplitting
 from boundmesh.search.parallel.groups import ONE_GROUP, Groups, Meetings
@@ -134,7 +134,7 @@ def shared(group: Group, asked: Asked, shards: int = 1) -> tuple[SearchAccount, 
 
 def parts_left(
     group: Group, asked: Asked, visits: int, shards: int = 1
-) -> tuple[SearchAccount, list[Arrays], list[Arrays]]:
+) -> tuple[SearchAccount, list[Any], list[Any]]:
     """The account, this group's open domains, and its leaves, once some group has bounded so
     many."""
     mesh = mesh_of(group.size // shards, shards)

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,7 @@ def test_a_mesh_gives_the_answer_of_one_device(spec: Path, shape: str) -> None:
 
 def test_a_mesh_writes_the_bounds_of_one_device(tmp_path: Path) -> None:
     spec = min(DIGITS.glob("*.vnnlib"))
-    found = []
+    found: list[dict[str, Any]] = []
     for mesh in ("", "shards=2"):
         file = tmp_path / f"bounds{len(found)}.json"
         schedule = ("--mesh", mesh, "--schedule", "gather") if mesh else ()
@@ -77,8 +78,8 @@ def test_a_mesh_decides_a_list_and_goes_on_after_an_error(tmp_path: Path, shape:
     (tmp_path / "instances.csv").write_text("\n".join(lines))
     second = boundmesh(*words)
     assert (second.returncode, second.stdout) == (0, ""), second.stderr
-    with out.open(newline="") as file:
-        found = list(csv.DictReader(file))
+    with out.open(newline="") as table:
+        found = list(csv.DictReader(table))
     assert [row["verdict"] for row in found] == ["unsat", "error", "sat"]
     assert {row["device"] for row in found} == {f"cpu × {4 if ',' in shape else 2}"}
 

@@ -139,10 +139,13 @@ GENERATORS: dict[str, Generator] = {}
 def generates(*ops: str) -> Callable[[Callable[[Draw, str], Form]], Callable[[Draw, str], Form]]:
     """Enter a generator, called with the choices and the operator, under each of `ops`."""
 
+    def drawn_for(op: str, generator: Callable[[Draw, str], Form]) -> Callable[[Draw], Form]:
+        return lambda draw: generator(draw, op)
+
     def enter(generator: Callable[[Draw, str], Form]) -> Callable[[Draw, str], Form]:
         for op in ops:
             assert op not in GENERATORS, op
-            GENERATORS[op] = lambda draw, op=op: generator(draw, op)
+            GENERATORS[op] = drawn_for(op, generator)
         return generator
 
     return enter

@@ -18,7 +18,7 @@ from boundmesh.read.runtime import Runtime
 @st.composite
 def factored(draw, size: int) -> tuple[int, ...]:
     """A shape of `size` elements."""
-    shape = []
+    shape: list[int] = []
     while size > 1 and len(shape) < 4:
         divisor = draw(st.sampled_from([n for n in range(1, size + 1) if size % n == 0]))
         shape.append(divisor)

@@ -34,7 +34,7 @@ def test_a_clip_with_large_limits_keeps_every_bit_of_what_it_passes(limit, netwo
         helper.make_node("Gemm", ["x", "w", "b"], ["h"], transB=1),
         helper.make_node("Clip", ["h", "low", "high"], ["y"]),
     ]
-    weight, bias = np.float32([[0.3, -1.7]]), np.float32([0.01])
+    weight, bias = np.array([[0.3, -1.7]], np.float32), np.array([0.01], np.float32)
     constants = {"w": weight, "b": bias, "low": number(-limit), "high": number(limit)}
     graph = loads(network(nodes, {"x": (1, 2)}, constants=constants))
     x = [Fraction(float(np.float32(value))) for value in (0.6, 0.1)]

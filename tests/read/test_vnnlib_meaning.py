@@ -76,7 +76,7 @@ def number(form: list | str, point: Mapping[str, Fraction]) -> Fraction:
         return -values[0] if len(values) == 1 else values[0] - sum(values[1:], Fraction(0))
     if head == "/":
         return values[0] / values[1]
-    return math.prod(values)
+    return math.prod(values, start=Fraction(1))
 
 
 def holds(text: str, point: Mapping[str, Fraction]) -> bool:

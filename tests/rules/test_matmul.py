@@ -16,7 +16,7 @@ SHAPES = [(1, 40, 33), (20, 784, 70), (130, 96, 129)]
 LARGE = [(1024, 2048, 4096), (1024, 2048, 784), (700, 4096, 1000), (20, 4096, 4096)]
 
 
-def matrices(rows: int, deep: int, wide: int, transposed: bool) -> tuple[Tensor, Tensor]:
+def matrices(rows: int, deep: int, wide: int, *, transposed: bool) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
     a = torch.randn(rows, 2 * deep, generator=generator).to("cuda")[:, 3 : 3 + deep]
     if transposed:
@@ -27,7 +27,7 @@ def matrices(rows: int, deep: int, wide: int, transposed: bool) -> tuple[Tensor,
 @pytest.mark.parametrize("shape", SHAPES + LARGE, ids=str)
 @pytest.mark.parametrize("transposed", [False, True])
 def test_a_product_is_as_exact_as_float32_allows(shape, transposed: bool) -> None:
-    a, b = matrices(*shape, transposed)
+    a, b = matrices(*shape, transposed=transposed)
     exact, size = a.double() @ b.double(), a.double().abs() @ b.double().abs()
     found = matmul.mm(a, b)
     assert ((found.double() - exact).abs() / size).max() < 1e-6
@@ -38,22 +38,22 @@ def test_a_product_is_as_exact_as_float32_allows(shape, transposed: bool) -> Non
 
 @pytest.mark.parametrize("shape", SHAPES + LARGE, ids=str)
 def test_a_product_of_a_transposed_matrix_is_as_exact(shape) -> None:
-    a, b = matrices(*shape, False)
-    box_of_y = a.mT.contiguous().mT
+    a, b = matrices(*shape, transposed=False)
+    column_major = a.mT.contiguous().mT
     exact, size = a.double() @ b.double(), a.double().abs() @ b.double().abs()
-    assert matmul.applies(box_of_y, b)
-    assert ((matmul.mm(box_of_y, b).double() - exact).abs() / size).max() < 1e-6
+    assert matmul.applies(column_major, b)
+    assert ((matmul.mm(column_major, b).double() - exact).abs() / size).max() < 1e-6
 
 
 @pytest.mark.parametrize("shape", LARGE, ids=str)
 def test_a_product_has_the_same_bits_every_time(shape) -> None:
-    a, b = matrices(*shape, False)
+    a, b = matrices(*shape, transposed=False)
     found = matmul.mm(a, b)
     assert all(torch.equal(found, matmul.mm(a, b)) for _ in range(3))
 
 
 def test_a_row_that_is_not_a_number_stays_so() -> None:
-    a, b = matrices(20, 64, 40, False)
+    a, b = matrices(20, 64, 40, transposed=False)
     a = a.clone()
     a[3, 5] = float("inf")
     found = matmul.mm(a, b)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
 from boundmesh.operators import RULES
 from boundmesh.operators.interval import Interval
-from boundmesh.operators.linear_bounds import Lines
 from boundmesh.operators.node import Node
 from tests.rules.samples import inputs_in, points_in
 
@@ -28,7 +29,7 @@ def node_of(op: str, slope: float) -> Node:
     return Node("n", op, ("x",), shape, (shape,), {"slope": slope} if op == "leaky_relu" else {})
 
 
-def lines_of(op: str, slope: float, alpha: float, box: Interval) -> Lines:
+def lines_of(op: str, slope: float, alpha: float, box: Interval) -> Any:
     return RULES[op].relax(
         node_of(op, slope), (box,), torch.full_like(box.lower, alpha).unsqueeze(1)
     )
@@ -112,7 +113,7 @@ def max_node(count: int) -> Node:
     return Node("m", "max", ("x",), (1,), ((1, count),), {"axis": 1})
 
 
-def max_lines(lower: list[float], upper: list[float], alpha: Tensor | None = None) -> Lines:
+def max_lines(lower: list[float], upper: list[float], alpha: Tensor | None = None) -> Any:
     box = Interval(torch.tensor([[lower]]), torch.tensor([[upper]]))
     node = max_node(len(lower))
     first = RULES["max"].initial(node, (box,)).unsqueeze(1) if alpha is None else alpha

@@ -163,7 +163,7 @@ def test_the_leaves_of_a_decision_tree_are_refuted_in_about_as_many_domains():
 
 def test_the_input_in_most_tight_constraints_has_most_influence():
     rows = torch.tensor([[1.0, 1, 0], [1.0, 0, 1], [2.0, 0, 0], [0, 2.0, 0], [0, 0, 2.0]])
-    values = AffineValues(rows, *torch.zeros(2, 5), torch.tensor([4, 0, 1, 2, 3]), (3,))
+    values = AffineValues(rows, torch.zeros(5), torch.zeros(5), torch.tensor([4, 0, 1, 2, 3]), (3,))
     reached = values.ranges(-torch.ones(1, 3), torch.ones(1, 3))
     lower = torch.cat([-torch.ones(1, 3), reached.lower], dim=1)
     upper = torch.cat([torch.ones(1, 3), reached.upper], dim=1)

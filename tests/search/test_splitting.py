@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -75,7 +77,9 @@ def test_a_planted_counterexample_is_never_refuted(kind, seed):
     box = region(graph, 1.0, seed)
     _, y = sampled(graph, box, 2000)
     worst = float((y[0, :, 0, 0] - y[0, :, 0, 1]).min())
-    search = searcher(kind, graph, box, atom(worst), lambda points: search.search.visited > 3000)
+    search: Any = searcher(
+        kind, graph, box, atom(worst), lambda points: search.search.visited > 3000
+    )
     found = run(kind, search, box)
     assert found.found or found.stuck > 0
 

@@ -140,4 +140,5 @@ class DomainBounder:
 
 
 def _length(place: slice) -> int:
-    return place.stop - place.start
+    result: int = place.stop - place.start
+    return result

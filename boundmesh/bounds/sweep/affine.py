@@ -6,7 +6,7 @@ Autograd keeps no weight. Its backward pass through a product gets the weight fr
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -82,7 +82,7 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx, node_weights: NodeWeights, tape: Tape, count: int, *given: Tensor | None
+        ctx: Any, node_weights: NodeWeights, tape: Tape, count: int, *given: Tensor | None
     ) -> tuple[Tensor, ...]:
         rows, onto = cast(tuple[Tensor, ...], given[:count]), given[count:]
         ctx.node, ctx.tape = node_weights.node, tape
@@ -96,7 +96,7 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         count = len(ctx.shapes)
         to_rows, to_onto = ctx.needs_input_grad[3 : 3 + count], ctx.needs_input_grad[3 + count :]
         of_biases = gradients[count:]

@@ -103,7 +103,8 @@ def norm_of(rows: Tensor, order: float) -> Tensor:
     largest = rows.detach().abs().amax(2)
     scale = torch.where((largest > 0) & largest.isfinite(), largest, 1)
     scaled = rows / scale.unsqueeze(2)
-    return scale * torch.linalg.vector_norm(scaled, ord=order, dim=2)
+    result: Tensor = scale * torch.linalg.vector_norm(scaled, ord=order, dim=2)
+    return result
 
 
 def part_of(region: Region, domains: Tensor) -> Region:

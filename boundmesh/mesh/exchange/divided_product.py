@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -59,7 +59,7 @@ class DividedProduct(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx, group: Group, product: Divided, share: Callable[[Tensor], Tensor], rows: Tensor
+        ctx: Any, group: Group, product: Divided, share: Callable[[Tensor], Tensor], rows: Tensor
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         ctx.group, ctx.product = group, product
         multiplied, own, settled = product.multiplied(group, rows), None, None
@@ -72,6 +72,6 @@ class DividedProduct(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(
-        ctx, gradient: Tensor, of_bias: Tensor | None, _: object
+        ctx: Any, gradient: Tensor, of_bias: Tensor | None, _: object
     ) -> tuple[None, None, None, Tensor]:
         return None, None, None, ctx.product.push(ctx.group, gradient, of_bias)

@@ -151,7 +151,8 @@ class ExchangedTile:
         pulled, own, bias = DividedProduct.apply(self._group, product, share, rows)
         self._biases.own(own)
         self._biases.settle(bias)
-        return pulled
+        result: Tensor = pulled
+        return result
 
     def _pass_piece(self, node_weights: NodeWeights, rows: Tensor, draw: Draw) -> None:
         node, rank, cut = node_weights.node, self._group.rank, self._cuts[node_weights.node.name]

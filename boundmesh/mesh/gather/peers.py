@@ -190,4 +190,5 @@ def _mapped(handle: tuple[Any, tuple[Any, ...]], device: torch.device) -> Tensor
     call = inspect.signature(rebuild).bind(*arguments)
     if device.type == "cuda":
         call.arguments |= {"storage_device": device.index, "event_sync_required": False}
-    return rebuild(*call.args, **call.kwargs)
+    result: Tensor = rebuild(*call.args, **call.kwargs)
+    return result

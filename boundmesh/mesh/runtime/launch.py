@@ -15,8 +15,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import torch.distributed as dist
-import torch.multiprocessing as multiprocessing
-from torch.multiprocessing import ProcessExitedException, SpawnContext
+from torch.multiprocessing.spawn import ProcessExitedException, SpawnContext, start_processes
 
 from boundmesh.errors import DeviceError
 from boundmesh.runtime.rank import RENDEZVOUS
@@ -39,7 +38,7 @@ def run(ranks: int, main: Callable[..., None], *arguments: object) -> int:
     """
     with tempfile.TemporaryDirectory(prefix="boundmesh-") as folder:
         logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)
-        context = multiprocessing.start_processes(
+        context = start_processes(
             _enter, (ranks, folder, main, arguments), nprocs=ranks, join=False, start_method="spawn"
         )
         assert context is not None

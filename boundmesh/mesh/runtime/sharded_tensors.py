@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -58,12 +59,12 @@ class TakePiece(torch.autograd.Function):
     """Cuts this rank's piece from rows that all ranks hold whole."""
 
     @staticmethod
-    def forward(ctx, group: Group, cut: Partition, rows: Tensor) -> Tensor:
+    def forward(ctx: Any, group: Group, cut: Partition, rows: Tensor) -> Tensor:
         ctx.group, ctx.cut = group, cut
         return cut.piece(rows, group.rank, ROWS)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[None, None, Tensor]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, Tensor]:
         cut = ctx.cut
         return None, None, gather_pieces(ctx.group, gradient, cut.axis + ROWS, cut.ends)
 
@@ -72,12 +73,12 @@ class GatherWhole(torch.autograd.Function):
     """Gathers whole rows from the pieces of all ranks."""
 
     @staticmethod
-    def forward(ctx, group: Group, cut: Partition, rows: Tensor) -> Tensor:
+    def forward(ctx: Any, group: Group, cut: Partition, rows: Tensor) -> Tensor:
         ctx.group, ctx.cut = group, cut
         return gather_pieces(group, rows, cut.axis + ROWS, cut.ends)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[None, None, Tensor]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, Tensor]:
         return None, None, ctx.cut.piece(gradient, ctx.group.rank, ROWS)
 
 
@@ -85,11 +86,11 @@ class Settled(torch.autograd.Function):
     """Returns `values`, which are equal on all ranks; gradients pass to `share` only."""
 
     @staticmethod
-    def forward(ctx, share: Tensor, values: Tensor) -> Tensor:
+    def forward(ctx: Any, share: Tensor, values: Tensor) -> Tensor:
         return values.clone()
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return gradient, None
 
 

@@ -56,7 +56,8 @@ def sources(step: Step, x: Node) -> np.ndarray:
     opset = onnx.helper.make_opsetid("", step.opset)
     model = onnx.helper.make_model_gen_version(graph, opset_imports=[opset])
     places = np.arange(x.size, dtype=np.int32).reshape(x.shape)
-    return session(model.SerializeToString()).run(None, {"x": places})[0]
+    result: np.ndarray = session(model.SerializeToString()).run(None, {"x": places})[0]
+    return result
 
 
 def setting(step: Step, place: int) -> np.ndarray | None:
