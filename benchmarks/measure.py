@@ -91,7 +91,7 @@ class Place:
         if self.device.type == "cuda":
             torch.cuda.synchronize()
         if self.mesh is not None:
-            self.mesh.shards.first_says(True)
+            self.mesh.shards.broadcast_object(True)
 
     def worst(self, *values: float) -> list[float]:
         """The largest of every value over the ranks."""

@@ -20,7 +20,7 @@ from boundmesh.graph.graph import Graph
 from boundmesh.mesh.runtime.open import groups_for, layout_for
 from boundmesh.models import read
 from boundmesh.proof import float64
-from boundmesh.proof.guarantee import asks_for_real, rounding_for
+from boundmesh.proof.guarantee import needs_real, rounding_for
 from boundmesh.proof.ladder import climb
 from boundmesh.proof.memory import check_fits, memory_errors
 from boundmesh.proof.question import Question, questions
@@ -132,7 +132,7 @@ class Run:
 
     @cached_property
     def replay(self) -> Replay:
-        real = asks_for_real(self.settings, self.property)
+        real = needs_real(self.settings, self.property)
         return Replay(self.graph, RealOutputs(self.graph).confirms if real else None)
 
     def look(self, case: int, points: Tensor) -> Counterexample | None:
@@ -182,20 +182,20 @@ def _lead(run: Run) -> Verdict:
             _check(run)
         verdict = _decide(run)
     except BaseException as error:
-        run.groups.first_says(Stop.of(error))
+        run.groups.broadcast_object(Stop.of(error))
         raise
-    run.groups.first_says(verdict)
+    run.groups.broadcast_object(verdict)
     return verdict
 
 
 def _assist(run: Run) -> Verdict:
     """Help the first group in every search, then return the verdict that it sends."""
     chosen = run.settings.bounds, run.settings.branch
-    said = assist(lambda: run.questions, *chosen, run.clock.progress, run.look, run.groups)
-    if isinstance(said, Stop):
-        raise said.error()
-    assert isinstance(said, Verdict)
-    return said
+    received = assist(lambda: run.questions, *chosen, run.clock.progress, run.look, run.groups)
+    if isinstance(received, Stop):
+        raise received.error()
+    assert isinstance(received, Verdict)
+    return received
 
 
 def _check(run: Run) -> None:

@@ -14,7 +14,7 @@ from boundmesh.bounds.sweep.layout import OneDevice
 from boundmesh.errors import UnsupportedError
 from boundmesh.graph.graph import Graph
 from boundmesh.operators.rounding import UNITS
-from boundmesh.proof.guarantee import arithmetic, asks_for_real, rounding_for
+from boundmesh.proof.guarantee import arithmetic, needs_real, rounding_for
 from boundmesh.property import Box, Property, Variable
 from boundmesh.read.onnx import loads
 from boundmesh.settings import Settings
@@ -41,10 +41,10 @@ def test_auto_is_real_whatever_the_network_runs_in() -> None:
 
 
 def test_a_counterexample_must_hold_in_real_arithmetic_where_no_other_is_named() -> None:
-    assert not asks_for_real(Settings(), declared(""))
-    assert asks_for_real(Settings(), declared("Real"))
-    assert asks_for_real(Settings(rounding="real"), declared("float32"))
-    assert not asks_for_real(Settings(rounding="real+float32"), declared("Real"))
+    assert not needs_real(Settings(), declared(""))
+    assert needs_real(Settings(), declared("Real"))
+    assert needs_real(Settings(rounding="real"), declared("float32"))
+    assert not needs_real(Settings(rounding="real+float32"), declared("Real"))
 
 
 def test_element_types_choose_the_arithmetic_under_auto() -> None:

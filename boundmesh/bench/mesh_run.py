@@ -25,7 +25,7 @@ class MeshRun:
         """
         if self._mesh is None:
             return value
-        heard: object = self._mesh.first_says((topic, value))
+        heard: object = self._mesh.broadcast_object((topic, value))
         if not isinstance(heard, tuple) or heard[0] != topic:
             raise DeviceError(f"the ranks are out of step at '{topic}': one of them has failed")
         said: Value = heard[1]

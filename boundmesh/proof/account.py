@@ -88,7 +88,7 @@ class SearchAccount:
         self.widest = max(self.widest, self.open)
         self.found = next((part.found for part in parts if part.found), None)
 
-    def tell(self, progress: Progress) -> None:
+    def show(self, progress: Progress) -> None:
         progress.update(
             open=self.open,
             visited=self.visited,

@@ -52,7 +52,7 @@ def arithmetics(
     return words
 
 
-def asks_for_real(settings: Settings, property: Property) -> bool:
+def needs_real(settings: Settings, property: Property) -> bool:
     """Return True if a counterexample must hold in real arithmetic, too.
 
     This is so where neither the user nor the property's element types name another arithmetic.

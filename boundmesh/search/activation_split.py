@@ -143,7 +143,7 @@ class ActivationSplitting:
         for steps in LEAF_STEPS:
             ascent = replace(self.ascent, iterations=steps, decay=0.01 ** (1 / steps))
             leaves, still = self._keep(leaves, self._climb(leaves, ascent), outcome)
-            if not any(self.division.all_say(bool(still.any()))):
+            if not any(self.division.all_gather_objects(bool(still.any()))):
                 return outcome
             leaves, left = self.division.going_on(leaves, still)
             leaves = leaves.take(left)

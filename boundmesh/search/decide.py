@@ -70,7 +70,7 @@ def branch(
         if groups.size > 1:
             rows, bounds_there = standing.rows[domain].clone(), _moved(known, torch.device("cpu"))
             task = Task(place, domain, rows, question.slack, bounds_there, clock.left)
-            groups.first_says(task)
+            groups.broadcast_object(task)
         meetings = Meetings(groups)
         with meetings.ending_all():
             search = _search(standing, domain, problem, known, settings, clock, look, meetings)
@@ -90,7 +90,7 @@ def assist(
     groups: Groups,
 ) -> object:
     """Take part in every search that the first group starts; return its final message."""
-    while isinstance(task := groups.first_says(None), Task):
+    while isinstance(task := groups.broadcast_object(None), Task):
         clock, meetings = Clock(task.seconds, progress), Meetings(groups)
         clock.agree = groups.agree
         # An error stops this search in all groups. The first group then sends its outcome.

@@ -93,7 +93,7 @@ def pays(hidden: Tensor, working: Tensor, division: Division) -> bool:
     """
     count = int(hidden.sum())
     enough = count > 0 and count * ENOUGH >= int(working.sum())
-    return any(division.all_say(enough))
+    return any(division.all_gather_objects(enough))
 
 
 def in_float64(bounder: DomainBounder) -> DomainBounder:

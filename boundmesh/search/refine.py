@@ -73,7 +73,7 @@ def refine(
         below = Program(problem.program.graph, start)
         size = problem.program.graph[start].size
         # The groups decide this jointly, since their clocks differ.
-        if any(meetings.say(not below.nonlinear or clock.spent > end)):
+        if any(meetings.exchange(not below.nonlinear or clock.spent > end)):
             continue
         index = unstable_neurons(problem.program, start, sharper)
         neurons = neurons_of(below, sharper)
@@ -85,7 +85,7 @@ def refine(
             division = Division(meetings.groups)
             search = _Rows(task, sharper, neurons, mine, effort, clock, division, batch, until)
             known = intersect(known, mine, *ends(search.run().unsqueeze(0)))
-        found, device = meetings.say(known.to(CPU)), known.lower.device
+        found, device = meetings.exchange(known.to(CPU)), known.lower.device
         lower = torch.stack([box.lower for box in found]).amax(0)
         upper = torch.stack([box.upper for box in found]).amin(0)
         sharper[start] = Interval(lower, upper).to(device)

@@ -175,7 +175,7 @@ def decided(
         clock.agree = groups.agree
         searches = branch(standing, *chosen, clock, look, groups)
         found = any(search.found for search in searches)
-        return groups.first_says((not standing.open.any(), found, len(searches)))
+        return groups.broadcast_object((not standing.open.any(), found, len(searches)))
 
 
 def out_of_time(group: Group, asked: Asked, seconds: Sequence[float]) -> float:

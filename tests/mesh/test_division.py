@@ -145,7 +145,7 @@ class Place(OneGroup):
     place: int
     ranks: int
 
-    def ranks_join(self, mine: Tensor, counts: Sequence[int]) -> Tensor:
+    def all_gather_rows(self, mine: Tensor, counts: Sequence[int]) -> Tensor:
         raise AssertionError
 
 

@@ -32,7 +32,7 @@ class Biases:
         """Add the sums over this rank's neurons, for all rows; they serve gradients only."""
         self._own = added(self._own, bias)
 
-    def know(self, bias: Tensor | None) -> None:
+    def set(self, bias: Tensor | None) -> None:
         """Add a bias of all rows that all ranks computed alike, to values and for gradients."""
         self._common = added(self._common, bias)
         if bias is not None:

@@ -120,7 +120,7 @@ class ExchangedTile:
             # Every rank holds the whole bias.
             found = pull_units(columns.local(self._group.rank), [rows])
             if found is not None:
-                self._biases.know(found[0].bias)
+                self._biases.set(found[0].bias)
                 self._charged.units(node.name, rows)
                 self._add_columns(node.inputs[0], columns.inputs, found[0].only)
             return found is not None
@@ -131,7 +131,7 @@ class ExchangedTile:
         self._charged.units(node.name, rows)
         self._add(node.inputs[0], unit_row_pieces(self._group, part, rows, node, inputs))
         for bias in node_weights.weights:
-            self._biases.know((bias[rows.index] * rows.sign)[None])
+            self._biases.set((bias[rows.index] * rows.sign)[None])
         return True
 
     def _gather(self, node_weights: NodeWeights, rows: Tensor, cut: Partition | None) -> None:
@@ -192,7 +192,7 @@ class ExchangedTile:
             pulled = pull_drawn(draw(node, self._tile), rows, node)
         else:
             pulled = rule(node, node_weights.tensors, rows)
-        self._biases.know(pulled.bias)
+        self._biases.set(pulled.bias)
         for name, coefficients in zip(node.inputs, pulled.coefficients, strict=True):
             cut = self._cuts[name]
             self._add(
@@ -213,7 +213,7 @@ class ExchangedTile:
         elif rows is not None:
             if cut is not None:
                 rows = GatherWhole.apply(self._group, cut, rows)
-            self._biases.know(self._region.minimum(rows))
+            self._biases.set(self._region.minimum(rows))
         lowest = self._biases.total(self._region.domains, self._tile.rows.count)
         return self._charged.lowered(lowest)
 

@@ -31,10 +31,10 @@ class DomainGroups:
     def agree(self, value: Value) -> Value:
         return self._within.agree(value)
 
-    def ranks_say(self, value: Value) -> list[Value]:
+    def all_gather_ranks(self, value: Value) -> list[Value]:
         return self._within.every(value)
 
-    def ranks_join(self, mine: Tensor, counts: Sequence[int]) -> Tensor:
+    def all_gather_rows(self, mine: Tensor, counts: Sequence[int]) -> Tensor:
         """Concatenate the rows `[counts[r], n]` of all ranks r, by one padded all-gather."""
         most = max(counts)
         sent = mine.new_zeros(most, mine.shape[1])
@@ -43,10 +43,10 @@ class DomainGroups:
         self._within.all_gather(every, sent).wait()
         return torch.cat([every[r * most : r * most + count] for r, count in enumerate(counts)])
 
-    def first_says(self, value: Value) -> Value:
-        return self._across.first_says(value)
+    def broadcast_object(self, value: Value) -> Value:
+        return self._across.broadcast_object(value)
 
-    def all_say(self, value: Value) -> list[Value]:
+    def all_gather_objects(self, value: Value) -> list[Value]:
         return self._across.every(value)
 
     def swap(self, values: Sequence[Value]) -> list[Value]:

@@ -91,35 +91,35 @@ class Group:
         with _collective():
             dist.all_reduce(values, group=self._handle)
 
-    def first_says(self, value: Value) -> Value:
+    def broadcast_object(self, value: Value) -> Value:
         """Return the first rank's value, any picklable object, by a broadcast on the CPU."""
-        said = [value]
+        received = [value]
         with _collective():
-            dist.broadcast_object_list(said, group_src=0, group=self._handle, device=CPU)
+            dist.broadcast_object_list(received, group_src=0, group=self._handle, device=CPU)
         self._count("broadcast", 0)
-        return said[0]
+        return received[0]
 
     def agree(self, value: Value) -> Value:
         """Return the first rank's value.
 
         Raises KeyboardInterrupt on all ranks if the first rank was interrupted.
         """
-        said, ended = value, INTERRUPTION.take()
+        received, ended = value, INTERRUPTION.take()
         if self.size > 1:
             # A clock is read at every step: pickling two numbers would take longer than sending.
-            tell = self._first_tells if type(value) is float else self.first_says
-            said, ended = tell((value, ended))
+            broadcast = self._broadcast_numbers if type(value) is float else self.broadcast_object
+            received, ended = broadcast((value, ended))
         if ended:
             raise KeyboardInterrupt
-        return said
+        return received
 
-    def _first_tells(self, numbers: tuple[Value, bool]) -> tuple[Value, bool]:
+    def _broadcast_numbers(self, numbers: tuple[Value, bool]) -> tuple[Value, bool]:
         """Return the first rank's float and bool, by one broadcast of a tensor."""
-        told = torch.tensor(numbers, dtype=torch.float64)
+        sent = torch.tensor(numbers, dtype=torch.float64)
         self._count("broadcast", 0)
         with _collective():
-            dist.broadcast(told, group_src=0, group=self._handle)
-        number, truth = told.tolist()
+            dist.broadcast(sent, group_src=0, group=self._handle)
+        number, truth = sent.tolist()
         return number, bool(truth)
 
     def swap(self, values: Sequence[Value]) -> list[Value]:
@@ -139,11 +139,11 @@ class Group:
 
     def every(self, value: Value) -> list[Value]:
         """Return every rank's value, any picklable object, in rank order."""
-        said: list[Value] = [value] * self.size
+        received: list[Value] = [value] * self.size
         with _collective():
-            dist.all_gather_object(said, value, group=self._handle)
+            dist.all_gather_object(received, value, group=self._handle)
         self._count("all_gather_object", 0)
-        return said
+        return received
 
     def _count(self, kind: str, received: int) -> None:
         self.calls[kind] += 1

@@ -49,9 +49,9 @@ class Mesh:
         """True for the rank that prints results: the first of all."""
         return self.shards.rank == 0 and self.domains.rank == 0
 
-    def first_says(self, value: Value) -> Value:
+    def broadcast_object(self, value: Value) -> Value:
         """Return the value of the first rank of all."""
-        return self.shards.first_says(self.domains.first_says(value))
+        return self.shards.broadcast_object(self.domains.broadcast_object(value))
 
 
 @cache

@@ -77,7 +77,7 @@ class Splits:
         working = active(parents)
         mine = int(working.sum())
         fewest = int(able[working].min()) if mine else self.settings.levels
-        counts, choices = zip(*self.division.all_say((mine, fewest)), strict=True)
+        counts, choices = zip(*self.division.all_gather_objects((mine, fewest)), strict=True)
         if not any(counts):
             return 0
         levels, most = 1, max(counts) * self.division.ranks

@@ -83,17 +83,21 @@ class Division:
         idle = replace(domains, margin=torch.full_like(domains.margin, torch.inf))
         return idle, torch.arange(len(still), device=still.device) == 0
 
-    def all_say(self, value: Any) -> list[Any]:
+    def all_gather_objects(self, value: Any) -> list[Any]:
         """Exchange values; return that of every rank, in the order of ranks."""
-        return [value] if self.ranks == 1 else self._groups.ranks_say(value)
+        return [value] if self.ranks == 1 else self._groups.all_gather_ranks(value)
 
     def gathered(self, mine: Kind) -> Kind:
         """Exchange domains; return those of all ranks, without idle ones."""
         if self.ranks == 1:
             return mine
         mine = mine.take(active(mine))
-        counts = self.all_say(len(mine))
-        return mine.unpacked(self._groups.ranks_join(mine.packed, counts)) if any(counts) else mine
+        counts = self.all_gather_objects(len(mine))
+        return (
+            mine.unpacked(self._groups.all_gather_rows(mine.packed, counts))
+            if any(counts)
+            else mine
+        )
 
     def joined(self, mine: Outcome[Kind], like: Kind) -> Outcome[Kind]:
         """Join the results of all ranks; return that of the whole round.
@@ -104,7 +108,7 @@ class Division:
             return mine
         opened, leaves = _one(mine.open, like), _one(mine.leaves, like)
         corners = [each.to(torch.device("cpu")) for each in mine.corners]
-        accounts, every = zip(*self.all_say((mine.account, corners)), strict=True)
+        accounts, every = zip(*self.all_gather_objects((mine.account, corners)), strict=True)
         whole = Outcome(
             SearchAccount(), [self.gathered(opened)], [self.gathered(leaves)], _worst(every)
         )
@@ -139,9 +143,9 @@ def _one(parts: list[Kind], like: Kind) -> Kind:
 
 def _worst(every: Sequence[Sequence[Corners]]) -> list[Corners]:
     """Return the worst corners of all ranks, as many as one rank replays."""
-    corners = [each for said in every for each in said]
+    corners = [each for mine in every for each in mine]
     if not corners:
         return []
     together = join(corners)
-    most = max(sum(map(len, said)) for said in every)
+    most = max(sum(map(len, mine)) for mine in every)
     return [together.take(torch.topk(together.margin, most, largest=False).indices)]

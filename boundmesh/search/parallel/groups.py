@@ -45,22 +45,22 @@ class Groups(Protocol):
         """
         ...
 
-    def ranks_say(self, value: Value) -> list[Value]:
+    def all_gather_ranks(self, value: Value) -> list[Value]:
         """Exchange values in this group; return that of every rank, in the order of ranks."""
         ...
 
-    def ranks_join(self, mine: Tensor, counts: Sequence[int]) -> Tensor:
+    def all_gather_rows(self, mine: Tensor, counts: Sequence[int]) -> Tensor:
         """Exchange rows in this group; return those `[K, B]` of every rank, in the order of ranks.
 
         Rank r has `counts[r]` rows.
         """
         ...
 
-    def first_says(self, value: Value) -> Value:
+    def broadcast_object(self, value: Value) -> Value:
         """Return the first group's value."""
         ...
 
-    def all_say(self, value: Value) -> list[Value]:
+    def all_gather_objects(self, value: Value) -> list[Value]:
         """Exchange values; return that of every group, in the order of groups."""
         ...
 
@@ -77,16 +77,16 @@ class OneGroup:
     def agree(self, value: Value) -> Value:
         return value
 
-    def ranks_say(self, value: Value) -> list[Value]:
+    def all_gather_ranks(self, value: Value) -> list[Value]:
         return [value]
 
-    def ranks_join(self, mine: Tensor, counts: Sequence[int]) -> Tensor:
+    def all_gather_rows(self, mine: Tensor, counts: Sequence[int]) -> Tensor:
         return mine
 
-    def first_says(self, value: Value) -> Value:
+    def broadcast_object(self, value: Value) -> Value:
         return value
 
-    def all_say(self, value: Value) -> list[Value]:
+    def all_gather_objects(self, value: Value) -> list[Value]:
         return [value]
 
     def swap(self, values: Sequence[Value]) -> list[Value]:
@@ -106,7 +106,7 @@ class Stop:
     def of(error: BaseException) -> Stop:
         """Make the message of an error.
 
-        The reason is one word for the deadline or an interruption, the text of a BoundmeshError,
+        The reason is one each for the deadline or an interruption, the text of a BoundmeshError,
         and the whole traceback of any other error.
         """
         if isinstance(error, OutOfTime | KeyboardInterrupt):
@@ -137,19 +137,19 @@ class Meetings:
         """Return this group's share of values that all groups have: with k groups, every k-th."""
         return values[self.groups.rank :: self.groups.size]
 
-    def say(self, value: Value) -> list[Value]:
+    def exchange(self, value: Value) -> list[Value]:
         """Exchange values; return that of every group.
 
         Raises the error that stopped another group.
         """
         # After an error in the exchange itself, no message can be sent to the other groups.
         self._over = True
-        said = self.groups.all_say(value)
-        for word in said:
-            if isinstance(word, Stop):
-                raise word.error()
+        received = self.groups.all_gather_objects(value)
+        for each in received:
+            if isinstance(each, Stop):
+                raise each.error()
         self._over = False
-        return said
+        return received
 
     def swap(self, values: Sequence[Value]) -> list[Value]:
         """Send `values[g]` to each group g; return the values that this group received.
@@ -169,5 +169,5 @@ class Meetings:
         except BaseException as error:
             if not self._over:
                 self._over = True
-                self.groups.all_say(Stop.of(error))
+                self.groups.all_gather_objects(Stop.of(error))
             raise

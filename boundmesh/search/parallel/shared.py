@@ -79,19 +79,19 @@ class Shared:
         mine, whole = self._searcher.search, self.whole
         mine.survey(frontier)
         pace = (self._searcher.clock.spent - self._met) / max(1, self._planned - self._rounds)
-        said = self.meetings.say(Message(mine, self._searcher.batch, pace, limit))
-        whole.join([word.account for word in said])
-        whole.tell(self._searcher.clock.progress)
+        messages = self.meetings.exchange(Message(mine, self._searcher.batch, pace, limit))
+        whole.join([each.account for each in messages])
+        whole.show(self._searcher.clock.progress)
         self._rounds = self._planned = 0
         if whole.found or not whole.open:
             return False
-        if whole.visited > said[0].limit and 2 * whole.open > whole.widest:
+        if whole.visited > messages[0].limit and 2 * whole.open > whole.widest:
             return False
         most = MOST_BYTES * whole.open // max(1, whole.frontier_bytes)
-        counts = [word.account.open for word in said]
+        counts = [each.account.open for each in messages]
         plan = transfers(counts, max(1, most))
         self._pass_on(frontier, plan)
-        self._planned = rounds(said, min(after(counts, plan)))
+        self._planned = rounds(messages, min(after(counts, plan)))
         self._rounds, self._met = self._planned, self._searcher.clock.spent
         return True
 
@@ -108,15 +108,15 @@ class Shared:
                 frontier.push(domains)
 
 
-def rounds(said: Sequence[Message], fewest: int) -> int:
+def rounds(messages: Sequence[Message], fewest: int) -> int:
     """Return the number of rounds until the next meeting.
 
     No group has fewer than `fewest` domains now. Where these are less than a batch, the groups meet
     after one round.
     """
-    if len(said) == 1 or fewest < max(word.batch for word in said):
+    if len(messages) == 1 or fewest < max(each.batch for each in messages):
         return 1
-    slowest = max(word.pace for word in said)
+    slowest = max(each.pace for each in messages)
     return ROUNDS if slowest * ROUNDS <= SECONDS else max(1, int(SECONDS / slowest))
 
 
