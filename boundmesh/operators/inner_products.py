@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from boundmesh.kernels import fused_rows
-from boundmesh.kernels.sums import added, of_domains
+from boundmesh.kernels.sums import of_domains
 from boundmesh.operators.rounding import CHUNK
 
 
@@ -27,8 +27,10 @@ def inner(rows: Tensor, values: Tensor, onto: Tensor | None = None) -> Tensor:
     if fused_rows.sums(rows, values, values) and not torch.is_grad_enabled():
         return fused_rows.signed_inner(rows, values, values, onto)
     if values.shape[1] == 1:
-        return added(onto, _sums(flat(rows), flat(values).squeeze(1)))
-    return added(onto, _sums_of(flat(rows * values)))
+        total = _sums(flat(rows), flat(values).squeeze(1))
+    else:
+        total = _sums_of(flat(rows * values))
+    return total if onto is None else onto + total
 
 
 def _sums(rows: Tensor, values: Tensor) -> Tensor:
@@ -97,7 +99,7 @@ def _signed_inner(
         return inner(rows.clamp(max=0), above, onto)
     lower = inner(rows.clamp(min=0), below)
     sums = lower if above is None else lower + inner(rows.clamp(max=0), above)
-    return added(onto, sums)
+    return sums if onto is None else onto + sums
 
 
 class SignedProduct(torch.autograd.Function):

@@ -106,7 +106,8 @@ class NodeWeights:
 
 def product_of(node: Node) -> Product | None:
     """Return how the node multiplies by its first weight; None if it is not a product."""
-    return None if node.is_input else RULES[node.op].product
+    operator = RULES.get(node.op)
+    return None if operator is None else operator.product
 
 
 def is_divisible(node: Node) -> bool:
