@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from boundmesh.errors import PropertyError
-from boundmesh.rational import array_of, is_float, outward, rational
+from boundmesh.rational import array_of, is_float, outward, rational, rounded
 
 Point = np.ndarray | Sequence[float | Fraction]
 NORMS = (1.0, 2.0, math.inf)
@@ -79,7 +79,9 @@ class Box:
                 f"the radius has the shape {list(eps.shape)}, the point {list(x.shape)}; "
                 "give a number, or one for each input"
             )
-        low, high = (-math.inf, math.inf) if clip is None else _ends_of(clip)
+        low, high = (-math.inf, math.inf) if clip is None else ends_of(clip)
+        if x.dtype != object and eps.dtype == object and not eps.ndim:
+            return _around(x, eps.item(), low, high)
         if x.dtype == object or eps.dtype == object:
             lower, upper = _fractions(x) - _fractions(eps), _fractions(x) + _fractions(eps)
             return Box(np.clip(lower, low, high), np.clip(upper, low, high))
@@ -283,48 +285,89 @@ def _stepped_in(ends: np.ndarray, exact: Mapping[int, Fraction], toward: float) 
     return flat
 
 
-def sums(
-    x: np.ndarray, change: np.ndarray, low: float, high: float, up: bool
-) -> tuple[np.ndarray, Mapping[int, Fraction]]:
-    """Return `x + change`, cut to low and high, and the exact sums where no float64 holds them.
+def _around(x: np.ndarray, eps: Fraction, low: float, high: float) -> Box:
+    """Make the box of `Box.around` for floats x and a radius that no float64 holds."""
+    near = np.float64(float(eps))
+    rest = eps - Fraction(float(near))
+    lower, exact_lower = sums(x, -near, low, high, up=False, rest=-rest)
+    upper, exact_upper = sums(x, near, low, high, up=True, rest=rest)
+    return Box(lower, upper, exact_lower, exact_upper)
 
-    The first result is float64 in the shape of x, rounded up or down. The second maps the flat
-    place of each sum that was rounded to its exact value.
+
+def sums(
+    x: np.ndarray,
+    change: np.ndarray | np.float64,
+    low: float,
+    high: float,
+    up: bool,
+    rest: Fraction = Fraction(0),
+) -> tuple[np.ndarray, Mapping[int, Fraction]]:
+    """Return `x + change + rest`, cut to low and high, and the exact sums that no float64 holds.
+
+    `rest` is at most half of the last place of `change`, which is a single number if `rest` is not
+    zero. The first result is float64 in the shape of x, rounded up or down. The second maps the
+    flat place of each sum that was rounded to its exact value.
     """
     with np.errstate(invalid="ignore", over="ignore"):
         total = x + change
         # The rounding error of the sum (Knuth's TwoSum).
         part = total - x
         lost = (x - (total - part)) + (change - part)
-        wrong = (lost > 0) if up else (lost < 0)
-        total = np.where(wrong, np.nextafter(total, math.inf if up else -math.inf), total)
+    sign = _signs(lost, rest)
+    away = np.nextafter(total, math.inf if up else -math.inf)
+    close = _close(total, lost, rest)
+    total = np.where((sign > 0) if up else (sign < 0), away, total)
+    for i in np.flatnonzero(~close).tolist():
+        exact = Fraction(float(x.flat[i])) + Fraction(float(change)) + rest
+        total.flat[i] = rounded(exact, up)
+        sign.flat[i] = not is_float(exact, float(total.flat[i]))
     # Where the cut moves a sum, the result is `low` or `high`, which are exact.
     uncut = (low < total) & (total <= high) if up else (low <= total) & (total < high)
-    missed = (lost != 0) & uncut
+    missed = (sign != 0) & uncut
     ends = np.clip(total, low, high)
     if not missed.any():
         return ends, {}
     changes = np.broadcast_to(change, x.shape).reshape(-1)
-    return ends, Sums(x.reshape(-1), changes, missed.reshape(-1))
+    return ends, Sums(x.reshape(-1), changes, missed.reshape(-1), rest)
+
+
+def _signs(lost: np.ndarray, rest: Fraction) -> np.ndarray:
+    """Return the sign of `lost + rest`, exactly, for float64 `lost`; it is 0 for NaN."""
+    # A float that is above the float nearest to −rest is above −rest itself.
+    nearest = float(-rest)
+    even = Fraction(nearest) + rest
+    sign = np.sign(np.nan_to_num(lost) - nearest)
+    return np.where(lost == nearest, (even > 0) - (even < 0), sign).astype(np.int64)
+
+
+def _close(total: np.ndarray, lost: np.ndarray, rest: Fraction) -> np.ndarray:
+    """Return the mask of totals from which `lost + rest` leads to no other float64."""
+    if not rest:
+        return np.ones(total.shape, dtype=bool)
+    with np.errstate(invalid="ignore"):
+        steps = [np.abs(np.nextafter(total, to) - total) for to in (math.inf, -math.inf)]
+        return np.abs(lost) + abs(float(rest)) < 0.99 * np.minimum(*steps)
 
 
 @dataclass(frozen=True, eq=False)
 class Sums(Mapping[int, Fraction]):
-    """A mapping from the places i where `missed` is True to the exact sums `x[i] + change[i]`.
+    """A mapping from the places i where `missed` is True to the sums `x[i] + change[i] + rest`.
 
     x       the first terms, flat float64
     change  the second terms, flat float64
     missed  a flat mask of the places where the float64 sum was rounded
+    rest    the third term, exact
     """
 
     x: np.ndarray
     change: np.ndarray
     missed: np.ndarray
+    rest: Fraction = Fraction(0)
 
     def __getitem__(self, i: int) -> Fraction:
         if not self.missed[i]:
             raise KeyError(i)
-        return Fraction(float(self.x[i])) + Fraction(float(self.change[i]))
+        return Fraction(float(self.x[i])) + Fraction(float(self.change[i])) + self.rest
 
     def __iter__(self) -> Iterator[int]:
         return iter(np.flatnonzero(self.missed).tolist())
@@ -333,7 +376,7 @@ class Sums(Mapping[int, Fraction]):
         return int(self.missed.sum())
 
 
-def _ends_of(clip: Any) -> tuple[float, float]:
+def ends_of(clip: Any) -> tuple[float, float]:
     """Return the two ends of a clip, which may be infinite; PropertyError for anything else."""
     try:
         low, high = clip

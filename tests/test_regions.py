@@ -62,7 +62,12 @@ def test_a_box_whose_ends_cross_between_two_floats_is_empty():
 points = st.lists(st.floats(-100, 100), min_size=1, max_size=5)
 
 
-@given(points, st.floats(0, 10), st.none() | st.just((-1.0, 0.7)))
+radii = (
+    st.floats(0, 10) | st.fractions(0, 10) | st.builds(Fraction, st.just(8), st.integers(1, 999))
+)
+
+
+@given(points, radii, st.none() | st.just((-1.0, 0.7)))
 def test_a_box_around_a_point_has_the_exact_ends(x, eps, clip):
     box = Box.around(x, eps, clip)
     low, high = (Fraction(-1000), Fraction(1000)) if clip is None else map(Fraction, clip)
@@ -81,6 +86,21 @@ def test_a_box_around_a_point_takes_fractions_too():
     box = Box.around([[0.5, 1.0]], TENTH, (0, 1))
     assert (box.shape, box.exact_lower) == ((1, 2), {0: 4 * TENTH, 1: 9 * TENTH})
     assert (box.upper[0, 1], box.exact_upper) == (1.0, {0: 6 * TENTH})
+
+
+@given(st.lists(st.sampled_from([0.0, 0.5, 1.0, 8 / 255, -8 / 255, 1e-300, 2.0**-60]), min_size=1))
+def test_a_radius_that_no_float_holds_rounds_each_end_to_the_nearest_float_outside(x):
+    radius = Fraction(8, 255)
+    box = Box.around(x, radius)
+    for i, value in enumerate(map(Fraction, x)):
+        for end, ends, exact, inward in (
+            (value - radius, box.lower, box.exact_lower, math.inf),
+            (value + radius, box.upper, box.exact_upper, -math.inf),
+        ):
+            outer = Fraction(float(ends[i]))
+            inner = Fraction(float(np.nextafter(ends[i], inward)))
+            assert exact[i] == end
+            assert min(outer, inner) < end < max(outer, inner)
 
 
 def test_inputs_may_be_taken_in_another_order():
