@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
-    from boundmesh.api import bounds, from_torch, load, verify
+    from boundmesh.api import bounds, certify, from_torch, load, verify
+    from boundmesh.certify.result import Certification, Certified
     from boundmesh.errors import BoundmeshError
     from boundmesh.graph.graph import Graph
     from boundmesh.proof.output_bounds import Bounds
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from boundmesh.verify import Result
 
 _HOMES = {
-    "api": ("bounds", "from_torch", "load", "verify"),
+    "api": ("bounds", "certify", "from_torch", "load", "verify"),
+    "certify.result": ("Certification", "Certified"),
     "errors": ("BoundmeshError",),
     "graph.graph": ("Graph",),
     "proof.output_bounds": ("Bounds",),
@@ -46,6 +48,8 @@ __all__ = [
     "Bounds",
     "Box",
     "Case",
+    "Certification",
+    "Certified",
     "Clause",
     "Counterexample",
     "Falsified",
@@ -58,6 +62,7 @@ __all__ = [
     "Unknown",
     "Verified",
     "bounds",
+    "certify",
     "from_torch",
     "load",
     "verify",

@@ -18,6 +18,7 @@ import typer
 from boundmesh import __version__
 from boundmesh.commands.bench import bench
 from boundmesh.commands.bounds import bounds
+from boundmesh.commands.certify import certify
 from boundmesh.commands.supports import supports
 from boundmesh.commands.verify import verify
 from boundmesh.errors import BoundmeshError
@@ -39,6 +40,7 @@ app = typer.Typer(
 # their error message is more helpful than typer's.
 app.command(context_settings={"allow_extra_args": True})(verify)
 app.command(context_settings={"allow_extra_args": True})(bounds)
+app.command()(certify)
 app.command()(bench)
 app.command(context_settings={"ignore_unknown_options": True})(supports)
 

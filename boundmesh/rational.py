@@ -43,6 +43,34 @@ def rational(number: object, what: str) -> Fraction:
     raise PropertyError(f"{what} is {met}; expected a finite number within float64's range")
 
 
+def radius_of(radius: Any, what: str = "eps") -> float | Fraction:
+    """Return a radius exactly: a number, or text such as `8/255` or `0.1`.
+
+    The result is a float where one holds it. Raises PropertyError for anything else, and for a
+    negative radius.
+    """
+    exact = number_of(radius, what)
+    if exact < 0:
+        raise PropertyError(f"{what} is {radius!r:.80}; expected a number ≥ 0")
+    near = float(exact)
+    return near if Fraction(near) == exact else exact
+
+
+def number_of(value: Any, what: str) -> Fraction:
+    """Return a number, or text such as `8/255`, exactly; raise PropertyError for others."""
+    if isinstance(value, str):
+        try:
+            value = Fraction(value)
+        except (ValueError, ZeroDivisionError):
+            raise PropertyError(
+                f"{what} is '{value}'; expected a number such as 0.03 or 8/255"
+            ) from None
+    elif not isinstance(value, int | float | Fraction):
+        found = array_of(value, what)
+        value = found.reshape(-1)[0] if found.size == 1 else value
+    return rational(value, what)
+
+
 def rounded(value: Exact, up: bool) -> float:
     """The smallest float64 that is not below the value (`up`), or the largest not above it."""
     numerator, denominator = value.numerator, value.denominator

@@ -346,7 +346,8 @@ def _close(total: np.ndarray, lost: np.ndarray, rest: Fraction) -> np.ndarray:
         return np.ones(total.shape, dtype=bool)
     with np.errstate(invalid="ignore"):
         steps = [np.abs(np.nextafter(total, to) - total) for to in (math.inf, -math.inf)]
-        return np.abs(lost) + abs(float(rest)) < 0.99 * np.minimum(*steps)
+        close: np.ndarray = np.abs(lost) + abs(float(rest)) < 0.99 * np.minimum(*steps)
+        return close
 
 
 @dataclass(frozen=True, eq=False)

@@ -42,6 +42,7 @@ FLOORS = (
     "proof",
     "search",
     "verify",
+    "certify",
     "api",
     "report",
     "bench",
@@ -60,6 +61,7 @@ HOMES = {
     "typer": {"cli", "commands"},
     "rich": {"report", "commands"},
     "matplotlib": {"report"},
+    "PIL": {"read"},
 }
 
 # Words that are an operator's name and mean something else in a file.

@@ -49,8 +49,12 @@ def bounds(
         typer.Option(metavar="FILE.npy", help="A point, instead of SPEC.", rich_help_panel=REGION),
     ] = None,
     eps: Annotated[
-        float | None,
-        typer.Option(min=0, metavar="R", help="Radius around it.", rich_help_panel=REGION),
+        str | None,
+        typer.Option(
+            metavar="R",
+            help="Radius around it, as in 0.03 or 8/255, which is read exactly.",
+            rich_help_panel=REGION,
+        ),
     ] = None,
     clip: Clip = None,
     norm: Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,15 +41,23 @@ def parse_clip(text: str | None) -> tuple[float, float] | None:
     return low, high
 
 
+def parse_numbers(option: str, text: str | None) -> list[Fraction] | None:
+    """Read numbers such as `0.5,0.4,0.3`, exactly; raise BoundmeshError for anything else."""
+    from boundmesh.rational import number_of
+
+    return None if text is None else [number_of(part.strip(), option) for part in text.split(",")]
+
+
 def around(
     file: Path,
-    eps: float | None,
+    eps: str | None,
     clip: tuple[float, float] | None,
     norm: float,
     spec: str | None,
 ) -> Box | Ball:
     """Make the box or ball around the point in a `.npy` file; BoundmeshError where that fails."""
     from boundmesh.property import Ball, Box
+    from boundmesh.rational import radius_of
 
     if spec is not None:
         raise BoundmeshError("SPEC and --input both say which inputs are meant; give one of them")
@@ -56,12 +65,12 @@ def around(
         raise BoundmeshError("--input needs --eps, the radius around the point")
     if norm not in NORMS:
         raise BoundmeshError(f"--norm is {norm:g}; expected 1, 2 or inf")
-    point = _load(file)
+    point, radius = _load(file), radius_of(eps, "--eps")
     if norm == math.inf:
-        return Box.around(point, eps, clip)
+        return Box.around(point, radius, clip)
     if clip is not None:
         raise BoundmeshError(f"--clip cuts a box, and --norm {norm:g} makes a ball; drop one")
-    return Ball(point, eps, norm)
+    return Ball(point, radius, norm)
 
 
 def of_property(

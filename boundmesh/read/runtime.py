@@ -98,6 +98,7 @@ class Runtime:
 
 
 def source_bytes(source: Path | bytes) -> bytes:
+    """Return the bytes of an ONNX file that is given by its path or its bytes."""
     return contents(source) if isinstance(source, Path) else source
 
 

@@ -49,7 +49,7 @@ def verdict_json(
         "seconds": {**result.seconds, "total": seconds},
         "peak_bytes": result.peak_bytes,
         "unstable": _layers(result.unstable),
-        **_circumstances(settings),
+        **circumstances(settings),
     }
 
 
@@ -66,7 +66,7 @@ def bounds_json(
         "seconds": bounds.seconds,
         "peak_bytes": bounds.peak_bytes,
         "unstable": _layers(bounds.unstable),
-        **_circumstances(settings),
+        **circumstances(settings),
     }
 
 
@@ -106,7 +106,8 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
     return content
 
 
-def _circumstances(settings: Settings) -> dict[str, Any]:
+def circumstances(settings: Settings) -> dict[str, Any]:
+    """Return the settings of a run and the versions of all libraries, for JSON."""
     versions = {"boundmesh": __version__, "python": platform.python_version()}
     versions |= {library: version(library) for library in LIBRARIES}
     return {"settings": asdict(settings), "versions": versions}

@@ -1,0 +1,107 @@
+"""The account of a run: what is known of every input so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import monotonic
+
+import torch
+from torch import Tensor
+
+from boundmesh.certify.run import Run
+from boundmesh.operators.interval import Interval
+from boundmesh.proof.standing import unstable_counts
+from boundmesh.verdict import Counterexample
+
+CERTIFIED, FALSIFIED, MISCLASSIFIED, UNKNOWN = "certified", "falsified", "misclassified", "unknown"
+WORDS = (CERTIFIED, FALSIFIED, MISCLASSIFIED, UNKNOWN)
+
+
+@dataclass
+class Account:
+    """What is known of every input.
+
+    margins   `[N, classes]`, the best margin of every class; ∞ for the label itself
+    words     the verdict of every input; `unknown` until there is another
+    found     the counterexamples, by the input's place
+    reasons   why inputs are not decided, by place
+    stages    the stage that decided each input; empty for the others
+    seconds   the seconds that each input took; those of a batch are divided evenly
+    known     the best bounds of the start nodes, `[1, …]` each, by place and name
+    unstable  the most unstable neurons of any batch, by start node
+    """
+
+    margins: Tensor
+    words: list[str]
+    found: dict[int, Counterexample] = field(default_factory=dict)
+    reasons: dict[int, str] = field(default_factory=dict)
+    stages: list[str] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    known: dict[int, Mapping[str, Interval]] = field(default_factory=dict)
+    unstable: dict[str, int] = field(default_factory=dict)
+
+    @staticmethod
+    def of(run: Run) -> Account:
+        """Make the account in the beginning: nothing is known."""
+        count = len(run.inputs)
+        labels = torch.from_numpy(run.labels)[:, None]
+        margins = torch.full((count, run.classes), -torch.inf, dtype=torch.float64)
+        margins.scatter_(1, labels, torch.inf)
+        return Account(margins, [UNKNOWN] * count, stages=[""] * count, seconds=[0.0] * count)
+
+    @property
+    def open(self) -> list[int]:
+        """The places of the inputs that are not decided."""
+        return [place for place, word in enumerate(self.words) if word == UNKNOWN]
+
+    def count(self, word: str) -> int:
+        """Return how many inputs have a verdict."""
+        return self.words.count(word)
+
+    def falsify(self, found: Mapping[int, Counterexample], stage: str) -> None:
+        """Enter counterexamples, by place."""
+        for place, counterexample in found.items():
+            self.found[place] = counterexample
+            self._decide(place, FALSIFIED, stage)
+
+    def certify(self, places: Sequence[int], stage: str) -> None:
+        """Enter that all inputs among `places` are certified whose margins are all above zero."""
+        proved = (self.margins[list(places)] > 0).all(1)
+        for place, certain in zip(places, proved.tolist(), strict=True):
+            if certain:
+                self._decide(place, CERTIFIED, stage)
+
+    def misclassify(self, place: int, found: Counterexample) -> None:
+        """Enter that an input itself has another class than its label."""
+        self.found[place] = found
+        self._decide(place, MISCLASSIFIED, "clean")
+
+    def keep(self, run: Run, places: Sequence[int], bounds: Mapping[str, Interval]) -> None:
+        """Keep the bounds `[D, …]` of the start nodes of those inputs that are still open."""
+        for start, (some, _) in unstable_counts(bounds, run.program).items():
+            self.unstable[start] = max(self.unstable.get(start, 0), some)
+        for row, place in enumerate(places):
+            if self.words[place] == UNKNOWN:
+                at = slice(row, row + 1)
+                self.known[place] = {
+                    name: Interval(box.lower[at].clone(), box.upper[at].clone())
+                    for name, box in bounds.items()
+                }
+
+    @contextmanager
+    def timed(self, places: Sequence[int]) -> Iterator[None]:
+        """A context whose seconds are divided among inputs."""
+        began = monotonic()
+        try:
+            yield
+        finally:
+            share = (monotonic() - began) / max(1, len(places))
+            for place in places:
+                self.seconds[place] += share
+
+    def _decide(self, place: int, word: str, stage: str) -> None:
+        self.words[place], self.stages[place] = word, stage
+        self.reasons.pop(place, None)
+        self.known.pop(place, None)

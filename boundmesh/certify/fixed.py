@@ -1,0 +1,124 @@
+"""Certifies all inputs at one radius: attack, bounds from cheap to tight, search for the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from boundmesh.bounds.sweep.layout import OneDevice
+from boundmesh.certify import attack
+from boundmesh.certify.account import CERTIFIED, Account
+from boundmesh.certify.ladder import Ladder
+from boundmesh.certify.run import Radius, Run, counted
+from boundmesh.certify.search import search
+from boundmesh.proof import float64
+from boundmesh.proof.guarantee import rounding_for
+
+# A search is repeated with more time only where there is so many times as much for it.
+WORTH_REPEATING = 3
+
+
+def certify_at(run: Run, account: Account, radius: Radius, limit: float) -> None:
+    """Decide the open inputs of `account` at one radius, each search within `limit` seconds.
+
+    Raises OutOfTime.
+    """
+    if not account.open:
+        return
+    seek(run, account, radius, attack.LIGHT)
+    methods = Ladder(run).methods(account.open, radius)
+    for method in methods:
+        if method == "alpha-crown" and len(methods) > 1:
+            seek(run, account, radius, attack.THOROUGH)
+        climb(run, account, method, radius)
+    if run.settings.bounds.method != "auto":
+        return
+    if account.open and float64.helps(run.graph, run.layout):
+        climb(in_float64(run), account, "crown", radius, float64.STAGE)
+        climb(in_float64(run), account, "alpha-crown", radius, float64.STAGE)
+    branch(run, account, radius, limit)
+
+
+def seek(run: Run, account: Account, radius: Radius, effort: attack.AttackEffort) -> None:
+    """Search counterexamples of the open inputs, unless attacks are switched off."""
+    places = account.open
+    if not places or not run.settings.attack.restarts:
+        return
+    with run.clock.stage("attack", counted(len(places))):
+        for batch in run.batches(places):
+            with account.timed(batch):
+                found = attack.search(run, batch, [radius] * len(batch), effort)
+            account.falsify(found, "attack")
+            tell(run, account)
+
+
+def climb(
+    run: Run, account: Account, method: str, radius: Radius, stage: str | None = None
+) -> None:
+    """Bound the open inputs by one method, in batches."""
+    places, ladder = account.open, Ladder(run)
+    if not places:
+        return
+    most = ladder.together(method, account.unstable)
+    with run.clock.stage(stage or method, counted(len(places))):
+        for batch in run.batches(places, most):
+            margins = account.margins[batch]
+            try:
+                with account.timed(batch):
+                    bounds = ladder.improve(method, batch, [radius] * len(batch), margins)
+            finally:
+                # What an interrupted method has proved so far holds as well.
+                account.margins[batch] = margins
+                account.certify(batch, stage or method)
+            if bounds and stage is None:
+                account.keep(run, batch, bounds)
+            tell(run, account)
+
+
+def branch(run: Run, account: Account, radius: Radius, limit: float) -> None:
+    """Search the open inputs one by one, those nearest to a proof first.
+
+    With a deadline each gets an even share of the time that is left. Where there is far more time
+    left in the end, those still open are searched again.
+    """
+    given = 0.0
+    while places := nearest_first(account):
+        given = max(given, min(limit, run.clock.left / len(places)))
+        for turn, place in enumerate(places):
+            share = min(limit, run.clock.left / (len(places) - turn))
+            with run.clock.stage("search", counted(len(places))), account.timed([place]):
+                found = search(
+                    run, place, radius, account.margins[place], account.known.get(place, {}), share
+                )
+            account.margins[place] = found.margins
+            if found.counterexample is not None:
+                account.falsify({place: found.counterexample}, "search")
+            account.certify([place], "search")
+            if found.reason:
+                account.reasons[place] = found.reason
+            tell(run, account, searched=turn + 1)
+        left = account.open
+        again = min(limit, run.clock.left / max(1, len(left)))
+        if not left or again == float("inf") or again < WORTH_REPEATING * given:
+            return
+
+
+def nearest_first(account: Account) -> Sequence[int]:
+    """Return the open inputs, the one whose worst margin is nearest to zero first."""
+    return sorted(account.open, key=lambda place: (-float(account.margins[place].min()), place))
+
+
+def in_float64(run: Run) -> Run:
+    """Return the run with bounds in float64."""
+    layout = OneDevice(run.graph, run.layout.device, torch.float64)
+    rounding = rounding_for(run.graph, run.settings, layout)
+    return replace(run, layout=layout, rounding=rounding)
+
+
+def tell(run: Run, account: Account, **facts: int) -> None:
+    """Report how many inputs are decided."""
+    left = len(account.open)
+    done = len(account.words) - left
+    run.clock.progress.update(decided=done, certified=account.count(CERTIFIED), open=left, **facts)

@@ -1,0 +1,137 @@
+"""Bounds many inputs together, each with the rows of its own label, from cheap methods to tight.
+
+The row of an input with label y and a class j is `score(y) − score(j)`. Its lower bound over the
+input's region is the margin of j. An input is certified once all of its margins are above zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.methods.method import MethodOptions
+from boundmesh.bounds.methods.problem import Problem
+from boundmesh.bounds.methods.table import METHODS
+from boundmesh.bounds.sweep.region import region_tensors
+from boundmesh.bounds.sweep.rows import DenseRows
+from boundmesh.certify.run import Radius, Run
+from boundmesh.operators.interval import Interval
+from boundmesh.proof.ladder import FEW_INPUTS
+from boundmesh.proof.question import free_inputs
+
+METHODS_IN_TURN = ("ibp", "crown-ibp", "crown", "alpha-crown")
+"""The methods that `method="auto"` uses; each gets the inputs that those before it left open."""
+
+ALPHA_BYTES = 6
+"""What each slope α takes, with its two moments."""
+
+ALPHA_MEMORY = {"cpu": 2**28, "cuda": 2**32}
+"""The most bytes that the slopes of all inputs that are bounded together may take."""
+
+Bounds = Mapping[str, Interval]
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """Bounds inputs of a run by one method after the other."""
+
+    run: Run
+
+    def improve(
+        self,
+        method: str,
+        places: Sequence[int],
+        radii: Sequence[Radius],
+        margins: Tensor,
+        check: Callable[[], None] | None = None,
+    ) -> dict[str, Interval]:
+        """Bound the open classes of a batch of inputs; enter in `margins` `[D, classes]` what is
+        better.
+
+        The bounds of the start nodes `[D, …]` are returned, by name. Raises OutOfTime.
+        """
+        run, layout = self.run, self.run.layout
+        region = region_tensors(
+            run.inputs.regions(places, radii),
+            run.graph[run.graph.input].shape,
+            layout.dtype,
+            layout.device,
+        )
+        settings, clock = run.settings.bounds, run.clock
+        problem = Problem(
+            run.program, region, layout, settings.tile_elements, check or clock.check, run.rounding
+        )
+        classes = open_classes(margins)
+        labels = torch.from_numpy(run.labels[list(places)])
+        slack = torch.from_numpy(run.slack[list(places)]).gather(1, classes)
+
+        def note(lower: Tensor) -> Tensor:
+            """Keep the best margins, and return the mask of the open rows; NaN is no margin."""
+            found = lower.double().cpu() - slack
+            margins.scatter_(1, classes, torch.fmax(margins.gather(1, classes), found))
+            return ~(margins.gather(1, classes) > 0)
+
+        options = MethodOptions(
+            settings.iterations,
+            settings.learning_rate,
+            settings.decay,
+            weigh=lambda best: note(best).to(best),
+            stop=lambda best: not note(best).any(),
+        )
+        rows = self._rows(labels, classes)
+        found = METHODS[method].bound(problem, rows, options)
+        note(found.lower)
+        return dict(found.bounds or {})
+
+    def _rows(self, labels: Tensor, classes: Tensor) -> DenseRows:
+        """The rows `score(label) − score(class)`, `[D, S, *output_shape]`; they are exact."""
+        run = self.run
+        rows = torch.zeros(*classes.shape, run.classes, dtype=run.layout.dtype)
+        rows.scatter_(2, classes.unsqueeze(2), -1.0)
+        rows.scatter_(2, labels[:, None, None].expand(*classes.shape, 1), 1.0)
+        shape = run.graph[run.graph.output].shape
+        return DenseRows(rows.to(run.layout.device).reshape(*classes.shape, *shape))
+
+    def together(self, method: str, unstable: Mapping[str, int]) -> int:
+        """How many inputs `method` bounds at a time, given counts of unstable neurons by node."""
+        most = self.run.together
+        if not METHODS[method].sides_apart:
+            return most
+        program = self.run.program
+
+        def count(name: str) -> int:
+            return unstable.get(name, program.graph[name].size)
+
+        def slopes_below(name: str) -> int:
+            return sum(count(node.inputs[0]) for node in program.below(name))
+
+        slopes = sum(2 * count(start) * slopes_below(start) for start in program.starts)
+        slopes += self.run.classes * slopes_below(program.target)
+        budget = ALPHA_MEMORY[self.run.layout.device.type]
+        return max(1, min(most, budget // max(1, ALPHA_BYTES * slopes)))
+
+    def methods(self, places: Sequence[int], radius: Radius) -> tuple[str, ...]:
+        """The methods to use in turn; with few free inputs, splitting them is cheaper than α."""
+        chosen = self.run.settings.bounds.method
+        if chosen != "auto":
+            return (chosen,)
+        region = self.run.inputs.region(places[0], radius)
+        shape = self.run.graph[self.run.graph.input].shape
+        few = free_inputs(region_tensors([region], shape, self.run.layout.dtype)) <= FEW_INPUTS
+        return METHODS_IN_TURN[:-1] if few else METHODS_IN_TURN
+
+
+def open_classes(margins: Tensor) -> Tensor:
+    """Return the classes `[D, S]` whose margin `[D, classes]` is not above zero.
+
+    S is the largest number of any input. Inputs with fewer repeat their worst class.
+    """
+    still = ~(margins > 0)
+    most = max(1, int(still.sum(1).max()))
+    known = margins.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
+    order = torch.where(still, known, torch.inf).argsort(dim=1, stable=True)[:, :most]
+    there = torch.arange(most) < still.sum(1, keepdim=True)
+    return torch.where(there, order, order[:, :1])

@@ -1,0 +1,264 @@
+"""`boundmesh certify`: how many inputs keep their label under every small change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from boundmesh.commands.options import (
+    RESULTS,
+    RUN,
+    BranchingOption,
+    Device,
+    DTypeOption,
+    Iterations,
+    Json,
+    MethodOption,
+    Quiet,
+    RoundingOption,
+    Seed,
+    Threads,
+    TileElements,
+    check_readable,
+    check_writable,
+)
+from boundmesh.commands.region import REGION, Clip, parse_clip, parse_numbers
+from boundmesh.commands.verify import less
+from boundmesh.report.certify_console import CertifyConsole
+from boundmesh.settings import BoundSettings, BranchSettings, Settings
+
+if TYPE_CHECKING:
+    from boundmesh.certify.result import Certification
+    from boundmesh.read.arrays import Dataset
+
+BROKEN, UNDECIDED, INTERRUPTED = 1, 3, 130
+
+
+def certify(
+    model: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MODEL.onnx", help="A classifier with a score for each class, .onnx[.gz]."
+        ),
+    ],
+    inputs: Annotated[
+        Path,
+        typer.Argument(
+            metavar="INPUTS",
+            help="A .npy of shape [N, …]; a .npz with x and, if it has labels, y; or a folder of "
+            "images, whose pixels become numbers from 0 to 1 and whose subfolders are classes.",
+        ),
+    ],
+    *,
+    eps: Annotated[
+        str,
+        typer.Option(
+            metavar="R",
+            help="The largest change, as in 0.03 or 8/255, which is read exactly. Its unit is that "
+            "of INPUTS, before --mean and --std are applied.",
+            rich_help_panel=REGION,
+            show_default=False,
+        ),
+    ],
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.npy",
+            help="The class of each input, from 0. Default: those of INPUTS, else what the network "
+            "predicts.",
+            rich_help_panel=REGION,
+        ),
+    ] = None,
+    norm: Annotated[
+        str,
+        typer.Option(metavar="inf|2|1", help="How a change is measured.", rich_help_panel=REGION),
+    ] = "inf",
+    clip: Clip = None,
+    mean: Annotated[
+        str | None,
+        typer.Option(
+            metavar="M[,M,M]",
+            help="The network gets (input - mean) / std: one number, or one for each channel.",
+            rich_help_panel=REGION,
+        ),
+    ] = None,
+    std: Annotated[
+        str | None,
+        typer.Option(metavar="S[,S,S]", help="See --mean.", rich_help_panel=REGION),
+    ] = None,
+    first: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Only the first N inputs.", rich_help_panel=REGION),
+    ] = None,
+    largest: Annotated[
+        bool,
+        typer.Option(
+            "--largest",
+            help="Find the largest certified radius of each input, at most --eps, and the smallest "
+            "refuted one.",
+            rich_help_panel=REGION,
+        ),
+    ] = False,
+    tolerance: Annotated[
+        str | None,
+        typer.Option(
+            metavar="R",
+            help="How near the two radii of --largest must come; default: a 256th of --eps.",
+            rich_help_panel=REGION,
+        ),
+    ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="Stop then, reading included; open inputs become unknown. Searches share the time "
+            "that is left evenly.",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
+    timeout_per_input: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            help="The most that the search of one input may take; inf for no limit.",
+            rich_help_panel=RUN,
+        ),
+    ] = 10.0,
+    method: MethodOption = "auto",
+    branching: BranchingOption = "auto",
+    iterations: Iterations = BoundSettings.iterations,
+    tile_elements: TileElements = BoundSettings.tile_elements,
+    device: Device = Settings.device,
+    dtype: DTypeOption = "float32",
+    rounding: RoundingOption = "auto",
+    seed: Seed = Settings.seed,
+    threads: Threads = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option(
+            "--csv", metavar="FILE", help="Write a line for each input.", rich_help_panel=RESULTS
+        ),
+    ] = None,
+    json: Json = None,
+    npz: Annotated[
+        Path | None,
+        typer.Option(
+            "--npz",
+            metavar="FILE",
+            help="Write verdicts, margins, radii and counterexamples as arrays.",
+            rich_help_panel=RESULTS,
+        ),
+    ] = None,
+    exit_code: Annotated[
+        bool,
+        typer.Option(
+            "--exit-code",
+            help="Exit with 0 if all inputs are certified, 1 if some is falsified or "
+            "misclassified, 3 otherwise; without it 0. Errors are always 2, and Ctrl-C is 130.",
+            rich_help_panel=RESULTS,
+        ),
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Certify that a classifier gives inputs their label under every small change.
+
+    Prints how many are certified, falsified by a change, misclassified without one, and unknown.
+    """
+    began = perf_counter()
+    settings = Settings(
+        timeout=timeout,
+        device=device,
+        dtype=dtype,
+        rounding=rounding,
+        seed=seed,
+        threads=threads,
+        bounds=BoundSettings(method, iterations, tile_elements=tile_elements),
+        branch=BranchSettings(branching),
+    )
+    check_readable(model, inputs, labels)
+    for option, file in (("--csv", csv), ("--json", json), ("--npz", npz)):
+        check_writable(option, file)
+    cut, shift, scale = parse_clip(clip), parse_numbers("--mean", mean), parse_numbers("--std", std)
+    with CertifyConsole(quiet=quiet) as progress:
+        progress.stage("start")
+        from boundmesh import api
+        from boundmesh.read.arrays import read_dataset, read_labels
+        from boundmesh.report import certification, results, words
+
+        progress.stage("read")
+        graph = api.load(model)
+        data = read_dataset(inputs, graph.inputs[0].shape).first(first)
+        wanted = data.labels if labels is None else read_labels(labels)[:first]
+        progress.say("network", f"{model.name}: {words.of_graph(graph)}")
+        progress.say("inputs", _described(inputs, data, labels, eps, norm, clip))
+        progress.begin(len(data.inputs))
+        result = api.certify(
+            graph,
+            data.inputs,
+            wanted,
+            eps=eps,
+            norm=norm,
+            clip=cut,
+            mean=shift,
+            std=scale,
+            largest=largest,
+            tolerance=tolerance,
+            timeout_per_input=timeout_per_input,
+            settings=less(settings, perf_counter() - began),
+            progress=progress,
+        )
+        progress.finish()
+        for line in _told(result):
+            progress.say("", line)
+        peak = words.of_bytes(result.peak_bytes)
+        progress.say("done", f"{perf_counter() - began:.1f} s, peak memory {peak}")
+    if csv is not None:
+        certification.write_csv(csv, result, data.names)
+    if json is not None:
+        content = certification.content(result, settings, str(model), str(inputs), data.names)
+        results.write_json(json, content)
+    if npz is not None:
+        certification.write_npz(npz, result)
+    typer.echo(certification.table(result), nl=False)
+    if result.interrupted == "interrupted":
+        raise typer.Exit(INTERRUPTED)
+    if exit_code:
+        raise typer.Exit(_exit_code(result))
+
+
+def _described(
+    source: Path, data: Dataset, labels: Path | None, eps: str, norm: str, clip: str | None
+) -> str:
+    """Describe the inputs and what may happen to them, in words."""
+    shape = "×".join(map(str, data.inputs.shape[1:])) or "one number"
+    given = labels is not None or data.labels is not None
+    whose = "labels given" if given else "the network's own predictions are kept"
+    within = f", cut to {clip}" if clip else ""
+    return (
+        f"{source.name}: {len(data.inputs)} of shape {shape}, {whose}; each changed by at most "
+        f"{eps} ({norm}-norm){within}"
+    )
+
+
+def _told(result: Certification) -> list[str]:
+    """Return what a reader of the table should know beside it."""
+    lines = []
+    if result.labelled:
+        low, high = result.certified_accuracy, result.robust_accuracy_at_most
+        clean = f"clean accuracy {result.clean_accuracy:.1%}"
+        sure = f"certified accuracy {low:.1%}"
+        lines.append(f"{clean}, {sure}" + (f", at most {high:.1%} is possible" * (high > low)))
+    if result.interrupted == "timeout":
+        lines.append("out of time: a longer --timeout may decide more")
+    elif result.count("unknown") and not result.interrupted:
+        lines.append("a longer --timeout-per-input may decide the unknown; --csv gives reasons")
+    return lines
+
+
+def _exit_code(result: Certification) -> int:
+    if result.count("falsified") or result.count("misclassified"):
+        return BROKEN
+    return UNDECIDED if result.count("unknown") else 0

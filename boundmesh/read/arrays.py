@@ -1,0 +1,93 @@
+"""Reads inputs and labels: `.npy` and `.npz` files, and folders of images."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from boundmesh.errors import ReadError
+from boundmesh.read.images import read_folder
+
+INPUTS = ("x", "inputs", "images", "x_test", "data", "arr_0")
+LABELS = ("y", "labels", "targets", "y_test", "arr_1")
+"""The names of arrays in `.npz` files, the first one that is there."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Inputs, their labels, and what they are called.
+
+    inputs  `[N, …]`
+    labels  `[N]`, or None where the file has none
+    names   the file of each image; empty where inputs come from an array
+    """
+
+    inputs: np.ndarray
+    labels: np.ndarray | None = None
+    names: tuple[str, ...] = ()
+
+    def first(self, count: int | None) -> Dataset:
+        """Return the first `count` inputs, or all."""
+        labels = None if self.labels is None else self.labels[:count]
+        return Dataset(self.inputs[:count], labels, self.names[:count])
+
+
+def read_dataset(path: Path, shape: tuple[int, ...]) -> Dataset:
+    """Read inputs from a file or folder; images get the form of the network's input `shape`.
+
+    Raises ReadError for a file of another kind, and where a `.npz` does not tell its inputs.
+    """
+    if path.is_dir():
+        return Dataset(*read_folder(path, shape))
+    found = load_numbers(path)
+    if isinstance(found, np.ndarray):
+        return Dataset(found)
+    names = [name for name in INPUTS if name in found]
+    labels = [name for name in LABELS if name in found]
+    inputs = names[0] if names else next(iter(found)) if len(found) == 1 else None
+    if inputs is None:
+        raise ReadError(
+            f"{path} holds the arrays {', '.join(found) or '(none)'}; expected inputs under one of "
+            f"the names {', '.join(INPUTS)}, and labels under one of {', '.join(LABELS)}"
+        )
+    return Dataset(found[inputs], found[labels[0]] if labels else None)
+
+
+def read_labels(path: Path) -> np.ndarray:
+    """Read the labels in a `.npy` file, or in a `.npz` file under one of the usual names."""
+    found = load_numbers(path)
+    if isinstance(found, np.ndarray):
+        return found
+    names = [name for name in LABELS if name in found]
+    name = names[0] if names else next(iter(found)) if len(found) == 1 else None
+    if name is None:
+        raise ReadError(
+            f"{path} holds the arrays {', '.join(found) or '(none)'}; expected labels under one of "
+            f"the names {', '.join(LABELS)}"
+        )
+    return found[name]
+
+
+def load_numbers(path: Path) -> np.ndarray | Mapping[str, np.ndarray]:
+    """Read the array of a `.npy` file, or the arrays of a `.npz` file by name.
+
+    Raises ReadError for other files, and for arrays of anything but real numbers.
+    """
+    try:
+        found = np.load(path, allow_pickle=False)
+        arrays = {"": found} if isinstance(found, np.ndarray) else dict(found)
+    except FileNotFoundError:
+        raise ReadError(f"{path}: there is no such file or folder") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ReadError(
+            f"cannot read {path} as .npy or .npz: {error}; images are read from a folder"
+        ) from None
+    for name, array in arrays.items():
+        if array.dtype.kind not in "fiub":
+            which = f"array '{name}' of {path}" if name else str(path)
+            raise ReadError(f"{which} holds {array.dtype}; expected real numbers")
+    return found if isinstance(found, np.ndarray) else arrays

@@ -1,0 +1,82 @@
+"""Shows the progress of `certify` on standard error: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from boundmesh.report.console import ConsoleProgress
+from boundmesh.runtime.progress import Fact
+
+
+class CertifyConsole:
+    """A context manager that receives the progress of a run.
+
+    Every finished stage leaves one line. On a terminal a bar below shows how many inputs are
+    decided, and what is done now.
+    """
+
+    def __init__(self, console: Console | None = None, *, quiet: bool = False) -> None:
+        self._console = console or Console(stderr=True, highlight=False)
+        self._lines = ConsoleProgress(self._console, quiet=quiet)
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description:<12}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("decided"),
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._shown = self._console.is_terminal and not quiet
+        self._task = self._bar.add_task("start", total=None)
+
+    def __enter__(self) -> CertifyConsole:
+        if self._shown:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+        if error is None:
+            self._lines.finish()
+
+    def begin(self, count: int) -> None:
+        """Show how many inputs there are."""
+        self._bar.update(self._task, total=count)
+
+    def stage(self, name: str, detail: str = "") -> None:
+        self._bar.update(self._task, description=name)
+        self._lines.stage(name, detail)
+
+    def update(self, **facts: Fact) -> None:
+        decided = facts.get("decided")
+        if isinstance(decided, int):
+            self._bar.update(self._task, completed=decided)
+        self._lines.update(**facts)
+
+    def warn(self, text: str) -> None:
+        self._lines.warn(text)
+
+    def say(self, name: str, text: str, style: str = "") -> None:
+        """Write one line, with `name` in a column of its own."""
+        self._lines.say(name, text, style)
+
+    def finish(self) -> None:
+        """End the running stage, and write its line."""
+        self._lines.finish()
