@@ -17,6 +17,9 @@ from boundmesh.errors import ReadError, UnsupportedError
 from boundmesh.graph.graph import Graph
 from boundmesh.ranges import shown
 from boundmesh.read.onnx import loads
+from boundmesh.read.remembered import Remembered
+
+_GRAPHS: Remembered[Graph] = Remembered()
 
 
 def from_torch(module: nn.Module, example: Any) -> Graph:
@@ -26,10 +29,18 @@ def from_torch(module: nn.Module, example: Any) -> Graph:
     tensors or arrays where the module has several inputs. Raises UnsupportedError where
     `torch.onnx.export` or boundmesh cannot translate the module. Raises ReadError for anything that
     is no module or no example, and for NaN or infinity in either. The module is left as it was.
+
+    The Graph is remembered as long as the module lives. It is returned again for inputs of the same
+    shapes and dtypes, unless something that the module depends on has changed.
     """
     if not isinstance(module, nn.Module):
         raise ReadError(f"the module is {shown(module)}; expected a torch.nn.Module")
     arguments = inputs_of(example)
+    return _GRAPHS(module, arguments, lambda: exported(module, arguments))
+
+
+def exported(module: nn.Module, arguments: tuple[Tensor, ...]) -> Graph:
+    """Export a module by way of ONNX, and read it; raises UnsupportedError where that fails."""
     with evaluating(module), quiet():
         try:
             program = torch.onnx.export(
