@@ -19,6 +19,10 @@ Terms = tuple[tuple[int, Fraction], ...]
 __all__ = ["Atom", "Ball", "Box", "Case", "Clause", "Property", "Terms", "Variable"]
 
 
+SHOWN = 4
+"""So many terms of an atom, or atoms of a clause, are printed."""
+
+
 @dataclass(frozen=True, init=False)
 class Atom:
     """A linear inequality `Σ aᵢ·xᵢ + Σ cⱼ·yⱼ ≤ bound` over the flat input x and flat output y.
@@ -49,6 +53,13 @@ class Atom:
         object.__setattr__(self, "bound", rational(bound, "an atom's bound"))
         object.__setattr__(self, "strict", bool(strict))
 
+    def __repr__(self) -> str:
+        terms = [(value, f"x[{i}]") for i, value in self.inputs]
+        terms += [(value, f"y[{j}]") for j, value in self.outputs]
+        words = [_term(float(value), name) for value, name in terms[:SHOWN]]
+        words += [f"{len(terms) - SHOWN} more terms"] if len(terms) > SHOWN else []
+        return f"Atom({' '.join(words) or '0'} {'<' if self.strict else '≤'} {float(self.bound):g})"
+
     def holds(self, x: Point, y: Point) -> bool:
         """Return True if flat x and y satisfy the inequality in exact arithmetic.
 
@@ -75,6 +86,11 @@ class Clause:
     def __init__(self, atoms: Iterable[Atom]) -> None:
         object.__setattr__(self, "atoms", _all_of(atoms, Atom, "a clause's atoms"))
 
+    def __repr__(self) -> str:
+        shown = [repr(atom) for atom in self.atoms[:SHOWN]]
+        rest = len(self.atoms) - len(shown)
+        return f"Clause({', '.join([*shown, *([f'{rest} more'] if rest else [])])})"
+
     def holds(self, x: Point, y: Point) -> bool:
         """Return True if every atom holds at flat x and y, exactly as written."""
         return all(atom.holds(x, y) for atom in self.atoms)
@@ -97,6 +113,9 @@ class Case:
             region = region.box
         object.__setattr__(self, "region", region)
         object.__setattr__(self, "clauses", _all_of(clauses, Clause, "a case's clauses"))
+
+    def __repr__(self) -> str:
+        return f"Case({self.region}, {len(self.clauses)} clauses)"
 
 
 @dataclass(frozen=True)
@@ -157,6 +176,13 @@ class Property:
                 checked.add(id(case.clauses))
                 self._check_indices(case.clauses)
 
+    def __repr__(self) -> str:
+        clauses = sum(len(case.clauses) for case in self.cases)
+        return (
+            f"Property(cases: {len(self.cases)}, clauses: {clauses}; {self.inputs} inputs, "
+            f"{self.outputs} outputs)"
+        )
+
     def _check_indices(self, clauses: tuple[Clause, ...]) -> None:
         for clause in clauses:
             for atom in clause.atoms:
@@ -194,6 +220,11 @@ class Property:
         """
         types = {each.element_type for each in self.variables if each.element_type}
         return frozenset("real" if each == "Real" else each for each in types)
+
+
+def _term(value: float, name: str) -> str:
+    """Return a term with its sign in front: `+y[3]`, `-0.5·x[0]`."""
+    return f"{'-' if value < 0 else '+'}{'' if abs(value) == 1 else f'{abs(value):g}·'}{name}"
 
 
 def _terms(given: Any, role: str) -> Terms:

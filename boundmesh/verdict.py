@@ -27,6 +27,10 @@ class Counterexample:
     clause: int
     exact: Mapping[int, Fraction] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        sizes = f"{self.input.size} inputs, {self.output.size} outputs"
+        return f"Counterexample({sizes}, case {self.case}, clause {self.clause})"
+
     @property
     def point(self) -> np.ndarray:
         """The flat input; the coordinates in `exact` are Fractions."""

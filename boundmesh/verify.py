@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,6 +28,7 @@ from boundmesh.proof.question import Question, questions
 from boundmesh.proof.real import RealOutputs
 from boundmesh.proof.standing import (
     Standing,
+    margins_by_case,
     open_clauses,
     unstable_counts,
     what_remains,
@@ -57,6 +59,9 @@ class Result:
                 many it has
     property    the property as it was read
     graph       the network as it was read
+    margins     `[cases, clauses]`, float64: a lower bound of how far each clause of each case is
+                from holding; one above 0 refutes it. −∞ where no bound was computed, ∞ where there
+                is no such clause, or no input in the case's region
     """
 
     verdict: Verdict
@@ -65,6 +70,28 @@ class Result:
     unstable: Mapping[str, tuple[int, int]]
     property: Property
     graph: Graph
+    margins: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+
+    @cached_property
+    def proved(self) -> bool:
+        """True if no counterexample exists."""
+        return isinstance(self.verdict, Verified)
+
+    @cached_property
+    def counterexample(self) -> np.ndarray | None:
+        """The input that breaks the property, float64, in the shape of the network's input.
+
+        It is flat for a network with several inputs, and None where there is no counterexample.
+        """
+        if not isinstance(self.verdict, Falsified):
+            return None
+        point = self.verdict.counterexample.input
+        ports = self.graph.inputs
+        return point.reshape(ports[0].shape) if len(ports) == 1 else point
+
+    def __repr__(self) -> str:
+        total = sum(self.seconds.values())
+        return f"Result({self.verdict.word}: {self.verdict}; {total:.3g} s)"
 
     @cached_property
     def undecided(self) -> Mapping[str, tuple[int, int]]:
@@ -101,7 +128,8 @@ def verify(
     for standing in run.standings:
         graph_of = standing.question.margins.graph
         unstable |= unstable_counts(standing.bounds, Program(graph_of, graph_of.output))
-    return Result(verdict, clock.seconds, peak_bytes(device), unstable, wanted, graph)
+    margins = margins_by_case(wanted, run.standings)
+    return Result(verdict, clock.seconds, peak_bytes(device), unstable, wanted, graph, margins)
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from boundmesh.bounds.sweep.layout import OneDevice
 from boundmesh.certify import attack
 from boundmesh.certify.account import CERTIFIED, Account
 from boundmesh.certify.ladder import Ladder
-from boundmesh.certify.run import Radius, Run, counted
+from boundmesh.certify.run import Radius, Run
 from boundmesh.certify.search import search
+from boundmesh.graph.graph import counted
 from boundmesh.proof import float64
 from boundmesh.proof.guarantee import rounding_for
 
@@ -46,7 +47,7 @@ def seek(run: Run, account: Account, radius: Radius, effort: attack.AttackEffort
     places = account.open
     if not places or not run.settings.attack.restarts:
         return
-    with run.clock.stage("attack", counted(len(places))):
+    with run.clock.stage("attack", counted(len(places), "input")):
         for batch in run.batches(places):
             with account.timed(batch):
                 found = attack.search(run, batch, [radius] * len(batch), effort)
@@ -62,7 +63,7 @@ def climb(
     if not places:
         return
     most = ladder.together(method, account.unstable)
-    with run.clock.stage(stage or method, counted(len(places))):
+    with run.clock.stage(stage or method, counted(len(places), "input")):
         for batch in run.batches(places, most):
             margins = account.margins[batch]
             try:
@@ -88,7 +89,7 @@ def branch(run: Run, account: Account, radius: Radius, limit: float) -> None:
         given = max(given, min(limit, run.clock.left / len(places)))
         for turn, place in enumerate(places):
             share = min(limit, run.clock.left / (len(places) - turn))
-            with run.clock.stage("search", counted(len(places))), account.timed([place]):
+            with run.clock.stage("search", counted(len(places), "input")), account.timed([place]):
                 found = search(
                     run, place, radius, account.margins[place], account.known.get(place, {}), share
                 )

@@ -20,8 +20,9 @@ from boundmesh.certify import attack
 from boundmesh.certify.account import CERTIFIED, FALSIFIED, Account
 from boundmesh.certify.ladder import Ladder
 from boundmesh.certify.nearer import nearer
-from boundmesh.certify.run import Radius, Run, counted
+from boundmesh.certify.run import Radius, Run
 from boundmesh.certify.search import search
+from boundmesh.graph.graph import counted
 from boundmesh.rational import rounded
 
 # The next radius is at least this share of the range away from both of its ends.
@@ -107,7 +108,7 @@ class Bisection:
         failed: dict[int, tuple[float, float]] = {}
         while places := self._worth(failed):
             most = ladder.together(method, account.unstable)
-            with clock.stage(method, counted(len(places))):
+            with clock.stage(method, counted(len(places), "input")):
                 for batch in self.run.batches(places, most):
                     tried = [self._next(place, failed.get(place)) for place in batch]
                     margins = self._unknown(batch)
@@ -131,7 +132,7 @@ class Bisection:
             places = [p for p in self.open if self.top(p) - missed.get(p, 0.0) > self.tolerance]
             if not places:
                 return
-            with run.clock.stage("attack", counted(len(places))):
+            with run.clock.stage("attack", counted(len(places), "input")):
                 for batch in run.batches(places):
                     tried = [self._attacked(place, missed) for place in batch]
                     with account.timed(batch):
@@ -150,7 +151,7 @@ class Bisection:
         for turn, place in enumerate(places):
             share = min(limit, run.clock.left / (len(places) - turn))
             until = run.clock.spent + share
-            with run.clock.stage("search", counted(len(places))):
+            with run.clock.stage("search", counted(len(places), "input")):
                 with self.account.timed([place]):
                     self._search(place, until)
                 self._tell(searched=turn + 1)

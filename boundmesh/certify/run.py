@@ -134,8 +134,3 @@ def scores_of(graph: Graph, layout: DeviceLayout, inputs: Inputs, most: int = 25
         x = torch.from_numpy(part).to(layout.device, layout.dtype)
         found.append(forward(graph, layout.weights, x.reshape(-1, *graph[graph.input].shape)))
     return torch.cat(found).flatten(1).double().cpu().numpy()
-
-
-def counted(inputs: int) -> str:
-    """Return `1 input`, `2 inputs` and so on."""
-    return f"{inputs} input{'s' if inputs != 1 else ''}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -89,6 +90,21 @@ class Graph:
             or np.array_equal(array, array.astype(np.float32).astype(np.float64))
         )
 
+    @cached_property
+    def summary(self) -> str:
+        """A description in words: `64 inputs, 10 outputs; 3 linear, 2 relu; 5,930 weights`."""
+        ops = Counter(node.op for node in self.nodes if node.inputs)
+        kinds = ", ".join(f"{count} {op.replace('_', ' ')}" for op, count in ops.most_common())
+        inputs, outputs = (sum(p.size for p in ports) for ports in (self.inputs, self.outputs))
+        weights = sum(array.size for array in self.weights.values())
+        return (
+            f"{counted(inputs, 'input')}, {counted(outputs, 'output')}; "
+            f"{kinds or 'no operators'}; {counted(weights, 'weight')}"
+        )
+
+    def __repr__(self) -> str:
+        return f"Graph({self.summary})"
+
     def __getitem__(self, name: str) -> Node:
         return self.by_name[name]
 
@@ -99,3 +115,8 @@ class Graph:
             if node.name in wanted:
                 wanted.update(node.inputs)
         return tuple(node for node in self.nodes if node.name in wanted)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return `1 input`, `2 inputs` and so on."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -15,6 +15,11 @@ class Interval:
     lower: Tensor
     upper: Tensor
 
+    def __repr__(self) -> str:
+        ends = f"from {float(self.lower.min()):.6g} to {float(self.upper.max()):.6g}"
+        shown = f", {ends}" if self.lower.numel() and self.upper.numel() else ""
+        return f"Interval({list(self.lower.shape)}{shown})"
+
     def to(self, device: torch.device) -> Interval:
         """Return the interval with both ends on `device`."""
         return Interval(self.lower.to(device), self.upper.to(device))

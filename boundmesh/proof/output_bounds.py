@@ -51,6 +51,10 @@ class Affine:
     coefficients: np.ndarray
     constant: np.ndarray
 
+    def __repr__(self) -> str:
+        rows, inputs = self.coefficients.shape
+        return f"Affine({rows} functions of {inputs} inputs)"
+
 
 @dataclass(frozen=True)
 class Bounds:
@@ -79,6 +83,11 @@ class Bounds:
     intermediate: Mapping[str, Interval]
     below: Affine | None = None
     above: Affine | None = None
+
+    def __repr__(self) -> str:
+        low, high = self.lower.min(initial=np.inf), self.upper.max(initial=-np.inf)
+        reach = f"from {low:.6g} to {high:.6g}"
+        return f"Bounds({len(self.lower)} rows by {self.method}, {reach}; {self.seconds:.3g} s)"
 
     @property
     def undecided(self) -> Mapping[str, tuple[int, int]]:

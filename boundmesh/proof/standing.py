@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,6 +13,7 @@ from boundmesh.bounds.sweep.program import Program
 from boundmesh.operators.interval import Interval
 from boundmesh.proof.account import SearchAccount
 from boundmesh.proof.question import Question
+from boundmesh.property import Property
 
 
 @dataclass
@@ -94,6 +96,21 @@ def open_clauses(standings: list[Standing]) -> dict[int, list[int]]:
         for case, clauses in zip(standing.question.cases, standing.open, strict=True)
         if clauses.any()
     }
+
+
+def margins_by_case(property: Property, standings: Sequence[Standing]) -> np.ndarray:
+    """Return the best margins of all clauses, float64 `[cases, most clauses]`.
+
+    They are −∞ where no bound was computed, and ∞ where a case has no such clause or no input.
+    """
+    counts = [len(case.clauses) for case in property.cases]
+    margins = np.full((len(counts), max(counts, default=0)), np.inf)
+    for case, count in enumerate(counts):
+        margins[case, :count] = np.inf if property.cases[case].region.empty else -np.inf
+    for standing in standings:
+        for place, row in zip(standing.question.cases, standing.clauses.numpy(), strict=True):
+            margins[place, : len(row)] = row
+    return margins
 
 
 def worst_margin(standings: list[Standing]) -> float:

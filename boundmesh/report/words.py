@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 import numpy as np
 
-from boundmesh.graph.graph import Graph
+from boundmesh.graph.graph import Graph, counted
 from boundmesh.property import Atom, Ball, Box, Clause, Property
 from boundmesh.verdict import Falsified, TimedOut, Unknown, Verdict, Verified
 
@@ -18,15 +17,7 @@ SHOWN = 3
 
 def of_graph(graph: Graph) -> str:
     """Describe a network: `64 inputs, 10 outputs; 3 linear, 2 relu; 5,930 weights`."""
-    ops = Counter(node.op for node in graph.nodes if node.inputs)
-    weights = sum(array.size for array in graph.weights.values())
-    inputs = sum(port.size for port in graph.inputs)
-    outputs = sum(port.size for port in graph.outputs)
-    operators = ", ".join(f"{count} {op.replace('_', ' ')}" for op, count in ops.most_common())
-    return (
-        f"{_count(inputs, 'input')}, {_count(outputs, 'output')}; "
-        f"{operators or 'no operators'}; {_count(weights, 'weight')}"
-    )
+    return graph.summary
 
 
 def of_property(prop: Property) -> tuple[str, ...]:
@@ -51,8 +42,8 @@ def of_region(region: Box | Ball) -> str:
     lower, upper = region.inner
     width = upper - lower
     fixed = int((width == 0).sum())
-    free = f"in {_count(width.size - fixed, 'range')}, the widest {width.max(initial=0):.4g}"
-    return f"{free}" + (f" ({_count(fixed, 'input')} fixed)" if fixed else "")
+    free = f"in {counted(width.size - fixed, 'range')}, the widest {width.max(initial=0):.4g}"
+    return f"{free}" + (f" ({counted(fixed, 'input')} fixed)" if fixed else "")
 
 
 def of_atom(atom: Atom, prop: Property) -> str:
@@ -162,7 +153,3 @@ def _sum(terms: list[tuple[Fraction, str]]) -> str:
         words += (" " if words else "") + sign
         words += name if abs(value) == 1 else f"{float(abs(value)):g}·{name}"
     return words or "0"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

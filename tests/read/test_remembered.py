@@ -77,7 +77,7 @@ CHANGES: dict[str, Callable[[Small, pytest.MonkeyPatch], Any]] = {
     "a parameter replaced": lambda net, patch: setattr(
         net.first, "bias", nn.Parameter(X[0][0, 1:])
     ),
-    "a buffer": lambda net, patch: in_place(net.norm.running_mean),  # type: ignore[arg-type]
+    "a buffer": lambda net, patch: in_place(net.norm.running_mean),
     "a plain tensor": lambda net, patch: in_place(net.shift),
     "a hyperparameter": lambda net, patch: setattr(net.bend, "negative_slope", 0.2),
     "an attribute": lambda net, patch: setattr(net, "scale", 2.0),
