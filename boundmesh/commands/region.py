@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from boundmesh.graph.graph import Graph
-    from boundmesh.property import Ball, Box
+    from boundmesh.property import Ball, Box, Property
 
 REGION = "Which inputs"
 NORMS = (1.0, 2.0, math.inf)
@@ -39,6 +40,48 @@ def parse_clip(text: str | None) -> tuple[float, float] | None:
     if not low <= high:
         raise BoundmeshError(f"--clip is '{text}'; expected the smaller number first")
     return low, high
+
+
+@dataclass(frozen=True)
+class Neighbourhood:
+    """One input and its changes, which `verify` takes in place of a property.
+
+    file   the `.npy` file of the input
+    eps    the largest change, as it was written
+    norm   the norm of a change, as it was written
+    clip   the range to which changed inputs are cut
+    label  the class that the input must keep (None: the one that the network predicts)
+    """
+
+    file: Path
+    eps: str
+    norm: str
+    clip: tuple[float, float] | None
+    label: int | None
+
+    def property(self, graph: Graph) -> Property:
+        """Make the property that the input keeps its label; BoundmeshError where that fails."""
+        from boundmesh.certify.single import keeps_label
+
+        return keeps_label(graph, _load(self.file), self.eps, self.label, self.norm, self.clip)
+
+
+def neighbourhood(
+    file: Path | None, eps: str | None, norm: str, clip: str | None, label: int | None
+) -> Neighbourhood | None:
+    """Return what `--input` and the options beside it describe, or None without `--input`.
+
+    Raises BoundmeshError where one of them is given without the other.
+    """
+    if file is None:
+        given = {"--eps": eps, "--clip": clip, "--label": label}
+        for option, value in given.items():
+            if value is not None:
+                raise BoundmeshError(f"{option} needs --input FILE.npy, the input that it is about")
+        return None
+    if eps is None:
+        raise BoundmeshError("--input needs --eps, the largest change of the input, as in 8/255")
+    return Neighbourhood(file, eps, norm, parse_clip(clip), label)
 
 
 def parse_numbers(option: str, text: str | None) -> list[Fraction] | None:

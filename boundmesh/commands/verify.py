@@ -33,6 +33,8 @@ from boundmesh.commands.options import (
     one_network,
 )
 from boundmesh.commands.ranks import start_ranks
+from boundmesh.commands.region import REGION, Clip, Neighbourhood, neighbourhood
+from boundmesh.errors import BoundmeshError
 from boundmesh.report.console import ConsoleProgress
 from boundmesh.runtime.rank import is_first
 from boundmesh.settings import BoundSettings, BranchSettings, Layout, Method, Settings
@@ -47,8 +49,46 @@ STYLES = {"unsat": "bold green", "sat": "bold red", "unknown": "yellow", "timed-
 
 def verify(
     context: typer.Context,
-    spec: Annotated[str, typer.Argument(metavar="SPEC", help="The property, .vnnlib[.gz].")],
+    spec: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="SPEC",
+            help="The property, .vnnlib[.gz]; with --input, the network.",
+        ),
+    ] = None,
     network: Network = None,
+    input: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.npy",
+            help="Instead of SPEC: prove that the network, a classifier, gives this input its "
+            "label wherever it is changed by at most --eps.",
+            rich_help_panel=REGION,
+        ),
+    ] = None,
+    eps: Annotated[
+        str | None,
+        typer.Option(
+            metavar="R",
+            help="The largest change of --input, as in 0.03 or 8/255, which is read exactly.",
+            rich_help_panel=REGION,
+        ),
+    ] = None,
+    label: Annotated[
+        int | None,
+        typer.Option(
+            metavar="CLASS",
+            help="The label of --input, from 0. Default: what the network predicts.",
+            rich_help_panel=REGION,
+        ),
+    ] = None,
+    norm: Annotated[
+        str,
+        typer.Option(
+            metavar="inf|2|1", help="How a change of --input is measured.", rich_help_panel=REGION
+        ),
+    ] = "inf",
+    clip: Clip = None,
     timeout: Annotated[
         float | None,
         typer.Option(metavar="SECONDS", help="Stop then and say timed-out.", rich_help_panel=RUN),
@@ -88,7 +128,12 @@ def verify(
     Standard output is unsat (proved), sat (refuted) with the counterexample, unknown or timed-out.
     """
     began = perf_counter()
+    around = neighbourhood(input, eps, norm, clip, label)
+    if around is not None:
+        spec, network = None, network_of(context.args, spec, network)
     check_order(context.args, spec, network)
+    if spec is None and around is None:
+        raise BoundmeshError("which property? give SPEC, or --input FILE.npy --eps R")
     settings = Settings(
         timeout=timeout,
         device=device,
@@ -101,12 +146,13 @@ def verify(
         layout=Layout.of(mesh, schedule, offload),
     )
     name, file = one_network(network)
-    check_readable(Path(spec), file)
+    check_readable(None if spec is None else Path(spec), file, input)
     check_writable("--result-file", result_file)
     check_writable("--json", json)
     start_ranks(settings.layout.shape)
     with ConsoleProgress(quiet=quiet or not is_first()) as progress:
-        result = _run(Path(spec), name, file, settings, progress)
+        wanted = around or Path(spec or "")
+        result = _run(wanted, name, file, settings, progress)
         seconds = perf_counter() - began
         _tell(result, method, seconds, progress)
 
@@ -115,15 +161,31 @@ def verify(
     if result_file is not None and is_first():
         results.write(result_file, results.competition_text(result.verdict))
     if json is not None and is_first():
-        content = results.verdict_json(result, settings, spec, str(file), seconds)
+        about = None if spec is None else str(spec)
+        content = results.verdict_json(result, settings, about, str(file), seconds)
         results.write_json(json, content)
     typer.echo(results.answer(result), nl=False)
     if exit_code:
         raise typer.Exit(EXIT_CODES.get(result.verdict.word, UNDECIDED))
 
 
+def network_of(words: list[str], model: str | None, networks: list[str] | None) -> list[str] | None:
+    """Return the networks given, where the first argument is one because of `--input`.
+
+    Raises BoundmeshError where it is a property, or a network is given twice.
+    """
+    if model is None:
+        return networks
+    if networks or words or Path(model).name.removesuffix(".gz").endswith(".vnnlib"):
+        raise BoundmeshError(
+            f"--input takes the place of a property, and {(words or [model])[0]} is too many: "
+            "give the network first, or after --network, and no SPEC"
+        )
+    return [model]
+
+
 def _run(
-    spec: Path,
+    spec: Path | Neighbourhood,
     name: str | None,
     file: Path,
     settings: Settings,
@@ -140,10 +202,13 @@ def _run(
     began = perf_counter()
     graph = api.load(file)
     set_aside()
-    prop = read_property(spec, graph, name)
+    if isinstance(spec, Neighbourhood):
+        prop, source = spec.property(graph), spec.file
+    else:
+        prop, source = read_property(spec, graph, name), spec
     progress.say("network", f"{file.name}: {words.of_graph(graph)}")
     first, *more = words.of_property(prop)
-    progress.say("property", f"{spec.name}: {first}")
+    progress.say("property", f"{source.name}: {first}")
     for line in more:
         progress.say("", line)
     progress.say("arithmetic", words.of_arithmetic(arithmetic(graph, settings, prop)))

@@ -14,6 +14,7 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
+from boundmesh.report.facts import in_words
 from boundmesh.report.records import Record
 from boundmesh.report.summary import ALL, Change, Pace, Summary
 from boundmesh.runtime.progress import Fact
@@ -65,10 +66,7 @@ class BenchConsole:
     def update(self, **facts: Fact) -> None:
         if not self._console.is_terminal or self._quiet:
             return
-        words = ", ".join(
-            f"{name.replace('_', ' ')} {fact:.4g}" if isinstance(fact, float) else f"{name} {fact}"
-            for name, fact in facts.items()
-        )
+        words = in_words(facts)
         seconds = perf_counter() - self._began
         self._status.update(escape(f"{self._instance}  {self._stage} {seconds:.1f} s  {words}"))
 

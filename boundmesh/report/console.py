@@ -10,10 +10,10 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
+from boundmesh.report.facts import in_words
 from boundmesh.runtime.progress import Fact
 
 NAME_WIDTH = 12
-INF = float("inf")
 ALWAYS_SAID = ("warning", "interrupted")
 
 
@@ -90,9 +90,7 @@ class ConsoleProgress:
         self.running = ""
 
     def _known(self) -> str:
-        known = {name: fact for name, fact in self._facts.items() if fact not in (INF, -INF)}
-        words = [f"{name.replace('_', ' ')} {_shown(fact)}" for name, fact in known.items()]
-        return ", ".join([self._detail, *words] if self._detail else words)
+        return ", ".join(filter(None, (self._detail, in_words(self._facts))))
 
     def _moving(self) -> Text | Spinner:
         if not self.running:
@@ -104,7 +102,3 @@ class ConsoleProgress:
 
     def _print(self, line: Text) -> None:
         self._console.print(line, soft_wrap=True)
-
-
-def _shown(fact: Fact) -> str:
-    return f"{fact:.4g}" if isinstance(fact, float) else str(fact)

@@ -39,7 +39,7 @@ def competition_text(verdict: Verdict) -> str:
 
 
 def verdict_json(
-    result: Result, settings: Settings, spec: str, network: str, seconds: float
+    result: Result, settings: Settings, spec: str | None, network: str, seconds: float
 ) -> dict[str, Any]:
     """Return the content of `boundmesh verify --json`; `seconds` is the whole command's time."""
     return {

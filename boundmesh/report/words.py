@@ -9,6 +9,7 @@ import numpy as np
 
 from boundmesh.graph.graph import Graph, counted
 from boundmesh.property import Atom, Ball, Box, Clause, Property
+from boundmesh.report.facts import NEXT_TO_NOTHING, number
 from boundmesh.verdict import Falsified, TimedOut, Unknown, Verdict, Verified
 
 SHOWN = 3
@@ -75,8 +76,7 @@ def of_verdict(verdict: Verdict, prop: Property) -> str:
     """Describe the verdict in a sentence."""
     match verdict:
         case Verified(bound):
-            margin = f"; every margin is at least {bound:.4g}" if np.isfinite(bound) else ""
-            return f"proved: there is no counterexample{margin}"
+            return f"proved: there is no counterexample{_margin(bound)}"
         case Falsified(found):
             clause = prop.cases[found.case].clauses[found.clause]
             atoms = _shortened([of_atom(atom, prop) for atom in clause.atoms], " and ")
@@ -153,3 +153,10 @@ def _sum(terms: list[tuple[Fraction, str]]) -> str:
         words += (" " if words else "") + sign
         words += name if abs(value) == 1 else f"{float(abs(value)):g}·{name}"
     return words or "0"
+
+
+def _margin(bound: float) -> str:
+    """Describe the smallest margin of a proof; nothing is known of one next to nothing."""
+    if not np.isfinite(bound):
+        return ""
+    return f"; every margin is {'' if bound < NEXT_TO_NOTHING else 'at least '}{number(bound)}"

@@ -64,3 +64,18 @@ def test_an_interrupt_names_the_stage_it_hit():
         progress.stage("crown")
         raise KeyboardInterrupt
     assert lines(to)[-1].split() == ["interrupted", "during", "crown;", "no", "verdict"]
+
+
+def test_a_search_is_told_in_words_and_nothing_is_told_of_what_is_zero():
+    to = console()
+    with ConsoleProgress(to) as progress:
+        progress.stage("branch")
+        progress.update(open=0, visited=9, margin=2.2e-308, depth=0, stuck=0, frontier_bytes=0)
+    assert lines(to)[0].endswith(" open 0, 9 domains bounded, margin above 0")
+    with ConsoleProgress(to) as progress:
+        progress.stage("branch")
+        progress.update(open=2, visited=9, margin=-0.5, depth=3, stuck=1, frontier_bytes=2**19)
+    assert lines(to)[1].endswith(
+        " open 2, 9 domains bounded, margin -0.5, split 3 times at most, "
+        "1 have nothing left to split, open ones take 0.5 MiB"
+    )

@@ -93,6 +93,8 @@ def test_every_verdict_is_a_sentence():
     clause = at_most(0, 1)
     point = Counterexample(np.zeros(4), np.zeros(5), 0, 0)
     assert words.of_verdict(Verified(0.25), prop(clause)).endswith("every margin is at least 0.25")
+    tiny = Verified(np.finfo(np.float64).tiny)
+    assert words.of_verdict(tiny, prop(clause)).endswith("every margin is above 0")
     assert words.of_verdict(Verified(float("inf")), prop(clause)).endswith("no counterexample")
     assert "Y[0] ≤ Y[1]" in words.of_verdict(Falsified(point), prop(clause))
     assert words.of_verdict(Unknown("why", -1.0), prop(clause)) == "not decided: why"
