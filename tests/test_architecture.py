@@ -41,6 +41,7 @@ FLOORS = (
     "attack",
     "proof",
     "search",
+    "plan",
     "verify",
     "certify",
     "api",

@@ -16,7 +16,9 @@ FEW_BOXES = 8
 def few_boxes(box: Tensor) -> bool:
     """Return True if `interval` can be used for boxes whose lower ends are `box` `[*, in]`."""
     few = 0 < box.numel() <= FEW_BOXES * box.shape[-1] and not box.requires_grad
-    return few and box.is_cuda and box.dtype == torch.float32 and launcher.usable(box.device)
+    return (
+        few and launcher.on_gpu(box) and box.dtype == torch.float32 and launcher.usable(box.device)
+    )
 
 
 def interval(
@@ -41,7 +43,7 @@ def units(weight: Tensor, bias: Tensor | None, sign: Tensor) -> bool:
     """Return True if `unit_rows` can be used: float32 on a GPU, and no gradients."""
     wanted = weight.requires_grad or sign.requires_grad or (bias is not None and bias.requires_grad)
     return (
-        weight.is_cuda
+        launcher.on_gpu(weight)
         and weight.dtype == torch.float32
         and weight.stride(1) == 1
         and weight.shape[1] > 0

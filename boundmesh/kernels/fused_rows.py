@@ -27,7 +27,7 @@ def applies(rows: Tensor, below: Tensor, above: Tensor, intercept: Tensor | None
     domains and rows.
     """
     return (
-        rows.is_cuda
+        launcher.on_gpu(rows)
         and rows.numel() > 0
         and not torch.is_grad_enabled()
         and rows.dtype == torch.float32
@@ -63,7 +63,7 @@ def pull(
 def sums(rows: Tensor, below: Tensor, above: Tensor) -> bool:
     """Return True if `signed_inner` can be used: float32 on a GPU, and values all rows share."""
     return (
-        rows.is_cuda
+        launcher.on_gpu(rows)
         and rows.dtype == torch.float32
         and below.shape == above.shape
         and below.shape[1] == 1

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from boundmesh.kernels import launcher
+from boundmesh.kernels.imagined_gpu import imagined
 
 Block = tuple[int, int, int, int]
 """The rows, columns and depth that a program multiplies at a time, and its number of warps."""
@@ -62,7 +63,7 @@ def applies(a: Tensor, b: Tensor, out: Tensor | None = None) -> bool:
     They must be float32, lie on a GPU on which the kernel is usable, and have a layout it reads.
     """
     return (
-        a.is_cuda
+        launcher.on_gpu(a)
         and a.dtype == torch.float32
         and 1 in a.stride()
         and 1 in b.stride()
@@ -75,6 +76,9 @@ def applies(a: Tensor, b: Tensor, out: Tensor | None = None) -> bool:
 
 def usable(device: torch.device) -> bool:
     """Return True if the kernel is known to be faster on a GPU of this kind, and correct on it."""
+    gpu = imagined(device)
+    if gpu is not None:
+        return gpu.hopper
     if device.type != "cuda" or not torch.cuda.is_available() or not launcher.available():
         return False
     if torch.cuda.get_device_capability(device)[0] != 9:

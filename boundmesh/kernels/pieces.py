@@ -158,7 +158,7 @@ class Pieces:
 
 def applies(like: Tensor) -> bool:
     """Return True if the kernels can be used: float32 on a GPU with kernels turned on."""
-    return like.is_cuda and like.dtype == torch.float32 and launcher.usable(like.device)
+    return launcher.on_gpu(like) and like.dtype == torch.float32 and launcher.usable(like.device)
 
 
 class _Pull(torch.autograd.Function):

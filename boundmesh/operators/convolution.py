@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from boundmesh.kernels import launcher
 from boundmesh.kernels.matmul import BLOCK_ROUNDINGS
 from boundmesh.operators import overlaps, patches
 from boundmesh.operators.common_rules import Weights
@@ -43,7 +44,7 @@ def summed(x: Tensor) -> AbstractContextManager[object]:
     covers that. The context changes nothing on a CPU, in float64, or when gradients are recorded.
     """
     recorded = x.requires_grad and torch.is_grad_enabled()
-    if x.is_cuda and x.dtype == torch.float32 and not recorded:
+    if launcher.on_gpu(x) and x.dtype == torch.float32 and not recorded:
         return torch.backends.cudnn.flags(enabled=False, allow_tf32=False)
     return nullcontext()
 
@@ -175,7 +176,7 @@ def around_center(
     so little by it that the error does not show in float32.
     """
     dtype = box.lower.dtype
-    if box.lower.is_cuda:
+    if launcher.on_gpu(box.lower):
         weights = tuple(weight.double() for weight in weights)
         box = Interval(box.lower.double(), box.upper.double())
     middle = forward(node, weights, (box.upper + box.lower) / 2)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from boundmesh.kernels import launcher
 from boundmesh.operators.node import Node
 
 MOST = 2**23
@@ -27,7 +28,7 @@ def applies(node: Node, x: Tensor) -> bool:
     It needs float32 on a GPU, one group, one or two spatial axes, and no gradient to be recorded.
     """
     return (
-        x.is_cuda
+        launcher.on_gpu(x)
         and x.dtype == torch.float32
         and not (x.requires_grad and torch.is_grad_enabled())
         and node["groups"] == 1

@@ -19,22 +19,26 @@ from boundmesh.graph.passes import simplify
 from boundmesh.read.files import contents
 from boundmesh.read.nodes import name_of, run
 from boundmesh.read.ports import enter, input_ports, leave
+from boundmesh.read.shapes import forget_numbers
 
 OLDEST_OPSET = 7
 
 
-def load(path: str | Path) -> Graph:
+def load(path: str | Path, *, shapes_only: bool = False) -> Graph:
     """Read the network in an ONNX file (`.onnx`, `.onnx.gz`), opset 7 or newer.
 
-    Weights are views of the file's data; external data stays memory-mapped. Raises ReadError for
-    a file that is missing, damaged or no such network. Raises UnsupportedError, which names the
-    first operator that cannot be translated.
+    Weights are views of the file's data; external data stays memory-mapped. With `shapes_only`
+    large external data is not read, and need not exist: weights are stand-ins of the right shapes.
+    Raises ReadError for a file that is missing, damaged or no such network. Raises
+    UnsupportedError, which names the first operator that cannot be translated.
     """
     path = Path(path)
     model = parse(contents(path), str(path))
     ir.external_data.set_base_dir(model.graph, path.resolve().parent)
+    if shapes_only:
+        forget_numbers(model)
     try:
-        return translate(model, path)
+        return translate(model, path, shapes_only=shapes_only)
     except BoundmeshError as error:
         raise type(error)(f"{path}: {error}") from error
 
@@ -73,8 +77,11 @@ def silenced() -> Iterator[None]:
         log.setLevel(level)
 
 
-def translate(model: ir.Model, source: Path | bytes) -> Graph:
-    """Translate the model into a checked and simplified Graph."""
+def translate(model: ir.Model, source: Path | bytes, *, shapes_only: bool = False) -> Graph:
+    """Translate the model into a checked and simplified Graph.
+
+    With `shapes_only` weights may be stand-ins, which are not checked.
+    """
     opset = model.opset_imports.get("", model.opset_imports.get("ai.onnx", 0))
     if opset < OLDEST_OPSET:
         raise ReadError(f"written for opset {opset}; opset {OLDEST_OPSET} and newer are read")
@@ -90,7 +97,8 @@ def translate(model: ir.Model, source: Path | bytes) -> Graph:
     output, outputs = leave(build, model.graph.outputs, values, inputs)
     graph = simplify(build.graph(output, inputs, outputs, source))
     check(graph)
-    finite(graph)
+    if not shapes_only:
+        finite(graph)
     return graph
 
 

@@ -176,7 +176,7 @@ class Sloped:
         for (name, a), gradient in zip(leaves.items(), gradients, strict=False):
             slopes[name].ascend(gradient, pace)
             a.grad = None
-        return torch.cat([g.flatten(1) for g in gradients[len(leaves) : -1]], dim=1)
+        return _to_bounds(gradients[len(leaves) : -1])
 
     def _lines(
         self,
@@ -191,6 +191,11 @@ def _of_tiles(tiles: Sequence[Tile], lines: Sequence[SlopedLines]) -> Draw:
     """Return a function that draws the relaxation of a node with the lines of the given tile."""
     of_rows = {tile.span.stop: drawn for tile, drawn in zip(tiles, lines, strict=True)}
     return lambda node, tile: of_rows[tile.span.stop](node, tile)
+
+
+def _to_bounds(gradients: Sequence[Tensor]) -> Tensor:
+    """Return the gradients of a tile to all bounds, `[D, Σ]`. Every tile keeps its own."""
+    return torch.cat([gradient.flatten(1) for gradient in gradients], dim=1)
 
 
 def _leaf(box: Interval) -> Interval:

@@ -27,6 +27,7 @@ from boundmesh.bounds.sweep.node_weights import (
     product_of,
 )
 from boundmesh.bounds.sweep.products import times, transposed
+from boundmesh.kernels import launcher
 from boundmesh.mesh.runtime.group import Group
 from boundmesh.mesh.runtime.sharded_tensors import ROWS, gather_pieces
 from boundmesh.operators.node import Node
@@ -125,7 +126,7 @@ class Columns:
 
 def keeps_channels(node: Node, rows: Tensor) -> bool:
     """Return true if a product is computed with the channels of all ranks."""
-    return rows.is_cuda and not is_divisible(node)
+    return launcher.on_gpu(rows) and not is_divisible(node)
 
 
 def among_all(mine: Tensor, cut: Partition, rank: int) -> Tensor:

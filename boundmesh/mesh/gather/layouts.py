@@ -32,7 +32,7 @@ class Gather(DeviceLayout):
     """The schedule `gather`: every rank pulls its own tiles back and fetches weights by part.
 
     If `offload` is true, this rank's shard of the weights lies in host memory. Weights with fewer
-    than `replicated` numbers lie on every rank.
+    than `replicated` numbers lie on every rank. Weights come from `source`, if it is given.
     """
 
     def __init__(
@@ -44,11 +44,12 @@ class Gather(DeviceLayout):
         wave: int | None = None,
         offload: bool = False,
         replicated: int = REPLICATED,
+        source: WeightSource | None = None,
     ) -> None:
         full_precision()
         self.group = group
         self.device, self.dtype = torch.device(device), dtype
-        bring = _bring(group, self.device, dtype, offload)
+        bring = source or _bring(group, self.device, dtype, offload)
         self.wave = wave or bring.wave(graph)
         self.recordable = bring.recordable
         self._weights = ShardedWeights(graph, bring, self.device, dtype, replicated)

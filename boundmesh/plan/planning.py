@@ -1,0 +1,179 @@
+"""Predicts the memory and the time of bounds on one device and on several, without running them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from boundmesh.bounds.sweep.program import Program
+from boundmesh.bounds.sweep.tile_heights import tile_height
+from boundmesh.graph.graph import Graph
+from boundmesh.plan.layouts import imagined_layout, schedule_of
+from boundmesh.plan.machine import Machine
+from boundmesh.plan.neurons import Unstable
+from boundmesh.plan.rehearsal import Bounding, Rehearsed, rehearse
+from boundmesh.plan.terms import Term
+from boundmesh.plan.work import Work
+
+PER_HOST = 8
+"""So many GPUs or fewer are taken to be of one host and to read each other's memory."""
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The devices among which a run is divided.
+
+    least, most  the smallest and the largest number of shards that is planned
+    schedule     one of settings.SCHEDULES
+    offload      one of settings.OFFLOADS
+    per_host     how many GPUs of one host read each other's memory
+    """
+
+    least: int = 1
+    most: int = 1
+    schedule: str = "auto"
+    offload: str = "none"
+    per_host: int = PER_HOST
+
+    @property
+    def counts(self) -> list[int]:
+        """The powers of two in the range, and its ends."""
+        powers = [2**k for k in range(self.most.bit_length()) if self.least < 2**k < self.most]
+        return sorted({self.least, *powers, self.most})
+
+
+@dataclass(frozen=True)
+class Line:
+    """The prediction for one number of shards.
+
+    shards    how many devices hold the network together
+    schedule  one, gather or exchange
+    peak      the bytes of all tensors at the peak, on the rank that holds most
+    terms     the bytes of each term at the peak
+    stages    the work of each stage: the sweeps from every start node, then one iteration
+    seconds   the estimated time
+    """
+
+    shards: int
+    schedule: str
+    peak: float
+    terms: Mapping[Term, float]
+    stages: Mapping[str, Work]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TileSize:
+    """The tiles of the rows of one start node.
+
+    start   the name of the start node
+    rows    how many rows are bounded
+    height  the rows of a tile
+    length  the numbers of the longest row on its way to the input
+    """
+
+    start: str
+    rows: int
+    height: int
+    length: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A prediction of what bounds take, for several numbers of shards.
+
+    bounding  what is bounded
+    unstable  how many neurons are taken to be unstable
+    machine   the device
+    memory    the bytes of each device (None: not given)
+    lines     the predictions, by rising number of shards
+    least     the least number of shards in the range that fits (None: none does, or no memory)
+    tiles     the tiles of every start node, and of the output last
+    """
+
+    bounding: Bounding
+    unstable: Unstable
+    machine: Machine
+    memory: int | None
+    lines: tuple[Line, ...]
+    least: int | None
+    tiles: tuple[TileSize, ...]
+
+    @property
+    def fits(self) -> bool:
+        """True if some planned number of shards fits, or no memory was given."""
+        return self.memory is None or self.least is not None
+
+    def needed(self, line: Line) -> float:
+        """Return the bytes that a device needs: tensors, and what the device keeps for itself."""
+        return line.peak + self.machine.reserve
+
+    def holds(self, line: Line) -> bool:
+        """Return true if the line fits into the memory; true if none was given."""
+        return self.memory is None or self.needed(line) <= self.memory
+
+
+def plan_bounds(
+    bounding: Bounding,
+    unstable: Unstable,
+    machine: Machine,
+    ranks: Ranks = Ranks(),
+    memory: int | None = None,
+) -> Plan:
+    """Predict memory and time for every power of two in the range of shards, and for its ends.
+
+    The least number of shards that fits is found by bisection between two lines.
+    """
+    lines = tuple(_line(bounding, unstable, machine, ranks, count) for count in ranks.counts)
+    found = Plan(
+        bounding, unstable, machine, memory, lines, None, tuple(_tiles(bounding, unstable))
+    )
+    return found if memory is None else replace(found, least=_least(found, ranks))
+
+
+def _line(
+    bounding: Bounding, unstable: Unstable, machine: Machine, ranks: Ranks, shards: int
+) -> Line:
+    schedule = schedule_of(bounding, shards, ranks.schedule, ranks.offload)
+    layout_of = imagined_layout(
+        bounding, shards, schedule, ranks.offload, machine.gpu and shards <= ranks.per_host
+    )
+    found = rehearse(bounding, unstable, machine, layout_of)
+    return Line(shards, schedule, found.peak, found.terms, found.stages, _seconds(found, bounding))
+
+
+def _seconds(found: Rehearsed, bounding: Bounding) -> float:
+    """Return the time of all stages; the last rehearsed iteration stands for all that follow."""
+    iterations = [work.seconds for name, work in found.stages.items() if "iteration" in name]
+    total = sum(work.seconds for work in found.stages.values())
+    missing = max(0, bounding.iterations - len(iterations))
+    return total + missing * iterations[-1] if iterations else total
+
+
+def _least(plan: Plan, ranks: Ranks) -> int | None:
+    """Return the least number of shards that fits; None if no line does."""
+    place = next((n for n, line in enumerate(plan.lines) if plan.holds(line)), None)
+    if place is None:
+        return None
+    high = plan.lines[place].shards
+    low = plan.lines[place - 1].shards if place else high
+    while high - low > 1:
+        middle = (low + high) // 2
+        line = _line(plan.bounding, plan.unstable, plan.machine, ranks, middle)
+        low, high = (low, middle) if plan.holds(line) else (middle, high)
+    return high
+
+
+def _tiles(bounding: Bounding, unstable: Unstable) -> Iterator[TileSize]:
+    graph: Graph = bounding.graph
+    program = Program(graph, graph.output)
+    starts: Sequence[str] = () if bounding.method in ("ibp", "crown-ibp") else program.starts
+    counts = [(name, 2 * unstable.rows(name)(graph[name].size)) for name in starts]
+    for name, rows in [*counts, (program.target, bounding.rows)]:
+        if not rows or name in program.exact:
+            continue
+        height = tile_height(
+            program, name, bounding.domains, rows, bounding.tile_elements,
+            bounding.method == "alpha-crown",
+        )  # fmt: skip
+        yield TileSize(name, rows, height, program.widest(name))

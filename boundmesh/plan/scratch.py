@@ -1,0 +1,46 @@
+"""The memory that a convolution takes beside its result while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+import torch
+from torch import Tensor
+
+# `use_mkldnn` in ATen/native/Convolution.cpp: smaller problems are left to torch's own loops.
+FEW_NUMBERS, SMALL_KERNEL = 20480, 3
+# oneDNN reads the channels of an image with so few of them as they are.
+FEW_CHANNELS = 3
+
+
+def of_convolution(
+    x: Tensor, weight: Tensor, y: Tensor, stride: Sequence[int], transposed: bool, gpu: bool
+) -> int:
+    """Return the bytes beside `y`, the result for x `[B, C, *]`.
+
+    Torch's own loops, which a GPU uses where cuDNN is turned off, write the windows of an image
+    side by side, `[C·kernel, places]`. A GPU does so for one image at a time.
+
+    Otherwise oneDNN runs on a CPU. It copies the input into a layout of its own, computes the
+    result there, frees the copy of the input, and copies the result. The layout has channels in
+    blocks of 16 or 8, padded with zeros; a transposed convolution with a stride has the channels
+    last, without padding, and torch copies its result once more.
+    """
+    few = len(x) == 1 and max(weight.shape[2:]) <= SMALL_KERNEL and x.numel() <= FEW_NUMBERS
+    if gpu or few or x.dtype != torch.float32:
+        channels, places = (weight.shape[1], x) if transposed else (x.shape[1], y)
+        window = channels * prod(weight.shape[2:])
+        return (1 if gpu else len(x)) * window * prod(places.shape[2:]) * x.element_size()
+    if transposed and max(stride) > 1:
+        return max(x.nbytes, y.nbytes * (2 if y.shape[1] > 1 else 1))
+    before = 0 if x.shape[1] <= FEW_CHANNELS and not transposed else _blocked(x)
+    after = _blocked(y)
+    return max(before + after - y.nbytes, after)
+
+
+def _blocked(x: Tensor) -> int:
+    """Return the bytes of a tensor `[B, C, *]` whose channels are padded to whole blocks."""
+    block = 16 if "AVX512" in torch.backends.cpu.get_cpu_capability() else 8
+    channels = -(-x.shape[1] // block) * block
+    return x.nbytes // x.shape[1] * channels
