@@ -19,6 +19,7 @@ class Counterexample:
     clause  the place of the clause that holds, in that case
     exact   exact coordinates by their place, for ranges of the region that hold no float64, such
             as a single decimal; there `input` is the float64 nearest to the exact coordinate
+    single  True if the clause also holds where its conditions are evaluated in float32
     """
 
     input: np.ndarray
@@ -26,6 +27,7 @@ class Counterexample:
     case: int
     clause: int
     exact: Mapping[int, Fraction] = field(default_factory=dict)
+    single: bool = True
 
     def __repr__(self) -> str:
         sizes = f"{self.input.size} inputs, {self.output.size} outputs"

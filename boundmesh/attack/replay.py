@@ -8,6 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from boundmesh.attack.float32 import holds_in_float32
 from boundmesh.graph.graph import Graph, Port
 from boundmesh.property import Ball, Box, Clause, Property
 from boundmesh.read.runtime import Runtime
@@ -35,7 +36,8 @@ class Replay:
 
         x must lie in the case's region, without tolerance. A coordinate whose range holds no
         float64 stands for the number in the middle of that range. The network gets x rounded to
-        its input type. Some clause must then hold for x and the output, exactly as written.
+        its input type. Some clause must then hold for x and the output, exactly as written. One
+        that also holds in float32 arithmetic is preferred.
         """
         x = np.asarray(x, dtype=np.float64).reshape(-1)
         region, clauses = property.cases[case].region, property.cases[case].clauses
@@ -49,10 +51,15 @@ class Replay:
         y = self._runtime(x).astype(np.float64)
         if np.isnan(y).any():
             return None
+        found = None
         for place, clause in enumerate(clauses):
-            if clause.holds(point, y) and self._confirmed(clause, point):
-                return Counterexample(x, y, case, place, exact)
-        return None
+            if clause.holds(point, y):
+                single = holds_in_float32(clause, point, y)
+                if (single or found is None) and self._confirmed(clause, point):
+                    found = Counterexample(x, y, case, place, exact, single)
+                    if single:
+                        break
+        return found
 
     def _confirmed(self, clause: Clause, point: np.ndarray) -> bool:
         return self._confirms is None or self._confirms(clause, point)

@@ -159,7 +159,7 @@ def verify(
     from boundmesh.report import results
 
     if result_file is not None and is_first():
-        results.write(result_file, results.competition_text(result.verdict))
+        results.write(result_file, results.competition_text(result.verdict, result.property))
     if json is not None and is_first():
         about = None if spec is None else str(spec)
         content = results.verdict_json(result, settings, about, str(file), seconds)

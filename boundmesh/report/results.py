@@ -14,6 +14,7 @@ from typing import Any
 from boundmesh import __version__
 from boundmesh.errors import BoundmeshError
 from boundmesh.proof.output_bounds import Bounds
+from boundmesh.property import Property
 from boundmesh.rational import fraction
 from boundmesh.report.assignment import assignment, competition_assignment
 from boundmesh.settings import Settings
@@ -31,10 +32,16 @@ def answer(result: Result) -> str:
     return f"{verdict.word}\n"
 
 
-def competition_text(verdict: Verdict) -> str:
-    """Return VNN-COMP's result file: its word for the verdict, and for `sat` the point."""
+def competition_text(verdict: Verdict, property: Property) -> str:
+    """Return VNN-COMP's result file: its word for the verdict, and for `sat` the point.
+
+    The point is written in the form of the property's own version of VNN-LIB.
+    """
     if isinstance(verdict, Falsified):
-        return f"{verdict.word}\n{competition_assignment(verdict.counterexample)}"
+        found = verdict.counterexample
+        typed = bool(property.arithmetics)
+        point = assignment(found, property) if typed else competition_assignment(found)
+        return f"{verdict.word}\n{point}"
     return "timeout\n" if isinstance(verdict, TimedOut) else f"{verdict.word}\n"
 
 

@@ -31,6 +31,14 @@ VERDICTS = [
 ]
 
 
+PROPERTY = Property(
+    (),
+    2,
+    2,
+    (Variable("X", "input", (1, 2), "Real"), Variable("Y", "output", (2,), "Real")),
+)
+
+
 def strict_json(text: str):
     def refuse(word: str):
         raise AssertionError(f"{word} is not JSON")
@@ -39,10 +47,7 @@ def strict_json(text: str):
 
 
 def result(verdict) -> Result:
-    variables = (Variable("X", "input", (1, 2), "Real"), Variable("Y", "output", (2,), "Real"))
-    return Result(
-        verdict, {"attack": 0.25}, 123, {"relu": (1, 2)}, Property((), 2, 2, variables), GRAPH
-    )
+    return Result(verdict, {"attack": 0.25}, 123, {"relu": (1, 2)}, PROPERTY, GRAPH)
 
 
 @pytest.mark.parametrize("verdict", VERDICTS, ids=str)
@@ -87,11 +92,16 @@ def test_standard_output_is_the_word_and_for_sat_the_assignment():
     [(Verified(1.0), "unsat"), (Unknown("why", 0.0), "unknown"), (TimedOut("", 0.0), "timeout")],
 )
 def test_the_competition_has_a_word_for_every_verdict(verdict, word):
-    assert results.competition_text(verdict) == f"{word}\n"
+    assert results.competition_text(verdict, PROPERTY) == f"{word}\n"
 
 
-def test_the_competition_file_holds_the_point():
-    text = results.competition_text(Falsified(POINT))
+def test_the_competition_file_of_version_2_holds_the_assignment():
+    text = results.competition_text(Falsified(POINT), PROPERTY)
+    assert text == results.answer(result(Falsified(POINT)))
+
+
+def test_the_competition_file_of_version_1_holds_pairs():
+    text = results.competition_text(Falsified(POINT), Property((), 2, 2))
     assert text.splitlines()[:2] == ["sat", "((X_0 0.1)"]
     assert text.endswith("(Y_1 2.0))\n")
 
