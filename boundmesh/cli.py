@@ -11,14 +11,18 @@ import os
 import sys
 import traceback
 from io import StringIO
+from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from boundmesh import __version__
 from boundmesh.commands.bench import bench
 from boundmesh.commands.bounds import bounds
 from boundmesh.commands.certify import certify
+from boundmesh.commands.defaults import use_defaults
+from boundmesh.commands.help_page import show_help
 from boundmesh.commands.supports import supports
 from boundmesh.commands.verify import verify
 from boundmesh.errors import BoundmeshError
@@ -27,14 +31,19 @@ from boundmesh.runtime.rank import inside, is_first, under_torchrun
 
 FAILED = 2
 INTERRUPTED = 130
+SHARED = ("config", "help")
+EPILOG = (
+    "Each option also has a variable, such as BOUNDMESH_TIMEOUT for --timeout, and a key in "
+    "boundmesh.toml, such as timeout = 60. The command line comes first, then the variable, then "
+    "the file. Exit codes: 0 done, 1 refuted (with --exit-code) or all failed (bench), 2 error, "
+    "3 not decided (with --exit-code), 130 interrupted."
+)
 
 app = typer.Typer(
     name="boundmesh",
     help="Proves properties of neural networks, or finds a counterexample.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
 # Extra arguments may be a network in the property's place: the commands check this themselves, as
 # their error message is more helpful than typer's.
@@ -67,8 +76,46 @@ def options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            envvar="BOUNDMESH_CONFIG",
+            show_envvar=False,
+            help="Take defaults of options from this file instead of boundmesh.toml.",
+            is_eager=True,
+            expose_value=False,
+            callback=use_defaults,
+        ),
+    ] = None,
+    help: Annotated[
+        bool,
+        typer.Option(
+            "--help",
+            "-h",
+            is_eager=True,
+            expose_value=False,
+            callback=show_help,
+            help="Show this message and exit.",
+        ),
+    ] = False,
 ) -> None:
     """Proves properties of neural networks, or finds a counterexample."""
+
+
+def command_line() -> TyperGroup:
+    """Return the command `boundmesh`; all of its commands have its options in SHARED as well."""
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    shared = [each for each in group.params if each.name in SHARED]
+    for command in group.commands.values():
+        # What follows `supports` is a capability, even where it begins with two dashes.
+        command.params += [
+            each for each in shared if each.name == "help" or command.name != "supports"
+        ]
+        command.epilog = EPILOG
+    group.epilog = EPILOG
+    return group
 
 
 def main() -> None:
@@ -81,7 +128,7 @@ def main() -> None:
     if not is_first():
         sys.stdout = StringIO()
     try:
-        app()
+        command_line()(prog_name="boundmesh")
     except BoundmeshError as error:
         _fail(str(error))
     except KeyboardInterrupt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -99,7 +100,17 @@ def test_a_network_is_no_property(command):
 )
 @pytest.mark.parametrize("name", ["verify", "bounds"])
 def test_a_network_in_the_place_of_the_property_is_told(command, name, words):
-    refused(command(name, *words), "mlp.onnx is a network", "--network FILE.onnx")
+    prop = NEAR if NEAR in words else "SPEC.vnnlib"
+    right = f"boundmesh {name} {prop} --network {MLP}"
+    refused(command(name, *words), "mlp.onnx is a network", right)
+
+
+@pytest.mark.parametrize("name", ["verify", "bounds"])
+def test_a_network_without_its_option_is_told(command, name):
+    outcome = command(name, NEAR, MLP)
+    right = f"boundmesh {name} {NEAR} --network {MLP}"
+    refused(outcome, "mlp.onnx is a network without --network", right)
+    assert len(outcome.err.splitlines()) == 1
 
 
 def test_a_property_in_the_place_of_the_network_is_told(command):
@@ -292,7 +303,7 @@ def test_a_defect_is_no_verdict_and_has_the_code_of_an_error(command, monkeypatc
 
 
 def interrupted(*arguments, **options):
-    raise KeyboardInterrupt
+    signal.raise_signal(signal.SIGINT)
 
 
 def test_an_interrupt_while_deciding_is_unknown_with_what_was_reached(command, monkeypatch):
@@ -300,7 +311,7 @@ def test_an_interrupt_while_deciding_is_unknown_with_what_was_reached(command, m
 
     monkeypatch.setattr(sys.modules["boundmesh.bounds.methods.crown_ibp"], "crown", interrupted)
     outcome = command("verify", NEAR, "--network", MLP)
-    assert (outcome.code, outcome.out) == (0, "unknown\n")
+    assert (outcome.code, outcome.out) == (130, "unknown\n")
     assert "Traceback" not in outcome.err
     assert "interrupted" in outcome.words
 

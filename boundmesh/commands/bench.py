@@ -13,6 +13,7 @@ import typer
 from boundmesh.bench.ending import Ending
 from boundmesh.bench.instances import Instance, read_instances, select
 from boundmesh.bench.session import Session, known
+from boundmesh.commands.defaults import described
 from boundmesh.commands.options import (
     RESULTS,
     RUN,
@@ -20,6 +21,7 @@ from boundmesh.commands.options import (
     Device,
     DTypeOption,
     Iterations,
+    LogFile,
     Mesh,
     MethodOption,
     OffloadOption,
@@ -29,8 +31,10 @@ from boundmesh.commands.options import (
     Seed,
     Threads,
     TileElements,
+    Verbose,
     check_writable,
 )
+from boundmesh.commands.output import log_of, print_result
 from boundmesh.commands.ranks import start_ranks
 from boundmesh.errors import BoundmeshError
 from boundmesh.report import cactus, records
@@ -42,10 +46,11 @@ from boundmesh.runtime.rank import is_first
 from boundmesh.settings import BoundSettings, BranchSettings, Layout, Settings
 
 WHICH = "Which instances"
-WRONG, INTERRUPTED = 2, 130
+ALL_FAILED, WRONG, INTERRUPTED = 1, 2, 130
 
 
 def bench(
+    context: typer.Context,
     lists: Annotated[
         list[Path] | None,
         typer.Argument(
@@ -134,10 +139,13 @@ def bench(
         ),
     ] = None,
     quiet: Quiet = False,
+    verbose: Verbose = False,
+    log: LogFile = None,
 ) -> None:
     """Decide every instance of a benchmark in one process, and sum up.
 
-    Prints a CSV line for each, or appends it to --out. Exits with 2 if a verdict is wrong.
+    Prints a CSV line for each, or appends it to --out. Exits with 2 if a verdict is wrong, and with
+    1 if every instance failed.
     """
     began = perf_counter()
     if compare is not None:
@@ -170,17 +178,22 @@ def bench(
     first = is_first()
     found = known(out, instances) if first else []
     if out is None:
-        typer.echo(records.HEADER, nl=False)
+        print_result(records.HEADER)
 
     def keep(record: Record) -> None:
         if out is None:
-            typer.echo(records.line(record), nl=False)
+            print_result(records.line(record))
         elif first:
             records.append(out, record)
 
     until = float("inf") if limit is None else began + limit
     files = json_dir if first else None
-    with BenchConsole(quiet=quiet or not first) as console, Ending() as ending:
+    console = BenchConsole(
+        quiet=quiet or not first, verbose=verbose, log=log_of(quiet, verbose, log)
+    )
+    with console, Ending() as ending:
+        if defaults := described(context):
+            console.detail("defaults", defaults)
         Session(instances, found, settings, files, until, keep, console, ending).run()
     if not first:
         return
@@ -189,6 +202,8 @@ def bench(
         raise typer.Exit(WRONG)
     if ending.came:
         raise typer.Exit(INTERRUPTED)
+    if found and all(record.verdict == "error" for record in found):
+        raise typer.Exit(ALL_FAILED)
 
 
 def _sum_up(
@@ -214,9 +229,9 @@ def _sum_up(
 def _compare(old: Path, new: Path, console: BenchConsole) -> None:
     changes, pace = compare_runs(records.read_records(old), records.read_records(new))
     console.changes(changes, pace)
-    typer.echo("family,onnx,vnnlib,old,new")
+    print_result("family,onnx,vnnlib,old,new\n")
     for each in changes:
         cells = *each.old.key, each.old.verdict, each.new.verdict
-        typer.echo(records.csv_line(cells), nl=False)
+        print_result(records.csv_line(cells))
     if any(each.contradiction for each in changes):
         raise typer.Exit(WRONG)

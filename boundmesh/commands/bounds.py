@@ -13,6 +13,7 @@ from boundmesh.commands.options import (
     DTypeOption,
     Iterations,
     Json,
+    LogFile,
     Mesh,
     Network,
     OffloadOption,
@@ -21,14 +22,15 @@ from boundmesh.commands.options import (
     ScheduleOption,
     Threads,
     TileElements,
+    Verbose,
     check_order,
     check_readable,
     check_writable,
     one_network,
 )
+from boundmesh.commands.output import print_result, progress_of
 from boundmesh.commands.ranks import start_ranks
 from boundmesh.commands.region import REGION, Clip, around, of_property, parse_clip
-from boundmesh.report.console import ConsoleProgress
 from boundmesh.runtime.rank import is_first
 from boundmesh.settings import BoundSettings, Layout, OutputMethod, Settings
 
@@ -81,12 +83,14 @@ def bounds(
     threads: Threads = None,
     json: Json = None,
     quiet: Quiet = False,
+    verbose: Verbose = False,
+    log: LogFile = None,
 ) -> None:
     """Bound every output over the inputs of a property, or around a point.
 
     Prints a table of lower and upper bounds.
     """
-    check_order(context.args, spec, network)
+    check_order("bounds", context.args, spec, network)
     name, file = one_network(network)
     check_readable(file, None if spec is None else Path(spec), input)
     check_writable("--json", json)
@@ -97,7 +101,7 @@ def bounds(
         device=device, dtype=dtype, rounding=rounding, threads=threads, bounds=chosen, layout=layout
     )
     start_ranks(layout.shape)
-    with ConsoleProgress(quiet=quiet or not is_first()) as progress:
+    with progress_of(context, quiet, verbose, log) as progress:
         progress.stage("start")
         from boundmesh import api
         from boundmesh.report import results, words
@@ -116,7 +120,7 @@ def bounds(
         progress.say("done", f"peak memory {words.of_bytes(found.peak_bytes)}")
     if json is not None and is_first():
         results.write_json(json, results.bounds_json(found, settings, spec, str(file)))
-    typer.echo(table(found), nl=False)
+    print_result(table(found))
 
 
 def table(found: Bounds) -> str:

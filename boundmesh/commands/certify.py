@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from boundmesh.commands.defaults import described
 from boundmesh.commands.options import (
     RESULTS,
     RUN,
@@ -16,15 +17,18 @@ from boundmesh.commands.options import (
     DTypeOption,
     Iterations,
     Json,
+    LogFile,
     MethodOption,
     Quiet,
     RoundingOption,
     Seed,
     Threads,
     TileElements,
+    Verbose,
     check_readable,
     check_writable,
 )
+from boundmesh.commands.output import log_of, print_result
 from boundmesh.commands.region import REGION, Clip, parse_clip, parse_numbers
 from boundmesh.commands.verify import less
 from boundmesh.report.certify_console import CertifyConsole
@@ -38,6 +42,7 @@ BROKEN, UNDECIDED, INTERRUPTED = 1, 3, 130
 
 
 def certify(
+    context: typer.Context,
     model: Annotated[
         Path,
         typer.Argument(
@@ -162,6 +167,8 @@ def certify(
         ),
     ] = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
+    log: LogFile = None,
 ) -> None:
     """Certify that a classifier gives inputs their label under every small change.
 
@@ -182,7 +189,10 @@ def certify(
     for option, file in (("--csv", csv), ("--json", json), ("--npz", npz)):
         check_writable(option, file)
     cut, shift, scale = parse_clip(clip), parse_numbers("--mean", mean), parse_numbers("--std", std)
-    with CertifyConsole(quiet=quiet) as progress:
+    console = CertifyConsole(quiet=quiet, verbose=verbose, log=log_of(quiet, verbose, log))
+    with console as progress:
+        if defaults := described(context):
+            progress.detail("defaults", defaults)
         progress.stage("start")
         from boundmesh import api
         from boundmesh.read.arrays import read_dataset, read_labels
@@ -222,7 +232,7 @@ def certify(
         results.write_json(json, content)
     if npz is not None:
         certification.write_npz(npz, result)
-    typer.echo(certification.table(result), nl=False)
+    print_result(certification.table(result))
     if result.interrupted == "interrupted":
         raise typer.Exit(INTERRUPTED)
     if exit_code:

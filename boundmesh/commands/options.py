@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -111,31 +112,75 @@ Json = Annotated[
         "--json", metavar="FILE", help="Write the result as JSON to FILE.", rich_help_panel=RESULTS
     ),
 ]
+
+
+def _rather_than(other: str) -> Callable[[typer.Context, typer.CallbackParam, bool], bool]:
+    """Return a callback that takes back the default of the opposite option, `other`."""
+
+    def take_back(context: typer.Context, option: typer.CallbackParam, value: bool) -> bool:
+        source = context.get_parameter_source(str(option.name))
+        if value and source is not None and source.name == "COMMANDLINE" and context.default_map:
+            context.default_map.pop(other, None)
+        return value
+
+    return take_back
+
+
 Quiet = Annotated[
     bool,
     typer.Option(
-        "--quiet", "-q", help="Only warnings and errors on standard error.", rich_help_panel=RESULTS
+        "--quiet",
+        "-q",
+        help="Only warnings and errors on standard error.",
+        callback=_rather_than("verbose"),
+        rich_help_panel=RESULTS,
+    ),
+]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "--verbose",
+        "-v",
+        help="Also where defaults come from, and each second how far the stage is.",
+        callback=_rather_than("quiet"),
+        rich_help_panel=RESULTS,
+    ),
+]
+LogFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--log",
+        metavar="FILE",
+        help="Append all that --verbose shows to FILE, with the time of each line.",
+        rich_help_panel=RESULTS,
     ),
 ]
 
 
-def check_order(words: list[str], spec: str | None, networks: list[str] | None) -> None:
+def check_order(
+    command: str, words: list[str], spec: str | None, networks: list[str] | None
+) -> None:
     """Raise BoundmeshError where network and property are swapped, or arguments are left over.
 
-    `words` are the arguments left over. Only the names of the files are compared: a file with an
-    unusual name is read as given.
+    `words` are the arguments left over. The message shows the call in its right form. Only the
+    names of the files are compared: a file with an unusual name is read as given.
     """
-    usage = "give the property first, and the network after --network: SPEC --network FILE.onnx"
-    given = [Path(word) for word in (spec, *words, *(networks or [])) if word is not None]
-    if spec is not None and _looks_like(".onnx", Path(spec)):
-        others = [file for file in given if _looks_like(".vnnlib", file)]
-        if others or not networks:
-            raise BoundmeshError(f"{spec} is a network and stands in the property's place; {usage}")
+    given = [word for word in (spec, *words, *(networks or [])) if word is not None]
+    found = {
+        kind: next((word for word in given if _looks_like(kind, Path(word))), None)
+        for kind in (".vnnlib", ".onnx")
+    }
+    prop, network = found[".vnnlib"] or "SPEC.vnnlib", found[".onnx"] or "FILE.onnx"
+    usage = f"the right order is: boundmesh {command} {prop} --network {network}"
+    if spec is not None and _looks_like(".onnx", Path(spec)) and (found[".vnnlib"] or not networks):
+        raise BoundmeshError(f"{spec} is a network and stands in the property's place; {usage}")
     if words:
+        if _looks_like(".onnx", Path(words[0])) and not networks:
+            raise BoundmeshError(f"{words[0]} is a network without --network before it; {usage}")
         raise BoundmeshError(f"'{words[0]}' is one word too many; {usage}")
-    for file in map(Path, networks or []):
-        if _looks_like(".vnnlib", file):
-            raise BoundmeshError(f"--network is {file}, which is a property; {usage}")
+    for value in networks or []:
+        if _looks_like(".vnnlib", Path(value)):
+            raise BoundmeshError(f"--network is {value}, which is a property; {usage}")
 
 
 def _looks_like(suffix: str, file: Path) -> bool:

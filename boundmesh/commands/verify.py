@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from boundmesh.bench.ending import Ending
 from boundmesh.commands.options import (
     RESULTS,
     RUN,
@@ -17,6 +18,7 @@ from boundmesh.commands.options import (
     DTypeOption,
     Iterations,
     Json,
+    LogFile,
     Mesh,
     MethodOption,
     Network,
@@ -27,11 +29,13 @@ from boundmesh.commands.options import (
     Seed,
     Threads,
     TileElements,
+    Verbose,
     check_order,
     check_readable,
     check_writable,
     one_network,
 )
+from boundmesh.commands.output import print_result, progress_of
 from boundmesh.commands.ranks import start_ranks
 from boundmesh.commands.region import REGION, Clip, Neighbourhood, neighbourhood
 from boundmesh.errors import BoundmeshError
@@ -43,7 +47,7 @@ if TYPE_CHECKING:
     from boundmesh.verify import Result
 
 EXIT_CODES = {"unsat": 0, "sat": 1}
-UNDECIDED = 3
+UNDECIDED, INTERRUPTED = 3, 130
 STYLES = {"unsat": "bold green", "sat": "bold red", "unknown": "yellow", "timed-out": "yellow"}
 
 
@@ -122,6 +126,8 @@ def verify(
         ),
     ] = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
+    log: LogFile = None,
 ) -> None:
     """Prove a property of a network, or find a counterexample.
 
@@ -131,7 +137,7 @@ def verify(
     around = neighbourhood(input, eps, norm, clip, label)
     if around is not None:
         spec, network = None, network_of(context.args, spec, network)
-    check_order(context.args, spec, network)
+    check_order("verify", context.args, spec, network)
     if spec is None and around is None:
         raise BoundmeshError("which property? give SPEC, or --input FILE.npy --eps R")
     settings = Settings(
@@ -150,7 +156,7 @@ def verify(
     check_writable("--result-file", result_file)
     check_writable("--json", json)
     start_ranks(settings.layout.shape)
-    with ConsoleProgress(quiet=quiet or not is_first()) as progress:
+    with progress_of(context, quiet, verbose, log) as progress, Ending() as ending:
         wanted = around or Path(spec or "")
         result = _run(wanted, name, file, settings, progress)
         seconds = perf_counter() - began
@@ -164,7 +170,9 @@ def verify(
         about = None if spec is None else str(spec)
         content = results.verdict_json(result, settings, about, str(file), seconds)
         results.write_json(json, content)
-    typer.echo(results.answer(result), nl=False)
+    print_result(results.answer(result))
+    if ending.came and is_first():
+        raise typer.Exit(INTERRUPTED)
     if exit_code:
         raise typer.Exit(EXIT_CODES.get(result.verdict.word, UNDECIDED))
 

@@ -15,6 +15,7 @@ from rich.progress import (
 )
 
 from boundmesh.report.console import ConsoleProgress
+from boundmesh.report.log import Log
 from boundmesh.runtime.progress import Fact
 
 
@@ -22,12 +23,20 @@ class CertifyConsole:
     """A context manager that receives the progress of a run.
 
     Every finished stage leaves one line. On a terminal a bar below shows how many inputs are
-    decided, and what is done now.
+    decided, and what is done now. `quiet`, `verbose` and `log` have the meaning that they have for
+    ConsoleProgress.
     """
 
-    def __init__(self, console: Console | None = None, *, quiet: bool = False) -> None:
+    def __init__(
+        self,
+        console: Console | None = None,
+        *,
+        quiet: bool = False,
+        verbose: bool = False,
+        log: Log | None = None,
+    ) -> None:
         self._console = console or Console(stderr=True, highlight=False)
-        self._lines = ConsoleProgress(self._console, quiet=quiet)
+        self._lines = ConsoleProgress(self._console, quiet=quiet, verbose=verbose, log=log)
         self._bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.description:<12}"),
@@ -53,8 +62,11 @@ class CertifyConsole:
         trace: TracebackType | None,
     ) -> None:
         self._bar.stop()
-        if error is None:
-            self._lines.finish()
+        self._lines.__exit__(kind, error, trace)
+
+    def detail(self, name: str, text: str) -> None:
+        """Write one line where `verbose` is chosen, and to the log."""
+        self._lines.detail(name, text)
 
     def begin(self, count: int) -> None:
         """Show how many inputs there are."""

@@ -1,0 +1,163 @@
+"""What people and scripts expect of a command: exit codes, logs, narrow terminals, completion."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from boundmesh.cli import command_line
+from tests.conftest import Command
+
+DIGITS = Path(__file__).parents[1] / "examples" / "digits"
+NEAR, FAR, MLP = (DIGITS / name for name in ("near.vnnlib", "far.vnnlib", "mlp.onnx"))
+ROOT = Path(__file__).parents[1]
+COMMANDS = ("", *command_line().commands)
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def test_a_benchmark_whose_instances_all_fail_exits_with_1(
+    command: Command, tmp_path: Path
+) -> None:
+    lines = f"{MLP},{NEAR},60\n", f"{MLP},absent.vnnlib,60\n"
+    for some, code in ((lines[1:], 1), (lines, 0)):
+        (tmp_path / "list.csv").write_text("".join(some))
+        assert command("bench", tmp_path / "list.csv").code == code
+
+
+def test_an_interrupted_command_exits_with_130(tmp_path: Path) -> None:
+    # The child interrupts itself at the first module that reading a network imports.
+    script = (
+        "import signal, sys, importlib.abc\n"
+        "class Finder(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'boundmesh.api': signal.raise_signal(signal.SIGINT)\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        f"sys.argv = ['boundmesh', 'verify', {str(NEAR)!r}, '--network', {str(MLP)!r}]\n"
+        "from boundmesh.cli import main\n"
+        "main()\n"
+    )
+    outcome = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
+                             timeout=60, env=ENVIRONMENT)  # fmt: skip
+    assert (outcome.returncode, outcome.stdout) == (130, "")
+    assert "interrupted" in outcome.stderr and "Traceback" not in outcome.stderr
+
+
+def test_a_reader_that_has_gone_changes_no_exit_code() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    words = [sys.executable, "-m", "boundmesh", "verify", FAR, "--network", MLP, "--exit-code"]
+    outcome = subprocess.run(words, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60,
+                             env=ENVIRONMENT)  # fmt: skip
+    os.close(writing)
+    assert outcome.returncode == 1
+    assert "Broken pipe" not in outcome.stderr and "Traceback" not in outcome.stderr
+
+
+def test_a_log_has_all_lines_with_their_times_however_quiet_the_console(
+    command: Command, tmp_path: Path
+) -> None:
+    log = tmp_path / "run.log"
+    for _ in range(2):
+        assert command("verify", NEAR, "--network", MLP, "--quiet", "--log", log).err == ""
+    lines = log.read_text().splitlines()
+    assert all(line[:4].isdigit() and line[10] == "T" for line in lines)
+    names = [line[31:].split(" ")[0] for line in lines]
+    for name in ("boundmesh", "command", "network", "attack", "alpha-crown", "unsat"):
+        assert names.count(name) == 2
+
+
+def test_an_error_is_in_the_log(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "cut.onnx").write_bytes(MLP.read_bytes()[:100])
+    log = tmp_path / "run.log"
+    command("verify", NEAR, "--network", tmp_path / "cut.onnx", "--log", log)
+    assert "error" in log.read_text() and "cut.onnx" in log.read_text()
+    command("bench", tmp_path / "none.csv", "--log", log)
+    (tmp_path / "list.csv").write_text(f"{MLP},{NEAR},60\n")
+    assert command("bench", tmp_path / "list.csv", "--quiet", "--log", log).err == ""
+    assert "mlp near  unsat" in log.read_text()
+
+
+def test_a_log_that_cannot_be_written_is_refused(command: Command, tmp_path: Path) -> None:
+    outcome = command("verify", NEAR, "--network", MLP, "--log", tmp_path / "absent" / "run.log")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "--log: cannot write" in outcome.words
+
+
+@pytest.mark.parametrize("width", [40, 60])
+def test_what_a_run_tells_fits_a_narrow_terminal(
+    command: Command, monkeypatch: pytest.MonkeyPatch, width: int, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    (tmp_path / "list.csv").write_text(f"{MLP.name},{NEAR.name},60\n")
+    for name in (MLP.name, NEAR.name):
+        shutil.copy(DIGITS / name, tmp_path)
+    outcomes = [
+        command("verify", NEAR, "--network", MLP),
+        command("bounds", NEAR, "--network", MLP, "--method", "ibp"),
+        command("bench", tmp_path / "list.csv"),
+    ]
+    lines = [line for each in outcomes for line in each.err.splitlines()]
+    # The line of an instance of a benchmark stays one line, so that it can be searched for.
+    assert max(len(line.rstrip()) for line in lines if "mlp near" not in line) <= width
+    assert "timed out 0" in outcomes[2].words
+
+
+@pytest.mark.parametrize("width", [40, 60, 72, 100])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_fits_the_terminal_and_cuts_no_word(
+    command: Command, monkeypatch: pytest.MonkeyPatch, width: int, name: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    outcome = command(*name.split(), "--help")
+    assert outcome.code == 0
+    assert max(map(len, outcome.out.splitlines())) <= width
+    group = command_line()
+    described = group.commands[name] if name else group
+    if width != 72:
+        whole = [option for each in described.params for option in each.opts if option[:1] == "-"]
+        assert not [option for option in whole if option not in outcome.out]
+
+
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [(("verfy",), "verify"), (("verify", "--tiemout", "3"), "--timeout"),
+     (("bench", "--selct", "x"), "--select"), (("bouns", "x"), "bounds")],
+)  # fmt: skip
+def test_a_misspelled_command_or_option_is_told_the_nearest(
+    command: Command, words: tuple[str, ...], near: str
+) -> None:
+    outcome = command(*words)
+    assert outcome.code == 2
+    assert near in outcome.words.split(words[0], 1)[1]
+
+
+BASH = shutil.which("bash")
+TRIES = {
+    "boundmesh ver": "verify",
+    "boundmesh verify --meth": "--method",
+    "boundmesh verify --branching f": "fsb",
+    "boundmesh bench --comp": "--compare",
+}
+
+
+@pytest.mark.skipif(BASH is None, reason="there is no bash on this machine")
+def test_bash_completes_commands_options_and_their_values(tmp_path: Path) -> None:
+    program = tmp_path / "boundmesh"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m boundmesh "$@"\n')
+    program.chmod(0o755)
+    script = f"source <(SHELL={BASH} boundmesh --show-completion)\n"
+    for typed in TRIES:
+        script += (
+            f"COMP_WORDS=({typed}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); COMPREPLY=()\n"
+            "_boundmesh_completion boundmesh; echo ${COMPREPLY[*]}\n"
+        )
+    environment = {**ENVIRONMENT, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    outcome = subprocess.run([str(BASH), "-c", script], capture_output=True, text=True,
+                             timeout=60, env=environment)  # fmt: skip
+    assert outcome.stdout.split() == list(TRIES.values()), outcome.stderr
