@@ -9,7 +9,7 @@ PYTHON  ?= $(shell for python in python3 python3.14 python3.13 python3.12 python
              && echo $$python && break; done)
 WORKERS ?= 2
 
-.PHONY: demo test coverage fuzz fuzz-inputs fuzz-operators lint format types clean
+.PHONY: demo test coverage fuzz fuzz-inputs fuzz-operators lint format types wheel docs clean
 .SILENT:
 
 demo: $(READY)
@@ -49,6 +49,11 @@ format: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
+
+# Builds dist/*.whl, installs it in an empty environment, and proves an example with its command.
+wheel: $(READY)
+	$(BIN)/python -m hatchling build --target wheel
+	$(BIN)/python -m pytest -q tests/test_wheel.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .coverage
