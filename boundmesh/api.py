@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
 
@@ -46,6 +47,7 @@ def verify(
     return decide(model, property, settings=settings, progress=progress)
 
 
+@overload
 def bounds(
     model: Model,
     region: Box | Ball,
@@ -53,24 +55,65 @@ def bounds(
     method: str = "alpha-crown",
     rows: Any = None,
     lines: bool = False,
+    settings: Settings = ...,
+    progress: Progress = ...,
+    **options: Any,
+) -> Bounds: ...
+
+
+@overload
+def bounds(
+    model: Model,
+    region: Sequence[Box | Ball],
+    *,
+    method: str = "alpha-crown",
+    rows: Any = None,
+    lines: bool = False,
+    settings: Settings = ...,
+    progress: Progress = ...,
+    **options: Any,
+) -> list[Bounds]: ...
+
+
+def bounds(
+    model: Model,
+    region: Any,
+    *,
+    method: str = "alpha-crown",
+    rows: Any = None,
+    lines: bool = False,
     settings: Settings = Settings(),
     progress: Progress = SILENT,
     **options: Any,
-) -> Bounds:
+) -> Any:
     """Bound the outputs of a network: `lower ≤ f(x) ≤ upper` for every x of the region.
 
     With `rows` `[S, outputs]` (an array, a tensor or lists) linear functions of the outputs are
     bounded instead: `lower ≤ rows · f(x) ≤ upper`. `method` is ibp, crown-ibp, crown or
-    alpha-crown. With `lines` the result also holds linear functions of x that lie below and above.
-    `options` are those of `verify`. Raises BoundmeshError for everything that bad input can cause.
+    alpha-crown. With `lines` the result also holds linear functions of x that
+    lie below and above. `options` are those of `verify`. The result is a Bounds. For a list or
+    tuple of regions it is a list of Bounds; the regions are then bounded together.
+
+    Raises BoundmeshError for everything that bad input can cause.
     """
     settings = with_options(settings, **options)
     _check_progress(progress)
     if not isinstance(lines, bool):
         raise BoundmeshError(f"lines is {shown(lines)}; expected True or False")
-    return bound(
-        model, region, method=method, rows=rows, lines=lines, settings=settings, progress=progress
+    several = isinstance(region, list | tuple)
+    regions = list(region) if several else [region]
+    if not regions:
+        return []
+    found = bound(
+        model,
+        regions,
+        method=method,
+        rows=rows,
+        lines=lines,
+        settings=settings,
+        progress=progress,
     )
+    return found if several else found[0]
 
 
 def certify(

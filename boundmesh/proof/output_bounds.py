@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -97,25 +97,30 @@ class Bounds:
 
 def bounds(
     model: Model,
-    region: Box | Ball,
+    regions: Sequence[Box | Ball],
     *,
     method: str = "alpha-crown",
     rows: np.ndarray | None = None,
     lines: bool = False,
     settings: Settings = Settings(),
     progress: Progress = SILENT,
-) -> Bounds:
+) -> list[Bounds]:
     """Bound the outputs of a network, or linear functions `rows` `[S, outputs]` of them.
 
-    `method` is ibp, crown-ibp, crown or alpha-crown; all but ibp can also give `lines`. The region
-    must have the input's size. Raises BoundmeshError where it does not, or the time is up.
+    All regions are bounded together, and each gets a result. `method` is ibp, crown-ibp, crown or
+    alpha-crown; all but ibp can also give `lines`. The regions must have the input's size. Raises
+    BoundmeshError where they do not, or the time is up.
     """
     Choice([*METHODS]).read("method", method)
     clock = Clock(settings.timeout, progress)
-    graph = load(model, point_of(region))
-    region = region_of(region, graph[graph.input].size)
-    if not all(np.isfinite(end).all() for end in _ends(region)):
+    graph = load(model, point_of(regions[0]))
+    regions = [region_of(region, graph[graph.input].size) for region in regions]
+    if not all(np.isfinite(end).all() for region in regions for end in _ends(region)):
         raise BoundmeshError("the region has an end that is NaN or infinite")
+    if len({region.p if isinstance(region, Ball) else np.inf for region in regions}) > 1:
+        raise BoundmeshError(
+            "regions that are bounded together must all be boxes or balls of one p"
+        )
     if settings.layout.domains > 1:
         raise BoundmeshError(
             f"the mesh {settings.layout.shape} has several groups of domains, and bounds alone "
@@ -125,7 +130,7 @@ def bounds(
     layout = layout_for(graph, settings)
     device, clock.agree = layout.device, layout.agree
     with clock.stage("check"):
-        agrees_with_source(graph, [region], settings.seed, layout.dtype)
+        agrees_with_source(graph, regions, settings.seed, layout.dtype)
     check_fits(graph, device, settings)
     forget_peak(device)
     output = graph[graph.output]
@@ -133,7 +138,7 @@ def bounds(
     asked = _rows(matrix, (1, len(matrix), *output.shape), layout)
     problem = Problem(
         Program(graph, graph.output),
-        region_tensors([region], graph[graph.input].shape, layout.dtype, layout.device),
+        region_tensors(regions, graph[graph.input].shape, layout.dtype, layout.device),
         layout,
         settings.bounds.tile_elements,
         clock.check,
@@ -144,26 +149,26 @@ def bounds(
             lower, upper, intermediate = _bound(problem, asked, method, settings)
     except OutOfTime as error:
         raise BoundmeshError(f"{method} was not done within {settings.timeout} s") from error
-    known = intermediate or {}
-    found = Bounds(
-        lower,
-        upper,
-        method,
-        clock.seconds[method],
-        peak_bytes(device),
-        unstable_counts(known, problem.program),
-        known,
-    )
+    effort = method, clock.seconds[method], peak_bytes(device)
+    found = []
+    for place in range(len(regions)):
+        known = {
+            name: box.take(slice(place, place + 1)) for name, box in (intermediate or {}).items()
+        }
+        counts = unstable_counts(known, problem.program)
+        found.append(Bounds(lower[place], upper[place], *effort, counts, known))
     if not lines or intermediate is None:
         return found
-    below = _line(problem, asked, intermediate)
-    above = _line(problem, asked.negated, intermediate)
-    return replace(found, below=below, above=Affine(-above.coefficients, -above.constant))
+    below, above = (_lines(problem, side, intermediate) for side in (asked, asked.negated))
+    return [
+        replace(each, below=low, above=Affine(-high.coefficients, -high.constant))
+        for each, low, high in zip(found, below, above, strict=True)
+    ]
 
 
 @torch.no_grad()
-def _line(problem: Problem, rows: DenseRows, bounds: Mapping[str, Interval]) -> Affine:
-    """Compute a linear function of x below each of the rows `[1, S, *output_shape]`."""
+def _lines(problem: Problem, rows: DenseRows, bounds: Mapping[str, Interval]) -> list[Affine]:
+    """Compute linear functions of x below the rows `[1, S, *output_shape]`, on each region."""
     program, coefficients = problem.program, rows.coefficients
     tile, errors = Tile(program.target, slice(0, rows.count), rows), errors_on(problem, bounds)
     draw = FixedLines(bounds)
@@ -171,9 +176,14 @@ def _line(problem: Problem, rows: DenseRows, bounds: Mapping[str, Interval]) -> 
     at_input = carried.at_input(program.graph.input, coefficients)
     size, count = program.graph[program.graph.input].size, coefficients.shape[1]
     bias = coefficients.new_zeros(1, count) if carried.bias is None else carried.bias
-    constant = lowered(bias, carried.error, errors)[0]
-    slope = at_input[0].reshape(count, size) if at_input.dim() else at_input.expand(count, size)
-    return Affine(slope.double().cpu().numpy(), constant.double().cpu().numpy())
+    regions = problem.region.domains
+    constant = lowered(bias, carried.error, errors).expand(regions, count)
+    flat = at_input.flatten(2) if at_input.dim() else at_input
+    slope = flat.expand(regions, count, size)
+    return [
+        Affine(one.double().cpu().numpy(), other.double().cpu().numpy())
+        for one, other in zip(slope, constant, strict=True)
+    ]
 
 
 def _rows(matrix: np.ndarray, shape: tuple[int, ...], layout: DeviceLayout) -> DenseRows:
@@ -188,7 +198,7 @@ def _rows(matrix: np.ndarray, shape: tuple[int, ...], layout: DeviceLayout) -> D
 def _bound(
     problem: Problem, rows: DenseRows, method: str, settings: Settings
 ) -> tuple[np.ndarray, np.ndarray, Mapping[str, Interval] | None]:
-    """Lower and upper bounds of the rows, float64 `[S]`, and those of the start nodes."""
+    """Lower and upper bounds of the rows, float64 `[D, S]`, and those of the start nodes."""
     entry, chosen = METHODS[method], settings.bounds
     options = MethodOptions(chosen.iterations, chosen.learning_rate, chosen.decay)
     if entry.sides_apart:
@@ -199,7 +209,7 @@ def _bound(
     else:
         found = entry.bound(problem, rows.both_sides, options)
         sides, intermediate = [*found.lower.chunk(2, dim=1)], found.bounds
-    lower, upper = (side[0].double().cpu().numpy() for side in sides)
+    lower, upper = (side.double().cpu().numpy() for side in sides)
     return lower, -upper, intermediate
 
 

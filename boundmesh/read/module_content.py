@@ -170,7 +170,7 @@ class _Walk:
         scope = function.__globals__
         read = [
             (name, self.value(scope[name]))
-            for name in sorted(names)
+            for name in sorted(_globals(function.__code__))
             if name in scope and name not in vars(builtins)
         ]
         own = self.value(function.__defaults__), self.value(function.__kwdefaults__)
@@ -210,6 +210,19 @@ def _names(code: types.CodeType) -> set[str]:
     for part in code.co_consts:
         if isinstance(part, types.CodeType):
             found |= _names(part)
+    return found
+
+
+def _globals(code: types.CodeType) -> set[str]:
+    """Return the names of globals that code reads, also in the functions inside of it."""
+    found = {
+        str(step.argval)
+        for step in dis.get_instructions(code)
+        if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")
+    }
+    for part in code.co_consts:
+        if isinstance(part, types.CodeType):
+            found |= _globals(part)
     return found
 
 
