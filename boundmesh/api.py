@@ -129,6 +129,7 @@ def certify(
     largest: bool = False,
     tolerance: Any = None,
     timeout_per_input: float | None = 10.0,
+    jobs: int = 1,
     settings: Settings = Settings(),
     progress: Progress = SILENT,
     **options: Any,
@@ -147,6 +148,7 @@ def certify(
     largest            find the largest certified radius of each input, at most `eps`
     tolerance          how near it must come to the smallest refuted one (default: eps / 256)
     timeout_per_input  the most seconds that the search of one input may take; None for no limit
+    jobs               processes that search at the same time, on the CPU
 
     `options` are those of `verify`; `timeout` limits the whole run, reading included. A verdict
     holds in the arithmetic that `rounding` names, as those of `verify` do. Raises BoundmeshError
@@ -168,6 +170,7 @@ def certify(
         largest=largest,
         tolerance=tolerance,
         timeout_per_input=timeout_per_input,
+        jobs=jobs,
         settings=settings,
         progress=progress,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,7 +13,8 @@ from boundmesh.certify import attack
 from boundmesh.certify.account import CERTIFIED, Account
 from boundmesh.certify.ladder import Ladder
 from boundmesh.certify.run import Radius, Run
-from boundmesh.certify.search import search
+from boundmesh.certify.search import Searched
+from boundmesh.certify.workers import Task, share_of, work
 from boundmesh.graph.graph import counted
 from boundmesh.proof import float64
 from boundmesh.proof.guarantee import rounding_for
@@ -21,15 +23,17 @@ from boundmesh.proof.guarantee import rounding_for
 WORTH_REPEATING = 3
 
 
-def certify_at(run: Run, account: Account, radius: Radius, limit: float) -> None:
+def certify_at(run: Run, account: Account, radius: Radius, limit: float, jobs: int) -> None:
     """Decide the open inputs of `account` at one radius, each search within `limit` seconds.
+
+    `jobs` processes search at the same time.
 
     Raises OutOfTime.
     """
     if not account.open:
         return
     seek(run, account, radius, attack.LIGHT)
-    methods = Ladder(run).methods(account.open, radius)
+    methods = Ladder(run).methods(radius)
     for method in methods:
         if method == "alpha-crown" and len(methods) > 1:
             seek(run, account, radius, attack.THOROUGH)
@@ -39,7 +43,7 @@ def certify_at(run: Run, account: Account, radius: Radius, limit: float) -> None
     if account.open and float64.helps(run.graph, run.layout):
         climb(in_float64(run), account, "crown", radius, float64.STAGE)
         climb(in_float64(run), account, "alpha-crown", radius, float64.STAGE)
-    branch(run, account, radius, limit)
+    branch(run, account, radius, limit, jobs)
 
 
 def seek(run: Run, account: Account, radius: Radius, effort: attack.AttackEffort) -> None:
@@ -78,7 +82,7 @@ def climb(
             tell(run, account)
 
 
-def branch(run: Run, account: Account, radius: Radius, limit: float) -> None:
+def branch(run: Run, account: Account, radius: Radius, limit: float, jobs: int) -> None:
     """Search the open inputs one by one, those nearest to a proof first.
 
     With a deadline each gets an even share of the time that is left. Where there is far more time
@@ -86,24 +90,41 @@ def branch(run: Run, account: Account, radius: Radius, limit: float) -> None:
     """
     given = 0.0
     while places := nearest_first(account):
-        given = max(given, min(limit, run.clock.left / len(places)))
-        for turn, place in enumerate(places):
-            share = min(limit, run.clock.left / (len(places) - turn))
-            with run.clock.stage("search", counted(len(places), "input")), account.timed([place]):
-                found = search(
-                    run, place, radius, account.margins[place], account.known.get(place, {}), share
-                )
-            account.margins[place] = found.margins
-            if found.counterexample is not None:
-                account.falsify({place: found.counterexample}, "search")
-            account.certify([place], "search")
-            if found.reason:
-                account.reasons[place] = found.reason
-            tell(run, account, searched=turn + 1)
-        left = account.open
-        again = min(limit, run.clock.left / max(1, len(left)))
-        if not left or again == float("inf") or again < WORTH_REPEATING * given:
+        given = max(given, share_of(run, limit, len(places), jobs))
+        _branch(run, account, radius, places, limit, jobs)
+        again = share_of(run, limit, len(account.open), jobs)
+        if again == float("inf") or again < WORTH_REPEATING * given:
             return
+
+
+def _branch(
+    run: Run, account: Account, radius: Radius, places: Sequence[int], limit: float, jobs: int
+) -> None:
+    """Search every one of `places` once."""
+    left, searched = deque(places), 0
+
+    def take() -> Task | None:
+        if not left:
+            return None
+        share = share_of(run, limit, len(left), jobs)
+        place = left.popleft()
+        return Task(place, radius, account.margins[place], account.known.get(place, {}), share)
+
+    def done(task: Task, found: Searched, seconds: float) -> None:
+        nonlocal searched
+        searched += 1
+        place = task.place
+        account.seconds[place] += seconds
+        account.margins[place] = found.margins
+        if found.counterexample is not None:
+            account.falsify({place: found.counterexample}, "search")
+        account.certify([place], "search")
+        if found.reason:
+            account.reasons[place] = found.reason
+        tell(run, account, searched=searched)
+
+    with run.clock.stage("search", counted(len(places), "input")):
+        work(run, jobs, len(places), take, done)
 
 
 def nearest_first(account: Account) -> Sequence[int]:

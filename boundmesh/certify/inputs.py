@@ -133,10 +133,12 @@ def labels_of(labels: Any, count: int, classes: int) -> np.ndarray:
             "class for each input"
         )
     flat = found.reshape(-1)
-    wrong = [i for i, v in enumerate(flat.tolist()) if v != int(v) or not 0 <= v < classes]
-    if wrong:
+    # Written so that NaN is wrong.
+    right = [0 <= value < classes and value == int(value) for value in flat.tolist()]
+    if not all(right):
+        place = right.index(False)
         raise BoundmeshError(
-            f"the label of input {wrong[0]} is {flat[wrong[0]]:g}; expected a whole number from 0 "
+            f"the label of input {place} is {float(flat[place]):g}; expected a whole number from 0 "
             f"to {classes - 1}, as the network has {classes} outputs"
         )
     return flat.astype(np.int64)

@@ -113,12 +113,12 @@ class Ladder:
         budget = ALPHA_MEMORY[self.run.layout.device.type]
         return max(1, min(most, budget // max(1, ALPHA_BYTES * slopes)))
 
-    def methods(self, places: Sequence[int], radius: Radius) -> tuple[str, ...]:
+    def methods(self, radius: Radius) -> tuple[str, ...]:
         """The methods to use in turn; with few free inputs, splitting them is cheaper than α."""
         chosen = self.run.settings.bounds.method
         if chosen != "auto":
             return (chosen,)
-        region = self.run.inputs.region(places[0], radius)
+        region = self.run.inputs.region(0, radius)
         shape = self.run.graph[self.run.graph.input].shape
         few = free_inputs(region_tensors([region], shape, self.run.layout.dtype)) <= FEW_INPUTS
         return METHODS_IN_TURN[:-1] if few else METHODS_IN_TURN

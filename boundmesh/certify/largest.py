@@ -9,6 +9,7 @@ radius from its own distance on, and points on the way to it are tried as well.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -21,7 +22,8 @@ from boundmesh.certify.account import CERTIFIED, FALSIFIED, Account
 from boundmesh.certify.ladder import Ladder
 from boundmesh.certify.nearer import nearer
 from boundmesh.certify.run import Radius, Run
-from boundmesh.certify.search import search
+from boundmesh.certify.search import Searched
+from boundmesh.certify.workers import Task, share_of, work
 from boundmesh.graph.graph import counted
 from boundmesh.rational import rounded
 
@@ -50,16 +52,23 @@ class Radii:
 
 
 def find_largest(
-    run: Run, account: Account, radii: Radii, most: Radius, tolerance: Radius, limit: float
+    run: Run,
+    account: Account,
+    radii: Radii,
+    most: Radius,
+    tolerance: Radius,
+    limit: float,
+    jobs: int,
 ) -> None:
     """Narrow the range of each open input to at most `tolerance`, as far as time allows.
 
-    Radii above `most` are not tried. The searches of one input may take `limit` seconds in all.
+    Radii above `most` are not tried. The searches of one input may take `limit` seconds in all, and
+    `jobs` processes search at the same time.
     Raises OutOfTime.
     """
     bisection = Bisection(run, account, radii, rounded(Fraction(most), up=False), float(tolerance))
     try:
-        bisection.run_all(limit)
+        bisection.run_all(limit, jobs)
     finally:
         bisection.enter()
 
@@ -76,18 +85,18 @@ class Bisection:
         scores = np.sort(run.scores, axis=1)
         radii.above = (scores[:, -1] - scores[:, -2]).tolist()
 
-    def run_all(self, limit: float) -> None:
+    def run_all(self, limit: float, jobs: int) -> None:
         """Use attacks, the methods in turn, then a search for each range that is still wide."""
         if not self.places:
             return
         self.attack(attack.LIGHT)
-        for method in Ladder(self.run).methods(self.places, self.most):
+        for method in Ladder(self.run).methods(self.most):
             if method == "alpha-crown":
                 self.attack(attack.THOROUGH)
             self.narrow(method)
         self.attack(attack.THOROUGH)
         if self.run.settings.bounds.method == "auto":
-            self.search(limit)
+            self.search(limit, jobs)
 
     @property
     def open(self) -> list[int]:
@@ -145,16 +154,34 @@ class Bisection:
                             missed[place] = max(radius, missed.get(place, 0.0))
                     self._tell()
 
-    def search(self, limit: float) -> None:
-        """Search the wide ranges one by one, the narrowest first."""
-        run, places = self.run, sorted(self.open, key=self.width)
-        for turn, place in enumerate(places):
-            share = min(limit, run.clock.left / (len(places) - turn))
-            until = run.clock.spent + share
-            with run.clock.stage("search", counted(len(places), "input")):
-                with self.account.timed([place]):
-                    self._search(place, until)
-                self._tell(searched=turn + 1)
+    def search(self, limit: float, jobs: int) -> None:
+        """Search the wide ranges, the narrowest first, each until it is narrow or out of time."""
+        run = self.run
+        places = deque(sorted(self.open, key=self.width))
+        spent, searched = dict.fromkeys(places, 0.0), 0
+
+        def take() -> Task | None:
+            if not places:
+                return None
+            share = share_of(run, limit, len(places), jobs)
+            place = places.popleft()
+            (margins,) = self._unknown([place])
+            return Task(place, self._next(place, None), margins, {}, share - spent[place])
+
+        def done(task: Task, found: Searched, seconds: float) -> None:
+            nonlocal searched
+            place = task.place
+            spent[place] += seconds
+            self.account.seconds[place] += seconds
+            self._enter(task, found)
+            if self.width(place) > self.tolerance and not found.reason and task.limit > seconds:
+                places.appendleft(place)
+            else:
+                searched += 1
+            self._tell(searched=searched)
+
+        with run.clock.stage("search", counted(len(places), "input")):
+            work(run, jobs, len(places), take, done)
 
     def enter(self) -> None:
         """Enter in the account what the radii say of the largest radius."""
@@ -164,21 +191,17 @@ class Bisection:
             elif self.radii.falsified[place] <= self.most:
                 self.account.words[place] = FALSIFIED
 
-    def _search(self, place: int, until: float) -> None:
-        clock = self.run.clock
-        while self.width(place) > self.tolerance and (left := until - clock.spent) > 0:
-            radius = self._next(place, None)
-            (margins,) = self._unknown([place])
-            found = search(self.run, place, radius, margins, {}, left)
-            if found.counterexample is not None:
-                point, away = nearer(self.run, {place: found.counterexample})[place]
-                self.account.found[place] = point
-                self._lower(place, min(away, radius))
-            elif found.reason:
-                self.account.reasons[place] = f"at radius {radius:.6g}: {found.reason}"
-                return
-            else:
-                self._raise(place, radius, found.margins, "search")
+    def _enter(self, task: Task, found: Searched) -> None:
+        """Enter what a search came to."""
+        place, radius = task.place, task.radius
+        if found.counterexample is not None:
+            point, away = nearer(self.run, {place: found.counterexample})[place]
+            self.account.found[place] = point
+            self._lower(place, min(away, float(radius)))
+        elif found.reason:
+            self.account.reasons[place] = f"at radius {float(radius):.6g}: {found.reason}"
+        else:
+            self._raise(place, float(radius), found.margins, "search")
 
     def _worth(self, failed: dict[int, tuple[float, float]]) -> list[int]:
         """Return the inputs that a method may still raise; it failed at the radii `failed`."""

@@ -22,7 +22,7 @@ from boundmesh.search.decide import branch
 from boundmesh.verdict import Counterexample
 
 # The attack gets a clock of this share of the time that is left, of which it takes a fifth.
-ATTACK_SHARE, MOST_ATTACK = 0.1, 5.0
+ATTACK_SHARE, MOST_ATTACK = 0.1, 0.5
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from boundmesh.attack.replay import Replay
 from boundmesh.certify.account import Account
 from boundmesh.certify.fixed import certify_at
 from boundmesh.certify.inputs import (
@@ -20,25 +19,23 @@ from boundmesh.certify.inputs import (
     labels_of,
 )
 from boundmesh.certify.largest import Radii, find_largest
+from boundmesh.certify.open import open_run
 from boundmesh.certify.result import Certification
 from boundmesh.certify.run import Run, scores_of
 from boundmesh.certify.summary import summarized
 from boundmesh.errors import BoundmeshError
 from boundmesh.graph.forward import multiplications
 from boundmesh.graph.graph import Graph
-from boundmesh.mesh.runtime.open import layout_for
 from boundmesh.models import load
-from boundmesh.proof.guarantee import rounding_for
 from boundmesh.proof.memory import check_fits, memory_errors
-from boundmesh.proof.real import RealOutputs
-from boundmesh.ranges import SECONDS
+from boundmesh.ranges import SECONDS, Number
 from boundmesh.rational import radius_of
 from boundmesh.read.agreement import agrees_with_source
 from boundmesh.read.normalization import normalized
 from boundmesh.runtime.clock import Clock, OutOfTime
 from boundmesh.runtime.device import forget_peak, peak_bytes, pin_threads
 from boundmesh.runtime.progress import SILENT, Progress
-from boundmesh.settings import Settings, rounding_words
+from boundmesh.settings import MOST_THREADS, Settings
 
 if TYPE_CHECKING:
     from boundmesh.models import Model
@@ -47,6 +44,7 @@ if TYPE_CHECKING:
 COMPARED = 64
 # An input with two scores nearer to each other than this share of the largest is replayed.
 CLOSE = 1e-3
+JOBS = Number(True, 1, MOST_THREADS)
 TIMEOUT, INTERRUPTED = "timeout", "interrupted"
 
 
@@ -63,6 +61,7 @@ def certify(
     largest: bool = False,
     tolerance: Any = None,
     timeout_per_input: float | None = 10.0,
+    jobs: int = 1,
     settings: Settings = Settings(),
     progress: Progress = SILENT,
 ) -> Certification:
@@ -74,21 +73,27 @@ def certify(
     refuse_mesh(settings)
     radius = radius_of(eps)
     within = radius_of(tolerance, "tolerance") if tolerance is not None else radius / 256
-    limit = SECONDS.read("timeout_per_input", timeout_per_input)
+    limit = SECONDS.read("timeout_per_input", timeout_per_input) or math.inf
+    jobs = JOBS.read("jobs", jobs)
     torch.manual_seed(settings.seed)
     array = array_of_inputs(inputs)
     with clock.stage("read"):
         graph = normalized(load(model, array[:1]), mean, std)
     given = inputs_for(graph, array, norm, clip)
     run = prepared(graph, given, labels, radius, settings, clock)
+    if jobs > 1 and run.layout.device.type != "cpu":
+        raise BoundmeshError(
+            f"jobs divides searches among processes on the CPU, and the device is "
+            f"{run.layout.device}; leave jobs out, or use device cpu"
+        )
     account, radii, ended = Account.of(run), Radii.of(len(given)), ""
     try:
         with memory_errors(graph, run.layout.device, settings):
             sort_out(run, account, labels is not None)
             if largest:
-                find_largest(run, account, radii, radius, within, limit or math.inf)
+                find_largest(run, account, radii, radius, within, limit, jobs)
             else:
-                certify_at(run, account, radius, limit or math.inf)
+                certify_at(run, account, radius, limit, jobs)
     except OutOfTime:
         ended = TIMEOUT
     except KeyboardInterrupt:
@@ -132,8 +137,8 @@ def prepared(
     classes = classes_of(graph)
     wanted = None if labels is None else labels_of(labels, len(inputs), classes)
     pin_threads(settings, multiplications(graph))
-    layout = layout_for(graph, settings)
-    rounding = rounding_for(graph, settings, layout)
+    opened = open_run(graph, inputs, settings, clock)
+    layout = opened.layout
     forget_peak(layout.device)
     with clock.stage("check"):
         check_fits(graph, layout.device, settings)
@@ -142,10 +147,7 @@ def prepared(
         agrees_with_source(graph, regions, settings.seed, layout.dtype)
     with clock.stage("score"):
         scores = scores_of(graph, layout, inputs)
-    labels = scores.argmax(1) if wanted is None else wanted
-    real = set(rounding_words(settings.rounding)) == {"real"}
-    replay = Replay(graph, RealOutputs(graph).confirms if real else None)
-    return Run(graph, inputs, labels, scores, layout, rounding, replay, settings, clock)
+    return opened.about(scores.argmax(1) if wanted is None else wanted, scores)
 
 
 def sort_out(run: Run, account: Account, labelled: bool) -> None:

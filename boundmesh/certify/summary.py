@@ -38,9 +38,9 @@ def _one(
     certified, falsified = radii.certified[place], radii.falsified[place]
     if not largest:
         certified = rounded(Fraction(radius), up=False) if word == CERTIFIED else 0.0
-        if found is not None:
-            away = distance(found.input, run.inputs.points[place], run.inputs.norm)
-            falsified = min(away, rounded(Fraction(radius), up=True))
+    if found is not None:
+        away = distance(found.input, run.inputs.points[place], run.inputs.norm)
+        falsified = min(away, falsified, rounded(Fraction(radius), up=True))
     return Certified(
         index=place,
         label=int(run.labels[place]),

@@ -132,6 +132,15 @@ def certify(
             rich_help_panel=RUN,
         ),
     ] = 10.0,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Processes that search at the same time, on the CPU: as many as there are cores.",
+            rich_help_panel=RUN,
+        ),
+    ] = 1,
     method: MethodOption = "auto",
     branching: BranchingOption = "auto",
     iterations: Iterations = BoundSettings.iterations,
@@ -217,6 +226,7 @@ def certify(
             largest=largest,
             tolerance=tolerance,
             timeout_per_input=timeout_per_input,
+            jobs=jobs,
             settings=less(settings, perf_counter() - began),
             progress=progress,
         )

@@ -1,0 +1,109 @@
+"""`certify` on scikit-learn's digits, beside the sum of single calls of `verify`.
+
+    python benchmarks/certify.py --count 1000 --eps 8/255 --jobs 2
+
+The network is the convolutional one of examples/digits; it was trained on the first 1 500 digits,
+and the last `count` are certified. Single calls are timed on `--sample` of them, evenly spaced, and
+their mean is multiplied by the count. Prints one JSON line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from fractions import Fraction
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import torch
+
+import boundmesh
+from boundmesh import Box, Property
+
+NETWORK = Path(__file__).parents[1] / "examples" / "digits" / "conv.onnx"
+
+
+def digits(data: Path | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return all images `[N, 1, 8, 8]` from 0 to 1 and their labels.
+
+    They come from scikit-learn, or from its `digits.csv.gz` where `data` names that file.
+    """
+    if data is None:
+        from sklearn.datasets import load_digits
+
+        found = load_digits()
+        images, labels = found.images, found.target
+    else:
+        table = np.loadtxt(data, delimiter=",")
+        images, labels = table[:, :64], table[:, 64].astype(int)
+    return (images.reshape(-1, 1, 8, 8) / 16).astype(np.float32), labels
+
+
+def alone(
+    graph: boundmesh.Graph, images: np.ndarray, labels: np.ndarray, eps: Fraction, timeout: float
+) -> tuple[float, int]:
+    """Verify inputs one by one; return the seconds in all, and how many were proved."""
+    began, proved = perf_counter(), 0
+    for image, label in zip(images, labels.tolist(), strict=True):
+        region = Box.around(image[None], eps, (0, 1))
+        found = boundmesh.verify(graph, Property.largest(region, label, 10), timeout=timeout)
+        proved += found.proved
+    return perf_counter() - began, proved
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--sample", type=int, default=50)
+    parser.add_argument("--eps", type=Fraction, default=Fraction(8, 255))
+    parser.add_argument("--timeout-per-input", type=float, default=10.0)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--largest", action="store_true")
+    parser.add_argument("--data", type=Path, help="scikit-learn's digits.csv.gz")
+    chosen = parser.parse_args()
+    images, labels = (part[-chosen.count :] for part in digits(chosen.data))
+    graph = boundmesh.load(NETWORK)
+    found = boundmesh.certify(
+        graph,
+        images,
+        labels,
+        eps=chosen.eps,
+        clip=(0, 1),
+        largest=chosen.largest,
+        timeout_per_input=chosen.timeout_per_input,
+        jobs=chosen.jobs,
+    )
+    some = np.linspace(0, len(images) - 1, chosen.sample).astype(int)
+    limit = chosen.timeout_per_input
+    single, proved = alone(graph, images[some], labels[some], chosen.eps, limit)
+    print(
+        json.dumps(
+            {
+                "inputs": len(images),
+                "eps": str(chosen.eps),
+                "jobs": chosen.jobs,
+                "seconds": round(found.total_seconds, 2),
+                "stages": {name: round(each, 2) for name, each in found.seconds.items()},
+                "clean_accuracy": found.clean_accuracy,
+                "certified_accuracy": found.certified_accuracy,
+                **found.counts,
+                "decided_by": {
+                    stage: sum(each.stage == stage for each in found)
+                    for stage in dict.fromkeys(each.stage for each in found)
+                },
+                "median_radius": float(np.median(found.certified_eps)) if chosen.largest else None,
+                "single_sample": len(some),
+                "single_proved": proved,
+                "single_seconds_sample": round(single, 2),
+                "single_seconds_all": round(single / len(some) * len(images), 1),
+                "cores": os.cpu_count(),
+                "torch": torch.__version__,
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
