@@ -60,6 +60,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(DIGITS / "mlp.onnx", tmp_path / "network.onnx")
     shutil.copy(DIGITS / "near.vnnlib", tmp_path / "property.vnnlib")
     shutil.copy(DIGITS / "image.npy", tmp_path / "image.npy")
+    np.save(tmp_path / "images.npy", np.load(DIGITS / "image.npy"))
+    np.save(tmp_path / "labels.npy", [2])
     (tmp_path / "instances.csv").write_text("network.onnx,property.vnnlib,60\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -158,13 +160,17 @@ def test_ci_calls_the_make_targets_that_a_developer_calls(target):
     assert f"\nmake {target}\n" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
-def test_the_keys_of_both_json_results_are_documented(command, here):
+def test_the_keys_of_all_json_results_are_documented(command, here):
     command("verify", "property.vnnlib", "--network", "network.onnx", "--json", "verify.json")
     command("bounds", "property.vnnlib", "--network", "network.onnx", "--json", "bounds.json")
     verdict, numbers = (json.loads(Path(f"{name}.json").read_text()) for name in
                         ("verify", "bounds"))  # fmt: skip
     assert first_column("json.md", "`boundmesh verify … --json FILE`") == set(verdict)
     assert first_column("json.md", "`boundmesh bounds … --json FILE`") == set(numbers)
+    words = ("images.npy", "--eps", "0.01", "--json", "certify.json")
+    command("certify", "network.onnx", *words)
+    robust = json.loads(Path("certify.json").read_text())
+    assert first_column("json.md", "`boundmesh certify … --json FILE`") == set(robust)
 
 
 def test_every_operator_is_documented():

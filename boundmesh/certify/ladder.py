@@ -25,6 +25,12 @@ from boundmesh.proof.question import free_inputs
 METHODS_IN_TURN = ("ibp", "crown-ibp", "crown", "alpha-crown")
 """The methods that `method="auto"` uses; each gets the inputs that those before it left open."""
 
+WITHOUT_ROWS = frozenset(("ibp", "crown-ibp"))
+"""The methods that bound no start node by rows."""
+
+ROWS_AT_ONCE = {"cpu": 2**25, "cuda": 2**31}
+"""The most numbers in all rows of the start nodes, of all inputs that are bounded together."""
+
 ALPHA_BYTES = 6
 """What each slope α takes, with its two moments."""
 
@@ -96,22 +102,34 @@ class Ladder:
         return DenseRows(rows.to(run.layout.device).reshape(*classes.shape, *shape))
 
     def together(self, method: str, unstable: Mapping[str, int]) -> int:
-        """How many inputs `method` bounds at a time, given counts of unstable neurons by node."""
-        most = self.run.together
-        if not METHODS[method].sides_apart:
+        """How many inputs `method` bounds at a time, given counts of unstable neurons by node.
+
+        Where the rows of few inputs keep the device busy, more inputs would only add rows: those of
+        neurons that are unstable for some input of the batch get rows for all of them.
+        """
+        most, program = self.run.together, self.run.program
+        kind = self.run.layout.device.type
+        if method in WITHOUT_ROWS:
             return most
-        program = self.run.program
 
         def count(name: str) -> int:
-            return unstable.get(name, program.graph[name].size)
+            return min(unstable.get(name, program.graph[name].size), program.graph[name].size)
 
-        def slopes_below(name: str) -> int:
+        rows = self.run.classes + sum(2 * count(start) for start in program.starts)
+        most = min(most, ROWS_AT_ONCE[kind] // (rows * program.widest(program.target)))
+        if METHODS[method].sides_apart:
+            most = min(most, ALPHA_MEMORY[kind] // max(1, ALPHA_BYTES * self._slopes(count)))
+        return max(1, most)
+
+    def _slopes(self, count: Callable[[str], int]) -> int:
+        """How many slopes α one input has, given the number of unstable neurons of each node."""
+        program = self.run.program
+
+        def below(name: str) -> int:
             return sum(count(node.inputs[0]) for node in program.below(name))
 
-        slopes = sum(2 * count(start) * slopes_below(start) for start in program.starts)
-        slopes += self.run.classes * slopes_below(program.target)
-        budget = ALPHA_MEMORY[self.run.layout.device.type]
-        return max(1, min(most, budget // max(1, ALPHA_BYTES * slopes)))
+        slopes = sum(2 * count(start) * below(start) for start in program.starts)
+        return slopes + self.run.classes * below(program.target)
 
     def methods(self, radius: Radius) -> tuple[str, ...]:
         """The methods to use in turn; with few free inputs, splitting them is cheaper than α."""
