@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
+
+POSITIVE = sys.float_info.min
+"""Stands for a proved margin of which nothing is known but that it is above 0.
+
+Such a proof shows that the conditions of a clause exclude each other, without a bound of their
+margins. It is the smallest normal float64, 2.2e-308.
+"""
 
 
 @dataclass(frozen=True)
@@ -46,7 +56,11 @@ class Counterexample:
 
 @dataclass(frozen=True)
 class Verified:
-    """No counterexample exists. `bound` is the smallest proved margin, which is > 0."""
+    """No counterexample exists.
+
+    bound  the smallest proved margin, which is > 0: POSITIVE where a part of the proof gives no
+           margin, and ∞ where there was nothing to prove
+    """
 
     bound: float
     word = "unsat"

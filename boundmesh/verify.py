@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ from boundmesh.proof.memory import check_fits, memory_errors
 from boundmesh.proof.question import Question, questions
 from boundmesh.proof.real import RealOutputs
 from boundmesh.proof.standing import (
+    Reached,
     Standing,
     margins_by_case,
     open_clauses,
@@ -37,7 +38,8 @@ from boundmesh.proof.standing import (
 from boundmesh.property import Property
 from boundmesh.read.agreement import agrees_with_source
 from boundmesh.runtime.clock import Clock, OutOfTime
-from boundmesh.runtime.device import forget_peak, peak_bytes, pin_threads
+from boundmesh.runtime.device import forget_peak, memory_of, name_of, peak_bytes, pin_threads
+from boundmesh.runtime.history import History, Recorder
 from boundmesh.runtime.progress import SILENT, Progress
 from boundmesh.search.decide import assist, branch
 from boundmesh.search.parallel.groups import ONE_GROUP, Groups, Stop
@@ -62,6 +64,10 @@ class Result:
     margins     `[cases, clauses]`, float64: a lower bound of how far each clause of each case is
                 from holding; one above 0 refutes it. −∞ where no bound was computed, ∞ where there
                 is no such clause, or no input in the case's region
+    reached     the margins and unstable neurons after each bound method and after the search
+    history     what happened and when: stages, facts, memory, warnings
+    settings    the settings of the run
+    device      the name of the device
     """
 
     verdict: Verdict
@@ -71,6 +77,10 @@ class Result:
     property: Property
     graph: Graph
     margins: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+    reached: tuple[Reached, ...] = ()
+    history: History = field(default_factory=History)
+    settings: Settings = Settings()
+    device: str = ""
 
     @cached_property
     def proved(self) -> bool:
@@ -93,6 +103,13 @@ class Result:
         total = sum(self.seconds.values())
         return f"Result({self.verdict.word}: {self.verdict}; {total:.3g} s)"
 
+    def report(self, path: str | Path) -> None:
+        """Write a page for people to an HTML file, as `boundmesh.report(result, path)` does."""
+        # The room that writes pages imports this one.
+        import boundmesh
+
+        boundmesh.report(self, path)
+
     @cached_property
     def undecided(self) -> Mapping[str, tuple[int, int]]:
         """The name that `unstable` had before version 0.2."""
@@ -111,25 +128,41 @@ def verify(
     `model` is an ONNX file, a Graph or an nn.Module; `property` a VNN-LIB file or a Property.
     Raises BoundmeshError for everything that bad input can cause, before any verdict.
     """
-    clock = Clock(settings.timeout, progress)
+    recorder = Recorder(progress)
+    clock = Clock(settings.timeout, recorder)
     torch.manual_seed(settings.seed)
     with clock.stage("read"):
         graph, wanted = read(model, property)
     pin_threads(settings, multiplications(graph))
     for warning in wanted.warnings:
-        progress.warn(warning)
+        recorder.warn(warning)
     groups = groups_for(settings) or ONE_GROUP
     run = Run(graph, wanted, layout_for(graph, settings), groups, settings, clock)
     device, clock.agree = run.layout.device, groups.agree
     forget_peak(device)
+    recorder.measure = partial(memory_of, device)
     with memory_errors(graph, device, settings):
         verdict = _lead(run) if groups.rank == 0 else _assist(run)
     unstable: dict[str, tuple[int, int]] = {}
     for standing in run.standings:
         graph_of = standing.question.margins.graph
         unstable |= unstable_counts(standing.bounds, Program(graph_of, graph_of.output))
+        if standing.searches:
+            standing.enter("branch")
     margins = margins_by_case(wanted, run.standings)
-    return Result(verdict, clock.seconds, peak_bytes(device), unstable, wanted, graph, margins)
+    return Result(
+        verdict,
+        clock.seconds,
+        peak_bytes(device),
+        unstable,
+        wanted,
+        graph,
+        margins,
+        tuple(reached for standing in run.standings for reached in standing.reached),
+        recorder.history(),
+        settings,
+        name_of(device),
+    )
 
 
 @dataclass(frozen=True)

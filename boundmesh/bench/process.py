@@ -35,14 +35,6 @@ def warm(settings: Settings) -> None:
     set_aside()
 
 
-def name_of(device: torch.device) -> str:
-    """Return the device's name, such as `cpu` or `cuda:0 NVIDIA H200`."""
-    if device.type != "cuda":
-        return str(device)
-    place = torch.cuda.current_device() if device.index is None else device.index
-    return f"cuda:{place} {torch.cuda.get_device_name(place)}"
-
-
 def recover(device: torch.device) -> None:
     """Free the memory of an instance that failed; raise DeviceError where a GPU failed for good."""
     gc.collect()

@@ -13,15 +13,16 @@ from typing import Any, get_args
 from boundmesh import api
 from boundmesh.bench.ending import Ending
 from boundmesh.bench.instances import Instance
-from boundmesh.bench.process import name_of, recover
+from boundmesh.bench.process import recover
 from boundmesh.errors import BoundmeshError, DeviceError
 from boundmesh.graph.graph import Graph
 from boundmesh.mesh.runtime.open import device_for
 from boundmesh.report import results
 from boundmesh.report.records import Record
+from boundmesh.runtime.device import name_of
 from boundmesh.runtime.progress import Fact, Progress
 from boundmesh.settings import OutputMethod, Settings
-from boundmesh.verdict import Falsified, TimedOut, Unknown, Verdict, Verified
+from boundmesh.verdict import POSITIVE, Falsified, TimedOut, Unknown, Verdict, Verified
 
 FOREVER = float("inf")
 MIB = 2**20
@@ -151,7 +152,7 @@ class Runner:
             verdict=verdict.word,
             seconds=round(seconds, 4),
             stage=stages.deciding(verdict),
-            bound=None if isinstance(verdict, Falsified) else verdict.bound,
+            bound=_bound(verdict),
             peak_mib=round(result.peak_bytes / MIB, 1),
             reason=verdict.reason if isinstance(verdict, Unknown | TimedOut) else "",
         )
@@ -199,6 +200,13 @@ class Runner:
             device=self.device,
             **found,
         )
+
+
+def _bound(verdict: Verdict) -> float | None:
+    """Return the smallest margin; None for a refutation, and where the proof gives no number."""
+    if isinstance(verdict, Falsified) or verdict.bound == POSITIVE:
+        return None
+    return verdict.bound
 
 
 def write_json(file: Path, content: dict[str, Any]) -> None:

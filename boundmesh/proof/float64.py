@@ -59,4 +59,5 @@ def climb_again(
         if standing.open.any():
             question = replace(question, slack=standing.question.slack)
             # Both have the same table of margins.
-            climb(Standing(question, standing.rows), settings.bounds, clock, STAGE)
+            again = Standing(question, standing.rows, reached=standing.reached)
+            climb(again, settings.bounds, clock, STAGE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -10,8 +12,8 @@ from boundmesh.bounds.methods.table import METHODS
 from boundmesh.bounds.sweep.region import part_of
 from boundmesh.proof.margins import Margins
 from boundmesh.proof.question import Question, free_inputs
-from boundmesh.proof.standing import Standing
-from boundmesh.runtime.clock import Clock
+from boundmesh.proof.standing import Standing, unstable_counts
+from boundmesh.runtime.clock import Clock, OutOfTime
 from boundmesh.settings import BoundSettings
 
 FEW_INPUTS = 8
@@ -35,7 +37,12 @@ def climb(
         if not len(rows):
             return
         with clock.stage(stage or method, _extent(len(rows), len(domains))):
-            _improve(standing, method, domains, rows, settings, clock)
+            try:
+                unstable = _improve(standing, method, domains, rows, settings, clock)
+            except (OutOfTime, KeyboardInterrupt):
+                standing.enter(stage or method)
+                raise
+            standing.enter(stage or method, unstable)
             clock.progress.update(margin=standing.worst, open=int(standing.open.sum()))
 
 
@@ -56,7 +63,8 @@ def _improve(
     rows: Tensor,
     settings: BoundSettings,
     clock: Clock,
-) -> None:
+) -> Mapping[str, tuple[int, int]]:
+    """Enter the margins and bounds of one method; return the unstable neurons after it."""
     question = standing.question
     problem = question.problem(part_of(question.region, domains), settings, clock)
     layout = question.layout
@@ -85,8 +93,10 @@ def _improve(
     )
     found = METHODS[method].bound(problem, wanted_rows, options)
     note(found.lower)
-    if found.bounds is not None:
-        standing.bounds, standing.domains = found.bounds, domains
+    if found.bounds is None:
+        return {}
+    standing.bounds, standing.domains = found.bounds, domains
+    return unstable_counts(found.bounds, problem.program)
 
 
 def _rows_of_clauses(margins: Margins, rows: Tensor) -> Tensor:

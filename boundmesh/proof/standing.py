@@ -16,6 +16,23 @@ from boundmesh.proof.question import Question
 from boundmesh.property import Property
 
 
+@dataclass(frozen=True)
+class Reached:
+    """What one stage reached on the regions of a question, together with the stages before it.
+
+    stage     the name of the stage: a bound method, `float64` or `branch`
+    cases     the places of the regions' cases in the property
+    margins   `[clauses]`, float64: the best margin of every clause, on the region where it is worst
+    unstable  for every start node, how many neurons are unstable, and how many it has; it is empty
+              where the stage bounds no start node
+    """
+
+    stage: str
+    cases: tuple[int, ...]
+    margins: np.ndarray
+    unstable: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+
 @dataclass
 class Standing:
     """How far the proof of a question is.
@@ -25,6 +42,7 @@ class Standing:
     bounds    the bounds of the start nodes that the last method found
     domains   the regions that `bounds` belong to
     searches  the accounts of branch and bound
+    reached   what each stage reached, in the order of the stages
     """
 
     question: Question
@@ -32,6 +50,7 @@ class Standing:
     bounds: Mapping[str, Interval] = field(default_factory=dict)
     domains: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
     searches: list[SearchAccount] = field(default_factory=list)
+    reached: list[Reached] = field(default_factory=list)
 
     @staticmethod
     def unknown(question: Question) -> Standing:
@@ -55,7 +74,7 @@ class Standing:
         return table.min().item() if table.numel() else float("inf")
 
     @property
-    def reached(self) -> float:
+    def furthest(self) -> float:
         """The worst margin, as improved by the search in progress if there is one."""
         going = [search.worst for search in self.searches if search.open or search.stuck]
         return max([self.worst, *going[-1:]])
@@ -66,6 +85,13 @@ class Standing:
             row = self.question.margins.members[clause][0]
             known = self.rows[domain, row]
             self.rows[domain, row] = max(float(known), margin)
+
+    def enter(self, stage: str, unstable: Mapping[str, tuple[int, int]] | None = None) -> None:
+        """Enter in `reached` what is known after a stage."""
+        table = self.clauses
+        worst = table.amin(0) if len(table) else table.new_empty(table.shape[1])
+        found = Reached(stage, self.question.cases, worst.numpy().copy(), unstable or {})
+        self.reached.append(found)
 
     def open_rows(self, domains: Tensor) -> Tensor:
         """The rows of the clauses that are open on some region of `domains`."""
@@ -115,7 +141,7 @@ def margins_by_case(property: Property, standings: Sequence[Standing]) -> np.nda
 
 def worst_margin(standings: list[Standing]) -> float:
     """Return the worst margin: of the open domains of a search, else of the bounds alone."""
-    return min((standing.reached for standing in standings), default=float("-inf"))
+    return min((standing.furthest for standing in standings), default=float("-inf"))
 
 
 def what_remains(standings: list[Standing]) -> str:
@@ -129,7 +155,7 @@ def what_remains(standings: list[Standing]) -> str:
     if worst == float("-inf"):
         words += ", and the worst has no finite bound"
     else:
-        words += f"; the worst margin is {worst:.6g}, not > 0"
+        words += f"; the worst margin is {worst:.6g}, not above 0"
     searches = [search for standing in standings for search in standing.searches]
     if searches:
         last = searches[-1]

@@ -37,5 +37,19 @@ def number(fact: Fact) -> str:
     return f"{fact:.4g}" if isinstance(fact, float) else str(fact)
 
 
+def of_margin(margin: float) -> str:
+    """Return a margin in few digits; words where it is no ordinary number."""
+    if math.isnan(margin) or margin == -math.inf:
+        return "no bound"
+    return "no limit" if margin == math.inf else number(float(margin))
+
+
+def of_bytes(count: float) -> str:
+    """Return a number of bytes in words, as in `312 MiB`."""
+    if count >= 2**30:
+        return f"{count / 2**30:.1f} GiB"
+    return f"{count / 2**20:.0f} MiB" if count >= 2**20 else f"{count / 2**10:.0f} KiB"
+
+
 def _mebibytes(fact: Fact) -> str:
     return f"{float(fact) / 2**20:.1f} MiB"

@@ -18,7 +18,7 @@ from boundmesh.property import Property
 from boundmesh.rational import fraction
 from boundmesh.report.assignment import assignment, competition_assignment
 from boundmesh.settings import Settings
-from boundmesh.verdict import Falsified, TimedOut, Unknown, Verdict
+from boundmesh.verdict import POSITIVE, Falsified, TimedOut, Unknown, Verdict
 from boundmesh.verify import Result
 
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "torch")
@@ -107,7 +107,7 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
             "exact": {str(place): fraction(value) for place, value in found.exact.items()},
         }
     else:
-        content["bound"] = _finite(verdict.bound)
+        content["bound"] = None if verdict.bound == POSITIVE else _finite(verdict.bound)
     if isinstance(verdict, Unknown | TimedOut):
         content["reason"] = verdict.reason
     return content

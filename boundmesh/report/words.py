@@ -10,6 +10,7 @@ import numpy as np
 from boundmesh.graph.graph import Graph, counted
 from boundmesh.property import Atom, Ball, Box, Clause, Property
 from boundmesh.report.facts import NEXT_TO_NOTHING, number
+from boundmesh.report.facts import of_bytes as of_bytes
 from boundmesh.verdict import Falsified, TimedOut, Unknown, Verdict, Verified
 
 SHOWN = 3
@@ -102,11 +103,6 @@ def of_unstable(unstable: Mapping[str, tuple[int, int]]) -> str:
     if len(layers) > 2 * SHOWN:
         layers = [*layers[:SHOWN], "…", *layers[-SHOWN:]]
     return "unstable neurons: " + (", ".join(layers) or "none")
-
-
-def of_bytes(count: int) -> str:
-    """Write a number of bytes, as in `312 MiB`."""
-    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
 
 
 def _never(clauses: tuple[Clause, ...], prop: Property) -> str:

@@ -12,6 +12,8 @@ import torch
 
 from boundmesh.errors import DeviceError
 from boundmesh.ranges import shown
+from boundmesh.runtime.history import MemoryReading
+from boundmesh.runtime.memory import resident_bytes
 from boundmesh.runtime.rank import ranks_here
 from boundmesh.settings import Settings
 
@@ -37,6 +39,14 @@ def choose_device(name: str) -> torch.device:
             "use --device cpu or --device auto"
         )
     return device
+
+
+def name_of(device: torch.device) -> str:
+    """Return the device's name, such as `cpu` or `cuda:0 NVIDIA H200`."""
+    if device.type != "cuda":
+        return str(device)
+    place = torch.cuda.current_device() if device.index is None else device.index
+    return f"cuda:{place} {torch.cuda.get_device_name(place)}"
 
 
 def full_precision() -> None:
@@ -102,3 +112,14 @@ def peak_bytes(device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device)
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def memory_of(device: torch.device) -> MemoryReading | None:
+    """Measure the memory that is taken now, and its peak, as `peak_bytes` counts it.
+
+    Returns None where the system does not tell how much memory a process takes.
+    """
+    if device.type == "cuda":
+        return MemoryReading(torch.cuda.memory_allocated(device), peak_bytes(device))
+    now = resident_bytes()
+    return None if now is None else MemoryReading(now, peak_bytes(device))

@@ -25,6 +25,14 @@ def host_bytes() -> int | None:
     return max(0, min(found)) if found else None
 
 
+def resident_bytes() -> int | None:
+    """Return the bytes that this process takes in memory; None where the system does not tell."""
+    sizes = Path("/proc/self/statm")
+    if not sizes.exists():
+        return None
+    return int(sizes.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def refuse_beyond(what: str, needed: float, advice: str, there: int | None = None) -> None:
     """Raise DeviceError if `needed` bytes are more than `there` are available.
 

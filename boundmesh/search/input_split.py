@@ -29,6 +29,7 @@ from boundmesh.search.parallel.groups import Meetings
 from boundmesh.search.parallel.shared import Shared
 from boundmesh.search.searcher import Look, give_way
 from boundmesh.settings import BranchSettings
+from boundmesh.verdict import POSITIVE
 
 # Mixtures of rows are tried, and boxes are cut, where that takes at most so many numbers.
 MOST_NUMBERS = 2**26
@@ -180,7 +181,7 @@ class InputSplitting:
         some = left.any(1).nonzero().flatten()
         if len(some) < len(left):
             # Where atoms hold nowhere together, their clause's margin is positive but not known.
-            account.proved = min(account.proved, torch.finfo(torch.float64).tiny)
+            account.proved = min(account.proved, POSITIVE)
         return replace(found, region=region).take(some), left[some]
 
     def _mixtures(self, region: BoxRegion, carried: TileState, rowwise: Tensor) -> Tensor:

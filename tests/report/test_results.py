@@ -16,7 +16,7 @@ from boundmesh.proof.output_bounds import Bounds
 from boundmesh.property import Property, Variable
 from boundmesh.report import results
 from boundmesh.settings import Settings
-from boundmesh.verdict import Counterexample, Falsified, TimedOut, Unknown, Verified
+from boundmesh.verdict import POSITIVE, Counterexample, Falsified, TimedOut, Unknown, Verified
 from boundmesh.verify import Result
 
 GRAPH = Graph((Node("x", "input", (), (2,)),), "x", "x", {}, (Port("x", (2,)),), (Port("x", (2,)),))
@@ -116,3 +116,8 @@ def test_inputs_that_no_float_holds_are_written_as_fractions():
     point = Counterexample(np.array([0.1, 0.0]), np.zeros(2), 0, 0, exact)
     content = results.verdict_json(result(Falsified(point)), Settings(), "a", "b", 0.0)
     assert content["counterexample"]["exact"] == {"0": "1/10", "1": "0.0"}
+
+
+def test_a_proof_without_a_number_has_no_bound_in_json():
+    content = results.verdict_json(result(Verified(POSITIVE)), Settings(), "a", "b", 0.0)
+    assert (content["verdict"], content["bound"]) == ("unsat", None)
