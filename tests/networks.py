@@ -61,6 +61,40 @@ def resnet(seed: int = 0) -> Graph:
     return _graph(build, build.add("linear", x, weights=_affine(rng, (4, x.shape[1]), x.shape[1])))
 
 
+def maps(seed: int, activation: str = "relu", axes: int = 2) -> Graph:
+    """Convolutions of every kind, whose windows stay below the maps for a few layers.
+
+    There are a strided residual block with a skip of its own, one without, a map that is scaled and
+    shifted, groups, dilation, and padding of one side.
+    """
+    rng = np.random.default_rng(seed)
+    build = Builder()
+    length = {1: 33, 2: 11, 3: 6}[axes]
+    x = build.input((1, 2, *(length + axis for axis in range(axes))))
+
+    def conv(y: Node, out: int, kernel: int, stride: int = 1, pad: tuple[int, int] = (1, 1),
+             dilation: int = 1, groups: int = 1) -> Node:  # fmt: skip
+        wide = y.shape[1] // groups
+        weight = rng.normal(size=(out, wide, *(kernel,) * axes)) / np.sqrt(wide * kernel**axes)
+        return build.add(
+            "conv", y, weights=(weight, 0.1 * rng.normal(size=out)),
+            stride=(stride,) * axes, dilation=(dilation,) * axes, padding=(pad,) * axes,
+            groups=groups,
+        )  # fmt: skip
+
+    x = build.add(activation, conv(x, 4, 3))
+    y = build.add(activation, conv(x, 4, 3, stride=2, groups=2))
+    y = build.add("shift", y, weights=(0.1 * rng.normal(size=(4, *(1,) * axes)),))
+    x = build.add("add", conv(y, 4, 3), conv(x, 4, 1, stride=2, pad=(0, 0)))
+    x = build.add(activation, build.add("scale", x, weights=(1 + rng.random((4, *(1,) * axes)),)))
+    y = conv(build.add(activation, conv(x, 6, 2, pad=(0, 1))), 4, 3, dilation=2, pad=(2, 2))
+    x = build.add(activation, build.add("subtract", y, x))
+    x = build.reshape(x, (1, int(np.prod(x.shape))))
+    weight = rng.normal(size=(3, x.shape[1])) / np.sqrt(x.shape[1])
+    x = build.add("linear", x, weights=(weight,))
+    return _graph(build, x)
+
+
 def smooth_net(seed: int = 0) -> Graph:
     """Sigmoid and tanh layers, and a product of two of their values."""
     rng = np.random.default_rng(seed)

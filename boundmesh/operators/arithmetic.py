@@ -15,6 +15,7 @@ from boundmesh.operators.linear_bounds import Pulled
 from boundmesh.operators.node import Node
 from boundmesh.operators.operator import Operator, register
 from boundmesh.operators.rounding import Lengths
+from boundmesh.operators.windows import PulledWindows, Windows
 
 
 def constant(node: Node, weights: Weights) -> Tensor:
@@ -28,6 +29,10 @@ def constant(node: Node, weights: Weights) -> Tensor:
 def pull_constant(node: Node, weights: Weights, rows: Tensor) -> Pulled:
     """Pull rows A back: there is no input, and the bias is `⟨A, value⟩`."""
     return Pulled((), inner(rows, weights[0].unsqueeze(0).unsqueeze(0)))
+
+
+def pull_constant_windows(node: Node, weights: Weights, windows: Windows) -> PulledWindows:
+    return PulledWindows((), windows.inner(windows.read(weights[0].unsqueeze(0))))
 
 
 def scale(node: Node, weights: Weights, x: Tensor) -> Tensor:
@@ -46,6 +51,11 @@ def pull_scale(node: Node, weights: Weights, rows: Tensor) -> Pulled:
     return Pulled((rows * weights[0],))
 
 
+def pull_scale_windows(node: Node, weights: Weights, windows: Windows) -> PulledWindows:
+    factor = windows.read(weights[0].expand(1, *node.shape))
+    return PulledWindows((windows.with_coefficients(windows.coefficients * factor),))
+
+
 def shift(node: Node, weights: Weights, x: Tensor) -> Tensor:
     """Return `x + c`. `weights` holds c, broadcastable to the shape of x."""
     return x + weights[0]
@@ -56,6 +66,11 @@ def pull_shift(node: Node, weights: Weights, rows: Tensor) -> Pulled:
     return Pulled((rows,), inner(rows, weights[0].expand(1, 1, *node.shape)))
 
 
+def pull_shift_windows(node: Node, weights: Weights, windows: Windows) -> PulledWindows:
+    offset = windows.read(weights[0].expand(1, *node.shape))
+    return PulledWindows((windows,), windows.inner(offset))
+
+
 def add(node: Node, weights: Weights, x: Tensor, y: Tensor) -> Tensor:
     """Return `x + y` for x and y of equal shape."""
     return x + y
@@ -64,6 +79,10 @@ def add(node: Node, weights: Weights, x: Tensor, y: Tensor) -> Tensor:
 def pull_add(node: Node, weights: Weights, rows: Tensor) -> Pulled:
     """Pull rows A back: the coefficients of both inputs are A."""
     return Pulled((rows, rows))
+
+
+def pull_add_windows(node: Node, weights: Weights, windows: Windows) -> PulledWindows:
+    return PulledWindows((windows, windows))
 
 
 def subtract(node: Node, weights: Weights, x: Tensor, y: Tensor) -> Tensor:
@@ -79,6 +98,10 @@ def subtract_interval(node: Node, weights: Weights, x: Interval, y: Interval) ->
 def pull_subtract(node: Node, weights: Weights, rows: Tensor) -> Pulled:
     """Pull rows A back: the coefficients are A for the first input, and −A for the second."""
     return Pulled((rows, -rows))
+
+
+def pull_subtract_windows(node: Node, weights: Weights, windows: Windows) -> PulledWindows:
+    return PulledWindows((windows, windows.with_coefficients(-windows.coefficients)))
 
 
 def constant_lengths(node: Node, weights: Weights) -> Lengths:
@@ -107,6 +130,7 @@ CONSTANT = register(
         constant,
         monotone(constant),
         pull=pull_constant,
+        pull_windows=pull_constant_windows,
         lengths=constant_lengths,
         rising=True,
         keeps_box=True,
@@ -128,6 +152,7 @@ register(
         scale,
         scale_interval,
         pull=pull_scale,
+        pull_windows=pull_scale_windows,
         lengths=one_rounding,
         keeps_box=True,
         partition=same_partition,
@@ -141,6 +166,7 @@ register(
         shift,
         monotone(shift),
         pull=pull_shift,
+        pull_windows=pull_shift_windows,
         lengths=shift_lengths,
         rising=True,
         keeps_box=True,
@@ -155,6 +181,7 @@ register(
         add,
         monotone(add),
         pull=pull_add,
+        pull_windows=pull_add_windows,
         lengths=one_forward,
         rising=True,
         exact_on_box=True,
@@ -167,6 +194,7 @@ register(
         subtract,
         subtract_interval,
         pull=pull_subtract,
+        pull_windows=pull_subtract_windows,
         lengths=one_forward,
         exact_on_box=True,
         partition=same_partition,

@@ -20,6 +20,7 @@ from boundmesh.operators.linear_bounds import Pulled, Relaxation
 from boundmesh.operators.node import Node
 from boundmesh.operators.partition import Partition
 from boundmesh.operators.rounding import Lengths, Rounded
+from boundmesh.operators.windows import PulledWindows, Windows
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,9 @@ class Operator:
                                                D = 1 (index, sign: `[S]`); returns None where it
                                                would save nothing. The rule of a linear node also
                                                takes a part of W and the part's first output
+    pull_windows(node, weights, windows)       `pull` for rows in windows → PulledWindows; returns
+                                               None where the result has no windows. Rows become
+                                               dense at an operator without this rule
     relax(node, boxes, alpha)                  Interval of each input, α in [0, 1] → Relaxation
                                                (Lines), sound at every α `[D, R, *alpha_shape]`
     initial(node, boxes)                       the α, `[D, *alpha_shape]`, that CROWN uses
@@ -109,6 +113,7 @@ class Operator:
     interval: Callable[..., Interval]
     pull: Callable[..., Pulled] | None = None
     pull_units: Callable[..., Pulled | None] | None = None
+    pull_windows: Callable[[Node, Weights, Windows], PulledWindows | None] | None = None
     relax: Callable[..., Relaxation] | None = None
     initial: Callable[..., Tensor] | None = None
     unstable: Callable[..., Tensor] | None = None

@@ -191,7 +191,7 @@ class InputSplitting:
         """
         members, domains = self.members.to(rowwise.device), len(rowwise)
         unknown = rowwise.new_full((domains, len(members)), -torch.inf)
-        rows = carried.at.get(self.problem.program.graph.input)
+        rows = carried.dense_at(self.problem.program.graph.input)
         if rows is None or members.shape[1] == 1:
             return unknown
         if domains * members.numel() * rows[0, 0].numel() > MOST_NUMBERS:

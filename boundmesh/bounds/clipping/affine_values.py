@@ -121,7 +121,7 @@ def affine_values(
     every = torch.arange(neurons.count, device=region.lower.device)
     for name in nodes:
         carried = _pulled_back(problem, name, neurons.unstable[name].index, errors)
-        rows.append(carried.at[program.graph.input][0].flatten(1))
+        rows.append(carried.at_input(program.graph.input, every)[0].flatten(1))
         bias = carried.bias
         constants.append(torch.zeros_like(rows[-1][:, 0]) if bias is None else bias[0])
         error = carried.total_error(program.graph.input)

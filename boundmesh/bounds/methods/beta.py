@@ -132,7 +132,7 @@ class DomainBounder:
     def _margin(
         self, found: TileState, constants: Tensor, error: Tensor | None, region: Region
     ) -> tuple[Tensor, Tensor]:
-        rows = found.at.get(self.problem.program.graph.input)
+        rows = found.dense_at(self.problem.program.graph.input)
         if rows is None:
             margin = lowered(constants, error, self.errors).amax(1)
             return margin, constants.detach().amax(1) - margin.detach()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from boundmesh.bounds.relaxation.lines import FixedLines
+from boundmesh.bounds.sweep.largest_row import spatial_axes, windowed_row
 from boundmesh.bounds.sweep.layout import DeviceLayout
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import Region
-from boundmesh.bounds.sweep.rows import Rows, Tile, into_tiles
+from boundmesh.bounds.sweep.rows import Rows, Tile, UnitRows, into_tiles
 from boundmesh.bounds.sweep.tile_heights import tile_height
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.rounding import Rounding
@@ -36,8 +37,19 @@ class Problem:
 
     def tiles(self, start: str, rows: Rows, *, gradients: bool = False) -> tuple[Tile, ...]:
         """Cut rows of a start node into tiles, which are smaller if `gradients` is true."""
+        longest = None
+        if isinstance(rows, UnitRows) and self.layout.windows and not gradients:
+            longest = windowed_row(self.program, start)
+            if longest is not None:
+                rows = replace(rows, spatial=spatial_axes(self.program.graph[start].shape))
         height = tile_height(
-            self.program, start, self.region.domains, rows.count, self.tile_elements, gradients
+            self.program,
+            start,
+            self.region.domains,
+            rows.count,
+            self.tile_elements,
+            gradients,
+            longest,
         )
         return tuple(into_tiles(start, rows, height))
 

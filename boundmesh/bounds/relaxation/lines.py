@@ -23,6 +23,8 @@ from boundmesh.operators import RULES
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.linear_bounds import Lines, Pulled, Relaxation, pull_lines
 from boundmesh.operators.node import Node
+from boundmesh.operators.window_lines import pull_window_lines
+from boundmesh.operators.windows import PulledWindows, Windows
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,23 @@ def shared_lines(node: Node, inputs: tuple[Interval, ...], index: Tensor) -> Rel
     )
 
 
+def relax_rows(
+    drawn: Drawn | Pieces, rows: Tensor | Windows, node: Node, onto: Tensor | None
+) -> Pulled | PulledWindows:
+    """Pull rows back through a relaxation; their bias is added to `onto`.
+
+    Windows stay windows at an elementwise node whose lines all rows share, and become dense
+    elsewhere.
+    """
+    if isinstance(rows, Tensor):
+        return pull_drawn(drawn, rows, node, onto)
+    if isinstance(drawn, Drawn) and drawn.overlay is None and one_by_one(node):
+        assert isinstance(drawn.shared, Lines)
+        found = pull_window_lines(drawn.shared, rows)
+        return PulledWindows(found.windows, added(onto, found.bias))
+    return pull_drawn(drawn, rows.dense(), node, onto)
+
+
 def pull_drawn(
     drawn: Drawn | Pieces, rows: Tensor, node: Node, onto: Tensor | None = None
 ) -> Pulled:
@@ -188,25 +207,27 @@ class FixedLines:
     """CROWN's relaxation of every node, computed once for all tiles.
 
     It is computed when a sweep first passes the node, because the bounds of the node's inputs are
-    final then. `localise` selects this rank's part of the bounds.
+    final then. Rows in windows take lines, not `Pieces`. `localise` selects this rank's part of the
+    bounds.
     """
 
     def __init__(
         self, boxes: Mapping[str, Interval], localise: Localise = lambda boxes: boxes
     ) -> None:
         self._boxes, self._localise = boxes, localise
-        self._drawn: dict[str, Drawn | Pieces] = {}
+        self._drawn: dict[tuple[str, bool], Drawn | Pieces] = {}
 
     def __call__(self, node: Node, tile: Tile) -> Drawn | Pieces:
-        if node.name not in self._drawn:
+        key = node.name, tile.windowed
+        if key not in self._drawn:
             mine = self._localise({name: self._boxes[name] for name in node.inputs})
             boxes = boxes_of(node, mine)
-            self._drawn[node.name] = (
+            self._drawn[key] = (
                 pieces_of(node, boxes[0])
-                if in_one_pass(node, boxes[0].lower)
+                if in_one_pass(node, boxes[0].lower) and not tile.windowed
                 else Drawn(crown_lines(node, boxes))
             )
-        return self._drawn[node.name]
+        return self._drawn[key]
 
 
 class SharedLines:

@@ -14,10 +14,12 @@ from torch.autograd.function import once_differentiable
 
 from boundmesh.bounds.sweep.node_weights import NodeWeights, Visit, product_of, visits
 from boundmesh.bounds.sweep.products import offset, times, transposed
+from boundmesh.bounds.sweep.window_rows import dense, pull_windows
 from boundmesh.kernels.sums import of_domains
 from boundmesh.operators import RULES
 from boundmesh.operators.linear_bounds import Pulled
 from boundmesh.operators.node import Node
+from boundmesh.operators.windows import PulledWindows, Windows
 
 
 class WeightStream(Protocol):
@@ -71,6 +73,25 @@ def pull(
     found = times(node_weights, rows)
     biases = (offset(node_weights, each, bias) for each, bias in zip(rows, onto, strict=True))
     return [Pulled((each,), bias) for each, bias in zip(found, biases, strict=True)]
+
+
+def pull_rows(
+    node_weights: NodeWeights,
+    tape: Tape,
+    rows: Sequence[Tensor | Windows],
+    onto: Sequence[Tensor | None],
+) -> Sequence[Pulled | PulledWindows]:
+    """Pull rows of several tiles back through an affine node.
+
+    All of them are dense or all lie in windows, which become dense if the operator has no rule for
+    them. The bias of each tile is added to its entry of `onto`, `[D, S]` (None: zero).
+    """
+    windows = [each for each in rows if isinstance(each, Windows)]
+    if windows:
+        found = pull_windows(node_weights, windows, onto)
+        if found is not None:
+            return found
+    return pull(node_weights, tape, [dense(each) for each in rows], onto)
 
 
 class _Product(torch.autograd.Function):

@@ -13,8 +13,8 @@ from typing import Protocol
 
 from torch import Tensor
 
-from boundmesh.bounds.relaxation.lines import Drawn, pull_drawn
-from boundmesh.bounds.sweep.affine import Tape, WeightStream, pull
+from boundmesh.bounds.relaxation.lines import Drawn, relax_rows
+from boundmesh.bounds.sweep.affine import Tape, WeightStream, pull_rows
 from boundmesh.bounds.sweep.node_weights import NodeWeights, visits
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import Region
@@ -151,12 +151,11 @@ def pass_node(
         return
     if RULES[node.op].affine:
         rows, biases = [each.take(node) for each in carried], [each.bias for each in carried]
-        pulled = pull(node_weights, tape, rows, biases)
-        for each, passed in zip(carried, pulled, strict=True):
-            each.add(node, passed)
+        for each, result in zip(carried, pull_rows(node_weights, tape, rows, biases), strict=True):
+            each.add(node, result)
     else:
         for each in carried:
-            each.add(node, pull_drawn(draw(node, each.tile), each.take(node), node, each.bias))
+            each.add(node, relax_rows(draw(node, each.tile), each.take(node), node, each.bias))
 
 
 def input_rows(

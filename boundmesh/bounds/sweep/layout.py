@@ -60,6 +60,7 @@ class DeviceLayout(Protocol):
     dtype       the type of weights and rows
     wave        how many tiles are pulled back together
     recordable  true if work with the weights can be recorded as a CUDA graph and replayed
+    windows     true if rows of single neurons may lie in windows; else they are dense
     """
 
     device: torch.device
@@ -68,6 +69,7 @@ class DeviceLayout(Protocol):
     """A weight is fetched once for all tiles of a wave."""
     recordable: bool = False
     """Recording needs weights to arrive without any action of the host."""
+    windows: bool = True
 
     @property
     def weights(self) -> Mapping[str, Tensor]:

@@ -77,6 +77,11 @@ class Program:
         return self._widest[start]
 
     @cached_property
+    def windowed_rows(self) -> dict[str, int | None]:
+        """The results of `windowed_row` so far, by start node."""
+        return {}
+
+    @cached_property
     def lengths(self) -> Mapping[str, Lengths]:
         """The number of roundings at each affine node, of its value and of rows pulled back."""
         own_weights = {

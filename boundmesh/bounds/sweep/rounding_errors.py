@@ -19,8 +19,11 @@ import torch
 from torch import Tensor
 
 from boundmesh.kernels import fused_rows
+from boundmesh.kernels.sums import added
 from boundmesh.operators.inner_products import inner
 from boundmesh.operators.rounding import INFLATION, Rounding
+from boundmesh.operators.window_sums import sums
+from boundmesh.operators.windows import Windows
 
 
 @dataclass
@@ -46,10 +49,16 @@ class Errors:
         if lost is not None:
             self.lost = lost if self.lost is None else self.lost + lost
 
-    def of_rows(self, name: str, rows: Tensor, onto: Tensor | None = None) -> Tensor | None:
+    def of_rows(
+        self, name: str, rows: Tensor | Windows, onto: Tensor | None = None
+    ) -> Tensor | None:
         """Compute the error `[D, S]` of rows `[D, S, *shape]` at a node, added to `onto`."""
         error = self.at.get(name)
-        return onto if error is None else error.of_rows(rows, onto)
+        if error is None:
+            return onto
+        if isinstance(rows, Windows):
+            return added(onto, error.of_windows(rows))
+        return error.of_rows(rows, onto)
 
     def of_units(self, name: str, index: Tensor) -> Tensor | None:
         """Compute the error `[D, S]` of rows of single neurons at their start node."""
@@ -82,6 +91,11 @@ class Sizes:
         if fused_rows.sums(rows, self.above, self.below):
             return fused_rows.signed_inner(rows, self.above, self.below, onto)
         return inner(rows.abs(), self.above, onto)
+
+    @torch.no_grad()
+    def of_windows(self, windows: Windows) -> Tensor:
+        """Compute `⟨|A|, sizes⟩` `[D, S]` of rows in windows."""
+        return sums(windows.coefficients.detach().abs() * windows.read(self.above))
 
 
 def magnitude(rows: Tensor, sizes: Tensor) -> Tensor:

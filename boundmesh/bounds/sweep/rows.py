@@ -13,32 +13,43 @@ import torch
 from torch import Tensor
 
 from boundmesh.operators.node import Node
+from boundmesh.operators.windows import Windows, unit_windows
 
 
 @dataclass(frozen=True)
 class UnitRows:
     """Rows of single neurons of a start node: row s is `sign[s]·e_index[s]`.
 
-    index   `[S]`, flat indices of the neurons
-    sign    `[S]`, 1 for a lower bound, −1 for an upper bound
-    places  `[S]`, a copy of `index` in host memory
+    index    `[S]`, flat indices of the neurons
+    sign     `[S]`, 1 for a lower bound, −1 for an upper bound
+    places   `[S]`, a copy of `index` in host memory
+    spatial  how many of the last axes of the start node a sweep may divide into windows; with 0 its
+             rows are dense
     """
 
     index: Tensor
     sign: Tensor
     places: np.ndarray
+    spatial: int = 0
 
     @property
     def count(self) -> int:
         return len(self.index)
 
     def part(self, rows: slice) -> UnitRows:
-        return UnitRows(self.index[rows], self.sign[rows], self.places[rows])
+        index, sign, places = self.index[rows], self.sign[rows], self.places[rows]
+        return UnitRows(index, sign, places, self.spatial)
 
     def dense(self, node: Node) -> Tensor:
         """Write the coefficients out, `[1, S, *shape]`."""
         out = self.sign.new_zeros(self.count, node.size)
         return out.scatter(1, self.index[:, None], self.sign[:, None]).reshape(1, -1, *node.shape)
+
+    def begin(self, node: Node) -> Tensor | Windows:
+        """Write the coefficients out, in windows of one place each if `spatial` is not 0."""
+        if not self.spatial:
+            return self.dense(node)
+        return unit_windows(self.index, self.sign, node.shape, self.spatial)
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,9 @@ class DenseRows:
         return DenseRows(self.coefficients[:, rows], deviation)
 
     def dense(self, node: Node) -> Tensor:
+        return self.coefficients
+
+    def begin(self, node: Node) -> Tensor | Windows:
         return self.coefficients
 
     @property
@@ -92,6 +106,11 @@ class Tile:
     start: str
     span: slice
     rows: Rows
+
+    @property
+    def windowed(self) -> bool:
+        """True if the rows start as windows."""
+        return isinstance(self.rows, UnitRows) and self.rows.spatial > 0
 
 
 def units(index: Tensor, dtype: torch.dtype) -> UnitRows:

@@ -21,15 +21,17 @@ def tile_height(
     rows: int,
     tile_elements: int,
     gradients: bool = False,
+    longest: int | None = None,
 ) -> int:
     """Return how many rows a tile of `start` has.
 
     Its largest coefficient tensor A then holds at most `tile_elements` numbers. The height depends
     on the network, the number of rows and the memory allowed, and never on the devices. It is a
     power of two, because products of such heights use a device best. If `gradients` is true, the
-    sweep computes gradients, and tiles are smaller.
+    sweep computes gradients, and tiles are smaller. `longest` is the most numbers of a row; by
+    default it is the size of the largest value that a dense row passes.
     """
-    length = domains * program.widest(start)
+    length = domains * (program.widest(start) if longest is None else longest)
     shared = -(-rows // (LEAST_TILES_OF_GRADIENTS if gradients else LEAST_TILES))
     enough = max(shared, LEAST_ROWS // domains, LEAST_ELEMENTS // length)
     most = max(1, min(tile_elements // length, enough))

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from boundmesh.bounds.sweep.region import Region
 from boundmesh.bounds.sweep.rounding_errors import Errors, lowered, magnitude
 from boundmesh.bounds.sweep.rows import DenseRows, Tile, UnitRows
+from boundmesh.bounds.sweep.window_rows import dense, minimum, smallest, total
 from boundmesh.kernels.sums import added
 from boundmesh.operators.linear_bounds import Pulled
 from boundmesh.operators.node import Node
+from boundmesh.operators.windows import PulledWindows, Windows
 
 
 class TileState:
     """The state of one tile during a sweep.
 
     tile    the rows at their start node
-    at      coefficients `[D or 1, S, *shape]` at the output of each node that is not passed yet
+    at      coefficients `[D or 1, S, *shape]` at the output of each node that is not passed yet;
+            `Windows` where they lie in windows
     bias    `[D or 1, S]`, the constants collected so far (None: zero)
     error   `[D, S]`, the most that rounding can have changed the rows so far (None: zero)
     watch   names of nodes whose coefficients are kept
@@ -33,17 +38,17 @@ class TileState:
         self.tile, self.watch, self.errors = tile, watch, errors
         self.error: Tensor | None = None
         self.seen: dict[str, Tensor] = {}
-        self.at: dict[str, Tensor] = {}
+        self.at: dict[str, Tensor | Windows] = {}
         self.bias: Tensor | None = None
 
     def begin(self, node: Node) -> None:
         """Write out the coefficients of the rows at their start node."""
         rows = self.tile.rows
-        self.at[node.name] = rows.dense(node)
+        self.at[node.name] = rows.begin(node)
         if self.errors is not None and isinstance(rows, DenseRows) and rows.deviation is not None:
             self.error = added(self.error, magnitude(rows.deviation, self.errors.reach[node.name]))
 
-    def charge(self, name: str, rows: Tensor) -> None:
+    def charge(self, name: str, rows: Tensor | Windows) -> None:
         """Add the rounding error of rows at a node."""
         if self.errors is not None:
             self.error = self.errors.of_rows(name, rows, self.error)
@@ -53,30 +58,33 @@ class TileState:
         if self.errors is not None:
             self.error = added(self.error, self.errors.of_units(node.name, rows.index))
 
-    def take(self, node: Node) -> Tensor:
+    def take(self, node: Node) -> Tensor | Windows:
         """Remove and return the coefficients at the output of the node that is passed now."""
         rows = self.at.pop(node.name)
         self.charge(node.name, rows)
         if node.name in self.watch:
-            self.seen[node.name] = rows
+            self.seen[node.name] = dense(rows)
         return rows
 
-    def add(self, node: Node, pulled: Pulled) -> None:
+    def add(self, node: Node, pulled: Pulled | PulledWindows) -> None:
         """Add the coefficients that a node passes to its inputs, and replace the bias.
 
         `pulled.bias` contains the bias from before. Where several nodes read one value, the
-        coefficients at that value add up.
+        coefficients at that value add up. Windows as large as the map become dense.
         """
         self.bias = pulled.bias
-        for name, coefficients in zip(node.inputs, pulled.coefficients, strict=True):
-            if coefficients is not None:
+        found: Sequence[Tensor | Windows | None] = (
+            pulled.windows if isinstance(pulled, PulledWindows) else pulled.coefficients
+        )
+        for name, rows in zip(node.inputs, found, strict=True):
+            if rows is not None:
                 here = self.at.get(name)
-                self.at[name] = coefficients if here is None else here + coefficients
+                self.at[name] = smallest(rows if here is None else total(here, rows))
 
     def minimum(self, input_name: str, region: Region) -> Tensor:
         """Return lower bounds `[D, S]`. Rows that do not depend on the input equal their bias."""
         rows = self.at.get(input_name)
-        lowest = self.bias if rows is None else region.minimum(rows, self.bias)
+        lowest = self.bias if rows is None else minimum(region, rows, self.bias)
         assert lowest is not None
         lowest = lowered(lowest, self.total_error(input_name), self.errors)
         return lowest.expand(max(region.domains, len(lowest)), self.tile.rows.count)
@@ -88,7 +96,12 @@ class TileState:
             return self.error
         return self.errors.of_rows(input_name, rows, self.error)
 
+    def dense_at(self, name: str) -> Tensor | None:
+        """Return the coefficients `[D or 1, S, *shape]` at a node; None if rows do not reach it."""
+        rows = self.at.get(name)
+        return None if rows is None else dense(rows)
+
     def at_input(self, input_name: str, like: Tensor) -> Tensor:
         """Return the rows at the input, `[D, S, *input_shape]`; a scalar zero if there are none."""
-        rows = self.at.get(input_name)
+        rows = self.dense_at(input_name)
         return like.new_zeros(()) if rows is None else rows

@@ -61,6 +61,7 @@ class Exchange(DeviceLayout):
     """The layout in which every rank pulls all rows back through its own neurons."""
 
     wave = 1
+    windows = False
     recordable = True
 
     def __init__(

@@ -1,0 +1,75 @@
+"""Which rows start as windows, and the size of the largest row of a sweep."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.sweep.node_weights import product_of
+from boundmesh.bounds.sweep.program import Program
+from boundmesh.bounds.sweep.window_rows import smallest, total
+from boundmesh.operators import RULES
+from boundmesh.operators.node import Node
+from boundmesh.operators.windows import Windows, unit_windows
+
+
+def spatial_axes(shape: tuple[int, ...]) -> int:
+    """Return how many of the last axes of a value `[1, C, *spatial]` are spatial; 0 if none is."""
+    return len(shape) - 2 if len(shape) > 2 and shape[0] == 1 else 0
+
+
+def windowed_row(program: Program, start: str) -> int | None:
+    """Return the most numbers that a unit row of `start` has during a sweep, if it is in windows.
+
+    The result is None if no convolution is passed in windows, so that dense rows serve as well. It
+    is found by a sweep of no rows, which needs only the shapes of the weights.
+    """
+    if start not in program.windowed_rows:
+        program.windowed_rows[start] = _windowed_row(program, start)
+    return program.windowed_rows[start]
+
+
+def _windowed_row(program: Program, start: str) -> int | None:
+    node = program.graph[start]
+    spatial = spatial_axes(node.shape)
+    if not spatial:
+        return None
+    nothing = torch.empty(0, device="meta")
+    at: dict[str, Tensor | Windows] = {
+        start: unit_windows(nothing.long(), nothing, node.shape, spatial)
+    }
+    largest, useful = 0, False
+    for node in program.order(start):
+        rows = at.pop(node.name, None)
+        if rows is None or node.is_input:
+            continue
+        found = _passed(program, node, rows)
+        useful |= product_of(node) is not None and isinstance(found[0], Windows)
+        for name, each in zip(node.inputs, found, strict=True):
+            largest = max(largest, _size(each))
+            at[name] = smallest(total(at[name], each) if name in at else each)
+            largest = max(largest, _size(at[name]))
+    return largest if useful else None
+
+
+def _passed(program: Program, node: Node, rows: Tensor | Windows) -> list[Tensor | Windows]:
+    """Pass a row without neurons through a node; dense rows are empty tensors `[1, 0, *shape]`."""
+    operator = RULES[node.op]
+    if isinstance(rows, Windows):
+        if operator.relax is not None and node.input_shapes == (node.shape,):
+            return [rows]
+        weights = [
+            torch.empty(program.graph.weights[name].shape, device="meta") for name in node.weights
+        ]
+        rule = operator.pull_windows
+        pulled = None if rule is None else rule(node, weights, rows)
+        if pulled is not None:
+            return list(pulled.windows)
+    return [torch.empty(1, 0, *shape, device="meta") for shape in node.input_shapes]
+
+
+def _size(rows: Tensor | Windows) -> int:
+    shape = rows.coefficients.shape if isinstance(rows, Windows) else rows.shape
+    return math.prod(shape[2:])

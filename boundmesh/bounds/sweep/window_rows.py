@@ -1,0 +1,61 @@
+"""Rows that a sweep carries: dense coefficients `[D or 1, S, *shape]`, or `Windows`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from boundmesh.bounds.sweep.node_weights import NodeWeights
+from boundmesh.bounds.sweep.region import BoxRegion, Region
+from boundmesh.kernels.sums import added
+from boundmesh.operators import RULES
+from boundmesh.operators.window_lines import signed_inner_windows
+from boundmesh.operators.windows import PulledWindows, Windows
+
+
+def dense(rows: Tensor | Windows) -> Tensor:
+    """Return rows with all their coefficients."""
+    return rows.dense() if isinstance(rows, Windows) else rows
+
+
+def smallest(rows: Tensor | Windows) -> Tensor | Windows:
+    """Return rows as they take the least memory: windows as large as the map become dense."""
+    return rows.dense() if isinstance(rows, Windows) and not rows.grid.saves else rows
+
+
+def total(one: Tensor | Windows, other: Tensor | Windows) -> Tensor | Windows:
+    """Add rows at the same value. The sum is dense if one is, or if their windows drift apart."""
+    if isinstance(one, Windows) and isinstance(other, Windows):
+        both = one.plus(other)
+        if both is not None:
+            return both
+    return dense(one) + dense(other)
+
+
+def minimum(region: Region, rows: Tensor | Windows, onto: Tensor | None) -> Tensor:
+    """Compute the minimum `[D, S]` of rows over a region, added to `onto` `[D, S]`."""
+    if isinstance(rows, Windows) and isinstance(region, BoxRegion):
+        lowest = signed_inner_windows(rows, region.lower, region.upper)
+        return added(onto, lowest)
+    return region.minimum(dense(rows), onto)
+
+
+def pull_windows(
+    node_weights: NodeWeights, rows: Sequence[Windows], onto: Sequence[Tensor | None]
+) -> list[PulledWindows] | None:
+    """Pull windows of several tiles back through an affine node; None if they must be dense.
+
+    The bias of each tile is added to its entry of `onto`, `[D, S]` (None: zero).
+    """
+    node = node_weights.node
+    rule = RULES[node.op].pull_windows
+    if rule is None:
+        return None
+    weights, found = node_weights.tensors, []
+    for each, bias in zip(rows, onto, strict=True):
+        pulled = rule(node, weights, each)
+        if pulled is None:
+            return None
+        found.append(PulledWindows(pulled.windows, added(bias, pulled.bias)))
+    return found

@@ -1,0 +1,117 @@
+"""Convolutions of rows that are stored in windows: one matrix product and a sum of overlaps.
+
+    y[b, s·i + d·k, o] += Σ_c x[b, i, c]·W[c, o, k]                    (`spread`)
+
+This is a transposed convolution without padding, on windows with the features last. The padding of
+the convolution is part of the windows' places. Every number is a plain sum of products, so the
+bound γ·Σ|x|·|W| on its rounding holds on every device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+import torch
+from torch import Tensor
+
+from boundmesh.operators.common_rules import Weights
+from boundmesh.operators.node import Node
+from boundmesh.operators.windows import Grid, PulledWindows, Span, Windows
+
+MOST = 2**20
+"""The most numbers that are written to memory at a time before overlaps are added up."""
+
+
+def pull_conv_windows(node: Node, weights: Weights, windows: Windows) -> PulledWindows | None:
+    """Pull rows A back through a convolution; their bias is `⟨A, b⟩`.
+
+    Returns None for a batch of several maps.
+    """
+    if len(windows.features) != 2 or windows.features[0] != 1:
+        return None
+    weight, shape = weights[0], node.input_shapes[0]
+    spans = tuple(
+        Span(
+            span.step * stride,
+            span.shift * stride - before,
+            reach(span.length, kernel, stride, dilation),
+            whole,
+        )
+        for span, kernel, stride, dilation, (before, _), whole in zip(
+            windows.grid.spans,
+            weight.shape[2:],
+            node["stride"],
+            node["dilation"],
+            node["padding"],
+            shape[2:],
+            strict=True,
+        )
+    )
+    grid = Grid(windows.grid.places, spans)
+    found = spread(windows.coefficients, weight, node["stride"], node["dilation"], node["groups"])
+    found.masked_fill_(grid.outside.unsqueeze(-1), 0)
+    bias = windows.inner(weights[1]) if len(weights) > 1 else None
+    return PulledWindows((Windows(found, grid, shape[:2]),), bias)
+
+
+def reach(length: int, kernel: int, stride: int, dilation: int) -> int:
+    """Return the length of the window that `length` places of a convolution's output read."""
+    return (length - 1) * stride + (kernel - 1) * dilation + 1
+
+
+def spread(
+    rows: Tensor,
+    weight: Tensor,
+    stride: Sequence[int],
+    dilation: Sequence[int],
+    groups: int,
+) -> Tensor:
+    """Compute `[D, S, *window, C]` → `[D, S, *reached, O]` with W `[C, O/groups, *kernel]`."""
+    domains, count, *window, channels = rows.shape
+    kernel = tuple(weight.shape[2:])
+    lengths = [
+        reach(n, k, s, d) for n, k, s, d in zip(window, kernel, stride, dilation, strict=True)
+    ]
+    inputs = weight.shape[1] * groups
+    height = max(1, MOST // max(1, prod(window) * prod(kernel) * inputs))
+    table = weight.flatten(2).unflatten(0, (groups, channels // groups)).transpose(2, 3)
+    out, places = rows.new_zeros(domains * count, *lengths, inputs), prod(window)
+    flat = rows.reshape(domains * count, *window, channels)
+    for part, whole in zip(flat.split(height), out.split(height), strict=True):
+        columns = _columns(part.reshape(len(part) * places, channels), table)
+        _fold(columns.reshape(len(part), *window, *kernel, inputs), whole, stride, dilation)
+    return out.reshape(domains, count, *lengths, inputs)
+
+
+def _columns(rows: Tensor, table: Tensor) -> Tensor:
+    """Multiply rows `[M, C]` with W `[groups, C/groups, kernel, O/groups]`: `[M, kernel, O]`."""
+    groups, channels, kernel, outputs = table.shape
+    if groups == 1:
+        return torch.mm(rows, table[0].flatten(1))
+    if channels == outputs == 1:
+        return rows.unsqueeze(1) * table.reshape(groups, kernel).mT
+    parts = torch.bmm(rows.unflatten(1, (groups, channels)).transpose(0, 1), table.flatten(2))
+    by_kernel = parts.reshape(groups, len(rows), kernel, outputs).permute(1, 2, 0, 3)
+    return by_kernel.reshape(len(rows), kernel, groups * outputs)
+
+
+def _fold(columns: Tensor, out: Tensor, stride: Sequence[int], dilation: Sequence[int]) -> None:
+    """Add columns `[B, *window, *kernel, O]` up in `out` `[B, *reached, O]`, which holds zeros.
+
+    The axes are folded one after the other, from the last to the first.
+    """
+    axes = len(stride)
+    for axis in reversed(range(axes)):
+        last = columns.dim() - 2
+        if axis:
+            shape = [*columns.shape[: axis + 1], out.shape[axis + 1]]
+            into = columns.new_zeros(*shape, *columns.shape[axis + 2 : last], columns.shape[-1])
+        else:
+            into = out
+        reached = stride[axis] * (columns.shape[axis + 1] - 1) + 1
+        for place in range(columns.shape[last]):
+            first = place * dilation[axis]
+            where = (slice(None),) * (axis + 1) + (slice(first, first + reached, stride[axis]),)
+            into[where] += columns.select(last, place)
+        columns = into

@@ -1,0 +1,131 @@
+"""CROWN with rows in windows: the bounds of dense rows, which hold at every point."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.methods.crown import crown
+from boundmesh.bounds.methods.problem import Problem
+from boundmesh.bounds.sweep.largest_row import windowed_row
+from boundmesh.bounds.sweep.layout import OneDevice
+from boundmesh.bounds.sweep.program import Program
+from boundmesh.bounds.sweep.region import BallRegion, BoxRegion, Region
+from boundmesh.bounds.sweep.rows import DenseRows, both_sides
+from boundmesh.graph.forward import tensors, values
+from boundmesh.graph.graph import Graph
+from boundmesh.operators.interval import Interval
+from boundmesh.operators.rounding import Rounding
+from tests.networks import maps
+
+
+class DenseDevice(OneDevice):
+    """A device whose rows are never windows."""
+
+    windows = False
+
+
+def problem_of(
+    graph: Graph,
+    device: type[OneDevice],
+    dtype: torch.dtype = torch.float64,
+    rounding: Rounding | None = None,
+    region: Region | None = None,
+) -> Problem:
+    if region is None:
+        generator = torch.Generator().manual_seed(3)
+        center = torch.randn(2, *graph[graph.input].shape, generator=generator).to(dtype)
+        region = BoxRegion(center - 0.05, center + 0.05)
+    layout = device(graph, "cpu", dtype)
+    return Problem(Program(graph, graph.output), region, layout, 2**16, rounding=rounding)
+
+
+def outputs(problem: Problem) -> DenseRows:
+    program = problem.program
+    shape, size = program.graph[program.target].shape, program.graph[program.target].size
+    eye = torch.eye(size, dtype=problem.layout.dtype).reshape(1, size, *shape)
+    return DenseRows(torch.cat([eye, -eye], 1))
+
+
+def ends(found: tuple[Tensor, dict[str, Interval]]) -> list[Tensor]:
+    lowest, bounds = found
+    return [lowest, *(end for box in bounds.values() for end in (box.lower, box.upper))]
+
+
+EVERY = pytest.mark.parametrize(
+    ("activation", "axes"),
+    [("relu", 1), ("relu", 2), ("relu", 3), ("leaky_relu", 2), ("sigmoid", 2)],
+)
+
+
+@EVERY
+def test_crown_in_windows_is_crown(activation: str, axes: int) -> None:
+    graph = maps(0, activation, axes)
+    plain, in_windows = (problem_of(graph, device) for device in (DenseDevice, OneDevice))
+    found = ends(crown(in_windows, outputs(in_windows)))
+    expected = ends(crown(plain, outputs(plain)))
+    torch.testing.assert_close(found, expected)
+
+
+def test_most_start_nodes_have_rows_in_windows() -> None:
+    program = Program(maps(0), maps(0).output)
+    sizes = [windowed_row(program, start) for start in program.starts]
+    dense = [program.widest(start) for start in program.starts]
+    assert all(
+        size is not None and size < wide for size, wide in zip(sizes[1:4], dense[1:4], strict=True)
+    )
+
+
+def test_tiles_are_windowed_only_where_the_layout_allows_it() -> None:
+    for device in (DenseDevice, OneDevice):
+        problem = problem_of(maps(0), device)
+        start = problem.program.starts[2]
+        rows = both_sides(torch.arange(6), torch.float64)
+        assert {tile.windowed for tile in problem.tiles(start, rows)} == {device is OneDevice}
+
+
+@EVERY
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_sampled_points_lie_inside_bounds_of_windows(
+    activation: str, axes: int, dtype: torch.dtype
+) -> None:
+    graph = maps(1, activation, axes)
+    problem = problem_of(graph, OneDevice, dtype, Rounding.of(dtype, "real"))
+    region = problem.region
+    assert isinstance(region, BoxRegion)
+    _, bounds = crown(problem, outputs(problem))
+    exact = tensors(graph, torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        share = torch.rand(region.lower.shape, generator=generator, dtype=torch.float64).round()
+        x = region.lower.double() + share * (region.upper - region.lower).double()
+        found = values(graph, exact, x)
+        for name, box in bounds.items():
+            assert (found[name] >= box.lower).all() and (found[name] <= box.upper).all()
+
+
+def test_what_rounding_takes_off_is_that_of_dense_rows() -> None:
+    graph = maps(2)
+    taken = []
+    for device in (DenseDevice, OneDevice):
+        problem = problem_of(graph, device, torch.float32, Rounding.of(torch.float32, "float32"))
+        free = replace(problem, rounding=None)
+        lowered, plain = (crown(each, outputs(each))[0] for each in (problem, free))
+        taken.append(plain - lowered)
+    assert (taken[1] > 0).all()
+    torch.testing.assert_close(taken[1], taken[0], rtol=0.1, atol=1e-5)
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0])
+def test_balls_are_bounded_in_windows(p: float) -> None:
+    graph = maps(3)
+    center = torch.randn(1, *graph[graph.input].shape, dtype=torch.float64)
+    region = BallRegion(center, torch.tensor([0.3], dtype=torch.float64), p)
+    plain, in_windows = (
+        problem_of(graph, device, region=region) for device in (DenseDevice, OneDevice)
+    )
+    found = ends(crown(in_windows, outputs(in_windows)))
+    torch.testing.assert_close(found, ends(crown(plain, outputs(plain))))

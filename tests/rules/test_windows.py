@@ -1,0 +1,182 @@
+"""Rows in windows: they are the dense rows with fewer numbers, at every operator."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from boundmesh.operators.inner_products import inner
+from boundmesh.operators.linear_bounds import Lines
+from boundmesh.operators.node import Node, Shape
+from boundmesh.operators.operator import RULES
+from boundmesh.operators.window_lines import pull_window_lines, signed_inner_windows
+from boundmesh.operators.windows import Grid, Span, Windows, unit_windows
+from tests.rules.samples import AFFINE, Sample, name_of
+
+ROWS = 5
+
+
+def random_windows(shape: Shape, seed: int, domains: int = 1, room: int = 2) -> Windows:
+    """Windows of random places, which reach over the ends of the map by up to `room`."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def below(high: int) -> int:
+        return int(torch.randint(0, high, (), generator=generator))
+
+    spans, places = [], []
+    for whole in shape[2:]:
+        step, length = 1 + below(2), 1 + below(whole)
+        spans.append(Span(step, -below(room + 1), length, whole))
+        places.append(torch.randint(0, -(-whole // step), (ROWS,), generator=generator))
+    grid = Grid(torch.stack(places, 1), tuple(spans))
+    values = torch.randn(
+        domains, ROWS, *grid.window, shape[1], generator=generator, dtype=torch.float64
+    )
+    values = values.masked_fill(grid.outside.unsqueeze(-1), 0)
+    return Windows(values, grid, shape[:2])
+
+
+def is_zero_outside(windows: Windows) -> bool:
+    return not windows.coefficients[:, windows.grid.outside].any()
+
+
+MAPS = [
+    each
+    for each in AFFINE
+    if each.operator.pull_windows is not None
+    and len(each.node.shape) > 2
+    and each.node.shape[0] == 1
+]
+
+
+@pytest.mark.parametrize("each", MAPS, ids=name_of)
+@pytest.mark.parametrize("seed", range(4))
+def test_windows_pulled_back_are_the_dense_rows_pulled_back(each: Sample, seed: int) -> None:
+    windows = random_windows(each.node.shape, seed, domains=1 + seed % 2)
+    compare(each.node, each.weights, windows)
+
+
+def compare(node: Node, weights: tuple[Tensor, ...], windows: Windows) -> None:
+    operator = RULES[node.op]
+    assert operator.pull_windows is not None and operator.pull is not None
+    found = operator.pull_windows(node, weights, windows)
+    expected = operator.pull(node, weights, windows.dense())
+    assert found is not None
+    assert all(is_zero_outside(each) for each in found.windows)
+    torch.testing.assert_close([each.dense() for each in found.windows], [*expected.coefficients])
+    assert (found.bias is None) == (expected.bias is None)
+    if found.bias is not None:
+        torch.testing.assert_close(found.bias, expected.bias)
+
+
+def test_every_form_of_convolution_is_among_the_samples() -> None:
+    convolutions = [each.node for each in MAPS if each.node.op == "conv"]
+    assert {len(node.shape) for node in convolutions} == {3, 4, 5}
+    assert {node["groups"] > 1 for node in convolutions} == {True, False}
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_rows_times_a_convolution_equal_pulled_windows_times_its_input(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(low: int, high: int) -> int:
+        return int(torch.randint(low, high, (), generator=generator))
+
+    axes, groups = 1 + seed % 3, 1 + seed % 2
+    wide, out = groups * draw(1, 3), groups * draw(1, 3)
+    stride = tuple(draw(1, 4) for _ in range(axes))
+    dilation = tuple(draw(1, 3) for _ in range(axes))
+    kernel = tuple(draw(1, 4) for _ in range(axes))
+    padding = tuple((draw(0, 3), draw(0, 3)) for _ in range(axes))
+    spatial = tuple(draw(5, 9) for _ in range(axes))
+    shape = tuple(
+        (n + a + b - d * (k - 1) - 1) // s + 1
+        for n, (a, b), d, k, s in zip(spatial, padding, dilation, kernel, stride, strict=True)
+    )
+    attributes = {"stride": stride, "dilation": dilation, "padding": padding, "groups": groups}
+    before = (1, wide, *spatial)
+    node = Node("conv", "conv", ("x",), (1, out, *shape), (before,), attributes)
+    weights = (
+        torch.randn(out, wide // groups, *kernel, generator=generator, dtype=torch.float64),
+        torch.randn(out, generator=generator, dtype=torch.float64),
+    )
+    windows, operator = random_windows(node.shape, seed), RULES["conv"]
+    assert operator.pull_windows is not None
+    pulled = operator.pull_windows(node, weights, windows)
+    assert pulled is not None and pulled.bias is not None
+    x = torch.randn(1, *before, generator=generator, dtype=torch.float64)
+    output = operator.forward(node, weights, x)
+    torch.testing.assert_close(
+        inner(windows.dense(), output.unsqueeze(1)),
+        inner(pulled.windows[0].dense(), x.unsqueeze(1)) + pulled.bias,
+    )
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 7), (1, 2, 5, 6), (1, 2, 4, 3, 5)])
+@pytest.mark.parametrize("seed", range(3))
+def test_reading_is_the_transpose_of_writing_out(shape: Shape, seed: int) -> None:
+    windows = random_windows(shape, seed)
+    values = torch.randn(1, 1, *shape, dtype=torch.float64)
+    read = windows.read(values)
+    assert not read[:, windows.grid.outside].any()
+    torch.testing.assert_close(windows.inner(read), inner(windows.dense(), values))
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 7), (1, 2, 5, 6), (1, 2, 4, 3, 5)])
+def test_windows_of_unit_rows_are_unit_rows(shape: Shape) -> None:
+    size = torch.Size(shape).numel()
+    index, sign = torch.arange(size), torch.ones(size).index_fill(0, torch.arange(0, size, 2), -1)
+    windows = unit_windows(index, sign, shape, len(shape) - 2)
+    assert torch.equal(windows.dense().reshape(size, size), torch.diag(sign))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_sums_of_windows_are_sums_of_rows(seed: int) -> None:
+    one = random_windows((1, 2, 6, 5), seed)
+    spans = tuple(
+        Span(span.step, span.shift + seed % 3 - 1, 1 + axis, span.whole)
+        for axis, span in enumerate(one.grid.spans)
+    )
+    grid = Grid(one.grid.places, spans)
+    values = torch.randn(1, ROWS, *grid.window, 2, dtype=torch.float64)
+    other = Windows(values.masked_fill(grid.outside.unsqueeze(-1), 0), grid, (1, 2))
+    total = one.plus(other)
+    assert total is not None and is_zero_outside(total)
+    torch.testing.assert_close(total.dense(), one.dense() + other.dense())
+
+
+def test_windows_that_drift_apart_have_no_sum_in_windows() -> None:
+    one = random_windows((1, 2, 6, 5), 0)
+    spans = tuple(
+        Span(span.step + 1, span.shift, span.length, span.whole) for span in one.grid.spans
+    )
+    other = Windows(one.coefficients, Grid(one.grid.places, spans), one.features)
+    assert one.plus(other) is None
+
+
+@pytest.mark.parametrize("intercepts", [(False, False), (False, True), (True, False), (True, True)])
+def test_lines_pull_windows_as_they_pull_dense_rows(intercepts: tuple[bool, bool]) -> None:
+    windows = random_windows((1, 3, 6, 5), 1)
+    maps = [torch.randn(2, 1, 1, 3, 6, 5, dtype=torch.float64) for _ in range(4)]
+    below, above = (
+        each if given else None for each, given in zip(maps[2:], intercepts, strict=True)
+    )
+    lines = Lines((maps[0],), (maps[1],), below, above)
+    found, expected = pull_window_lines(lines, windows), lines.pull(windows.dense())
+    torch.testing.assert_close(found.windows[0].dense(), expected.only)
+    if expected.bias is None:
+        assert found.bias is None
+    else:
+        torch.testing.assert_close(found.bias, expected.bias)
+
+
+def test_the_minimum_over_a_box_is_that_of_dense_rows() -> None:
+    windows = random_windows((1, 3, 6, 5), 2)
+    lower = torch.randn(2, 1, 3, 6, 5, dtype=torch.float64)
+    upper = lower + torch.rand_like(lower)
+    dense = windows.dense()
+    expected = inner(dense.clamp(min=0), lower.unsqueeze(1)) + inner(
+        dense.clamp(max=0), upper.unsqueeze(1)
+    )
+    torch.testing.assert_close(signed_inner_windows(windows, lower, upper), expected)
