@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from math import prod
+
 import torch
 from torch import Tensor
 
@@ -21,6 +24,31 @@ def pull_window_lines(lines: Lines, windows: Windows) -> PulledWindows:
     bias = _signed_sums(windows, lines.lower_intercept, lines.upper_intercept)
     found = signed_product(rows, windows.read(below), windows.read(above))
     return PulledWindows((windows.with_coefficients(found),), bias)
+
+
+@dataclass(frozen=True)
+class SparseLines:
+    """Lines of an elementwise operator that are one line at every neuron but a few.
+
+    slopes   `[D, 1, *shape]`, the slope of the line through zero; zero at the few neurons
+    index    `[U]`, flat indices of the few neurons
+    overlay  their lines, with slopes `[D, 1 or S, U]`
+    """
+
+    slopes: Tensor
+    index: Tensor
+    overlay: Lines
+
+    def pull(self, windows: Windows) -> PulledWindows:
+        """Pull rows back: a few coefficients have lines of their own, the others one slope."""
+        neurons = windows.find(self.index)
+        own = self.overlay.pull(windows.at(neurons))
+        found = windows.with_coefficients(windows.read(self.slopes) * windows.coefficients)
+        return PulledWindows((found.with_neurons(neurons, own.only),), own.bias)
+
+    def pays(self, windows: Windows) -> bool:
+        """Return True if it takes less work than to read all lines at the windows."""
+        return 4 * len(self.index) < prod(windows.coefficients.shape[2:])
 
 
 def _signed_sums(windows: Windows, below: Tensor | None, above: Tensor | None) -> Tensor | None:

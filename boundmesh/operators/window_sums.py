@@ -27,3 +27,21 @@ def sums(products: Tensor) -> Tensor:
     total = flat[..., :whole].unflatten(2, (-1, CHUNK)).sum(3).sum(2)
     result: Tensor = total if whole == length else total + flat[..., whole:].sum(2)
     return result
+
+
+def sums_of_magnitudes(products: Tensor) -> Tensor:
+    """Add up the absolute values of products `[D, S, *]` of each row, `[D, S]`.
+
+    No number passes more roundings than `INFLATION` covers.
+    """
+    flat = products.flatten(2)
+    whole = flat.shape[2] - flat.shape[2] % CHUNK
+    if whole <= CHUNK:
+        return _norm(flat, 2)
+    chunks = _norm(flat[..., :whole].unflatten(2, (-1, CHUNK)), 3)
+    return chunks.sum(2) + _norm(flat[..., whole:], 2)
+
+
+def _norm(values: Tensor, dim: int) -> Tensor:
+    result: Tensor = torch.linalg.vector_norm(values, 1, dim=dim)
+    return result

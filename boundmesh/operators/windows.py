@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from boundmesh.operators.node import Shape
+from boundmesh.operators.rounding import CHUNK
 from boundmesh.operators.window_sums import sums
 
 
@@ -133,6 +134,19 @@ class Grid:
 
 
 @dataclass(frozen=True)
+class Neurons:
+    """Where some neurons of a map stand in the windows of S rows.
+
+    index    `[S · U]`, the place of each neuron among the coefficients of all rows; if it lies
+             outside of the row's window, the place of another coefficient of the row
+    outside  `[S, U]`, true where the neuron lies outside of the row's window
+    """
+
+    index: Tensor
+    outside: Tensor
+
+
+@dataclass(frozen=True)
 class Windows:
     """The coefficients of S rows in their windows.
 
@@ -163,6 +177,16 @@ class Windows:
         """Return `⟨A, values⟩` `[D, S]`; values broadcast to the coefficients."""
         return sums(self.coefficients * values)
 
+    def inner_features(self, values: Tensor) -> Tensor:
+        """Return `⟨A, values⟩` `[D, S]` for values `[C]` that are the same at all places."""
+        places, wide = prod(self.grid.window), self.coefficients.shape[-1]
+        if max(places, wide) > CHUNK or self.coefficients.device.type != "cpu":
+            return self.inner(values)
+        # A number passes at most `wide + places` roundings, which is no more than `sums` counts,
+        # because (CHUNK - wide)·(CHUNK - places) ≥ 0.
+        at_places = torch.matmul(self.coefficients, values)
+        return at_places.flatten(2).sum(2)
+
     def dense(self) -> Tensor:
         """Write the coefficients out, `[D or 1, S, *shape]`."""
         sources, outside = self.grid.sources
@@ -183,6 +207,43 @@ class Windows:
         table = torch.cat([table, table.new_zeros(len(table), 1, table.shape[2])], 1)
         found = table.index_select(1, self.grid.positions)
         return found.reshape(len(values), *self.coefficients.shape[1:])
+
+    def find(self, index: Tensor) -> Neurons:
+        """Find the flat neurons `index` `[U]` of the map in the windows."""
+        grid, wide = self.grid, self.coefficients.shape[-1]
+        feature = index.div(prod(grid.whole), rounding_mode="floor")
+        rest = index - feature * prod(grid.whole)
+        flat = torch.arange(grid.rows, device=index.device).unsqueeze(1)
+        missing: Tensor | None = None
+        for axis, span in enumerate(grid.spans):
+            run = prod(grid.whole[axis + 1 :])
+            place = rest.div(run, rounding_mode="floor")
+            rest = rest - place * run
+            along = place - (grid.places[:, axis, None] * span.step + span.shift)
+            near = along.clamp(0, span.length - 1)
+            out = near != along
+            missing = out if missing is None else missing | out
+            flat = flat * span.length + near
+        assert missing is not None
+        return Neurons((flat * wide + feature).flatten(), missing)
+
+    def at(self, neurons: Neurons) -> Tensor:
+        """Return the coefficients `[D or 1, S, U]` of neurons; zero outside of the windows."""
+        found = self.coefficients.flatten(1).index_select(1, neurons.index)
+        return found.reshape(len(found), *neurons.outside.shape).masked_fill(neurons.outside, 0)
+
+    def with_neurons(self, neurons: Neurons, values: Tensor) -> Windows:
+        """Add values `[D or 1, S, U]` to the coefficients of neurons, where these are zero.
+
+        Values of neurons outside of the windows must be zero.
+        """
+        flat = self.coefficients.flatten(1)
+        if len(values) > len(flat):
+            flat = flat.expand(len(values), -1)
+        # Every coefficient receives at most one value that is not zero, so the order of the
+        # additions does not matter.
+        total = flat.index_add(1, neurons.index, values.flatten(1))
+        return self.with_coefficients(total.reshape(-1, *self.coefficients.shape[1:]))
 
     def plus(self, other: Windows) -> Windows | None:
         """Add rows of the same map; None if no window of one size contains both."""

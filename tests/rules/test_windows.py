@@ -10,7 +10,11 @@ from boundmesh.operators.inner_products import inner
 from boundmesh.operators.linear_bounds import Lines
 from boundmesh.operators.node import Node, Shape
 from boundmesh.operators.operator import RULES
-from boundmesh.operators.window_lines import pull_window_lines, signed_inner_windows
+from boundmesh.operators.window_lines import (
+    SparseLines,
+    pull_window_lines,
+    signed_inner_windows,
+)
 from boundmesh.operators.windows import Grid, Span, Windows, unit_windows
 from tests.rules.samples import AFFINE, Sample, name_of
 
@@ -180,3 +184,22 @@ def test_the_minimum_over_a_box_is_that_of_dense_rows() -> None:
         dense.clamp(max=0), upper.unsqueeze(1)
     )
     torch.testing.assert_close(signed_inner_windows(windows, lower, upper), expected)
+
+
+@pytest.mark.parametrize("domains", [1, 2])
+def test_sparse_lines_are_the_lines(domains: int) -> None:
+    windows = random_windows((1, 3, 6, 5), 3, domains)
+    index = torch.tensor([2, 17, 40, 41, 89])
+    generator = torch.Generator().manual_seed(4)
+    slopes, below, above = (
+        torch.randn(2, 1, 90, generator=generator, dtype=torch.float64) for _ in range(3)
+    )
+    own = Lines((below[..., index],), (above[..., index],), None, above[..., index])
+    lower, upper = (slopes.index_copy(2, index, each[..., index]) for each in (below, above))
+    intercept = torch.zeros_like(above).index_copy(2, index, above[..., index])
+    shape = (2, 1, 1, 3, 6, 5)
+    lines = Lines((lower.reshape(shape),), (upper.reshape(shape),), None, intercept.reshape(shape))
+    sparse = SparseLines(slopes.index_fill(2, index, 0).reshape(shape), index, own)
+    found, expected = sparse.pull(windows), pull_window_lines(lines, windows)
+    torch.testing.assert_close(found.windows[0].coefficients, expected.windows[0].coefficients)
+    torch.testing.assert_close(found.bias, expected.bias)

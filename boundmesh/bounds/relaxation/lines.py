@@ -23,7 +23,7 @@ from boundmesh.operators import RULES
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.linear_bounds import Lines, Pulled, Relaxation, pull_lines
 from boundmesh.operators.node import Node
-from boundmesh.operators.window_lines import pull_window_lines
+from boundmesh.operators.window_lines import SparseLines, pull_window_lines
 from boundmesh.operators.windows import PulledWindows, Windows
 
 
@@ -56,10 +56,12 @@ class Drawn:
     shared   the lines that all rows share, zero at the neurons of `overlay` (None: the overlay has
              all neurons)
     overlay  the lines of the unstable neurons (None: `shared` has the lines of all neurons)
+    sparse   the same lines in a form that is faster for large windows (None: there is none)
     """
 
     shared: Relaxation | None
     overlay: Overlay | None = None
+    sparse: SparseLines | None = None
 
 
 def one_by_one(node: Node) -> bool:
@@ -142,6 +144,25 @@ def shared_lines(node: Node, inputs: tuple[Interval, ...], index: Tensor) -> Rel
     )
 
 
+def sparse_lines(node: Node, inputs: tuple[Interval, ...]) -> SparseLines | None:
+    """Compute CROWN's lines with those of unstable neurons apart.
+
+    The result is None unless the operator has two pieces that meet at zero: the line of a stable
+    neuron is then one of the pieces.
+    """
+    operator = RULES[node.op]
+    if operator.slope_below is None or not one_by_one(node):
+        return None
+    assert operator.unstable is not None and operator.initial is not None
+    assert operator.relax is not None
+    index = operator.unstable(node, inputs).flatten(1).any(0).nonzero().squeeze(1)
+    shared = shared_lines(node, inputs, index)
+    alpha = operator.initial(node, inputs).flatten(1).index_select(1, index).unsqueeze(1)
+    own = operator.relax(neurons_at(node, index), (at(inputs[0], index),), alpha)
+    assert isinstance(shared, Lines) and isinstance(own, Lines)
+    return SparseLines(shared.lower_slopes[0], index, own)
+
+
 def relax_rows(
     drawn: Drawn | Pieces, rows: Tensor | Windows, node: Node, onto: Tensor | None
 ) -> Pulled | PulledWindows:
@@ -154,7 +175,11 @@ def relax_rows(
         return pull_drawn(drawn, rows, node, onto)
     if isinstance(drawn, Drawn) and drawn.overlay is None and one_by_one(node):
         assert isinstance(drawn.shared, Lines)
-        found = pull_window_lines(drawn.shared, rows)
+        sparse = drawn.sparse
+        if sparse is not None and sparse.pays(rows):
+            found = sparse.pull(rows)
+        else:
+            found = pull_window_lines(drawn.shared, rows)
         return PulledWindows(found.windows, added(onto, found.bias))
     return pull_drawn(drawn, rows.dense(), node, onto)
 
@@ -222,11 +247,12 @@ class FixedLines:
         if key not in self._drawn:
             mine = self._localise({name: self._boxes[name] for name in node.inputs})
             boxes = boxes_of(node, mine)
-            self._drawn[key] = (
-                pieces_of(node, boxes[0])
-                if in_one_pass(node, boxes[0].lower) and not tile.windowed
-                else Drawn(crown_lines(node, boxes))
-            )
+            if tile.windowed:
+                self._drawn[key] = Drawn(crown_lines(node, boxes), sparse=sparse_lines(node, boxes))
+            elif in_one_pass(node, boxes[0].lower):
+                self._drawn[key] = pieces_of(node, boxes[0])
+            else:
+                self._drawn[key] = Drawn(crown_lines(node, boxes))
         return self._drawn[key]
 
 

@@ -22,7 +22,7 @@ from boundmesh.kernels import fused_rows
 from boundmesh.kernels.sums import added
 from boundmesh.operators.inner_products import inner
 from boundmesh.operators.rounding import INFLATION, Rounding
-from boundmesh.operators.window_sums import sums
+from boundmesh.operators.window_sums import sums_of_magnitudes
 from boundmesh.operators.windows import Windows
 
 
@@ -95,7 +95,7 @@ class Sizes:
     @torch.no_grad()
     def of_windows(self, windows: Windows) -> Tensor:
         """Compute `⟨|A|, sizes⟩` `[D, S]` of rows in windows."""
-        return sums(windows.coefficients.detach().abs() * windows.read(self.above))
+        return sums_of_magnitudes(windows.read(self.above) * windows.coefficients.detach())
 
 
 def magnitude(rows: Tensor, sizes: Tensor) -> Tensor:
