@@ -55,8 +55,18 @@ wheel: $(READY)
 	$(BIN)/python -m hatchling build --target wheel
 	$(BIN)/python -m pytest -q tests/test_wheel.py
 
+# The documentation site, in build/site; every warning is an error. While writing:
+# .venv/bin/python docs/site/make_site.py --serve
+docs: $(READY) $(VENV)/.docs
+	$(BIN)/python docs/site/make_site.py
+
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .coverage
+
+$(VENV)/.docs: $(READY)
+	$(BIN)/python -m pip install -qq --disable-pip-version-check \
+	    --constraint constraints.txt --editable '.[docs]'
+	touch $@
 
 $(READY): pyproject.toml constraints.txt
 	test -n "$(PYTHON)" || { echo "boundmesh needs Python 3.11 or newer; none was found." >&2; exit 2; }
