@@ -81,6 +81,7 @@ def test_an_error_is_in_the_log(command: Command, tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text(f"{MLP},{NEAR},60\n")
     assert command("bench", tmp_path / "list.csv", "--quiet", "--log", log).err == ""
     assert "mlp near  unsat" in log.read_text()
+    assert "solved 1" in log.read_text()
 
 
 def test_a_log_that_cannot_be_written_is_refused(command: Command, tmp_path: Path) -> None:

@@ -195,9 +195,11 @@ def bench(
         if defaults := described(context):
             console.detail("defaults", defaults)
         Session(instances, found, settings, files, until, keep, console, ending).run()
+        console.rest()
+        if first:
+            _sum_up(instances, found, json, plot, console)
     if not first:
         return
-    _sum_up(instances, found, json, plot, console)
     if any(record.wrong for record in found):
         raise typer.Exit(WRONG)
     if ending.came:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import astuple, fields
+from dataclasses import asdict, astuple, fields
 from pathlib import PurePosixPath
 from time import perf_counter
 
@@ -123,14 +123,23 @@ class BenchConsole:
             line.append(f"  {record.reason}", "dim")
         self._print(line, shown=bad or not self._quiet)
 
+    def rest(self) -> None:
+        """End the moving line: no instance runs any more."""
+        self._status.stop()
+
     def summary(self, summaries: Sequence[Summary]) -> None:
         """Show the table. It has a line for all families together where there are several.
 
         In a console that is too narrow for its columns, each family has a table of its own.
         """
+        shown = summaries if len(summaries) > 2 else summaries[:1]
+        if self._log is not None:
+            for each in shown:
+                self._log.write(
+                    "summary", ", ".join(f"{k} {_cell(v)}" for k, v in asdict(each).items())
+                )
         if self._quiet:
             return
-        shown = summaries if len(summaries) > 2 else summaries[:1]
         names = [field.name.replace("_", "\n") for field in fields(Summary)]
         table = _table(names, left=1)
         for each in shown:
