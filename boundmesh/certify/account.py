@@ -78,10 +78,13 @@ class Account:
         self.found[place] = found
         self._decide(place, MISCLASSIFIED, "clean")
 
-    def keep(self, run: Run, places: Sequence[int], bounds: Mapping[str, Interval]) -> None:
-        """Keep the bounds `[D, …]` of the start nodes of those inputs that are still open."""
+    def survey(self, run: Run, bounds: Mapping[str, Interval]) -> None:
+        """Count the unstable neurons of a batch, given bounds of its start nodes."""
         for start, (some, _) in unstable_counts(bounds, run.program).items():
             self.unstable[start] = max(self.unstable.get(start, 0), some)
+
+    def keep(self, places: Sequence[int], bounds: Mapping[str, Interval]) -> None:
+        """Keep the bounds `[D, …]` of the start nodes of those inputs that are still open."""
         for row, place in enumerate(places):
             if self.words[place] == UNKNOWN:
                 at = slice(row, row + 1)

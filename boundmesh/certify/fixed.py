@@ -11,7 +11,7 @@ import torch
 from boundmesh.bounds.sweep.layout import OneDevice
 from boundmesh.certify import attack
 from boundmesh.certify.account import CERTIFIED, Account
-from boundmesh.certify.ladder import Ladder
+from boundmesh.certify.ladder import WITHOUT_ROWS, Ladder
 from boundmesh.certify.run import Radius, Run
 from boundmesh.certify.search import Searched
 from boundmesh.certify.workers import Task, share_of, work
@@ -78,7 +78,10 @@ def climb(
                 account.margins[batch] = margins
                 account.certify(batch, stage or method)
             if bounds and stage is None:
-                account.keep(run, batch, bounds)
+                account.survey(run, bounds)
+                # A search computes bounds of its own that are better than intervals.
+                if method not in WITHOUT_ROWS:
+                    account.keep(batch, bounds)
             tell(run, account)
 
 
@@ -118,9 +121,10 @@ def _branch(
         account.margins[place] = found.margins
         if found.counterexample is not None:
             account.falsify({place: found.counterexample}, "search")
-        account.certify([place], "search")
-        if found.reason:
+        elif found.reason:
             account.reasons[place] = found.reason
+        else:
+            account.certify([place], "search")
         tell(run, account, searched=searched)
 
     with run.clock.stage("search", counted(len(places), "input")):

@@ -75,8 +75,11 @@ class Ladder:
         slack = torch.from_numpy(run.slack[list(places)]).gather(1, classes)
 
         def note(lower: Tensor) -> Tensor:
-            """Keep the best margins, and return the mask of the open rows; NaN is no margin."""
-            found = lower.double().cpu() - slack
+            """Keep the best margins, and return the mask of the open rows.
+
+            NaN and infinity are no margins.
+            """
+            found = (lower.double().cpu() - slack).nan_to_num(-torch.inf, -torch.inf, -torch.inf)
             margins.scatter_(1, classes, torch.fmax(margins.gather(1, classes), found))
             return ~(margins.gather(1, classes) > 0)
 

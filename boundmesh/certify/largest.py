@@ -122,7 +122,7 @@ class Bisection:
                     tried = [self._next(place, failed.get(place)) for place in batch]
                     margins = self._unknown(batch)
                     with account.timed(batch):
-                        ladder.improve(method, batch, tried, margins)
+                        account.survey(self.run, ladder.improve(method, batch, tried, margins))
                     for row, place in enumerate(batch):
                         worst = float(margins[row].min())
                         if worst > 0:

@@ -21,6 +21,7 @@ from boundmesh.operators.rounding import Rounding
 from boundmesh.proof.margins import ROUNDINGS
 from boundmesh.property import Ball, Box, Case, Clause, Property
 from boundmesh.runtime.clock import Clock
+from boundmesh.runtime.device import dtype_of
 from boundmesh.settings import Settings
 from boundmesh.verdict import Counterexample
 
@@ -72,7 +73,8 @@ class Run:
         if self.rounding is not None:
             return np.zeros_like(self.scores)
         own = np.abs(self.scores[np.arange(len(self.labels)), self.labels])
-        epsilon = torch.finfo(self.layout.dtype).eps
+        # The network itself may run in this precision, whatever bounds are computed in.
+        epsilon = torch.finfo(dtype_of(self.settings)).eps
         scale: np.ndarray = np.abs(self.scores) + own[:, None]
         return ROUNDINGS * epsilon * scale
 

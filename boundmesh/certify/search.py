@@ -64,7 +64,8 @@ def search(
     standing = Standing(question, margins[others].unsqueeze(0), known, torch.tensor([0]))
 
     def best() -> Tensor:
-        return margins.scatter(0, others, standing.rows[0])
+        # The row of an infinite margin counts as open there.
+        return margins.scatter(0, others, standing.clauses[0])
 
     def look(case: int, points: Tensor) -> Counterexample | None:
         return run.confirmed(place, region, list(points.double().cpu().numpy()))

@@ -37,7 +37,7 @@ def test_the_radii_of_a_linear_network_enclose_the_exact_one(norm) -> None:
 
 @NORMS
 def test_radii_are_certified_and_refuted_by_verdicts_at_these_radii(norm) -> None:
-    module, points = mlp(1), inputs(2, seed=2)
+    module, points = mlp(1), inputs(1, seed=3)
     graph = graph_of(module)
     found = boundmesh.certify(
         graph, points, eps=4, norm=norm, largest=True, tolerance=0.05, timeout_per_input=30
