@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from boundmesh.errors import PropertyError
-from boundmesh.rational import rational
+from boundmesh.rational import rational, unwrapped
 from boundmesh.regions import Ball, Box, Point
 
 Terms = tuple[tuple[int, Fraction], ...]
@@ -202,6 +202,7 @@ class Property:
         """
         if not isinstance(region, Box | Ball):
             raise PropertyError(f"the region is {region!r:.80}; expected a Box or a Ball")
+        output, outputs = unwrapped(output), unwrapped(outputs)
         if not _is_index(outputs) or not _is_index(output) or not 0 <= output < outputs:
             raise PropertyError(
                 f"output {output!r} of {outputs!r} cannot be the largest; expected a number from "
@@ -236,7 +237,8 @@ def _terms(given: Any, role: str) -> Terms:
         raise PropertyError(
             f"an atom's {role}s are {given!r:.80}; expected pairs (index, coefficient)"
         ) from None
-    for index, number in pairs:
+    for given_index, number in pairs:
+        index = unwrapped(given_index)
         if not _is_index(index) or index < 0:
             raise PropertyError(f"an atom's {role} has the index {index!r}; expected 0, 1, 2 …")
         terms.append((int(index), rational(number, f"the coefficient of {role} {index}")))

@@ -25,13 +25,25 @@ EXACT = Context(prec=3 * DECIMALS)
 WHOLE = 2**53
 
 
+def unwrapped(number: Any) -> Any:
+    """Return the Python number that a scalar of NumPy, or an array or tensor without axes, holds.
+
+    Anything else is returned as it is.
+    """
+    if isinstance(number, np.generic):
+        return number.item()
+    torch = sys.modules.get("torch")
+    scalar = isinstance(number, np.ndarray) or (torch and isinstance(number, torch.Tensor))
+    return number.item() if scalar and number.ndim == 0 else number
+
+
 def rational(number: object, what: str) -> Fraction:
     """Return the number as a Fraction, exactly.
 
     Raises PropertyError, which names `what` the number is, for anything but a finite real number
     within the range of float64.
     """
-    given = number.item() if isinstance(number, np.generic) else number
+    given = unwrapped(number)
     exact: Fraction | None = None
     if isinstance(given, int | float | Decimal | Fraction):
         try:

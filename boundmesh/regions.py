@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from boundmesh.errors import PropertyError
-from boundmesh.rational import array_of, is_float, outward, rational, sums
+from boundmesh.rational import array_of, is_float, outward, rational, sums, unwrapped
 
 Point = np.ndarray | Sequence[float | Fraction]
 NORMS = (1.0, 2.0, math.inf)
@@ -226,13 +226,14 @@ class Ball:
         exact_radius = rational(radius, "the ball's radius")
         if exact_radius < 0:
             raise PropertyError(f"the ball's radius is {float(exact_radius):g}; expected ≥ 0")
-        if not isinstance(p, int | float) or p not in NORMS:
+        norm = unwrapped(p)
+        if not isinstance(norm, int | float) or isinstance(norm, bool) or norm not in NORMS:
             raise PropertyError(f"the ball's norm is {p!r}; expected 1, 2 or math.inf")
         nearest = float(exact_radius)
         equal = is_float(exact_radius, nearest)
         object.__setattr__(self, "center", center)
         object.__setattr__(self, "radius", nearest if equal else exact_radius)
-        object.__setattr__(self, "p", float(p))
+        object.__setattr__(self, "p", float(norm))
 
     def __repr__(self) -> str:
         within = f"within {float(self.radius):.6g} in norm {self.p:g}"
@@ -308,12 +309,10 @@ def ends_of(clip: Any) -> tuple[float, float]:
         low, high = clip
     except (TypeError, ValueError, RuntimeError):
         low, high = math.nan, math.nan
-    numbers = int, float, np.integer, np.floating
-    if not all(isinstance(end, numbers) for end in (low, high)) or not low <= high:
-        raise PropertyError(
-            f"the clip is {clip!r:.80}; expected two numbers, the smaller one first"
-        )
-    return low, high
+    low, high = unwrapped(low), unwrapped(high)
+    if isinstance(low, int | float) and isinstance(high, int | float) and low <= high:
+        return low, high
+    raise PropertyError(f"the clip is {clip!r:.80}; expected two numbers, the smaller one first")
 
 
 def _fractions(values: np.ndarray) -> np.ndarray:

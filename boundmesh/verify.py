@@ -267,6 +267,8 @@ def _check(run: Run) -> None:
 def _decide(run: Run) -> Verdict:
     settings, clock, standings = run.settings, run.clock, run.standings
     try:
+        # Reading may have taken all the time, above all the export of a module.
+        clock.check()
         if (found := run.hunt()) is not None:
             return Falsified(found)
         standings += [Standing.unknown(question) for question in run.questions]

@@ -117,3 +117,23 @@ def test_a_property_of_a_wrong_norm_radius_or_label_is_refused_when_it_is_made()
     ):
         with pytest.raises(BoundmeshError):
             make()
+
+
+@pytest.mark.parametrize(
+    "wrap", [np.int64, np.array, torch.tensor], ids=["int64", "array", "tensor"]
+)
+def test_numbers_in_arrays_and_tensors_are_numbers(wrap: Any) -> None:
+    ball = boundmesh.Ball(torch.zeros(2), wrap(1), wrap(2))
+    assert (ball.radius, ball.p) == (1.0, 2.0)
+    box = boundmesh.Box.around([0.5, 0.5], wrap(1), wrap([0, 1]))
+    assert box.lower.tolist() == [0, 0] and box.upper.tolist() == [1, 1]
+    prop = boundmesh.Property.largest(box, wrap(1), wrap(3))
+    assert prop == boundmesh.Property.largest(box, 1, 3) and len(prop.cases[0].clauses) == 2
+    atom = boundmesh.Atom([(wrap(0), wrap(2))], [], wrap(1))
+    assert atom == boundmesh.Atom([(0, 2)], [], 1)
+
+
+@pytest.mark.parametrize("given", [True, None, "2", [2], torch.tensor([2]), 10**400], ids=repr)
+def test_what_is_no_norm_is_refused_when_a_ball_is_made(given: Any) -> None:
+    with pytest.raises(BoundmeshError, match=r"norm is .*expected 1, 2 or math\.inf"):
+        boundmesh.Ball([0.0], 1, given)

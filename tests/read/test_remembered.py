@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+import boundmesh
 from boundmesh.read.module_content import content_of
 from boundmesh.read.remembered import Remembered
 from boundmesh.read.torch_module import from_torch
@@ -182,3 +183,10 @@ def test_the_graph_of_a_changed_module_computes_as_the_module_does() -> None:
     module.weight.data.fill_(3.0)
     graph = from_torch(module, X[0])
     assert any((weight == 3.0).all() for weight in graph.weights.values())
+
+
+def test_the_export_of_a_module_counts_into_the_deadline() -> None:
+    region = boundmesh.Box([[0.0] * 4], [[1.0] * 4])
+    prop = boundmesh.Property.largest(region, 0, 2)
+    found = boundmesh.verify(Small().eval(), prop, timeout=1e-3)
+    assert found.verdict.word == "timed-out" and found.seconds["read"] > 1e-3
