@@ -15,6 +15,7 @@ import os
 from fractions import Fraction
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,13 +49,17 @@ def cpu_seconds() -> float:
 
 
 def alone(
-    graph: boundmesh.Graph, images: np.ndarray, labels: np.ndarray, eps: Fraction, timeout: float
+    graph: boundmesh.Graph,
+    images: np.ndarray,
+    labels: np.ndarray,
+    eps: Fraction,
+    options: dict[str, Any],
 ) -> tuple[float, int]:
     """Verify inputs one by one; return the seconds in all, and how many were proved."""
     began, proved = perf_counter(), 0
     for image, label in zip(images, labels.tolist(), strict=True):
         region = Box.around(image[None], eps, (0, 1))
-        found = boundmesh.verify(graph, Property.largest(region, label, 10), timeout=timeout)
+        found = boundmesh.verify(graph, Property.largest(region, label, 10), **options)
         proved += found.proved
     return perf_counter() - began, proved
 
@@ -66,6 +71,7 @@ def main() -> None:
     parser.add_argument("--eps", type=Fraction, default=Fraction(8, 255))
     parser.add_argument("--timeout-per-input", type=float, default=10.0)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--device", default="cpu", help="on a GPU give --jobs 1")
     parser.add_argument("--largest", action="store_true")
     parser.add_argument("--data", type=Path, help="scikit-learn's digits.csv.gz")
     chosen = parser.parse_args()
@@ -80,17 +86,20 @@ def main() -> None:
         largest=chosen.largest,
         timeout_per_input=chosen.timeout_per_input,
         jobs=chosen.jobs,
+        device=chosen.device,
     )
     between = cpu_seconds()
     some = np.linspace(0, len(images) - 1, chosen.sample).astype(int)
     limit = chosen.timeout_per_input
-    single, proved = alone(graph, images[some], labels[some], chosen.eps, limit)
+    options = {"timeout": limit, "device": chosen.device}
+    single, proved = alone(graph, images[some], labels[some], chosen.eps, options)
     after = cpu_seconds()
     print(
         json.dumps(
             {
                 "inputs": len(images),
                 "eps": str(chosen.eps),
+                "device": chosen.device,
                 "jobs": chosen.jobs,
                 "seconds": round(found.total_seconds, 2),
                 "cpu_seconds": round(between - before, 2),

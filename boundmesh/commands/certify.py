@@ -32,7 +32,7 @@ from boundmesh.commands.output import log_of, print_result
 from boundmesh.commands.region import REGION, Clip, parse_clip, parse_numbers
 from boundmesh.commands.verify import less
 from boundmesh.report.certify_console import CertifyConsole
-from boundmesh.settings import BoundSettings, BranchSettings, Settings
+from boundmesh.settings import BoundSettings, BranchSettings, Method, Settings
 
 if TYPE_CHECKING:
     from boundmesh.certify.result import Certification
@@ -231,7 +231,7 @@ def certify(
             progress=progress,
         )
         progress.finish()
-        for line in _told(result):
+        for line in _told(result, method):
             progress.say("", line)
         peak = words.of_bytes(result.peak_bytes)
         progress.say("done", f"{perf_counter() - began:.1f} s, peak memory {peak}")
@@ -263,7 +263,7 @@ def _described(
     )
 
 
-def _told(result: Certification) -> list[str]:
+def _told(result: Certification, method: Method) -> list[str]:
     """Return what a reader of the table should know beside it."""
     lines = []
     if result.labelled:
@@ -271,10 +271,15 @@ def _told(result: Certification) -> list[str]:
         clean = f"clean accuracy {result.clean_accuracy:.1%}"
         sure = f"certified accuracy {low:.1%}"
         lines.append(f"{clean}, {sure}" + (f", at most {high:.1%} is possible" * (high > low)))
-    if result.interrupted == "timeout":
+    if result.interrupted == "interrupted":
+        lines.append("interrupted: the inputs that were still open are unknown")
+    elif result.interrupted == "timeout":
         lines.append("out of time: a longer --timeout may decide more")
     elif result.count("unknown") and not result.interrupted:
-        lines.append("a longer --timeout-per-input may decide the unknown; --csv gives reasons")
+        more = "a longer --timeout-per-input may decide the unknown"
+        if method != "auto":
+            more = "--method auto goes on to tighter bounds and searches what they leave open"
+        lines.append(f"{more}; --csv gives reasons")
     return lines
 
 
