@@ -154,6 +154,7 @@ register(
         pull=pull_scale,
         pull_windows=pull_scale_windows,
         lengths=one_rounding,
+        relative=True,
         keeps_box=True,
         partition=same_partition,
         is_identity=all_ones,

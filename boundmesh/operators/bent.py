@@ -11,12 +11,15 @@ from torch import Tensor
 
 from boundmesh.operators.common_rules import Weights, elementwise, monotone
 from boundmesh.operators.curve import (
+    STEEPEST,
     Curve,
     bent_lines,
     inside,
     middle,
+    not_too_steep,
     rounded_curve,
     rows_dim,
+    steady,
     unstable,
 )
 from boundmesh.operators.interval import Interval
@@ -33,13 +36,13 @@ RECIPROCAL = Curve(torch.reciprocal, lambda x: -1 / (x * x))
 # The square root has no tangent at zero. A tangent that touches here or further right lies above
 # the function everywhere.
 NEAR_ZERO = 1e-20
-STEEPEST = 256.0
-"""The tangent of the square root touches no further left than at u / STEEPEST."""
 
 
 def relax_exp(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
     """Return the tangent at `l + α(u − l)` as the line below, and the chord as the line above."""
-    return bent_lines(EXP, rows_dim(boxes[0]), alpha, convex=True)
+    (box,) = boxes
+    values = Interval(box.lower.exp(), box.upper.exp())
+    return steady(bent_lines(EXP, rows_dim(box), alpha, convex=True), rows_dim(values))
 
 
 def relax_log(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
@@ -53,11 +56,7 @@ def relax_sqrt(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
     (box,) = boxes
     positive = inside(box, box.lower >= 0)
     right = Interval(positive.lower.clamp(min=NEAR_ZERO), positive.upper.clamp(min=NEAR_ZERO))
-    # A tangent far to the left is steep. It gives no better bound, and its rounding is large.
-    high, width = right.upper, right.upper - right.lower
-    least = (high / STEEPEST - right.lower) / torch.where(width == 0, 1, width)
-    alpha = torch.maximum(alpha, least.clamp(0, 1).unsqueeze(1))
-    lines = bent_lines(SQRT, rows_dim(right), alpha, convex=False)
+    lines = bent_lines(SQRT, rows_dim(right), not_too_steep(right, alpha), convex=False)
     assert lines.lower_intercept is not None
     return Lines(
         lines.lower_slopes,
@@ -105,12 +104,13 @@ def relax_reciprocal(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> 
     (tangent,), (chord,) = lines.lower_slopes, lines.upper_slopes
     tangent_at, chord_at = lines.lower_intercept, lines.upper_intercept
     assert tangent_at is not None and chord_at is not None
-    return Lines(
+    lines = Lines(
         (torch.where(negative, chord, tangent),),
         (torch.where(negative, tangent, chord),),
         torch.where(negative, -chord_at, tangent_at),
         torch.where(negative, -tangent_at, chord_at),
     )
+    return steady(lines, rows_dim(reciprocal_interval(node, (), boxes[0])))
 
 
 def rounded_exp(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
@@ -141,6 +141,10 @@ def rounded_reciprocal(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded
     return rounded_curve(node, value, value * value, box)
 
 
+def never_negative(node: Node) -> float:
+    return 0.0
+
+
 for name, function, interval, relax, rounded in (
     ("exp", torch.exp, monotone(elementwise(torch.exp)), relax_exp, rounded_exp),
     ("log", torch.log, log_interval, relax_log, rounded_log),
@@ -157,5 +161,7 @@ for name, function, interval, relax, rounded in (
             unstable=unstable,
             rounded=rounded,
             rising=name != "reciprocal",
+            relative=True,
+            least=never_negative if name in ("exp", "sqrt") else None,
         )
     )

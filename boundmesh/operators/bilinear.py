@@ -177,6 +177,7 @@ register(
         relax=multiply_relax,
         initial=middle,
         unstable=multiply_unstable,
+        relative=True,
         rounded=multiply_rounded,
         partition=same_partition,
     )

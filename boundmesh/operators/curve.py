@@ -19,6 +19,8 @@ from boundmesh.operators.node import Node
 from boundmesh.operators.rounding import FUNCTION, Rounded
 
 Function = Callable[[Tensor], Tensor]
+STEEPEST = 256.0
+"""The tangent of a root touches no further left than at u / STEEPEST."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,38 @@ def inside(box: Interval, domain: Tensor) -> Interval:
     """Return the box where the mask `domain` is true, and NaN where the function is undefined."""
     nan = torch.nan
     return Interval(torch.where(domain, box.lower, nan), torch.where(domain, box.upper, nan))
+
+
+def not_too_steep(box: Interval, alpha: Tensor) -> Tensor:
+    """Return α ≥ `alpha` whose tangents touch at `u / STEEPEST` or further right, for a box l ≥ 0.
+
+    A tangent of a root far to the left is steep. It gives no better bound, and its rounding is
+    large.
+    """
+    width = box.upper - box.lower
+    least = (box.upper / STEEPEST - box.lower) / torch.where(width == 0, 1, width)
+    return torch.maximum(alpha, least.clamp(0, 1).unsqueeze(1))
+
+
+def steady(lines: Lines, values: Interval) -> Lines:
+    """Return the lines of a function of one input, without those that overflow.
+
+    In place of a line that is infinite or NaN stands the end of the function's range `values`,
+    `[D, 1, *shape]`, moved outward by the error of a library function. Where the range is NaN, the
+    lines are NaN.
+    """
+    assert lines.lower_intercept is not None and lines.upper_intercept is not None
+    (below,), (above,) = lines.lower_slopes, lines.upper_slopes
+    below, low = _finite(below, lines.lower_intercept, values.lower, -1)
+    above, high = _finite(above, lines.upper_intercept, values.upper, 1)
+    return Lines((below,), (above,), low, high)
+
+
+def _finite(slope: Tensor, at: Tensor, end: Tensor, outward: int) -> tuple[Tensor, Tensor]:
+    number = torch.finfo(end.dtype)
+    fine = slope.isfinite() & at.isfinite()
+    flat = end + outward * (FUNCTION * number.eps * end.abs() + number.tiny)
+    return torch.where(fine, slope, 0 * end), torch.where(fine, at, flat)
 
 
 def sensible(chord: Tensor, first: Tensor, last: Tensor) -> Tensor:

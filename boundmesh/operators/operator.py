@@ -105,6 +105,11 @@ class Operator:
 
     rising     True if no output falls when an input grows. Rounding then moves an end of an
                interval in proportion to that end alone.
+    relative   True if the error of a value is relative to the value itself, as that of one product
+               is. Rounding then moves an end of an interval in proportion to that end alone.
+    mixes      True if an output depends on several elements of one input, although the output has
+               the input's shape
+    least(node)  the least value that the operator has, however it is rounded; None where unknown
     by_blocks  True if rows are pulled back by `matmul.mm` wherever its kernel can be used
     """
 
@@ -122,6 +127,9 @@ class Operator:
     lengths: Callable[[Node, Weights], Lengths] = exact
     rounded: Callable[[Node, tuple[Interval, ...]], tuple[Rounded, ...]] | None = None
     rising: bool = False
+    relative: bool = False
+    mixes: bool = False
+    least: Callable[[Node], float | None] | None = None
     by_blocks: bool = False
     concave: bool = False
     product: Product | None = None

@@ -20,11 +20,13 @@ from torch import Tensor
 from boundmesh.bounds.methods.adam import StepSizes
 from boundmesh.bounds.methods.bound_gradients import Gradients
 from boundmesh.bounds.methods.crown import (
+    better,
     bound_rows,
     intermediate_bounds,
     intersect,
     unstable_neurons,
 )
+from boundmesh.bounds.methods.ibp import interval_rows
 from boundmesh.bounds.methods.method import (
     BoundMethod,
     MethodOptions,
@@ -116,6 +118,10 @@ class Climb:
         with torch.no_grad():
             draw = problem.fixed_lines(self.first)
             self.lower = bound_rows(problem, program.target, rows, draw, found.errors)
+            if program.has_curves and isinstance(rows, DenseRows):
+                # Lines around curves can be looser than the interval.
+                known = interval_rows(problem, rows)
+                self.lower = better(known, self.lower, torch.maximum)
         self.sloped = Sloped.of(problem, self.first, found.errors)
         self.final = self.sloped.rows(program.target, torch.empty(0), rows)
         self.starts = [s for s in map(self._intermediate, program.starts) if s is not None]
@@ -147,8 +153,7 @@ class Climb:
             self.sloped.descend(self.final, self.best, self.weight, Gradients(self.best), pace)
         with torch.no_grad():
             lower = self.sloped.bound(self.final, self.best)
-            # maximum() keeps NaN, and a bound of NaN proves nothing.
-            torch.maximum(self.lower, lower, out=self.lower)
+            self.lower.copy_(better(self.lower, lower, torch.maximum))
 
     def _down(self, own: Tensor, of_rows: Tensor) -> None:
         slope = Gradients(self.best)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from boundmesh.bounds.methods.ibp import interval_rows
 from boundmesh.bounds.methods.method import BoundMethod, MethodOptions, RowBounds
 from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.sweep.backward import Draw, in_waves, sweep
@@ -53,7 +54,9 @@ def intermediate_bounds(
 
     By default these are intervals, as in CROWN-IBP. If `by_rows` is true, they are CROWN's: every
     neuron that is unstable under its interval gets two rows. If `keep_best` is true, later nodes
-    use the intersection of rows and intervals, which is sharper than CROWN as it is defined.
+    use the intersection of rows and intervals, which is sharper than CROWN as it is defined. A
+    start node that a curve reads always uses the intersection, because rows alone can leave the
+    domain of a reciprocal, a root or a logarithm.
     """
     program = problem.program
     intervals = Intervals(program, problem.layout, problem.region, program.starts, problem.rounding)
@@ -76,7 +79,7 @@ def intermediate_bounds(
                 lowest = bound_rows(problem, start, rows, draw, errors)
                 bounded = replace_at(box, index, *ends(lowest))
                 sharpest = sharper(box, bounded)
-                box = sharpest if keep_best else bounded
+                box = sharpest if keep_best or program.feeds_curve(start) else bounded
                 intervals.sharpen(start, box)
         found.bounds[start], found.sharpest[start] = box, sharpest
     if errors is not None:
@@ -102,13 +105,23 @@ def errors_on(problem: Problem, bounds: Mapping[str, Interval]) -> Errors | None
 
 
 def intersect(box: Interval, index: Tensor, lower: Tensor, upper: Tensor) -> Interval:
-    """Intersect `box` with bounds `[D, n]` of its flat neurons `index` `[n]`; NaN stays NaN."""
+    """Intersect `box` with bounds `[D, n]` of its flat neurons `index` `[n]`."""
     return sharper(box, replace_at(box, index, lower, upper))
 
 
 def sharper(one: Interval, other: Interval) -> Interval:
-    """Intersect two boxes. maximum() and minimum() keep NaN, and a NaN proves nothing."""
-    return Interval(torch.maximum(one.lower, other.lower), torch.minimum(one.upper, other.upper))
+    """Intersect a box with another; an end of NaN in `other` leaves the end of `one` as it is."""
+    return Interval(
+        better(one.lower, other.lower, torch.maximum), better(one.upper, other.upper, torch.minimum)
+    )
+
+
+def better(known: Tensor, found: Tensor, best: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Return `best(known, found)`, and `known` where `found` is NaN.
+
+    A bound of NaN proves nothing. A bound that is already known stays NaN if it is NaN.
+    """
+    return best(known, torch.where(found.isnan(), known, found))
 
 
 def replace_at(box: Interval, index: Tensor, lower: Tensor, upper: Tensor) -> Interval:
@@ -142,7 +155,12 @@ def crown(
 
 
 def _bound(problem: Problem, rows: DenseRows, options: MethodOptions) -> RowBounds:
-    return RowBounds(*crown(problem, rows))
+    lower, bounds = crown(problem, rows)
+    if problem.program.has_curves and not lower.isfinite().all():
+        # Lines can overflow where the interval does not.
+        known = interval_rows(problem, rows)
+        lower = torch.where(lower.isfinite(), lower, known)
+    return RowBounds(lower, bounds)
 
 
 CROWN = BoundMethod("crown", _bound)

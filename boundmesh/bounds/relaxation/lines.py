@@ -66,7 +66,8 @@ class Drawn:
 
 def one_by_one(node: Node) -> bool:
     """Return true if the node is elementwise: output i depends on input i alone."""
-    return len(node.inputs) == 1 and node.shape == node.input_shapes[0]
+    alike = len(node.inputs) == 1 and node.shape == node.input_shapes[0]
+    return alike and not RULES[node.op].mixes
 
 
 def boxes_of(node: Node, boxes: Mapping[str, Interval]) -> tuple[Interval, ...]:

@@ -51,8 +51,9 @@ def _outward(
     box = RULES[node.op].interval(node, weights, *boxes)
     terms = sources(node, weights, boxes, charge)
     if any(charge.of_interval(term.forward) for term in terms):
-        below, above = _widths(node, weights, boxes, charge, terms)
+        below, above = _widths(node, weights, boxes, charge, terms, box)
         box = Interval(box.lower - below, box.upper + above)
+        box = _above_least(node, weights, boxes, charge, box)
     error = None
     for term in terms:
         share = charge.of_rows(term)
@@ -71,8 +72,13 @@ def _widths(
     boxes: Sequence[Interval],
     charge: Charge,
     terms: Sequence[Rounded],
+    box: Interval,
 ) -> tuple[Tensor, Tensor]:
-    """Compute how far the lower and the upper ends are moved outward."""
+    """Compute how far the lower and the upper ends of `box` are moved outward."""
+    if RULES[node.op].relative and all(size is None for size in charge.sizes):
+        ends = box.lower.abs(), box.upper.abs()
+        below, above = ([_of_end(term, end) for term in terms] for end in ends)
+        return _width(below, charge), _width(above, charge)
     if not RULES[node.op].rising:
         both = _width(terms, charge)
         return both, both
@@ -81,6 +87,33 @@ def _widths(
         for ends in ([box.lower for box in boxes], [box.upper for box in boxes])
     )
     return _width(low, charge), _width(high, charge)
+
+
+def _of_end(term: Rounded, end: Tensor) -> Rounded:
+    """Return the source of rounding relative to an end of the interval; it may still overflow."""
+    return replace(term, size=torch.where(term.size == torch.inf, term.size, end))
+
+
+def _above_least(
+    node: Node, weights: Weights, boxes: Sequence[Interval], charge: Charge, box: Interval
+) -> Interval:
+    """Cut off what lies below the least value that the operator can have.
+
+    An affine operator whose terms all are zero or more gives zero or more, however it rounds. The
+    signs of the terms decide that: an end below zero counts as −1, and one above it as 0.
+    """
+    operator = RULES[node.op]
+    least = operator.least(node) if operator.least is not None else None
+    if least is not None:
+        return Interval(box.lower.clamp(min=least), box.upper)
+    relative = all(size is None for size in charge.sizes)
+    if not operator.affine or operator.product is not None or not boxes or not relative:
+        return box
+    signs = [Interval(b.lower.sign().clamp(max=0), b.upper.sign().clamp(min=0)) for b in boxes]
+    factor = operator.constant == "factor"
+    own = [weight.sign() if factor else weight.sign().clamp(max=0) for weight in weights]
+    lowest = operator.interval(node, own, *signs).lower
+    return Interval(torch.where(lowest >= 0, box.lower.clamp(min=0), box.lower), box.upper)
 
 
 def _width(terms: Sequence[Rounded], charge: Charge) -> Tensor:
