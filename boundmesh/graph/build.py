@@ -24,6 +24,9 @@ from boundmesh.operators.reshape import EXPAND, RESHAPE
 class Builder:
     """The nodes and weights of a Graph that is being made.
 
+    `masked` tells, for each node that stands for −∞ at some elements, which ones: a mask of its
+    shape, by name. The node itself is zero there.
+
     A node is added after its inputs. It is named after `scope`, the value of the file that is
     being translated. Only `rename` can give a node one of the names in `reserved`.
     """
@@ -33,6 +36,7 @@ class Builder:
         self.weights: dict[str, np.ndarray] = {}
         self.formed: dict[str, Formed] = {}
         self.unbounded: set[str] = set()
+        self.masked: dict[str, np.ndarray] = {}
         self.scope = "value"
         self._reserved = frozenset(reserved)
         self._read: set[str] = set()
@@ -86,6 +90,8 @@ class Builder:
         if node.is_input or fixed or name in self.nodes:
             return node
         del self.nodes[node.name]
+        if node.name in self.masked:
+            self.masked[name] = self.masked.pop(node.name)
         return self._enter(replace(node, name=name))
 
     def graph(

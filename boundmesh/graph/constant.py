@@ -107,6 +107,13 @@ def matrix_product(one: Given, other: Given) -> Constant:
     return made(left @ right, rules.of_matrix_product(left, a.formed, right, b.formed))
 
 
+def total(value: Given, axes: tuple[int, ...]) -> Constant:
+    """Return the sum over `axes`, which are kept with length 1."""
+    a = known(value)
+    array = wide(a)
+    return made(array.sum(axis=axes, keepdims=True), rules.of_total(array, a.formed, axes))
+
+
 def rounded(value: float, operations: int = 1) -> Constant:
     """Return a number, computed by `operations` roundings from numbers that stand in no file."""
     return Constant("", np.asarray(value, np.float64), Formed(None, operations))

@@ -15,6 +15,7 @@ from boundmesh.operators import (
     reshape,
     s_shaped,
     select,
+    softmax,
 )
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.linear_bounds import Lines, Pulled, Relaxation, pull_lines
@@ -43,4 +44,5 @@ __all__ = [
     "reshape",
     "s_shaped",
     "select",
+    "softmax",
 ]

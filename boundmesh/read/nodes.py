@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import onnx
 import onnx_ir as ir
 
-from boundmesh.errors import BoundmeshError, ReadError
+from boundmesh.errors import BoundmeshError, ReadError, UnsupportedError
 from boundmesh.graph.build import Builder, Constant
 from boundmesh.operators.node import Node
+from boundmesh.read.constant_rules import JUMPING
 from boundmesh.read.constants import fold, read_tensor, shape_of
+from boundmesh.read.masks import enter_masks
 from boundmesh.read.predict import refuse_too_large
 from boundmesh.read.running import rounding_known
 from boundmesh.read.translate import TRANSLATIONS, Step, Value
@@ -72,17 +76,19 @@ def results(
     elif step.op in ("Shape", "Size") and (operand := step.operand(0)) is not None:
         found = shape_of(step, operand.shape)
     elif not bounded:
-        found = fold(step, node)
+        found = folded(step, node)
     elif step.op in TRANSLATIONS:
         found = translated(step)
-        if not rounding_known(step):
-            build.unbounded.add(step.op)
     else:
-        raise step.refuse(f"it has no translation; supported: {', '.join(sorted(TRANSLATIONS))}")
+        raise step.refuse(f"it has no translation{nearest(step.op)}")
     every = found if isinstance(found, tuple) else (found,)
+    enter_masks(step, node, every)
     # A translation may leave out results that nothing reads.
     for name, value in zip(step.outputs, every, strict=False):
-        yield name, build.rename(value, name) if isinstance(value, Node) else value
+        # A node that stands for −∞ at some elements is not the value of the file.
+        if isinstance(value, Node) and value.name not in build.masked:
+            value = build.rename(value, name)
+        yield name, value
 
 
 def check_results(node: ir.Node, opset: int) -> None:
@@ -116,8 +122,35 @@ def chosen(step: Step, values: dict[str, Value]) -> tuple[Value, ...]:
     return tuple(inner[name_of(value)] for value in branch.outputs)
 
 
+def nearest(op: str) -> str:
+    """Name the supported operators whose names are most like `op`, for an error message."""
+    close = difflib.get_close_matches(op, TRANSLATIONS, n=3, cutoff=0.5)
+    named = f"; supported operators of similar names: {', '.join(close)}" if close else ""
+    return f"{named}; `boundmesh supports --onnx-operators` lists all"
+
+
+def folded(step: Step, node: ir.Node) -> Value | tuple[Value, ...]:
+    """Evaluate a node of constants.
+
+    Where the rounding of its operator on constants is not known, it becomes a part of the graph,
+    whose rules count all roundings.
+    """
+    try:
+        return fold(step, node)
+    except UnsupportedError:
+        first = step.operand(0)
+        if step.op not in TRANSLATIONS or not isinstance(first, Constant):
+            raise
+        if first.array.dtype.kind != "f" or step.op in JUMPING:
+            raise
+        operands = (step.build.constant(first), *step.operands[1:])
+        return translated(replace(step, operands=operands))
+
+
 def translated(step: Step) -> Value | tuple[Value, ...]:
     """Translate the node by the table; raise ReadError if it breaks its operator's definition."""
+    if not rounding_known(step):
+        step.build.unbounded.add(step.op)
     try:
         return TRANSLATIONS[step.op](step)
     except BoundmeshError:

@@ -15,13 +15,15 @@ from boundmesh.read.translate.step import Step
 KNOWN = frozenset(
     (
         *("Abs", "Add", "AveragePool", "BatchNormalization", "Ceil", "Clip", "Concat", "Conv"),
-        *("ConvTranspose", "Cos", "DepthToSpace", "Div", "Dropout", "Exp", "Expand", "Flatten"),
-        *("Floor", "Gather", "Gemm", "GlobalAveragePool", "GlobalMaxPool", "HardSigmoid"),
+        *("ConvTranspose", "Cos", "CumSum", "DepthToSpace", "Div", "Dropout", "Einsum", "Exp"),
+        *("Expand", "Flatten", "Floor", "Gather", "GatherElements", "GatherND", "Gemm"),
+        *("GlobalAveragePool", "GlobalMaxPool", "HardSigmoid", "IsInf", "IsNaN"),
         *("Identity", "LeakyRelu", "Log", "MatMul", "Max", "MaxPool", "Mean", "Min", "Mul", "Neg"),
         *("PRelu", "Pad", "Pow", "Reciprocal", "ReduceL1", "ReduceMax", "ReduceMean", "ReduceMin"),
-        *("ReduceSum", "ReduceSumSquare", "Relu", "Reshape", "Sigmoid", "Sin", "Slice"),
-        *("SpaceToDepth", "Split", "Sqrt", "Squeeze", "Sub", "Sum", "Tanh", "Tile", "Transpose"),
-        *("Unsqueeze", "Upsample", "Resize", "Where"),
+        *("ReduceProd", "ReduceSum", "ReduceSumSquare", "Relu", "Reshape", "Resize", "Scatter"),
+        *("ScatterElements", "ScatterND", "Sigmoid", "Sin", "Slice", "SpaceToDepth", "Split"),
+        *("Sqrt", "Squeeze", "Sub", "Sum", "Tanh", "Tile", "Transpose", "Trilu", "Unsqueeze"),
+        *("Upsample", "Where"),
     )
 )
 EXACT = frozenset((ir.DataType.FLOAT, ir.DataType.DOUBLE))
@@ -32,4 +34,7 @@ def rounding_known(step: Step) -> bool:
     """Return True if the graph's roundings cover those of the operator as a network runs it."""
     if step.op == "Cast":
         return step.attribute("to") in EXACT
+    if step.op in ("Resize", "Upsample"):
+        # Runtimes compute the weights of an interpolation in float32.
+        return bool(step.attribute("mode", "nearest") == "nearest")
     return step.op in KNOWN

@@ -173,6 +173,24 @@ def upsample(draw: Draw, op: str) -> Form:
     return Form(op, (shape, np.asarray(scales, np.float32)), mode)
 
 
+def interpolating(draw: Draw, attributes: dict[str, Any]) -> Form:
+    """Resize by weights; ONNX Runtime does so along the last axes of maps."""
+    mode = draw.pick("linear", "linear", "cubic")
+    shape = (1, 2, *draw.wholes(2, 2, 6)) if mode == "cubic" else draw.pick(
+        (1, 2, *draw.wholes(2, 2, 6)), tuple(draw.wholes(2, 1, 6)))  # fmt: skip
+    lead = [1.0] * (len(shape) - 2)
+    scales = np.asarray([*lead, *(draw.pick(0.5, 0.7, 1.5, 2.0, 3.0) for _ in "hw")], np.float32)
+    attributes = {**attributes, "mode": mode}
+    if mode == "cubic":
+        draw.maybe(attributes, "cubic_coeff_a", draw.pick(-0.5, -0.6))
+        draw.maybe(attributes, "exclude_outside", draw.whole(0, 1))
+    none = np.zeros(0, np.float32) if draw.opset < 13 else None
+    if draw.chance():
+        return Form("Resize", (shape, none, scales), attributes)
+    lengths = np.asarray([*shape[:-2], *draw.wholes(2, 1, 8)], np.int64)
+    return Form("Resize", (shape, none, none, lengths), attributes)
+
+
 @generates("Resize")
 def resize(draw: Draw, op: str) -> Form:
     shape = draw.shape(2, 4)
@@ -184,7 +202,8 @@ def resize(draw: Draw, op: str) -> Form:
     roundings = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
     draw.maybe(attributes, "coordinate_transformation_mode", draw.pick(*modes), 0.8)
     draw.maybe(attributes, "nearest_mode", draw.pick(*roundings), 0.8)
-    draw.maybe(attributes, "mode", "linear", 0.1)
+    if draw.chance(0.6):
+        return interpolating(draw, attributes)
     roi = np.zeros(0, np.float32) if draw.opset < 13 else None
     if draw.chance():
         return Form(op, (shape, roi, scales), attributes)

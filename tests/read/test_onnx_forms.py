@@ -224,7 +224,7 @@ def test_a_value_times_itself_is_a_square(network, difference):
 
 
 def test_what_the_output_does_not_need_may_be_unsupported(network):
-    nodes = [helper.make_node("Erf", ["x"], ["e"]), helper.make_node("Relu", ["x"], ["y"])]
+    nodes = [helper.make_node("Det", ["x"], ["e"]), helper.make_node("Relu", ["x"], ["y"])]
     assert ops(loads(network(nodes, {"x": (1, 4)}))) == ["input", "relu"]
 
 
@@ -234,11 +234,13 @@ def test_opset_6_is_refused(network):
 
 
 REFUSED = {
-    "no translation": helper.make_node("Erf", ["x"], ["y"], name="erf_12"),
+    "no translation": helper.make_node("Det", ["x"], ["y"], name="det_12"),
     "domain is 'com.microsoft'": helper.make_node("Relu", ["x"], ["y"], domain="com.microsoft"),
     "rounds to another type": helper.make_node("Cast", ["x"], ["y"], to=TensorProto.INT64),
     "shape depends on the network's input": helper.make_node("Reshape", ["a", "x"], ["y"]),
-    "mode 'linear' interpolates": helper.make_node("Resize", ["x", "", "a"], ["y"], mode="linear"),
+    "antialias widens": helper.make_node(
+        "Resize", ["x", "", "two"], ["y"], mode="linear", antialias=1
+    ),
     "weight depends on the network's input": helper.make_node("Conv", ["x", "x"], ["y"]),
     "divides by a constant that holds zero": helper.make_node("Div", ["x", "zero"], ["y"]),
     "draws random numbers": helper.make_node("RandomNormalLike", ["a"], ["y"]),
@@ -255,6 +257,7 @@ def test_what_cannot_be_translated_is_refused_with_its_reason(reason, network):
         "a": np.array([1, 2, 3, 4], np.float32),
         "zero": np.zeros(4, np.float32),
         "far": np.array([7]),
+        "two": np.array([1, 2], np.float32),
     }
     data = network([node], {"x": (1, 4)}, constants=constants, opset=20)
     with pytest.raises(UnsupportedError, match=reason) as caught:

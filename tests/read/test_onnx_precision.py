@@ -128,13 +128,14 @@ def test_a_jump_of_a_computed_constant_that_rounding_decides_is_refused(network)
         ceiling(0.1)
 
 
-def test_a_constant_operator_of_unknown_rounding_is_refused_by_name(network):
+def test_a_constant_operator_of_unknown_rounding_becomes_a_part_of_the_graph(network):
     nodes = [
         helper.make_node("Softmax", ["a"], ["s"]),
         helper.make_node("Add", ["x", "s"], ["y"]),
     ]
-    with pytest.raises(UnsupportedError, match=r"'Softmax'.*not known"):
-        loads(network(nodes, {"x": (1, 2)}, constants={"a": np.float32([[0.1, 0.2]])}))
+    graph = loads(network(nodes, {"x": (1, 2)}, constants={"a": np.float32([[0.1, 0.2]])}))
+    assert [node.op for node in graph.nodes] == ["input", "constant", "softmax", "add"]
+    assert graph.unbounded == {"Softmax"}
 
 
 @pytest.mark.parametrize("opset", [10, 13, 19])

@@ -186,6 +186,9 @@ def nonlinear() -> Iterator[Sample]:
     yield sample("reciprocal", (40,), within=(-9.0, -0.01))
     yield sample("sqrt", (40,), within=(0.0, 9.0))
     yield sample("log", (40,), within=(1e-4, 9.0))
+    yield sample("softmax", (3, 5), axis=1)
+    yield sample("softmax", (4, 3), axis=0, within=(-60.0, 60.0))
+    yield sample("softmax", (2, 4), axis=1, keep=np.array([[1, 1, 0, 1], [0, 1, 1, 0]], bool))
     yield sample("floor", (40,), within=(0.3, 9.6))
     yield sample("floor", (40,), within=(-60.6, -0.4))
     for exponent in (1.0, 2.0, 3.0, 4.0, 5.0):

@@ -49,7 +49,8 @@ def exact(each: Sample, values: list[Tensor]) -> Tensor:
 
 def slack(each: Sample, pulled: Pulled, values: list[Tensor], dtype: torch.dtype) -> Tensor:
     # An intercept may be the small difference of a limit and of a number as large as the box.
-    least = each.high if "bend" in each.node.attributes else 1e-3
+    far = "bend" in each.node.attributes or each.node.op == "softmax"
+    least = each.high if far else 1e-3
     return 16 * torch.finfo(dtype).eps * (least + size_of(pulled, values))
 
 
@@ -114,6 +115,8 @@ def test_lines_are_exact_where_nothing_is_unstable(each: Sample) -> None:
     assert open_inputs.shape == boxes[0].lower.shape
     if each.node.op == "max":
         neurons = ~open_inputs.any(each.node["axis"] + 1)
+    elif each.node.op == "softmax":
+        neurons = ~open_inputs.any(each.node["axis"] + 1, keepdim=True).expand_as(open_inputs)
     elif each.node.op == "matmul":
         neurons = ~open_inputs.any(-1, keepdim=True).expand(3, *each.node.shape)
     else:

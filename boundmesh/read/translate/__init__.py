@@ -2,13 +2,17 @@
 
 from boundmesh.read.translate import (
     activation,
+    along,
     arithmetic,
     convolution,
+    einsum,
     linear,
+    normalize,
     pool,
     reduce,
     reshape,
     resize,
+    scatter,
     select,
 )
 from boundmesh.read.translate.step import TRANSLATIONS, Step, Value
@@ -18,12 +22,16 @@ __all__ = [
     "Step",
     "Value",
     "activation",
+    "along",
     "arithmetic",
     "convolution",
+    "einsum",
     "linear",
+    "normalize",
     "pool",
     "reduce",
     "reshape",
     "resize",
+    "scatter",
     "select",
 ]

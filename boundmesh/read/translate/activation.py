@@ -149,6 +149,7 @@ def logarithm(base: Constant) -> Constant:
 
 
 def raised(build: Builder, x: Node, exponent: float) -> Node:
+    """`x^e`, as a root or a reciprocal where it is one."""
     if exponent == 1:
         return x
     names = {0.5: "sqrt", -1.0: "reciprocal"}

@@ -20,7 +20,15 @@ def shift(build: Builder, x: Node, constant: Given) -> Node:
     """`x + c`, broadcast."""
     constant = known(constant)
     x = build.broadcast(x, np.broadcast_shapes(x.shape, constant.shape))
-    return build.add("shift", x, weights=(constant,))
+    hidden = np.isneginf(constant.array) if constant.array.dtype.kind == "f" else np.False_
+    if np.any(hidden):
+        # −∞ hides an element, which the node holds as zero.
+        x = scale(build, x, np.where(hidden, 0.0, 1.0))
+        constant = constant.moved(lambda array: np.where(hidden, 0, array))
+    found = build.add("shift", x, weights=(constant,))
+    if np.any(hidden):
+        build.masked[found.name] = np.array(np.broadcast_to(hidden, found.shape))
+    return found
 
 
 def scale(build: Builder, x: Node, constant: Given) -> Node:

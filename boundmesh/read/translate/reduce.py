@@ -9,7 +9,8 @@ import numpy as np
 from boundmesh.graph.build import Builder
 from boundmesh.graph.constant import quotient
 from boundmesh.operators.node import Node
-from boundmesh.read.translate.arithmetic import minus, negative, scale, times
+from boundmesh.read.translate.arithmetic import minus, negative, scale
+from boundmesh.read.translate.select import pick
 from boundmesh.read.translate.step import Step, Value, positive_axis, translates
 
 Axes = tuple[int, ...]
@@ -70,6 +71,23 @@ def largest(build: Builder, x: Node, axes: Axes) -> Node:
     return build.reshape(peak, shape)
 
 
+@translates("ReduceProd")
+def reduce_product(step: Step) -> Value:
+    """The product over the axes, of halves of each axis, of halves of these, and so on."""
+    build, x = step.build, step.node()
+    axes = axes_of(step, len(x.shape))
+    for axis in axes:
+        while x.shape[axis] > 1:
+            half, whole = x.shape[axis] // 2, x.shape[axis]
+            first, second = (
+                pick(build, x, axis, range(start, start + half)) for start in (0, half)
+            )
+            product = build.add("multiply", first, second)
+            odd = pick(build, x, axis, [whole - 1]) if whole % 2 else None
+            x = product if odd is None else build.add("concat", product, odd, axis=axis)
+    return finish(step, x, axes)
+
+
 @translates("ReduceMax")
 def reduce_max(step: Step) -> Value:
     axes = axes_of(step, len(step.node().shape))
@@ -88,16 +106,24 @@ def reduce_min(step: Step) -> Value:
 def softmax(step: Step) -> Value:
     """`exp(xᵢ)/Σⱼ exp(xⱼ)`, or its logarithm `xᵢ − log Σⱼ exp(xⱼ)`.
 
-    Normalises one axis, and before opset 13 all axes from `axis` on.
+    Normalises one axis, and before opset 13 all axes from `axis` on. An element of −∞ takes no
+    part.
     """
     build, x = step.build, step.node()
-    rank = len(x.shape)
+    rank, mask = len(x.shape), build.masked.get(x.name)
     if step.opset >= 13:
         axes: Axes = (positive_axis(step.attribute("axis", -1), rank),)
     else:
         axes = tuple(range(positive_axis(step.attribute("axis", 1), rank), rank))
-    grown = build.add("exp", x)
-    mass = build.add("sum", grown, axes=axes)
+    if mask is not None and mask.all(axis=axes).any():
+        raise step.refuse("every element of a row is −∞, so its result is not a number")
     if step.op == "LogSoftmax":
+        if mask is not None:
+            raise step.refuse("an element is −∞, and so is its result")
+        mass = build.add("sum", build.add("exp", x), axes=axes)
         return minus(build, x, build.add("log", mass))
-    return times(build, grown, build.add("reciprocal", mass))
+    lead = x.shape[: axes[0]]
+    flat = x.shape if len(axes) == 1 else (*lead, int(np.prod(x.shape[axes[0] :])))
+    keep: dict[str, Any] = {} if mask is None else {"keep": (~mask).reshape(flat)}
+    found = build.add("softmax", build.reshape(x, flat), axis=axes[0], **keep)
+    return build.reshape(found, x.shape)

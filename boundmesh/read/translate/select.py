@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from boundmesh.graph.build import Builder
+from boundmesh.graph.build import Builder, Constant
 from boundmesh.operators.node import Node
 from boundmesh.read.translate.step import Step, Value, positive_axis, translates
 
@@ -71,6 +71,18 @@ def split(step: Step) -> Value | tuple[Value, ...]:
     ends = np.cumsum([each] * count if given is None else given)
     parts = np.split(np.arange(x.shape[axis]), ends[:-1])
     return tuple(pick(step.build, x, axis, part) for part in parts)
+
+
+@translates("IsNaN")
+def is_nan(step: Step) -> Value:
+    """False everywhere: what bounds are computed of is finite, and −∞ is no NaN either."""
+    return Constant("", np.zeros(step.node().shape, bool))
+
+
+@translates("IsInf")
+def is_infinite(step: Step) -> Value:
+    """False everywhere: what bounds are computed of is finite."""
+    return Constant("", np.zeros(step.node().shape, bool))
 
 
 @translates("Concat")
