@@ -14,9 +14,20 @@ from boundmesh.read.translate.step import Step
 
 KNOWN = frozenset(
     (
-        *("Abs", "Add", "AveragePool", "BatchNormalization", "Ceil", "Clip", "Concat", "Conv"),
-        *("ConvTranspose", "Cos", "CumSum", "DepthToSpace", "Div", "Dropout", "Einsum", "Exp"),
-        *("Expand", "Flatten", "Floor", "Gather", "GatherElements", "GatherND", "Gemm"),
+        *(
+            "Abs",
+            "Add",
+            "Asinh",
+            "Atan",
+            "AveragePool",
+            "BatchNormalization",
+            "Ceil",
+            "Clip",
+            "Concat",
+            "Conv",
+        ),
+        *("ConvTranspose", "Cos", "CumSum", "DepthToSpace", "Div", "Dropout", "Einsum", "Erf"),
+        *("Exp", "Expand", "Flatten", "Floor", "Gather", "GatherElements", "GatherND", "Gemm"),
         *("GlobalAveragePool", "GlobalMaxPool", "HardSigmoid", "IsInf", "IsNaN"),
         *("Identity", "LeakyRelu", "Log", "MatMul", "Max", "MaxPool", "Mean", "Min", "Mul", "Neg"),
         *("PRelu", "Pad", "Pow", "Reciprocal", "ReduceL1", "ReduceMax", "ReduceMean", "ReduceMin"),

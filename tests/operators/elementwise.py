@@ -30,7 +30,7 @@ def shaped_function(draw: Draw, op: str) -> Form:
     draw.maybe(attributes, "alpha", draw.random.uniform(low, 1.8))
     draw.maybe(attributes, "beta", draw.random.uniform(-1, 1))
     draw.maybe(attributes, "gamma", draw.random.uniform(0.5, 1.5))
-    draw.maybe(attributes, "approximate", "tanh", 0.8)
+    draw.maybe(attributes, "approximate", "tanh", 0.5)
     reach = draw.pick(1.0, 10.0)
     return Form(op, (draw.shape(),), attributes, low=-reach, high=reach)
 
@@ -112,3 +112,9 @@ def dropout(draw: Draw, op: str) -> Form:
         return Form(op, (draw.shape(),), {"ratio": 0.3})
     training = np.array(draw.chance(0.2)) if draw.chance() else None
     return Form(op, (draw.shape(), np.array(0.3, np.float32), training))
+
+
+@generates("Erf", "Atan", "Asinh", "Softsign", "Mish", "Tan")
+def curve(draw: Draw, op: str) -> Form:
+    reach = draw.pick(0.5, 1.4) if op == "Tan" else draw.pick(0.5, 3.0, 30.0)
+    return Form(op, (draw.shape(0),), low=-reach, high=reach)

@@ -7,10 +7,20 @@ import math
 import numpy as np
 
 from boundmesh.graph.build import Builder, Constant
-from boundmesh.graph.constant import Given, known, quotient, rounded, wide
+from boundmesh.graph.constant import Given, known, quotient, wide
 from boundmesh.graph.formed import UPWARD, Formed, size_of
 from boundmesh.operators.node import Node
-from boundmesh.read.translate.arithmetic import clip, minus, negative, plus, scale, shift, times
+from boundmesh.read.translate.arithmetic import (
+    at_most,
+    clip,
+    minus,
+    negative,
+    plus,
+    scale,
+    shift,
+    times,
+)
+from boundmesh.read.translate.gates import operand, scalar
 from boundmesh.read.translate.step import Step, Value, translates
 
 DIRECT = {
@@ -19,18 +29,37 @@ DIRECT = {
     "Tanh": "tanh",
     "Abs": "abs",
     "Exp": "exp",
-    "Log": "log",
     "Sqrt": "sqrt",
     "Reciprocal": "reciprocal",
     "Sin": "sin",
     "Cos": "cos",
     "Floor": "floor",
+    "Erf": "erf",
+    "Atan": "atan",
+    "Asinh": "asinh",
+    "Tan": "tan",
+    "Softsign": "softsign",
+    "Softplus": "softplus",
+    "Mish": "mish",
+    "HardSwish": "hard_swish",
 }
 
 
 @translates(*DIRECT)
 def direct(step: Step) -> Value:
     return step.build.add(DIRECT[step.op], step.node())
+
+
+@translates("Log")
+def logarithm_of(step: Step) -> Value:
+    """`log x`; of `sigmoid(x)` it is `−softplus(−x)`, and of `exp(x) + 1` it is `softplus(x)`."""
+    build, x = step.build, step.node()
+    if x.op == "sigmoid":
+        inner = negative(build, operand(build, x))
+        return negative(build, build.add("softplus", inner))
+    if x.op == "shift" and scalar(build, x) == 1 and operand(build, x).op == "exp":
+        return build.add("softplus", operand(build, operand(build, x)))
+    return build.add("log", x)
 
 
 @translates("Ceil")
@@ -70,47 +99,41 @@ def hard_sigmoid(step: Step) -> Value:
     return clip(step.build, inner, 0.0, 1.0)
 
 
-@translates("HardSwish")
-def hard_swish(step: Step) -> Value:
-    """`x·clip(x/6 + 1/2, 0, 1)`."""
-    gate = line(step.build, step.node(), quotient(1.0, 6.0), 0.5)
-    return times(step.build, step.node(), clip(step.build, gate, 0.0, 1.0))
-
-
 @translates("Swish")
 def swish(step: Step) -> Value:
-    """`x·sigmoid(αx)`."""
+    """`x·sigmoid(αx)`, which is `silu(αx)/α` for α > 0."""
     gate = scale(step.build, step.node(), step.real("alpha", 1.0))
     return times(step.build, step.node(), step.build.add("sigmoid", gate))
 
 
 @translates("Gelu")
 def gelu(step: Step) -> Value:
-    """`x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³)))`, the form without erf."""
-    if step.attribute("approximate", "none") != "tanh":
-        raise step.refuse("erf has no relaxation; approximate='tanh' is supported")
-    build, x = step.build, step.node()
-    cubic = scale(build, build.add("power", x, exponent=3.0), rounded(0.044715))
-    # π is rounded, and a quotient and a root are taken.
-    factor = rounded(math.sqrt(2 / math.pi), operations=3)
-    gate = build.add("tanh", scale(build, plus(build, x, cubic), factor))
-    return times(build, scale(build, x, 0.5), shift(build, gate, 1.0))
-
-
-@translates("Softplus")
-def softplus(step: Step) -> Value:
-    """`log(exp(x) + 1) = relu(x) + log(exp(−|x|) + 1)`; the plain form bounds better."""
-    grown = shift(step.build, step.build.add("exp", step.node()), 1.0)
-    return step.build.add("log", grown)
+    """`x·Φ(x)`, or `x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³)))` where it approximates."""
+    if step.attribute("approximate", "none") == "none":
+        return step.build.add("gelu", step.node())
+    return step.build.add("gelu_tanh", step.node(), factor=math.sqrt(2 / math.pi), cubic=0.044715)
 
 
 @translates("Elu", "Celu", "Selu")
 def exponential_linear(step: Step) -> Value:
-    """`γ·(relu(x) + a·(exp(min(x, 0)/b) − 1))`, each op with its own γ, a and b."""
+    """`γ·x` above zero and `γ·a·(exp(x/b) − 1)` below, each op with its own γ, a and b.
+
+    It is convex for a ≤ b. Celu has a = b, and is `a·elu(x/a)`.
+    """
     alpha = step.real("alpha", 1.67326319217681884765625 if step.op == "Selu" else 1.0)
     gamma = step.real("gamma", 1.05070102214813232421875) if step.op == "Selu" else 1.0
     width = alpha if step.op == "Celu" else 1.0
     build, x = step.build, step.node()
+    if step.op == "Celu" and alpha > 0:
+        return scale(
+            build, build.add("elu", scale(build, x, quotient(1.0, alpha)), alpha=1.0), alpha
+        )
+    if step.op != "Celu" and 0 <= alpha <= 1:
+        return scale(build, build.add("elu", x, alpha=alpha), gamma)
+    if step.op != "Celu" and alpha > 1:
+        # elu(x) + (a − 1)·(exp(min(x, 0)) − 1)
+        rest = line(build, build.add("exp", at_most(build, x, 0.0)), alpha - 1, 1 - alpha)
+        return scale(build, plus(build, build.add("elu", x, alpha=1.0), rest), gamma)
     below = scale(build, build.add("relu", negative(build, x)), quotient(-1.0, width))
     curve = line(build, build.add("exp", below), alpha, -alpha)
     return scale(build, plus(build, build.add("relu", x), curve), gamma)

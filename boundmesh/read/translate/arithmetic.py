@@ -13,6 +13,7 @@ from boundmesh.errors import ReadError
 from boundmesh.graph.build import Builder, Constant
 from boundmesh.graph.constant import Given, known, negated, quotient, wide
 from boundmesh.operators.node import Node
+from boundmesh.read.translate.gates import gated
 from boundmesh.read.translate.step import Step, Value, translates
 
 
@@ -74,7 +75,12 @@ def times(build: Builder, x: Value, y: Value) -> Node:
     assert isinstance(x, Node)
     if isinstance(y, Constant):
         return scale(build, x, y)
-    return build.add("power", x, exponent=2.0) if x == y else combine(build, "multiply", x, y)
+    if x == y:
+        return build.add("power", x, exponent=2.0)
+    found = gated(build, x, y) if x.shape == y.shape else None
+    if found is not None:
+        return scale(build, found.node, found.factor)
+    return combine(build, "multiply", x, y)
 
 
 def larger(build: Builder, x: Value, y: Value) -> Node:
