@@ -25,7 +25,8 @@ class Builder:
     """The nodes and weights of a Graph that is being made.
 
     `masked` tells, for each node that stands for −∞ at some elements, which ones: a mask of its
-    shape, by name. The node itself is zero there.
+    shape, by name. The node itself is zero there. `kinds` lists the nodes that hold truth values
+    ("b") or whole numbers ("i").
 
     A node is added after its inputs. It is named after `scope`, the value of the file that is
     being translated. Only `rename` can give a node one of the names in `reserved`.
@@ -37,6 +38,7 @@ class Builder:
         self.formed: dict[str, Formed] = {}
         self.unbounded: set[str] = set()
         self.masked: dict[str, np.ndarray] = {}
+        self.kinds: dict[str, str] = {}
         self.scope = "value"
         self._reserved = frozenset(reserved)
         self._read: set[str] = set()
@@ -92,6 +94,8 @@ class Builder:
         del self.nodes[node.name]
         if node.name in self.masked:
             self.masked[name] = self.masked.pop(node.name)
+        if node.name in self.kinds:
+            self.kinds[name] = self.kinds.pop(node.name)
         return self._enter(replace(node, name=name))
 
     def graph(

@@ -10,6 +10,7 @@ from boundmesh.operators import (
     floor,
     gated,
     linear,
+    order,
     periodic,
     power,
     reduce,
@@ -18,6 +19,7 @@ from boundmesh.operators import (
     s_shaped,
     select,
     softmax,
+    step,
 )
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.linear_bounds import Lines, Pulled, Relaxation, pull_lines
@@ -39,6 +41,7 @@ __all__ = [
     "floor",
     "gated",
     "linear",
+    "order",
     "periodic",
     "power",
     "pull_lines",
@@ -49,4 +52,5 @@ __all__ = [
     "s_shaped",
     "select",
     "softmax",
+    "step",
 ]

@@ -1,9 +1,11 @@
-"""The operator floor, which is constant between the integers and jumps at them.
+"""The operators floor and round, which are constant between jumps at whole and half numbers.
 
 Let k = ⌊l⌋ + 1 and n = ⌊u⌋ be the first and the last integer in the box. Floor lies between two
 lines of any slope α in [0, 1]. The lower passes through (k, k − 1), and the upper through (n, n):
 
     k − 1 + α(x − k) ≤ ⌊x⌋ ≤ n + α(x − n)
+
+Round is `⌊x + ½⌋` but for points at a jump, where it takes the even neighbour, and has its lines.
 
 A network computes x with rounding, so x may fall on the other side of a jump, where floor differs.
 Boxes are therefore widened by `ASIDE`, relative to their largest magnitude or to 1.
@@ -31,15 +33,19 @@ def floors(box: Interval) -> Interval:
     return Interval((box.lower - aside).floor(), (box.upper + aside).floor())
 
 
+def raised(node: Node, box: Interval) -> Interval:
+    """Return the box whose floor is wanted: that of round is ½ higher."""
+    return box if node.op == "floor" else Interval(box.lower + 0.5, box.upper + 0.5)
+
+
 def interval(node: Node, weights: Weights, box: Interval) -> Interval:
     """Return `[⌊l⌋, ⌊u⌋]` of the widened box."""
-    return floors(box)
+    return floors(raised(node, box))
 
 
 def unstable(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
     """Return a mask of the boxes that contain a jump."""
-    (box,) = boxes
-    found = floors(box)
+    found = floors(raised(node, boxes[0]))
     return found.lower < found.upper
 
 
@@ -48,24 +54,24 @@ def initial(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
 
     In both cases the lines are 1 apart.
     """
-    (box,) = boxes
-    found = floors(box)
-    return (found.upper - found.lower > 1).to(box.lower.dtype)
+    found = floors(raised(node, boxes[0]))
+    return (found.upper - found.lower > 1).to(found.lower.dtype)
 
 
 def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
     """Return lines of slope α through the lower end of the first and the upper end of the last
     jump."""
     box = rows_dim(boxes[0])
-    found = floors(box)
+    found = floors(raised(node, box))
+    half = 0.0 if node.op == "floor" else 0.5
     jumps = found.lower < found.upper
     slope = torch.where(jumps, alpha, 0)
     rounding = torch.where(jumps, margin(reach_of(box) + 1, slope, reach_of(box) + 1), 0)
     return Lines(
         (slope,),
         (slope,),
-        found.lower - slope * (found.lower + 1) - rounding,
-        found.upper - slope * found.upper + rounding,
+        found.lower - slope * (found.lower + (1 - half)) - rounding,
+        found.upper - slope * (found.upper - half) + rounding,
     )
 
 
@@ -78,15 +84,17 @@ def rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
     return (Rounded(4 * size, 0, 16, node.size),)
 
 
-register(
-    Operator(
-        "floor",
-        elementwise(torch.floor),
-        interval,
-        relax=relax,
-        initial=initial,
-        unstable=unstable,
-        rounded=rounded,
-        rising=True,
+for name, function in (("floor", torch.floor), ("round", torch.round)):
+    register(
+        Operator(
+            name,
+            elementwise(function),
+            interval,
+            relax=relax,
+            initial=initial,
+            unstable=unstable,
+            rounded=rounded,
+            rising=True,
+            jumps=True,
+        )
     )
-)

@@ -107,6 +107,7 @@ class Operator:
                interval in proportion to that end alone.
     relative   True if the error of a value is relative to the value itself, as that of one product
                is. Rounding then moves an end of an interval in proportion to that end alone.
+    jumps      True if the function is not continuous, so that any rounding can change its value
     mixes      True if an output depends on several elements of one input, although the output has
                the input's shape
     least(node)  the least value that the operator has, however it is rounded; None where unknown
@@ -128,6 +129,7 @@ class Operator:
     rounded: Callable[[Node, tuple[Interval, ...]], tuple[Rounded, ...]] | None = None
     rising: bool = False
     relative: bool = False
+    jumps: bool = False
     mixes: bool = False
     least: Callable[[Node], float | None] | None = None
     by_blocks: bool = False

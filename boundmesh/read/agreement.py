@@ -10,7 +10,7 @@ import torch
 from boundmesh.errors import ReadError
 from boundmesh.graph.forward import AsNeeded, forward, multiplications
 from boundmesh.graph.graph import Graph
-from boundmesh.operators import Interval
+from boundmesh.operators import RULES, Interval
 from boundmesh.property import Ball, Box
 from boundmesh.read.inner_values import first_difference
 from boundmesh.read.points import sample_points
@@ -26,8 +26,6 @@ MULTIPLICATIONS, WEIGHTS = 3 * 10**8, 2 * 10**7
 VALUES = 5 * 10**7
 # The share of the largest output above which rounding counts as too much.
 COARSE = 0.01
-# Operators that are no continuous functions.
-JUMPS = frozenset(("floor",))
 REPORT = "this is an error of boundmesh: please report the network"
 
 
@@ -87,7 +85,7 @@ def refuse_coarse(graph: Graph, theirs: np.ndarray, rounding: np.ndarray) -> Non
     In a network with jumps it must do so at half of the points, since any rounding may cross a
     jump.
     """
-    jumps = any(node.op in JUMPS for node in graph.nodes)
+    jumps = any(node.op in RULES and RULES[node.op].jumps for node in graph.nodes)
     lost = float(np.median(rounding) if jumps else rounding.max())
     reach = float(np.abs(theirs).max(initial=0.0))
     # Written so that NaN is refused.

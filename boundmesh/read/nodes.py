@@ -15,6 +15,7 @@ from boundmesh.graph.build import Builder, Constant
 from boundmesh.operators.node import Node
 from boundmesh.read.constant_rules import JUMPING
 from boundmesh.read.constants import fold, read_tensor, shape_of
+from boundmesh.read.kinds import enter_kinds
 from boundmesh.read.masks import enter_masks
 from boundmesh.read.predict import refuse_too_large
 from boundmesh.read.running import rounding_known
@@ -83,6 +84,7 @@ def results(
         raise step.refuse(f"it has no translation{nearest(step.op)}")
     every = found if isinstance(found, tuple) else (found,)
     enter_masks(step, node, every)
+    enter_kinds(step, every)
     # A translation may leave out results that nothing reads.
     for name, value in zip(step.outputs, every, strict=False):
         # A node that stands for −∞ at some elements is not the value of the file.

@@ -14,27 +14,19 @@ from boundmesh.read.translate.step import Step
 
 KNOWN = frozenset(
     (
-        *(
-            "Abs",
-            "Add",
-            "Asinh",
-            "Atan",
-            "AveragePool",
-            "BatchNormalization",
-            "Ceil",
-            "Clip",
-            "Concat",
-            "Conv",
-        ),
-        *("ConvTranspose", "Cos", "CumSum", "DepthToSpace", "Div", "Dropout", "Einsum", "Erf"),
-        *("Exp", "Expand", "Flatten", "Floor", "Gather", "GatherElements", "GatherND", "Gemm"),
-        *("GlobalAveragePool", "GlobalMaxPool", "HardSigmoid", "IsInf", "IsNaN"),
-        *("Identity", "LeakyRelu", "Log", "MatMul", "Max", "MaxPool", "Mean", "Min", "Mul", "Neg"),
-        *("PRelu", "Pad", "Pow", "Reciprocal", "ReduceL1", "ReduceMax", "ReduceMean", "ReduceMin"),
-        *("ReduceProd", "ReduceSum", "ReduceSumSquare", "Relu", "Reshape", "Resize", "Scatter"),
-        *("ScatterElements", "ScatterND", "Sigmoid", "Sin", "Slice", "SpaceToDepth", "Split"),
-        *("Sqrt", "Squeeze", "Sub", "Sum", "Tanh", "Tile", "Transpose", "Trilu", "Unsqueeze"),
-        *("Upsample", "Where"),
+        *("Abs", "Add", "And", "ArgMax", "ArgMin", "Asinh", "Atan", "AveragePool"),
+        *("BatchNormalization", "Ceil", "Clip", "Concat", "Conv", "ConvTranspose", "Cos"),
+        *("CumSum", "DepthToSpace", "DequantizeLinear", "Div", "Dropout", "Einsum", "Equal"),
+        *("Erf", "Exp", "Expand", "Flatten", "Floor", "Gather", "GatherElements", "GatherND"),
+        *("Gemm", "GlobalAveragePool", "GlobalMaxPool", "Greater", "GreaterOrEqual"),
+        *("HardSigmoid", "Identity", "IsInf", "IsNaN", "LeakyRelu", "Less", "LessOrEqual"),
+        *("Log", "MatMul", "Max", "MaxPool", "Mean", "Min", "Mul", "Neg", "Not", "Or", "PRelu"),
+        *("Pad", "Pow", "QuantizeLinear", "Reciprocal", "ReduceL1", "ReduceMax", "ReduceMean"),
+        *("ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare", "Relu", "Reshape"),
+        *("Resize", "Round", "Scatter", "ScatterElements", "ScatterND", "Sigmoid", "Sign"),
+        *("Sin", "Slice", "SpaceToDepth", "Split", "Sqrt", "Squeeze", "Sub", "Sum", "Tan"),
+        *("Tanh", "Tile", "TopK", "Transpose", "Trilu", "Unsqueeze", "Upsample", "Where"),
+        *("Xor"),
     )
 )
 EXACT = frozenset((ir.DataType.FLOAT, ir.DataType.DOUBLE))

@@ -92,12 +92,14 @@ def limits(draw: Draw, op: str) -> Form:
 @generates("Where")
 def choice(draw: Draw, op: str) -> Form:
     condition, x, y = draw.broadcast(3)
+    if draw.chance(0.4):
+        return Form(op, (condition, *draw.given([x, y])), tested=1)
     return Form(op, (draw.numbers.random(condition) < 0.5, *draw.given([x, y])))
 
 
 @generates("Cast")
 def cast(draw: Draw, op: str) -> Form:
-    return Form(op, (draw.shape(0),), {"to": draw.pick(1, 1, 11, 6)})
+    return Form(op, (draw.shape(0),), {"to": draw.pick(1, 11, 6, 7, 9)}, tested=draw.whole(0, 1))
 
 
 @generates("CastLike")
@@ -118,3 +120,8 @@ def dropout(draw: Draw, op: str) -> Form:
 def curve(draw: Draw, op: str) -> Form:
     reach = draw.pick(0.5, 1.4) if op == "Tan" else draw.pick(0.5, 3.0, 30.0)
     return Form(op, (draw.shape(0),), low=-reach, high=reach)
+
+
+@generates("Sign", "Round")
+def jump(draw: Draw, op: str) -> Form:
+    return Form(op, (draw.shape(0),), low=-4.0, high=4.0)

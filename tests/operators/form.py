@@ -23,6 +23,12 @@ class Form:
 
     Inputs are drawn from `[low, high]`. Where the operator's result does not depend on the values
     of its operands, `scales` is the shape of an input that the result's sum is multiplied with.
+
+    cast       the result is cast to real numbers
+    tested     so many operands are read as truth values: where inputs are positive
+    quantized  what the operator reads are the inputs, quantised to uint8
+    restored   the operator is one of two that quantise and restore the input
+    read       how many of the results are read (0: all)
     """
 
     op: str
@@ -33,6 +39,11 @@ class Form:
     low: float = -2.0
     high: float = 2.0
     scales: Shape | None = None
+    cast: bool = False
+    tested: int = 0
+    quantized: bool = False
+    restored: bool = False
+    read: int = 0
 
     def __str__(self) -> str:
         shown = [f"constant{list(each.shape)}{each.ravel()[:6].tolist()}"
@@ -157,6 +168,30 @@ def form_of(op: str, seed: int) -> Form:
     return replace(GENERATORS[op](draw), opset=draw.opset)
 
 
+def before(
+    form: Form, inputs: dict[str, Shape]
+) -> tuple[list[onnx.NodeProto], dict[str, str], dict[str, np.ndarray]]:
+    """What turns inputs into truth values or whole numbers, and the names of these."""
+    nodes: list[onnx.NodeProto] = []
+    renamed: dict[str, str] = {}
+    constants: dict[str, np.ndarray] = {}
+    if form.tested:
+        constants["zero"] = np.zeros((), np.float32)
+    if form.quantized:
+        constants |= {"step": np.float32([0.05]).reshape(()), "point": np.array(120, np.uint8)}
+    tested = [f"in{place}" for place in range(form.tested)]
+    for name in inputs if form.tested or form.quantized else ():
+        if form.tested and name not in tested:
+            continue
+        renamed[name] = f"{name}_made"
+        if form.tested:
+            nodes.append(helper.make_node("Greater", [name, "zero"], [renamed[name]]))
+        else:
+            settings = [name, "step", "point"]
+            nodes.append(helper.make_node("QuantizeLinear", settings, [renamed[name]]))
+    return nodes, renamed, constants
+
+
 def network(form: Form) -> bytes:
     """The form as an ONNX file."""
     names = ["" if each is None else f"in{place}" for place, each in enumerate(form.operands)]
@@ -166,7 +201,16 @@ def network(form: Form) -> bytes:
     pairs = list(zip(names, form.operands, strict=False))
     inputs = {name: each for name, each in pairs if isinstance(each, tuple)}
     constants = {name: each for name, each in pairs if isinstance(each, np.ndarray)}
-    nodes = [helper.make_node(form.op, names, outputs, **form.attributes)]
+    nodes, renamed, more = before(form, inputs)
+    constants.update(more)
+    read = [renamed.get(name, name) for name in names]
+    nodes.append(helper.make_node(form.op, read, outputs, **form.attributes))
+    if form.restored:
+        settings = ["real", *names[1:]]
+        pair = ("QuantizeLinear", "DequantizeLinear")
+        nodes = [helper.make_node(pair[0], names, ["real"], **form.attributes),
+                 helper.make_node(pair[1], settings, outputs, **form.attributes)]  # fmt: skip
+    outputs = outputs[: form.read or None]
     if form.scales is not None:
         inputs["x"] = form.scales
         nodes += [
@@ -175,7 +219,7 @@ def network(form: Form) -> bytes:
             helper.make_node("Mul", ["x", "most"], ["scaled"]),
         ]
         outputs = ["scaled"]
-    elif form.op in ("Cast", "CastLike"):
+    elif form.cast or form.op in ("Cast", "CastLike"):
         nodes.append(helper.make_node("Cast", outputs, ["real"], to=TensorProto.FLOAT))
         outputs = ["real"]
     info = helper.make_tensor_value_info

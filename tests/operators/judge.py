@@ -13,7 +13,7 @@ from boundmesh.read.inner_values import agrees
 from boundmesh.read.onnx import loads
 from boundmesh.read.runtime import session
 from boundmesh.read.value_boxes import PRECISIONS
-from tests.operators import elementwise, layers, moves, places  # noqa: F401 (they fill GENERATORS)
+from tests.operators import elementwise, layers, moves, places, steps  # noqa: F401 (they fill GENERATORS)
 from tests.operators.form import Form, network
 
 

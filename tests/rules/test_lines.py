@@ -115,8 +115,11 @@ def test_lines_are_exact_where_nothing_is_unstable(each: Sample) -> None:
     assert open_inputs.shape == boxes[0].lower.shape
     if each.node.op == "max":
         neurons = ~open_inputs.any(each.node["axis"] + 1)
-    elif each.node.op == "softmax":
-        neurons = ~open_inputs.any(each.node["axis"] + 1, keepdim=True).expand_as(open_inputs)
+    elif each.node.op == "argmax":
+        pytest.skip("elements may be equal, and then bounds do not tell which one counts")
+    elif each.node.op in ("softmax", "top"):
+        one = ~open_inputs.any(each.node["axis"] + 1, keepdim=True)
+        neurons = one.expand(len(one), *each.node.shape)
     elif each.node.op == "matmul":
         neurons = ~open_inputs.any(-1, keepdim=True).expand(3, *each.node.shape)
     else:
@@ -132,6 +135,8 @@ def test_lines_are_exact_where_nothing_is_unstable(each: Sample) -> None:
 
 @each_nonlinear
 def test_a_box_of_one_point_has_lines_through_it(each: Sample) -> None:
+    if each.node.op == "argmax":
+        pytest.skip("elements may be equal, and then bounds do not tell which one counts")
     point = [box.upper for box in each.boxes()]
     boxes = tuple(Interval(x, x) for x in point)
     for alpha in alphas(each, boxes):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import reduce
 from typing import Any
 
@@ -199,22 +198,3 @@ def negate(step: Step) -> Value:
 @translates("Clip")
 def clamp(step: Step) -> Value:
     return clip(step.build, step.node(), step.limit(1, "min"), step.limit(2, "max"))
-
-
-@translates("Where")
-def where(step: Step) -> Value:
-    """`x·c + y·(1 − c)` for a constant condition c, all exact."""
-    condition = step.constant(0, "condition")
-    x, y = step.value(1), step.value(2)
-    if isinstance(x, Constant):
-        kept = scale(step.build, step.node(2), np.where(condition, 0.0, 1.0))
-        return shift(step.build, kept, masked(x, condition))
-    kept = scale(step.build, step.node(1), np.where(condition, 1.0, 0.0))
-    if isinstance(y, Constant):
-        return shift(step.build, kept, masked(y, ~condition.astype(bool)))
-    return plus(step.build, kept, scale(step.build, step.node(2), np.where(condition, 0.0, 1.0)))
-
-
-def masked(constant: Constant, kept: np.ndarray) -> Constant:
-    """The constant with zeros where it is not kept, which are formed no worse."""
-    return replace(constant.moved(lambda array: np.where(kept, array, 0)), name="")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from boundmesh.graph.build import Constant
 from boundmesh.operators.node import Shape
-from boundmesh.read.translate.step import REAL, Step, Value, positive_axis, translates
+from boundmesh.read.translate.step import Step, Value, positive_axis, translates
 
 
 @translates("Identity")
@@ -26,22 +25,6 @@ def dropout(step: Step) -> Value:
     refuse_training(step)
     if not step.single:
         raise step.refuse("its mask is used; only its first output is supported")
-    return step.node()
-
-
-@translates("Cast")
-def cast(step: Step) -> Value:
-    """Return the operand as it is, since bounds hold in real arithmetic for a type of any width."""
-    if step.attribute("to") not in REAL:
-        raise step.refuse(f"it rounds to another type than {', '.join(REAL.values())}")
-    return step.node()
-
-
-@translates("CastLike")
-def cast_like(step: Step) -> Value:
-    like = step.operand(1)
-    if isinstance(like, Constant) and like.array.dtype.kind in "iub":
-        raise step.refuse(f"it rounds to {like.array.dtype}; only real types are supported")
     return step.node()
 
 

@@ -1,0 +1,55 @@
+"""ONNX conversions between types, and remainders."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from boundmesh.graph.build import Constant
+from boundmesh.graph.constant import known, quotient
+from boundmesh.operators.node import Node
+from boundmesh.read.translate.arithmetic import minus, scale
+from boundmesh.read.translate.compare import equal, truncated
+from boundmesh.read.translate.step import REAL, Step, Value, translates
+
+BOOL = 9
+WHOLE = frozenset((2, 3, 4, 5, 6, 7, 12, 13))
+"""The ONNX element types of whole numbers of 8 bits and more."""
+
+
+@translates("Cast")
+def cast(step: Step) -> Value:
+    """Convert to a type.
+
+    A real type keeps the value, since bounds hold in real arithmetic for a type of any width. Whole
+    numbers are cut off towards zero; a truth value is whether a number differs from zero.
+    """
+    x, to = step.node(), step.attribute("to")
+    kind = step.build.kinds.get(x.name)
+    if to in REAL or kind == "b" or (kind == "i" and to in WHOLE):
+        return x
+    if to == BOOL:
+        return minus(step.build, known(1.0), equal(step.build, x, known(0.0)))
+    if to not in WHOLE:
+        raise step.refuse("it rounds to a type that is neither real nor whole")
+    return truncated(step.build, x)
+
+
+@translates("CastLike")
+def cast_like(step: Step) -> Value:
+    like = step.operand(1)
+    if isinstance(like, Constant) and like.array.dtype.kind in "iub":
+        raise step.refuse(f"it rounds to {like.array.dtype}; only real types are supported")
+    return step.node()
+
+
+@translates("Mod")
+def remainder(step: Step) -> Value:
+    """`x − y·trunc(x/y)` for constant y; with fmod=0, of whole numbers, `x − y·⌊x/y⌋`."""
+    build, x, y = step.build, step.node(0), step.known(1, "divisor")
+    if not np.all(y.array):
+        raise step.refuse("it divides by a constant that holds zero")
+    share = scale(build, x, quotient(1.0, y))
+    whole: Node = (
+        truncated(build, share) if step.attribute("fmod", 0) else build.add("floor", share)
+    )
+    return minus(build, x, scale(build, whole, y))

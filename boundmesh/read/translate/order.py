@@ -1,0 +1,41 @@
+"""ONNX operators that order elements."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from boundmesh.read.translate.arithmetic import negative
+from boundmesh.read.translate.step import Step, Value, positive_axis, translates
+
+
+@translates("ArgMax", "ArgMin")
+def argmax(step: Step) -> Value:
+    """The place of the largest element, or of the least one."""
+    build, x = step.build, step.node()
+    axis = positive_axis(step.attribute("axis", 0), len(x.shape))
+    x = negative(build, x) if step.op == "ArgMin" else x
+    found = build.add("argmax", x, axis=axis, last=bool(step.attribute("select_last_index", 0)))
+    if not step.attribute("keepdims", 1):
+        return found
+    return build.reshape(found, (*x.shape[:axis], 1, *x.shape[axis + 1 :]))
+
+
+@translates("TopK")
+def top_k(step: Step) -> Value:
+    """The k largest elements in falling order, or the k least ones in rising order."""
+    build, x, given = step.build, step.node(), step.option(1, "k")
+    if len(step.outputs) > 1 and step.outputs[1]:
+        raise step.refuse("the places of the elements are read; only their values are supported")
+    if given is None:
+        raise step.refuse("its k is missing")
+    axis, count = positive_axis(step.attribute("axis", -1), len(x.shape)), int(np.ravel(given)[0])
+    if not 0 < count <= x.shape[axis]:
+        raise step.refuse(f"it takes {count} of {x.shape[axis]} elements")
+    least = not step.attribute("largest", 1)
+    x = negative(build, x) if least else x
+    if count == 1:
+        peak = build.add("max", x, axis=axis)
+        found = build.reshape(peak, (*x.shape[:axis], 1, *x.shape[axis + 1 :]))
+    else:
+        found = build.add("top", x, axis=axis, count=count)
+    return negative(build, found) if least else found
