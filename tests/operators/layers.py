@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from tests.operators.form import Draw, Form, Operand, generates
 
 
@@ -120,3 +122,23 @@ def pool(draw: Draw, op: str) -> Form:
 @generates("GlobalAveragePool", "GlobalMaxPool")
 def global_pool(draw: Draw, op: str) -> Form:
     return Form(op, (draw.shape(3, 5),))
+
+
+@generates("LSTM", "GRU", "RNN")
+def recurrent(draw: Draw, op: str) -> Form:
+    length, batch, width, size = draw.wholes(4, 1, 3)
+    direction = draw.pick("forward", "reverse", "bidirectional")
+    turns, gates = 1 + (direction == "bidirectional"), {"LSTM": 4, "GRU": 3, "RNN": 1}[op]
+    attributes: dict[str, Any] = {"hidden_size": size, "direction": direction}
+    draw.maybe(attributes, "linear_before_reset", draw.whole(0, 1))
+    shape = (length, batch, width)
+    operands: list[Operand] = [
+        shape, draw.real(turns, gates * size, width), draw.real(turns, gates * size, size),
+        draw.real(turns, 2 * gates * size) if draw.chance(0.8) else None, None,
+    ]  # fmt: skip
+    state = (turns, batch, size)
+    if draw.chance():
+        operands.append(draw.pick(state, draw.real(*state), np.zeros(state, np.float32)))
+        if op == "LSTM":
+            operands.append(draw.pick(state, draw.real(*state)))
+    return Form(op, tuple(operands), attributes, outputs=3 if op == "LSTM" else 2)

@@ -164,6 +164,7 @@ def affine() -> Iterator[Sample]:
     yield sample("pad", (3, 5, 2), padding=((0, 0), (1, 2), (0, 1)), value=-1.5)
     yield sample("pad", (3, 4), padding=((1, 0), (0, 0)), value=0.0)
     yield sample("sum", (3, 5, 2), axes=(0, 2))
+    yield sample("limited", (3, 5), limit=4.0)
 
 
 def nonlinear() -> Iterator[Sample]:

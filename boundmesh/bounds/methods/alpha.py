@@ -26,7 +26,7 @@ from boundmesh.bounds.methods.crown import (
     intersect,
     unstable_neurons,
 )
-from boundmesh.bounds.methods.ibp import interval_rows
+from boundmesh.bounds.methods.ibp import no_looser
 from boundmesh.bounds.methods.method import (
     BoundMethod,
     MethodOptions,
@@ -118,10 +118,8 @@ class Climb:
         with torch.no_grad():
             draw = problem.fixed_lines(self.first)
             self.lower = bound_rows(problem, program.target, rows, draw, found.errors)
-            if program.has_curves and isinstance(rows, DenseRows):
-                # Lines around curves can be looser than the interval.
-                known = interval_rows(problem, rows)
-                self.lower = better(known, self.lower, torch.maximum)
+            if isinstance(rows, DenseRows):
+                self.lower = no_looser(problem, rows, self.lower)
         self.sloped = Sloped.of(problem, self.first, found.errors)
         self.final = self.sloped.rows(program.target, torch.empty(0), rows)
         self.starts = [s for s in map(self._intermediate, program.starts) if s is not None]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.methods.ibp import interval_rows
+from boundmesh.bounds.methods.ibp import no_looser
 from boundmesh.bounds.methods.method import BoundMethod, MethodOptions, RowBounds
 from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.sweep.backward import Draw, in_waves, sweep
@@ -54,9 +54,9 @@ def intermediate_bounds(
 
     By default these are intervals, as in CROWN-IBP. If `by_rows` is true, they are CROWN's: every
     neuron that is unstable under its interval gets two rows. If `keep_best` is true, later nodes
-    use the intersection of rows and intervals, which is sharper than CROWN as it is defined. A
-    start node that a curve reads always uses the intersection, because rows alone can leave the
-    domain of a reciprocal, a root or a logarithm.
+    use the intersection of rows and intervals, which is sharper than CROWN as it is defined. In a
+    network with curves they always do, because rows alone can leave the domain of a reciprocal, a
+    root or a logarithm.
     """
     program = problem.program
     intervals = Intervals(program, problem.layout, problem.region, program.starts, problem.rounding)
@@ -79,7 +79,7 @@ def intermediate_bounds(
                 lowest = bound_rows(problem, start, rows, draw, errors)
                 bounded = replace_at(box, index, *ends(lowest))
                 sharpest = sharper(box, bounded)
-                box = sharpest if keep_best or program.feeds_curve(start) else bounded
+                box = sharpest if keep_best or program.has_curves else bounded
                 intervals.sharpen(start, box)
         found.bounds[start], found.sharpest[start] = box, sharpest
     if errors is not None:
@@ -156,11 +156,7 @@ def crown(
 
 def _bound(problem: Problem, rows: DenseRows, options: MethodOptions) -> RowBounds:
     lower, bounds = crown(problem, rows)
-    if problem.program.has_curves and not lower.isfinite().all():
-        # Lines can overflow where the interval does not.
-        known = interval_rows(problem, rows)
-        lower = torch.where(lower.isfinite(), lower, known)
-    return RowBounds(lower, bounds)
+    return RowBounds(no_looser(problem, rows, lower), bounds)
 
 
 CROWN = BoundMethod("crown", _bound)

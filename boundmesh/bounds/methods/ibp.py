@@ -33,6 +33,17 @@ def interval_rows(problem: Problem, rows: DenseRows) -> Tensor:
     return lowered(lowest, error, errors)
 
 
+def no_looser(problem: Problem, rows: DenseRows, lower: Tensor) -> Tensor:
+    """Return bounds of rows that are nowhere below those of IBP, in a network with curves.
+
+    Lines around curves can be looser than the interval, and can overflow where it does not.
+    """
+    if not problem.program.has_curves:
+        return lower
+    known = interval_rows(problem, rows)
+    return torch.maximum(known, torch.where(lower.isnan(), known, lower))
+
+
 def _bound(problem: Problem, rows: DenseRows, options: MethodOptions) -> RowBounds:
     return RowBounds(interval_rows(problem, rows), None)
 

@@ -56,10 +56,6 @@ class Program:
         """True if a nonlinear operator is anything but two linear pieces that meet at zero."""
         return any(RULES[node.op].slope_below is None for node in self.nonlinear)
 
-    def feeds_curve(self, start: str) -> bool:
-        """Return True if a reader of the start node is not two linear pieces that meet at zero."""
-        return any(RULES[node.op].slope_below is None for node in self.readers[start])
-
     @cached_property
     def _orders(self) -> dict[str, tuple[Node, ...]]:
         return {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from boundmesh.graph import constant as constants
@@ -121,7 +123,13 @@ def standardized(build: Builder, x: Node, axes: tuple[int, ...], epsilon: float)
     centered = minus(build, x, mean)
     squares = build.add("sum", build.add("power", centered, exponent=2.0), axes=axes)
     variance = shift(build, scale(build, squares, share), epsilon)
-    return times(build, centered, build.add("reciprocal", build.add("sqrt", variance)))
+    found = times(build, centered, build.add("reciprocal", build.add("sqrt", variance)))
+    return limited(build, found, math.sqrt(max(count - 1, 0)))
+
+
+def limited(build: Builder, x: Node, limit: float) -> Node:
+    """x, of which no element exceeds the limit; a little room is left for a network's rounding."""
+    return build.add("limited", x, limit=limit * (1 + 2.0**-10) + 2.0**-20)
 
 
 @translates("LayerNormalization")

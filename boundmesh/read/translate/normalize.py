@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from boundmesh.graph.build import Builder
 from boundmesh.graph.constant import quotient
 from boundmesh.operators.node import Node
 from boundmesh.read.translate.arithmetic import minus, scale, shift, times
-from boundmesh.read.translate.linear import standardized
+from boundmesh.read.translate.linear import limited, standardized
 from boundmesh.read.translate.step import Step, Value, positive_axis, translates
 
 
@@ -43,7 +45,9 @@ def rms_normalization(step: Step) -> Value:
     axes = tuple(range(first, len(x.shape)))
     squares = mean(build, build.add("power", x, exponent=2.0), axes)
     root = build.add("sqrt", shift(build, squares, step.real("epsilon", 1e-5)))
-    return times(build, times(build, x, build.add("reciprocal", root)), step.value(1))
+    found = times(build, x, build.add("reciprocal", root))
+    limit = math.sqrt(math.prod(x.shape[axis] for axis in axes))
+    return times(build, limited(build, found, limit), step.value(1))
 
 
 def mean(build: Builder, x: Node, axes: tuple[int, ...]) -> Node:
@@ -62,7 +66,7 @@ def lp_normalization(step: Step) -> Value:
     sizes = build.add("abs", x) if p == 1 else build.add("power", x, exponent=2.0)
     norm = build.add("sum", sizes, axes=(axis,))
     norm = norm if p == 1 else build.add("sqrt", norm)
-    return times(build, x, build.add("reciprocal", norm))
+    return limited(build, times(build, x, build.add("reciprocal", norm)), 1.0)
 
 
 @translates("MeanVarianceNormalization")
@@ -73,4 +77,6 @@ def mean_variance_normalization(step: Step) -> Value:
     centered = minus(build, x, mean(build, x, axes))
     variance = mean(build, build.add("power", centered, exponent=2.0), axes)
     spread = shift(build, build.add("sqrt", variance), 1e-9)
-    return times(build, centered, build.add("reciprocal", spread))
+    found = times(build, centered, build.add("reciprocal", spread))
+    limit = math.sqrt(math.prod(x.shape[axis] for axis in axes))
+    return limited(build, found, limit)
