@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -18,6 +19,7 @@ from boundmesh.proof.output_bounds import bounds as bound
 from boundmesh.property import Ball, Box, Property
 from boundmesh.ranges import shown
 from boundmesh.read import onnx, torch_module
+from boundmesh.read.open_axes import Lengths, OpenAxisError, of_property
 from boundmesh.runtime.progress import SILENT, Progress
 from boundmesh.settings import Settings, with_options
 from boundmesh.verify import Result
@@ -176,15 +178,33 @@ def certify(
     )
 
 
-def load(path: str | Path) -> Graph:
+def load(
+    path: str | Path,
+    *,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    property: str | Path | None = None,
+) -> Graph:
     """Read the network in an ONNX file (`.onnx` or `.onnx.gz`).
 
+    Where the file leaves lengths of axes open, `shapes` gives the shapes of inputs by their names,
+    or the declarations in the VNN-LIB file `property` give them.
     Raises ReadError for a file that holds no valid network, and UnsupportedError for a network
     with an operator that cannot be translated.
     """
     if not isinstance(path, str | Path):
         raise ReadError(f"the path is {shown(path)}; expected the name of an ONNX file")
-    return onnx.load(path)
+    try:
+        known = {name: tuple(map(int, shape)) for name, shape in dict(shapes or {}).items()}
+    except (TypeError, ValueError) as error:
+        raise ReadError(
+            f"shapes are {shown(shapes)}; expected lists of whole numbers by input name ({error})"
+        ) from None
+    try:
+        return onnx.load(path, lengths=Lengths(by_name=known))
+    except OpenAxisError:
+        if property is None:
+            raise
+    return onnx.load(path, lengths=replace(of_property(property), by_name=known))
 
 
 def from_torch(module: torch.nn.Module, example: Any) -> Graph:

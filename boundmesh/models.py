@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from boundmesh.graph.graph import Graph
 from boundmesh.property import Ball, Box, Property
 from boundmesh.ranges import shown
 from boundmesh.read import onnx, vnnlib
+from boundmesh.read.open_axes import UNKNOWN, Lengths, OpenAxisError, of_property
 from boundmesh.runtime.memory import refuse_beyond
 
 if TYPE_CHECKING:
@@ -36,7 +38,12 @@ def read(model: Model, property: Property | str | Path) -> tuple[Graph, Property
     if isinstance(property, Property) and property.cases:
         region = property.cases[0].region
         example = region.lower if isinstance(region, Box) else region.center
-    graph = load(model, example)
+    try:
+        graph = load(model, example)
+    except OpenAxisError:
+        if isinstance(property, Property):
+            raise
+        graph = onnx.load(str(model), lengths=of_property(property))
     if not isinstance(property, Property):
         property = vnnlib.load(property, graph.inputs, graph.outputs)
     sizes = sum(p.size for p in graph.inputs), sum(p.size for p in graph.outputs)
@@ -56,7 +63,7 @@ def load(model: Model, example: np.ndarray | None = None) -> Graph:
     if isinstance(model, Graph):
         return model
     if isinstance(model, str | Path):
-        return onnx.load(model)
+        return onnx.load(model, lengths=_lengths(example))
     if not isinstance(model, torch.nn.Module):
         swapped = isinstance(model, Property | Box | Ball)
         raise ReadError(
@@ -71,6 +78,14 @@ def load(model: Model, example: np.ndarray | None = None) -> Graph:
         )
     floating = (part.dtype for part in model.parameters() if part.is_floating_point())
     return from_torch(model, torch.as_tensor(example).to(next(floating, torch.float32)))
+
+
+def _lengths(example: np.ndarray | None) -> Lengths:
+    """Return what an example input tells of the lengths that a network leaves open."""
+    if example is None:
+        return UNKNOWN
+    shape = np.shape(example)
+    return Lengths(by_order=[tuple(shape)], size=math.prod(shape))
 
 
 def rows_of(rows: Any, outputs: int) -> np.ndarray:

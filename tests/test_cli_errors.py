@@ -133,9 +133,9 @@ def test_a_folder_is_no_network(command, tmp_path):
 
 
 def test_an_unsupported_operator_is_named_with_its_node(command, tmp_path):
-    network = tiny_network(tmp_path, helper.make_node("Erf", ["x"], ["y"], name="Erf_12"))
+    network = tiny_network(tmp_path, helper.make_node("Det", ["x"], ["y"], name="Det_12"))
     outcome = command("verify", tiny_property(tmp_path), "--network", network)
-    refused(outcome, "Erf", "Erf_12", "supported")
+    refused(outcome, "Det", "Det_12", "supported")
 
 
 def test_an_input_of_another_size_is_refused(command, tmp_path):

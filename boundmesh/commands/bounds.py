@@ -20,6 +20,7 @@ from boundmesh.commands.options import (
     Quiet,
     RoundingOption,
     ScheduleOption,
+    Shape,
     Threads,
     TileElements,
     Verbose,
@@ -27,6 +28,7 @@ from boundmesh.commands.options import (
     check_readable,
     check_writable,
     one_network,
+    shapes_of,
 )
 from boundmesh.commands.output import print_result, progress_of
 from boundmesh.commands.ranks import start_ranks
@@ -46,6 +48,7 @@ def bounds(
     ] = None,
     *,
     network: Network = None,
+    shape: Shape = None,
     input: Annotated[
         Path | None,
         typer.Option(metavar="FILE.npy", help="A point, instead of SPEC.", rich_help_panel=REGION),
@@ -107,7 +110,7 @@ def bounds(
         from boundmesh.report import results, words
 
         progress.stage("read")
-        graph = api.load(file)
+        graph = api.load(file, shapes=shapes_of(shape), property=spec)
         if input is None:
             region, warning = of_property(spec, graph, name, case)
         else:

@@ -21,6 +21,15 @@ Network = Annotated[
         help="The network, .onnx or .onnx.gz; NAME is what the property calls it.",
     ),
 ]
+Shape = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--shape",
+        metavar="INPUT=1,3,H,W",
+        help="The shape of an input whose lengths the network leaves open, where the property "
+        "does not declare it.",
+    ),
+]
 MethodOption = Annotated[
     Method,
     typer.Option(
@@ -202,6 +211,24 @@ def one_network(values: list[str] | None) -> tuple[str | None, Path]:
     if sign and name.replace("_", "a").isalnum() and not _exists(Path(value)):
         return name, Path(file)
     return None, Path(value)
+
+
+def shapes_of(values: list[str] | None) -> dict[str, tuple[int, ...]]:
+    """Return the shapes that `--shape INPUT=1,3,48,192` gives, by the input's name.
+
+    Raises BoundmeshError for anything else.
+    """
+    found = {}
+    for value in values or []:
+        name, sign, text = value.rpartition("=")
+        lengths = text.replace("x", ",").split(",")
+        if not sign or not name or not all(length.strip().isdigit() for length in lengths):
+            raise BoundmeshError(
+                f"--shape is {value}; expected the input's name and whole numbers, as in "
+                "--shape input=1,3,48,192"
+            )
+        found[name] = tuple(int(length) for length in lengths)
+    return found
 
 
 def check_readable(*files: Path | None) -> None:

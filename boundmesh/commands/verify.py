@@ -27,6 +27,7 @@ from boundmesh.commands.options import (
     RoundingOption,
     ScheduleOption,
     Seed,
+    Shape,
     Threads,
     TileElements,
     Verbose,
@@ -34,6 +35,7 @@ from boundmesh.commands.options import (
     check_readable,
     check_writable,
     one_network,
+    shapes_of,
 )
 from boundmesh.commands.output import print_result, progress_of
 from boundmesh.commands.ranks import start_ranks
@@ -61,6 +63,7 @@ def verify(
         ),
     ] = None,
     network: Network = None,
+    shape: Shape = None,
     input: Annotated[
         Path | None,
         typer.Option(
@@ -158,7 +161,7 @@ def verify(
     start_ranks(settings.layout.shape)
     with progress_of(context, quiet, verbose, log) as progress, Ending() as ending:
         wanted = around or Path(spec or "")
-        result = _run(wanted, name, file, settings, progress)
+        result = _run(wanted, name, file, shapes_of(shape), settings, progress)
         seconds = perf_counter() - began
         _tell(result, method, seconds, progress)
 
@@ -196,6 +199,7 @@ def _run(
     spec: Path | Neighbourhood,
     name: str | None,
     file: Path,
+    shapes: dict[str, tuple[int, ...]],
     settings: Settings,
     progress: ConsoleProgress,
 ) -> Result:
@@ -208,7 +212,8 @@ def _run(
 
     progress.stage("read")
     began = perf_counter()
-    graph = api.load(file)
+    declared = None if isinstance(spec, Neighbourhood) else spec
+    graph = api.load(file, shapes=shapes, property=declared)
     set_aside()
     if isinstance(spec, Neighbourhood):
         prop, source = spec.property(graph), spec.file

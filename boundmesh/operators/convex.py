@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from boundmesh.errors import UnsupportedError
-from boundmesh.operators.common_rules import elementwise, monotone
+from boundmesh.operators.common_rules import Weights, elementwise, monotone
 from boundmesh.operators.curve import (
     Curve,
     bent_lines,
@@ -21,7 +21,7 @@ from boundmesh.operators.gated import softplus
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.linear_bounds import Lines
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import Operator, Weights, register
+from boundmesh.operators.operator import Operator, register
 from boundmesh.operators.rounding import Rounded
 
 SOFTPLUS = Curve(softplus, torch.sigmoid)

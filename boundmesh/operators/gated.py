@@ -8,12 +8,13 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from boundmesh.operators.common_rules import Weights
 from boundmesh.operators.curve import Function, middle, reach_of, rounded_curve, rows_dim, steady
 from boundmesh.operators.gated_curve import GatedCurve, gated_curve, gated_lines, range_of
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.linear_bounds import Lines
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import Operator, Weights, register
+from boundmesh.operators.operator import Operator, register
 from boundmesh.operators.rounding import FUNCTION, Rounded
 
 ROOT = 1 / math.sqrt(2)

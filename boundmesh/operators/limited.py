@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from boundmesh.operators.common_rules import same_partition
+from boundmesh.operators.common_rules import Weights, same_partition
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.linear_bounds import Pulled
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import Operator, Weights, register
+from boundmesh.operators.operator import Operator, register
 
 
 def forward(node: Node, weights: Weights, x: Tensor) -> Tensor:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from boundmesh.operators.common_rules import monotone
+from boundmesh.operators.common_rules import Weights, monotone
 from boundmesh.operators.curve import reach_of
 from boundmesh.operators.inner_products import inner
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.linear_bounds import Lines, Pulled
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import Operator, Weights, register
+from boundmesh.operators.operator import Operator, register
 from boundmesh.operators.rounding import Rounded
 
 ASIDE = 1e-5

@@ -8,7 +8,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from boundmesh.operators.common_rules import elementwise, monotone
+from boundmesh.operators.common_rules import Weights, elementwise, monotone
 from boundmesh.operators.curve import (
     Function,
     inside,
@@ -21,7 +21,7 @@ from boundmesh.operators.curve import (
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.linear_bounds import Lines
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import Operator, Weights, register
+from boundmesh.operators.operator import Operator, register
 from boundmesh.operators.rounding import Rounded
 from boundmesh.operators.s_curve import (
     SCurve,

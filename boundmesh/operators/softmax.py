@@ -27,13 +27,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from boundmesh.operators.common_rules import other_axis
+from boundmesh.operators.common_rules import Weights, other_axis
 from boundmesh.operators.curve import reach_of, rows_dim, sensible
 from boundmesh.operators.inner_products import inner
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.linear_bounds import Pulled
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import Operator, Weights, register
+from boundmesh.operators.operator import Operator, register
 from boundmesh.operators.partition import Partition
 from boundmesh.operators.rounding import FUNCTION, Rounded
 

@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 
 from boundmesh.operators.clamp import bend
-from boundmesh.operators.common_rules import monotone
+from boundmesh.operators.common_rules import Weights, monotone
 from boundmesh.operators.curve import margin, reach_of, rows_dim
 from boundmesh.operators.floor import ASIDE
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.linear_bounds import Lines
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import Operator, Weights, register
+from boundmesh.operators.operator import Operator, register
 from boundmesh.operators.rounding import Rounded
 
 

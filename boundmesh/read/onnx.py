@@ -18,15 +18,17 @@ from boundmesh.graph.graph import Graph
 from boundmesh.graph.passes import simplify
 from boundmesh.read.files import contents
 from boundmesh.read.nodes import name_of, run
+from boundmesh.read.open_axes import UNKNOWN, Lengths
 from boundmesh.read.ports import enter, input_ports, leave
 from boundmesh.read.shapes import forget_numbers
 
 OLDEST_OPSET = 7
 
 
-def load(path: str | Path, *, shapes_only: bool = False) -> Graph:
+def load(path: str | Path, *, shapes_only: bool = False, lengths: Lengths = UNKNOWN) -> Graph:
     """Read the network in an ONNX file (`.onnx`, `.onnx.gz`), opset 7 or newer.
 
+    `lengths` gives shapes of inputs whose axes the file leaves open.
     Weights are views of the file's data; external data stays memory-mapped. With `shapes_only`
     large external data is not read, and need not exist: weights are stand-ins of the right shapes.
     Raises ReadError for a file that is missing, damaged or no such network. Raises
@@ -38,14 +40,14 @@ def load(path: str | Path, *, shapes_only: bool = False) -> Graph:
     if shapes_only:
         forget_numbers(model)
     try:
-        return translate(model, path, shapes_only=shapes_only)
+        return translate(model, path, shapes_only=shapes_only, lengths=lengths)
     except BoundmeshError as error:
         raise type(error)(f"{path}: {error}") from error
 
 
-def loads(data: bytes) -> Graph:
+def loads(data: bytes, *, lengths: Lengths = UNKNOWN) -> Graph:
     """Read the network in the bytes of an ONNX file; raises the errors of `load`."""
-    return translate(parse(data, "the given bytes"), data)
+    return translate(parse(data, "the given bytes"), data, lengths=lengths)
 
 
 def parse(data: bytes, origin: str) -> ir.Model:
@@ -77,7 +79,13 @@ def silenced() -> Iterator[None]:
         log.setLevel(level)
 
 
-def translate(model: ir.Model, source: Path | bytes, *, shapes_only: bool = False) -> Graph:
+def translate(
+    model: ir.Model,
+    source: Path | bytes,
+    *,
+    shapes_only: bool = False,
+    lengths: Lengths = UNKNOWN,
+) -> Graph:
     """Translate the model into a checked and simplified Graph.
 
     With `shapes_only` weights may be stand-ins, which are not checked.
@@ -87,7 +95,7 @@ def translate(model: ir.Model, source: Path | bytes, *, shapes_only: bool = Fals
         raise ReadError(f"written for opset {opset}; opset {OLDEST_OPSET} and newer are read")
     if model.functions:
         InlinePass()(model)
-    inputs = input_ports(model.graph)
+    inputs = input_ports(model.graph, lengths)
     names = [name_of(value) for node in model.graph for value in node.outputs]
     build = Builder(reserved=[*names, *(port.name for port in inputs)])
     values = enter(build, inputs)

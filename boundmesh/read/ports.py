@@ -11,22 +11,24 @@ from boundmesh.graph.build import Builder, Constant
 from boundmesh.graph.graph import Port
 from boundmesh.operators.node import Node
 from boundmesh.read.nodes import name_of
+from boundmesh.read.open_axes import Lengths, fixed
 from boundmesh.read.translate.step import REAL, Value
 
 
-def input_ports(graph: ir.Graph) -> tuple[Port, ...]:
-    """Return the inputs that are not weights; files older than IR version 4 list both."""
+def input_ports(graph: ir.Graph, known: Lengths) -> tuple[Port, ...]:
+    """Return the inputs that are not weights; files older than IR version 4 list both.
+
+    `known` gives shapes that the file leaves open.
+    """
     free = [value for value in graph.inputs if value.name not in graph.initializers]
     if not free:
         raise ReadError("the network has no input that is not a weight")
-    return tuple(input_port(value) for value in free)
+    alone = len(free) == 1
+    return tuple(input_port(value, place, alone, known) for place, value in enumerate(free))
 
 
-def input_port(value: ir.Value) -> Port:
-    """Return a network input with known axes: a leading axis of unknown length becomes 1.
-
-    An axis further back may share the symbol of the leading one; any other raises ReadError.
-    """
+def input_port(value: ir.Value, place: int, alone: bool, known: Lengths) -> Port:
+    """Return network input `place` with the lengths of all its axes."""
     if value.dtype not in REAL:
         raise UnsupportedError(
             f"input '{value.name}' holds {value.dtype}; supported: {', '.join(REAL.values())}"
@@ -34,19 +36,8 @@ def input_port(value: ir.Value) -> Port:
     if value.shape is None:
         raise ReadError(f"input '{value.name}' has no shape; declare one in the file")
     lengths = [dim if isinstance(dim, int) else dim.value for dim in value.shape]
-    batch = lengths[0] if lengths else None
-    shape = []
-    for axis, length in enumerate(lengths):
-        if isinstance(length, int) and length > 0:
-            shape.append(length)
-        elif axis == 0 or (length is not None and length == batch and isinstance(length, str)):
-            shape.append(1)
-        else:
-            raise ReadError(
-                f"input '{value.name}' has shape {lengths}, whose axis {axis} has no fixed length; "
-                f"only a leading batch axis may be left open: export the network with a fixed one"
-            )
-    return Port(name_of(value), tuple(shape), REAL[value.dtype])
+    shape = fixed(name_of(value), place, lengths, alone, known)
+    return Port(name_of(value), shape, REAL[value.dtype])
 
 
 def enter(build: Builder, inputs: tuple[Port, ...]) -> dict[str, Value]:

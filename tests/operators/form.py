@@ -178,7 +178,7 @@ def before(
     if form.tested:
         constants["zero"] = np.zeros((), np.float32)
     if form.quantized:
-        constants |= {"step": np.float32([0.05]).reshape(()), "point": np.array(120, np.uint8)}
+        constants |= {"step": np.array(0.05, np.float32), "point": np.array(120, np.uint8)}
     tested = [f"in{place}" for place in range(form.tested)]
     for name in inputs if form.tested or form.quantized else ():
         if form.tested and name not in tested:

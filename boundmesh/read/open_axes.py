@@ -1,0 +1,121 @@
+"""Fixes the lengths that a network leaves open: by the user, by a property, or by an example."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from boundmesh.errors import ReadError
+from boundmesh.read.files import contents
+
+Length = int | str | None
+"""The length of an axis as a file declares it: a number, a symbol, or nothing."""
+
+NUMBERED = re.compile(rb"\(\s*declare-(?:const|fun)\s+X_(\d+)\s")
+SHAPED = re.compile(rb"\(\s*declare-input\s+(\S+)\s+\S+\s*\[([\d\s,]*)\]")
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """What is known of the shapes of a network's inputs beside its file.
+
+    by_name  the shape of each input by its name
+    by_order the shapes of the inputs in the file's order, which count where they fit (None: not
+             known)
+    size     how many numbers all inputs have together (None: not known)
+    """
+
+    by_name: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    by_order: Sequence[tuple[int, ...]] | None = None
+    size: int | None = None
+
+
+UNKNOWN = Lengths()
+
+
+class OpenAxisError(ReadError):
+    """An input has an axis of open length."""
+
+
+def of_property(path: str | Path) -> Lengths:
+    """Return what the declarations of a VNN-LIB file tell of the shapes of inputs.
+
+    VNN-LIB 2.0 declares shapes, and earlier versions one variable X_0, X_1, … for each number.
+    """
+    text = contents(Path(path))
+    shapes = [
+        tuple(int(length) for length in dims.replace(b",", b" ").split())
+        for _, dims in SHAPED.findall(text)
+    ]
+    if shapes:
+        return Lengths(by_order=shapes, size=sum(map(math.prod, shapes)))
+    numbers = [int(number) for number in NUMBERED.findall(text)]
+    return Lengths(size=max(numbers) + 1 if numbers else None)
+
+
+def fixed(
+    name: str, place: int, lengths: Sequence[Length], alone: bool, known: Lengths
+) -> tuple[int, ...]:
+    """Return the shape of input `place`, whose axes the file declares with `lengths`.
+
+    A leading axis of open length is the batch axis, which is 1 unless a shape is known. Axes of one
+    symbol have one length. If the input is `alone`, the number of all inputs can give one length
+    that is still open. Raises OpenAxisError where a length stays open, and ReadError where a given
+    shape does not fit the file.
+    """
+    if name in known.by_name:
+        return _checked(name, lengths, known.by_name[name])
+    declared = known.by_order
+    if declared is not None and place < len(declared) and _fits(lengths, declared[place]):
+        return declared[place]
+    batch = lengths[0] if lengths else None
+    found: list[int | None] = [
+        length
+        if isinstance(length, int) and length > 0
+        else 1
+        if axis == 0 or (isinstance(length, str) and length == batch)
+        else None
+        for axis, length in enumerate(lengths)
+    ]
+    still = [axis for axis, length in enumerate(found) if length is None]
+    symbols = {lengths[axis] for axis in still}
+    same = len(still) == 1 or (len(symbols) == 1 and None not in symbols)
+    if still and same and alone and known.size:
+        share = known.size / math.prod(length for length in found if length is not None)
+        length = round(share ** (1 / len(still)))
+        if length ** len(still) == share:
+            found = [length if each is None else each for each in found]
+            still = []
+    if still:
+        shape = ",".join("?" if each is None else str(each) for each in found)
+        raise OpenAxisError(
+            f"input '{name}' has shape {list(lengths)}, whose axis {still[0]} has no fixed length: "
+            f"give its shape, as in --shape {name}={shape} with numbers for '?', or use a property "
+            "that declares it"
+        )
+    return tuple(length for length in found if length is not None)
+
+
+def _checked(name: str, lengths: Sequence[Length], given: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the given shape; raise ReadError where it contradicts the file."""
+    if not _fits(lengths, given):
+        raise ReadError(
+            f"input '{name}' has shape {list(lengths)} in the network, and {list(given)} was given"
+        )
+    return given
+
+
+def _fits(lengths: Sequence[Length], given: tuple[int, ...]) -> bool:
+    """Return True if a shape agrees with what the file declares."""
+    symbols: dict[str, int] = {}
+    if len(given) != len(lengths) or not all(length > 0 for length in given):
+        return False
+    for declared, length in zip(lengths, given, strict=True):
+        if isinstance(declared, int) and declared > 0 and declared != length:
+            return False
+        if isinstance(declared, str) and symbols.setdefault(declared, length) != length:
+            return False
+    return True

@@ -1,0 +1,95 @@
+"""Axes of open length, which a shape, a property or an example fixes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx.parser
+import pytest
+
+import boundmesh
+from boundmesh.errors import ReadError
+from boundmesh.read.runtime import Runtime
+
+IMAGE = """<ir_version: 8, opset_import: ["" : 17]>
+g (float[N, 1, H, W] x) => (float[N, 2] y)
+<float[2, 1, 2, 2] k = {1, -1, 0.5, 2, 0, 1, -2, 1}, int64[2] target = {0, 2}>
+{ c = Conv(x, k) r = Relu(c) p = GlobalAveragePool(r) y = Reshape(p, target) }"""
+SEQUENCE = """<ir_version: 8, opset_import: ["" : 17]>
+g (float[N, S, 3] x) => (float[N, 3] y)
+{ s = Shape(x) r = Relu(x) y = ReduceMean<axes=[1], keepdims=0>(r) }"""
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    return saved(tmp_path, IMAGE)
+
+
+@pytest.fixture
+def sequence(tmp_path: Path) -> Path:
+    return saved(tmp_path, SEQUENCE)
+
+
+def saved(folder: Path, text: str) -> Path:
+    path = folder / "network.onnx"
+    path.write_bytes(onnx.parser.parse_model(text).SerializeToString())
+    return path
+
+
+def test_a_shape_fixes_open_axes_and_the_network_computes_the_same(image: Path) -> None:
+    graph = boundmesh.load(image, shapes={"x": (1, 1, 3, 5)})
+    assert graph.inputs[0].shape == (1, 1, 3, 5)
+    box = boundmesh.Box(np.full(15, -1.0), np.full(15, 1.0))
+    found = boundmesh.bounds(graph, box)
+    y = np.stack([Runtime(graph)(x) for x in np.random.default_rng(0).uniform(-1, 1, (20, 15))])
+    assert (found.lower <= y + 1e-6).all() and (y - 1e-6 <= found.upper).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "reason"),
+    [
+        ((1, 3, 4, 4), "in the network, and"),
+        ((1, 1, 4), "in the network, and"),
+        ((1, 1, 0, 4), "in the network, and"),
+        ("wide", "shapes are"),
+    ],
+)
+def test_a_shape_that_does_not_fit_is_refused(image: Path, shape: object, reason: str) -> None:
+    with pytest.raises(ReadError, match=reason):
+        boundmesh.load(image, shapes={"x": shape})  # type: ignore[dict-item]
+
+
+def test_open_axes_without_a_shape_are_refused_with_the_way_out(image: Path) -> None:
+    with pytest.raises(ReadError, match=r"--shape x=1,1,\?,\?"):
+        boundmesh.load(image)
+
+
+def test_a_property_of_version_1_fixes_one_open_length(sequence: Path, tmp_path: Path) -> None:
+    text = "".join(f"(declare-const X_{n} Real)\n" for n in range(12))
+    text += "".join(f"(declare-const Y_{n} Real)\n" for n in range(3))
+    text += "".join(f"(assert (>= X_{n} -1))\n(assert (<= X_{n} 1))\n" for n in range(12))
+    spec = tmp_path / "spec.vnnlib"
+    spec.write_text(text + "(assert (>= Y_0 1.5))\n")
+    result = boundmesh.verify(sequence, spec)
+    assert result.verdict.word == "unsat"
+
+
+def test_a_property_of_version_2_declares_the_shape(image: Path, tmp_path: Path) -> None:
+    spec = tmp_path / "spec.vnnlib"
+    spec.write_text(
+        "(vnnlib-version <2.0>)\n(declare-network f (declare-input X float32 [1,1,2,3])\n"
+        "  (declare-output Y float32 [1,2]))\n"
+        + "".join(
+            f"(assert (and (<= -1.0 X[0,0,{i},{j}]) (<= X[0,0,{i},{j}] 1.0)))\n"
+            for i in range(2)
+            for j in range(3)
+        )
+        + "(assert (>= Y[0,0] 100.0))\n"
+    )
+    assert boundmesh.verify(image, spec).verdict.word == "unsat"
+
+
+def test_a_region_of_the_input_fixes_one_open_length(sequence: Path) -> None:
+    box = boundmesh.Box(np.zeros(15), np.ones(15))
+    assert boundmesh.bounds(sequence, box).upper == pytest.approx(np.ones(3), rel=1e-5)
