@@ -35,9 +35,13 @@ def relax_softplus(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Li
 
 
 def rounded_softplus(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
+    """Return the sources of rounding.
+
+    A network that adds 1 to the exponential errs relative to 1.
+    """
     (box,) = boxes
     one = torch.ones_like(box.lower)
-    return rounded_curve(node, softplus(box.upper), one, box)
+    return rounded_curve(node, softplus(box.upper).clamp(min=1), one, box)
 
 
 def elu_of(node: Node) -> Curve:
@@ -95,7 +99,6 @@ register(
         unstable=unstable,
         rounded=rounded_softplus,
         rising=True,
-        relative=True,
         least=never_negative,
     )
 )

@@ -19,7 +19,7 @@ KNOWN = frozenset(
         *("CumSum", "DepthToSpace", "DequantizeLinear", "Div", "Dropout", "Einsum", "Equal"),
         *("Erf", "Exp", "Expand", "Flatten", "Floor", "Gather", "GatherElements", "GatherND"),
         *("Gemm", "GlobalAveragePool", "GlobalMaxPool", "Greater", "GreaterOrEqual"),
-        *("HardSigmoid", "Identity", "IsInf", "IsNaN", "LeakyRelu", "Less", "LessOrEqual"),
+        *("HardSigmoid", "Identity", "LeakyRelu", "Less", "LessOrEqual"),
         *("Log", "MatMul", "Max", "MaxPool", "Mean", "Min", "Mul", "Neg", "Not", "Or", "PRelu"),
         *("Pad", "Pow", "QuantizeLinear", "Reciprocal", "ReduceL1", "ReduceMax", "ReduceMean"),
         *("ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare", "Relu", "Reshape"),

@@ -52,12 +52,18 @@ def direct(step: Step) -> Value:
 
 @translates("Log")
 def logarithm_of(step: Step) -> Value:
-    """`log x`; of `sigmoid(x)` it is `−softplus(−x)`, and of `exp(x) + 1` it is `softplus(x)`."""
+    """`log x`; of `sigmoid(x)` it is `−softplus(−x)`, and of `exp(x) + 1` it is `softplus(x)`.
+
+    Inside of these a network that rounds can overflow or reach zero, which their rules do not
+    count.
+    """
     build, x = step.build, step.node()
     if x.op == "sigmoid":
+        build.unbounded.add(step.op)
         inner = negative(build, operand(build, x))
         return negative(build, build.add("softplus", inner))
     if x.op == "shift" and scalar(build, x) == 1 and operand(build, x).op == "exp":
+        build.unbounded.add(step.op)
         return build.add("softplus", operand(build, operand(build, x)))
     return build.add("log", x)
 
