@@ -6,7 +6,6 @@ import difflib
 from collections.abc import Iterator
 from dataclasses import replace
 
-import numpy as np
 import onnx
 import onnx_ir as ir
 
@@ -15,6 +14,7 @@ from boundmesh.graph.build import Builder, Constant
 from boundmesh.operators.node import Node
 from boundmesh.read.constant_rules import JUMPING
 from boundmesh.read.constants import fold, read_tensor, shape_of
+from boundmesh.read.control_flow import chosen, repeated
 from boundmesh.read.kinds import enter_kinds
 from boundmesh.read.masks import enter_masks
 from boundmesh.read.predict import refuse_too_large
@@ -73,7 +73,9 @@ def results(
     bounded = [value for value in step.operands if isinstance(value, Node)]
     found: Value | tuple[Value, ...]
     if step.op == "If":
-        found = chosen(step, values)
+        found = chosen(step, values, run)
+    elif step.op == "Loop":
+        found = repeated(step, values, run)
     elif step.op in ("Shape", "Size") and (operand := step.operand(0)) is not None:
         found = shape_of(step, operand.shape)
     elif not bounded:
@@ -111,17 +113,6 @@ def check_results(node: ir.Node, opset: int) -> None:
                 f"node '{node.name}' ({node.op_type}) leaves out its result {place}, which its "
                 "operator must have"
             )
-
-
-def chosen(step: Step, values: dict[str, Value]) -> tuple[Value, ...]:
-    """Return the results of the branch that an If with a constant condition takes."""
-    condition = step.constant(0, "condition")
-    branch = step.attribute("then_branch" if np.all(condition) else "else_branch")
-    if not isinstance(branch, ir.Graph):
-        raise step.refuse("one of its branches is missing")
-    inner = dict(values)
-    run(step.build, branch, inner, step.opset)
-    return tuple(inner[name_of(value)] for value in branch.outputs)
 
 
 def nearest(op: str) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+import onnx.parser
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from boundmesh.errors import ReadError, UnsupportedError
+from boundmesh.graph.graph import Graph
 from boundmesh.read.onnx import loads
 
 RANDOM = np.random.default_rng(0)
@@ -275,3 +279,29 @@ def test_integer_inputs_are_refused(network):
     data = network([helper.make_node("Relu", ["x"], ["y"])], {"x": (4,)}, dtype=TensorProto.INT32)
     with pytest.raises(UnsupportedError, match="input 'x' holds INT32"):
         loads(data)
+
+
+LOOP = """<ir_version: 8, opset_import: ["" : 17]>
+g (float[1, 3] x) => (float[1, 3] y, float[n, 1, 3] every)
+<int64 turns = {{{turns}}}, bool on = {{1}}, float half = {{0.5}}, int64 last = {{{last}}}>
+{{ y, every = Loop (turns, on, x) <body = body (int64 i, bool c, float[1, 3] v)
+   => (bool again, float[1, 3] w, float[1, 3] seen)
+   {{ s = Mul(v, half) w = Tanh(s) seen = Add(w, x) again = Less(i, last) }}> }}"""
+
+
+@pytest.mark.parametrize(("turns", "last", "taken"), [(4, 9, 4), (9, 2, 3), (1, 9, 1)])
+def test_a_loop_with_constant_turns_is_unrolled(
+    turns: int, last: int, taken: int, difference: Callable[[Graph], float]
+) -> None:
+    text = LOOP.format(turns=turns, last=last)
+    graph = loads(onnx.parser.parse_model(text).SerializeToString())
+    assert ops(graph).count("tanh") == taken
+    assert graph.outputs[1].shape == (taken, 1, 3)
+    assert difference(graph) < 1e-6
+
+
+def test_a_loop_whose_condition_depends_on_the_input_is_refused() -> None:
+    text = LOOP.format(turns=4, last=9).replace("Less(i, last)", "Less(big, half)")
+    text = text.replace("{ s =", "{ big = ReduceMax<keepdims=0>(v) s =")
+    with pytest.raises(UnsupportedError, match="condition depends"):
+        loads(onnx.parser.parse_model(text).SerializeToString())
