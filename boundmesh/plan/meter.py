@@ -46,6 +46,7 @@ class Meter(TorchDispatchMode):
     copies    how often what a tile keeps stands in memory: a rehearsal runs some tiles for all
     times     how often the work stands for the same work with other tiles
     stage     the name under which work is counted
+    stream    the name of the stream on which a GPU would work
     """
 
     def __init__(self, machine: Machine) -> None:
@@ -57,11 +58,11 @@ class Meter(TorchDispatchMode):
         self.work: dict[str, Work] = {}
         self.expected: Callable[[int], int] = lambda neurons: neurons
         self.copies = self.times = 1.0
-        self.stage = ""
+        self.stage = self.stream = ""
         self._known: set[int] = set()
         self._total = 0.0
         self._spread: dict[int, int] = {}
-        self._workspace = False
+        self._workspaces: set[str] = set()
 
     def kernel(self, name: str, arguments: tuple[Any, ...]) -> None:
         """Count the work of a kernel that is not started."""
@@ -71,6 +72,10 @@ class Meter(TorchDispatchMode):
             (rows, deep), wide = tensors[0].shape, tensors[1].shape[1]
             operations = 2 * rows * deep * wide
         self._add_work(operations, sum(each.numel() * each.element_size() for each in tensors))
+
+    def received(self, size: int) -> None:
+        """Count bytes that arrive from other ranks."""
+        self._of_stage.receive(self.machine.rates, size, self.times)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -158,13 +163,16 @@ class Meter(TorchDispatchMode):
             self._change(term, -size)
 
     def _reserve_workspace(self) -> None:
-        if not self._workspace and self.machine.workspace:
-            self._workspace = True
+        if self.stream not in self._workspaces and self.machine.workspace:
+            self._workspaces.add(self.stream)
             self._change(Term.WORKSPACE, self.machine.workspace)
 
     def _add_work(self, operations: float, moved: float) -> None:
-        work = self.work.setdefault(self.stage, Work())
-        work.add(self.machine.rates, operations, moved, self.times)
+        self._of_stage.add(self.machine.rates, operations, moved, self.times)
+
+    @property
+    def _of_stage(self) -> Work:
+        return self.work.setdefault(self.stage, Work())
 
 
 @cache

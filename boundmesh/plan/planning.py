@@ -11,12 +11,19 @@ from boundmesh.graph.graph import Graph
 from boundmesh.plan.layouts import imagined_layout, schedule_of
 from boundmesh.plan.machine import Machine
 from boundmesh.plan.neurons import Unstable
-from boundmesh.plan.rehearsal import Bounding, Rehearsed, rehearse
+from boundmesh.plan.rehearsal import ITERATION, Bounding, Rehearsed, rehearse
 from boundmesh.plan.terms import Term
 from boundmesh.plan.work import Work
+from boundmesh.proof.ladder import AUTO
 
+# Methods that bound no start node by rows.
+WITHOUT_ROWS = {"ibp", "crown-ibp"}
 PER_HOST = 8
 """So many GPUs or fewer are taken to be of one host and to read each other's memory."""
+
+# Two tiles may share a weight, so two are run. On so many ranks a plan takes long, and a second
+# tile is small beside everything else.
+MANY = 64
 
 
 @dataclass(frozen=True)
@@ -131,6 +138,11 @@ def plan_bounds(
     return found if memory is None else replace(found, least=_least(found, ranks))
 
 
+def methods_of(bounding: Bounding) -> tuple[str, ...]:
+    """Return the methods that a run uses one after the other."""
+    return AUTO if bounding.method == "auto" else (bounding.method,)
+
+
 def _line(
     bounding: Bounding, unstable: Unstable, machine: Machine, ranks: Ranks, shards: int
 ) -> Line:
@@ -138,16 +150,27 @@ def _line(
     layout_of = imagined_layout(
         bounding, shards, schedule, ranks.offload, machine.gpu and shards <= ranks.per_host
     )
-    found = rehearse(bounding, unstable, machine, layout_of)
-    return Line(shards, schedule, found.peak, found.terms, found.stages, _seconds(found, bounding))
+    tiles = 1 if shards >= MANY else 2
+    found = {
+        method: rehearse(replace(bounding, method=method), unstable, machine, layout_of, tiles)
+        for method in methods_of(bounding)
+    }
+    largest = max(found.values(), key=lambda each: each.peak)
+    stages = {
+        f"{method} {stage}".strip(): work
+        for method, each in found.items()
+        for stage, work in each.stages.items()
+    }
+    seconds = sum(_seconds(each, bounding, schedule) for each in found.values())
+    return Line(shards, schedule, largest.peak, largest.terms, stages, seconds)
 
 
-def _seconds(found: Rehearsed, bounding: Bounding) -> float:
+def _seconds(found: Rehearsed, bounding: Bounding, schedule: str) -> float:
     """Return the time of all stages; the last rehearsed iteration stands for all that follow."""
-    iterations = [work.seconds for name, work in found.stages.items() if "iteration" in name]
-    total = sum(work.seconds for work in found.stages.values())
+    times = {name: work.total(schedule) for name, work in found.stages.items()}
+    iterations = [seconds for name, seconds in times.items() if name.startswith(ITERATION)]
     missing = max(0, bounding.iterations - len(iterations))
-    return total + missing * iterations[-1] if iterations else total
+    return sum(times.values()) + (missing * iterations[-1] if iterations else 0)
 
 
 def _least(plan: Plan, ranks: Ranks) -> int | None:
@@ -167,13 +190,13 @@ def _least(plan: Plan, ranks: Ranks) -> int | None:
 def _tiles(bounding: Bounding, unstable: Unstable) -> Iterator[TileSize]:
     graph: Graph = bounding.graph
     program = Program(graph, graph.output)
-    starts: Sequence[str] = () if bounding.method in ("ibp", "crown-ibp") else program.starts
+    starts: Sequence[str] = () if {*methods_of(bounding)} <= WITHOUT_ROWS else program.starts
     counts = [(name, 2 * unstable.rows(name)(graph[name].size)) for name in starts]
     for name, rows in [*counts, (program.target, bounding.rows)]:
         if not rows or name in program.exact:
             continue
         height = tile_height(
             program, name, bounding.domains, rows, bounding.tile_elements,
-            bounding.method == "alpha-crown",
+            "alpha-crown" in methods_of(bounding),
         )  # fmt: skip
         yield TileSize(name, rows, height, program.widest(name))

@@ -19,14 +19,17 @@ def of_convolution(
 ) -> int:
     """Return the bytes beside `y`, the result for x `[B, C, *]`.
 
-    Torch's own loops, which a GPU uses where cuDNN is turned off, write the windows of an image
-    side by side, `[C·kernel, places]`. A GPU does so for one image at a time.
+    Torch's own loops write the windows of an image side by side, `[C·kernel, places]`, of all
+    images on a CPU, and of one image at a time on a GPU, where boundmesh turns cuDNN off for
+    transposed convolutions in float32. What cuDNN takes for others is not known, and small.
 
     Otherwise oneDNN runs on a CPU. It copies the input into a layout of its own, computes the
     result there, frees the copy of the input, and copies the result. The layout has channels in
     blocks of 16 or 8, padded with zeros; a transposed convolution with a stride has the channels
     last, without padding, and torch copies its result once more.
     """
+    if gpu and not (transposed and x.dtype == torch.float32):
+        return 0
     few = len(x) == 1 and max(weight.shape[2:]) <= SMALL_KERNEL and x.numel() <= FEW_NUMBERS
     if gpu or few or x.dtype != torch.float32:
         channels, places = (weight.shape[1], x) if transposed else (x.shape[1], y)
