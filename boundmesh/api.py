@@ -187,6 +187,8 @@ def plan(
     unstable: str | float | None = None,
     rows: int | None = None,
     gpus_per_host: int | None = None,
+    tflops: float | None = None,
+    bandwidth: float | None = None,
     settings: Settings = Settings(),
     **options: Any,
 ) -> Plan:
@@ -197,8 +199,9 @@ def plan(
     all neurons count as unstable, which gives an upper bound; with a property or a region in
     `asked` they are counted by IBP. Large weights beside an ONNX file are not read, unless they are
     needed to count. `rows` is the number of rows that are bounded together, by default the
-    outputs or the property's conditions. `options` are those of `verify`. Raises BoundmeshError
-    for everything that bad input can cause.
+    outputs or the property's conditions. `tflops` and `bandwidth` (GB/s) are the device's rates,
+    for the times. `options` are those of `verify`. Raises BoundmeshError for everything that bad
+    input can cause.
     """
     return plan_of(
         model,
@@ -208,6 +211,8 @@ def plan(
         mesh=mesh,
         rows=rows,
         per_host=gpus_per_host,
+        tflops=tflops,
+        bandwidth=bandwidth,
         settings=with_options(settings, **options),
     )
 

@@ -110,6 +110,24 @@ def plan(
             rich_help_panel=DEVICES,
         ),
     ] = 8,
+    tflops: Annotated[
+        float | None,
+        typer.Option(
+            min=1e-6,
+            metavar="T",
+            help="Its 10¹² floating-point operations per second in products, for the times.",
+            rich_help_panel=DEVICES,
+        ),
+    ] = None,
+    bandwidth: Annotated[
+        float | None,
+        typer.Option(
+            min=1e-6,
+            metavar="GB/s",
+            help="What it reads and writes per second, for the times.",
+            rich_help_panel=DEVICES,
+        ),
+    ] = None,
     schedule: ScheduleOption = "auto",
     offload: OffloadOption = "none",
     method: MethodOption = "auto",
@@ -154,6 +172,8 @@ def plan(
             unstable=unstable,
             rows=rows,
             gpus_per_host=gpus_per_host,
+            tflops=tflops,
+            bandwidth=bandwidth,
             settings=settings,
         )
     if json is not None:

@@ -22,17 +22,19 @@ from boundmesh.plan.words import parse_shards, parse_share, parse_size
 from boundmesh.proof.margins import margins_of
 from boundmesh.proof.question import TOGETHER
 from boundmesh.property import Ball, Box, Clause, Property
-from boundmesh.ranges import Choice
+from boundmesh.ranges import Number
 from boundmesh.read import onnx, vnnlib
 from boundmesh.runtime.device import dtype_of
 from boundmesh.runtime.memory import refuse_beyond
-from boundmesh.settings import METHOD_NAMES, Settings
+from boundmesh.settings import Settings
 
 if TYPE_CHECKING:
     from boundmesh.models import Model
 
 # Reading a network, running IBP on it and widening it in float64 takes about so many copies.
 COPIES = 2
+POSITIVE_OR_NONE = Number(True, 1, optional=True)
+ABOVE_ZERO = Number(False, 0, above=True)
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ def plan_of(
     mesh: object,
     rows: int | None,
     per_host: int | None,
+    tflops: float | None,
+    bandwidth: float | None,
     settings: Settings,
 ) -> Plan:
     """Plan the bounds of a model; `boundmesh.plan` describes the arguments."""
@@ -65,7 +69,9 @@ def plan_of(
     size = None if memory is None else parse_size(memory)
     share = None if unstable is None else parse_share(unstable)
     chosen = settings.bounds
-    Choice(METHOD_NAMES).read("method", chosen.method)
+    rows = POSITIVE_OR_NONE.read("rows", rows)
+    per_host = POSITIVE_OR_NONE.read("gpus_per_host", per_host)
+    machine = _with_rates(machine_named(settings.device), tflops, bandwidth)
     counted = asked is not None and share is None
     question = _asked(model, asked, chosen.method, rows, shapes_only=not counted)
     shares = Unstable(1.0 if share is None else share)
@@ -83,7 +89,20 @@ def plan_of(
     )
     layout = settings.layout
     ranks = Ranks(least, most, layout.schedule, layout.offload, per_host or PER_HOST)
-    return plan_bounds(bounding, shares, machine_named(settings.device), ranks, size)
+    return plan_bounds(bounding, shares, machine, ranks, size)
+
+
+def _with_rates(machine: Machine, tflops: float | None, bandwidth: float | None) -> Machine:
+    """Return the machine with the rates that the user states."""
+    stated = {"operations": (tflops, 1e12, "tflops"), "bandwidth": (bandwidth, 1e9, "bandwidth")}
+    given = {
+        field: ABOVE_ZERO.read(name, value) * unit
+        for field, (value, unit, name) in stated.items()
+        if value is not None
+    }
+    if not given:
+        return machine
+    return replace(machine, rates=replace(machine.rates, **given, source="as stated"))
 
 
 def machine_named(device: str) -> Machine:

@@ -39,6 +39,9 @@ class ImaginedGroup(Group):
         self.report(whole.nbytes - mine.nbytes)
         return Done()
 
+    def all_gather_numbers(self, mine: Sequence[int], device: torch.device) -> list[list[int]]:
+        return [[*mine]] * self.size
+
     def reduce_scatter(self, mine: Tensor, whole: Tensor) -> Done:  # type: ignore[override]
         self.report(whole.nbytes - mine.nbytes)
         return Done()
@@ -80,13 +83,14 @@ class ImaginedPeers(FromPeers):
         return held
 
     def _pieces(self, number: int, rows: int, rest: tuple[int, ...]) -> tuple[Tensor, ...]:
-        """Return the pieces of a part on all ranks; one number stands for those of other ranks."""
-        ranks, one = self._sources[number], torch.zeros((), dtype=self._dtype)
+        """Return the pieces of a part on all ranks; one row stands for all rows of other ranks."""
+        ranks = self._sources[number]
+        row = torch.empty(1, *rest, dtype=self._dtype, device=self._device)
         height = -(-rows // len(ranks))
         return tuple(
             self._mine[number]
             if rank == self._group.rank
-            else one.expand(min(height, rows - place * height), *rest)
+            else row.expand(min(height, rows - place * height), *rest)
             for place, rank in enumerate(ranks)
         )
 

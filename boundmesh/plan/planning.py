@@ -15,6 +15,7 @@ from boundmesh.plan.rehearsal import ITERATION, Bounding, Rehearsed, rehearse
 from boundmesh.plan.terms import Term
 from boundmesh.plan.work import Work
 from boundmesh.proof.ladder import AUTO
+from boundmesh.runtime.memory import gibibytes
 
 # Methods that bound no start node by rows.
 WITHOUT_ROWS = {"ibp", "crown-ibp"}
@@ -24,6 +25,8 @@ PER_HOST = 8
 # Two tiles may share a weight, so two are run. On so many ranks a plan takes long, and a second
 # tile is small beside everything else.
 MANY = 64
+# So many numbers of shards between two lines are all tried.
+FEW = 4
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class TileSize:
     length: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """A prediction of what bounds take, for several numbers of shards.
 
@@ -105,6 +108,12 @@ class Plan:
     lines: tuple[Line, ...]
     least: int | None
     tiles: tuple[TileSize, ...]
+
+    def __repr__(self) -> str:
+        sizes = [f"{gibibytes(line.peak)} on {line.shards}" for line in self.lines]
+        shown = ", ".join([*sizes[:2], "…", sizes[-1]] if len(sizes) > 3 else sizes)
+        verdict = "" if self.memory is None else f", fits={self.fits}, least={self.least}"
+        return f"Plan({self.bounding.method}: {shown}{verdict})"
 
     @property
     def fits(self) -> bool:
@@ -129,7 +138,7 @@ def plan_bounds(
 ) -> Plan:
     """Predict memory and time for every power of two in the range of shards, and for its ends.
 
-    The least number of shards that fits is found by bisection between two lines.
+    The least number of shards that fits is searched between the lines.
     """
     lines = tuple(_line(bounding, unstable, machine, ranks, count) for count in ranks.counts)
     found = Plan(
@@ -174,17 +183,25 @@ def _seconds(found: Rehearsed, bounding: Bounding, schedule: str) -> float:
 
 
 def _least(plan: Plan, ranks: Ranks) -> int | None:
-    """Return the least number of shards that fits; None if no line does."""
+    """Return the least number of shards that fits; None if no line does.
+
+    Between two lines, few numbers are all tried. Among many, the least is found by bisection: one
+    more rank may need a little more memory, so a smaller number could fit, too.
+    """
     place = next((n for n, line in enumerate(plan.lines) if plan.holds(line)), None)
     if place is None:
         return None
     high = plan.lines[place].shards
     low = plan.lines[place - 1].shards if place else high
-    while high - low > 1:
+
+    def fits(shards: int) -> bool:
+        line = _line(plan.bounding, plan.unstable, plan.machine, ranks, shards)
+        return plan.holds(line)
+
+    while high - low > FEW:
         middle = (low + high) // 2
-        line = _line(plan.bounding, plan.unstable, plan.machine, ranks, middle)
-        low, high = (low, middle) if plan.holds(line) else (middle, high)
-    return high
+        low, high = (low, middle) if fits(middle) else (middle, high)
+    return next((shards for shards in range(low + 1, high) if fits(shards)), high)
 
 
 def _tiles(bounding: Bounding, unstable: Unstable) -> Iterator[TileSize]:

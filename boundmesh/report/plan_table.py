@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from boundmesh.plan.planning import Line, Plan, methods_of
+from boundmesh.plan.rehearsal import ITERATION
 from boundmesh.plan.terms import Term
 from boundmesh.report.words import of_graph
 
@@ -26,13 +27,14 @@ COLUMNS = {
 SHOWN = 0.01
 """A term has a column if it is so large a part of some line's peak."""
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+LENGTHS = {"d": 86400.0, "h": 3600.0, "min": 60.0, "s": 1.0}
 NAMES = 3
 """So many start nodes are written out; the rest is counted."""
 
 
 def of_plan(plan: Plan) -> str:
     """Write a plan for people."""
-    return "\n".join([*_assumed(plan), "", *_table(plan), "", *_verdict(plan), ""])
+    return "\n".join([*_assumed(plan), "", *_table(plan), "", *_sweeps(plan), *_verdict(plan), ""])
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:
@@ -107,8 +109,10 @@ def _dtype(plan: Plan) -> str:
 def _unstable(plan: Plan) -> str:
     found = plan.unstable
     if not found.interval:
-        whole = "an upper bound; --unstable, a property or --input say more"
-        return f"{found.share:.3g} of all neurons, {whole if found.share == 1 else 'as stated'}"
+        origin = "an upper bound; --unstable, a property or --input say more"
+        if found.share < 1:
+            origin = "as stated"
+        return f"{100 * found.share:.3g} % of all neurons, {origin}"
     sizes = {start: plan.bounding.graph[start].size for start in found.interval}
     count = sum(found.rows(start)(size) for start, size in sizes.items())
     return (
@@ -156,28 +160,55 @@ def _of(line: Line, name: str) -> float:
     return sum(size for term, size in line.terms.items() if COLUMNS[term] == name)
 
 
+def _sweeps(plan: Plan) -> Iterator[str]:
+    """Name the stages that take longest on the fewest shards."""
+    line = plan.lines[0]
+    times = {name: work.total(line.schedule) for name, work in line.stages.items()}
+    longest = sorted(times, key=lambda name: -times[name])[:NAMES]
+    shown = ", ".join(f"{of_time(times[name])} {_stage(name)}" for name in longest)
+    yield f"Longest on {_shards(line.shards)}: {shown}."
+
+
+def _stage(name: str) -> str:
+    method, _, stage = name.partition(" ")
+    if stage.startswith(ITERATION):
+        return f"for each iteration of {method}"
+    return f"for rows {stage} ({method})" if stage else f"for {method}"
+
+
 def _verdict(plan: Plan) -> Iterator[str]:
     rates = plan.machine.rates
     yield (
         f"Times are estimates, at {rates.operations / 1e12:g} TFLOP/s and "
-        f"{rates.bandwidth / 1e9:g} GB/s ({rates.source}). Memory is that of one device."
+        f"{rates.bandwidth / 1e9:g} GB/s ({rates.source})."
     )
     if plan.memory is None:
         yield "Whether it fits: give the memory of a device, as in --memory 80GiB."
         return
-    reserve = f"with {of_size(plan.machine.reserve)} for the device's own needs"
+    memory, reserve = of_size(plan.memory), of_size(plan.machine.reserve)
     if plan.least is not None:
+        beyond = [line.shards for line in plan.lines if line.shards >= plan.least]
+        others = [str(line.shards) for line in plan.lines if not plan.holds(line)
+                  and line.shards in beyond]  # fmt: skip
+        but = f", but not on {' or '.join(others)}" if others else ""
+        more = " or more" if len(beyond) > 1 else ""
         yield (
-            f"It fits into {of_size(plan.memory)}, {reserve}, from {plan.least} "
-            f"shard{'s' * (plan.least > 1)} on."
+            f"It fits into {memory} on {_shards(plan.least)}{more}{but}; {reserve} are left to the "
+            "device itself."
         )
         return
     best = min(plan.lines, key=lambda line: line.peak)
     largest = max(best.terms, key=lambda term: best.terms[term])
+    advice = "" if best.peak < plan.machine.reserve else f" Most are {largest.value}: "
     yield (
-        f"It does not fit into {of_size(plan.memory)}, {reserve}. On {best.shards} "
-        f"shard{'s' * (best.shards > 1)} most of it are {largest.value}: {_advice(largest)}."
+        f"It does not fit into {memory}: {_shards(best.shards)} "
+        f"need{'s' * (best.shards == 1)} {of_size(best.peak)}, and the device itself {reserve}."
+        + (f"{advice}{_advice(largest)}." if advice else "")
     )
+
+
+def _shards(count: int) -> str:
+    return f"{count} shard{'s' * (count > 1)}"
 
 
 def _advice(term: Term) -> str:
@@ -193,6 +224,8 @@ def _advice(term: Term) -> str:
 
 def of_size(count: float) -> str:
     """Write a number of bytes with three digits, as in `1.25 GiB`."""
+    if count < 1:
+        return "-"
     power = min(len(UNITS) - 1, max(0, int(count).bit_length() - 1) // 10)
     number = count / 1024**power
     return (
@@ -204,7 +237,8 @@ def of_size(count: float) -> str:
 
 def of_time(seconds: float) -> str:
     """Write a time with two digits, as in `1.2 s`."""
-    for name, length in (("d", 86400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.2g} {name}"
-    return f"{seconds:.2g} s" if seconds >= 1 else f"{seconds * 1000:.2g} ms"
+    name, length = next(
+        ((name, length) for name, length in LENGTHS.items() if seconds >= 2 * length), ("ms", 1e-3)
+    )
+    number = seconds / length
+    return f"{number:.0f} {name}" if number >= 10 else f"{number:.2g} {name}"
