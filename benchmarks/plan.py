@@ -123,7 +123,7 @@ def measured(function: Callable[[], object], device: torch.device) -> tuple[floa
     """Return the peak in MiB, beyond what was there before, and the seconds."""
     if device.type == "cpu":
         return counted(function)
-    # The first run compiles kernels, which keeps tensors alive until Python's garbage collection.
+    # The first run compiles kernels, which takes time.
     function()
     settle()
     torch._C._cuda_clearCublasWorkspaces()

@@ -23,7 +23,7 @@ from torch.utils._pytree import tree_map_only
 from torch.utils.flop_counter import flop_registry
 
 from boundmesh.plan.machine import Machine
-from boundmesh.plan.scratch import of_convolution
+from boundmesh.plan.scratch import of_convolution, storage_of
 from boundmesh.plan.terms import Term, term_of_caller
 from boundmesh.plan.work import Work
 
@@ -116,7 +116,7 @@ class Meter(TorchDispatchMode):
         fresh, moved = 0, 0
         for each in _tensors(found if isinstance(found, list | tuple) else (found,)):
             if each.is_meta:
-                if self._allocate(each):
+                if self._allocate(each, storage_of(packet, given, each)):
                     fresh += 1
                 moved += each.numel() * each.element_size()
         if not fresh and not packet.__name__.endswith("_"):
@@ -132,14 +132,19 @@ class Meter(TorchDispatchMode):
             scratch = of_convolution(args[0], args[1], found, args[3], args[6], self.machine.gpu)
             self._pass(term_of_caller(), scratch)
 
-    def _allocate(self, x: Tensor) -> bool:
-        """Count a tensor's memory until it is freed; return true if it was not counted yet."""
+    def _allocate(self, x: Tensor, least: int = 0) -> bool:
+        """Count a tensor's memory until it is freed; return true if it was not counted yet.
+
+        It takes `least` bytes at least.
+        """
         storage = x.untyped_storage()
         key = id(storage)
         if key in self._known:
             return False
         term = term_of_caller()
-        size = self.machine.allocated(storage.nbytes()) * (self.copies if term.per_tile else 1)
+        size = self.machine.allocated(max(least, storage.nbytes())) * (
+            self.copies if term.per_tile else 1
+        )
         self._known.add(key)
         self._change(term, size)
         weakref.finalize(storage, self._free, key, term, size)

@@ -1,9 +1,10 @@
-"""The memory that a convolution takes beside its result while it runs."""
+"""The memory that operators take beside their results, which torch does not report."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +13,15 @@ from torch import Tensor
 FEW_NUMBERS, SMALL_KERNEL = 20480, 3
 # oneDNN reads the channels of an image with so few of them as they are.
 FEW_CHANNELS = 3
+
+
+def storage_of(operator: Any, given: Sequence[Tensor], result: Tensor) -> int:
+    """Return the bytes that a result takes at least.
+
+    `col2im` adds overlapping windows. It makes its result as large as the windows, then calls
+    `resize_`, which keeps the memory (Col2Im.cu, im2col.cpp of ATen).
+    """
+    return given[0].nbytes if operator is torch.ops.aten.col2im else 0
 
 
 def of_convolution(
