@@ -126,4 +126,8 @@ class _CountedShare:
         return self._inner.node(node)
 
     def bounds(self, bounds: Mapping[str, Interval]) -> Mapping[str, Interval]:
+        # The bounds of one node are asked for to draw its lines.
+        if len(bounds) == 1:
+            (start,) = bounds
+            self._meter.expected = self._unstable.slopes(start)
         return self._inner.bounds(bounds)

@@ -23,7 +23,7 @@ from torch.utils._pytree import tree_map_only
 from torch.utils.flop_counter import flop_registry
 
 from boundmesh.plan.machine import Machine
-from boundmesh.plan.scratch import of_convolution, storage_of
+from boundmesh.plan.scratch import in_order_of, of_convolution, storage_of
 from boundmesh.plan.terms import Term, term_of_caller
 from boundmesh.plan.work import Work
 
@@ -93,6 +93,8 @@ class Meter(TorchDispatchMode):
         if _copies_in_host_memory(func, given, kwargs):
             return _without_memory(func, args, kwargs)
         found = func(*args, **kwargs)
+        if packet is aten.convolution and not self.machine.gpu:
+            found = in_order_of(args[0], found)
         self._count(packet, args, kwargs, given, found)
         return found
 

@@ -24,6 +24,23 @@ def storage_of(operator: Any, given: Sequence[Tensor], result: Tensor) -> int:
     return given[0].nbytes if operator is torch.ops.aten.col2im else 0
 
 
+LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+"""The memory format with channels last, by the number of dims."""
+
+
+def channels_last(x: Tensor) -> bool:
+    """Return true if channels follow each other in memory, which oneDNN reads as it is."""
+    order = LAST.get(x.dim())
+    return order is not None and not x.is_contiguous() and x.is_contiguous(memory_format=order)
+
+
+def in_order_of(x: Tensor, y: Tensor) -> Tensor:
+    """Return y, the result of a convolution of x on a CPU, with channels last if x has them so."""
+    if not channels_last(x):
+        return y
+    return torch.empty(y.shape, dtype=y.dtype, device=y.device, memory_format=LAST[x.dim()])
+
+
 def of_convolution(
     x: Tensor, weight: Tensor, y: Tensor, stride: Sequence[int], transposed: bool, gpu: bool
 ) -> int:
@@ -45,6 +62,8 @@ def of_convolution(
         channels, places = (weight.shape[1], x) if transposed else (x.shape[1], y)
         window = channels * prod(weight.shape[2:])
         return (1 if gpu else len(x)) * window * prod(places.shape[2:]) * x.element_size()
+    if channels_last(x):
+        return 0
     if transposed and max(stride) > 1:
         return max(x.nbytes, y.nbytes * (2 if y.shape[1] > 1 else 1))
     before = 0 if x.shape[1] <= FEW_CHANNELS and not transposed else _blocked(x)
