@@ -16,9 +16,12 @@ from boundmesh.plan.terms import Term
 from boundmesh.plan.work import Work
 from boundmesh.proof.ladder import AUTO
 from boundmesh.runtime.memory import gibibytes
+from boundmesh.search.activation_split import default_batch
 
 # Methods that bound no start node by rows.
 WITHOUT_ROWS = {"ibp", "crown-ibp"}
+# The bytes of a domain's margin and of the number of its clause.
+MARGIN_AND_CLAUSE = 16
 PER_HOST = 8
 """So many GPUs or fewer are taken to be of one host and to read each other's memory."""
 
@@ -88,6 +91,18 @@ class TileSize:
     length: int
 
 
+@dataclass(frozen=True)
+class Search:
+    """The domains of a search that splits neurons, which `--method auto` adds to the bounds.
+
+    batch         how many domains a rank bounds at a time
+    domain_bytes  what an open domain takes in host memory, for clauses of one condition
+    """
+
+    batch: int
+    domain_bytes: int
+
+
 @dataclass(frozen=True, repr=False)
 class Plan:
     """A prediction of what bounds take, for several numbers of shards.
@@ -99,6 +114,7 @@ class Plan:
     lines     the predictions, by rising number of shards
     least     the least number of shards in the range that fits (None: none does, or no memory)
     tiles     the tiles of every start node, and of the output last
+    search    the domains of a search, where the method is `auto`
     """
 
     bounding: Bounding
@@ -108,6 +124,7 @@ class Plan:
     lines: tuple[Line, ...]
     least: int | None
     tiles: tuple[TileSize, ...]
+    search: Search | None = None
 
     def __repr__(self) -> str:
         sizes = [f"{gibibytes(line.peak)} on {line.shards}" for line in self.lines]
@@ -142,9 +159,25 @@ def plan_bounds(
     """
     lines = tuple(_line(bounding, unstable, machine, ranks, count) for count in ranks.counts)
     found = Plan(
-        bounding, unstable, machine, memory, lines, None, tuple(_tiles(bounding, unstable))
+        bounding,
+        unstable,
+        machine,
+        memory,
+        lines,
+        None,
+        tuple(_tiles(bounding, unstable)),
+        _search(bounding, unstable, machine) if bounding.method == "auto" else None,
     )
     return found if memory is None else replace(found, least=_least(found, ranks))
+
+
+def _search(bounding: Bounding, unstable: Unstable, machine: Machine) -> Search:
+    """Return the domains of a search: per unstable neuron α and β in 16 bits, and a split."""
+    graph = bounding.graph
+    program = Program(graph, graph.output)
+    inputs = (node.inputs[0] for node in program.nonlinear)
+    neurons = sum(unstable.slopes(name)(graph[name].size) for name in inputs)
+    return Search(default_batch(program, gpu=machine.gpu), MARGIN_AND_CLAUSE + 5 * neurons)
 
 
 def methods_of(bounding: Bounding) -> tuple[str, ...]:

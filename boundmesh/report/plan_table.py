@@ -63,6 +63,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
             "share": plan.unstable.share,
             "by_start": dict(plan.unstable.interval),
         },
+        "search": None if plan.search is None else vars(plan.search),
         "tiles": [vars(tile) for tile in plan.tiles],
         "lines": [_line_json(plan, line) for line in plan.lines],
     }
@@ -100,6 +101,11 @@ def _assumed(plan: Plan) -> Iterator[str]:
     yield f"unstable   {_unstable(plan)}"
     if plan.tiles:
         yield f"tiles      {_tiles(plan)}"
+    if plan.search is not None:
+        yield (
+            f"search     rounds of {plan.search.batch:,} domains, if bounds leave some open; each "
+            f"open one takes {of_size(plan.search.domain_bytes)} of host memory"
+        )
 
 
 def _dtype(plan: Plan) -> str:
