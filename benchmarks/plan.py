@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -44,6 +45,8 @@ from boundmesh.selfcheck.turn_on import turn_on
 from boundmesh.settings import Settings
 
 Line = dict[str, Any]
+# Above so many percent of error a line lists the largest tensors at the peak.
+EXPLAINED = 4
 BOTH_SIDES = {"ibp", "crown"}
 
 
@@ -79,13 +82,15 @@ class Case:
 
     def run(self, method: str, iterations: int) -> Callable[[], object]:
         def function() -> object:
-            problem = self.problem()
-            size = self.graph[self.graph.output].size
-            eye = torch.eye(size, device=self.device).reshape(1, size, *self.shape)
-            rows = DenseRows(torch.cat([eye, -eye], 1) if method in BOTH_SIDES else eye)
+            problem, rows = self.problem(), self.rows(method)
             return METHODS[method].bound(problem, rows, MethodOptions(iterations))
 
         return function
+
+    def rows(self, method: str) -> DenseRows:
+        size = self.graph[self.graph.output].size
+        eye = torch.eye(size, device=self.device).reshape(1, size, *self.shape)
+        return DenseRows(torch.cat([eye, -eye], 1) if method in BOTH_SIDES else eye)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -118,8 +123,9 @@ def measured(function: Callable[[], object], device: torch.device) -> tuple[floa
     """Return the peak in MiB, beyond what was there before, and the seconds."""
     if device.type == "cpu":
         return counted(function)
-    gc.collect()
-    torch.cuda.synchronize()
+    # The first run compiles kernels, which takes time.
+    function()
+    settle()
     torch._C._cuda_clearCublasWorkspaces()
     torch.cuda.empty_cache()
     before = torch.cuda.memory_allocated(device)
@@ -130,6 +136,35 @@ def measured(function: Callable[[], object], device: torch.device) -> tuple[floa
     seconds = time.perf_counter() - begun
     del found
     return (torch.cuda.max_memory_allocated(device) - before) / MIB, seconds
+
+
+def settle() -> None:
+    gc.collect()
+    torch.cuda.synchronize()
+    torch.cuda.empty_cache()
+
+
+def largest_at_peak(function: Callable[[], object]) -> list[str]:
+    """Return the largest tensors on the GPU at the peak: MiB, and where they were made."""
+    settle()
+    torch.cuda.memory._record_memory_history(stacks="python", max_entries=1_000_000)
+    function()
+    trace = torch.cuda.memory._snapshot()["device_traces"][0]
+    torch.cuda.memory._record_memory_history(enabled=None)
+    live: dict[int, tuple[int, str]] = {}
+    total = peak = 0
+    at_peak: list[tuple[int, str]] = []
+    for entry in trace:
+        if entry["action"] == "alloc":
+            frames = [f for f in entry.get("frames", []) if "boundmesh" in f["filename"]][:3]
+            where = " < ".join(f"{Path(f['filename']).stem}:{f['line']}" for f in frames)
+            live[entry["addr"]] = entry["size"], where
+            total += entry["size"]
+            if total > peak:
+                peak, at_peak = total, sorted(live.values(), reverse=True)[:16]
+        elif entry["action"] == "free_completed" and entry["addr"] in live:
+            total -= live.pop(entry["addr"])[0]
+    return [f"{size / MIB:.2f} {where}" for size, where in at_peak]
 
 
 def counted(function: Callable[[], object]) -> tuple[float, float]:
@@ -181,6 +216,8 @@ def lines_of(name: str, options: argparse.Namespace, device: torch.device) -> li
             "unstable_crown": {key: round(share, 4) for key, share in unstable.crown.items()},
         }
         line["error_percent"] = round(100 * (line["predicted_mib"] / line["measured_mib"] - 1), 2)
+        if device.type == "cuda" and abs(line["error_percent"]) > EXPLAINED:
+            line["largest_at_peak"] = largest_at_peak(case.run(method, options.iterations))
         print(json.dumps(line), flush=True)
         found.append(line)
     return found

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
-    from boundmesh.api import bounds, certify, from_torch, load, verify
+    from boundmesh.api import bounds, certify, from_torch, load, plan, verify
     from boundmesh.certify.result import Certification, Certified
     from boundmesh.errors import BoundmeshError
     from boundmesh.graph.graph import Graph
+    from boundmesh.plan.planning import Plan
     from boundmesh.proof.output_bounds import Bounds
     from boundmesh.property import Atom, Ball, Box, Case, Clause, Property
     from boundmesh.settings import Layout, Settings
@@ -29,10 +30,11 @@ if TYPE_CHECKING:
     from boundmesh.verify import Result
 
 _HOMES = {
-    "api": ("bounds", "certify", "from_torch", "load", "verify"),
+    "api": ("bounds", "certify", "from_torch", "load", "plan", "verify"),
     "certify.result": ("Certification", "Certified"),
     "errors": ("BoundmeshError",),
     "graph.graph": ("Graph",),
+    "plan.planning": ("Plan",),
     "proof.output_bounds": ("Bounds",),
     "property": ("Atom", "Ball", "Box", "Case", "Clause", "Property"),
     "settings": ("Layout", "Settings"),
@@ -55,6 +57,7 @@ __all__ = [
     "Falsified",
     "Graph",
     "Layout",
+    "Plan",
     "Property",
     "Result",
     "Settings",
@@ -65,6 +68,7 @@ __all__ = [
     "certify",
     "from_torch",
     "load",
+    "plan",
     "verify",
 ]
 

@@ -23,6 +23,7 @@ from boundmesh.commands.bounds import bounds
 from boundmesh.commands.certify import certify
 from boundmesh.commands.defaults import use_defaults
 from boundmesh.commands.help_page import show_help
+from boundmesh.commands.plan import plan
 from boundmesh.commands.supports import supports
 from boundmesh.commands.verify import verify
 from boundmesh.errors import BoundmeshError
@@ -50,6 +51,7 @@ app = typer.Typer(
 app.command(context_settings={"allow_extra_args": True})(verify)
 app.command(context_settings={"allow_extra_args": True})(bounds)
 app.command()(certify)
+app.command()(plan)
 app.command()(bench)
 app.command(context_settings={"ignore_unknown_options": True})(supports)
 

@@ -70,6 +70,7 @@ OTHER_MEANINGS = {
     "settings.py": {"gather"},  # the schedule
     "mesh/runtime/traffic.py": {"gather"},  # the schedule
     "plan/layouts.py": {"gather"},  # the schedule
+    "plan/work.py": {"gather"},  # the schedule
     "report/cactus.py": {"log"},  # the scale of an axis
     "kernels/adam_triton.py": {"scale"},  # a parameter of a kernel
 }

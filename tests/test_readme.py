@@ -129,6 +129,10 @@ def test_the_keys_of_all_json_results_are_documented(command, here):
     command("certify", "network.onnx", *words)
     robust = json.loads(Path("certify.json").read_text())
     assert first_column("json.md", "`boundmesh certify … --json FILE`") == set(robust)
+    command("plan", "network.onnx", "--json", "plan.json")
+    planned = json.loads(Path("plan.json").read_text())
+    named = first_column("json.md", "`boundmesh plan … --json FILE`")
+    assert named == set(planned)
 
 
 def test_every_operator_is_documented():

@@ -42,6 +42,11 @@ def on_gpu(x: Tensor) -> bool:
     return x.is_cuda or imagined(x.device) is not None
 
 
+def on_cpu(x: Tensor) -> bool:
+    """Return True if the tensor lies on a CPU, or on `meta` while no GPU is imagined."""
+    return x.device.type == "cpu" or (x.is_meta and imagined(x.device) is None)
+
+
 def usable(device: torch.device, kind: str = "rows") -> bool:
     """Return True if Triton is installed and kernels of this kind agree with the operators."""
     if imagined(device) is not None:

@@ -13,7 +13,6 @@ from math import prod
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from boundmesh.kernels import launcher
 from boundmesh.operators.node import Node
@@ -55,16 +54,16 @@ def scatter_columns(
     height = max(1, MOST // max(1, len(by_output) * prod(spatial)))
     ahead = (1,) * (2 - len(kernel))
     none = (0,) * len(ahead)
-    parts = [
-        functional.fold(
+    y = x.new_empty(len(x), weight.shape[1], *ahead, *lengths)
+    # `fold` would make each result as large as the windows and keep that memory, so `out` is given.
+    for part, out in zip(x.split(height), y.split(height), strict=True):
+        torch.ops.aten.col2im.out(
             torch.matmul(by_output, part.flatten(2)),
             (*ahead, *lengths),
             (*ahead, *kernel),
             (*ahead, *dilation),
             (*none, *common),
             (*ahead, *stride),
+            out=out,
         )
-        for part in x.split(height)
-    ]
-    y = parts[0] if len(parts) == 1 else torch.cat(parts)
     return y.reshape(len(x), weight.shape[1], *lengths)

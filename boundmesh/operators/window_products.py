@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from boundmesh.kernels import launcher
 from boundmesh.operators.common_rules import Weights
 from boundmesh.operators.node import Node
 from boundmesh.operators.windows import Grid, PulledWindows, Span, Windows
@@ -93,7 +94,7 @@ def spread(
 
 
 def _by_library(rows: Tensor) -> bool:
-    on_cpu = rows.device.type == "cpu" and rows.dtype == torch.float32
+    on_cpu = launcher.on_cpu(rows) and rows.dtype == torch.float32
     return on_cpu and rows.numel() > 0 and torch.backends.mkldnn.is_available()
 
 

@@ -18,6 +18,7 @@ from math import prod
 import torch
 from torch import Tensor
 
+from boundmesh.kernels import launcher
 from boundmesh.operators.node import Shape
 from boundmesh.operators.rounding import CHUNK
 from boundmesh.operators.window_sums import sums
@@ -180,7 +181,7 @@ class Windows:
     def inner_features(self, values: Tensor) -> Tensor:
         """Return `⟨A, values⟩` `[D, S]` for values `[C]` that are the same at all places."""
         places, wide = prod(self.grid.window), self.coefficients.shape[-1]
-        if max(places, wide) > CHUNK or self.coefficients.device.type != "cpu":
+        if max(places, wide) > CHUNK or not launcher.on_cpu(self.coefficients):
             return self.inner(values)
         # A number passes at most `wide + places` roundings, which is no more than `sums` counts,
         # because (CHUNK - wide)·(CHUNK - places) ≥ 0.

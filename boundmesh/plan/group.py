@@ -1,9 +1,9 @@
-"""Ranks that are only imagined: collectives return at once and move nothing."""
+"""Ranks that are only imagined: their collectives report the bytes that would arrive."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +11,11 @@ import torch
 from torch import Tensor
 
 from boundmesh.mesh.gather.peers import FromPeers
-from boundmesh.mesh.gather.sources import Span
+from boundmesh.mesh.gather.sources import Span, Staged
 from boundmesh.mesh.runtime.group import Group, Value
+
+Received = Callable[[int], None]
+"""A function that is called with the number of bytes that this rank receives."""
 
 
 @dataclass(frozen=True)
@@ -26,27 +29,32 @@ class Done:
 class ImaginedGroup(Group):
     """A group of `size` ranks of which this process plays the first."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, report: Received) -> None:
         self.rank, self.size = 0, size
         self.calls: Counter[str] = Counter()
         self.received: Counter[str] = Counter()
+        self.report = report
 
     def all_gather(self, whole: Tensor, mine: Tensor) -> Done:  # type: ignore[override]
-        self._count("all_gather", whole.nbytes - mine.nbytes)
+        self.report(whole.nbytes - mine.nbytes)
         return Done()
 
+    def all_gather_numbers(self, mine: Sequence[int], device: torch.device) -> list[list[int]]:
+        return [[*mine]] * self.size
+
     def reduce_scatter(self, mine: Tensor, whole: Tensor) -> Done:  # type: ignore[override]
-        self._count("reduce_scatter", whole.nbytes - mine.nbytes)
+        self.report(whole.nbytes - mine.nbytes)
         return Done()
 
     def all_to_all(  # type: ignore[override]
         self, received: Tensor, sent: Tensor, takes: list[int], gives: list[int]
     ) -> Done:
-        self._count("all_to_all", received.nbytes)
+        kept = received[0].nbytes * takes[0] if len(received) else 0
+        self.report(received.nbytes - kept)
         return Done()
 
     def all_reduce(self, values: Tensor) -> None:
-        self._count("all_reduce", values.nbytes)
+        self.report(values.nbytes)
 
     def first_says(self, value: Value) -> Value:
         return value
@@ -64,24 +72,38 @@ class ImaginedPeers(FromPeers):
     What lies on another rank takes no memory here.
     """
 
+    def __init__(self, group: ImaginedGroup, device: torch.device, dtype: torch.dtype) -> None:
+        super().__init__(group, device, dtype)
+        self._report = group.report
+
     def store(self, array: np.ndarray, spans: Sequence[Span]) -> list[int]:
         held = super().store(array, spans)
         for number, (begin, end) in zip(held, spans, strict=True):
-            ranks = self._sources[number]
-            height = -(-(end - begin) // len(ranks))
-            pieces = (
-                torch.zeros(())
-                .to(self._dtype)
-                .expand(min(height, end - begin - place * height), *array.shape[1:])
-                for place in range(len(ranks))
-            )
-            self._parts.append(
-                tuple(
-                    self._mine[number] if rank == self._group.rank else piece
-                    for rank, piece in zip(ranks, pieces, strict=True)
-                )
-            )
+            self._parts.append(self._pieces(number, end - begin, array.shape[1:]))
         return held
 
+    def _pieces(self, number: int, rows: int, rest: tuple[int, ...]) -> tuple[Tensor, ...]:
+        """Return the pieces of a part on all ranks; one row stands for all rows of other ranks."""
+        ranks = self._sources[number]
+        row = torch.empty(1, *rest, dtype=self._dtype, device=self._device)
+        height = -(-rows // len(ranks))
+        return tuple(
+            self._mine[number]
+            if rank == self._group.rank
+            else row.expand(min(height, rows - place * height), *rest)
+            for place, rank in enumerate(ranks)
+        )
+
     def connect(self) -> None:
-        """Map nothing: `store` made the parts of all ranks."""
+        """Map nothing, as `store` made the parts of all ranks."""
+
+    def at_hand(self, held: int) -> Tensor | None:
+        parts = self._parts[held]
+        return parts[0] if held in self._mine and len(parts) == 1 else None
+
+    def begin(self, held: int, buffer: Tensor) -> tuple[Tensor, Staged]:
+        pieces = self._parts[held]
+        self._report(sum(each.nbytes for each in pieces if each is not self._mine.get(held)))
+        size = sum(each.numel() for each in pieces)
+        rows = sum(len(each) for each in pieces)
+        return buffer[:size].view(rows, *pieces[0].shape[1:]), Staged(None)

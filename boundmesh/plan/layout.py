@@ -21,21 +21,19 @@ from boundmesh.operators.node import Node
 from boundmesh.plan.meter import Meter
 from boundmesh.plan.neurons import Unstable
 
-FIRST = 2
-"""How many tiles of a start node are run: two may share a weight. Later ones are like them."""
-
 
 class SampledLayout(DeviceLayout):
-    """A layout that runs the first tiles of every start node.
+    """A layout that runs the first `tiles` tiles of every start node.
 
     The other tiles are no higher, so they take no more memory, and time by their rows. Everything
     else is passed on to the layout inside.
     """
 
-    def __init__(self, inner: DeviceLayout, meter: Meter, unstable: Unstable) -> None:
+    def __init__(self, inner: DeviceLayout, meter: Meter, unstable: Unstable, tiles: int) -> None:
         self.device, self.dtype, self.wave = inner.device, inner.dtype, inner.wave
         self.recordable = inner.recordable
         self._inner, self._meter, self._unstable = inner, meter, unstable
+        self._tiles = tiles
         self._parts: dict[str, float] = {}
         self._dealt: Sequence[Tile] = ()
 
@@ -52,7 +50,7 @@ class SampledLayout(DeviceLayout):
         return self._again(self._inner.own_domains)
 
     def _again(self, inner: DeviceLayout) -> SampledLayout:
-        found = SampledLayout(inner, self._meter, self._unstable)
+        found = SampledLayout(inner, self._meter, self._unstable, self._tiles)
         found._parts = self._parts
         return found
 
@@ -78,7 +76,7 @@ class SampledLayout(DeviceLayout):
         """Return a sample of the tiles of this rank."""
         mine = self._inner.deal(tiles)
         self._dealt = mine
-        sample = mine[:FIRST]
+        sample = mine[: self._tiles]
         rows, run = (sum(tile.rows.count for tile in each) for each in (mine, sample))
         self._parts[tiles[0].start] = self._meter.copies = rows / max(1, run)
         return sample
@@ -128,4 +126,8 @@ class _CountedShare:
         return self._inner.node(node)
 
     def bounds(self, bounds: Mapping[str, Interval]) -> Mapping[str, Interval]:
+        # The bounds of one node are asked for to draw its lines.
+        if len(bounds) == 1:
+            (start,) = bounds
+            self._meter.expected = self._unstable.slopes(start)
         return self._inner.bounds(bounds)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 
 from boundmesh.bounds.sweep.layout import DeviceLayout, OneDevice
-from boundmesh.plan.rehearsal import Bounding
+from boundmesh.plan.rehearsal import Bounding, LayoutOf
 
 
 def schedule_of(bounding: Bounding, shards: int, schedule: str, offload: str) -> str:
@@ -24,26 +24,26 @@ def schedule_of(bounding: Bounding, shards: int, schedule: str, offload: str) ->
 
 def imagined_layout(
     bounding: Bounding, shards: int, schedule: str, offload: str, peers: bool
-) -> Callable[[torch.device], DeviceLayout]:
-    """Return a function that creates the layout of the first of so many shards on a device.
+) -> LayoutOf:
+    """Return a function that creates the layout of the first of so many shards.
 
     `schedule` is a result of `schedule_of`; `peers` is true if ranks read each other's memory.
     """
     graph, dtype, offloaded = bounding.graph, bounding.dtype, offload == "weights"
     if schedule == "one" and not offloaded:
-        return lambda device: OneDevice(graph, device, dtype)
+        return lambda device, report: OneDevice(graph, device, dtype)
     # Schedules are imported here, not at the top, because a plan for one device needs none.
     from boundmesh.mesh.exchange.layout import Exchange
     from boundmesh.mesh.gather.layouts import Gather, Offload
     from boundmesh.plan.group import ImaginedGroup, ImaginedPeers
 
     if schedule == "one":
-        return lambda device: Offload(graph, device, dtype)
-    group = ImaginedGroup(shards)
+        return lambda device, report: Offload(graph, device, dtype)
     if schedule == "exchange":
-        return lambda device: Exchange(graph, group, device, dtype)
+        return lambda device, report: Exchange(graph, ImaginedGroup(shards, report), device, dtype)
 
-    def gather(device: torch.device) -> DeviceLayout:
+    def gather(device: torch.device, report: Callable[[int], None]) -> DeviceLayout:
+        group = ImaginedGroup(shards, report)
         source = ImaginedPeers(group, device, dtype) if peers and not offloaded else None
         return Gather(graph, group, device, dtype, offload=offloaded, source=source)
 

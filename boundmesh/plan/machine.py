@@ -13,6 +13,7 @@ MIB = 2**20
 class Machine:
     """A device, as a plan sees it.
 
+    name       what it is called, in words
     gpu        true for a GPU of NVIDIA
     hopper     true for a GPU of compute capability 9, which our kernel of products needs
     grain      every allocation is rounded up to a multiple of so many bytes
@@ -21,6 +22,7 @@ class Machine:
     rates      how fast it works
     """
 
+    name: str
     gpu: bool
     hopper: bool
     grain: int
@@ -35,13 +37,17 @@ class Machine:
 
 # torch's CUDA allocator hands out multiples of 512 bytes. PyTorch gives cuBLAS 32 MiB on Hopper and
 # 8.125 MiB before (`getChosenWorkspaceSize` in CUDABlas.cpp). The rates of Hopper are those in
-# docs/measurements.md: 69 TFLOP/s for our products, and the specified bandwidth of an H100.
+# docs/measurements.md: 69 TFLOP/s for our products, an all-gather at
+# 200 GB/s, and the specified bandwidth of an H100.
 HOPPER = Machine(
-    True, True, 512, 32 * MIB, 600 * MIB,
-    Rates(60e12, 3.0e12, 12e-6, "stated for one H100"),
+    "a Hopper GPU", True, True, 512, 32 * MIB, 600 * MIB,
+    Rates(60e12, 3.0e12, 2e11, 12e-6, "stated for one H100"),
 )  # fmt: skip
 OTHER_GPU = Machine(
-    True, False, 512, 8 * MIB + 128 * 1024, 600 * MIB,
-    Rates(15e12, 1.3e12, 12e-6, "stated for one A100"),
+    "a GPU before Hopper", True, False, 512, 8 * MIB + 128 * 1024, 600 * MIB,
+    Rates(15e12, 1.3e12, 1e11, 12e-6, "stated for one A100"),
 )  # fmt: skip
-CPU = Machine(False, False, 1, 0, 300 * MIB, Rates(5e10, 1e10, 5e-6, "stated for two CPU cores"))
+CPU = Machine(
+    "a CPU", False, False, 1, 0, 300 * MIB,
+    Rates(5e10, 1e10, 1e9, 5e-6, "stated for two CPU cores"),
+)  # fmt: skip

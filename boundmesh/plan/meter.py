@@ -23,7 +23,7 @@ from torch.utils._pytree import tree_map_only
 from torch.utils.flop_counter import flop_registry
 
 from boundmesh.plan.machine import Machine
-from boundmesh.plan.scratch import of_convolution
+from boundmesh.plan.scratch import in_order_of, of_convolution, storage_of
 from boundmesh.plan.terms import Term, term_of_caller
 from boundmesh.plan.work import Work
 
@@ -46,6 +46,7 @@ class Meter(TorchDispatchMode):
     copies    how often what a tile keeps stands in memory: a rehearsal runs some tiles for all
     times     how often the work stands for the same work with other tiles
     stage     the name under which work is counted
+    stream    the name of the stream on which a GPU would work
     """
 
     def __init__(self, machine: Machine) -> None:
@@ -57,11 +58,11 @@ class Meter(TorchDispatchMode):
         self.work: dict[str, Work] = {}
         self.expected: Callable[[int], int] = lambda neurons: neurons
         self.copies = self.times = 1.0
-        self.stage = ""
+        self.stage = self.stream = ""
         self._known: set[int] = set()
         self._total = 0.0
         self._spread: dict[int, int] = {}
-        self._workspace = False
+        self._workspaces: set[str] = set()
 
     def kernel(self, name: str, arguments: tuple[Any, ...]) -> None:
         """Count the work of a kernel that is not started."""
@@ -71,6 +72,10 @@ class Meter(TorchDispatchMode):
             (rows, deep), wide = tensors[0].shape, tensors[1].shape[1]
             operations = 2 * rows * deep * wide
         self._add_work(operations, sum(each.numel() * each.element_size() for each in tensors))
+
+    def received(self, size: int) -> None:
+        """Count bytes that arrive from other ranks."""
+        self._of_stage.receive(self.machine.rates, size, self.times)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -88,6 +93,8 @@ class Meter(TorchDispatchMode):
         if _copies_in_host_memory(func, given, kwargs):
             return _without_memory(func, args, kwargs)
         found = func(*args, **kwargs)
+        if packet is aten.convolution and not self.machine.gpu:
+            found = in_order_of(args[0], found)
         self._count(packet, args, kwargs, given, found)
         return found
 
@@ -111,7 +118,7 @@ class Meter(TorchDispatchMode):
         fresh, moved = 0, 0
         for each in _tensors(found if isinstance(found, list | tuple) else (found,)):
             if each.is_meta:
-                if self._allocate(each):
+                if self._allocate(each, storage_of(packet, given, each)):
                     fresh += 1
                 moved += each.numel() * each.element_size()
         if not fresh and not packet.__name__.endswith("_"):
@@ -127,14 +134,19 @@ class Meter(TorchDispatchMode):
             scratch = of_convolution(args[0], args[1], found, args[3], args[6], self.machine.gpu)
             self._pass(term_of_caller(), scratch)
 
-    def _allocate(self, x: Tensor) -> bool:
-        """Count a tensor's memory until it is freed; return true if it was not counted yet."""
+    def _allocate(self, x: Tensor, least: int = 0) -> bool:
+        """Count a tensor's memory until it is freed; return true if it was not counted yet.
+
+        It takes `least` bytes at least.
+        """
         storage = x.untyped_storage()
         key = id(storage)
         if key in self._known:
             return False
         term = term_of_caller()
-        size = self.machine.allocated(storage.nbytes()) * (self.copies if term.per_tile else 1)
+        size = self.machine.allocated(max(least, storage.nbytes())) * (
+            self.copies if term.per_tile else 1
+        )
         self._known.add(key)
         self._change(term, size)
         weakref.finalize(storage, self._free, key, term, size)
@@ -158,13 +170,16 @@ class Meter(TorchDispatchMode):
             self._change(term, -size)
 
     def _reserve_workspace(self) -> None:
-        if not self._workspace and self.machine.workspace:
-            self._workspace = True
+        if self.stream not in self._workspaces and self.machine.workspace:
+            self._workspaces.add(self.stream)
             self._change(Term.WORKSPACE, self.machine.workspace)
 
     def _add_work(self, operations: float, moved: float) -> None:
-        work = self.work.setdefault(self.stage, Work())
-        work.add(self.machine.rates, operations, moved, self.times)
+        self._of_stage.add(self.machine.rates, operations, moved, self.times)
+
+    @property
+    def _of_stage(self) -> Work:
+        return self.work.setdefault(self.stage, Work())
 
 
 @cache

@@ -11,12 +11,25 @@ from boundmesh.graph.graph import Graph
 from boundmesh.plan.layouts import imagined_layout, schedule_of
 from boundmesh.plan.machine import Machine
 from boundmesh.plan.neurons import Unstable
-from boundmesh.plan.rehearsal import Bounding, Rehearsed, rehearse
+from boundmesh.plan.rehearsal import ITERATION, Bounding, Rehearsed, rehearse
 from boundmesh.plan.terms import Term
 from boundmesh.plan.work import Work
+from boundmesh.proof.ladder import AUTO
+from boundmesh.runtime.memory import gibibytes
+from boundmesh.search.activation_split import default_batch
 
+# Methods that bound no start node by rows.
+WITHOUT_ROWS = {"ibp", "crown-ibp"}
+# The bytes of a domain's margin and of the number of its clause.
+MARGIN_AND_CLAUSE = 16
 PER_HOST = 8
 """So many GPUs or fewer are taken to be of one host and to read each other's memory."""
+
+# Two tiles may share a weight, so two are run. On so many ranks a plan takes long, and a second
+# tile is small beside everything else.
+MANY = 64
+# So many numbers of shards between two lines are all tried.
+FEW = 4
 
 
 @dataclass(frozen=True)
@@ -79,6 +92,18 @@ class TileSize:
 
 
 @dataclass(frozen=True)
+class Search:
+    """The domains of a search that splits neurons, which `--method auto` adds to the bounds.
+
+    batch         how many domains a rank bounds at a time
+    domain_bytes  what an open domain takes in host memory, for clauses of one condition
+    """
+
+    batch: int
+    domain_bytes: int
+
+
+@dataclass(frozen=True, repr=False)
 class Plan:
     """A prediction of what bounds take, for several numbers of shards.
 
@@ -89,6 +114,7 @@ class Plan:
     lines     the predictions, by rising number of shards
     least     the least number of shards in the range that fits (None: none does, or no memory)
     tiles     the tiles of every start node, and of the output last
+    search    the domains of a search, where the method is `auto`
     """
 
     bounding: Bounding
@@ -98,6 +124,13 @@ class Plan:
     lines: tuple[Line, ...]
     least: int | None
     tiles: tuple[TileSize, ...]
+    search: Search | None = None
+
+    def __repr__(self) -> str:
+        sizes = [f"{gibibytes(line.peak)} on {line.shards}" for line in self.lines]
+        shown = ", ".join([*sizes[:2], "…", sizes[-1]] if len(sizes) > 3 else sizes)
+        verdict = "" if self.memory is None else f", fits={self.fits}, least={self.least}"
+        return f"Plan({self.bounding.method}: {shown}{verdict})"
 
     @property
     def fits(self) -> bool:
@@ -122,13 +155,34 @@ def plan_bounds(
 ) -> Plan:
     """Predict memory and time for every power of two in the range of shards, and for its ends.
 
-    The least number of shards that fits is found by bisection between two lines.
+    The least number of shards that fits is searched between the lines.
     """
     lines = tuple(_line(bounding, unstable, machine, ranks, count) for count in ranks.counts)
     found = Plan(
-        bounding, unstable, machine, memory, lines, None, tuple(_tiles(bounding, unstable))
+        bounding,
+        unstable,
+        machine,
+        memory,
+        lines,
+        None,
+        tuple(_tiles(bounding, unstable)),
+        _search(bounding, unstable, machine) if bounding.method == "auto" else None,
     )
     return found if memory is None else replace(found, least=_least(found, ranks))
+
+
+def _search(bounding: Bounding, unstable: Unstable, machine: Machine) -> Search:
+    """Return the domains of a search: per unstable neuron α and β in 16 bits, and a split."""
+    graph = bounding.graph
+    program = Program(graph, graph.output)
+    inputs = (node.inputs[0] for node in program.nonlinear)
+    neurons = sum(unstable.slopes(name)(graph[name].size) for name in inputs)
+    return Search(default_batch(program, gpu=machine.gpu), MARGIN_AND_CLAUSE + 5 * neurons)
+
+
+def methods_of(bounding: Bounding) -> tuple[str, ...]:
+    """Return the methods that a run uses one after the other."""
+    return AUTO if bounding.method == "auto" else (bounding.method,)
 
 
 def _line(
@@ -138,42 +192,61 @@ def _line(
     layout_of = imagined_layout(
         bounding, shards, schedule, ranks.offload, machine.gpu and shards <= ranks.per_host
     )
-    found = rehearse(bounding, unstable, machine, layout_of)
-    return Line(shards, schedule, found.peak, found.terms, found.stages, _seconds(found, bounding))
+    tiles = 1 if shards >= MANY else 2
+    found = {
+        method: rehearse(replace(bounding, method=method), unstable, machine, layout_of, tiles)
+        for method in methods_of(bounding)
+    }
+    largest = max(found.values(), key=lambda each: each.peak)
+    stages = {
+        f"{method} {stage}".strip(): work
+        for method, each in found.items()
+        for stage, work in each.stages.items()
+    }
+    seconds = sum(_seconds(each, bounding, schedule) for each in found.values())
+    return Line(shards, schedule, largest.peak, largest.terms, stages, seconds)
 
 
-def _seconds(found: Rehearsed, bounding: Bounding) -> float:
+def _seconds(found: Rehearsed, bounding: Bounding, schedule: str) -> float:
     """Return the time of all stages; the last rehearsed iteration stands for all that follow."""
-    iterations = [work.seconds for name, work in found.stages.items() if "iteration" in name]
-    total = sum(work.seconds for work in found.stages.values())
+    times = {name: work.total(schedule) for name, work in found.stages.items()}
+    iterations = [seconds for name, seconds in times.items() if name.startswith(ITERATION)]
     missing = max(0, bounding.iterations - len(iterations))
-    return total + missing * iterations[-1] if iterations else total
+    return sum(times.values()) + (missing * iterations[-1] if iterations else 0)
 
 
 def _least(plan: Plan, ranks: Ranks) -> int | None:
-    """Return the least number of shards that fits; None if no line does."""
+    """Return the least number of shards that fits; None if no line does.
+
+    Between two lines, few numbers are all tried. Among many, the least is found by bisection: one
+    more rank may need a little more memory, so a smaller number could fit, too.
+    """
     place = next((n for n, line in enumerate(plan.lines) if plan.holds(line)), None)
     if place is None:
         return None
     high = plan.lines[place].shards
     low = plan.lines[place - 1].shards if place else high
-    while high - low > 1:
+
+    def fits(shards: int) -> bool:
+        line = _line(plan.bounding, plan.unstable, plan.machine, ranks, shards)
+        return plan.holds(line)
+
+    while high - low > FEW:
         middle = (low + high) // 2
-        line = _line(plan.bounding, plan.unstable, plan.machine, ranks, middle)
-        low, high = (low, middle) if plan.holds(line) else (middle, high)
-    return high
+        low, high = (low, middle) if fits(middle) else (middle, high)
+    return next((shards for shards in range(low + 1, high) if fits(shards)), high)
 
 
 def _tiles(bounding: Bounding, unstable: Unstable) -> Iterator[TileSize]:
     graph: Graph = bounding.graph
     program = Program(graph, graph.output)
-    starts: Sequence[str] = () if bounding.method in ("ibp", "crown-ibp") else program.starts
+    starts: Sequence[str] = () if {*methods_of(bounding)} <= WITHOUT_ROWS else program.starts
     counts = [(name, 2 * unstable.rows(name)(graph[name].size)) for name in starts]
     for name, rows in [*counts, (program.target, bounding.rows)]:
         if not rows or name in program.exact:
             continue
         height = tile_height(
             program, name, bounding.domains, rows, bounding.tile_elements,
-            bounding.method == "alpha-crown",
+            "alpha-crown" in methods_of(bounding),
         )  # fmt: skip
         yield TileSize(name, rows, height, program.widest(name))

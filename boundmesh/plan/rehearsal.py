@@ -11,7 +11,9 @@ from torch import Tensor
 from boundmesh.bounds.methods.method import MethodOptions
 from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.methods.table import METHODS
+from boundmesh.bounds.relaxation.lines import in_one_pass
 from boundmesh.bounds.sweep.layout import DeviceLayout, OneDevice
+from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import BoxRegion
 from boundmesh.bounds.sweep.rows import DenseRows
 from boundmesh.graph.graph import Graph
@@ -24,9 +26,13 @@ from boundmesh.plan.neurons import CountedProgram, Unstable
 from boundmesh.plan.terms import Term
 from boundmesh.plan.work import Work
 
+LayoutOf = Callable[[torch.device, Callable[[int], None]], DeviceLayout]
+"""A function that creates a layout on a device; it reports the bytes that a rank receives."""
+
 META = torch.device("meta")
-# One iteration of an ascent is like another. The second is the one whose work counts for all.
-ITERATIONS = 2
+# One iteration of an ascent is like another, in memory and in work.
+ITERATIONS = 1
+ITERATION = "iteration"
 
 
 @dataclass(frozen=True)
@@ -66,18 +72,18 @@ class Rehearsed:
     terms: Mapping[Term, float]
     stages: Mapping[str, Work]
 
-    @property
-    def seconds(self) -> float:
-        return sum(work.seconds for work in self.stages.values())
-
 
 def rehearse(
     bounding: Bounding,
     unstable: Unstable,
     machine: Machine,
-    layout_of: Callable[[torch.device], DeviceLayout],
+    layout_of: LayoutOf,
+    tiles: int = 2,
 ) -> Rehearsed:
-    """Run a method on shapes. `layout_of` creates the layout on the given device."""
+    """Run a method on shapes, with the weights and tiles of a layout.
+
+    `tiles` tiles of every start node are run, and counted for all.
+    """
     meter = Meter(machine)
 
     def announce(start: str, first: bool) -> None:
@@ -90,17 +96,24 @@ def rehearse(
     _ = program.lengths
     gpu = ImaginedGPU(machine.hopper, meter.kernel) if machine.gpu else None
     with imagining(gpu), meter:
-        inner = layout_of(META)
+        inner = layout_of(META, meter.received)
         if not machine.gpu and isinstance(inner, OneDevice):
             # In host memory the network's own arrays are the weights: all are there from the start.
             for name in graph.weights:
                 _ = inner.weights[name]
-        layout = SampledLayout(inner, meter, unstable)
+        layout = SampledLayout(inner, meter, unstable, tiles)
         region, rows = _region(bounding), _rows(bounding)
         rounding = None if bounding.trust else _rounding(bounding.dtype, machine)
         problem = Problem(program, region, layout, bounding.tile_elements, rounding=rounding)
-        METHODS[bounding.method].bound(problem, rows, _options(bounding, meter))
+        # Iterations that can be recorded run on a stream of their own.
+        stream = "recorded" if layout.recordable and _one_pass(program, region) else ""
+        METHODS[bounding.method].bound(problem, rows, _options(bounding, meter, stream))
     return Rehearsed(meter.peak, meter.at_peak, meter.work)
+
+
+def _one_pass(program: Program, region: BoxRegion) -> bool:
+    """Return true if a kernel relaxes every nonlinear node."""
+    return all(in_one_pass(node, region.lower) for node in program.nonlinear)
 
 
 def _region(bounding: Bounding) -> BoxRegion:
@@ -119,13 +132,14 @@ def _rounding(dtype: torch.dtype, machine: Machine) -> Rounding:
     return Rounding.of(dtype, "real", blocks=kernels and machine.hopper, kernels=kernels)
 
 
-def _options(bounding: Bounding, meter: Meter) -> MethodOptions:
+def _options(bounding: Bounding, meter: Meter, stream: str) -> MethodOptions:
     passed = [0]
 
     def weigh(best: Tensor) -> Tensor:
         """Begin an iteration."""
         passed[0] += 1
-        meter.stage = f"iteration {passed[0]}"
+        meter.stream = stream
+        meter.stage = f"{ITERATION} {passed[0]}"
         return torch.ones_like(best)
 
     return MethodOptions(min(bounding.iterations, ITERATIONS), weigh=weigh)

@@ -15,6 +15,7 @@ from boundmesh.bounds.methods.crown import errors_on
 from boundmesh.bounds.methods.domain_bounds import BoundedDomains
 from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.relaxation.neurons import neurons_of
+from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.rounding_errors import magnitude
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.rounding import INFLATION
@@ -67,7 +68,10 @@ class ActivationSplitting:
         self.groups, self.shared = meetings.groups, Shared(self, meetings)
         self.division = Division(self.groups)
         self.precise = Precise(self.bounder, margins, exact_offset, self.division)
-        self.batch = (settings.batch or _default_batch(problem)) * self.groups.ranks
+        self.batch = (
+            settings.batch
+            or default_batch(problem.program, gpu=problem.layout.device.type == "cuda")
+        ) * self.groups.ranks
         self.splits = Splits(self.bounder, settings, self.division, self.batch, self._quick)
 
     def run(self, clauses: Tensor, margins: Tensor, limit: float = float("inf")) -> SearchAccount:
@@ -224,7 +228,7 @@ def _rows_by_clause(
     return rows.reshape(*table.shape, *rows.shape[1:]), rounded_up(offset[table], dtype).to(device)
 
 
-def _default_batch(problem: Problem) -> int:
-    widest = problem.program.widest(problem.program.target)
-    elements = 2**26 if problem.layout.device.type == "cuda" else 2**18
-    return max(16, min(8192, elements // widest))
+def default_batch(program: Program, *, gpu: bool) -> int:
+    """Return how many domains a rank bounds at a time, unless the settings say."""
+    elements = 2**26 if gpu else 2**18
+    return max(16, min(8192, elements // program.widest(program.target)))

@@ -30,7 +30,7 @@ from boundmesh.plan.planning import plan_bounds
 from boundmesh.plan.rehearsal import Bounding
 from tests import networks
 
-ITERATIONS = 2
+ITERATIONS = 1
 TILE = 2**18
 
 
@@ -43,14 +43,14 @@ def conv_net(skip: bool) -> Graph:
         frame = {"stride": (stride,) * 2, "dilation": (1, 1), "padding": ((1, 1),) * 2}
         return build.add("conv", x, weights=(weight, weight[:, 0, 0, 0]), groups=1, **frame)
 
-    x = build.input((1, 3, 12, 12))
-    x = build.add("relu", convolution(x, 16, 1))
-    y = convolution(x, 16, 1 if skip else 2)
+    x = build.input((1, 3, 10, 10))
+    x = build.add("relu", convolution(x, 12, 1))
+    y = convolution(x, 12, 1 if skip else 2)
     x = build.add("relu", build.add("add", x, y) if skip else y)
     x = build.reshape(x, (1, x.size))
     weight = random.normal(0, 0.1, (5, x.size)).astype(np.float32)
     output = build.add("linear", x, weights=(weight, weight[:, 0]))
-    ports = (Port("x", (1, 3, 12, 12)),), (Port(output.name, output.shape),)
+    ports = (Port("x", (1, 3, 10, 10)),), (Port(output.name, output.shape),)
     return build.graph(output, *ports)
 
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from math import prod
 
-import torch
 from torch import Tensor
 
 from boundmesh.bounds.relaxation.lines import Drawn
@@ -62,13 +61,9 @@ class Shapes:
         index, shared = drawn.overlay.index, drawn.shared
         if name not in self._known or self._known[name][0] is not index:
             ends = () if shared is None else _intercepts(shared)
-            mine = torch.tensor(
-                [len(index), *(int(end is not None) for end in ends or (None, None))]
-            )
-            mine = mine.to(index.device)
-            every = mine.new_empty(self.group.size * len(mine))
-            self.group.all_gather(every, mine).wait()
-            shapes = [Shape(*each) for each in every.reshape(-1, len(mine)).tolist()]
+            mine = [len(index), *(int(end is not None) for end in ends or (None, None))]
+            every = self.group.all_gather_numbers(mine, index.device)
+            shapes = [Shape(*each) for each in every]
             self._known[name] = index, shapes
         return self._known[name][1]
 

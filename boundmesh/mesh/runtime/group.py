@@ -63,6 +63,14 @@ class Group:
         with _collective():
             return Pending(all_gather_single(whole, mine, group=self._handle, async_op=True))
 
+    def all_gather_numbers(self, mine: Sequence[int], device: torch.device) -> list[list[int]]:
+        """Return every rank's whole numbers, in rank order, by one all-gather on a device."""
+        sent = torch.tensor(mine).to(device)
+        every = sent.new_empty(self.size * len(sent))
+        self.all_gather(every, sent).wait()
+        found: list[list[int]] = every.reshape(-1, len(sent)).tolist()
+        return found
+
     def reduce_scatter(self, mine: Tensor, whole: Tensor) -> Pending:
         """Start to fill `mine` with this rank's piece, along dim 0, of the sum of all `whole`."""
         self._count("reduce_scatter", whole.nbytes - mine.nbytes)
