@@ -18,26 +18,50 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
-    from boundmesh.api import bounds, certify, from_torch, load, plan, verify
+    from boundmesh.api import (
+        bounds,
+        certify,
+        from_torch,
+        jacobian,
+        lipschitz,
+        load,
+        plan,
+        verify,
+    )
     from boundmesh.certify.result import Certification, Certified
     from boundmesh.errors import BoundmeshError
     from boundmesh.graph.graph import Graph
+    from boundmesh.jacobian.bounds import JacobianBounds
+    from boundmesh.jacobian.lipschitz import Lipschitz
     from boundmesh.plan.planning import Plan
     from boundmesh.proof.output_bounds import Bounds
     from boundmesh.property import Atom, Ball, Box, Case, Clause, Property
     from boundmesh.settings import Layout, Settings
+    from boundmesh.training.bounds import DifferentiableBounds
     from boundmesh.verdict import Counterexample, Falsified, TimedOut, Unknown, Verified
     from boundmesh.verify import Result
 
 _HOMES = {
-    "api": ("bounds", "certify", "from_torch", "load", "plan", "verify"),
+    "api": (
+        "bounds",
+        "certify",
+        "from_torch",
+        "jacobian",
+        "lipschitz",
+        "load",
+        "plan",
+        "verify",
+    ),
     "certify.result": ("Certification", "Certified"),
     "errors": ("BoundmeshError",),
     "graph.graph": ("Graph",),
+    "jacobian.bounds": ("JacobianBounds",),
+    "jacobian.lipschitz": ("Lipschitz",),
     "plan.planning": ("Plan",),
     "proof.output_bounds": ("Bounds",),
     "property": ("Atom", "Ball", "Box", "Case", "Clause", "Property"),
     "settings": ("Layout", "Settings"),
+    "training.bounds": ("DifferentiableBounds",),
     "verdict": ("Counterexample", "Falsified", "TimedOut", "Unknown", "Verified"),
     "verify": ("Result",),
 }
@@ -54,9 +78,12 @@ __all__ = [
     "Certified",
     "Clause",
     "Counterexample",
+    "DifferentiableBounds",
     "Falsified",
     "Graph",
+    "JacobianBounds",
     "Layout",
+    "Lipschitz",
     "Plan",
     "Property",
     "Result",
@@ -67,6 +94,8 @@ __all__ = [
     "bounds",
     "certify",
     "from_torch",
+    "jacobian",
+    "lipschitz",
     "load",
     "plan",
     "verify",

@@ -1,4 +1,4 @@
-"""The public functions: verify, bounds, plan, certify, load and from_torch, options by name."""
+"""The public functions, with options by name: verify, bounds, certify, jacobian and so on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import torch
 
@@ -14,6 +14,8 @@ from boundmesh.certify.result import Certification
 from boundmesh.certify.story import certify as certify_all
 from boundmesh.errors import BoundmeshError, ReadError
 from boundmesh.graph.graph import Graph
+from boundmesh.jacobian.bounds import jacobian as jacobian
+from boundmesh.jacobian.lipschitz import lipschitz as lipschitz
 from boundmesh.plan.asked import plan_of
 from boundmesh.plan.planning import Plan
 from boundmesh.proof.output_bounds import Bounds
@@ -24,6 +26,7 @@ from boundmesh.read import onnx, torch_module
 from boundmesh.read.open_axes import Lengths, OpenAxisError, of_property
 from boundmesh.runtime.progress import SILENT, Progress
 from boundmesh.settings import Settings, with_options
+from boundmesh.training.bounds import DifferentiableBounds, differentiable_bounds
 from boundmesh.verify import Result
 from boundmesh.verify import verify as decide
 
@@ -79,13 +82,26 @@ def bounds(
 ) -> list[Bounds]: ...
 
 
+@overload
+def bounds(
+    model: torch.nn.Module,
+    region: Any,
+    *,
+    method: str = ...,
+    rows: Any = None,
+    differentiable: Literal[True],
+    sides: str = "both",
+) -> DifferentiableBounds: ...
+
+
 def bounds(
     model: Model,
     region: Any,
     *,
-    method: str = "alpha-crown",
+    method: str | None = None,
     rows: Any = None,
     lines: bool = False,
+    differentiable: bool = False,
     settings: Settings = Settings(),
     progress: Progress = SILENT,
     **options: Any,
@@ -94,16 +110,33 @@ def bounds(
 
     With `rows` `[S, outputs]` (an array, a tensor or lists) linear functions of the outputs are
     bounded instead: `lower ≤ rows · f(x) ≤ upper`. `method` is ibp, crown-ibp, crown or
-    alpha-crown. With `lines` the result also holds linear functions of x that
-    lie below and above. `options` are those of `verify`. The result is a Bounds. For a list or
-    tuple of regions it is a list of Bounds; the regions are then bounded together.
+    alpha-crown (default). With `lines` the result also holds linear functions of x that lie below
+    and above. `options` are those of `verify`. The result is a Bounds. For a list or tuple of N
+    regions it is a list of Bounds; the regions are then bounded together, and `rows` may be
+    `[N, S, outputs]`, with rows of each region's own.
+
+    With `differentiable` the bounds are torch tensors with gradients to the parameters of a module,
+    for certified training: `region` is a pair of tensors `[N, *input_shape]`, which may have
+    gradients, too, `method` is ibp, crown-ibp (default) or crown, and `sides="lower"` leaves out
+    upper bounds. Such bounds are computed in plain floating-point arithmetic, count no rounding,
+    and therefore prove nothing.
 
     Raises BoundmeshError for everything that bad input can cause.
     """
-    settings = with_options(settings, **options)
     _check_progress(progress)
-    if not isinstance(lines, bool):
-        raise BoundmeshError(f"lines is {shown(lines)}; expected True or False")
+    for name, value in (("lines", lines), ("differentiable", differentiable)):
+        if not isinstance(value, bool):
+            raise BoundmeshError(f"{name} is {shown(value)}; expected True or False")
+    if differentiable:
+        sides = options.pop("sides", "both")
+        if lines or options or settings != Settings():
+            raise BoundmeshError(
+                "bounds with gradients take method, rows and sides; lines and the options of "
+                "verify are for bounds without gradients"
+            )
+        chosen = "crown-ibp" if method is None else method
+        return differentiable_bounds(model, region, method=chosen, rows=rows, sides=sides)
+    settings = with_options(settings, **options)
     several = isinstance(region, list | tuple)
     regions = list(region) if several else [region]
     if not regions:
@@ -111,7 +144,7 @@ def bounds(
     found = bound(
         model,
         regions,
-        method=method,
+        method="alpha-crown" if method is None else method,
         rows=rows,
         lines=lines,
         settings=settings,

@@ -40,6 +40,8 @@ FLOORS = (
     "mesh",
     "attack",
     "proof",
+    "training",
+    "jacobian",
     "search",
     "plan",
     "verify",

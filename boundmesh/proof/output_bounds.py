@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -38,6 +38,16 @@ from boundmesh.settings import Settings
 
 if TYPE_CHECKING:
     from boundmesh.models import Model
+
+
+ELEMENTS = {"cpu": 2**20, "cuda": 2**25}
+"""The most numbers in one value of the network, of all regions that are bounded together."""
+
+MOST_TOGETHER = 256
+"""The most regions that are bounded together."""
+
+SLOPES = 16
+"""By what factor fewer regions are bounded together where every row has slopes of its own."""
 
 
 @dataclass(frozen=True)
@@ -100,14 +110,15 @@ def bounds(
     regions: Sequence[Box | Ball],
     *,
     method: str = "alpha-crown",
-    rows: np.ndarray | None = None,
+    rows: Any = None,
     lines: bool = False,
     settings: Settings = Settings(),
     progress: Progress = SILENT,
 ) -> list[Bounds]:
     """Bound the outputs of a network, or linear functions `rows` `[S, outputs]` of them.
 
-    All regions are bounded together, and each gets a result. `method` is ibp, crown-ibp, crown or
+    Regions are bounded together, in batches, and each gets a result. Each may have rows of its own:
+    `rows` is then `[N, S, outputs]`. `method` is ibp, crown-ibp, crown or
     alpha-crown; all but ibp can also give `lines`. The regions must have the input's size. Raises
     BoundmeshError where they do not, or the time is up.
     """
@@ -133,37 +144,71 @@ def bounds(
         agrees_with_source(graph, regions, settings.seed, layout.dtype)
     check_fits(graph, device, settings)
     forget_peak(device)
-    output = graph[graph.output]
-    matrix = rows_of(rows, output.size)
-    asked = _rows(matrix, (1, len(matrix), *output.shape), layout)
-    problem = Problem(
-        Program(graph, graph.output),
-        region_tensors(regions, graph[graph.input].shape, layout.dtype, layout.device),
-        layout,
-        settings.bounds.tile_elements,
-        clock.check,
-        rounding_for(graph, settings, layout),
-    )
+    matrix = _matrix(rows, graph[graph.output].size, len(regions))
+    program, rounding = Program(graph, graph.output), rounding_for(graph, settings, layout)
+    parts = []
     try:
         with clock.stage(method), memory_errors(graph, device, settings):
-            lower, upper, intermediate = _bound(problem, asked, method, settings)
+            for chosen in _batches(program, method, device.type, len(regions)):
+                mine = matrix if len(matrix) == 1 else matrix[chosen]
+                asked = _rows(mine, (*mine.shape[:2], *graph[graph.output].shape), layout)
+                problem = Problem(
+                    program,
+                    region_tensors(regions[chosen], graph[graph.input].shape, layout.dtype, device),
+                    layout,
+                    settings.bounds.tile_elements,
+                    clock.check,
+                    rounding,
+                )
+                parts.append((problem, asked, *_bound(problem, asked, method, settings)))
     except OutOfTime as error:
         raise BoundmeshError(f"{method} was not done within {settings.timeout} s") from error
     effort = method, clock.seconds[method], peak_bytes(device)
+    return [each for part in parts for each in _apart(*part, effort, lines)]
+
+
+def _apart(
+    problem: Problem,
+    rows: DenseRows,
+    lower: np.ndarray,
+    upper: np.ndarray,
+    bounds: Mapping[str, Interval] | None,
+    effort: tuple[str, float, int],
+    lines: bool,
+) -> list[Bounds]:
+    """Return the results of the regions of a problem, one by one."""
     found = []
-    for place in range(len(regions)):
-        known = {
-            name: box.take(slice(place, place + 1)) for name, box in (intermediate or {}).items()
-        }
+    for place in range(len(lower)):
+        known = {name: box.take(slice(place, place + 1)) for name, box in (bounds or {}).items()}
         counts = unstable_counts(known, problem.program)
         found.append(Bounds(lower[place], upper[place], *effort, counts, known))
-    if not lines or intermediate is None:
+    if not lines or bounds is None:
         return found
-    below, above = (_lines(problem, side, intermediate) for side in (asked, asked.negated))
+    below, above = (_lines(problem, side, bounds) for side in (rows, rows.negated))
     return [
         replace(each, below=low, above=Affine(-high.coefficients, -high.constant))
         for each, low, high in zip(found, below, above, strict=True)
     ]
+
+
+def _batches(program: Program, method: str, device: str, count: int) -> Iterator[slice]:
+    """Divide regions into those whose bounds fit into memory together."""
+    elements = ELEMENTS[device]
+    if METHODS[method].sides_apart:
+        elements //= SLOPES
+    most = max(1, min(MOST_TOGETHER, elements // program.widest(program.target)))
+    return (slice(first, first + most) for first in range(0, count, most))
+
+
+def _matrix(rows: Any, outputs: int, regions: int) -> np.ndarray:
+    """Return rows as float64 `[1, S, outputs]`, or `[N, S, outputs]` where each region has its own.
+
+    Raises BoundmeshError for anything else.
+    """
+    shape = np.shape(rows.detach().cpu() if isinstance(rows, torch.Tensor) else rows)
+    if len(shape) != 3 or shape[0] != regions or shape[2] != outputs:
+        return rows_of(rows, outputs)[None]
+    return np.stack([rows_of(each, outputs) for each in rows])
 
 
 @torch.no_grad()

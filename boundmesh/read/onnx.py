@@ -45,9 +45,12 @@ def load(path: str | Path, *, shapes_only: bool = False, lengths: Lengths = UNKN
         raise type(error)(f"{path}: {error}") from error
 
 
-def loads(data: bytes, *, lengths: Lengths = UNKNOWN) -> Graph:
-    """Read the network in the bytes of an ONNX file; raises the errors of `load`."""
-    return translate(parse(data, "the given bytes"), data, lengths=lengths)
+def loads(data: bytes, *, lengths: Lengths = UNKNOWN, fold: bool = True) -> Graph:
+    """Read the network in the bytes of an ONNX file; raises the errors of `load`.
+
+    Without `fold` no weight of the graph is computed from several weights of the file.
+    """
+    return translate(parse(data, "the given bytes"), data, lengths=lengths, fold=fold)
 
 
 def parse(data: bytes, origin: str) -> ir.Model:
@@ -85,10 +88,12 @@ def translate(
     *,
     shapes_only: bool = False,
     lengths: Lengths = UNKNOWN,
+    fold: bool = True,
 ) -> Graph:
     """Translate the model into a checked and simplified Graph.
 
-    With `shapes_only` weights may be stand-ins, which are not checked.
+    With `shapes_only` weights may be stand-ins, which are not checked. Without `fold` no scaling is
+    folded into the layer before it.
     """
     opset = model.opset_imports.get("", model.opset_imports.get("ai.onnx", 0))
     if opset < OLDEST_OPSET:
@@ -103,7 +108,7 @@ def translate(
     with silenced(), np.errstate(all="ignore"):
         run(build, model.graph, values, opset)
     output, outputs = leave(build, model.graph.outputs, values, inputs)
-    graph = simplify(build.graph(output, inputs, outputs, source))
+    graph = simplify(build.graph(output, inputs, outputs, source), fold=fold)
     check(graph)
     if not shapes_only:
         finite(graph)

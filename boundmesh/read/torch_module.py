@@ -39,8 +39,11 @@ def from_torch(module: nn.Module, example: Any) -> Graph:
     return _GRAPHS(module, arguments, lambda: exported(module, arguments))
 
 
-def exported(module: nn.Module, arguments: tuple[Tensor, ...]) -> Graph:
-    """Export a module by way of ONNX, and read it; raises UnsupportedError where that fails."""
+def exported(module: nn.Module, arguments: tuple[Tensor, ...], *, fold: bool = True) -> Graph:
+    """Export a module by way of ONNX, and read it; raises UnsupportedError where that fails.
+
+    Without `fold` no weight of the graph is computed from several weights of the file.
+    """
     with evaluating(module), quiet():
         try:
             program = torch.onnx.export(
@@ -57,7 +60,7 @@ def exported(module: nn.Module, arguments: tuple[Tensor, ...]) -> Graph:
                 f"{shapes}: {reason}; the example, or the region, needs the shape that the module "
                 "takes, with its batch axis, such as [1, 3, 32, 32]"
             ) from error
-    return loads(data)
+    return loads(data, fold=fold)
 
 
 def inputs_of(example: Any) -> tuple[Tensor, ...]:

@@ -72,12 +72,12 @@ def intermediate_bounds(
         done = place
         box = sharpest = intervals.known[start]
         if by_rows and not _exact(problem, start):
-            unstable = program.unstable(start, {**found.bounds, start: box}).any(0)
-            index = problem.layout.some(unstable).nonzero().squeeze(1)
+            unstable = program.unstable(start, {**found.bounds, start: box})
+            index = problem.layout.some(unstable.any(0)).nonzero().squeeze(1)
             if len(index):
                 rows = both_sides(index, box.lower.dtype)
                 lowest = bound_rows(problem, start, rows, draw, errors)
-                bounded = replace_at(box, index, *ends(lowest))
+                bounded = replace_at(box, index, *_where(unstable, box, index, *ends(lowest)))
                 sharpest = sharper(box, bounded)
                 box = sharpest if keep_best or program.has_curves else bounded
                 intervals.sharpen(start, box)
@@ -130,6 +130,22 @@ def replace_at(box: Interval, index: Tensor, lower: Tensor, upper: Tensor) -> In
         box.lower.flatten(1).index_copy(1, index, lower).reshape(box.lower.shape),
         box.upper.flatten(1).index_copy(1, index, upper).reshape(box.upper.shape),
     )
+
+
+def _where(
+    unstable: Tensor, box: Interval, index: Tensor, lower: Tensor, upper: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return bounds `[D, n]` of rows for the neurons that are unstable in a domain, else intervals.
+
+    So the bounds of a domain do not depend on which neurons are unstable in others.
+    """
+    if len(unstable) == 1:
+        return lower, upper
+    mine = unstable.index_select(1, index)
+    old = (end.flatten(1).index_select(1, index) for end in (box.lower, box.upper))
+    kept = (torch.where(mine, new, end) for new, end in zip((lower, upper), old, strict=True))
+    below, above = kept
+    return below, above
 
 
 def unstable_neurons(program: Program, start: str, bounds: Mapping[str, Interval]) -> Tensor:

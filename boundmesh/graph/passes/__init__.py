@@ -18,8 +18,11 @@ PASSES = (
 )
 
 
-def simplify(graph: Graph) -> Graph:
-    """Apply all rewrites, in an order in which later ones can use the results of earlier ones."""
-    for rewrite in PASSES:
+def simplify(graph: Graph, *, fold: bool = True) -> Graph:
+    """Apply all rewrites, in an order in which later ones can use the results of earlier ones.
+
+    Without `fold` those that compute new weights are left out.
+    """
+    for rewrite in PASSES if fold else (each for each in PASSES if each is not fold_affine):
         graph = rewrite(graph)
     return graph

@@ -1,0 +1,1 @@
+"""Bounds of the Jacobian of a network on a region, and certified local Lipschitz constants."""

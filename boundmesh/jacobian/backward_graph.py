@@ -1,0 +1,116 @@
+"""The backward pass of a network as a Graph.
+
+Its input is flat: the coefficients v of the outputs, then the slopes d of all nonlinear nodes. Its
+output is `vᵀ J(d)`, flat, where J(d) is the product of the layers with slopes d in place of the
+nonlinear operators (arXiv 2210.07394 draws the same graph).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from boundmesh.errors import BoundmeshError, UnsupportedError
+from boundmesh.graph.build import Builder
+from boundmesh.graph.graph import Graph, Port
+from boundmesh.operators import RULES
+from boundmesh.operators.derivatives import SLOPES
+from boundmesh.operators.interval import Interval
+from boundmesh.operators.node import Node
+from boundmesh.operators.transposes import (
+    absolute_sum,
+    cut,
+    plus,
+    product,
+    reshaped,
+    transposed,
+)
+
+
+@dataclass(frozen=True)
+class Slopes:
+    """The ranges of the slopes of all nonlinear nodes, flat float64 arrays, one after the other.
+
+    places  where the slopes of a node to one of its inputs stand, by node name and input
+    """
+
+    lower: np.ndarray
+    upper: np.ndarray
+    places: Mapping[tuple[str, int], tuple[int, int]]
+
+
+def slopes_of(graph: Graph, bounds: Mapping[str, Interval]) -> Slopes:
+    """Compute the ranges of slopes from bounds `[1, *shape]` of all values that are read.
+
+    Raises UnsupportedError for an operator whose slopes have no rule, and BoundmeshError where a
+    slope is unbounded.
+    """
+    lower, upper, places, count = [np.empty(0)], [np.empty(0)], {}, 0
+    for node in graph.ancestors(graph.output):
+        if node.is_input or RULES[node.op].affine:
+            continue
+        if node.op not in SLOPES:
+            raise UnsupportedError(
+                f"operator '{node.op}' (node '{node.name}') has no Jacobian here; supported are "
+                f"affine operators and {', '.join(sorted(SLOPES))}"
+            )
+        boxes = tuple(
+            Interval(bounds[name].lower.double().cpu(), bounds[name].upper.double().cpu())
+            for name in node.inputs
+        )
+        for place, found in enumerate(SLOPES[node.op](node, boxes)):
+            if not bool(
+                (found.lower <= found.upper).all() and (found.upper - found.lower).isfinite().all()
+            ):
+                raise BoundmeshError(
+                    f"the slope of '{node.op}' (node '{node.name}') is not bounded on the region"
+                )
+            whole = [
+                torch.broadcast_to(end, (1, *node.shape)).flatten()
+                for end in (found.lower, found.upper)
+            ]
+            lower.append(whole[0].numpy())
+            upper.append(whole[1].numpy())
+            places[node.name, place] = (count, count + node.size)
+            count += node.size
+    return Slopes(np.concatenate(lower), np.concatenate(upper), places)
+
+
+def backward_graph(graph: Graph, slopes: Slopes, *, absolute: bool = False) -> Graph:
+    """Build the backward pass of a graph; with `absolute` its output is `Σⱼ |(vᵀJ)ⱼ|`."""
+    build, output = Builder(), graph[graph.output]
+    size = output.size + len(slopes.lower)
+    x = build.input((size,))
+    v = cut(build, x, ((0, output.size, 1),))
+    at: dict[str, Node] = {output.name: reshaped(build, v, output.shape)}
+    for node in reversed(graph.ancestors(graph.output)):
+        if node.is_input or node.name not in at:
+            continue
+        g = at.pop(node.name)
+        if RULES[node.op].affine:
+            arrays = [graph.weights[name] for name in node.weights]
+            found = transposed(build, node, arrays, g)
+        else:
+            factors = (slopes.places[node.name, place] for place in range(len(node.inputs)))
+            found = tuple(
+                product(build, g, reshaped(build, _part(build, x, output.size, ends), node.shape))
+                for ends in factors
+            )
+        for name, each in zip(node.inputs, found, strict=True):
+            at[name] = plus(build, at[name], each) if name in at else each
+    inputs = graph[graph.input].size
+    last = at.get(graph.input)
+    if last is None:
+        raise BoundmeshError("the outputs of the network do not depend on its input")
+    last = reshaped(build, last, (inputs,))
+    if absolute:
+        last = absolute_sum(build, last)
+    ports = (Port("v", (size,), "float64"),), (Port("J", last.shape, "float64"),)
+    return build.graph(last, *ports)
+
+
+def _part(build: Builder, x: Node, begin: int, ends: tuple[int, int]) -> Node:
+    return cut(build, x, ((begin + ends[0], begin + ends[1], 1),))

@@ -1,0 +1,1 @@
+"""Bounds with gradients, for certified training."""
