@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from boundmesh.plan.planning import Plan
     from boundmesh.proof.output_bounds import Bounds
     from boundmesh.property import Atom, Ball, Box, Case, Clause, Property
+    from boundmesh.report.page.write import report
     from boundmesh.settings import Layout, Settings
     from boundmesh.training.bounds import DifferentiableBounds
     from boundmesh.verdict import Counterexample, Falsified, TimedOut, Unknown, Verified
@@ -60,6 +61,7 @@ _HOMES = {
     "plan.planning": ("Plan",),
     "proof.output_bounds": ("Bounds",),
     "property": ("Atom", "Ball", "Box", "Case", "Clause", "Property"),
+    "report.page.write": ("report",),
     "settings": ("Layout", "Settings"),
     "training.bounds": ("DifferentiableBounds",),
     "verdict": ("Counterexample", "Falsified", "TimedOut", "Unknown", "Verified"),
@@ -98,6 +100,7 @@ __all__ = [
     "lipschitz",
     "load",
     "plan",
+    "report",
     "verify",
 ]
 

@@ -161,7 +161,7 @@ def verify(
         tuple(reached for standing in run.standings for reached in standing.reached),
         recorder.history(),
         settings,
-        name_of(device),
+        name_of(device, settings.layout.shape.size),
     )
 
 

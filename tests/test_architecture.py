@@ -63,6 +63,7 @@ HOMES = {
     "onnxscript": {"read"},
     "typer": {"cli", "commands"},
     "rich": {"report", "commands"},
+    "jinja2": {"report"},
     "matplotlib": {"report"},
     "PIL": {"read"},
 }

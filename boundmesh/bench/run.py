@@ -101,8 +101,7 @@ class Runner:
         self._progress = progress
         self._ending = ending
         self._device = device_for(settings)
-        ranks = settings.layout.shape.size
-        self.device = name_of(self._device) + (f" × {ranks}" if ranks > 1 else "")
+        self.device = name_of(self._device, settings.layout.shape.size)
 
     def __call__(self, instance: Instance, left: float = FOREVER) -> Record | None:
         """Decide one instance; return its record, or None where it was broken off.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from boundmesh.certify.account import CERTIFIED, MISCLASSIFIED, UNKNOWN, WORDS
 from boundmesh.errors import BoundmeshError
 from boundmesh.graph.graph import Graph
 from boundmesh.ranges import shown
+from boundmesh.runtime.history import History
+from boundmesh.settings import Settings
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +78,11 @@ class Certification:
     peak_bytes     the peak of memory on the device, in bytes
     interrupted    why the run ended early: `timeout` or `interrupted`; empty otherwise
     graph          the network as it was read
+    points         `[N, *input_shape]`, float64: the inputs before any change
+    clip           the range to which changed inputs are cut; None if they are not cut
+    history        what happened and when: stages, facts, memory, warnings
+    settings       the settings of the run
+    device         the name of the device
     """
 
     inputs: tuple[Certified, ...]
@@ -87,6 +95,18 @@ class Certification:
     peak_bytes: int
     interrupted: str
     graph: Graph
+    points: np.ndarray
+    clip: tuple[float, float] | None
+    history: History
+    settings: Settings
+    device: str
+
+    def report(self, path: str | Path) -> None:
+        """Write a page for people to an HTML file, as `boundmesh.report(result, path)` does."""
+        # The room that writes pages imports this one.
+        import boundmesh
+
+        boundmesh.report(self, path)
 
     def __len__(self) -> int:
         return len(self.inputs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +34,8 @@ from boundmesh.rational import radius_of
 from boundmesh.read.agreement import agrees_with_source
 from boundmesh.read.normalization import normalized
 from boundmesh.runtime.clock import Clock, OutOfTime
-from boundmesh.runtime.device import forget_peak, peak_bytes, pin_threads
+from boundmesh.runtime.device import forget_peak, memory_of, name_of, peak_bytes, pin_threads
+from boundmesh.runtime.history import Recorder
 from boundmesh.runtime.progress import SILENT, Progress
 from boundmesh.settings import MOST_THREADS, Settings
 
@@ -69,7 +71,8 @@ def certify(
 
     Raises BoundmeshError for everything that bad input can cause, before any verdict.
     """
-    clock = Clock(settings.timeout, progress)
+    recorder = Recorder(progress)
+    clock = Clock(settings.timeout, recorder)
     refuse_mesh(settings)
     radius = radius_of(eps)
     within = radius_of(tolerance, "tolerance") if tolerance is not None else radius / 256
@@ -86,6 +89,7 @@ def certify(
             f"jobs divides searches among processes on the CPU, and the device is "
             f"{run.layout.device}; leave jobs out, or use device cpu"
         )
+    recorder.measure = partial(memory_of, run.layout.device)
     account, radii, ended = Account.of(run), Radii.of(len(given)), ""
     try:
         with memory_errors(graph, run.layout.device, settings):
@@ -109,6 +113,11 @@ def certify(
         peak_bytes(run.layout.device),
         ended,
         graph,
+        given.points.reshape(len(given), *given.shape),
+        given.clip,
+        recorder.history(),
+        settings,
+        name_of(run.layout.device),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from boundmesh.bench.ending import Ending
-from boundmesh.bench.instances import Instance, read_instances, select
+from boundmesh.bench.instances import read_instances, select
 from boundmesh.bench.session import Session, known
 from boundmesh.commands.defaults import described
 from boundmesh.commands.options import (
@@ -26,6 +26,7 @@ from boundmesh.commands.options import (
     MethodOption,
     OffloadOption,
     Quiet,
+    Report,
     RoundingOption,
     ScheduleOption,
     Seed,
@@ -40,8 +41,8 @@ from boundmesh.errors import BoundmeshError
 from boundmesh.report import cactus, records
 from boundmesh.report.bench_console import BenchConsole
 from boundmesh.report.records import Record
+from boundmesh.report.summary import Summary, summarize
 from boundmesh.report.summary import compare as compare_runs
-from boundmesh.report.summary import summarize
 from boundmesh.runtime.rank import is_first
 from boundmesh.settings import BoundSettings, BranchSettings, Layout, Settings
 
@@ -130,6 +131,7 @@ def bench(
             rich_help_panel=RESULTS,
         ),
     ] = None,
+    report: Report = None,
     compare: Annotated[
         tuple[Path, Path] | None,
         typer.Option(
@@ -164,7 +166,7 @@ def bench(
         branch=BranchSettings(branching),
         layout=Layout.of(mesh, schedule, offload),
     )
-    for option, file in (("--out", out), ("--json", json), ("--plot", plot)):
+    for option, file in (("--out", out), ("--json", json), ("--plot", plot), ("--report", report)):
         check_writable(option, file)
     if plot is not None:
         cactus.check_plot(plot)
@@ -196,10 +198,13 @@ def bench(
             console.detail("defaults", defaults)
         Session(instances, found, settings, files, until, keep, console, ending).run()
         console.rest()
+        summaries = summarize([instance.family for instance in instances], found)
         if first:
-            _sum_up(instances, found, json, plot, console)
+            _sum_up(summaries, found, json, plot, console)
     if not first:
         return
+    if report is not None:
+        _write_report(report, found, summaries, settings, lists)
     if any(record.wrong for record in found):
         raise typer.Exit(WRONG)
     if ending.came:
@@ -209,13 +214,12 @@ def bench(
 
 
 def _sum_up(
-    instances: Sequence[Instance],
+    summaries: Sequence[Summary],
     found: Sequence[Record],
     json: Path | None,
     plot: Path | None,
     console: BenchConsole,
 ) -> None:
-    summaries = summarize([instance.family for instance in instances], found)
     console.summary(summaries)
     if json is not None:
         # Imported here, since it brings torch.
@@ -226,6 +230,21 @@ def _sum_up(
         results.write_json(json, {"all": whole, "families": families, "wrong": wrong})
     if plot is not None:
         cactus.plot(plot, found)
+
+
+def _write_report(
+    path: Path,
+    found: Sequence[Record],
+    summaries: Sequence[Summary],
+    settings: Settings,
+    lists: Sequence[Path],
+) -> None:
+    # Imported here, since it brings torch.
+    from boundmesh.report.page import write
+    from boundmesh.report.page.circumstances import Origin, command_line
+
+    origin = Origin(command=command_line(), date=write.now())
+    write.report_bench(path, found, summaries, settings, list(map(str, lists)), origin)
 
 
 def _compare(old: Path, new: Path, console: BenchConsole) -> None:

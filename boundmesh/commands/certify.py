@@ -20,6 +20,7 @@ from boundmesh.commands.options import (
     LogFile,
     MethodOption,
     Quiet,
+    Report,
     RoundingOption,
     Seed,
     Threads,
@@ -166,6 +167,7 @@ def certify(
             rich_help_panel=RESULTS,
         ),
     ] = None,
+    report: Report = None,
     exit_code: Annotated[
         bool,
         typer.Option(
@@ -195,7 +197,7 @@ def certify(
         branch=BranchSettings(branching),
     )
     check_readable(model, inputs, labels)
-    for option, file in (("--csv", csv), ("--json", json), ("--npz", npz)):
+    for option, file in (("--csv", csv), ("--json", json), ("--npz", npz), ("--report", report)):
         check_writable(option, file)
     cut, shift, scale = parse_clip(clip), parse_numbers("--mean", mean), parse_numbers("--std", std)
     console = CertifyConsole(quiet=quiet, verbose=verbose, log=log_of(quiet, verbose, log))
@@ -242,6 +244,12 @@ def certify(
         results.write_json(json, content)
     if npz is not None:
         certification.write_npz(npz, result)
+    if report is not None:
+        from boundmesh.report.page import write
+        from boundmesh.report.page.circumstances import Origin, command_line
+
+        origin = Origin(str(model), str(inputs), command_line(), write.now())
+        write.report(result, report, origin)
     print_result(certification.table(result))
     if result.interrupted == "interrupted":
         raise typer.Exit(INTERRUPTED)

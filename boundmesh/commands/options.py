@@ -121,6 +121,15 @@ Json = Annotated[
         "--json", metavar="FILE", help="Write the result as JSON to FILE.", rich_help_panel=RESULTS
     ),
 ]
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        metavar="FILE.html",
+        help="Write a page for people: the question, the answer, and how it was found.",
+        rich_help_panel=RESULTS,
+    ),
+]
 
 
 def _rather_than(other: str) -> Callable[[typer.Context, typer.CallbackParam, bool], bool]:

@@ -24,6 +24,7 @@ from boundmesh.commands.options import (
     Network,
     OffloadOption,
     Quiet,
+    Report,
     RoundingOption,
     ScheduleOption,
     Seed,
@@ -119,6 +120,7 @@ def verify(
         ),
     ] = None,
     json: Json = None,
+    report: Report = None,
     exit_code: Annotated[
         bool,
         typer.Option(
@@ -158,6 +160,7 @@ def verify(
     check_readable(None if spec is None else Path(spec), file, input)
     check_writable("--result-file", result_file)
     check_writable("--json", json)
+    check_writable("--report", report)
     start_ranks(settings.layout.shape)
     with progress_of(context, quiet, verbose, log) as progress, Ending() as ending:
         wanted = around or Path(spec or "")
@@ -173,6 +176,8 @@ def verify(
         about = None if spec is None else str(spec)
         content = results.verdict_json(result, settings, about, str(file), seconds)
         results.write_json(json, content)
+    if report is not None and is_first():
+        _write_report(report, result, str(spec or input), file)
     print_result(results.answer(result))
     if ending.came and is_first():
         raise typer.Exit(INTERRUPTED)
@@ -228,6 +233,13 @@ def _run(
     reading = perf_counter() - began
     result = api.verify(graph, prop, settings=less(settings, reading), progress=progress)
     return replace(result, seconds={**result.seconds, "read": reading})
+
+
+def _write_report(path: Path, result: Result, spec: str, network: Path) -> None:
+    from boundmesh.report.page import write
+    from boundmesh.report.page.circumstances import Origin, command_line
+
+    write.report(result, path, Origin(str(network), spec, command_line(), write.now()))
 
 
 def less(settings: Settings, seconds: float) -> Settings:

@@ -31,7 +31,7 @@ def of_property(prop: Property) -> tuple[str, ...]:
     for clauses, where in list(regions.items())[:SHOWN]:
         among = f" of {len(where)} regions, the first" if len(where) > 1 else ""
         lines.append(f"for every input{among} {of_region(where[0])},")
-        lines.append(f"prove that {_never(clauses, prop)}")
+        lines.append(f"prove that {never(clauses, prop)}")
     if len(regions) > SHOWN:
         lines.append(f"and so on for {len(regions) - SHOWN} more")
     return tuple(lines) or ("no input is left to check",)
@@ -105,19 +105,34 @@ def of_unstable(unstable: Mapping[str, tuple[int, int]]) -> str:
     return "unstable neurons: " + (", ".join(layers) or "none")
 
 
-def _never(clauses: tuple[Clause, ...], prop: Property) -> str:
-    atoms = [clause.atoms[0] for clause in clauses if len(clause.atoms) == 1]
-    if len(atoms) == len(clauses) and (beside := _beside_all(atoms, prop)):
-        name, less = beside
-        return f"{name} is {'greater' if less else 'less'} than every other output"
-    if len(clauses) == 1 and (beside := _beside_all(clauses[0].atoms, prop)):
-        name, less = beside
-        return f"{name} is not the {'smallest' if less else 'largest'} output"
+def never(clauses: tuple[Clause, ...], prop: Property) -> str:
+    """Describe what must hold: that no clause does, as in `never Y[0] ≤ Y[1], nor Y[2] ≥ 3`."""
+    if (beside := compared_with_all(clauses, prop)) is not None:
+        place, least, every = beside
+        name = element(prop, "output", place)
+        if every:
+            return f"{name} is {'less' if least else 'greater'} than every other output"
+        return f"{name} is not the {'smallest' if least else 'largest'} output"
     met = [_shortened([of_atom(atom, prop) for atom in c.atoms], " and ") for c in clauses]
     return f"never {_shortened(met, ', nor ')}"
 
 
-def _beside_all(atoms: Sequence[Atom], prop: Property) -> tuple[str, bool] | None:
+def compared_with_all(clauses: tuple[Clause, ...], prop: Property) -> tuple[int, bool, bool] | None:
+    """Return the output that is compared with all others, or None where none is.
+
+    The second value is True where it is the least of all, and False where it is the greatest: it
+    must be so (the third value is True), or it must not be so (False).
+    """
+    atoms = [clause.atoms[0] for clause in clauses if len(clause.atoms) == 1]
+    if len(atoms) == len(clauses) and (beside := _beside_all(atoms, prop)):
+        place, less = beside
+        return place, not less, True
+    if len(clauses) == 1 and (beside := _beside_all(clauses[0].atoms, prop)):
+        return *beside, False
+    return None
+
+
+def _beside_all(atoms: Sequence[Atom], prop: Property) -> tuple[int, bool] | None:
     """Return the output that the atoms compare with all others, and True if it is the smaller."""
     pairs = set()
     for atom in atoms:
@@ -131,7 +146,7 @@ def _beside_all(atoms: Sequence[Atom], prop: Property) -> tuple[str, bool] | Non
     for side in (0, 1):
         same = {pair[side] for pair in pairs}
         if len(same) == 1:
-            return element(prop, "output", same.pop()), side == 0
+            return same.pop(), side == 0
     return None
 
 

@@ -41,12 +41,13 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def name_of(device: torch.device) -> str:
-    """Return the device's name, such as `cpu` or `cuda:0 NVIDIA H200`."""
-    if device.type != "cuda":
-        return str(device)
-    place = torch.cuda.current_device() if device.index is None else device.index
-    return f"cuda:{place} {torch.cuda.get_device_name(place)}"
+def name_of(device: torch.device, ranks: int = 1) -> str:
+    """Return the device's name, such as `cpu` or `cuda:0 NVIDIA H200 × 2` for two ranks."""
+    name = str(device)
+    if device.type == "cuda":
+        place = torch.cuda.current_device() if device.index is None else device.index
+        name = f"cuda:{place} {torch.cuda.get_device_name(place)}"
+    return name if ranks == 1 else f"{name} × {ranks}"
 
 
 def full_precision() -> None:
@@ -120,6 +121,9 @@ def memory_of(device: torch.device) -> MemoryReading | None:
     Returns None where the system does not tell how much memory a process takes.
     """
     if device.type == "cuda":
-        return MemoryReading(torch.cuda.memory_allocated(device), peak_bytes(device))
+        known = torch.cuda.memory_stats(device)
+        return MemoryReading(
+            known.get("allocated_bytes.all.current", 0), known.get("allocated_bytes.all.peak", 0)
+        )
     now = resident_bytes()
     return None if now is None else MemoryReading(now, peak_bytes(device))

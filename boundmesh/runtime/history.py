@@ -14,7 +14,7 @@ from boundmesh.runtime.progress import SILENT, Fact, Progress
 
 MOST_READINGS = 2048
 """Where a history would get more readings, every second one is dropped."""
-PERIOD = 0.02
+PERIOD = 0.05
 """Memory is measured once in so many seconds at most, and whenever a stage begins."""
 
 Measure = Callable[[], "MemoryReading | None"]

@@ -1,0 +1,265 @@
+"""The page of many inputs: how many keep their label, which do not, and what it took."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from boundmesh.certify.account import CERTIFIED, FALSIFIED, MISCLASSIFIED, UNKNOWN, WORDS
+from boundmesh.certify.result import Certification, Certified
+from boundmesh.proof.guarantee import arithmetic
+from boundmesh.report import words as terms
+from boundmesh.report.facts import of_margin
+from boundmesh.report.page import words
+from boundmesh.report.page.certify_charts import decided_chart, margin_chart, radius_chart
+from boundmesh.report.page.chart import Chart
+from boundmesh.report.page.circumstances import Circumstances, Origin, circumstances
+from boundmesh.report.page.effort import Piece, StageRow, stage_rows, strip
+from boundmesh.report.page.inputs import pictures_of
+from boundmesh.report.page.memory import Memory, memory, taken
+from boundmesh.report.page.parts import Card
+from boundmesh.report.page.picture import ImageShape, Picture, image_shape, value_range
+
+MOST_EXAMPLES, MOST_ROWS = 6, 1000
+STYLES = {CERTIFIED: "unsat", FALSIFIED: "sat", MISCLASSIFIED: "error", UNKNOWN: "unknown"}
+"""The colours of verdicts are those of the verdicts of a property."""
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """The inputs of one label: how many there are, and how many have each verdict."""
+
+    label: int
+    inputs: int
+    counts: tuple[int, ...]
+    share: float
+
+
+@dataclass(frozen=True)
+class Example:
+    """A falsified input: a sentence about it, and its pictures, where inputs are images."""
+
+    sentence: str
+    pictures: tuple[Picture, ...]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the table of all inputs."""
+
+    index: int
+    label: int
+    predicted: int
+    verdict: str
+    style: str
+    margin: str
+    radius: str
+    stage: str
+    seconds: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class CertifyPage:
+    """All that the template of a certification shows."""
+
+    title: str
+    word: str
+    badge: str
+    question: str
+    sentence: str
+    cards: tuple[Card, ...]
+    network: str
+    changes: str
+    labels: str
+    radii: Chart | None
+    decided: Chart | None
+    margins: Chart | None
+    deciders: tuple[tuple[str, int], ...]
+    classes: tuple[ClassRow, ...]
+    words: tuple[str, ...]
+    examples: tuple[Example, ...]
+    falsified: int
+    lines: tuple[Line, ...]
+    left_out: int
+    largest: bool
+    stages: tuple[StageRow, ...]
+    pieces: tuple[Piece, ...]
+    total: float
+    memory: Memory
+    guarantee: tuple[str, ...]
+    warnings: tuple[str, ...]
+    origin: Origin
+    circumstances: Circumstances
+
+
+def certify_page(result: Certification, origin: Origin) -> CertifyPage:
+    """Assemble the page of a certification."""
+    counts, every = result.counts, len(result)
+    images = _shape(result) is not None
+    badge = f"{counts[CERTIFIED]:,} of {every:,} certified"
+    question = (
+        f"How many of {every:,} {'images' if images else 'inputs'} keep their "
+        f"{'label' if result.labelled else 'predicted class'} under every change "
+        f"{_within(result)}?"
+    )
+    deciders = Counter(each.stage for each in result if each.stage)
+    lines = sorted(result, key=lambda each: (WORDS.index(each.verdict) == 0, each.index))
+    known = taken(result.graph, result.settings, result.peak_bytes, result.device, 0)
+    return CertifyPage(
+        title=f"{badge}: {question}",
+        word=_word(result),
+        badge=badge,
+        question=question,
+        sentence=_sentence(result),
+        cards=_cards(result),
+        network=terms.of_graph(result.graph),
+        changes=_changes(result),
+        labels="given" if result.labelled else "the network's own predictions",
+        radii=radius_chart(result),
+        decided=decided_chart(result),
+        margins=margin_chart(result),
+        deciders=tuple((words.stage(name), count) for name, count in deciders.items()),
+        classes=_classes(result),
+        words=tuple(word for word in WORDS if counts[word]),
+        examples=tuple(_examples(result)),
+        falsified=counts[FALSIFIED],
+        lines=tuple(_line(each) for each in lines[:MOST_ROWS]),
+        left_out=max(0, every - MOST_ROWS),
+        largest=result.largest,
+        stages=stage_rows(result.seconds),
+        pieces=strip(result.history, result.seconds),
+        total=result.total_seconds,
+        memory=memory(known, result.history),
+        guarantee=_guarantee(result),
+        warnings=result.history.warnings,
+        origin=origin,
+        circumstances=circumstances(result.settings, result.device, origin.command),
+    )
+
+
+def _word(result: Certification) -> str:
+    counts = result.counts
+    if counts[CERTIFIED] == len(result):
+        return "unsat"
+    return "mixed" if counts[CERTIFIED] or counts[UNKNOWN] else "sat"
+
+
+def radius(eps: float | Fraction) -> str:
+    """Write a radius as it was given: a fraction with its decimal, else a decimal."""
+    if isinstance(eps, Fraction) and eps.denominator < 10**6 and 10**6 % eps.denominator:
+        return f"{eps} ({float(eps):.4g})"
+    return f"{float(eps):.6g}"
+
+
+def _within(result: Certification) -> str:
+    most = radius(result.eps)
+    if result.norm == math.inf:
+        return f"of each value by at most {most}"
+    return f"of at most {most}, measured by the {words.NORMS[result.norm]} ({result.norm:g}-norm)"
+
+
+def _changes(result: Certification) -> str:
+    cut = ""
+    if result.clip is not None:
+        low, high = (f"{float(end):.6g}" for end in result.clip)
+        cut = f"; changed values stay between {low} and {high}"
+    return f"every change {_within(result)}{cut}"
+
+
+def _sentence(result: Certification) -> str:
+    counts = result.counts
+    told = [f"{counts[CERTIFIED]:,} are proved to keep it"]
+    if counts[FALSIFIED]:
+        told.append(f"{counts[FALSIFIED]:,} lose it by a change that was found")
+    if counts[MISCLASSIFIED]:
+        told.append(f"{counts[MISCLASSIFIED]:,} have another class without any change")
+    if counts[UNKNOWN]:
+        told.append(f"{counts[UNKNOWN]:,} are not decided")
+    early = {"timeout": " The time ran out.", "interrupted": " The run was interrupted."}
+    return f"{words.listed(told)}.{early.get(result.interrupted, '')}"
+
+
+def _cards(result: Certification) -> tuple[Card, ...]:
+    counts = result.counts
+    shown = [word for word in WORDS if word != MISCLASSIFIED or result.labelled]
+    cards = [Card(f"{counts[word]:,}", word, STYLES[word]) for word in shown]
+    if result.labelled:
+        cards.append(Card(f"{result.clean_accuracy:.1%}", "accuracy without changes"))
+        cards.append(Card(f"{result.certified_accuracy:.1%}", "certified accuracy"))
+        if counts[UNKNOWN]:
+            most = f"{result.robust_accuracy_at_most:.1%}"
+            cards.append(Card(most, "robust accuracy at most"))
+    cards.append(Card(f"{result.total_seconds:.1f} s", "time"))
+    return tuple(cards)
+
+
+def _classes(result: Certification) -> tuple[ClassRow, ...]:
+    shown = [word for word in WORDS if result.count(word)]
+    groups: dict[int, list[Certified]] = {}
+    for each in result:
+        groups.setdefault(each.label, []).append(each)
+    rows = []
+    for label, members in sorted(groups.items()):
+        count = Counter(each.verdict for each in members)
+        share = round(100 * count[CERTIFIED] / len(members), 2)
+        rows.append(ClassRow(label, len(members), tuple(count[word] for word in shown), share))
+    return tuple(rows)
+
+
+def _shape(result: Certification) -> ImageShape | None:
+    """Return how the inputs form images; None where they do not."""
+    return image_shape([port.shape for port in result.graph.inputs], result.points)
+
+
+def _examples(result: Certification) -> Sequence[Example]:
+    """Return some falsified inputs, of as many labels as there are."""
+    flat = result.points.reshape(len(result), -1)
+    shape, values = _shape(result), value_range(result.points)
+    found = [each for each in result if each.verdict == FALSIFIED]
+    turn: Counter[int] = Counter()
+    order = []
+    for each in found:
+        order.append((turn[each.label], each.index, each))
+        turn[each.label] += 1
+    examples = []
+    for _, _, each in sorted(order, key=lambda entry: entry[:2])[:MOST_EXAMPLES]:
+        assert each.counterexample is not None and each.output is not None
+        point, original = each.counterexample.reshape(-1), flat[each.index]
+        becomes = int(np.asarray(each.output).reshape(-1).argmax())
+        most = float(np.abs(point - original).max(initial=0))
+        pictures = () if shape is None else pictures_of(original, point, shape, values)
+        tie = " (a tie counts as lost)" if becomes == each.label else ""
+        sentence = (
+            f"Input {each.index}: class {each.label} becomes {becomes}{tie}, where values change "
+            f"by at most {most:.4g}."
+        )
+        examples.append(Example(sentence, pictures))
+    return examples
+
+
+def _line(each: Certified) -> Line:
+    refuted = f" … {each.falsified_eps:.5g}" if math.isfinite(each.falsified_eps) else ""
+    return Line(
+        each.index,
+        each.label,
+        each.predicted,
+        each.verdict,
+        STYLES[each.verdict],
+        of_margin(each.margin) if each.verdict in (CERTIFIED, UNKNOWN) else "",
+        f"{each.certified_eps:.5g}{refuted}" if each.certified_eps >= 0 else "none",
+        each.stage,
+        each.seconds,
+        each.reason,
+    )
+
+
+def _guarantee(result: Certification) -> tuple[str, ...]:
+    (proof,) = words.guarantee(arithmetic(result.graph, result.settings), "unsat")
+    (replay,) = words.guarantee("", "sat")
+    return proof, f"Each counterexample counts only after a replay. {replay}"
