@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from boundmesh.certify.account import MISCLASSIFIED
 from boundmesh.certify.result import Certification
 from boundmesh.report.facts import of_margin
 from boundmesh.report.page.chart import Chart, line, number_label, seconds_label
@@ -22,9 +23,11 @@ def radius_chart(result: Certification) -> Chart | None:
         return None
     most = float(result.eps)
     x, y = linear(0.0, most), linear(0.0, 100.0)
-    sure = _share_above(result.certified_eps, most, touching=True)
+    # Radius 0 does not count where the input itself has another class.
+    certified = np.where(result.verdicts == MISCLASSIFIED, -1.0, result.certified_eps)
+    sure = _share_above(certified, most, touching=True)
     possible = _share_above(result.falsified_eps, most, touching=False)
-    half = float(np.median(result.certified_eps))
+    half = float(np.quantile(result.certified_eps, 0.5, method="lower"))
     return Chart(
         "The share of inputs that keep their label, by the radius of changes",
         f"Half of the inputs are certified up to a radius of at least {max(half, 0):.4g}.",

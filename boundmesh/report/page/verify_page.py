@@ -89,6 +89,8 @@ def verify_page(result: Result, origin: Origin) -> VerifyPage:
     where = ""
     if shown is not None:
         where = words.where(shown.near, shown.shape, prop.inputs)
+        if "never" in claim:
+            where = where.replace("every", "any", 1)
     return VerifyPage(
         title=f"{heading}: {claim}",
         word=verdict.word,

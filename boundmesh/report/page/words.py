@@ -82,7 +82,7 @@ def conditions(case: Case, prop: Property) -> str:
         limits = [_limit(clause.atoms, prop) for clause in case.clauses]
         known = [limit for limit in limits if limit is not None]
         if len(known) < len(limits) or len(known) > words.SHOWN + 1:
-            return words.never(case.clauses, prop)
+            return f"it never happens that {words.never(case.clauses, prop).removeprefix('never ')}"
         return listed(known) or "nothing is asked, so it holds"
     place, least, every = beside
     name = words.element(prop, "output", place)

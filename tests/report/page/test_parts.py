@@ -249,7 +249,7 @@ def test_claims_are_told_as_people_tell_them() -> None:
     assert told(Clause([atom({0: 2}, 1)]), Clause([atom({1: -1}, 5, strict=True)])) == (
         "y[0] stays above 0.5 and y[1] stays at or below -5"
     )
-    assert told(Clause([atom({0: 1, 1: 1}, 3)])) == "never y[0] + y[1] ≤ 3"
+    assert told(Clause([atom({0: 1, 1: 1}, 3)])) == "it never happens that y[0] + y[1] ≤ 3"
     assert told() == "nothing is asked, so it holds"
 
 
