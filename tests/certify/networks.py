@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import torch
 from torch import nn
@@ -12,6 +14,7 @@ from boundmesh import Graph
 CLASSES, SIZE = 3, 10
 
 
+@cache
 def mlp(seed: int = 0) -> nn.Module:
     """A random network with two hidden layers, from `[1, 10]` to 3 scores."""
     torch.manual_seed(seed)
@@ -24,12 +27,14 @@ def mlp(seed: int = 0) -> nn.Module:
     return module
 
 
+@cache
 def smooth(seed: int = 0) -> nn.Module:
     """A random network with tanh."""
     torch.manual_seed(seed)
     return nn.Sequential(nn.Linear(SIZE, 8), nn.Tanh(), nn.Linear(8, CLASSES)).eval()
 
 
+@cache
 def conv(seed: int = 0) -> nn.Module:
     """A random convolutional network, from `[1, 2, 4, 4]` to 4 scores."""
     torch.manual_seed(seed)
