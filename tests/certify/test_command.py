@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
-import shlex
 import sys
 from pathlib import Path
 
@@ -219,26 +217,3 @@ def test_the_command_and_the_function_agree(command: Command, here: Path) -> Non
     assert content["counts"] == {"inputs": 3, **found.counts}
     margins = [[None if np.isinf(m) else m for m in row] for row in found.margins.tolist()]
     assert [each["margins"] for each in content["inputs"]] == margins
-
-
-PAGE = (DIGITS.parents[1] / "docs" / "certify.md").read_text(encoding="utf-8")
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
-
-
-@pytest.mark.parametrize("line", [line for block in blocks("sh") for line in block.splitlines()])
-def test_the_commands_of_the_page_run(command: Command, here: Path, line: str) -> None:
-    for name, source in (("network.onnx", MLP), ("image.npy", DIGITS / "image.npy")):
-        Path(name).write_bytes(source.read_bytes())
-    np.save("images.npy", IMAGE)
-    np.save("labels.npy", [LABEL])
-    outcome = command(*shlex.split(line)[1:])
-    assert outcome.code == 0 and outcome.out
-
-
-def test_the_python_of_the_page_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(DIGITS.parents[1])
-    (code,) = blocks("python")
-    exec(compile(code, "certify.md", "exec"), {})
