@@ -144,4 +144,5 @@ def cut(build: Add, x: Node, ranges: tuple[tuple[int, int, int], ...]) -> Node:
 
 
 def reshaped(build: Add, x: Node, shape: Shape) -> Node:
+    """Return x with another shape; x itself if it has that shape."""
     return x if x.shape == shape else build.add("reshape", x, shape=shape)
