@@ -28,7 +28,7 @@ from boundmesh.operators.node import Node
 from boundmesh.operators.operator import Operator, Product, register
 from boundmesh.operators.partition import Partition
 from boundmesh.operators.rounding import Lengths
-from boundmesh.operators.window_products import pull_conv_windows
+from boundmesh.operators.window_products import conv_windows, pull_conv_windows
 
 CONVOLVE = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
 TRANSPOSE = {
@@ -224,6 +224,7 @@ register(
         conv_interval,
         pull=pull_conv,
         pull_windows=pull_conv_windows,
+        forward_windows=conv_windows,
         lengths=lengths,
         product=Product(axis=1),
         exact_on_box=True,

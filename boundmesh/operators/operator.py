@@ -66,6 +66,8 @@ class Operator:
     pull_windows(node, weights, windows)       `pull` for rows in windows → PulledWindows; returns
                                                None where the result has no windows. Rows become
                                                dense at an operator without this rule
+    forward_windows(node, weights, values)     the transpose of `pull_windows` of a product: values
+                                               in the windows of the input → in those of the output
     relax(node, boxes, alpha)                  Interval of each input, α in [0, 1] → Relaxation
                                                (Lines), sound at every α `[D, R, *alpha_shape]`
     initial(node, boxes)                       the α, `[D, *alpha_shape]`, that CROWN uses
@@ -120,6 +122,7 @@ class Operator:
     pull: Callable[..., Pulled] | None = None
     pull_units: Callable[..., Pulled | None] | None = None
     pull_windows: Callable[[Node, Weights, Windows], PulledWindows | None] | None = None
+    forward_windows: Callable[[Node, Weights, Tensor], Tensor] | None = None
     relax: Callable[..., Relaxation] | None = None
     initial: Callable[..., Tensor] | None = None
     unstable: Callable[..., Tensor] | None = None

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from boundmesh.operators.inner_products import signed_product
 from boundmesh.operators.linear_bounds import Lines
@@ -43,12 +45,36 @@ class SparseLines:
         """Pull rows back: a few coefficients have lines of their own, the others one slope."""
         neurons = windows.find(self.index)
         own = self.overlay.pull(windows.at(neurons))
-        found = windows.with_coefficients(windows.read(self.slopes) * windows.coefficients)
+        found = windows.with_coefficients(scaled(windows, self.slopes))
         return PulledWindows((found.with_neurons(neurons, own.only),), own.bias)
 
     def pays(self, windows: Windows) -> bool:
         """Return True if it takes less work than to read all lines at the windows."""
         return 4 * len(self.index) < prod(windows.coefficients.shape[2:])
+
+
+def scaled(windows: Windows, factors: Tensor) -> Tensor:
+    """Multiply coefficients by maps `[D or 1, 1, *shape]`, which have no gradient."""
+    if torch.is_grad_enabled():
+        result: Tensor = _Scaled.apply(windows.coefficients, windows, factors)
+        return result
+    return windows.read(factors) * windows.coefficients
+
+
+class _Scaled(torch.autograd.Function):
+    """`scaled`, which stores the maps for the gradient and not what is read from them."""
+
+    @staticmethod
+    def forward(ctx: Any, coefficients: Tensor, windows: Windows, factors: Tensor) -> Tensor:
+        ctx.windows, ctx.factors = windows.with_coefficients(coefficients[:0]), factors
+        ctx.domains = len(coefficients)
+        return windows.read(factors) * coefficients
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        found = gradient * ctx.windows.read(ctx.factors)
+        return found.sum_to_size(ctx.domains, *found.shape[1:]), None, None
 
 
 def _signed_sums(windows: Windows, below: Tensor | None, above: Tensor | None) -> Tensor | None:

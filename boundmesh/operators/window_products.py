@@ -57,6 +57,18 @@ def pull_conv_windows(node: Node, weights: Weights, windows: Windows) -> PulledW
     return PulledWindows((Windows(found, grid, shape[:2]),), bias)
 
 
+def conv_windows(node: Node, weights: Weights, values: Tensor) -> Tensor:
+    """Compute the product of a convolution at windows of its output, without the bias.
+
+    values `[D, S, *reached, C]` → `[D, S, *window, O]`; the windows are those of
+    `pull_conv_windows`, so there is no padding.
+    """
+    x = values.flatten(0, 1).movedim(-1, 1)
+    convolve = (functional.conv1d, functional.conv2d, functional.conv3d)[x.dim() - 3]
+    y = convolve(x, weights[0], None, node["stride"], 0, node["dilation"], node["groups"])
+    return y.movedim(1, -1).reshape(*values.shape[:2], *y.shape[2:], y.shape[1])
+
+
 def reach(length: int, kernel: int, stride: int, dilation: int) -> int:
     """Return the length of the window that `length` places of a convolution's output read."""
     return (length - 1) * stride + (kernel - 1) * dilation + 1

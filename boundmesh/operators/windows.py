@@ -14,9 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 from boundmesh.kernels import launcher
 from boundmesh.operators.node import Shape
@@ -190,14 +193,32 @@ class Windows:
 
     def dense(self) -> Tensor:
         """Write the coefficients out, `[D or 1, S, *shape]`."""
+        if torch.is_grad_enabled():
+            result: Tensor = _WriteOut.apply(self.coefficients, self)
+            return result
+        return self._dense(self.coefficients)
+
+    def _dense(self, coefficients: Tensor) -> Tensor:
         sources, outside = self.grid.sources
-        flat = self.coefficients.flatten(1, -2)
+        flat = coefficients.flatten(1, -2)
         if not flat.shape[1]:
             return flat.new_zeros(len(flat), self.count, *self.shape)
         found = flat.index_select(1, sources).unflatten(1, outside.shape)
         found.masked_fill_(outside.unsqueeze(2), 0)
         result: Tensor = found.movedim(-1, 2).reshape(len(flat), self.count, *self.shape)
         return result
+
+    def cut(self, rows: Tensor) -> Tensor:
+        """Return the coefficients that dense rows `[D, S, *shape]` have in the windows."""
+        places = prod(self.grid.whole)
+        wide = self.coefficients.shape[-1]
+        table = rows.reshape(len(rows), self.count, wide, places).mT.flatten(1, 2)
+        window = self.grid.positions.reshape(self.count, prod(self.grid.window))
+        missing = window == places
+        first = torch.arange(self.count, device=rows.device).unsqueeze(1) * places
+        found = table.index_select(1, (window.masked_fill(missing, 0) + first).flatten())
+        found = found.unflatten(1, window.shape).masked_fill_(missing.unsqueeze(-1), 0)
+        return torch.reshape(found, (len(rows), *self.coefficients.shape[1:]))
 
     def read(self, values: Tensor) -> Tensor:
         """Read maps `[D or 1, 1, *shape]` at the windows, `[D or 1, S, *window, C]`.
@@ -236,15 +257,16 @@ class Windows:
     def with_neurons(self, neurons: Neurons, values: Tensor) -> Windows:
         """Add values `[D or 1, S, U]` to the coefficients of neurons, where these are zero.
 
-        Values of neurons outside of the windows must be zero.
+        Values of neurons outside of the windows count as zero.
         """
+        values = values.masked_fill(neurons.outside, 0)
         flat = self.coefficients.flatten(1)
         if len(values) > len(flat):
             flat = flat.expand(len(values), -1)
         # Every coefficient receives at most one value that is not zero, so the order of the
         # additions does not matter.
         total = flat.index_add(1, neurons.index, values.flatten(1))
-        return self.with_coefficients(total.reshape(-1, *self.coefficients.shape[1:]))
+        return self.with_coefficients(total.reshape(len(total), *self.coefficients.shape[1:]))
 
     def plus(self, other: Windows) -> Windows | None:
         """Add rows of the same map; None if no window of one size contains both."""
@@ -255,14 +277,11 @@ class Windows:
         known = tuple(span for span in spans if span is not None)
         if len(known) < len(spans):
             return None
-        grid = Grid(self.grid.places, known)
-        domains = max(len(self.coefficients), len(other.coefficients))
-        total = self.coefficients.new_zeros(
-            domains, self.count, *grid.window, self.coefficients.shape[-1]
+        one, two = (
+            functional.pad(each.coefficients, _widths(each.grid.spans, known))
+            for each in (self, other)
         )
-        for each in (self, other):
-            total[_within(each.grid.spans, known)] += each.coefficients
-        return Windows(total, grid, self.features)
+        return Windows(one + two, Grid(self.grid.places, known), self.features)
 
 
 @dataclass(frozen=True)
@@ -292,12 +311,27 @@ def unit_windows(index: Tensor, sign: Tensor, shape: Shape, spatial: int) -> Win
     return Windows(coefficients.reshape(1, len(index), *ones, wide), grid, features)
 
 
-def _within(part: Sequence[Span], whole: Sequence[Span]) -> tuple[slice, ...]:
-    """Return the slices of `[D, S, *window]` at which windows `part` lie in windows `whole`."""
-    firsts = (mine.shift - outer.shift for mine, outer in zip(part, whole, strict=True))
-    pairs = zip(firsts, part, strict=True)
-    every = slice(None)
-    return (every, every, *(slice(first, first + span.length) for first, span in pairs))
+class _WriteOut(torch.autograd.Function):
+    """`Windows.dense`. Its gradient is cut at the windows."""
+
+    @staticmethod
+    def forward(ctx: Any, coefficients: Tensor, windows: Windows) -> Tensor:
+        ctx.windows = windows.with_coefficients(coefficients[:0])
+        return windows._dense(coefficients)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return ctx.windows.cut(gradient), None
+
+
+def _widths(part: Sequence[Span], whole: Sequence[Span]) -> list[int]:
+    """Return how far windows `part` are padded to become `whole`, as `functional.pad` takes it."""
+    widths = [0, 0]
+    for mine, outer in reversed([*zip(part, whole, strict=True)]):
+        before = mine.shift - outer.shift
+        widths += [before, outer.length - mine.length - before]
+    return widths
 
 
 def _after(along: Tensor, like: Tensor) -> Tensor:

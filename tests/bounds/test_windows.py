@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.methods.crown import crown
+from boundmesh.bounds.methods.alpha import StepSchedule, alpha_crown
+from boundmesh.bounds.methods.bound_gradients import Gradients
+from boundmesh.bounds.methods.crown import crown, unstable_neurons
 from boundmesh.bounds.methods.problem import Problem
+from boundmesh.bounds.methods.sloped_rows import Sloped
 from boundmesh.bounds.sweep.largest_row import windowed_row
 from boundmesh.bounds.sweep.layout import OneDevice
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import BallRegion, BoxRegion, Region
-from boundmesh.bounds.sweep.rows import DenseRows, both_sides
+from boundmesh.bounds.sweep.rows import DenseRows, Tile, both_sides
 from boundmesh.graph.forward import tensors, values
 from boundmesh.graph.graph import Graph
 from boundmesh.operators.interval import Interval
@@ -129,3 +133,54 @@ def test_balls_are_bounded_in_windows(p: float) -> None:
     )
     found = ends(crown(in_windows, outputs(in_windows)))
     torch.testing.assert_close(found, ends(crown(plain, outputs(plain))))
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_slopes_climb_in_windows_as_they_climb_in_dense_rows(axes: int) -> None:
+    graph, found = maps(4, axes=axes), []
+    for device in (DenseDevice, OneDevice):
+        problem = problem_of(graph, device)
+        optimised = alpha_crown(problem, outputs(problem), StepSchedule(iterations=3))
+        found.append(ends((optimised.lower, dict(optimised.bounds))))
+    # Adam divides gradients by their size, so rounding in a gradient moves α.
+    torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-5)
+
+
+def test_gradients_to_bounds_pass_windows_as_they_pass_dense_rows() -> None:
+    graph, parts = maps(5), []
+    for device in (DenseDevice, OneDevice):
+        problem = problem_of(graph, device)
+        _, bounds = crown(problem, outputs(problem))
+        sloped = Sloped.of(problem, bounds, None)
+        start = problem.program.starts[-1]
+        index = unstable_neurons(problem.program, start, bounds)[:8]
+        rows = sloped.rows(start, index, both_sides(index, torch.float64))
+        assert all(tile.windowed == (device is OneDevice) for tile in rows.tiles)
+        into = Gradients(bounds)
+        weight = torch.ones(2, 2 * len(index), dtype=torch.float64)
+        sloped.descend(rows, bounds, weight, into, torch.tensor([0.0, 1.0, 1.0]))
+        every = [
+            into.of_rows(name, torch.arange(graph[name].size)) for name in problem.program.starts
+        ]
+        parts.append([each for each in every if each is not None])
+    assert any(each.any() for each in parts[0])
+    torch.testing.assert_close(parts[1], parts[0])
+
+
+class WithEmptyTiles(OneDevice):
+    """A device that sweeps a tile without rows after every other, as a rank of a mesh may."""
+
+    def deal(self, tiles: Sequence[Tile]) -> Sequence[Tile]:
+        nothing = slice(0, 0)
+        return [*tiles, Tile(tiles[0].start, nothing, tiles[0].rows.part(nothing))]
+
+    def join(self, mine: Sequence[Tensor], widths: Sequence[int]) -> Sequence[Tensor]:
+        return mine[:-1]
+
+
+def test_tiles_without_rows_change_nothing() -> None:
+    found = []
+    for device in (OneDevice, WithEmptyTiles):
+        problem = problem_of(maps(6), device)
+        found.append(alpha_crown(problem, outputs(problem), StepSchedule(iterations=1)).lower)
+    assert torch.equal(found[0], found[1])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from boundmesh.bounds.sweep.affine import Tape, pull
+from boundmesh.bounds.sweep.affine import pull
 from boundmesh.bounds.sweep.layout import DeviceLayout, OneDevice
 from boundmesh.bounds.sweep.node_weights import (
     PART_ELEMENTS,
@@ -19,6 +19,7 @@ from boundmesh.bounds.sweep.node_weights import (
     Visit,
     visits,
 )
+from boundmesh.bounds.sweep.tape import Tape
 from boundmesh.mesh.gather.peers import FromPeers
 from boundmesh.mesh.gather.weights import ShardedWeights
 from boundmesh.mesh.runtime.group import Group

@@ -86,7 +86,7 @@ class Sloped:
         shared = SharedLines(mine, {name: own.index for name, own in unstable.items()})
         # These are computed now, because a recorded step cannot check which lines have intercepts.
         for node in program.nonlinear:
-            if node.name not in unstable:
+            if node.name not in unstable or problem.layout.windows:
                 shared(share.node(node))
         inside = {n for n, own in unstable.items() if in_one_pass(program.graph[n], own.initial)}
         return Sloped(problem, share, unstable, shared, frozenset(inside), errors)
@@ -155,7 +155,8 @@ class Sloped:
     ) -> Tensor:
         problem = self.problem
         tick = pull.new_zeros((), requires_grad=True)
-        steps = {n: s.steps(pace, tick) for n, s in slopes.items() if n in self.steps_inside}
+        inside = frozenset[str]() if tile.windowed else self.steps_inside
+        steps = {n: s.steps(pace, tick) for n, s in slopes.items() if n in inside}
         leaves = {
             name: s.value.to(pull.dtype, copy=True).requires_grad_()
             for name, s in slopes.items()

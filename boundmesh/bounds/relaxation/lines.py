@@ -145,6 +145,14 @@ def shared_lines(node: Node, inputs: tuple[Interval, ...], index: Tensor) -> Rel
     )
 
 
+def meets_at_zero(node: Node) -> bool:
+    """Return true if an elementwise node has two linear pieces that meet at zero.
+
+    Both lines of a stable neuron are then one of the pieces, without an intercept.
+    """
+    return RULES[node.op].slope_below is not None and one_by_one(node)
+
+
 def sparse_lines(node: Node, inputs: tuple[Interval, ...]) -> SparseLines | None:
     """Compute CROWN's lines with those of unstable neurons apart.
 
@@ -152,7 +160,7 @@ def sparse_lines(node: Node, inputs: tuple[Interval, ...]) -> SparseLines | None
     neuron is then one of the pieces.
     """
     operator = RULES[node.op]
-    if operator.slope_below is None or not one_by_one(node):
+    if not meets_at_zero(node):
         return None
     assert operator.unstable is not None and operator.initial is not None
     assert operator.relax is not None
@@ -169,20 +177,24 @@ def relax_rows(
 ) -> Pulled | PulledWindows:
     """Pull rows back through a relaxation; their bias is added to `onto`.
 
-    Windows stay windows at an elementwise node whose lines all rows share, and become dense
-    elsewhere.
+    Windows stay windows at an elementwise node, and become dense elsewhere. An overlay needs an
+    operator that `meets_at_zero`.
     """
     if isinstance(rows, Tensor):
         return pull_drawn(drawn, rows, node, onto)
-    if isinstance(drawn, Drawn) and drawn.overlay is None and one_by_one(node):
-        assert isinstance(drawn.shared, Lines)
-        sparse = drawn.sparse
-        if sparse is not None and sparse.pays(rows):
-            found = sparse.pull(rows)
-        else:
-            found = pull_window_lines(drawn.shared, rows)
-        return PulledWindows(found.windows, added(onto, found.bias))
-    return pull_drawn(drawn, rows.dense(), node, onto)
+    if not isinstance(drawn, Drawn) or not one_by_one(node):
+        return pull_drawn(drawn, rows.dense(), node, onto)
+    assert isinstance(drawn.shared, Lines)
+    sparse = drawn.sparse
+    if drawn.overlay is not None:
+        assert meets_at_zero(node) and isinstance(drawn.overlay.lines, Lines)
+        slopes = drawn.shared.lower_slopes[0]
+        found = SparseLines(slopes, drawn.overlay.index, drawn.overlay.lines).pull(rows)
+    elif sparse is not None and sparse.pays(rows):
+        found = sparse.pull(rows)
+    else:
+        found = pull_window_lines(drawn.shared, rows)
+    return PulledWindows(found.windows, added(onto, found.bias))
 
 
 def pull_drawn(

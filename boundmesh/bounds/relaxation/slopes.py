@@ -159,6 +159,8 @@ class SlopedLines:
         index = self._unstable[node.name].index
         inputs = boxes_of(node, self._bounds)
         first = inputs[0].lower
+        if tile.windowed:
+            return self._in_windows(node, tile)
         if in_one_pass(node, first):
             return pieces_of(
                 node,
@@ -178,3 +180,11 @@ class SlopedLines:
         part = neurons_at(node, index)
         own = relax(part, (box if everything else at(box, index),), alpha)
         return Drawn(None if everything else self._shared(node), Overlay(index, own))
+
+    def _in_windows(self, node: Node, tile: Tile) -> Drawn:
+        index, (box,) = self._unstable[node.name].index, boxes_of(node, self._bounds)
+        alpha, relax = self._alpha[node.name].to(box.lower.dtype), RULES[node.op].relax
+        assert relax is not None
+        flat = Interval(box.lower.flatten(1), box.upper.flatten(1))
+        own = relax(neurons_at(node, index), (at(flat, index),), alpha)
+        return Drawn(self._shared(node), Overlay(index, own))

@@ -5,51 +5,22 @@ Autograd keeps no weight. Its backward pass through a product gets the weight fr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol, cast
+from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from boundmesh.bounds.sweep.node_weights import NodeWeights, Visit, product_of, visits
+from boundmesh.bounds.sweep.node_weights import NodeWeights, product_of
 from boundmesh.bounds.sweep.products import offset, times, transposed
-from boundmesh.bounds.sweep.window_rows import dense, pull_windows
+from boundmesh.bounds.sweep.tape import Tape
+from boundmesh.bounds.sweep.window_affine import pull_windows
+from boundmesh.bounds.sweep.window_rows import dense
 from boundmesh.kernels.sums import of_domains
 from boundmesh.operators import RULES
 from boundmesh.operators.linear_bounds import Pulled
-from boundmesh.operators.node import Node
 from boundmesh.operators.windows import PulledWindows, Windows
-
-
-class WeightStream(Protocol):
-    """The part of `DeviceLayout` that supplies weights."""
-
-    def stream(self, visits: Iterable[Visit]) -> Iterator[NodeWeights]:
-        """Yield each node with its weights; they are valid until the next node."""
-        ...
-
-
-class Tape:
-    """The products that one sweep passed with gradients, and their weights for autograd.
-
-    Autograd's backward pass reaches the products in reverse order. The weights for it are therefore
-    one stream, which can fetch ahead.
-    """
-
-    def __init__(self, layout: WeightStream) -> None:
-        self._layout = layout
-        self._passed: list[Node] = []
-        self._back: Iterator[NodeWeights] | None = None
-
-    def passed(self, node: Node) -> None:
-        self._passed.append(node)
-
-    def back(self, node: Node) -> NodeWeights:
-        """Return `node` with its weights. Calls must follow the reverse order of the products."""
-        if self._back is None:
-            self._back = self._layout.stream(visits(reversed(self._passed)))
-        return next(node_weights for node_weights in self._back if node_weights.node is node)
 
 
 def pull(
@@ -88,7 +59,7 @@ def pull_rows(
     """
     windows = [each for each in rows if isinstance(each, Windows)]
     if windows:
-        found = pull_windows(node_weights, windows, onto)
+        found = pull_windows(node_weights, tape, windows, onto)
         if found is not None:
             return found
     return pull(node_weights, tape, [dense(each) for each in rows], onto)

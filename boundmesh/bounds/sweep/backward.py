@@ -14,12 +14,13 @@ from typing import Protocol
 from torch import Tensor
 
 from boundmesh.bounds.relaxation.lines import Drawn, relax_rows
-from boundmesh.bounds.sweep.affine import Tape, WeightStream, pull_rows
+from boundmesh.bounds.sweep.affine import pull_rows
 from boundmesh.bounds.sweep.node_weights import NodeWeights, visits
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import Region
 from boundmesh.bounds.sweep.rounding_errors import Errors
 from boundmesh.bounds.sweep.rows import Tile, UnitRows
+from boundmesh.bounds.sweep.tape import Tape, WeightStream
 from boundmesh.bounds.sweep.tile_state import TileState
 from boundmesh.bounds.sweep.unit_rows import needed, pull_units
 from boundmesh.kernels.pieces import Pieces

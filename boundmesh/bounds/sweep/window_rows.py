@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torch import Tensor
 
-from boundmesh.bounds.sweep.node_weights import NodeWeights
 from boundmesh.bounds.sweep.region import BoxRegion, Region
 from boundmesh.kernels.sums import added
-from boundmesh.operators import RULES
 from boundmesh.operators.window_lines import signed_inner_windows
-from boundmesh.operators.windows import PulledWindows, Windows
+from boundmesh.operators.windows import Windows
 
 
 def dense(rows: Tensor | Windows) -> Tensor:
@@ -39,23 +35,3 @@ def minimum(region: Region, rows: Tensor | Windows, onto: Tensor | None) -> Tens
         lowest = signed_inner_windows(rows, region.lower, region.upper)
         return added(onto, lowest)
     return region.minimum(dense(rows), onto)
-
-
-def pull_windows(
-    node_weights: NodeWeights, rows: Sequence[Windows], onto: Sequence[Tensor | None]
-) -> list[PulledWindows] | None:
-    """Pull windows of several tiles back through an affine node; None if they must be dense.
-
-    The bias of each tile is added to its entry of `onto`, `[D, S]` (None: zero).
-    """
-    node = node_weights.node
-    rule = RULES[node.op].pull_windows
-    if rule is None:
-        return None
-    weights, found = node_weights.tensors, []
-    for each, bias in zip(rows, onto, strict=True):
-        pulled = rule(node, weights, each)
-        if pulled is None:
-            return None
-        found.append(PulledWindows(pulled.windows, added(bias, pulled.bias)))
-    return found

@@ -1,0 +1,88 @@
+"""Pulling rows in windows back through affine nodes; autograd keeps no weight."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from boundmesh.bounds.sweep.node_weights import NodeWeights, product_of
+from boundmesh.bounds.sweep.tape import Tape
+from boundmesh.kernels.sums import added, of_domains
+from boundmesh.operators import RULES
+from boundmesh.operators.windows import PulledWindows, Windows
+
+
+def pull_windows(
+    node_weights: NodeWeights,
+    tape: Tape,
+    rows: Sequence[Windows],
+    onto: Sequence[Tensor | None],
+) -> list[PulledWindows] | None:
+    """Pull windows of several tiles back through an affine node; None if they must be dense.
+
+    The bias of each tile is added to its entry of `onto`, `[D, S]` (None: zero).
+    """
+    node = node_weights.node
+    rule = RULES[node.op].pull_windows
+    if rule is None:
+        return None
+    weights, found = node_weights.tensors, []
+    for each, bias in zip(rows, onto, strict=True):
+        recorded = torch.is_grad_enabled() and product_of(node) is not None
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not recorded):
+            pulled = rule(node, weights, each)
+        if pulled is None:
+            return None
+        if recorded:
+            pulled = _with_gradients(node_weights, tape, each, pulled)
+        found.append(PulledWindows(pulled.windows, added(bias, pulled.bias)))
+    return found
+
+
+def _with_gradients(
+    node_weights: NodeWeights, tape: Tape, rows: Windows, pulled: PulledWindows
+) -> PulledWindows:
+    (windows,) = pulled.windows
+    coefficients, bias = _Product.apply(rows.coefficients, node_weights, tape, windows, pulled.bias)
+    return PulledWindows((windows.with_coefficients(coefficients),), bias)
+
+
+class _Product(torch.autograd.Function):
+    """The product of rows with a weight, and `⟨A, b⟩`, which were computed before.
+
+    Gradients G pass as the operator's `forward_windows` of G, plus that to `⟨A, b⟩` times b.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        rows: Tensor,
+        node_weights: NodeWeights,
+        tape: Tape,
+        windows: Windows,
+        bias: Tensor | None,
+    ) -> tuple[Tensor, Tensor | None]:
+        ctx.node, ctx.tape, ctx.shape = node_weights.node, tape, rows.shape
+        ctx.outside = windows.grid.outside
+        if ctx.needs_input_grad[0]:
+            tape.passed(node_weights.node)
+        return windows.coefficients.detach(), None if bias is None else bias.detach()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor, of_bias: Tensor | None) -> tuple[Tensor | None, ...]:
+        node_weights = ctx.tape.back(ctx.node)
+        weights = node_weights.tensors
+        rule = RULES[ctx.node.op].forward_windows
+        assert rule is not None
+        inside = gradient.masked_fill(ctx.outside.unsqueeze(-1), 0)
+        found = rule(ctx.node, weights[:1], inside)
+        if of_bias is not None:
+            spread = of_domains(of_bias, ctx.shape[0])
+            spread = spread.reshape(*spread.shape, *(1,) * (found.dim() - 2))
+            found = found + spread * cast(Tensor, weights[1])
+        return found, None, None, None, None
