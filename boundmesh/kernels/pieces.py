@@ -123,6 +123,15 @@ class Pieces:
         return self.alpha is not None, self.own is not None, self.splits is not None
 
     @cached_property
+    def features_last(self) -> tuple[Tensor, Tensor]:
+        """The bounds of maps `[1, C, *spatial]`, as `[D or 1, places, C]`."""
+        lower, upper = (
+            end.reshape(len(end), end.shape[2], -1).mT.contiguous()
+            for end in (self.lower, self.upper)
+        )
+        return lower, upper
+
+    @cached_property
     def domains(self) -> int:
         """The number of domains of the parameters."""
         alpha, own, splits = self.alpha, self.own, self.splits

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from boundmesh.kernels import fused_windows
 from boundmesh.operators.inner_products import signed_product
 from boundmesh.operators.linear_bounds import Lines
 from boundmesh.operators.window_sums import sums
@@ -89,7 +90,11 @@ def _signed_sums(windows: Windows, below: Tensor | None, above: Tensor | None) -
 
 
 def signed_inner_windows(windows: Windows, below: Tensor, above: Tensor) -> Tensor:
-    """Return `⟨A⁺, below⟩ + ⟨A⁻, above⟩` `[D, S]` for maps `[D or 1, 1, *shape]`."""
+    """Return `⟨A⁺, below⟩ + ⟨A⁻, above⟩` `[D, S]` for maps `[D or 1, (1,) *shape]`."""
+    rows = windows.coefficients
+    if fused_windows.applies(rows):
+        tables = windows.table(below), windows.table(above)
+        return fused_windows.signed_sums(rows, *tables, windows.grid.reach)
     result = _signed_sums(windows, below, above)
     assert result is not None
     return result

@@ -16,13 +16,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from boundmesh.kernels import launcher
+from boundmesh.kernels import fused_windows, launcher
 from boundmesh.operators.common_rules import Weights
 from boundmesh.operators.node import Node
 from boundmesh.operators.windows import Grid, PulledWindows, Span, Windows
 
 MOST = 2**20
 """The most numbers that are written to memory at a time before overlaps are added up."""
+
+MOST_ON_GPU = 2**24
 
 
 def pull_conv_windows(node: Node, weights: Weights, windows: Windows) -> PulledWindows | None:
@@ -50,9 +52,13 @@ def pull_conv_windows(node: Node, weights: Weights, windows: Windows) -> PulledW
             strict=True,
         )
     )
-    grid = Grid(windows.grid.places, spans)
-    found = spread(windows.coefficients, weight, node["stride"], node["dilation"], node["groups"])
-    found.masked_fill_(grid.outside.unsqueeze(-1), 0)
+    grid, rows = Grid(windows.grid.places, spans), windows.coefficients
+    how = node["stride"], node["dilation"], node["groups"]
+    if fused_windows.applies(rows):
+        found = spread_by_kernel(rows, weight, *how, grid)
+    else:
+        found = spread(rows, weight, *how)
+        found.masked_fill_(grid.outside.unsqueeze(-1), 0)
     bias = windows.inner_features(weights[1]) if len(weights) > 1 else None
     return PulledWindows((Windows(found, grid, shape[:2]),), bias)
 
@@ -96,13 +102,44 @@ def spread(
     ]
     inputs = weight.shape[1] * groups
     height = max(1, MOST // max(1, prod(window) * prod(kernel) * inputs))
-    table = weight.flatten(2).unflatten(0, (groups, channels // groups)).transpose(2, 3)
+    table = _table(weight, groups)
     out, places = rows.new_zeros(domains * count, *lengths, inputs), prod(window)
     flat = rows.reshape(domains * count, *window, channels)
     for part, whole in zip(flat.split(height), out.split(height), strict=True):
         columns = _columns(part.reshape(len(part) * places, channels), table)
         _fold(columns.reshape(len(part), *window, *kernel, inputs), whole, stride, dilation)
     return out.reshape(domains, count, *lengths, inputs)
+
+
+def spread_by_kernel(
+    rows: Tensor,
+    weight: Tensor,
+    stride: Sequence[int],
+    dilation: Sequence[int],
+    groups: int,
+    grid: Grid,
+    most: int = MOST_ON_GPU,
+) -> Tensor:
+    """Compute `spread` on a GPU; the result is zero at the places of `grid` that do not exist."""
+    domains, count, *window, channels = rows.shape
+    kernel, inputs, places = tuple(weight.shape[2:]), weight.shape[1] * groups, prod(window)
+    out = rows.new_empty(domains, count, *grid.window, inputs)
+    if not out.numel():
+        return out
+    table, flat = _table(weight, groups), rows.reshape(domains * count, places, channels)
+    height = max(1, most // (places * prod(kernel) * inputs))
+    for first in range(0, len(flat), height):
+        part = flat[first : first + height]
+        columns = _columns(part.reshape(len(part) * places, channels), table)
+        columns = columns.reshape(len(part), -1)
+        fused_windows.fold(columns, out, first, window, kernel, stride, dilation, grid.reach)
+    return out
+
+
+def _table(weight: Tensor, groups: int) -> Tensor:
+    """Arrange W `[C, O/groups, *kernel]` as `[groups, C/groups, kernel, O/groups]`."""
+    flat = weight.flatten(2)
+    return flat.reshape(groups, len(flat) // groups, *flat.shape[1:]).transpose(2, 3)
 
 
 def _by_library(rows: Tensor) -> bool:

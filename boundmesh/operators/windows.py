@@ -21,7 +21,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from boundmesh.kernels import launcher
+from boundmesh.kernels import fused_windows, launcher
+from boundmesh.kernels.fused_windows import Reach
 from boundmesh.operators.node import Shape
 from boundmesh.operators.rounding import CHUNK
 from boundmesh.operators.window_sums import sums
@@ -115,6 +116,11 @@ class Grid:
         return flat.masked_fill_(self.outside, prod(self.whole)).flatten()
 
     @cached_property
+    def reach(self) -> Reach:
+        """Where the windows lie, as kernels take it."""
+        return Reach.of(self.places, [(s.step, s.shift, s.length, s.whole) for s in self.spans])
+
+    @cached_property
     def sources(self) -> tuple[Tensor, Tensor]:
         """For each place of each row's map, its flat place among the coefficients of all rows.
 
@@ -177,12 +183,25 @@ class Windows:
     def with_coefficients(self, coefficients: Tensor) -> Windows:
         return Windows(coefficients, self.grid, self.features)
 
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> Windows:
+        """Return the same rows on another device, or in another type."""
+        grid = Grid(self.grid.places.to(device), self.grid.spans)
+        return Windows(self.coefficients.to(device, dtype), grid, self.features)
+
+    def table(self, values: Tensor) -> Tensor:
+        """Return maps `[D or 1, (1,) *shape]` with the features last, `[D or 1, places, C]`."""
+        wide, places = prod(self.features), prod(self.grid.whole)
+        return values.reshape(len(values), wide, places).mT.contiguous()
+
     def inner(self, values: Tensor) -> Tensor:
         """Return `⟨A, values⟩` `[D, S]`; values broadcast to the coefficients."""
         return sums(self.coefficients * values)
 
     def inner_features(self, values: Tensor) -> Tensor:
         """Return `⟨A, values⟩` `[D, S]` for values `[C]` that are the same at all places."""
+        if fused_windows.applies(self.coefficients):
+            same = values.reshape(1, -1)
+            return fused_windows.signed_sums(self.coefficients, same, same, self.grid.reach)
         places, wide = prod(self.grid.window), self.coefficients.shape[-1]
         if max(places, wide) > CHUNK or not launcher.on_cpu(self.coefficients):
             return self.inner(values)

@@ -7,9 +7,9 @@ from contextlib import AbstractContextManager
 
 from torch import Tensor
 
-from boundmesh.bounds.relaxation.lines import one_by_one
 from boundmesh.bounds.sweep.backward import Passage
 from boundmesh.bounds.sweep.charge import Charge
+from boundmesh.bounds.sweep.largest_row import one_by_one
 from boundmesh.bounds.sweep.layout import DeviceLayout, Share, Value
 from boundmesh.bounds.sweep.node_weights import NodeWeights, Visit
 from boundmesh.bounds.sweep.program import Program
@@ -31,7 +31,7 @@ class SampledLayout(DeviceLayout):
 
     def __init__(self, inner: DeviceLayout, meter: Meter, unstable: Unstable, tiles: int) -> None:
         self.device, self.dtype, self.wave = inner.device, inner.dtype, inner.wave
-        self.recordable = inner.recordable
+        self.recordable, self.windows = inner.recordable, inner.windows
         self._inner, self._meter, self._unstable = inner, meter, unstable
         self._tiles = tiles
         self._parts: dict[str, float] = {}

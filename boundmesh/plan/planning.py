@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from boundmesh.bounds.sweep.largest_row import windowed_row
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.tile_heights import tile_height
 from boundmesh.graph.graph import Graph
@@ -245,8 +246,9 @@ def _tiles(bounding: Bounding, unstable: Unstable) -> Iterator[TileSize]:
     for name, rows in [*counts, (program.target, bounding.rows)]:
         if not rows or name in program.exact:
             continue
+        units, gradients = name != program.target, "alpha-crown" in methods_of(bounding)
         height = tile_height(
-            program, name, bounding.domains, rows, bounding.tile_elements,
-            "alpha-crown" in methods_of(bounding),
-        )  # fmt: skip
-        yield TileSize(name, rows, height, program.widest(name))
+            program, name, bounding.domains, rows, bounding.tile_elements, gradients, units
+        )
+        longest = windowed_row(program, name, gradients) if units else None
+        yield TileSize(name, rows, height, longest or program.widest(name))

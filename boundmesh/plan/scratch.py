@@ -53,8 +53,11 @@ def of_convolution(
     Otherwise oneDNN runs on a CPU. It copies the input into a layout of its own, computes the
     result there, frees the copy of the input, and copies the result. The layout has channels in
     blocks of 16 or 8, padded with zeros; a transposed convolution with a stride has the channels
-    last, without padding, and torch copies its result once more.
+    last, without padding, and torch copies its result once more. Where x has the channels last in
+    memory, oneDNN takes it as it is.
     """
+    if not gpu and x.dtype == torch.float32 and x.stride(1) == 1 and x.shape[1] > 1:
+        return 0
     if gpu and not (transposed and x.dtype == torch.float32):
         return 0
     few = len(x) == 1 and max(weight.shape[2:]) <= SMALL_KERNEL and x.numel() <= FEW_NUMBERS

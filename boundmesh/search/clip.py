@@ -11,7 +11,8 @@ from boundmesh.bounds.clipping.affine_values import AffineValues
 from boundmesh.bounds.clipping.constraints import Constraints, clip
 from boundmesh.bounds.methods.beta import DomainBounder
 from boundmesh.bounds.methods.domain_bounds import BoundedDomains
-from boundmesh.bounds.relaxation.lines import neurons_at, one_by_one
+from boundmesh.bounds.relaxation.lines import neurons_at
+from boundmesh.bounds.sweep.largest_row import one_by_one
 from boundmesh.bounds.sweep.region import BoxRegion
 from boundmesh.operators import RULES
 from boundmesh.operators.interval import Interval

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from boundmesh.bounds.methods.crown import errors_on
 from boundmesh.bounds.methods.problem import Problem
-from boundmesh.bounds.relaxation.lines import FixedLines, one_by_one
+from boundmesh.bounds.relaxation.lines import FixedLines
 from boundmesh.bounds.relaxation.neurons import Neurons
 from boundmesh.bounds.sweep.backward import input_rows
+from boundmesh.bounds.sweep.largest_row import one_by_one
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import BoxRegion
 from boundmesh.bounds.sweep.rounding_errors import Errors

@@ -21,10 +21,11 @@ from boundmesh.bounds.methods.crown import errors_on
 from boundmesh.bounds.methods.domain_bounds import BoundedDomains, DomainParameters
 from boundmesh.bounds.methods.mixture import mixed_margin
 from boundmesh.bounds.methods.problem import Problem
-from boundmesh.bounds.relaxation.lines import SharedLines, in_one_pass, one_by_one
+from boundmesh.bounds.relaxation.lines import SharedLines, in_one_pass
 from boundmesh.bounds.relaxation.neurons import Neurons, cut_at_splits
 from boundmesh.bounds.relaxation.split_lines import SplitLines
 from boundmesh.bounds.sweep.backward import input_rows
+from boundmesh.bounds.sweep.largest_row import one_by_one
 from boundmesh.bounds.sweep.region import BoxRegion, Region
 from boundmesh.bounds.sweep.rounding_errors import lowered
 from boundmesh.bounds.sweep.rows import DenseRows, Tile

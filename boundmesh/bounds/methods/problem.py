@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from boundmesh.bounds.relaxation.lines import FixedLines, meets_at_zero
+from boundmesh.bounds.relaxation.lines import FixedLines
 from boundmesh.bounds.sweep.largest_row import spatial_axes, windowed_row
 from boundmesh.bounds.sweep.layout import DeviceLayout
 from boundmesh.bounds.sweep.program import Program
@@ -37,12 +37,11 @@ class Problem:
 
     def tiles(self, start: str, rows: Rows, *, gradients: bool = False) -> tuple[Tile, ...]:
         """Cut rows of a start node into tiles, which are smaller if `gradients` is true."""
-        longest = None
-        able = not gradients or all(meets_at_zero(node) for node in self.program.below(start))
-        if isinstance(rows, UnitRows) and self.layout.windows and able:
-            longest = windowed_row(self.program, start)
-            if longest is not None:
-                rows = replace(rows, spatial=spatial_axes(self.program.graph[start].shape))
+        windows = False
+        if isinstance(rows, UnitRows) and self.layout.windows:
+            windows = windowed_row(self.program, start, gradients) is not None
+            spatial = spatial_axes(self.program.graph[start].shape) if windows else 0
+            rows = replace(rows, spatial=spatial)
         height = tile_height(
             self.program,
             start,
@@ -50,7 +49,7 @@ class Problem:
             rows.count,
             self.tile_elements,
             gradients,
-            longest,
+            windows,
         )
         return tuple(into_tiles(start, rows, height))
 

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from boundmesh.bounds.sweep.largest_row import meets_at_zero, one_by_one
 from boundmesh.bounds.sweep.rows import Tile
-from boundmesh.kernels import pieces
+from boundmesh.kernels import fused_windows, pieces
 from boundmesh.kernels.pieces import Pieces
 from boundmesh.kernels.sums import added
 from boundmesh.operators import RULES
@@ -62,12 +63,6 @@ class Drawn:
     shared: Relaxation | None
     overlay: Overlay | None = None
     sparse: SparseLines | None = None
-
-
-def one_by_one(node: Node) -> bool:
-    """Return true if the node is elementwise: output i depends on input i alone."""
-    alike = len(node.inputs) == 1 and node.shape == node.input_shapes[0]
-    return alike and not RULES[node.op].mixes
 
 
 def boxes_of(node: Node, boxes: Mapping[str, Interval]) -> tuple[Interval, ...]:
@@ -145,14 +140,6 @@ def shared_lines(node: Node, inputs: tuple[Interval, ...], index: Tensor) -> Rel
     )
 
 
-def meets_at_zero(node: Node) -> bool:
-    """Return true if an elementwise node has two linear pieces that meet at zero.
-
-    Both lines of a stable neuron are then one of the pieces, without an intercept.
-    """
-    return RULES[node.op].slope_below is not None and one_by_one(node)
-
-
 def sparse_lines(node: Node, inputs: tuple[Interval, ...]) -> SparseLines | None:
     """Compute CROWN's lines with those of unstable neurons apart.
 
@@ -182,6 +169,15 @@ def relax_rows(
     """
     if isinstance(rows, Tensor):
         return pull_drawn(drawn, rows, node, onto)
+    if (
+        isinstance(drawn, Pieces)
+        and drawn.alpha is None
+        and fused_windows.applies(rows.coefficients)
+    ):
+        coefficients, bias = fused_windows.pull_pieces(
+            rows.coefficients, *drawn.features_last, drawn.slope, rows.grid.reach
+        )
+        return PulledWindows((rows.with_coefficients(coefficients),), added(onto, bias))
     if not isinstance(drawn, Drawn) or not one_by_one(node):
         return pull_drawn(drawn, rows.dense(), node, onto)
     assert isinstance(drawn.shared, Lines)
@@ -245,8 +241,8 @@ class FixedLines:
     """CROWN's relaxation of every node, computed once for all tiles.
 
     It is computed when a sweep first passes the node, because the bounds of the node's inputs are
-    final then. Rows in windows take lines, not `Pieces`. `localise` selects this rank's part of the
-    bounds.
+    final then. Rows in windows take `Pieces` only where there are kernels for them. `localise`
+    selects this rank's part of the bounds.
     """
 
     def __init__(
@@ -260,10 +256,11 @@ class FixedLines:
         if key not in self._drawn:
             mine = self._localise({name: self._boxes[name] for name in node.inputs})
             boxes = boxes_of(node, mine)
-            if tile.windowed:
-                self._drawn[key] = Drawn(crown_lines(node, boxes), sparse=sparse_lines(node, boxes))
-            elif in_one_pass(node, boxes[0].lower):
+            first = boxes[0].lower
+            if in_one_pass(node, first) and (not tile.windowed or fused_windows.applies(first)):
                 self._drawn[key] = pieces_of(node, boxes[0])
+            elif tile.windowed:
+                self._drawn[key] = Drawn(crown_lines(node, boxes), sparse=sparse_lines(node, boxes))
             else:
                 self._drawn[key] = Drawn(crown_lines(node, boxes))
         return self._drawn[key]

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.relaxation.lines import neurons_at, one_by_one
+from boundmesh.bounds.relaxation.lines import neurons_at
 from boundmesh.bounds.relaxation.slopes import UnstableNeurons, unstable_neurons_of
+from boundmesh.bounds.sweep.largest_row import one_by_one
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.operators import RULES
 from boundmesh.operators.interval import Interval

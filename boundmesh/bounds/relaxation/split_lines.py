@@ -15,10 +15,10 @@ from boundmesh.bounds.relaxation.lines import (
     boxes_of,
     in_one_pass,
     neurons_at,
-    one_by_one,
     pieces_of,
 )
 from boundmesh.bounds.relaxation.neurons import Neurons
+from boundmesh.bounds.sweep.largest_row import one_by_one
 from boundmesh.bounds.sweep.rows import Tile
 from boundmesh.kernels.pieces import NOBODY, Pieces
 from boundmesh.operators import RULES

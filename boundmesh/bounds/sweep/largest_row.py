@@ -20,12 +20,29 @@ def spatial_axes(shape: tuple[int, ...]) -> int:
     return len(shape) - 2 if len(shape) > 2 and shape[0] == 1 else 0
 
 
-def windowed_row(program: Program, start: str) -> int | None:
+def one_by_one(node: Node) -> bool:
+    """Return true if the node is elementwise: output i depends on input i alone."""
+    alike = len(node.inputs) == 1 and node.shape == node.input_shapes[0]
+    return alike and not RULES[node.op].mixes
+
+
+def meets_at_zero(node: Node) -> bool:
+    """Return true if an elementwise node has two linear pieces that meet at zero.
+
+    Both lines of a stable neuron are then one of the pieces, without an intercept.
+    """
+    return RULES[node.op].slope_below is not None and one_by_one(node)
+
+
+def windowed_row(program: Program, start: str, gradients: bool = False) -> int | None:
     """Return the most numbers that a unit row of `start` has during a sweep, if it is in windows.
 
     The result is None if no convolution is passed in windows, so that dense rows serve as well. It
-    is found by a sweep of no rows, which needs only the shapes of the weights.
+    is found by a sweep of no rows, which needs only the shapes of the weights. If `gradients` is
+    true, every nonlinear node must be one that `meets_at_zero`.
     """
+    if gradients and not all(meets_at_zero(node) for node in program.below(start)):
+        return None
     if start not in program.windowed_rows:
         program.windowed_rows[start] = _windowed_row(program, start)
     return program.windowed_rows[start]
@@ -58,7 +75,7 @@ def _passed(program: Program, node: Node, rows: Tensor | Windows) -> list[Tensor
     """Pass a row without neurons through a node; dense rows are empty tensors `[1, 0, *shape]`."""
     operator = RULES[node.op]
     if isinstance(rows, Windows):
-        if operator.relax is not None and node.input_shapes == (node.shape,):
+        if operator.relax is not None and one_by_one(node):
             return [rows]
         weights = [
             torch.empty(program.graph.weights[name].shape, device="meta") for name in node.weights

@@ -14,11 +14,12 @@ all rows of a region. Intervals are widened by both kinds of errors.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from boundmesh.kernels import fused_rows
+from boundmesh.kernels import fused_rows, fused_windows
 from boundmesh.kernels.sums import added
 from boundmesh.operators.inner_products import inner
 from boundmesh.operators.rounding import INFLATION, Rounding
@@ -78,6 +79,13 @@ class Sizes:
     above: Tensor
     below: Tensor
 
+    @cached_property
+    def features_last(self) -> tuple[Tensor, Tensor]:
+        """`below` and `above` of maps `[1, C, *spatial]`, as `[D or 1, places, C]`."""
+        domains, _, _, wide = self.above.shape[:4]
+        table = self.above.reshape(domains, wide, -1).mT.contiguous()
+        return -table, table
+
     @staticmethod
     def of(sizes: Tensor) -> Sizes:
         """Create both tensors from sizes `[D or 1, *shape]`."""
@@ -95,7 +103,11 @@ class Sizes:
     @torch.no_grad()
     def of_windows(self, windows: Windows) -> Tensor:
         """Compute `⟨|A|, sizes⟩` `[D, S]` of rows in windows."""
-        return sums_of_magnitudes(windows.read(self.above) * windows.coefficients.detach())
+        rows = windows.coefficients.detach()
+        if fused_windows.applies(rows):
+            below, above = self.features_last
+            return fused_windows.signed_sums(rows, above, below, windows.grid.reach)
+        return sums_of_magnitudes(windows.read(self.above) * rows)
 
 
 def magnitude(rows: Tensor, sizes: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from boundmesh.bounds.sweep.largest_row import windowed_row
 from boundmesh.bounds.sweep.program import Program
 
 # Rows are cut into at least LEAST_TILES tiles, so that several devices have work. With gradients
@@ -21,18 +22,19 @@ def tile_height(
     rows: int,
     tile_elements: int,
     gradients: bool = False,
-    longest: int | None = None,
+    windows: bool = False,
 ) -> int:
     """Return how many rows a tile of `start` has.
 
     Its largest coefficient tensor A then holds at most `tile_elements` numbers. The height depends
     on the network, the number of rows and the memory allowed, and never on the devices. It is a
     power of two, because products of such heights use a device best. If `gradients` is true, the
-    sweep computes gradients, and tiles are smaller. `longest` is the most numbers of a row; by
-    default it is the size of the largest value that a dense row passes.
+    sweep computes gradients, and tiles are smaller. If `windows` is true, rows may start as
+    windows, which are multiplied place by place, so that any height serves.
     """
+    longest = windowed_row(program, start, gradients) if windows else None
     length = domains * (program.widest(start) if longest is None else longest)
     shared = -(-rows // (LEAST_TILES_OF_GRADIENTS if gradients else LEAST_TILES))
     enough = max(shared, LEAST_ROWS // domains, LEAST_ELEMENTS // length)
     most = max(1, min(tile_elements // length, enough))
-    return 1 << (most.bit_length() - 1)
+    return most if longest is not None else 1 << (most.bit_length() - 1)

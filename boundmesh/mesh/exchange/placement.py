@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from boundmesh.bounds.relaxation.lines import one_by_one
+from boundmesh.bounds.sweep.largest_row import one_by_one
 from boundmesh.bounds.sweep.node_weights import output_axis, product_of
 from boundmesh.bounds.sweep.node_weights import part_spans as parts_along
 from boundmesh.graph.graph import Graph

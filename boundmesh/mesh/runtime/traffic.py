@@ -46,7 +46,8 @@ def traffic(graph: Graph, ranks: int, tile_elements: int, domains: int = 1) -> T
         if start in program.exact:
             continue
         rows = 2 * graph[start].size
-        tiles = -(-rows // tile_height(program, start, domains, rows, tile_elements))
+        units = start != program.target
+        tiles = -(-rows // tile_height(program, start, domains, rows, tile_elements, windows=units))
         for node in program.order(start):
             if product_of(node) is not None:
                 weight = graph.weights[node.weights[0]].size

@@ -1,0 +1,116 @@
+"""Kernels for rows in windows, each in one pass over memory, on GPUs that have Triton.
+
+Without them a read of maps at the windows takes a table of places and a copy for each map. Each row
+is one program, which adds up its sum in a fixed order, as in `fused_rows.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+import torch
+from torch import Tensor
+
+from boundmesh.kernels import launcher
+
+BLOCK = 1024
+KERNELS = "kernels.windows_triton"
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Where the windows of S rows lie, as the kernels take it.
+
+    places  `[S, 3]` (int64), the place of each row's neuron along three axes
+    spans   the lengths of the last two axes of the windows, then the steps, the shifts and the
+            lengths of the map, of three axes each
+    """
+
+    places: Tensor
+    spans: tuple[int, ...]
+
+    @staticmethod
+    def of(places: Tensor, spans: Sequence[tuple[int, int, int, int]]) -> Reach:
+        """Create it from places `[S, n]` and the step, shift, length and whole of each axis."""
+        missing = 3 - len(spans)
+        three = [(0, 0, 1, 1)] * missing + [*spans]
+        steps, shifts, lengths, wholes = zip(*three, strict=True)
+        wide = torch.nn.functional.pad(places, (missing, 0)).contiguous()
+        return Reach(wide, (*lengths[1:], *steps, *shifts, *wholes))
+
+
+def applies(rows: Tensor) -> bool:
+    """Return True if the kernels can be used: float32 on a GPU, and no gradients."""
+    return (
+        launcher.on_gpu(rows)
+        and rows.dtype == torch.float32
+        and not torch.is_grad_enabled()
+        and launcher.usable(rows.device, "windows")
+    )
+
+
+def signed_sums(rows: Tensor, below: Tensor, above: Tensor, reach: Reach) -> Tensor:
+    """Return `⟨A⁺, below⟩ + ⟨A⁻, above⟩` `[D, S]`.
+
+    A = rows `[D or 1, S, *window, C]`; below and above are maps `[D or 1, places, C]`, or `[1, C]`
+    with the same features at all places.
+    """
+    rows, everywhere = rows.contiguous(), below.dim() == 2
+    domains, count, size = max(len(rows), len(below)), rows.shape[1], prod(rows.shape[2:])
+    out = rows.new_empty(domains, count)
+    if not rows.numel():
+        return out.zero_()
+    kind = launcher.aligned(rows, below, above), everywhere
+    launcher.start(
+        launcher.module(KERNELS).signed_sums, kind, (domains * count, 1, 1), rows,
+        rows, below, above, reach.places, out, count, size, rows.shape[-1],
+        0 if len(rows) == 1 else count * size, 0 if len(below) == 1 else below.stride(0),
+        *reach.spans, everywhere, BLOCK,
+    )  # fmt: skip
+    return out
+
+
+def pull_pieces(
+    rows: Tensor, lower: Tensor, upper: Tensor, slope: float, reach: Reach
+) -> tuple[Tensor, Tensor]:
+    """Return rows `[D, S, *window, C]` pulled back through CROWN's lines, and their bias `[D, S]`.
+
+    A = rows `[D or 1, S, *window, C]`; lower and upper are maps `[D or 1, places, C]` of bounds.
+    """
+    rows = rows.contiguous()
+    domains, count, size = max(len(rows), len(lower)), rows.shape[1], prod(rows.shape[2:])
+    out, bias = rows.new_empty(domains, *rows.shape[1:]), rows.new_empty(domains, count)
+    if not rows.numel():
+        return out, bias.zero_()
+    launcher.start(
+        launcher.module(KERNELS).pull_pieces, launcher.aligned(rows, lower, upper),
+        (domains * count, 1, 1), rows, rows, lower, upper, reach.places, out, bias, float(slope),
+        count, size, rows.shape[-1], 0 if len(rows) == 1 else count * size,
+        0 if len(lower) == 1 else lower.stride(0), *reach.spans, BLOCK,
+    )  # fmt: skip
+    return out, bias
+
+
+def fold(
+    columns: Tensor,
+    out: Tensor,
+    first_row: int,
+    window: Sequence[int],
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    dilation: Sequence[int],
+    reach: Reach,
+) -> None:
+    """Write the sums of overlapping columns `[B, window·kernel·C]` to B rows of `out`.
+
+    out is `[D, S, *reached, C]`, contiguous; the rows begin at `first_row` of its D·S rows.
+    """
+    count, size = out.shape[1], prod(out.shape[2:])
+    three = [(1,) * (3 - len(each)) + tuple(each) for each in (window, kernel, stride, dilation)]
+    launcher.start(
+        launcher.module(KERNELS).fold, launcher.aligned(columns, out),
+        (len(columns), -(-size // BLOCK), 1), out, columns, reach.places, out, first_row, count,
+        size, out.shape[-1], *(length for each in three for length in each), *reach.spans, BLOCK,
+    )  # fmt: skip

@@ -1,0 +1,86 @@
+"""Compares the kernels of rows in windows with the rules of the operators."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+
+import torch
+
+from boundmesh.kernels import fused_windows
+from boundmesh.operators.interval import Interval
+from boundmesh.operators.linear_bounds import Lines
+from boundmesh.operators.node import Node
+from boundmesh.operators.operator import RULES
+from boundmesh.operators.relu import RELU
+from boundmesh.operators.window_lines import pull_window_lines, signed_inner_windows
+from boundmesh.operators.window_products import spread_by_kernel
+from boundmesh.operators.windows import Grid, Span, Windows
+from boundmesh.selfcheck.comparisons import Comparison, trusted
+
+ROWS, FEATURES, LENGTH, WINDOW = 6, 5, 9, 4
+
+
+@cache
+def windows_agree(device: torch.device) -> bool:
+    """Return True if the kernels of rows in windows on `device` agree with the operators."""
+    return trusted(device, of_windows)
+
+
+def of_windows(device: torch.device) -> Iterator[Comparison]:
+    """Compare sums over windows, windows pulled back through a ReLU, and through a convolution."""
+    generator = torch.Generator().manual_seed(0)
+    shape, window = (1, FEATURES, LENGTH, LENGTH + 1), (WINDOW, WINDOW - 1)
+    places = torch.randint(0, LENGTH, (ROWS, 2), generator=generator)
+    spans = (Span(1, -2, window[0], shape[2]), Span(1, 0, window[1], shape[3]))
+    grid = Grid(places, spans)
+    rows = torch.randn(2, ROWS, *window, FEATURES, generator=generator)
+    rows.masked_fill_(grid.outside.unsqueeze(-1), 0)
+    exact = Windows(rows.double(), grid, shape[:2])
+    here = exact.to(device, torch.float32)
+    middle = torch.randn(1, *shape, generator=generator)
+    box = Interval(middle - 0.5, middle + 0.5)
+    low, high = (here.table(end.to(device)) for end in (box.lower, box.upper))
+    wide = Interval(box.lower.double(), box.upper.double())
+    with torch.no_grad():
+        found = fused_windows.signed_sums(here.coefficients, low, high, here.grid.reach)
+        yield "sums over windows", found, signed_inner_windows(exact, wide.lower, wide.upper)
+        node = Node("y", RELU.name, ("x",), shape, (shape,))
+        assert RELU.relax is not None and RELU.initial is not None
+        lines = RELU.relax(node, (wide,), RELU.initial(node, (wide,)).unsqueeze(1))
+        assert isinstance(lines, Lines)
+        pulled = pull_window_lines(lines, exact)
+        own, bias = fused_windows.pull_pieces(here.coefficients, low, high, 0.0, here.grid.reach)
+        yield "windows through a ReLU", own, pulled.windows[0].coefficients
+        assert pulled.bias is not None
+        yield "biases of windows", bias, pulled.bias
+    yield from of_convolution(here, exact)
+
+
+def of_convolution(here: Windows, exact: Windows) -> Iterator[Comparison]:
+    """Compare overlaps that are added up by the kernel, in two parts, with the rule."""
+    (_, wide, *lengths), stride, dilation = exact.shape, (2, 1), (1, 2)
+    before = (1, 3, 2 * lengths[0], lengths[1] + 2)
+    attributes = {
+        "stride": stride, "dilation": dilation, "padding": ((1, 0), (1, 1)), "groups": 1,
+    }  # fmt: skip
+    node = Node("y", "conv", ("x",), exact.shape, (before,), attributes)
+    weight = torch.randn(wide, 3, 3, 3, generator=torch.Generator().manual_seed(1))
+    rule = RULES["conv"].pull_windows
+    assert rule is not None
+    expected = rule(node, (weight.double(),), exact)
+    assert expected is not None
+    (pulled,) = expected.windows
+    device = here.coefficients.device
+    grid = pulled.to(device, torch.float32).grid
+    most = here.count * prod_of(here) * 9 * 3
+    with torch.no_grad():
+        found = spread_by_kernel(
+            here.coefficients, weight.to(device), stride, dilation, 1, grid, most
+        )
+    yield "windows through a convolution", found, pulled.coefficients
+
+
+def prod_of(windows: Windows) -> int:
+    """Return the number of places of a window."""
+    return windows.coefficients.shape[2:-1].numel()

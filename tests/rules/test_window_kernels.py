@@ -1,0 +1,100 @@
+"""The kernels of rows in windows compute what the operators compute."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from boundmesh.kernels import fused_windows
+from boundmesh.operators.interval import Interval
+from boundmesh.operators.linear_bounds import Lines
+from boundmesh.operators.node import Node, Shape
+from boundmesh.operators.operator import RULES
+from boundmesh.operators.relu import RELU
+from boundmesh.operators.window_lines import pull_window_lines, signed_inner_windows
+from boundmesh.operators.window_products import spread_by_kernel
+from boundmesh.operators.windows import Windows
+from boundmesh.selfcheck import comparisons
+from boundmesh.selfcheck.windows import of_windows
+from tests.kernels import DEVICE, close, needs_kernels
+from tests.rules.test_windows import random_windows
+
+SHAPES = [(1, 3, 7), (1, 2, 5, 6), (1, 2, 4, 3, 5)]
+
+
+def on_device(windows: Windows) -> Windows:
+    return windows.to(DEVICE, torch.float32)
+
+
+@needs_kernels
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("domains", [1, 2])
+def test_sums_over_windows(shape: Shape, domains: int) -> None:
+    windows = random_windows(shape, 1, domains)
+    below, above = (torch.randn(2, *shape, dtype=torch.float64) for _ in range(2))
+    here = on_device(windows)
+    found = fused_windows.signed_sums(
+        here.coefficients,
+        here.table(below.to(DEVICE, torch.float32)),
+        here.table(above.to(DEVICE, torch.float32)),
+        here.grid.reach,
+    )
+    close(found, signed_inner_windows(windows, below, above))
+    vector = torch.randn(1, shape[1])
+    there = vector.to(DEVICE)
+    found = fused_windows.signed_sums(here.coefficients, there, there, here.grid.reach)
+    close(found, windows.inner(vector.double()))
+
+
+@needs_kernels
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("slope", [0.0, 0.1])
+def test_windows_pulled_back_through_two_pieces(shape: Shape, slope: float) -> None:
+    windows = random_windows(shape, 2)
+    middle = torch.randn(2, *shape, dtype=torch.float64)
+    box = Interval(middle - 0.5, middle + 0.5)
+    op = "leaky_relu" if slope else RELU.name
+    node = Node("y", op, ("x",), shape, (shape,), {"slope": slope} if slope else {})
+    assert RELU.relax is not None and RELU.initial is not None
+    lines = RELU.relax(node, (box,), RELU.initial(node, (box,)).unsqueeze(1))
+    assert isinstance(lines, Lines)
+    expected = pull_window_lines(lines, windows)
+    here = on_device(windows)
+    lower, upper = (here.table(end.to(DEVICE, torch.float32)) for end in (box.lower, box.upper))
+    rows, bias = fused_windows.pull_pieces(here.coefficients, lower, upper, slope, here.grid.reach)
+    close(rows, expected.windows[0].coefficients)
+    assert expected.bias is not None
+    close(bias, expected.bias)
+
+
+@needs_kernels
+@pytest.mark.parametrize("axes", [1, 2, 3])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_overlapping_columns_are_added_up(axes: int, groups: int) -> None:
+    stride, dilation, kernel = (2, 1, 2)[:axes], (1, 2, 1)[:axes], (3, 2, 2)[:axes]
+    before = tuple(
+        (n - 1) * s + d * (k - 1) + 1 - 2
+        for n, s, d, k in zip((7, 6, 5), stride, dilation, kernel, strict=False)
+    )
+    attributes = {
+        "stride": stride, "dilation": dilation, "padding": ((1, 1),) * axes, "groups": groups,
+    }  # fmt: skip
+    shape, wide = (1, 4, *(7, 6, 5)[:axes]), (1, 6, *before)
+    node = Node("y", "conv", ("x",), shape, (wide,), attributes)
+    weight = torch.randn(4, 6 // groups, *kernel)
+    windows, rule = random_windows(shape, 3, domains=2), RULES["conv"].pull_windows
+    assert rule is not None
+    expected = rule(node, (weight.double(),), windows)
+    assert expected is not None
+    (pulled,) = expected.windows
+    found = spread_by_kernel(
+        on_device(windows).coefficients, weight.to(DEVICE), stride, dilation, groups,
+        on_device(pulled).grid, most=300,
+    )  # fmt: skip
+    close(found, pulled.coefficients)
+
+
+@needs_kernels
+def test_the_comparison_before_the_first_use_agrees() -> None:
+    for name, found, expected in of_windows(torch.device(DEVICE)):
+        assert comparisons.close(found, expected), name
