@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,18 +16,23 @@ from boundmesh.property import Ball, Box, Property
 from boundmesh.ranges import shown
 from boundmesh.read import onnx, vnnlib
 from boundmesh.read.open_axes import UNKNOWN, Lengths, OpenAxisError, of_property
+from boundmesh.read.joined import with_products
+from boundmesh.read.networks import graphs_of
 from boundmesh.runtime.memory import refuse_beyond
 
 if TYPE_CHECKING:
     from torch import nn
 
     Model = Graph | str | Path | nn.Module
+    Models = Model | Mapping[str, Model]
 
 
-def read(model: Model, property: Property | str | Path) -> tuple[Graph, Property]:
+def read(model: Models, property: Property | str | Path) -> tuple[Graph, Property]:
     """Read the network and the property, and check that they have the same inputs and outputs.
 
-    Raises BoundmeshError where one of them is something else, or they do not fit each other.
+    `model` may map the names of several networks that a VNN-LIB file declares to a model each. The
+    graph of these is one graph. Raises BoundmeshError where one of them is something else, or they
+    do not fit each other.
     """
     if not isinstance(property, Property | str | Path):
         swapped = isinstance(property, Graph | torch.nn.Module)
@@ -34,19 +40,30 @@ def read(model: Model, property: Property | str | Path) -> tuple[Graph, Property
             f"the property is {shown(property)}; expected a VNN-LIB file or a boundmesh.Property"
             + (": give the network first, then the property" if swapped else "")
         )
+    if not isinstance(property, Property):
+        query = vnnlib.read(property)
+        several = model.items() if isinstance(model, Mapping) else [(None, model)]
+        given: dict[str | None, Model] = dict(several)
+        spec = property
+
+        def opened(each: Model) -> Graph:
+            try:
+                return load(each)
+            except OpenAxisError:
+                return onnx.load(str(each), lengths=of_property(spec))
+
+        return vnnlib.join(query, graphs_of(query, given, opened))
+    if isinstance(model, Mapping):
+        raise BoundmeshError(
+            f"{len(model)} networks are given for a boundmesh.Property, which is about one; "
+            "a VNN-LIB file may declare several"
+        )
     example = None
-    if isinstance(property, Property) and property.cases:
+    if property.cases:
         region = property.cases[0].region
         example = region.lower if isinstance(region, Box) else region.center
-    try:
-        graph = load(model, example)
-    except OpenAxisError:
-        if isinstance(property, Property):
-            raise
-        graph = onnx.load(str(model), lengths=of_property(property))
-    if not isinstance(property, Property):
-        property = vnnlib.load(property, graph.inputs, graph.outputs)
-    sizes = sum(p.size for p in graph.inputs), sum(p.size for p in graph.outputs)
+    graph = with_products(load(model, example), property.products)
+    sizes = graph[graph.input].size, graph[graph.output].size
     if (property.inputs, property.outputs) != sizes:
         raise BoundmeshError(
             f"the property speaks of {property.inputs} inputs and {property.outputs} outputs; "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -16,7 +16,18 @@ from boundmesh.rational import rational, unwrapped
 from boundmesh.regions import Ball, Box, Point
 
 Terms = tuple[tuple[int, Fraction], ...]
-__all__ = ["Atom", "Ball", "Box", "Case", "Clause", "Property", "Terms", "Variable"]
+__all__ = [
+    "Affine",
+    "Atom",
+    "Ball",
+    "Box",
+    "Case",
+    "Clause",
+    "Product",
+    "Property",
+    "Terms",
+    "Variable",
+]
 
 
 SHOWN = 4
@@ -68,12 +79,10 @@ class Atom:
         total = Fraction(0)
         for terms, values in ((self.inputs, x), (self.outputs, y)):
             for place, coefficient in terms:
-                value = values[place]
-                if not isinstance(value, Fraction):
-                    value = float(value)
-                    if not math.isfinite(value):
-                        return False
-                total += coefficient * Fraction(value)
+                value = _exact(values[place])
+                if value is None:
+                    return False
+                total += coefficient * value
         return total < self.bound or (total == self.bound and not self.strict)
 
 
@@ -119,25 +128,68 @@ class Case:
 
 
 @dataclass(frozen=True)
+class Affine:
+    """The sum `Σ aᵢ·xᵢ + Σ cⱼ·yⱼ + constant` over the flat input x and flat output y.
+
+    inputs    the pairs (i, aᵢ), sorted by index
+    outputs   the pairs (j, cⱼ), sorted by index
+    constant  the constant
+    """
+
+    inputs: Terms
+    outputs: Terms
+    constant: Fraction
+
+    def value(self, x: Point, y: Point) -> Fraction | None:
+        """Compute the sum exactly; None where a number in it is NaN or infinite."""
+        total = self.constant
+        for terms, values in ((self.inputs, x), (self.outputs, y)):
+            for place, coefficient in terms:
+                exact = _exact(values[place])
+                if exact is None:
+                    return None
+                total += coefficient * exact
+        return total
+
+
+@dataclass(frozen=True)
+class Product:
+    """A product of two sums of inputs and outputs. Products before it count as outputs, too."""
+
+    left: Affine
+    right: Affine
+
+
+@dataclass(frozen=True)
 class Variable:
     """A tensor that a property declares, and its place in the network's flat input or output.
 
-    Its elements, in row-major order, are the flat values from `offset` on.
+    Its elements, in row-major order, are the flat values from `offset` on, or those at `places`.
     """
 
     name: str
     role: str
-    """`input` or `output`."""
+    """`input`, `output`, or `hidden` for a value inside the network, which is one of the outputs.
+    """
     shape: tuple[int, ...]
     element_type: str
     """`Real`, or an ONNX element type such as `float32`: then the verdict must hold with that
     type's rounding. It is empty in VNN-LIB 1.0, which has no element types."""
     onnx_name: str | None = None
     offset: int = 0
+    network: str | None = None
+    """The name of its network in the file."""
+    places: tuple[int, ...] | None = None
+    """Where the elements are, in a flat input that several of them share; None for `offset` on."""
 
     @property
     def size(self) -> int:
         return math.prod(self.shape)
+
+    @property
+    def where(self) -> Sequence[int]:
+        """The place of each element in the flat input or output."""
+        return range(self.offset, self.offset + self.size) if self.places is None else self.places
 
 
 @dataclass(frozen=True)
@@ -146,10 +198,11 @@ class Property:
 
     cases      the regions with their clauses
     inputs     the number of flat inputs
-    outputs    the number of flat outputs
+    outputs    the number of flat outputs, products included
     variables  the tensors that the file declared, in its order
     warnings   messages for the user, for example about a region that is empty because two bounds
                contradict each other
+    products   products of inputs and outputs that the clauses refer to as the last outputs
     """
 
     cases: tuple[Case, ...]
@@ -157,6 +210,7 @@ class Property:
     outputs: int
     variables: tuple[Variable, ...] = ()
     warnings: tuple[str, ...] = ()
+    products: tuple[Product, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cases", _all_of(self.cases, Case, "a property's cases"))
@@ -182,6 +236,19 @@ class Property:
             f"Property(cases: {len(self.cases)}, clauses: {clauses}; {self.inputs} inputs, "
             f"{self.outputs} outputs)"
         )
+
+    def outputs_at(self, x: Point, y: np.ndarray) -> Point:
+        """Return the flat output y of the network at x, followed by the exact products.
+
+        A product of a number that is NaN or infinite is NaN.
+        """
+        if not self.products:
+            return y
+        values: list[float | Fraction] = y.reshape(-1).tolist()
+        for product in self.products:
+            left, right = product.left.value(x, values), product.right.value(x, values)
+            values.append(math.nan if left is None or right is None else left * right)
+        return values
 
     def _check_indices(self, clauses: tuple[Clause, ...]) -> None:
         for clause in clauses:
@@ -226,6 +293,14 @@ class Property:
 def _term(value: float, name: str) -> str:
     """Return a term with its sign in front: `+y[3]`, `-0.5·x[0]`."""
     return f"{'-' if value < 0 else '+'}{'' if abs(value) == 1 else f'{abs(value):g}·'}{name}"
+
+
+def _exact(value: Any) -> Fraction | None:
+    """Return a number exactly; None for NaN and infinity."""
+    if isinstance(value, Fraction):
+        return value
+    number = float(value)
+    return Fraction(number) if math.isfinite(number) else None
 
 
 def _terms(given: Any, role: str) -> Terms:

@@ -82,7 +82,7 @@ def test_files_hold_the_verdict_for_programs(command, tmp_path):
     text, data = tmp_path / "result.txt", tmp_path / "result.json"
     command("verify", FAR, "--network", MLP, "--result-file", text, "--json", data, "--seed", 3)
     content = json.loads(data.read_text())
-    assert text.read_text().startswith("sat\n((X_0 ")
+    assert text.read_text().startswith("sat\nX Real [1,1,8,8]\n")
     assert content["verdict"] == "sat"
     assert len(content["counterexample"]["input"]) == 64
     assert content["settings"]["seed"] == 3

@@ -11,7 +11,7 @@ import numpy as np
 from boundmesh.attack.float32 import holds_in_float32
 from boundmesh.graph.graph import Graph, Port
 from boundmesh.property import Ball, Box, Clause, Property
-from boundmesh.read.runtime import Runtime
+from boundmesh.read.runtime import Runtime, Runtimes, runtime_of
 from boundmesh.verdict import Counterexample
 
 Confirms = Callable[[Clause, np.ndarray], bool]
@@ -29,7 +29,7 @@ class Replay:
 
     def __init__(self, graph: Graph, confirms: Confirms | None = None) -> None:
         self._graph, self._confirms = graph, confirms
-        self._runtime: Runtime | None = None
+        self._runtime: Runtime | Runtimes | None = None
 
     def __call__(self, property: Property, case: int, x: np.ndarray) -> Counterexample | None:
         """Return the counterexample at the flat float64 point x of a case, or None if it is none.
@@ -47,14 +47,14 @@ class Replay:
         if not region.contains(point) or rounds_otherwise(x, exact, self._graph.inputs):
             return None
         if self._runtime is None:
-            self._runtime = Runtime(self._graph)
+            self._runtime = runtime_of(self._graph)
         y = self._runtime(x).astype(np.float64)
         if np.isnan(y).any():
             return None
-        found = None
+        found, values = None, property.outputs_at(point, y)
         for place, clause in enumerate(clauses):
-            if clause.holds(point, y):
-                single = holds_in_float32(clause, point, y)
+            if clause.holds(point, values):
+                single = holds_in_float32(clause, point, values)
                 if (single or found is None) and self._confirmed(clause, point):
                     found = Counterexample(x, y, case, place, exact, single)
                     if single:

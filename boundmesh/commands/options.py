@@ -240,6 +240,26 @@ def shapes_of(values: list[str] | None) -> dict[str, tuple[int, ...]]:
     return found
 
 
+def all_networks(values: list[str] | None) -> dict[str | None, Path]:
+    """Return the file of each `--network`, by its name; the key None stands for no name.
+
+    Raises BoundmeshError where there is none, or two have one name.
+    """
+    found: dict[str | None, Path] = {}
+    for value in values or []:
+        name, file = one_network([value])
+        if name in found:
+            which = "without a name" if name is None else f"named '{name}'"
+            raise BoundmeshError(
+                f"--network was given twice {which}; where a query has several networks, give each "
+                "as --network NAME=FILE"
+            )
+        found[name] = file
+    if not found:
+        one_network([])
+    return found
+
+
 def check_readable(*files: Path | None) -> None:
     """Check before torch is imported that no file is missing."""
     for file in files:

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from boundmesh.errors import PropertyError
 from boundmesh.graph.graph import Graph
 from boundmesh.property import Property
 from boundmesh.read import vnnlib
+from boundmesh.read.networks import graphs_of
+
+
+def read_query(
+    spec: Path, networks: Mapping[str | None, Path], load: Callable[[Path], Graph]
+) -> tuple[Graph, Property]:
+    """Read a property and its networks, which are given by name, as one graph.
+
+    Raises the errors of `graphs_of` and `join`.
+    """
+    query = vnnlib.read(spec)
+    return vnnlib.join(query, graphs_of(query, networks, load))
 
 
 def read_property(spec: Path, graph: Graph, name: str | None) -> Property:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
@@ -32,6 +34,7 @@ from boundmesh.commands.options import (
     Threads,
     TileElements,
     Verbose,
+    all_networks,
     check_order,
     check_readable,
     check_writable,
@@ -156,15 +159,15 @@ def verify(
         branch=BranchSettings(branching),
         layout=Layout.of(mesh, schedule, offload),
     )
-    name, file = one_network(network)
-    check_readable(None if spec is None else Path(spec), file, input)
+    networks = all_networks(network) if around is None else dict([one_network(network)])
+    check_readable(None if spec is None else Path(spec), *networks.values(), input)
     check_writable("--result-file", result_file)
     check_writable("--json", json)
     check_writable("--report", report)
     start_ranks(settings.layout.shape)
     with progress_of(context, quiet, verbose, log) as progress, Ending() as ending:
         wanted = around or Path(spec or "")
-        result = _run(wanted, name, file, shapes_of(shape), settings, progress)
+        result = _run(wanted, networks, shapes_of(shape), settings, progress)
         seconds = perf_counter() - began
         _tell(result, method, seconds, progress)
 
@@ -174,10 +177,10 @@ def verify(
         results.write(result_file, results.competition_text(result.verdict, result.property))
     if json is not None and is_first():
         about = None if spec is None else str(spec)
-        content = results.verdict_json(result, settings, about, str(file), seconds)
+        content = results.verdict_json(result, settings, about, named(networks), seconds)
         results.write_json(json, content)
     if report is not None and is_first():
-        _write_report(report, result, str(spec or input), file)
+        _write_report(report, result, str(spec or input), named(networks))
     print_result(results.answer(result))
     if ending.came and is_first():
         raise typer.Exit(INTERRUPTED)
@@ -200,31 +203,37 @@ def network_of(words: list[str], model: str | None, networks: list[str] | None) 
     return [model]
 
 
+def named(networks: Mapping[str | None, Path]) -> str:
+    """Return the networks as text: the file of one without a name, else `f=a.onnx g=b.onnx`."""
+    return " ".join(str(f) if name is None else f"{name}={f}" for name, f in networks.items())
+
+
 def _run(
     spec: Path | Neighbourhood,
-    name: str | None,
-    file: Path,
+    networks: Mapping[str | None, Path],
     shapes: dict[str, tuple[int, ...]],
     settings: Settings,
     progress: ConsoleProgress,
 ) -> Result:
     progress.stage("start")
     from boundmesh import api
-    from boundmesh.commands.query import read_property
+    from boundmesh.commands.query import read_query
     from boundmesh.proof.guarantee import arithmetic
     from boundmesh.report import words
     from boundmesh.runtime.device import set_aside
 
     progress.stage("read")
     began = perf_counter()
-    declared = None if isinstance(spec, Neighbourhood) else spec
-    graph = api.load(file, shapes=shapes, property=declared)
-    set_aside()
     if isinstance(spec, Neighbourhood):
+        (file,) = networks.values()
+        graph = api.load(file, shapes=shapes)
         prop, source = spec.property(graph), spec.file
     else:
-        prop, source = read_property(spec, graph, name), spec
-    progress.say("network", f"{file.name}: {words.of_graph(graph)}")
+        load = partial(api.load, shapes=shapes, property=spec)
+        (graph, prop), source = read_query(spec, networks, load), spec
+    set_aside()
+    files = ", ".join(file.name for file in networks.values())
+    progress.say("network", f"{files}: {words.of_graph(graph)}")
     first, *more = words.of_property(prop)
     progress.say("property", f"{source.name}: {first}")
     for line in more:
@@ -235,11 +244,11 @@ def _run(
     return replace(result, seconds={**result.seconds, "read": reading})
 
 
-def _write_report(path: Path, result: Result, spec: str, network: Path) -> None:
+def _write_report(path: Path, result: Result, spec: str, network: str) -> None:
     from boundmesh.report.page import write
     from boundmesh.report.page.circumstances import Origin, command_line
 
-    write.report(result, path, Origin(str(network), spec, command_line(), write.now()))
+    write.report(result, path, Origin(network, spec, command_line(), write.now()))
 
 
 def less(settings: Settings, seconds: float) -> Settings:

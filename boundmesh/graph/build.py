@@ -75,6 +75,25 @@ class Builder:
         self._read.update(node.inputs)
         return self._enter(replace(node, shape=result_shape(node, self.weights)))
 
+    def include(self, graph: Graph, x: Node, prefix: str = "") -> Node:
+        """Add the nodes of a whole graph, with x as its input; return its output node.
+
+        The names of its nodes and weights get the prefix.
+        """
+        made = {graph.input: x}
+        for node in graph.nodes:
+            if node.is_input:
+                continue
+            inputs = tuple(made[name].name for name in node.inputs)
+            weights = tuple(prefix + name for name in node.weights)
+            name = self._free(prefix + node.name)
+            made[node.name] = self._enter(replace(node, name=name, inputs=inputs, weights=weights))
+            self._read.update(inputs)
+        self.weights |= {prefix + name: array for name, array in graph.weights.items()}
+        self.formed |= {prefix + name: formed for name, formed in graph.formed.items()}
+        self.unbounded |= graph.unbounded
+        return made[graph.output]
+
     def constant(self, value: Constant) -> Node:
         return self.add(CONSTANT.name, weights=(value,))
 

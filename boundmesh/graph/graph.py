@@ -34,6 +34,20 @@ class Port:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A network inside a graph that was made of several, or of one network and products.
+
+    The outputs of all parts are the first outputs of the whole graph.
+
+    graph   the network as it was read
+    places  where the whole graph's flat input holds each flat input of the network
+    """
+
+    graph: Graph
+    places: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Graph:
     """A network with one input node and one output node.
 
@@ -50,6 +64,8 @@ class Graph:
     formed     for each weight that was computed from numbers of the file, how it was computed;
                a weight that is not listed stands in the file as it is
     unbounded  the ONNX operators of the file whose rounding has no known bound
+    exposed    the names of those outputs that are inner values of the file, not outputs
+    parts      the networks that this graph was made of; a graph made of a file has none
     """
 
     nodes: tuple[Node, ...]
@@ -61,6 +77,8 @@ class Graph:
     source: Path | bytes | None = None
     formed: Mapping[str, Formed] = field(default_factory=dict)
     unbounded: frozenset[str] = frozenset()
+    exposed: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
 
     @cached_property
     def by_name(self) -> Mapping[str, Node]:

@@ -48,12 +48,19 @@ def agrees_with_source(
     Raises ReadError for an output that is NaN or infinite. Raises it for a difference beyond
     rounding, and names the first value that differs. Raises it for a network whose outputs float32
     gives with errors above 1 %, if bounds are computed in that `dtype`. A graph without a source
-    passes without a comparison.
+    passes without a comparison. One that was made of several networks is compared part by part.
     """
-    if graph.source is None:
-        return
     points = sample_points(regions, graph.inputs, WORK // multiplications(graph), seed)
     if not len(points):
+        return
+    if not graph.parts:
+        _compare(graph, points, dtype)
+    for part in graph.parts:
+        _compare(part.graph, points[:, list(part.places)], dtype)
+
+
+def _compare(graph: Graph, points: np.ndarray, dtype: torch.dtype) -> None:
+    if graph.source is None:
         return
     runtime = Runtime(graph)
     theirs = np.stack([runtime(point) for point in points]).astype(np.float64)

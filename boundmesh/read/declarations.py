@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -12,8 +13,24 @@ from boundmesh.errors import PropertyError
 from boundmesh.property import Variable
 
 SCALAR = re.compile(r"([XY])((?:_(?:0|[1-9]\d*))+)", re.ASCII)
+NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
+ROLES = ("input", "hidden", "output")
 TENSOR = re.compile(r"([A-Za-z]\w*)\s*(\[([\d\s,]*)\])?", re.ASCII)
 ELEMENT_TYPES = ("Real", "float16", "float32", "float64", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network that a query declares.
+
+    name      its name in the query
+    relation  `equal-to`, `isomorphic-to` or empty
+    other     the name of the network that it is related to, declared before it, or empty
+    """
+
+    name: str
+    relation: str = ""
+    other: str = ""
 
 
 class Declarations:
@@ -21,7 +38,7 @@ class Declarations:
 
     def __init__(self) -> None:
         self.version = ""
-        self.network: str | None = None
+        self.networks: dict[str, Network] = {}
         self.scalars: dict[str, int] = {}
         self.indices: dict[str, list[tuple[int, ...]]] = {"X": [], "Y": []}
         self.tensors: dict[str, Variable] = {}
@@ -61,7 +78,10 @@ class Declarations:
         self.version = "2"
 
     def tensor(self, role: str, parts: list[object]) -> Variable:
-        """`(declare-input X Real [1,10] "name")`, version 2.0; the ONNX name may be absent."""
+        """`(declare-input X Real [1,10] "name")`, version 2.0; the ONNX name may be absent.
+
+        It must be given where the role is `hidden`.
+        """
         words = [part for part in parts if isinstance(part, str)]
         name, kind = (TENSOR.fullmatch(word) for word in [*words, "", ""][:2])
         quoted = all(word[0] == '"' for word in words[2:])
@@ -78,31 +98,42 @@ class Declarations:
         if 0 in shape:
             raise PropertyError(f"{name[1]} has no elements")
         onnx_name = words[2].strip('"') if words[2:] else None
-        offset = sum(each.size for each in self.tensors.values() if each.role == role)
+        if role == "hidden" and not onnx_name:
+            raise PropertyError(f"hidden {name[1]} needs the ONNX name of its value")
+        tensors = self.tensors.values()
+        offset = sum(t.size for t in tensors if (t.role == "input") == (role == "input"))
         variable = Variable(name[1], role, shape, element_type, onnx_name, offset)
         self.tensors[variable.name] = variable
         return variable
 
     def declare_network(self, parts: list[object]) -> None:
-        """`(declare-network f (declare-input …) … (declare-output …) …)`, version 2.0."""
+        """`(declare-network f [(equal-to g)] (declare-input …) … (declare-output …) …)`, 2.0."""
         name, *inner = parts or [None]
-        tensors = [each for each in inner if isinstance(each, Variable)]
-        if not isinstance(name, str) or len(tensors) < len(inner):
+        related = [each for each in inner[:1] if isinstance(each, Network)]
+        tensors = [each for each in inner[len(related) :] if isinstance(each, Variable)]
+        if not isinstance(name, str) or len(related) + len(tensors) < len(inner):
             raise PropertyError("expected (declare-network NAME inputs outputs)")
         if self.version == "1":
             raise PropertyError("'declare-network' is VNN-LIB 2.0, 'declare-const' above is 1.0")
-        if self.network is not None:
-            self.refuse_networks(parts)
+        if not NAME.fullmatch(name):
+            raise PropertyError(f"'{name}' is no name of a network; expected letters and digits")
+        if name in self.networks or name in self.tensors:
+            raise PropertyError(f"{name} is declared twice")
         roles = [each.role for each in tensors]
-        if roles != sorted(roles) or set(roles) != {"input", "output"}:
+        if roles != sorted(roles, key=ROLES.index) or not {"input", "output"} <= set(roles):
             raise PropertyError(f"network {name} must declare inputs, then outputs")
-        self.version, self.network = "2", name
+        for each in tensors:
+            self.tensors[each.name] = replace(each, network=name)
+        self.networks[name] = replace(related[0], name=name) if related else Network(name)
+        self.version = "2"
 
-    def refuse_networks(self, parts: list[object]) -> None:
-        raise PropertyError("several networks in one query are not supported; declare one")
-
-    def refuse_hidden(self, parts: list[object]) -> None:
-        raise PropertyError("hidden nodes are not supported; assert over inputs and outputs only")
+    def relate(self, relation: str, parts: list[object]) -> Network:
+        """`(equal-to f)` or `(isomorphic-to f)`, version 2.0."""
+        if len(parts) != 1 or not isinstance(parts[0], str):
+            raise PropertyError(f"expected ({relation} NAME)")
+        if parts[0] not in self.networks:
+            raise PropertyError(f"'{parts[0]}' is no network that is declared before")
+        return Network("", relation, parts[0])
 
     def number(self, token: str) -> int:
         """Return the number of the variable `X_3` or `X[0,3]`, or of a scalar `Y` or `Y[]`."""
@@ -125,7 +156,7 @@ class Declarations:
 
     def variables(self) -> tuple[Variable, ...]:
         """Return every declared tensor, in order; scalars of version 1.0 make one X and one Y."""
-        if self.network is not None:
+        if self.networks:
             return tuple(self.tensors.values())
         if not self.scalars:
             raise PropertyError("no variables are declared; expected a VNN-LIB property")

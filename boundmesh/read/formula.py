@@ -13,11 +13,23 @@ from boundmesh.rational import Exact
 BITS = 2**17
 
 
+# More outputs than any network has: the number of the first product of variables.
+PRODUCTS = 2**40
+# The terms of a form, sorted, and its constant.
+Key = tuple[tuple[tuple[int, Exact], ...], Exact]
+
+
+def of_product(place: int) -> int:
+    """Return the number of the product of variables that stands at this place."""
+    return -1 - (PRODUCTS + place)
+
+
 @dataclass(frozen=True, slots=True)
 class Linear:
     """The linear form `Σ terms[v]·v + constant`, exactly.
 
     Variables are numbers: flat input i is the number i, and flat output j the number −1 − j.
+    Products of variables are variables, too, with the numbers `of_product(0)`, `of_product(1)` ….
     """
 
     terms: dict[int, Exact]
@@ -33,17 +45,36 @@ class Linear:
         return Linear(terms, constant)
 
     def times(self, other: Linear) -> Linear:
-        """Return the product with a constant; raise PropertyError where neither is one."""
-        if other.terms and self.terms:
-            raise PropertyError("a product of two variables is not linear")
+        """Return the product of two forms, of which one is a constant."""
         scaled, factor = (self, other.constant) if self.terms else (other, self.constant)
         terms = {variable: short(factor * each) for variable, each in scaled.terms.items()}
         return Linear(terms, short(factor * scaled.constant))
 
+    @property
+    def key(self) -> Key:
+        """A key that is equal for equal forms, and sortable."""
+        return tuple(sorted((v, c) for v, c in self.terms.items() if c)), self.constant
+
+    def without_zeros(self) -> Linear:
+        """Return the same form without terms whose coefficient is zero."""
+        if all(self.terms.values()):
+            return self
+        return Linear({v: each for v, each in self.terms.items() if each}, self.constant)
+
+    def monic(self) -> tuple[Linear, Exact]:
+        """Return a form and a factor, whose product is this form.
+
+        The factor is the coefficient of a form that has one term and nothing else, or else 1.
+        """
+        if len(self.terms) != 1 or self.constant:
+            return self, 1
+        ((variable, coefficient),) = self.terms.items()
+        return Linear({variable: 1}, 0), coefficient
+
     def over(self, other: Linear) -> Linear:
         """Return the quotient by a constant; raise PropertyError where it is 0 or no constant."""
         if other.terms:
-            raise PropertyError("a quotient by a variable is not linear")
+            raise PropertyError("a quotient by a variable is not supported")
         if other.constant == 0:
             raise PropertyError("a quotient by 0 has no value")
         return self.times(Linear({}, 1 / Fraction(other.constant)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,27 @@ def load(path: str | Path, *, shapes_only: bool = False, lengths: Lengths = UNKN
         return translate(model, path, shapes_only=shapes_only, lengths=lengths)
     except BoundmeshError as error:
         raise type(error)(f"{path}: {error}") from error
+
+
+def load_exposed(
+    source: Path | bytes, names: tuple[str, ...], lengths: Lengths = UNKNOWN
+) -> Graph:
+    """Read a network once more, with these values inside it as further outputs.
+
+    Raises ReadError where the file has no such value, and the errors of `load`.
+    """
+    data = source if isinstance(source, bytes) else contents(source)
+    model = parse(data, "the given bytes" if isinstance(source, bytes) else str(source))
+    if isinstance(source, Path):
+        ir.external_data.set_base_dir(model.graph, source.resolve().parent)
+    values = {value.name: value for node in model.graph for value in node.outputs}
+    for name in names:
+        if name not in values:
+            raise ReadError(
+                f"the network has no value '{name}', which the property declares hidden"
+            )
+        model.graph.outputs.append(values[name])
+    return replace(translate(model, source, lengths=lengths), exposed=names)
 
 
 def loads(data: bytes, *, lengths: Lengths = UNKNOWN, fold: bool = True) -> Graph:

@@ -14,8 +14,18 @@ from pathlib import Path
 from boundmesh.errors import PropertyError
 from boundmesh.property import Variable
 from boundmesh.rational import Exact
-from boundmesh.read.declarations import Declarations, shown
-from boundmesh.read.formula import COMPARISONS, All, Any, Comparison, Formula, Linear, Not
+from boundmesh.read.declarations import Declarations, Network, shown
+from boundmesh.read.formula import (
+    COMPARISONS,
+    All,
+    Any,
+    Comparison,
+    Formula,
+    Key,
+    Linear,
+    Not,
+    of_product,
+)
 from boundmesh.read.sexpr import fold
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -34,18 +44,21 @@ class Query:
 
     path        the file
     version     `1` or `2`
-    network     the network's name in the file
+    networks    the networks that it declares; version 1.0 declares none
     variables   the declared tensors, in the file's order; for version 1.0 they are X and Y, with
                 one dim each
-    assertions  the formulas; flat input i is the number i and flat output j the number −1 − j
+    assertions  the formulas; flat input i is the number i and flat output j the number −1 − j,
+                counted over all networks, and product k is the number `of_product(k)`
+    products    the factors of each product of variables
     """
 
     path: Path
     version: str
     """`1` or `2`."""
-    network: str | None
+    networks: tuple[Network, ...]
     variables: tuple[Variable, ...]
     assertions: tuple[Formula, ...]
+    products: tuple[tuple[Linear, Linear], ...] = ()
 
     @cached_property
     def inputs(self) -> tuple[Variable, ...]:
@@ -53,7 +66,13 @@ class Query:
 
     @cached_property
     def outputs(self) -> tuple[Variable, ...]:
-        return tuple(each for each in self.variables if each.role == "output")
+        """The outputs and hidden values."""
+        return tuple(each for each in self.variables if each.role != "input")
+
+    @property
+    def network(self) -> str | None:
+        """The name of the first network; None in version 1.0."""
+        return self.networks[0].name if self.networks else None
 
     def name(self, number: int) -> str:
         """Return the file's name of the variable with this number."""
@@ -80,7 +99,8 @@ def parse(text: str, path: Path) -> Query:
         variables = declared.variables()
     except PropertyError as error:
         raise PropertyError(f"{path}: {error}") from None
-    return Query(path, declared.version, declared.network, variables, tuple(reader.assertions))
+    networks, assertions = tuple(declared.networks.values()), tuple(reader.assertions)
+    return Query(path, declared.version, networks, variables, assertions, tuple(reader.products))
 
 
 class Reader:
@@ -90,6 +110,8 @@ class Reader:
         self.declarations = declared = Declarations()
         self.assertions: list[Formula] = []
         self.known: dict[str, Linear] = {}
+        self.products: list[tuple[Linear, Linear]] = []
+        self.places: dict[tuple[Key, Key], int] = {}
         self.heads: dict[str, Callable[[list[object]], object]] = {
             "and": lambda parts: All(self.formulas("and", parts)),
             "or": lambda parts: Any(self.formulas("or", parts)),
@@ -106,9 +128,9 @@ class Reader:
             "declare-network": declared.declare_network,
             "declare-input": partial(declared.tensor, "input"),
             "declare-output": partial(declared.tensor, "output"),
-            "declare-hidden": declared.refuse_hidden,
-            "equal-to": declared.refuse_networks,
-            "isomorphic-to": declared.refuse_networks,
+            "declare-hidden": partial(declared.tensor, "hidden"),
+            "equal-to": partial(declared.relate, "equal-to"),
+            "isomorphic-to": partial(declared.relate, "isomorphic-to"),
         }
         for word in COMPARISONS:
             self.heads[word] = partial(self.compare, word)
@@ -157,8 +179,23 @@ class Reader:
     def multiply(self, parts: list[object]) -> Linear:
         product, *rest = self.operands("*", parts)
         for factor in rest:
-            product = product.times(factor)
+            product = self.product(product, factor)
         return product
+
+    def product(self, left: Linear, right: Linear) -> Linear:
+        """Multiply two forms; a product of variables becomes a variable of its own."""
+        left, right = left.without_zeros(), right.without_zeros()
+        if not left.terms or not right.terms:
+            return left.times(right)
+        one, first = left.monic()
+        other, second = right.monic()
+        factors = sorted([(one.key, one), (other.key, other)], key=lambda each: each[0])
+        key = factors[0][0], factors[1][0]
+        if key not in self.places:
+            self.places[key] = len(self.products)
+            self.products.append((factors[0][1], factors[1][1]))
+        number = of_product(self.places[key])
+        return Linear({number: 1}, 0).times(Linear({}, first)).times(Linear({}, second))
 
     def divide(self, parts: list[object]) -> Linear:
         quotient, *rest = self.operands("/", parts)

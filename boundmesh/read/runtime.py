@@ -59,12 +59,13 @@ class Runtime:
         folder = graph.source.resolve().parent if isinstance(graph.source, Path) else None
         # A fusion that an output inside cuts in two may become another one, less exact.
         fused = not also
+        also = [*graph.exposed, *also]
         self._session = session(exposing(model, also) if also else model, folder, fused)
         declared = [length for port in self._session.get_inputs() for length in port.shape]
         if any(isinstance(length, int) and length < 1 for length in declared):
             # Some exporters write 0 or −1 for an open axis, which ONNX Runtime takes literally.
             self._session = session(shaped(exposing(model, also), graph.inputs), folder, fused)
-        self._inputs, self._also = graph.inputs, list(also)
+        self._inputs, self._also = graph.inputs, list(also)[len(graph.exposed) :]
         self._outputs = [port.name for port in graph.outputs]
         self._size = sum(port.size for port in graph.outputs)
 
@@ -95,6 +96,27 @@ class Runtime:
             return result
         except Exception as error:
             raise ReadError(f"ONNX Runtime cannot run the network: {error}") from error
+
+
+class Runtimes:
+    """Runs the networks that a graph was made of: maps a flat input to their flat outputs.
+
+    Raises the errors of `Runtime`.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        networks = {id(part.graph): part.graph for part in graph.parts}
+        sessions = {key: Runtime(network) for key, network in networks.items()}
+        self._parts = [(sessions[id(part.graph)], list(part.places)) for part in graph.parts]
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        flat = np.ravel(x)
+        return np.concatenate([runtime(flat[places]) for runtime, places in self._parts])
+
+
+def runtime_of(graph: Graph) -> Runtime | Runtimes:
+    """Return what runs the graph's source, or the sources of the networks it was made of."""
+    return Runtimes(graph) if graph.parts else Runtime(graph)
 
 
 def source_bytes(source: Path | bytes) -> bytes:

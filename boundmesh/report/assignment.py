@@ -25,7 +25,7 @@ def assignment(found: Counterexample, property: Property) -> str:
         flat = found.point if each.role == "input" else found.output.reshape(-1)
         shape = ",".join(str(length) for length in each.shape)
         lines.append(f"{each.name} {each.element_type or 'Real'} [{shape}]")
-        lines += map(decimal, flat[each.offset : each.offset + each.size])
+        lines += [decimal(flat[place]) for place in each.where]
     return "\n".join(lines) + "\n"
 
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 
 from boundmesh.graph.graph import Graph, counted
-from boundmesh.property import Atom, Ball, Box, Clause, Property
+from boundmesh.property import Affine, Atom, Ball, Box, Clause, Property
 from boundmesh.report.facts import NEXT_TO_NOTHING, number
 from boundmesh.report.facts import of_bytes as of_bytes
 from boundmesh.verdict import Falsified, TimedOut, Unknown, Verdict, Verified
@@ -64,13 +64,30 @@ def of_atom(atom: Atom, prop: Property) -> str:
 
 
 def element(prop: Property, role: str, flat: int) -> str:
-    """Return the name of a flat input or output in its file, or `x[3]` where it has none."""
+    """Return the name of a flat input or output in its file, or `x[3]` where it has none.
+
+    A product of inputs and outputs is written with its factors, as in `(X[0]·Y[1])`.
+    """
+    first = prop.outputs - len(prop.products)
+    if role == "output" and flat >= first:
+        product = prop.products[flat - first]
+        return f"({of_affine(product.left, prop)}·{of_affine(product.right, prop)})"
     for variable in prop.variables:
-        place = flat - variable.offset
-        if variable.role == role and 0 <= place < variable.size:
+        if (variable.role == "input") == (role == "input") and flat in variable.where:
+            place = variable.where.index(flat)
             index = np.unravel_index(place, variable.shape) if variable.shape else ()
             return f"{variable.name}[{','.join(str(int(i)) for i in index)}]"
     return f"{'x' if role == 'input' else 'y'}[{flat}]"
+
+
+def of_affine(form: Affine, prop: Property) -> str:
+    """Write a sum of inputs and outputs; one of several terms stands in parentheses."""
+    terms = [(value, element(prop, "input", place)) for place, value in form.inputs]
+    terms += [(value, element(prop, "output", place)) for place, value in form.outputs]
+    if not form.constant:
+        return _sum(terms) if len(terms) == 1 else f"({_sum(terms)})"
+    sign = "-" if form.constant < 0 else "+"
+    return f"({_sum(terms)} {sign} {float(abs(form.constant)):g})"
 
 
 def of_verdict(verdict: Verdict, prop: Property) -> str:

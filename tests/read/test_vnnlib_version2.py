@@ -97,8 +97,10 @@ REFUSED = [
     ("(assert (<= A[0 1 0] 1))", "p.vnnlib:8: .* is not a list of integers"),
     ("(assert (<= E[0] 1))", "p.vnnlib:8: .* is neither a declared variable"),
     (NETWORK.replace("A", "E").replace("B", "F"), "p.vnnlib:11: C is declared twice"),
-    ("(declare-network g (equal-to acc))", "p.vnnlib:8: several networks"),
-    ("(declare-network g (isomorphic-to acc))", "p.vnnlib:8: several networks"),
+    ("(declare-network g (equal-to acc))", "p.vnnlib:8: network g must declare inputs"),
+    ("(declare-network g (equal-to f))", "p.vnnlib:8: 'f' is no network that is declared before"),
+    ("(declare-network g (isomorphic-to))", r"p.vnnlib:8: expected \(isomorphic-to NAME"),
+    ("(declare-network acc)", "p.vnnlib:8: acc is declared twice"),
     ("(vnnlib-version <2.0>)", "p.vnnlib:8: the version must come first"),
     ("(declare-const X_0 Real)", "p.vnnlib:8: 'declare-const' is VNN-LIB 1.0"),
     ("(declare-input G Real [1])", "p.vnnlib: the declaration of G is not a command"),
@@ -115,7 +117,8 @@ def test_what_is_outside_is_refused_with_its_line(line, message):
 @pytest.mark.parametrize(
     ("declaration", "message"),
     [
-        ('(declare-hidden H Real [1] "h") (declare-output C Real [1])', "hidden nodes are not"),
+        ("(declare-hidden H Real [1]) (declare-output C Real [1])", "hidden H needs the ONNX name"),
+        ('(declare-output C Real [1]) (declare-hidden H Real [1] "h")', "inputs, then outputs"),
         ("(declare-output C int8 [1])", "element type 'int8' is not supported"),
         ("(declare-output C Real)", "expected \\(declare-output NAME TYPE \\[SHAPE\\]"),
         ("(declare-output C Real [0])", "C has no elements"),
