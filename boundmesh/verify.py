@@ -20,8 +20,8 @@ from boundmesh.graph.forward import multiplications
 from boundmesh.graph.graph import Graph
 from boundmesh.mesh.runtime.open import groups_for, layout_for
 from boundmesh.models import read
-from boundmesh.proof import float64
-from boundmesh.proof.guarantee import needs_real, rounding_for
+from boundmesh.proof import exact, float64
+from boundmesh.proof.guarantee import holds_in_real, needs_real, rounding_for
 from boundmesh.proof.ladder import climb
 from boundmesh.proof.memory import check_fits, memory_errors
 from boundmesh.proof.question import Question, questions
@@ -275,6 +275,10 @@ def _decide(run: Run) -> Verdict:
         for standing in standings:
             climb(standing, settings.bounds, clock)
         if settings.bounds.method == "auto":
+            if open_clauses(standings) and holds_in_real(run.graph, settings, run.property):
+                with clock.stage("exact"):
+                    for standing in standings:
+                        exact.settle(standing, run.graph, run.property, clock)
             if open_clauses(standings) and float64.helps(run.graph, run.layout):
                 float64.climb_again(standings, run.graph, run.property, settings, clock)
             left = open_clauses(standings)

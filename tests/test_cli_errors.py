@@ -227,7 +227,7 @@ def test_the_wrong_name_for_the_network_is_refused(command, tmp_path):
 
 
 def test_two_networks_are_refused(command):
-    refused(command("verify", NEAR, "--network", MLP, "--network", MLP), "2 times")
+    refused(command("verify", NEAR, "--network", MLP, "--network", MLP), "twice without a name")
 
 
 def test_no_network_is_refused(command):

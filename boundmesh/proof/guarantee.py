@@ -52,6 +52,14 @@ def arithmetics(
     return words
 
 
+def holds_in_real(graph: Graph, settings: Settings, property: Property) -> bool:
+    """Return True if a proof in exact arithmetic suffices for the verdict.
+
+    Raises the errors of `arithmetics`.
+    """
+    return arithmetics(graph, settings, property) <= {"real"}
+
+
 def needs_real(settings: Settings, property: Property) -> bool:
     """Return True if a counterexample must hold in real arithmetic, too.
 

@@ -43,6 +43,7 @@ class Standing:
     domains   the regions that `bounds` belong to
     searches  the accounts of branch and bound
     reached   what each stage reached, in the order of the stages
+    settled   `[D, clauses]`: True where exact arithmetic refuted the clause
     """
 
     question: Question
@@ -51,16 +52,20 @@ class Standing:
     domains: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
     searches: list[SearchAccount] = field(default_factory=list)
     reached: list[Reached] = field(default_factory=list)
+    settled: Tensor = field(default_factory=lambda: torch.zeros(1, 1, dtype=torch.bool))
 
     @staticmethod
     def unknown(question: Question) -> Standing:
         shape = (question.region.domains, len(question.slack))
-        return Standing(question, torch.full(shape, -torch.inf, dtype=torch.float64))
+        rows = torch.full(shape, -torch.inf, dtype=torch.float64)
+        clauses = len(question.margins.members)
+        settled = torch.zeros(question.region.domains, clauses, dtype=torch.bool)
+        return Standing(question, rows, settled=settled)
 
     @property
     def clauses(self) -> Tensor:
-        """The best margin of every clause on every region, `[D, clauses]`."""
-        return self.question.margins.clauses(self.rows)
+        """The best margin of every clause on every region, `[D, clauses]`; ∞ where settled."""
+        return self.question.margins.clauses(self.rows).masked_fill(self.settled, torch.inf)
 
     @property
     def open(self) -> Tensor:
