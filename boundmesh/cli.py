@@ -132,7 +132,7 @@ def main() -> None:
     try:
         command_line()(prog_name="boundmesh")
     except BoundmeshError as error:
-        _fail(str(error))
+        _fail("\n".join(filter(None, (str(error), error.excerpt))))
     except KeyboardInterrupt:
         _fail("interrupted", INTERRUPTED)
     except Exception as error:

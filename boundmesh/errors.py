@@ -2,7 +2,14 @@
 
 
 class BoundmeshError(Exception):
-    """The user's input or machine is at fault. It is shown as one message, without a traceback."""
+    """The user's input or machine is at fault. It is shown as one message, without a traceback.
+
+    `excerpt` shows the place in a file: a line of it, and a caret below. It may be empty.
+    """
+
+    def __init__(self, message: str = "", excerpt: str = "") -> None:
+        super().__init__(message)
+        self.excerpt = excerpt
 
 
 class ReadError(BoundmeshError):

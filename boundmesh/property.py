@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
@@ -203,6 +203,8 @@ class Property:
     warnings   messages for the user, for example about a region that is empty because two bounds
                contradict each other
     products   products of inputs and outputs that the clauses refer to as the last outputs
+    unbounded  the inputs that lack a bound, with words such as `input X_0 has no upper bound`; in
+               regions the largest number of the input's type takes its place
     """
 
     cases: tuple[Case, ...]
@@ -211,6 +213,7 @@ class Property:
     variables: tuple[Variable, ...] = ()
     warnings: tuple[str, ...] = ()
     products: tuple[Product, ...] = ()
+    unbounded: Mapping[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cases", _all_of(self.cases, Case, "a property's cases"))

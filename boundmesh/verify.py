@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from boundmesh.attack.everywhere import RADII, shrunk
 from boundmesh.attack.pgd import attack
 from boundmesh.attack.replay import Replay, representable
 from boundmesh.bounds.sweep.layout import DeviceLayout
@@ -260,12 +262,35 @@ def _assist(run: Run) -> Verdict:
 
 
 def _check(run: Run) -> None:
-    regions = [case.region for case in run.property.cases]
+    regions = [case.region for case in shrunk(run.property, RADII[0]).cases]
     agrees_with_source(run.graph, regions, run.settings.seed, run.layout.dtype)
+
+
+def _search_everywhere(run: Run) -> Verdict:
+    """Search a counterexample where inputs lack a bound, in ever larger regions.
+
+    Nothing is proved: bounds need both ends of every range.
+    """
+    first, *more = run.property.unbounded.values()
+    others = f" (and {len(more)} more)" if more else ""
+    reason = f"no counterexample was found, and a proof needs bounds: {first}{others}"
+    try:
+        for radius in RADII:
+            smaller = shrunk(run.property, radius)
+            found = replace(run, property=smaller, standings=[]).hunt()
+            if found is not None:
+                return Falsified(found)
+    except OutOfTime:
+        return TimedOut(reason, -math.inf)
+    except KeyboardInterrupt:
+        return Unknown(f"interrupted; {reason}", -math.inf)
+    return Unknown(reason, -math.inf)
 
 
 def _decide(run: Run) -> Verdict:
     settings, clock, standings = run.settings, run.clock, run.standings
+    if run.property.unbounded and run.property.cases:
+        return _search_everywhere(run)
     try:
         # Reading may have taken all the time, above all the export of a module.
         clock.check()

@@ -13,13 +13,18 @@ from boundmesh.read.networks import graphs_of
 
 
 def read_query(
-    spec: Path, networks: Mapping[str | None, Path], load: Callable[[Path], Graph]
+    spec: Path,
+    networks: Mapping[str | None, Path],
+    load: Callable[[Path], Graph],
+    strict: bool = False,
 ) -> tuple[Graph, Property]:
     """Read a property and its networks, which are given by name, as one graph.
 
+    With `strict` a property of version 2.0 must keep to the standard.
+
     Raises the errors of `graphs_of` and `join`.
     """
-    query = vnnlib.read(spec)
+    query = vnnlib.read(spec, strict)
     return vnnlib.join(query, graphs_of(query, networks, load))
 
 

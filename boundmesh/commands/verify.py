@@ -116,6 +116,15 @@ def verify(
     seed: Seed = Settings.seed,
     threads: Threads = None,
     rounding: RoundingOption = "auto",
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict",
+            help="Refuse a property of VNN-LIB 2.0 with anything that the standard does not have; "
+            "without it, that is a warning.",
+            rich_help_panel=RUN,
+        ),
+    ] = False,
     result_file: Annotated[
         Path | None,
         typer.Option(
@@ -167,7 +176,7 @@ def verify(
     start_ranks(settings.layout.shape)
     with progress_of(context, quiet, verbose, log) as progress, Ending() as ending:
         wanted = around or Path(spec or "")
-        result = _run(wanted, networks, shapes_of(shape), settings, progress)
+        result = _run(wanted, networks, strict, shapes_of(shape), settings, progress)
         seconds = perf_counter() - began
         _tell(result, method, seconds, progress)
 
@@ -211,6 +220,7 @@ def named(networks: Mapping[str | None, Path]) -> str:
 def _run(
     spec: Path | Neighbourhood,
     networks: Mapping[str | None, Path],
+    strict: bool,
     shapes: dict[str, tuple[int, ...]],
     settings: Settings,
     progress: ConsoleProgress,
@@ -230,7 +240,7 @@ def _run(
         prop, source = spec.property(graph), spec.file
     else:
         load = partial(api.load, shapes=shapes, property=spec)
-        (graph, prop), source = read_query(spec, networks, load), spec
+        (graph, prop), source = read_query(spec, networks, load, strict), spec
     set_aside()
     files = ", ".join(file.name for file in networks.values())
     progress.say("network", f"{files}: {words.of_graph(graph)}")

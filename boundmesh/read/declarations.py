@@ -38,6 +38,8 @@ class Declarations:
 
     def __init__(self) -> None:
         self.version = ""
+        # True if a network is declared in a file without the header of its version.
+        self.headless = False
         self.networks: dict[str, Network] = {}
         self.scalars: dict[str, int] = {}
         self.indices: dict[str, list[tuple[int, ...]]] = {"X": [], "Y": []}
@@ -124,6 +126,7 @@ class Declarations:
             raise PropertyError(f"network {name} must declare inputs, then outputs")
         for each in tensors:
             self.tensors[each.name] = replace(each, network=name)
+        self.headless = self.headless or not self.version
         self.networks[name] = replace(related[0], name=name) if related else Network(name)
         self.version = "2"
 
@@ -134,6 +137,19 @@ class Declarations:
         if parts[0] not in self.networks:
             raise PropertyError(f"'{parts[0]}' is no network that is declared before")
         return Network("", relation, parts[0])
+
+    @property
+    def element_types(self) -> set[str]:
+        """The element types of all declared tensors."""
+        return {each.element_type for each in self.tensors.values()}
+
+    def element_type(self, number: int) -> str:
+        """Return the element type of the variable with this number."""
+        flat, is_input = (number, True) if number >= 0 else (-1 - number, False)
+        for each in self.tensors.values():
+            if (each.role == "input") == is_input and 0 <= flat - each.offset < each.size:
+                return each.element_type
+        return ""
 
     def number(self, token: str) -> int:
         """Return the number of the variable `X_3` or `X[0,3]`, or of a scalar `Y` or `Y[]`."""

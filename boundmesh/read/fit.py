@@ -12,11 +12,19 @@ from boundmesh.graph.graph import Graph, Part, Port
 from boundmesh.property import Property, Variable
 from boundmesh.read.declarations import Network
 from boundmesh.read.formula import Formula
+from boundmesh.read.influence import without_idle_inputs
 from boundmesh.read.joined import joined, with_products
 from boundmesh.read.normal_form import normal_form
 from boundmesh.read.products import simplified
 from boundmesh.read.query import Query
 from boundmesh.read.renaming import Renaming, equal_inputs, representatives
+
+LARGEST = {
+    "float16": 65504.0,
+    "bfloat16": float(2.0**128 - 2.0**120),
+    "float32": float(np.finfo(np.float32).max),
+    "float64": float(np.finfo(np.float64).max),
+}
 
 
 @dataclass(frozen=True)
@@ -75,7 +83,8 @@ def join(query: Query, graphs: Mapping[str | None, Graph]) -> tuple[Graph, Prope
         pairs = zip(names, places, strict=True)
         parts = [Part(graphs[name], tuple(own.tolist())) for name, own in pairs]
         graph = joined(parts, [name or "network" for name in names], fitted.inputs)
-    return with_products(graph, fitted.property.products), fitted.property
+    graph = with_products(graph, fitted.property.products)
+    return graph, without_idle_inputs(graph, fitted.property)
 
 
 def check_alike(query: Query, network: Network, graphs: Mapping[str | None, Graph]) -> None:
@@ -132,14 +141,19 @@ def _fit_all(query: Query, networks: Mapping[str | None, Ports], share: bool) ->
     size = sum(port.size for port in ports)
     back = np.empty(size, dtype=np.int64)
     back[renaming.into[::-1]] = np.arange(len(into))[::-1]
-    cases, warnings = normal_form(assertions, size, lambda place: query.name(int(back[place])))
+    largest = largest_of(ports) if share else None
+    form = normal_form(assertions, size, lambda place: query.name(int(back[place])), largest)
+    cases = form.cases
     products = tuple(map(renaming.product, query.products))
     variables = tuple(moved(each, whole, shared) for each in query.variables)
     if products:
         simple = (simplified(case, products, first_out) for case in cases)
         cases = tuple(case for case in simple if case is not None)
     total = first_out + len(products)
-    made = Property(cases, size, total, variables, warnings, products)
+    departures = tuple(f"{query.path.name}: {each}" for each in query.departures)
+    made = Property(
+        cases, size, total, variables, (*departures, *form.warnings), products, form.unbounded
+    )
     spans = {
         name: shared[start : start + sum(port.size for port in networks[name].inputs)]
         for name, start in starts.items()
@@ -169,6 +183,11 @@ def shortened(ports: Sequence[Port], kept: np.ndarray) -> list[Port]:
         if count:
             found.append(port if count == port.size else replace(port, shape=(count,)))
     return found
+
+
+def largest_of(ports: Sequence[Port]) -> np.ndarray:
+    """Return the largest finite number of each flat input's type."""
+    return np.concatenate([np.full(port.size, LARGEST[port.dtype]) for port in ports])
 
 
 def order(

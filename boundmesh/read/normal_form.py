@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -26,9 +26,21 @@ from boundmesh.read.tighten import (
 )
 
 
+@dataclass(frozen=True)
+class NormalForm:
+    """The cases of a query, warnings for the user, and the inputs that lack a bound, with words."""
+
+    cases: tuple[Case, ...]
+    warnings: tuple[str, ...]
+    unbounded: Mapping[int, str]
+
+
 def normal_form(
-    assertions: Sequence[Formula], inputs: int, name: Callable[[int], str]
-) -> tuple[tuple[Case, ...], tuple[str, ...]]:
+    assertions: Sequence[Formula],
+    inputs: int,
+    name: Callable[[int], str],
+    largest: np.ndarray | None = None,
+) -> NormalForm:
     """Turn assertions into cases, and warnings for the user.
 
     The assertions can hold together only if one of the cases has a counterexample. They are
@@ -38,7 +50,9 @@ def normal_form(
     the clauses of one case. A strict bound of an input is a closed end of the box, and stays as an
     atom. All of this is exact. A conjunction is dropped where it is seen to contradict itself.
 
-    Raises PropertyError for an input without bounds and where more than 10⁵ conjunctions arise.
+    An end that is missing becomes the end of `largest`, the largest number of each input's type.
+    Raises PropertyError for an input without bounds if `largest` is None, and where more than 10⁵
+    conjunctions arise.
     """
     root = Branch(VariableBounds())
     choices = root.settle([(assertion, True) for assertion in assertions])
@@ -58,9 +72,9 @@ def normal_form(
             continue
         _, clauses = groups.setdefault(bounds.key(), (bounds, {}))
         clauses[clause] = None
-    boxes = InputRanges(root.bounds, inputs, name)
+    boxes = InputRanges(root.bounds, inputs, name, largest)
     cases = tuple(Case(boxes(bounds), tuple(clauses)) for bounds, clauses in groups.values())
-    return cases, warnings_of(contradictions, name, not cases)
+    return NormalForm(cases, warnings_of(contradictions, name, not cases), boxes.unbounded)
 
 
 class Gathering:
@@ -108,8 +122,15 @@ def atom_of(comparison: Comparison) -> Atom:
 class InputRanges:
     """Makes the boxes of bounds that are forks of `root`; most ends are those of `root`."""
 
-    def __init__(self, root: VariableBounds, inputs: int, name: Callable[[int], str]) -> None:
-        self.name, self.inputs = name, inputs
+    def __init__(
+        self,
+        root: VariableBounds,
+        inputs: int,
+        name: Callable[[int], str],
+        largest: np.ndarray | None = None,
+    ) -> None:
+        self.name, self.inputs, self.largest = name, inputs, largest
+        self.unbounded: dict[int, str] = {}
         self.lower = outward([root.lower(variable) for variable in range(inputs)], up=False)
         self.upper = outward([root.upper(variable) for variable in range(inputs)], up=True)
 
@@ -118,12 +139,14 @@ class InputRanges:
         lower, exact_lower = replaced(self.lower, bounds.own_lower, up=False)
         upper, exact_upper = replaced(self.upper, bounds.own_upper, up=True)
         unbounded = np.flatnonzero(~(np.isfinite(lower) & np.isfinite(upper)))
-        if len(unbounded):
-            variable = int(unbounded[0])
+        for variable in unbounded.tolist():
             side = "upper" if math.isfinite(lower[variable]) else "lower"
-            raise PropertyError(
-                f"input {self.name(variable)} has no {side} bound; every input needs both"
-            )
+            self.unbounded[variable] = f"input {self.name(variable)} has no {side} bound"
+            if self.largest is None:
+                raise PropertyError(f"{self.unbounded[variable]}; every input needs both")
+        if len(unbounded) and self.largest is not None:
+            lower = np.where(np.isfinite(lower), lower, -self.largest)
+            upper = np.where(np.isfinite(upper), upper, self.largest)
         return Box(lower, upper, exact_lower, exact_upper)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal, DecimalException
+from difflib import get_close_matches
 from fractions import Fraction
 from functools import cached_property, partial
+from itertools import combinations, pairwise
 from pathlib import Path
 
 from boundmesh.errors import PropertyError
@@ -34,8 +36,30 @@ IDLE = ("set-logic", "set-info", "set-option", "check-sat", "get-model", "exit")
 # Numbers are exact, however long. One with more digits than this would only fill the memory.
 DIGITS = 4000
 SMALLEST = Decimal((0, (1,), -2 * DIGITS))
+TRUTHS: dict[str, Formula] = {"true": All(()), "false": Any(())}
+# What SMT-LIB has and VNN-LIB 2.0 does not.
+DEPARTURES = frozenset(("not", "=>", "/", "=", "distinct", "let"))
 # The value of an empty form. Only declare-fun may contain one.
 NOTHING = ()
+
+
+@dataclass(frozen=True)
+class Binding:
+    """A name and its value, in the list of a `let`."""
+
+    name: str
+    value: object
+
+
+class Scope:
+    """The value of the list of a `let`: its names are known from here to the end of the `let`."""
+
+
+def unknown(head: object, known: Iterable[str]) -> str:
+    """Explain that a form begins with something that no form begins with."""
+    near = get_close_matches(head, list(known), 1) if isinstance(head, str) else []
+    hint = f"do you mean '{near[0]}'? " if near else ""
+    return f"{shown(head)} begins no form; {hint}known: {' '.join(known)}"
 
 
 @dataclass(frozen=True)
@@ -50,6 +74,7 @@ class Query:
     assertions  the formulas; flat input i is the number i and flat output j the number −1 − j,
                 counted over all networks, and product k is the number `of_product(k)`
     products    the factors of each product of variables
+    departures  in words, what the file has that the standard 2.0 does not
     """
 
     path: Path
@@ -59,6 +84,7 @@ class Query:
     variables: tuple[Variable, ...]
     assertions: tuple[Formula, ...]
     products: tuple[tuple[Linear, Linear], ...] = ()
+    departures: tuple[str, ...] = ()
 
     @cached_property
     def inputs(self) -> tuple[Variable, ...]:
@@ -88,10 +114,12 @@ class Query:
         return f"{variable.name}[{','.join(index)}]"
 
 
-def parse(text: str, path: Path) -> Query:
+def parse(text: str, path: Path, strict: bool = False) -> Query:
     """Parse a file's text; raise PropertyError with file, line and reason where that fails."""
-    reader = Reader()
+    reader = Reader(strict)
     for value in fold(text, str(path), reader.reduce):
+        if isinstance(value, Binding):
+            raise PropertyError(f"{path}: {unknown(value.name, reader.heads)}")
         if value is not None:
             raise PropertyError(f"{path}: {shown(value)} is not a command; expected (assert …)")
     declared = reader.declarations
@@ -99,15 +127,25 @@ def parse(text: str, path: Path) -> Query:
         variables = declared.variables()
     except PropertyError as error:
         raise PropertyError(f"{path}: {error}") from None
+    if declared.headless:
+        try:
+            reader.depart("files without (vnnlib-version <2.0>) in front")
+        except PropertyError as error:
+            raise PropertyError(f"{path}: {error}") from None
     networks, assertions = tuple(declared.networks.values()), tuple(reader.assertions)
-    return Query(path, declared.version, networks, variables, assertions, tuple(reader.products))
+    products, departures = tuple(reader.products), tuple(reader.departures)
+    return Query(path, declared.version, networks, variables, assertions, products, departures)
 
 
 class Reader:
     """Makes a value of each form: Linear, Formula, Variable, or None for a command."""
 
-    def __init__(self) -> None:
+    def __init__(self, strict: bool = False) -> None:
+        self.strict = strict
         self.declarations = declared = Declarations()
+        self.departures: dict[str, None] = {}
+        # The values that `let` names, of each `let` around the form that is read.
+        self.scopes: list[dict[str, object]] = []
         self.assertions: list[Formula] = []
         self.known: dict[str, Linear] = {}
         self.products: list[tuple[Linear, Linear]] = []
@@ -121,6 +159,8 @@ class Reader:
             "-": self.subtract,
             "*": self.multiply,
             "/": self.divide,
+            "distinct": self.distinct,
+            "let": self.leave_scope,
             "assert": self.assert_formula,
             "declare-const": declared.declare_scalar,
             "declare-fun": declared.declare_function,
@@ -139,14 +179,57 @@ class Reader:
         if not parts:
             return NOTHING
         head = parts[0]
+        if isinstance(head, Binding):
+            return self.enter_scope(parts)
         if isinstance(head, str) and head in IDLE:
+            self.depart(f"the command '{head}'")
             return None
         action = self.heads.get(head) if isinstance(head, str) else None
         if NOTHING in parts and head != "declare-fun":
             action, head = None, NOTHING
+        for part in parts:
+            if isinstance(part, Binding):
+                raise PropertyError(unknown(part.name, self.heads))
         if action is None:
-            raise PropertyError(f"{shown(head)} begins no form; known: {' '.join(self.heads)}")
+            if isinstance(head, str) and len(parts) == 2:
+                # A pair in the list of a `let`; anything else around it refuses it.
+                return Binding(head, self.value(parts[1]))
+            raise PropertyError(unknown(head, self.heads))
+        if head in DEPARTURES:
+            self.depart(f"'{head}'")
+        if self.scopes:
+            parts = [head, *map(self.value, parts[1:])]
         return action(parts[1:])
+
+    def depart(self, what: str) -> None:
+        """Remember what the standard 2.0 does not have; raise PropertyError if it must be kept."""
+        if self.declarations.version != "2":
+            return
+        if self.strict:
+            raise PropertyError(f"VNN-LIB 2.0 does not have {what}; it is read without --strict")
+        self.departures.setdefault(f"VNN-LIB 2.0 does not have {what}")
+
+    def value(self, part: object) -> object:
+        """Return the value that the innermost `let` gives a name, or the part itself."""
+        if isinstance(part, str):
+            for scope in reversed(self.scopes):
+                if part in scope:
+                    return scope[part]
+        return part
+
+    def enter_scope(self, parts: list[object]) -> Scope:
+        """`((a 1) (b X_0))` after `let`: its values were read outside of the new names."""
+        names = {part.name: part.value for part in parts if isinstance(part, Binding)}
+        if len(names) < len(parts):
+            raise PropertyError("'let' takes pairs of different names and their values")
+        self.scopes.append(names)
+        return Scope()
+
+    def leave_scope(self, parts: list[object]) -> object:
+        if len(parts) != 2 or not isinstance(parts[0], Scope):
+            raise PropertyError("expected (let ((NAME value) …) form)")
+        self.scopes.pop()
+        return parts[1]
 
     def linear(self, part: object) -> Linear:
         """Read a part of an arithmetic form: a form itself, a number or a variable."""
@@ -157,6 +240,8 @@ class Reader:
         if part in self.known:
             return self.known[part]
         if NUMBER.fullmatch(part):
+            if "e" in part or "E" in part:
+                self.depart(f"numbers with an exponent, as '{part}'")
             return Linear({}, number(part))
         self.known[part] = Linear({self.declarations.number(part): 1}, 0)
         return self.known[part]
@@ -211,11 +296,32 @@ class Reader:
         return Any((*map(Not, formulas[:-1]), formulas[-1]))
 
     def compare(self, sign: str, parts: list[object]) -> Formula:
-        if len(parts) != 2:
+        if len(parts) < 2 or (len(parts) > 2 and sign == "!="):
             raise PropertyError(f"'{sign}' compares 2 values, met {len(parts)}")
-        return COMPARISONS[sign](self.linear(parts[0]), self.linear(parts[1]))
+        values = [self.linear(part) for part in parts]
+        self.check_types(values)
+        if len(values) == 2:
+            return COMPARISONS[sign](*values)
+        self.depart(f"comparisons of several values, as '{sign}' of {len(values)}")
+        return All(tuple(COMPARISONS[sign](*pair) for pair in pairwise(values)))
+
+    def distinct(self, parts: list[object]) -> Formula:
+        values = [self.linear(part) for part in parts]
+        if len(values) < 2:
+            raise PropertyError(f"'distinct' compares 2 values or more, met {len(values)}")
+        return All(tuple(COMPARISONS["!="](*pair) for pair in combinations(values, 2)))
+
+    def check_types(self, values: list[Linear]) -> None:
+        """Raise PropertyError where variables of different element types are compared."""
+        if len(self.declarations.element_types) < 2:
+            return
+        numbers = {number for value in values for number in value.terms if number > of_product(0)}
+        types = {self.declarations.element_type(number) for number in numbers}
+        if len(types) > 1:
+            raise PropertyError(f"values of the types {' and '.join(sorted(types))} are compared")
 
     def formulas(self, word: str, parts: list[object]) -> tuple[Formula, ...]:
+        parts = [TRUTHS.get(part, part) if isinstance(part, str) else part for part in parts]
         formulas = tuple(part for part in parts if isinstance(part, Comparison | All | Any | Not))
         if len(formulas) != len(parts):
             other = next(part for part in parts if part not in formulas)

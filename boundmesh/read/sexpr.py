@@ -9,7 +9,13 @@ from typing import Any
 from boundmesh.errors import PropertyError
 
 # A tensor index belongs to the name before it: `X[0, 3]` and `Real [1,10]` are one token each.
-TOKEN = re.compile(r'\n|;[^\n]*|[()]|"[^"\n]*"|[^\s()\[\]";]+(?:\s*\[[^\[\]]*\])?|\S')
+TOKEN = re.compile(r';[^\n]*|[()]|"[^"\n]*"|[^\s()\[\]";]+(?:\s*\[[^\[\]]*\])?|\S')
+
+QUOTED = re.compile(r"'([^']+)'")
+# A form is searched so far for the word that a message quotes.
+REACH = 10_000
+# The characters of a line that an error shows.
+WIDTH = 90
 
 COMMENT = re.compile(r";[^\n]*")
 
@@ -21,28 +27,57 @@ def fold(text: str, source: str, reduce: Callable[[list[Any]], object]) -> list[
     `reduce` made of them. There is no recursion, so forms may nest to any depth. A PropertyError
     of `reduce`, or one about parentheses that do not match, names `source` and the form's line.
     """
-    line = start = 1
+    start, opened = 0, 0
     parts: list[Any] = []
+    # Of each form that is open: how many forms were opened before it, and its parts.
     enclosing: list[tuple[int, list[Any]]] = []
     for token in TOKEN.findall(text):
         if token == "(":
             enclosing.append((start, parts))
-            start, parts = line, []
+            start, parts = opened, []
+            opened += 1
         elif token == ")":
             if not enclosing:
-                raise PropertyError(f"{source}:{line}: ')' closes nothing")
+                raise located(text, source, None, "')' closes nothing")
             try:
                 value = reduce(parts)
             except PropertyError as error:
-                raise PropertyError(f"{source}:{start}: {error}") from None
+                raise located(text, source, start, str(error)) from None
             start, parts = enclosing.pop()
             parts.append(value)
-        elif token == "\n":
-            line += 1
         elif token[0] != ";":
             parts.append(token)
-            if token[-1] == "]":
-                line += token.count("\n")
     if enclosing:
-        raise PropertyError(f"{source}:{start}: '(' is never closed; the file may be cut off")
+        cut = "'(' is never closed; the file may be cut off"
+        raise located(text, source, start, cut)
     return parts
+
+
+def located(text: str, source: str, form: int | None, message: str) -> PropertyError:
+    """Make the error of a form, given by how many were opened before it, with its line and a caret.
+
+    The caret stands under the first word of the form that the message quotes, or under the form.
+    None stands for the first parenthesis that closes nothing.
+    """
+    start, depth, opened = 0, 0, -1
+    for match in TOKEN.finditer(text):
+        if match[0] not in "()":
+            continue
+        opened += match[0] == "("
+        depth += 1 if match[0] == "(" else -1
+        if opened == form or (form is None and depth < 0):
+            start = match.start()
+            break
+    line = text.count("\n", 0, start) + 1
+    place = start
+    for quoted in QUOTED.findall(message):
+        found = text.find(quoted, start, start + REACH)
+        if found > start:
+            place = found
+            break
+    first = text.rfind("\n", 0, place) + 1
+    shown = text[first:].split("\n", 1)[0]
+    cut = max(0, place - first - WIDTH // 2)
+    shown, column = shown[cut : cut + WIDTH], place - first - cut
+    excerpt = f"  {shown}\n  {' ' * column}^"
+    return PropertyError(f"{source}:{line}: {message}", excerpt)

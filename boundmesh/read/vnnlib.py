@@ -22,8 +22,10 @@ UNREADABLE = "\ufffd"
 TEXT_COPIES = 32
 
 
-def read(path: Path | str) -> Query:
+def read(path: Path | str, strict: bool = False) -> Query:
     """Read the declarations and assertions of a file, without its network.
+
+    With `strict` a file of version 2.0 is refused where it departs from the standard.
 
     Raises ReadError for a file that cannot be read, and PropertyError, with file, line and reason,
     for one that is malformed or that boundmesh cannot verify.
@@ -33,7 +35,9 @@ def read(path: Path | str) -> Query:
     text = contents(path, TEXT_COPIES).decode("utf-8-sig", errors="replace")
     if UNREADABLE in text and UNREADABLE in COMMENT.sub("", text):
         raise ReadError(f"{path}: not a text file; expected a VNN-LIB property in UTF-8")
-    return parse(text, path)
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return parse(text, path, strict)
 
 
 def load(path: Path | str, inputs: Sequence[Port], outputs: Sequence[Port]) -> Property:
