@@ -31,11 +31,11 @@ from boundmesh.verify import Result
 from boundmesh.verify import verify as decide
 
 if TYPE_CHECKING:
-    from boundmesh.models import Model
+    from boundmesh.models import Model, Models
 
 
 def verify(
-    model: Model,
+    model: Models,
     property: Property | str | Path,
     *,
     settings: Settings = Settings(),
@@ -44,7 +44,8 @@ def verify(
 ) -> Result:
     """Decide a property of a network: `result.verdict` is Verified, Falsified, Unknown or TimedOut.
 
-    `model` is an ONNX file, a Graph or an nn.Module. `property` is a VNN-LIB file or a Property.
+    `model` is an ONNX file, a Graph or an nn.Module, or a mapping from the names of several
+    networks that a VNN-LIB file declares. `property` is a VNN-LIB file or a Property.
     `options` are fields of Settings and its stages, such as `timeout=60, method="crown",
     device="cuda"`. A program that torchrun starts may also pass `mesh`, which is a Layout or a
     string such as `shards=2`. Raises BoundmeshError for everything that bad input can cause.

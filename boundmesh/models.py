@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     Model = Graph | str | Path | nn.Module
-    Models = Model | Mapping[str, Model]
+    Models = Model | Mapping[str, Model] | Mapping[str | None, Model]
 
 
 def read(model: Models, property: Property | str | Path) -> tuple[Graph, Property]:

@@ -49,7 +49,7 @@ from boundmesh.settings import Settings
 from boundmesh.verdict import Counterexample, Falsified, TimedOut, Unknown, Verdict, Verified
 
 if TYPE_CHECKING:
-    from boundmesh.models import Model
+    from boundmesh.models import Models
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Result:
 
 
 def verify(
-    model: Model,
+    model: Models,
     property: Property | str | Path,
     *,
     settings: Settings = Settings(),

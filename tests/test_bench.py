@@ -18,6 +18,9 @@ import pytest
 import torch
 
 from boundmesh import api
+from boundmesh.bench.instances import read_instances
+from boundmesh.bench.run import json_name
+from boundmesh.errors import ReadError
 from boundmesh.report.records import COLUMNS
 from boundmesh.verdict import TimedOut, Unknown
 
@@ -428,3 +431,27 @@ OPTIONS = (
 @pytest.mark.parametrize("option", OPTIONS.split())
 def test_help_shows_every_option(command, option):
     assert option in command("bench", "--help").out
+
+
+def test_a_list_names_several_networks(tmp_path: Path):
+    file = tmp_path / "pairs" / "2.0" / "instances.csv"
+    file.parent.mkdir(parents=True)
+    file.write_text(
+        "\"[('f', 'a.onnx'), ('g', 'b.onnx')]\",p.vnnlib,10\n"
+        "[('f', 'a.onnx'), ('g', 'c.onnx')],p.vnnlib,20\n"
+        "a.onnx,q.vnnlib,30\n"
+    )
+    first, second, third = read_instances([file])
+    assert {each.family for each in (first, second, third)} == {"pairs"}
+    assert [each.timeout for each in (first, second, third)] == [10, 20, 30]
+    assert first.networks == {"f": file.parent / "a.onnx", "g": file.parent / "b.onnx"}
+    assert second.networks == {"f": file.parent / "a.onnx", "g": file.parent / "c.onnx"}
+    assert third.networks == {None: file.parent / "a.onnx"}
+    assert json_name(first) == Path("pairs/a.onnx+b--p.json")
+
+
+def test_a_list_of_networks_in_another_form_is_refused(tmp_path: Path):
+    file = tmp_path / "instances.csv"
+    file.write_text('"[a.onnx; b.onnx]",p.vnnlib,10\n')
+    with pytest.raises(ReadError, match=r"instances\.csv:1: the networks are \[a\.onnx; b\.onnx\]"):
+        read_instances([file])

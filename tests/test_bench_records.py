@@ -156,7 +156,7 @@ def test_without_names_a_fourth_column_counts_only_if_it_is_a_verdict(tmp_path):
     path.write_text("n.onnx,p.vnnlib,60,unsat\nn.onnx,q.vnnlib,60,hard\nn.onnx,p.vnnlib,60,sat\n")
     first, second = read_instances([path])
     assert (first.expected, second.expected) == ("unsat", "")
-    assert first.network == tmp_path / "n.onnx"
+    assert first.networks == {None: tmp_path / "n.onnx"}
 
 
 def test_a_proof_comes_from_the_tightest_stage_and_the_rest_from_the_last():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from ast import literal_eval
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from boundmesh.errors import BoundmeshError, ReadError
 
 DECIDED = ("unsat", "sat")
 UNDECIDED = ("", "unknown", "timeout", "timed-out", "error")
+VERSION = re.compile(r"\d+(\.\d+)*")
 POSITIONS = ("onnx", "vnnlib", "timeout", "expected")
 
 
@@ -20,8 +22,9 @@ POSITIONS = ("onnx", "vnnlib", "timeout", "expected")
 class Instance:
     """A line of a list.
 
-    family    the name of the list's folder
-    onnx      the network's file, as written in the list
+    family    the name of the list's folder, or of the one above where that is a version, as in
+              `cersyve/1.0/instances.csv`
+    onnx      the network's file, as written in the list; several as `[('f', 'a.onnx'), …]`
     vnnlib    the property's file, as written in the list
     folder    the folder of the list
     timeout   seconds, or None
@@ -41,8 +44,26 @@ class Instance:
         return self.family, self.onnx, self.vnnlib
 
     @property
-    def network(self) -> Path:
-        return _file(self.folder / self.onnx)
+    def networks(self) -> dict[str | None, Path]:
+        """The file of each network by its name; the key None stands for the only one.
+
+        Raises ReadError where the list names several in another form.
+        """
+        if not self.onnx.startswith("["):
+            return {None: _file(self.folder / self.onnx)}
+        try:
+            pairs = dict(literal_eval(self.onnx))
+            return {str(name): _file(self.folder / str(file)) for name, file in pairs.items()}
+        except (ValueError, TypeError, SyntaxError):
+            raise ReadError(
+                f"the networks are {self.onnx}; expected [('f', 'a.onnx'), ('g', 'b.onnx')]"
+            ) from None
+
+    @property
+    def network(self) -> str:
+        """The networks' files as text, with their names where there are several."""
+        files = self.networks.items()
+        return " ".join(str(file) if name is None else f"{name}={file}" for name, file in files)
 
     @property
     def property(self) -> Path:
@@ -61,7 +82,8 @@ def read_instances(files: Sequence[Path]) -> list[Instance]:
     found: dict[tuple[str, str, str], Instance] = {}
     homes: dict[str, Path] = {}
     for file in files:
-        family = file.resolve().parent.name
+        folder = file.resolve().parent
+        family = folder.parent.name if VERSION.fullmatch(folder.name) else folder.name
         if homes.setdefault(family, file) != file:
             raise BoundmeshError(
                 f"{homes[family]} and {file} are both of the family '{family}', the name of their "
@@ -101,7 +123,7 @@ def _read(file: Path, family: str) -> list[Instance]:
     instances: list[Instance] = []
     rows = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
     for row in _lines(rows, file):
-        cells = [cell.strip() for cell in row]
+        cells = joined([cell.strip() for cell in row])
         if {"onnx", "vnnlib"} <= set(cells) and not instances:
             columns = cells
         elif any(cells):
@@ -112,6 +134,15 @@ def _read(file: Path, family: str) -> list[Instance]:
     if not instances:
         raise ReadError(f"{file}: holds no instance; expected lines onnx,vnnlib,timeout")
     return instances
+
+
+def joined(cells: list[str]) -> list[str]:
+    """Return the cells with a list of networks as one cell, where it stands without quotes."""
+    first = next((i for i, cell in enumerate(cells) if cell.startswith("[")), None)
+    last = next((i for i, cell in enumerate(cells) if cell.endswith("]")), None)
+    if first is None or last is None or last <= first:
+        return cells
+    return [*cells[:first], ", ".join(cells[first : last + 1]), *cells[last + 1 :]]
 
 
 def _lines(rows: Iterable[list[str]], file: Path) -> Iterator[list[str]]:
@@ -138,7 +169,12 @@ def _instance(cells: list[str], columns: Sequence[str], family: str, folder: Pat
             known = " ".join(word for word in (*DECIDED, *UNDECIDED) if word)
             raise ValueError(f"expected is '{expected}'; known: {known}, or empty")
         expected = ""
-    return Instance(family, onnx, vnnlib, folder, timeout, expected)
+    instance = Instance(family, onnx, vnnlib, folder, timeout, expected)
+    try:
+        _ = instance.networks
+    except ReadError as error:
+        raise ValueError(str(error)) from None
+    return instance
 
 
 def _seconds(text: str) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections import Counter
 from collections.abc import Iterable
@@ -84,7 +85,8 @@ class Stages:
 class Runner:
     """Decides instances with the same settings; `json_dir` gets a JSON file for each.
 
-    Each instance has its own timeout. Raises DeviceError for an absent device.
+    Each instance has its own timeout, from which `startup` seconds are taken. Raises DeviceError
+    for an absent device.
     """
 
     def __init__(
@@ -94,9 +96,12 @@ class Runner:
         json_dir: Path | None,
         progress: Progress,
         ending: Ending,
+        startup: float = 0.0,
     ) -> None:
-        self._networks = Networks(instance.network for instance in instances)
-        self._settings = settings
+        self._networks = Networks(
+            file for instance in instances for file in instance.networks.values()
+        )
+        self._settings, self._startup = settings, startup
         self._json_dir = json_dir
         self._progress = progress
         self._ending = ending
@@ -139,11 +144,11 @@ class Runner:
     def _decide(
         self, instance: Instance, timeout: float, stages: Stages, began: float
     ) -> tuple[Record, dict[str, Any]]:
-        graph = self._networks(instance.network)
+        graphs = {name: self._networks(file) for name, file in instance.networks.items()}
         loading = perf_counter() - began
-        left = None if timeout == FOREVER else max(timeout - loading, 1e-3)
+        left = None if timeout == FOREVER else max(timeout - loading - self._startup, 1e-3)
         settings = replace(self._settings, timeout=left)
-        result = api.verify(graph, instance.property, settings=settings, progress=stages)
+        result = api.verify(graphs, instance.property, settings=settings, progress=stages)
         seconds = perf_counter() - began
         verdict = result.verdict
         record = self._record(
@@ -158,7 +163,7 @@ class Runner:
         reading = result.seconds["read"] + loading
         whole = replace(result, seconds={**result.seconds, "read": reading})
         asked = replace(self._settings, timeout=instance.timeout)
-        names = str(instance.property), str(instance.network)
+        names = str(instance.property), instance.network
         return record, results.verdict_json(whole, asked, *names, seconds)
 
     def _crashed(
@@ -184,7 +189,7 @@ class Runner:
             "reason": reason,
             "traceback": trace,
             "property": str(instance.property),
-            "network": str(instance.network),
+            "network": instance.network,
             "seconds": {"total": seconds},
         }
         return record, content
@@ -219,8 +224,9 @@ def write_json(file: Path, content: dict[str, Any]) -> None:
 
 def json_name(instance: Instance) -> Path:
     """Return `family/network--property.json`; the folders of both files are part of the names."""
+    onnx = "+".join(re.findall(r"'([^']*)'\s*\)", instance.onnx)) or instance.onnx
     network, prop = (
         name.removesuffix(".gz").removesuffix(suffix).replace("\\", "/").strip("./")
-        for name, suffix in ((instance.onnx, ".onnx"), (instance.vnnlib, ".vnnlib"))
+        for name, suffix in ((onnx, ".onnx"), (instance.vnnlib, ".vnnlib"))
     )
     return Path(instance.family) / f"{network}--{prop}.json".replace("/", "_")

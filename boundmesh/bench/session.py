@@ -11,6 +11,7 @@ from boundmesh.bench.ending import Ending
 from boundmesh.bench.instances import Instance
 from boundmesh.report.bench_console import BenchConsole
 from boundmesh.report.records import Record, resume
+from boundmesh.runtime.startup import seconds_since_start
 from boundmesh.settings import Settings
 
 
@@ -50,6 +51,7 @@ class Session:
     keep: Callable[[Record], None]
     console: BenchConsole
     ending: Ending
+    from_start: bool = False
 
     def run(self) -> None:
         """Decide the instances; raise BoundmeshError where the device or a results file fails."""
@@ -83,8 +85,10 @@ class Session:
         todo = together.agree("what is to be done", todo)
         if not todo:
             return
-        runner = Runner(todo, self.settings, self.json_dir, self.console, self.ending)
         warm(self.settings)
+        # A competition starts a process for each instance, and its clock runs from there.
+        startup = seconds_since_start() if self.from_start else 0.0
+        runner = Runner(todo, self.settings, self.json_dir, self.console, self.ending, startup)
         for instance in todo:
             place = f"{len(self.found) + 1}/{len(self.instances)}"
             self.console.begin(place, instance.onnx, instance.vnnlib)

@@ -20,6 +20,7 @@ from boundmesh.commands.options import (
     BranchingOption,
     Device,
     DTypeOption,
+    FromStart,
     Iterations,
     LogFile,
     Mesh,
@@ -90,6 +91,7 @@ def bench(
             metavar="SECONDS", help="For each instance, instead of its own.", rich_help_panel=RUN
         ),
     ] = None,
+    timeout_from_start: FromStart = False,
     method: MethodOption = "auto",
     branching: BranchingOption = "auto",
     iterations: Iterations = BoundSettings.iterations,
@@ -196,7 +198,10 @@ def bench(
     with console, Ending() as ending:
         if defaults := described(context):
             console.detail("defaults", defaults)
-        Session(instances, found, settings, files, until, keep, console, ending).run()
+        session = Session(
+            instances, found, settings, files, until, keep, console, ending, timeout_from_start
+        )
+        session.run()
         console.rest()
         summaries = summarize([instance.family for instance in instances], found)
         if first:

@@ -175,6 +175,16 @@ LogFile = Annotated[
 ]
 
 
+FromStart = Annotated[
+    bool,
+    typer.Option(
+        "--timeout-from-start",
+        help="Count the start of the process into the timeout, as competitions do.",
+        rich_help_panel=RUN,
+    ),
+]
+
+
 def check_order(
     command: str, words: list[str], spec: str | None, networks: list[str] | None
 ) -> None:

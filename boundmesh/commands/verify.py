@@ -18,6 +18,7 @@ from boundmesh.commands.options import (
     BranchingOption,
     Device,
     DTypeOption,
+    FromStart,
     Iterations,
     Json,
     LogFile,
@@ -47,6 +48,7 @@ from boundmesh.commands.region import REGION, Clip, Neighbourhood, neighbourhood
 from boundmesh.errors import BoundmeshError
 from boundmesh.report.console import ConsoleProgress
 from boundmesh.runtime.rank import is_first
+from boundmesh.runtime.startup import seconds_since_start
 from boundmesh.settings import BoundSettings, BranchSettings, Layout, Method, Settings
 
 if TYPE_CHECKING:
@@ -104,6 +106,7 @@ def verify(
         float | None,
         typer.Option(metavar="SECONDS", help="Stop then and say timed-out.", rich_help_panel=RUN),
     ] = None,
+    timeout_from_start: FromStart = False,
     method: MethodOption = "auto",
     branching: BranchingOption = "auto",
     iterations: Iterations = BoundSettings.iterations,
@@ -176,7 +179,8 @@ def verify(
     start_ranks(settings.layout.shape)
     with progress_of(context, quiet, verbose, log) as progress, Ending() as ending:
         wanted = around or Path(spec or "")
-        result = _run(wanted, networks, strict, shapes_of(shape), settings, progress)
+        options = strict, shapes_of(shape), timeout_from_start
+        result = _run(wanted, networks, *options, settings, progress)
         seconds = perf_counter() - began
         _tell(result, method, seconds, progress)
 
@@ -222,6 +226,7 @@ def _run(
     networks: Mapping[str | None, Path],
     strict: bool,
     shapes: dict[str, tuple[int, ...]],
+    from_start: bool,
     settings: Settings,
     progress: ConsoleProgress,
 ) -> Result:
@@ -250,7 +255,8 @@ def _run(
         progress.say("", line)
     progress.say("arithmetic", words.of_arithmetic(arithmetic(graph, settings, prop)))
     reading = perf_counter() - began
-    result = api.verify(graph, prop, settings=less(settings, reading), progress=progress)
+    spent = seconds_since_start() if from_start else reading
+    result = api.verify(graph, prop, settings=less(settings, spent), progress=progress)
     return replace(result, seconds={**result.seconds, "read": reading})
 
 
