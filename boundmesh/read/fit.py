@@ -90,7 +90,8 @@ def join(query: Query, graphs: Mapping[str | None, Graph]) -> tuple[Graph, Prope
 def check_alike(query: Query, network: Network, graphs: Mapping[str | None, Graph]) -> None:
     """Raise PropertyError where a network and the one it is related to have other ports."""
     own, other = graphs[network.name], graphs[network.other]
-    for mine, theirs in ((own.inputs, other.inputs), (own.outputs, other.outputs)):
+    outputs = tuple([p for p in g.outputs if p.name not in g.exposed] for g in (own, other))
+    for mine, theirs in ((own.inputs, other.inputs), outputs):
         if [(p.shape, p.dtype) for p in mine] != [(p.shape, p.dtype) for p in theirs]:
             raise PropertyError(
                 f"{query.path}: {network.name} is {network.relation} {network.other}, but their "
