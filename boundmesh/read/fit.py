@@ -137,19 +137,23 @@ def _fit_all(query: Query, networks: Mapping[str | None, Ports], share: bool) ->
         ports = shortened(ports, kept)
     renaming = Renaming(shared[into], out, first_out)
     assertions: Sequence[Formula] = query.assertions
+    ranges = query.ranges
     if not renaming.is_identity or query.products:
-        assertions = renaming.formulas(query.assertions)
+        simple = [] if ranges is None else list(ranges.comparisons())
+        assertions, ranges = renaming.formulas([*simple, *query.assertions]), None
     size = sum(port.size for port in ports)
     back = np.empty(size, dtype=np.int64)
     back[renaming.into[::-1]] = np.arange(len(into))[::-1]
     largest = largest_of(ports) if share else None
-    form = normal_form(assertions, size, lambda place: query.name(int(back[place])), largest)
+    form = normal_form(
+        assertions, size, lambda place: query.name(int(back[place])), largest, ranges
+    )
     cases = form.cases
     products = tuple(map(renaming.product, query.products))
     variables = tuple(moved(each, whole, shared) for each in query.variables)
     if products:
-        simple = (simplified(case, products, first_out) for case in cases)
-        cases = tuple(case for case in simple if case is not None)
+        shorter = (simplified(case, products, first_out) for case in cases)
+        cases = tuple(case for case in shorter if case is not None)
     total = first_out + len(products)
     departures = tuple(f"{query.path.name}: {each}" for each in query.departures)
     made = Property(

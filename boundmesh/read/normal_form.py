@@ -12,12 +12,14 @@ import numpy as np
 
 from boundmesh.errors import PropertyError
 from boundmesh.property import Atom, Box, Case, Clause
-from boundmesh.rational import decimal, is_float, rounded
+from boundmesh.rational import Exact, decimal, is_float, rounded
 from boundmesh.read.distribute import Branch, distribute
 from boundmesh.read.formula import Comparison, Formula
+from boundmesh.read.ranges import Decimals, Missed, Ranges
 from boundmesh.read.tighten import (
     Contradiction,
     End,
+    Overlay,
     Side,
     VariableBounds,
     contradictory,
@@ -40,6 +42,7 @@ def normal_form(
     inputs: int,
     name: Callable[[int], str],
     largest: np.ndarray | None = None,
+    ranges: Ranges | None = None,
 ) -> NormalForm:
     """Turn assertions into cases, and warnings for the user.
 
@@ -50,11 +53,12 @@ def normal_form(
     the clauses of one case. A strict bound of an input is a closed end of the box, and stays as an
     atom. All of this is exact. A conjunction is dropped where it is seen to contradict itself.
 
-    An end that is missing becomes the end of `largest`, the largest number of each input's type.
-    Raises PropertyError for an input without bounds if `largest` is None, and where more than 10⁵
-    conjunctions arise.
+    `ranges` are bounds of inputs that hold as well. An end that is missing becomes the end of
+    `largest`, the largest number of each input's type. Raises PropertyError for an input without
+    bounds if `largest` is None, and where more than 10⁵ conjunctions arise.
     """
-    root = Branch(VariableBounds())
+    known = () if ranges is None else (ranges.lower, ranges.upper)
+    root = Branch(VariableBounds(*known))
     choices = root.settle([(assertion, True) for assertion in assertions])
     branches: list[Branch] = []
     contradictions: list[Contradiction] = []
@@ -131,8 +135,8 @@ class InputRanges:
     ) -> None:
         self.name, self.inputs, self.largest = name, inputs, largest
         self.unbounded: dict[int, str] = {}
-        self.lower = outward([root.lower(variable) for variable in range(inputs)], up=False)
-        self.upper = outward([root.upper(variable) for variable in range(inputs)], up=True)
+        self.lower = ends_of(root.base_lower, inputs, up=False)
+        self.upper = ends_of(root.base_upper, inputs, up=True)
 
     def __call__(self, bounds: VariableBounds) -> Box:
         """Return the box of the bounds; raise PropertyError for an input without one of them."""
@@ -151,6 +155,22 @@ class InputRanges:
 
 
 Ends = tuple[np.ndarray, Mapping[int, Fraction]]
+
+
+def ends_of(base: Mapping[int, Exact], inputs: int, up: bool) -> Ends:
+    """Return the ends of all inputs, rounded outward; an end that is missing is infinite."""
+    if not isinstance(base, Overlay) or not isinstance(base.below, Decimals):
+        missing = math.inf if up else -math.inf
+        return outward([base.get(variable, missing) for variable in range(inputs)], up)
+    own = {variable: end for variable, end in base.above.items() if variable >= 0}
+    values, mask, places = base.below.value.copy(), base.below.rounded.copy(), list(own)
+    changed, exact = outward(list(own.values()), up)
+    values[places] = changed
+    mask[places] = False
+    if not exact:
+        return values, Missed(base.below, mask)
+    more = {places[i]: end for i, end in exact.items()}
+    return values, Overlay(Missed(base.below, mask), more)
 
 
 def outward(ends: Sequence[End], up: bool) -> Ends:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, DecimalException
 from difflib import get_close_matches
 from fractions import Fraction
@@ -28,6 +28,7 @@ from boundmesh.read.formula import (
     Not,
     of_product,
 )
+from boundmesh.read.ranges import Ranges, ranges_of, taken_out
 from boundmesh.read.sexpr import fold
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -74,6 +75,7 @@ class Query:
     assertions  the formulas; flat input i is the number i and flat output j the number −1 − j,
                 counted over all networks, and product k is the number `of_product(k)`
     products    the factors of each product of variables
+    ranges      bounds of inputs that hold as well as the assertions; None where those have all
     departures  in words, what the file has that the standard 2.0 does not
     """
 
@@ -85,6 +87,7 @@ class Query:
     assertions: tuple[Formula, ...]
     products: tuple[tuple[Linear, Linear], ...] = ()
     departures: tuple[str, ...] = ()
+    ranges: Ranges | None = None
 
     @cached_property
     def inputs(self) -> tuple[Variable, ...]:
@@ -116,6 +119,16 @@ class Query:
 
 def parse(text: str, path: Path, strict: bool = False) -> Query:
     """Parse a file's text; raise PropertyError with file, line and reason where that fails."""
+    rest, lines = taken_out(text)
+    query = parsed(rest, path, strict)
+    if not lines:
+        return query
+    ranges = ranges_of(lines, query.variables, query.version)
+    return parsed(text, path, strict) if ranges is None else replace(query, ranges=ranges)
+
+
+def parsed(text: str, path: Path, strict: bool) -> Query:
+    """Parse a text form by form; raises the errors of `parse`."""
     reader = Reader(strict)
     for value in fold(text, str(path), reader.reduce):
         if isinstance(value, Binding):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeVar
 
 from boundmesh.property import Atom, Terms
 from boundmesh.rational import Exact, rounded
@@ -20,6 +20,30 @@ End = Exact | float
 # A contradiction is an input whose bounds crossed, with both bounds, or None for any other reason.
 Contradiction = tuple[int, End, End] | None
 EMPTY: Mapping[int, Exact] = {}
+Number = TypeVar("Number", int | Fraction, Fraction)
+
+
+@dataclass(frozen=True, eq=False)
+class Overlay(Mapping[int, Number]):
+    """Two mappings as one; `above` holds where both have a key."""
+
+    below: Mapping[int, Number]
+    above: Mapping[int, Number]
+
+    def __getitem__(self, key: int) -> Number:
+        return self.above[key] if key in self.above else self.below[key]
+
+    def __iter__(self) -> Iterator[int]:
+        yield from self.above
+        yield from (key for key in self.below if key not in self.above)
+
+    def __len__(self) -> int:
+        return len(self.below) + sum(key not in self.below for key in self.above)
+
+
+def merged(base: Mapping[int, Exact], own: Mapping[int, Exact]) -> Mapping[int, Exact]:
+    """Return both as one mapping; a large one that is no dict is not copied."""
+    return {**base, **own} if isinstance(base, dict) else Overlay(base, own)
 
 
 class VariableBounds:
@@ -41,8 +65,9 @@ class VariableBounds:
 
     def share(self) -> VariableBounds:
         """Return bounds whose forks all share the bounds known here."""
-        lower, upper = {**self.base_lower, **self.own_lower}, {**self.base_upper, **self.own_upper}
-        return VariableBounds(lower, upper)
+        return VariableBounds(
+            merged(self.base_lower, self.own_lower), merged(self.base_upper, self.own_upper)
+        )
 
     def fork(self) -> VariableBounds:
         return VariableBounds(self.base_lower, self.base_upper, self.own_lower, self.own_upper)

@@ -1,0 +1,234 @@
+"""Reads the many simple bounds of a large file at once: `(assert (<= X[0,7] 0.25))`, a line each.
+
+A property of an image has two such lines for each input. They are taken out of the text, and their
+numbers are converted by array arithmetic, exactly. Whatever has another form is left in the text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from boundmesh.property import Variable
+from boundmesh.rational import Exact
+from boundmesh.read.formula import Comparison
+
+LINE = re.compile(
+    r"^\(assert \(([<>])= ([A-Za-z]\w*?)(?:_([0-9]+)|\[([0-9, ]+)\]) "
+    r"(-?[0-9]+(?:\.[0-9]+)?)\)\)[ \t]*$",
+    re.ASCII | re.MULTILINE,
+)
+# Shorter texts are read form by form.
+LARGE = 2**22
+# Characters that are converted at one time.
+CHUNK = 2**22
+# Longer numbers do not fit into the mantissa of float64.
+DIGITS = 15
+POWERS = np.array([float(10**k) for k in range(DIGITS + 1)])
+SPLITTER = 2.0**27 + 1
+
+
+@dataclass(frozen=True, eq=False)
+class Decimals(Mapping[int, Exact]):
+    """The exact ends of ranges, `mantissa / 10^places`, by variable; ends that are there only once.
+
+    present   a mask of the variables that have an end
+    mantissa  the digits of each end as an integer, `[inputs]`
+    places    the number of digits after the point
+    value     the float64 that is nearest to the end on its outer side
+    rounded   a mask of the ends that no float64 holds
+    """
+
+    present: np.ndarray
+    mantissa: np.ndarray
+    places: np.ndarray
+    value: np.ndarray
+    rounded: np.ndarray
+
+    def __getitem__(self, variable: int) -> Exact:
+        if not 0 <= variable < len(self.present) or not self.present[variable]:
+            raise KeyError(variable)
+        exact = Fraction(int(self.mantissa[variable]), 10 ** int(self.places[variable]))
+        return exact.numerator if exact.denominator == 1 else exact
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(np.flatnonzero(self.present).tolist())
+
+    def __len__(self) -> int:
+        return int(self.present.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Missed(Mapping[int, Fraction]):
+    """The ends of `Decimals` that no float64 holds.
+
+    `mask` tells which they are: `ends.rounded`, less those that something else replaced.
+    """
+
+    ends: Decimals
+    mask: np.ndarray
+
+    def __getitem__(self, variable: int) -> Fraction:
+        if not 0 <= variable < len(self.mask) or not self.mask[variable]:
+            raise KeyError(variable)
+        return Fraction(self.ends[variable])
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(np.flatnonzero(self.mask).tolist())
+
+    def __len__(self) -> int:
+        return int(self.mask.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Lines:
+    """Simple bounds as arrays, one element for each line, of one tensor.
+
+    name      the tensor's name
+    flat      True for `X_7`, the form of version 1.0, and False for `X[7]`
+    index     `[N, dims]`: the indices of the element
+    upper     True for `<=`
+    mantissa  the digits as an integer
+    places    the number of digits after the point
+    """
+
+    name: str
+    flat: bool
+    index: np.ndarray
+    upper: np.ndarray
+    mantissa: np.ndarray
+    places: np.ndarray
+
+
+def taken_out(text: str) -> tuple[str, list[Lines]]:
+    """Return the text without its simple bounds, and these. Other lines keep their numbers."""
+    if len(text) < LARGE:
+        return text, []
+    rest: list[str] = []
+    found: list[Lines] = []
+    start = 0
+    while start < len(text):
+        end = text.rfind("\n", start, start + CHUNK) + 1 or len(text)
+        if end <= start:
+            end = len(text)
+        chunk = text[start:end]
+        lines = _lines(LINE.findall(chunk))
+        if lines is not None:
+            found.append(lines)
+            chunk = LINE.sub("", chunk)
+        rest.append(chunk)
+        start = end
+    return "".join(rest), found
+
+
+def _lines(matches: Sequence[tuple[str, str, str, str, str]]) -> Lines | None:
+    """Return the matched lines as arrays; None where they are not all of one kind."""
+    if not matches:
+        return None
+    signs, names, flats, indices, numbers = zip(*matches, strict=True)
+    if len(set(names)) > 1 or max(map(len, numbers)) > DIGITS or (any(flats) and not all(flats)):
+        return None
+    cells = flats if flats[0] else indices
+    depth = cells[0].count(",") + 1
+    if any(cell.count(",") + 1 != depth for cell in cells):
+        return None
+    index = np.array(" ".join(cells).replace(",", " ").split(), dtype=np.int64)
+    points = [number.find(".") for number in numbers]
+    places = [len(n) - p - 1 if p >= 0 else 0 for n, p in zip(numbers, points, strict=True)]
+    mantissa = np.array(" ".join(numbers).replace(".", "").split(), dtype=np.int64)
+    upper = np.array(signs) == "<"
+    if len(index) != depth * len(numbers):
+        return None
+    return Lines(
+        names[0], bool(flats[0]), index.reshape(-1, depth), upper, mantissa, np.array(places)
+    )
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """The lower and upper ends that simple bounds give to inputs, by the input's number."""
+
+    lower: Decimals
+    upper: Decimals
+
+    def comparisons(self) -> Iterator[Comparison]:
+        """Return the same bounds, one by one."""
+        for variable, end in self.lower.items():
+            yield Comparison(((variable, -1),), -end)
+        for variable, end in self.upper.items():
+            yield Comparison(((variable, 1),), end)
+
+
+def ranges_of(lines: Sequence[Lines], variables: Sequence[Variable], version: str) -> Ranges | None:
+    """Return the ranges that lines give to inputs.
+
+    The result is None where a line is not about an element of an input, an input has two lower or
+    two upper ends, or the ends of an input may cross: then the text is to be read form by form.
+    """
+    inputs = {each.name: each for each in variables if each.role == "input"}
+    total = sum(each.size for each in inputs.values())
+    sides = [_Side(total), _Side(total)]
+    for part in lines:
+        tensor = inputs.get(part.name)
+        if tensor is None or part.flat != (version == "1"):
+            return None
+        if len(tensor.shape) != part.index.shape[1]:
+            return None
+        if (part.index >= np.array(tensor.shape)).any():
+            return None
+        flat = np.ravel_multi_index(tuple(part.index.T), tensor.shape) + tensor.offset
+        for side, chosen in zip(sides, (~part.upper, part.upper), strict=True):
+            if not side.enter(flat[chosen], part.mantissa[chosen], part.places[chosen]):
+                return None
+    lower, upper = sides[0].ends(up=False), sides[1].ends(up=True)
+    near = lower.present & upper.present & (np.nextafter(lower.value, np.inf) >= upper.value)
+    if any(lower[i] > upper[i] for i in np.flatnonzero(near).tolist()):
+        return None
+    return Ranges(lower, upper)
+
+
+class _Side:
+    """Collects the ends of one side."""
+
+    def __init__(self, total: int) -> None:
+        self.present = np.zeros(total, dtype=bool)
+        self.mantissa = np.zeros(total, dtype=np.int64)
+        self.places = np.zeros(total, dtype=np.int8)
+
+    def enter(self, flat: np.ndarray, mantissa: np.ndarray, places: np.ndarray) -> bool:
+        """Add ends; return False where an input would have two."""
+        before = int(self.present.sum())
+        self.present[flat] = True
+        self.mantissa[flat], self.places[flat] = mantissa, places
+        return int(self.present.sum()) == before + len(flat)
+
+    def ends(self, up: bool) -> Decimals:
+        """Round the ends outward.
+
+        With q the float64 nearest to m/10^k, the sign of m − q·10^k is exact: the product is split
+        into p + e (Dekker), m − p is exact as they are neighbours, and it is compared with e. The
+        mantissa and 10^k for k ≤ 22 are float64 numbers.
+        """
+        m, scale = self.mantissa.astype(np.float64), POWERS[self.places]
+        q = m / scale
+        product, error = _product(q, scale)
+        above, below = m - product < error, m - product > error
+        outside = above if not up else below
+        value = np.where(outside, np.nextafter(q, np.inf if up else -np.inf), q)
+        missing = np.inf if up else -np.inf
+        value = np.where(self.present, value, missing)
+        return Decimals(self.present, self.mantissa, self.places, value, above | below)
+
+
+def _product(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rounded product and its rounding error, which add up to a·b exactly."""
+    product = a * b
+    high_a, high_b = SPLITTER * a, SPLITTER * b
+    high_a, high_b = high_a - (high_a - a), high_b - (high_b - b)
+    low_a, low_b = a - high_a, b - high_b
+    error = ((high_a * high_b - product) + high_a * low_b + low_a * high_b) + low_a * low_b
+    return product, error
