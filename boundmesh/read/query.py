@@ -40,6 +40,8 @@ SMALLEST = Decimal((0, (1,), -2 * DIGITS))
 TRUTHS: dict[str, Formula] = {"true": All(()), "false": Any(())}
 # What SMT-LIB has and VNN-LIB 2.0 does not.
 DEPARTURES = frozenset(("not", "=>", "/", "=", "distinct", "let"))
+# So many numbers are remembered, as they often come again.
+REMEMBERED = 100_000
 # The value of an empty form. Only declare-fun may contain one.
 NOTHING = ()
 
@@ -159,8 +161,11 @@ class Reader:
         self.departures: dict[str, None] = {}
         # The values that `let` names, of each `let` around the form that is read.
         self.scopes: list[dict[str, object]] = []
+        # True once a form was met that only some forms may contain.
+        self.unusual = False
         self.assertions: list[Formula] = []
         self.known: dict[str, Linear] = {}
+        self.constants: dict[str, Linear] = {}
         self.products: list[tuple[Linear, Linear]] = []
         self.places: dict[tuple[Key, Key], int] = {}
         self.heads: dict[str, Callable[[list[object]], object]] = {
@@ -190,6 +195,7 @@ class Reader:
 
     def reduce(self, parts: list[object]) -> object:
         if not parts:
+            self.unusual = True
             return NOTHING
         head = parts[0]
         if isinstance(head, Binding):
@@ -198,14 +204,16 @@ class Reader:
             self.depart(f"the command '{head}'")
             return None
         action = self.heads.get(head) if isinstance(head, str) else None
-        if NOTHING in parts and head != "declare-fun":
-            action, head = None, NOTHING
-        for part in parts:
-            if isinstance(part, Binding):
-                raise PropertyError(unknown(part.name, self.heads))
+        if self.unusual and head != "declare-fun":
+            for part in parts:
+                if part == NOTHING:
+                    action, head = None, NOTHING
+                elif isinstance(part, Binding):
+                    raise PropertyError(unknown(part.name, self.heads))
         if action is None:
             if isinstance(head, str) and len(parts) == 2:
                 # A pair in the list of a `let`; anything else around it refuses it.
+                self.unusual = True
                 return Binding(head, self.value(parts[1]))
             raise PropertyError(unknown(head, self.heads))
         if head in DEPARTURES:
@@ -250,12 +258,16 @@ class Reader:
             return part
         if not isinstance(part, str):
             raise PropertyError(f"expected a number or a variable, met {shown(part)}")
-        if part in self.known:
-            return self.known[part]
+        found = self.known.get(part) or self.constants.get(part)
+        if found is not None:
+            return found
         if NUMBER.fullmatch(part):
             if "e" in part or "E" in part:
                 self.depart(f"numbers with an exponent, as '{part}'")
-            return Linear({}, number(part))
+            constant = Linear({}, number(part))
+            if len(self.constants) < REMEMBERED:
+                self.constants[part] = constant
+            return constant
         self.known[part] = Linear({self.declarations.number(part): 1}, 0)
         return self.known[part]
 
