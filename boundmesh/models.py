@@ -15,9 +15,9 @@ from boundmesh.graph.graph import Graph
 from boundmesh.property import Ball, Box, Property
 from boundmesh.ranges import shown
 from boundmesh.read import onnx, vnnlib
-from boundmesh.read.open_axes import UNKNOWN, Lengths, OpenAxisError, of_property
 from boundmesh.read.joined import with_products
 from boundmesh.read.networks import graphs_of
+from boundmesh.read.open_axes import UNKNOWN, Lengths, OpenAxisError, of_property
 from boundmesh.runtime.memory import refuse_beyond
 
 if TYPE_CHECKING:

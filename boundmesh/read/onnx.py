@@ -46,9 +46,7 @@ def load(path: str | Path, *, shapes_only: bool = False, lengths: Lengths = UNKN
         raise type(error)(f"{path}: {error}") from error
 
 
-def load_exposed(
-    source: Path | bytes, names: tuple[str, ...], lengths: Lengths = UNKNOWN
-) -> Graph:
+def load_exposed(source: Path | bytes, names: tuple[str, ...], lengths: Lengths = UNKNOWN) -> Graph:
     """Read a network once more, with these values inside it as further outputs.
 
     Raises ReadError where the file has no such value, and the errors of `load`.
