@@ -149,10 +149,14 @@ def test_a_variable_that_does_not_exist_is_named_with_its_line(command, tmp_path
     refused(outcome, "tiny.vnnlib:8", "Y[0,7]")
 
 
-def test_an_unbounded_input_is_refused(command, tmp_path):
+def test_a_proof_without_a_bound_is_refused_with_the_variable(command, tmp_path):
     spec = tmp_path / "open.vnnlib"
     spec.write_text(tiny_property(tmp_path).read_text().replace("(<= X[0,0] 1.0)", ""))
-    refused(command("verify", spec, "--network", tiny_network(tmp_path)), "X[0,0]")
+    network = tiny_network(tmp_path)
+    outcome = command("verify", spec, "--network", network)
+    assert (outcome.code, outcome.out) == (0, "unknown\n")
+    assert "X[0,0] has no upper bound" in outcome.words
+    refused(command("bounds", spec, "--network", network), "X[0,0] has no upper bound")
 
 
 def test_contradictory_bounds_are_unsat_with_a_warning(command, tmp_path):
