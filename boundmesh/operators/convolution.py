@@ -217,7 +217,7 @@ def groups_of_piece(node: Node, axis: int, length: int) -> Mapping[str, Any]:
     return {"groups": length * node["groups"] // node.shape[1]}
 
 
-register(
+CONV = register(
     Operator(
         "conv",
         conv,

@@ -8,10 +8,10 @@ from functools import cache
 import torch
 
 from boundmesh.kernels import fused_windows
+from boundmesh.operators.convolution import CONV
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.linear_bounds import Lines
 from boundmesh.operators.node import Node
-from boundmesh.operators.operator import RULES
 from boundmesh.operators.relu import RELU
 from boundmesh.operators.window_lines import pull_window_lines, signed_inner_windows
 from boundmesh.operators.window_products import spread_by_kernel
@@ -64,9 +64,9 @@ def of_convolution(here: Windows, exact: Windows) -> Iterator[Comparison]:
     attributes = {
         "stride": stride, "dilation": dilation, "padding": ((1, 0), (1, 1)), "groups": 1,
     }  # fmt: skip
-    node = Node("y", "conv", ("x",), exact.shape, (before,), attributes)
+    node = Node("y", CONV.name, ("x",), exact.shape, (before,), attributes)
     weight = torch.randn(wide, 3, 3, 3, generator=torch.Generator().manual_seed(1))
-    rule = RULES["conv"].pull_windows
+    rule = CONV.pull_windows
     assert rule is not None
     expected = rule(node, (weight.double(),), exact)
     assert expected is not None
