@@ -36,7 +36,7 @@ def main(options: argparse.Namespace) -> None:
     layout = open_layout(graph, device=device)
     rounding = rounding_for(graph, Settings(rounding=options.rounding), layout)
     (question,) = questions(graph, wanted, layout, rounding)
-    standing, clock = Standing.unknown(question), Clock()
+    standing, clock = Standing.at_start(question), Clock()
     climb(standing, BoundSettings(), clock)
     settings = BranchSettings(batch=options.batch, ascent_steps=options.steps)
     problem = question.problem(question.region, BoundSettings(), clock)

@@ -296,7 +296,7 @@ def _decide(run: Run) -> Verdict:
         clock.check()
         if (found := run.hunt()) is not None:
             return Falsified(found)
-        standings += [Standing.unknown(question) for question in run.questions]
+        standings += [Standing.at_start(question) for question in run.questions]
         for standing in standings:
             climb(standing, settings.bounds, clock)
         if settings.bounds.method == "auto":

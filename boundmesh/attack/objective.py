@@ -49,7 +49,7 @@ class Objective:
     def excess(self, x: Tensor, y: Tensor) -> Tensor:
         """Compute the excess `[N, atoms + 1]` at inputs x `[N, *]` with outputs y `[N, *]`.
 
-        The last column belongs to no atom and is −∞.
+        It is ≤ 0 where an atom holds. The last column is −∞; it pads clauses of fewer atoms.
         """
         used = torch.cat([x.flatten(1)[:, self.inputs], y.flatten(1)[:, self.outputs]], dim=1)
         found = used @ self.coefficients.mT - self.bound

@@ -44,7 +44,7 @@ class Account:
 
     @staticmethod
     def of(run: Run) -> Account:
-        """Make the account in the beginning: nothing is known."""
+        """Make the account with which a run begins: no input has a verdict."""
         count = len(run.inputs)
         labels = torch.from_numpy(run.labels)[:, None]
         margins = torch.full((count, run.classes), -torch.inf, dtype=torch.float64)

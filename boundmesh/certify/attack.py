@@ -173,7 +173,7 @@ class _Descents:
         return (y - y.gather(2, labels)).scatter(2, labels, -torch.inf)
 
     def _aims(self, excess: Tensor) -> Tensor:
-        """What each descent raises, `[D, R]`."""
+        """Return the excess over the label that each descent raises, `[D, R]`."""
         first = excess[:, :1].amax(2)
         return torch.cat([first, excess[:, 1:].gather(2, self.targets.unsqueeze(2)).squeeze(2)], 1)
 

@@ -107,8 +107,8 @@ class Ladder:
     def together(self, method: str, unstable: Mapping[str, int]) -> int:
         """How many inputs `method` bounds at a time, given counts of unstable neurons by node.
 
-        Where the rows of few inputs keep the device busy, more inputs would only add rows: those of
-        neurons that are unstable for some input of the batch get rows for all of them.
+        A neuron that is unstable for one input of a batch gets rows for all inputs of the batch. So
+        a batch is no larger than keeps the device busy; a larger one has more needless rows.
         """
         most, program = self.run.together, self.run.program
         kind = self.run.layout.device.type

@@ -184,7 +184,7 @@ class Bisection:
             work(run, jobs, len(places), take, done)
 
     def enter(self) -> None:
-        """Enter in the account what the radii say of the largest radius."""
+        """Enter in the account the verdicts at the largest radius, where ranges give one."""
         for place in self.places:
             if self.radii.certified[place] >= self.most:
                 self.account.words[place] = CERTIFIED
@@ -192,7 +192,7 @@ class Bisection:
                 self.account.words[place] = FALSIFIED
 
     def _enter(self, task: Task, found: Searched) -> None:
-        """Enter what a search came to."""
+        """Narrow the range of an input by the result of a search, or note why there is none."""
         place, radius = task.place, task.radius
         if found.counterexample is not None:
             point, away = nearer(self.run, {place: found.counterexample})[place]
@@ -213,7 +213,7 @@ class Bisection:
         return wide
 
     def _next(self, place: int, failed: tuple[float, float] | None) -> float:
-        """Return the next radius to try: all of them, or one between the ends of the range."""
+        """Return the next radius to try: first the largest of all, then one inside the range."""
         low, top = self.radii.certified[place], self.top(place)
         if failed is None:
             untried = self.radii.falsified[place] > self.most
@@ -225,7 +225,11 @@ class Bisection:
         return low + share * (min(end, top) - low) if end <= top else (low + top) / 2
 
     def _attacked(self, place: int, missed: dict[int, float]) -> float:
-        """Return the radius to attack: the largest, then the middle between miss and hit."""
+        """Return the radius to attack: first the largest, then the middle of the open range.
+
+        The range begins at the largest radius that was certified, or attacked in vain, and ends at
+        the smallest with a counterexample.
+        """
         top = self.top(place)
         if self.radii.falsified[place] > self.most and place not in missed:
             return self.most

@@ -69,7 +69,11 @@ class Run:
 
     @cached_property
     def slack(self) -> np.ndarray:
-        """What each margin must exceed, `[N, classes]`; zero unless arithmetic is trusted."""
+        """What each margin must exceed, `[N, classes]`.
+
+        Where rounding is bounded it is zero. Where arithmetic is trusted it is `ROUNDINGS`
+        roundings of the two scores.
+        """
         if self.rounding is not None:
             return np.zeros_like(self.scores)
         own = np.abs(self.scores[np.arange(len(self.labels)), self.labels])

@@ -87,7 +87,7 @@ def share_of(run: Run, limit: float, places: int, jobs: int) -> float:
 
 
 def _pool(run: Run, jobs: int) -> ProcessPoolExecutor:
-    """Start processes that hold the network and the inputs. They are forked from no other."""
+    """Start processes that hold the network and the inputs; none is a fork of this process."""
     threads = run.settings.threads or max(1, torch.get_num_threads() // jobs)
     settings = replace(run.settings, threads=threads, timeout=None)
     facts = run.graph, run.inputs, run.labels, run.scores, settings

@@ -11,7 +11,10 @@ UP = 2.0**-50
 
 
 def total(numbers: np.ndarray) -> float:
-    """Return a number that is not below the sum of numbers ≥ 0: fsum rounds once."""
+    """Return an upper bound of the sum of numbers ≥ 0.
+
+    `fsum` rounds once, so the next float64 above its result is not below the exact sum.
+    """
     found = math.fsum(numbers.tolist())
     return math.nextafter(found, math.inf) if found else 0.0
 

@@ -52,7 +52,7 @@ def unstable(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
 def initial(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
     """Return the slope α of both lines: 1 if there are several jumps, and 0 if there is only one.
 
-    In both cases the lines are 1 apart.
+    With these slopes the line above is 1 higher than the line below.
     """
     found = floors(raised(node, boxes[0]))
     return (found.upper - found.lower > 1).to(found.lower.dtype)

@@ -52,7 +52,7 @@ class Tables:
 
 @dataclass(frozen=True)
 class GatedCurve(Curve):
-    """A function that is concave, convex on [a, b], and concave.
+    """A function that is concave up to a, convex on [a, b], and concave from b on.
 
     first, last  a and b, in float64
     lowest       the point where the function is least

@@ -31,7 +31,9 @@ def pull_window_lines(lines: Lines, windows: Windows) -> PulledWindows:
 
 @dataclass(frozen=True)
 class SparseLines:
-    """Lines of an elementwise operator that are one line at every neuron but a few.
+    """Lines of an elementwise operator, where only a few neurons have a line below and one above.
+
+    At all other neurons both are the same line through zero.
 
     slopes   `[D, 1, *shape]`, the slope of the line through zero; zero at the few neurons
     index    `[U]`, flat indices of the few neurons
@@ -50,7 +52,7 @@ class SparseLines:
         return PulledWindows((found.with_neurons(neurons, own.only),), own.bias)
 
     def pays(self, windows: Windows) -> bool:
-        """Return True if it takes less work than to read all lines at the windows."""
+        """Return True if `pull` takes less work than `pull_window_lines`, which reads all lines."""
         return 4 * len(self.index) < prod(windows.coefficients.shape[2:])
 
 

@@ -122,7 +122,7 @@ class Grid:
 
     @cached_property
     def sources(self) -> tuple[Tensor, Tensor]:
-        """For each place of each row's map, its flat place among the coefficients of all rows.
+        """Where the coefficient of each place of each row's map stands among those of all rows.
 
         The first tensor has the places `[S · map]`. The second `[S, map]` is true at those outside
         of the row's window, whose place is 0.

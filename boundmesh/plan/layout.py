@@ -25,8 +25,8 @@ from boundmesh.plan.neurons import Unstable
 class SampledLayout(DeviceLayout):
     """A layout that runs the first `tiles` tiles of every start node.
 
-    The other tiles are no higher, so they take no more memory, and time by their rows. Everything
-    else is passed on to the layout inside.
+    The other tiles are no higher. So their peak of memory is no larger, and their time is counted
+    in proportion to their rows. The layout `inner` does everything else.
     """
 
     def __init__(self, inner: DeviceLayout, meter: Meter, unstable: Unstable, tiles: int) -> None:

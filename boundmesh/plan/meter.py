@@ -42,9 +42,10 @@ class Meter(TorchDispatchMode):
     peak      the largest sum of `live` so far
     at_peak   the bytes of each term at that time
     work      the work of each stage
-    expected  how many of so many neurons `nonzero` lists next
-    copies    how often what a tile keeps stands in memory: a rehearsal runs some tiles for all
-    times     how often the work stands for the same work with other tiles
+    expected  maps a number of neurons to how many of them the next `nonzero` lists as unstable
+    copies    by what factor the bytes that a tile keeps are multiplied: a rehearsal runs a few
+              tiles, and counts them for all
+    times     by what factor work is multiplied, for the same reason
     stage     the name under which work is counted
     stream    the name of the stream on which a GPU would work
     """

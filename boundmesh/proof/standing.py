@@ -55,7 +55,7 @@ class Standing:
     settled: Tensor = field(default_factory=lambda: torch.zeros(1, 1, dtype=torch.bool))
 
     @staticmethod
-    def unknown(question: Question) -> Standing:
+    def at_start(question: Question) -> Standing:
         shape = (question.region.domains, len(question.slack))
         rows = torch.full(shape, -torch.inf, dtype=torch.float64)
         clauses = len(question.margins.members)

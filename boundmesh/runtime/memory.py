@@ -98,7 +98,7 @@ def _left(folder: Path, limit: str, usage: str) -> Iterator[int]:
 
 
 def _of_process() -> Iterator[int]:
-    """Yield the bytes that `ulimit -v` leaves."""
+    """Yield the bytes that this process may still reserve, if `ulimit -v` sets a limit."""
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     sizes = Path("/proc/self/statm")
     if limit != resource.RLIM_INFINITY and sizes.exists():

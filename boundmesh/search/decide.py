@@ -96,7 +96,7 @@ def assist(
         # An error stops this search in all groups. The first group then sends its outcome.
         with suppress(Exception, KeyboardInterrupt), meetings.ending_all():
             question = replace(questions()[task.question], slack=task.slack)
-            standing = Standing.unknown(question)
+            standing = Standing.at_start(question)
             standing.rows[task.domain] = task.rows
             problem = question.problem(_region(question, task.domain), bounds, clock)
             known = _moved(task.bounds, problem.layout.device)

@@ -93,8 +93,10 @@ def check_modes(module: nn.Module) -> None:
 
 
 def plain_copy(module: nn.Module) -> tuple[nn.Module, tuple[Source, ...]]:
-    """Copy a module on the CPU, in evaluation mode, with all that it computes from parameters alone
-    made parameters: batch normalisations and parametrizations. Return it with its parameters.
+    """Return a copy of a module on the CPU, in evaluation mode, and the parameters of the copy.
+
+    Batch normalisations and parametrizations compute numbers from parameters alone. In the copy,
+    these numbers are parameters themselves.
     """
     try:
         plain = copy.deepcopy(module).cpu().eval()

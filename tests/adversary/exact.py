@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 import mpmath
@@ -20,7 +20,9 @@ LONGEST = 20_000
 # More different divisors than this have no short common multiple.
 DIVISORS = 24
 
-FUNCTIONS = {
+Function = Callable[[mpmath.mpf], mpmath.mpf]
+
+FUNCTIONS: dict[str, Function] = {
     "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
     "tanh": mpmath.tanh,
     "exp": mpmath.exp,
@@ -29,7 +31,38 @@ FUNCTIONS = {
     "sin": mpmath.sin,
     "cos": mpmath.cos,
     "reciprocal": lambda x: 1 / x,
+    "erf": mpmath.erf,
+    "tan": mpmath.tan,
+    "atan": mpmath.atan,
+    "asinh": mpmath.asinh,
+    "softsign": lambda x: x / (1 + abs(x)),
+    "softplus": lambda x: mpmath.log1p(mpmath.exp(x)),
+    "gelu": lambda x: x * mpmath.erfc(-x / mpmath.sqrt(2)) / 2,
+    "silu": lambda x: x / (1 + mpmath.exp(-x)),
+    "mish": lambda x: x * mpmath.tanh(mpmath.log1p(mpmath.exp(x))),
+    "hard_swish": lambda x: x * min(max(x / 6 + mpmath.mpf("0.5"), 0), 1),
 }
+
+
+def elu(alpha: float) -> Function:
+    """Return the function that is x above zero and `alpha·(eˣ − 1)` below."""
+    return lambda x: x if x > 0 else mpmath.mpf(alpha) * mpmath.expm1(x)
+
+
+def gelu_tanh(factor: float, cubic: float) -> Function:
+    """Return the function `x/2·(1 + tanh(factor·(x + cubic·x³)))`."""
+    k, c = mpmath.mpf(factor), mpmath.mpf(cubic)
+    return lambda x: x / (1 + mpmath.exp(-2 * k * (x + c * x**3)))
+
+
+def softmax(values: Sequence[Fraction]) -> list[Fraction]:
+    """Return `exp(xᵢ)/Σⱼ exp(xⱼ)` to `DIGITS` digits."""
+    with mpmath.workdps(DIGITS):
+        top = max(values)
+        away = [each - top for each in values]
+        parts = [mpmath.exp(mpmath.mpf(each.numerator) / each.denominator) for each in away]
+        whole = mpmath.fsum(parts)
+        return [fraction(part / whole) for part in parts]
 
 
 class Exact:
@@ -110,6 +143,32 @@ class Exact:
 
     def function(self, name: str, x: Rational) -> Rational:
         return self._each(x, FUNCTIONS[name])
+
+    def function_of(self, function: Function, x: Rational) -> Rational:
+        """A function of each element, to `DIGITS` digits."""
+        return self._each(x, function)
+
+    def exactly(self, function: Callable[[Fraction], Fraction | int], x: Rational) -> Rational:
+        """A function of each element that stays in the rationals."""
+        found = [Fraction(function(each)) for each in x.fractions().reshape(-1).tolist()]
+        return Rational.of(objects(found, x.shape))
+
+    def along(
+        self, function: Callable[[list[Fraction]], Sequence[Fraction | int]], x: Rational, axis: int
+    ) -> Rational:
+        """A function of the elements along an axis, which gives a list of elements."""
+        last = np.moveaxis(x.fractions(), axis, -1)
+        rows = [
+            [Fraction(each) for each in function(list(row))]
+            for row in last.reshape(-1, last.shape[-1])
+        ]
+        flat = [each for row in rows for each in row]
+        found = objects(flat, (*last.shape[:-1], len(rows[0])))
+        return Rational.of(np.ascontiguousarray(np.moveaxis(found, -1, axis)))
+
+    def softmax(self, x: Rational, axis: int) -> Rational:
+        self.rounded = True
+        return self.along(softmax, x, axis)
 
     def steps(self, name: str, x: Rational) -> Rational:
         """floor, ceil, sign, or round (halves to the even side)."""

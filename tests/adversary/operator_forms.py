@@ -16,6 +16,7 @@ import numpy as np
 import boundmesh
 from boundmesh.graph.build import Builder
 from boundmesh.graph.graph import Graph, Port
+from tests.adversary import exact
 from tests.adversary.containment import Leak, leak
 from tests.adversary.exact import DOUBT, FUNCTIONS, Exact
 from tests.adversary.network import Value, behind, moved
@@ -153,6 +154,44 @@ def over_axis(rng: Rng) -> Form:
     return Form("max", (shape,), {"axis": int(rng.integers(len(shape)))})
 
 
+def elu(rng: Rng) -> Form:
+    alpha = float(rng.choice([0.0, 0.1, 0.3, 1.0]))
+    return Form("elu", (some_shape(rng),), {"alpha": alpha}, domain=(-600.0, 600.0))
+
+
+def gelu_tanh(rng: Rng) -> Form:
+    given = {"factor": 0.7978845608028654, "cubic": float(rng.choice([0.044715, 0.0, 0.1]))}
+    return Form("gelu_tanh", (some_shape(rng),), given, domain=(-12.0, 12.0))
+
+
+def step(rng: Rng) -> Form:
+    low, tie, high = sorted(float(each) for each in rng.choice([-1.0, 0.0, 0.5, 1.0], 3))
+    bend = float(rng.choice([0.0, -0.3, 0.7]))
+    given = {"bend": bend, "low": low, "tie": tie, "high": high}
+    return Form("step", (some_shape(rng),), given)
+
+
+def argmax(rng: Rng) -> Form:
+    shape = some_shape(rng)
+    given = {"axis": int(rng.integers(len(shape))), "last": bool(rng.integers(2))}
+    return Form("argmax", (shape,), given)
+
+
+def top(rng: Rng) -> Form:
+    shape = some_shape(rng)
+    axis = int(rng.integers(len(shape)))
+    return Form("top", (shape,), {"axis": axis, "count": int(rng.integers(1, shape[axis] + 1))})
+
+
+def softmax(rng: Rng) -> Form:
+    shape = some_shape(rng)
+    return Form("softmax", (shape,), {"axis": int(rng.integers(len(shape)))}, domain=(-90.0, 90.0))
+
+
+def limited(rng: Rng) -> Form:
+    return Form("limited", (some_shape(rng),), {"limit": 50.0}, domain=(-50.0, 50.0))
+
+
 def reshape(rng: Rng) -> Form:
     shape = some_shape(rng)
     return Form("reshape", (shape,), {}, shape=(int(np.prod(shape)), 1))
@@ -221,6 +260,24 @@ FORMS: dict[str, Callable[[Rng], Form]] = {
     "sin": elementwise("sin"),
     "cos": elementwise("cos"),
     "floor": elementwise("floor"),
+    "round": elementwise("round"),
+    "erf": elementwise("erf", -25.0, 25.0),
+    "tan": elementwise("tan", -1.5, 1.5),
+    "atan": elementwise("atan"),
+    "asinh": elementwise("asinh"),
+    "softsign": elementwise("softsign"),
+    "softplus": elementwise("softplus", -600.0, 600.0),
+    "gelu": elementwise("gelu", -25.0, 25.0),
+    "silu": elementwise("silu", -600.0, 600.0),
+    "mish": elementwise("mish", -300.0, 300.0),
+    "hard_swish": elementwise("hard_swish"),
+    "elu": elu,
+    "gelu_tanh": gelu_tanh,
+    "step": step,
+    "argmax": argmax,
+    "top": top,
+    "softmax": softmax,
+    "limited": limited,
     "power": power,
     "sum": over_axes,
     "max": over_axis,
@@ -285,12 +342,38 @@ def simple(form: Form, how: Exact, inputs: list[Value], held: list[Value]) -> Va
             x, how.constant(np.float64(given["slope"])).reshape(*zero.shape)
         ),
         "floor": lambda: how.steps("floor", x),
+        "round": lambda: how.steps("round", x),
+        "limited": lambda: x,
+        "elu": lambda: how.function_of(exact.elu(given["alpha"]), x),
+        "gelu_tanh": lambda: how.function_of(exact.gelu_tanh(given["factor"], given["cubic"]), x),
+        "step": lambda: how.exactly(step_of(given), x),
+        "argmax": lambda: how.along(place_of(given["last"]), x, given["axis"] + 1),
+        "top": lambda: how.along(
+            lambda row: sorted(row, reverse=True)[: given["count"]], x, given["axis"] + 1
+        ),
+        "softmax": lambda: how.softmax(x, given["axis"] + 1),
         "power": lambda: how.power(x, given["exponent"]),
         "sum": lambda: how.total(behind(how, x, given["axes"])),
         "max": lambda: how.largest(behind(how, x, (given["axis"],))),
         "concat": lambda: how.join(inputs, given["axis"] + 1),
     }
     return table[form.op]()
+
+
+def step_of(given: dict[str, Any]) -> Callable[[Fraction], Fraction]:
+    """The function that is `low` before `bend`, `tie` at it and `high` after it."""
+    low, tie, high, bend = (Fraction(given[name]) for name in ("low", "tie", "high", "bend"))
+    return lambda x: low if x < bend else high if x > bend else tie
+
+
+def place_of(last: bool) -> Callable[[list[Fraction]], list[int]]:
+    """The place of the largest element: of equal ones the first, or the last."""
+
+    def place(row: list[Fraction]) -> list[int]:
+        top = max(row)
+        return [len(row) - 1 - row[::-1].index(top) if last else row.index(top)]
+
+    return place
 
 
 def product(form: Form, how: Exact, inputs: list[Value], held: list[Value]) -> Value:

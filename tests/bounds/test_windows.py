@@ -158,7 +158,7 @@ def test_gradients_to_bounds_pass_windows_as_they_pass_dense_rows() -> None:
         assert all(tile.windowed == (device is OneDevice) for tile in rows.tiles)
         into = Gradients(bounds)
         weight = torch.ones(2, 2 * len(index), dtype=torch.float64)
-        sloped.descend(rows, bounds, weight, into, torch.tensor([0.0, 1.0, 1.0]))
+        sloped.step_slopes(rows, bounds, weight, into, torch.tensor([0.0, 1.0, 1.0]))
         every = [
             into.of_rows(name, torch.arange(graph[name].size)) for name in problem.program.starts
         ]

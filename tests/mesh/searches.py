@@ -171,7 +171,7 @@ def decided(
             said = assist(lambda: [question], *chosen, SILENT, look, groups)
             assert isinstance(said, tuple)
             return said
-        clock, standing = Clock(60), Standing.unknown(question)
+        clock, standing = Clock(60), Standing.at_start(question)
         clock.agree = groups.agree
         searches = branch(standing, *chosen, clock, look, groups)
         found = any(search.found for search in searches)

@@ -43,7 +43,7 @@ def ended(
     groups, clock = DomainGroups(mesh), skewed(mesh.shards, timeouts, starts)
     before = mesh.shards.calls.copy()
     question = Question(asked.margins, asked.box, (0,), asked.slack, asked.layout(mesh))
-    standing, bounds = Standing.unknown(question), BoundSettings(iterations=3)
+    standing, bounds = Standing.at_start(question), BoundSettings(iterations=3)
     splitting = BranchSettings("input" if asked.kind == "input" else "fsb", batch=asked.batch)
     how = "decided"
     try:

@@ -1,4 +1,8 @@
-"""Ascending steps of Adam (arXiv 1412.6980) for parameters `[D, …]` of many domains."""
+"""Ascending steps of Adam (arXiv 1412.6980) for parameters `[D, …]` of many domains.
+
+β-CROWN steps its α and β here. α-CROWN takes only `StepSizes` from here; `Slope.ascend` in
+`bounds/relaxation/slopes.py` steps its slopes.
+"""
 
 from __future__ import annotations
 

@@ -148,18 +148,18 @@ class Climb:
         self._down(own, of_rows[0])
         self._up()
         for pace in of_rows[1:]:
-            self.sloped.descend(self.final, self.best, self.weight, Gradients(self.best), pace)
+            self.sloped.step_slopes(self.final, self.best, self.weight, Gradients(self.best), pace)
         with torch.no_grad():
             lower = self.sloped.bound(self.final, self.best)
             self.lower.copy_(better(self.lower, lower, torch.maximum))
 
     def _down(self, own: Tensor, of_rows: Tensor) -> None:
         slope = Gradients(self.best)
-        self.sloped.descend(self.final, self.best, self.weight, slope, of_rows)
+        self.sloped.step_slopes(self.final, self.best, self.weight, slope, of_rows)
         for start in reversed(self.starts):
             pull = slope.of_rows(start.name, start.index)
             if pull is not None:
-                self.sloped.descend(start, self.best, pull, slope, own)
+                self.sloped.step_slopes(start, self.best, pull, slope, own)
 
     @torch.no_grad()
     def _up(self) -> None:

@@ -178,7 +178,7 @@ class _Batch:
         return gone
 
     def _worth(self, proved: int) -> bool:
-        """Return true if removing so many domains saves more than a new recording costs."""
+        """Return true if dropping the `proved` domains saves more than a new recording costs."""
         enough = 4 * proved >= len(self.where)
         if self.recordable:
             return enough and proved * self.alpha[0].numel() >= LEAST_TO_LEAVE

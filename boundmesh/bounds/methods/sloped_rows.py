@@ -121,7 +121,7 @@ class Sloped:
         lowest = sweep(layout, problem.program, problem.region, waves, check, errors)
         return torch.cat([*layout.join(lowest, start.widths)], dim=1)
 
-    def descend(
+    def step_slopes(
         self,
         start: SlopedRows,
         bounds: Mapping[str, Interval],

@@ -220,7 +220,7 @@ class OwnNeurons:
 class OwnBounds(Mapping[str, Interval]):
     """This rank's piece of every value's bounds, cut when it is read.
 
-    `bounds` may get further entries later.
+    The dictionary `bounds` may still grow; entries that are added later can be read, too.
     """
 
     def __init__(self, bounds: Mapping[str, Interval], cuts: Cuts, rank: int) -> None:

@@ -104,7 +104,7 @@ class Gather(DeviceLayout):
         return [result[:, :width] for result, width in zip(every, widths, strict=False)]
 
     def _adds_exactly(self) -> bool:
-        """Return true if products have the same bits whether they are added at once or later.
+        """Return true if a product can be added to a sum at once or later with the same bits.
 
         This is guaranteed only for the kernel of `matmul.py`, which all ranks must be able to use.
         """

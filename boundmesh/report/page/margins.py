@@ -47,7 +47,7 @@ class MarginTable:
     rows     at most MOST_ROWS rows
     every    how many conditions there are
     proved   how many of them are proved
-    again    True where a cell is AGAIN
+    again    True if some cell is AGAIN: a method left a proved margin as it was
     wide     True where the bars are drawn on a logarithmic scale
     """
 

@@ -142,7 +142,7 @@ def _one(parts: list[Kind], like: Kind) -> Kind:
 
 
 def _worst(every: Sequence[Sequence[Corners]]) -> list[Corners]:
-    """Return the worst corners of all ranks, as many as one rank replays."""
+    """Return the corners of least margin of all ranks, as many as the rank with most has."""
     corners = [each for mine in every for each in mine]
     if not corners:
         return []

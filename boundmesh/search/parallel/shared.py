@@ -128,10 +128,10 @@ def after(counts: Sequence[int], plan: Sequence[Sequence[int]]) -> list[int]:
 
 
 def transfers(counts: Sequence[int], most: int) -> list[list[int]]:
-    """Return how many domains group g sends to group t, at `[g][t]`, where they have `counts`.
+    """Return how many domains group g sends to group t, at `[g][t]`.
 
-    All are 0, unless a group has less than half of an even share. Then every group gets an even
-    share, as far as no group sends more than `most`.
+    Group g holds `counts[g]` domains. Nothing is sent unless some group holds less than half of the
+    mean. Then groups below the mean are filled up to it; no group sends more than `most`.
     """
     groups = len(counts)
     share = sum(counts) // groups
