@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from boundmesh.kernels import launcher
+from boundmesh.kernels.fused_rows import apart, within
+from boundmesh.kernels.sums import added
 
 BLOCK = 1024
 KERNELS = "kernels.windows_triton"
@@ -51,25 +53,28 @@ def applies(rows: Tensor) -> bool:
     )
 
 
-def signed_sums(rows: Tensor, below: Tensor, above: Tensor, reach: Reach) -> Tensor:
-    """Return `⟨A⁺, below⟩ + ⟨A⁻, above⟩` `[D, S]`.
+def signed_sums(
+    rows: Tensor, below: Tensor, above: Tensor, reach: Reach, onto: Tensor | None = None
+) -> Tensor:
+    """Return `onto + ⟨A⁺, below⟩ + ⟨A⁻, above⟩` `[D, S]`, where `onto` may be None for zero.
 
     A = rows `[D or 1, S, *window, C]`; below and above are maps `[D or 1, places, C]`, or `[1, C]`
-    with the same features at all places.
+    with the same features at all places; onto `[D or 1, S]`.
     """
     rows, everywhere = rows.contiguous(), below.dim() == 2
     domains, count, size = max(len(rows), len(below)), rows.shape[1], prod(rows.shape[2:])
     out = rows.new_empty(domains, count)
     if not rows.numel():
-        return out.zero_()
-    kind = launcher.aligned(rows, below, above), everywhere
+        return added(onto, out.zero_())
+    earlier = within(onto, domains)
+    kind = launcher.aligned(rows, below, above), everywhere, earlier is not None
     launcher.start(
         launcher.module(KERNELS).signed_sums, kind, (domains * count, 1, 1), rows,
-        rows, below, above, reach.places, out, count, size, rows.shape[-1],
+        rows, below, above, reach.places, earlier, out, count, size, rows.shape[-1],
         0 if len(rows) == 1 else count * size, 0 if len(below) == 1 else below.stride(0),
-        *reach.spans, everywhere, BLOCK,
+        apart(earlier), *reach.spans, everywhere, earlier is not None, BLOCK,
     )  # fmt: skip
-    return out
+    return out if onto is None or earlier is not None else added(onto, out)
 
 
 def pull_pieces(

@@ -42,15 +42,22 @@ SPANS = (
 )  # fmt: skip
 
 
-@triton.jit(do_not_specialize=("count", "size", "features", "rows_domain", "values_domain", *SPANS))
+@triton.jit(
+    do_not_specialize=(
+        "count", "size", "features", "rows_domain", "values_domain", "onto_domain", *SPANS,
+    ),
+    do_not_specialize_on_alignment=("onto",),
+)  # fmt: skip
 def signed_sums(
-    rows, below, above, places, out, count, size, features, rows_domain, values_domain,
+    rows, below, above, places, onto, out, count, size, features, rows_domain, values_domain,
+    onto_domain,
     length1, length2, step0, step1, step2, shift0, shift1, shift2, whole0, whole1, whole2,
-    EVERYWHERE: tl.constexpr, BLOCK: tl.constexpr,
+    EVERYWHERE: tl.constexpr, ONTO: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Compute out = ⟨A⁺, below⟩ + ⟨A⁻, above⟩ of maps, or of one place's features if EVERYWHERE.
+    """Compute out = ⟨A⁺, below⟩ + ⟨A⁻, above⟩, added to `onto` if ONTO.
 
-    Each program handles one row of `size` coefficients. A coefficient that is NaN takes `above`.
+    The values are maps, or one place's features for all places if EVERYWHERE. Each program handles
+    one row of `size` coefficients. A coefficient that is NaN takes `above`.
     """
     program = tl.program_id(0).to(tl.int64)
     domain = program // count
@@ -75,7 +82,10 @@ def signed_sums(
         low = tl.load(below + place, mask=inside, other=0.0)
         high = tl.load(above + place, mask=inside, other=0.0)
         total += a * tl.where(a >= 0, low, high)
-    tl.store(out + program, tl.sum(total))
+    found = tl.sum(total)
+    if ONTO:
+        found += tl.load(onto + domain * onto_domain + row)
+    tl.store(out + program, found)
 
 
 @triton.jit(do_not_specialize=("count", "size", "features", "rows_domain", "box_domain", *SPANS))

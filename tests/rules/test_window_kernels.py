@@ -40,6 +40,14 @@ def test_sums_over_windows(shape: Shape, domains: int) -> None:
         here.grid.reach,
     )
     close(found, signed_inner_windows(windows, below, above))
+    again = fused_windows.signed_sums(
+        here.coefficients,
+        here.table(below.to(DEVICE, torch.float32)),
+        here.table(above.to(DEVICE, torch.float32)),
+        here.grid.reach,
+        found[:1],
+    )
+    close(again, found + found[:1])
     vector = torch.randn(1, shape[1])
     there = vector.to(DEVICE)
     found = fused_windows.signed_sums(here.coefficients, there, there, here.grid.reach)

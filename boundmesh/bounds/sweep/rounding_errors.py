@@ -58,7 +58,7 @@ class Errors:
         if error is None:
             return onto
         if isinstance(rows, Windows):
-            return added(onto, error.of_windows(rows))
+            return error.of_windows(rows, onto)
         return error.of_rows(rows, onto)
 
     def of_units(self, name: str, index: Tensor) -> Tensor | None:
@@ -101,13 +101,13 @@ class Sizes:
         return inner(rows.abs(), self.above, onto)
 
     @torch.no_grad()
-    def of_windows(self, windows: Windows) -> Tensor:
-        """Compute `⟨|A|, sizes⟩` `[D, S]` of rows in windows."""
+    def of_windows(self, windows: Windows, onto: Tensor | None = None) -> Tensor:
+        """Compute `⟨|A|, sizes⟩` `[D, S]` of rows in windows, added to `onto`."""
         rows = windows.coefficients.detach()
         if fused_windows.applies(rows):
             below, above = self.features_last
-            return fused_windows.signed_sums(rows, above, below, windows.grid.reach)
-        return sums_of_magnitudes(windows.read(self.above) * rows)
+            return fused_windows.signed_sums(rows, above, below, windows.grid.reach, onto)
+        return added(onto, sums_of_magnitudes(windows.read(self.above) * rows))
 
 
 def magnitude(rows: Tensor, sizes: Tensor) -> Tensor:
