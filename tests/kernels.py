@@ -22,4 +22,4 @@ needs_kernels = pytest.mark.skipif(
 
 def close(found: Tensor, expected: Tensor) -> None:
     """Up to what float32 rounds."""
-    torch.testing.assert_close(found.double(), expected.double(), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found.double().cpu(), expected.double().cpu(), rtol=1e-4, atol=1e-4)

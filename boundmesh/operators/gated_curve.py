@@ -158,17 +158,19 @@ def gated_lines(curve: GatedCurve, box: Interval, alpha: Tensor) -> Lines:
         with torch.no_grad():
             settled = touching_slope(curve, chord).clamp(low, high)
         point = torch.where(straight, settled, point)
+        # Rounding must not move the point off the convex part: the check below would be left out.
+        first, last = low.clamp(min=curve.first), high.clamp(max=curve.last)
+        inside = first <= last
+        point = torch.where(inside, torch.maximum(torch.minimum(point, last), first), point)
         tangent = curve.slope(point)
         slope = torch.where(straight, chord, tangent)
         at = torch.minimum(at_low - slope * low, at_high - slope * high)
         # On the convex part f lies above its tangent at the point, which may differ from the line.
-        first, last = low.clamp(min=curve.first), high.clamp(max=curve.last)
         inner = curve.value(point) - slope * point
         drop = torch.minimum(
             (tangent - slope) * (first - point), (tangent - slope) * (last - point)
         )
-        reaches = (first <= last) & (point >= first) & (point <= last)
-        at = torch.where(reaches, torch.minimum(at, inner + drop.clamp(max=0)), at)
+        at = torch.where(inside, torch.minimum(at, inner + drop.clamp(max=0)), at)
         return slope, at - margin(size, slope, reach)
 
     def above() -> tuple[Tensor, Tensor]:

@@ -89,7 +89,7 @@ def test_the_bounds_are_those_without_gradients_up_to_rounding(name: str) -> Non
     for method in METHODS:
         found = boundmesh.bounds(module, (lower, upper), method=method, differentiable=True)
         regions = [Box(low[None], high[None]) for low, high in zip(lower, upper, strict=True)]
-        known = boundmesh.bounds(graph, regions, method=method, dtype="float64")
+        known = boundmesh.bounds(graph, regions, method=method, dtype="float64", device="cpu")
         for place, each in enumerate(known):
             lowest, highest = found.lower[place].detach(), found.upper[place].detach()
             np.testing.assert_allclose(lowest, each.lower, rtol=1e-9, atol=1e-9)
