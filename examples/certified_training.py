@@ -121,7 +121,7 @@ def main() -> None:
     parse = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parse.add_argument("--epochs", type=int, default=50)
+    parse.add_argument("--epochs", type=int, default=200)
     parse.add_argument("--method", default="ibp", choices=["ibp", "crown-ibp", "crown"])
     parse.add_argument("--images", type=int, default=360, help="how many test images to certify")
     options = parse.parse_args()

@@ -7,6 +7,7 @@ nonlinear operators (arXiv 2210.07394 draws the same graph).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -68,14 +69,12 @@ def slopes_of(graph: Graph, bounds: Mapping[str, Interval]) -> Slopes:
                 raise BoundmeshError(
                     f"the slope of '{node.op}' (node '{node.name}') is not bounded on the region"
                 )
-            whole = [
-                torch.broadcast_to(end, (1, *node.shape)).flatten()
-                for end in (found.lower, found.upper)
-            ]
-            lower.append(whole[0].numpy())
-            upper.append(whole[1].numpy())
-            places[node.name, place] = (count, count + node.size)
-            count += node.size
+            shape = node.input_shapes[place]
+            ends = (torch.broadcast_to(end, (1, *shape)) for end in (found.lower, found.upper))
+            for side, end in zip((lower, upper), ends, strict=True):
+                side.append(end.flatten().numpy())
+            places[node.name, place] = (count, count + math.prod(shape))
+            count += math.prod(shape)
     return Slopes(np.concatenate(lower), np.concatenate(upper), places)
 
 
@@ -94,10 +93,9 @@ def backward_graph(graph: Graph, slopes: Slopes, *, absolute: bool = False) -> G
             arrays = [graph.weights[name] for name in node.weights]
             found = transposed(build, node, arrays, g)
         else:
-            factors = (slopes.places[node.name, place] for place in range(len(node.inputs)))
             found = tuple(
-                product(build, g, reshaped(build, _part(build, x, output.size, ends), node.shape))
-                for ends in factors
+                product(build, node, g, _slopes(build, x, output.size, slopes, node, place))
+                for place in range(len(node.inputs))
             )
         for name, each in zip(node.inputs, found, strict=True):
             at[name] = plus(build, at[name], each) if name in at else each
@@ -112,5 +110,8 @@ def backward_graph(graph: Graph, slopes: Slopes, *, absolute: bool = False) -> G
     return build.graph(last, *ports)
 
 
-def _part(build: Builder, x: Node, begin: int, ends: tuple[int, int]) -> Node:
-    return cut(build, x, ((begin + ends[0], begin + ends[1], 1),))
+def _slopes(build: Builder, x: Node, begin: int, slopes: Slopes, node: Node, place: int) -> Node:
+    """Return the slopes of a node to one of its inputs, in the shape of that input."""
+    low, high = slopes.places[node.name, place]
+    part = cut(build, x, ((begin + low, begin + high, 1),))
+    return reshaped(build, part, node.input_shapes[place])

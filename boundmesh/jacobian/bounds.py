@@ -102,6 +102,6 @@ def jacobian(
     hold in real arithmetic; all rounding is counted. `options` are those of `verify`.
 
     Raises UnsupportedError for a network with an operator that has no Jacobian here, such as a
-    maximum or a rounding, and BoundmeshError for bad input.
+    jump or a softmax, and BoundmeshError for bad input.
     """
     return JacobianBounds(*backward_of(model, region, method, options).rows())

@@ -14,13 +14,20 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from boundmesh.operators.convex import elu_of
+from boundmesh.operators.curve import Function
+from boundmesh.operators.gated import of_node
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.node import Node
 from boundmesh.operators.relu import slope_below_zero
 from boundmesh.operators.rounding import UNITS
+from boundmesh.operators.s_shaped import ASINH, ATAN, ERF, SOFTSIGN, defined
 
 WIDER = 256 * UNITS["float64"]
 """What a range is moved outward by: no slope here passes more than 100 roundings."""
+
+NEAR = 1e-4
+"""Boxes that end this near to a point where slopes turn count as if they held it."""
 
 Ranges = tuple[Interval, ...]
 
@@ -103,6 +110,69 @@ def power(node: Node, boxes: Ranges) -> Ranges:
     return (widened(p * low, p * high),)
 
 
+def falling_from_zero(slope: Function) -> Callable[[Node, Ranges], Ranges]:
+    """Make the rule of a function whose slope is even, at least 0, and falls with |x|."""
+
+    def rule(node: Node, boxes: Ranges) -> Ranges:
+        (box,) = boxes
+        found = widened(slope(farthest(box)), slope(nearest(box)))
+        return (Interval(found.lower.clamp(min=0), found.upper),)
+
+    return rule
+
+
+def tangent(node: Node, boxes: Ranges) -> Ranges:
+    """Return slopes `1 + tan(x)²` between the poles next to zero, which rise with |x|."""
+    box = defined(boxes[0])
+    return (widened(*(1 + torch.tan(end).square() for end in (nearest(box), farthest(box)))),)
+
+
+def softplus(node: Node, boxes: Ranges) -> Ranges:
+    (box,) = boxes
+    low, high = torch.sigmoid(box.lower) - WIDER, torch.sigmoid(box.upper) + WIDER
+    return (Interval(low.clamp(min=0), high.clamp(max=1)),)
+
+
+def elu(node: Node, boxes: Ranges) -> Ranges:
+    """Return slopes, which rise with x because the function is convex."""
+    (box,) = boxes
+    slope = elu_of(node).slope
+    return (widened(slope(box.lower), slope(box.upper)),)
+
+
+def gated(node: Node, boxes: Ranges) -> Ranges:
+    """Return slopes, which fall up to a, rise on [a, b] and fall from b on.
+
+    a and b are known to 10⁻⁷. Slopes next to them differ by the square of that.
+    """
+    (box,), curve = boxes, of_node(node)
+    ends = curve.slope(box.lower), curve.slope(box.upper)
+    low, high = torch.minimum(*ends), torch.maximum(*ends)
+    for place, better in ((curve.first, torch.minimum), (curve.last, torch.maximum)):
+        inside = (box.lower < place + NEAR) & (box.upper > place - NEAR)
+        extreme = curve.slope(torch.full_like(box.lower, place))
+        low = torch.where(inside & (better is torch.minimum), better(low, extreme), low)
+        high = torch.where(inside & (better is torch.maximum), better(high, extreme), high)
+    return (Interval(low - 16 * WIDER, high + 16 * WIDER),)
+
+
+def largest(node: Node, boxes: Ranges) -> Ranges:
+    """Return the share of each input in differences of the maximum, between 0 and 1.
+
+    `max(a) − max(b) = Σᵢ dᵢ·(aᵢ − bᵢ)` for shares d ≥ 0 that add up to 1. An input that is nowhere
+    the largest has the share 0, and one that is so everywhere has the share 1.
+    """
+    (box,), dim = boxes, node["axis"] + 1
+    beaten = box.upper < box.lower.amax(dim, keepdim=True)
+    first = torch.arange(box.lower.shape[dim]).reshape(
+        [-1 if d == dim else 1 for d in range(box.lower.dim())]
+    )
+    winner = first == box.lower.argmax(dim, keepdim=True)
+    rest = torch.where(winner, -torch.inf, box.upper).amax(dim, keepdim=True)
+    wins = winner & (box.lower > rest)
+    return (_with_nan(box, wins.to(box.lower), (~beaten).to(box.lower)),)
+
+
 def wave(node: Node, boxes: Ranges) -> Ranges:
     """Return the slopes of sine and cosine, which are at most 1 in size everywhere."""
     (box,) = boxes
@@ -140,6 +210,10 @@ def _with_nan(box: Interval, lower: Tensor, upper: Tensor) -> Interval:
 SLOPES: dict[str, Callable[[Node, Ranges], Ranges]] = {
     "relu": pieces, "leaky_relu": pieces, "abs": pieces, "sigmoid": sigmoid, "tanh": tanh,
     "exp": exp, "log": log, "sqrt": sqrt, "reciprocal": reciprocal, "power": power, "sin": wave,
-    "cos": wave, "at_least": clamp, "at_most": clamp, "multiply": multiply,
+    "cos": wave, "at_least": clamp, "at_most": clamp, "multiply": multiply, "softplus": softplus,
+    "elu": elu, "gelu": gated, "gelu_tanh": gated, "silu": gated, "mish": gated,
+    "hard_swish": gated, "erf": falling_from_zero(ERF.slope), "atan": falling_from_zero(ATAN.slope),
+    "softsign": falling_from_zero(SOFTSIGN.slope), "asinh": falling_from_zero(ASINH.slope),
+    "tan": tangent, "max": largest,
 }  # fmt: skip
-"""The range of the slope of each nonlinear operator to each of its inputs, element by element."""
+"""The range of the slope of each nonlinear operator to each element of each of its inputs."""

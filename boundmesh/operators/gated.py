@@ -99,6 +99,7 @@ def curve_of(name: str, factor: float = 0.0, cubic: float = 0.0) -> GatedCurve:
 
 
 def of_node(node: Node) -> GatedCurve:
+    """Return the curve of a node's operator, with the node's own numbers."""
     settings = (node["factor"], node["cubic"]) if node.op == "gelu_tanh" else ()
     return curve_of(node.op, *settings)
 

@@ -15,6 +15,9 @@ from boundmesh.errors import UnsupportedError
 from boundmesh.operators.convolution import transposed_lengths
 from boundmesh.operators.node import Node, Shape
 
+MOST = 2**22
+"""The most numbers in the matrix of a selection."""
+
 
 class Add(Protocol):
     """Adds nodes to a graph that is being built."""
@@ -98,6 +101,46 @@ def concat(build: Add, node: Node, weights: Arrays, g: Node) -> tuple[Node, ...]
     return tuple(found)
 
 
+def sliced(build: Add, node: Node, weights: Arrays, g: Node) -> tuple[Node, ...]:
+    """Return the coefficients in their old places, one axis after the other."""
+    for axis, (length, (low, high, step)) in enumerate(
+        zip(node.input_shapes[0], node["ranges"], strict=True)
+    ):
+        index = range(length)[low:high:step]
+        if len(index) < length:
+            g = spread(build, g, axis, tuple(index), length)
+    return (g,)
+
+
+def gather(build: Add, node: Node, weights: Arrays, g: Node) -> tuple[Node, ...]:
+    axis = node["axis"]
+    return (spread(build, g, axis, tuple(node["index"]), node.input_shapes[0][axis]),)
+
+
+def pad(build: Add, node: Node, weights: Arrays, g: Node) -> tuple[Node, ...]:
+    pairs = zip(node["padding"], node.input_shapes[0], strict=True)
+    return (cut(build, g, tuple((before, before + length, 1) for (before, _), length in pairs)),)
+
+
+def spread(build: Add, g: Node, axis: int, index: tuple[int, ...], length: int) -> Node:
+    """Add up coefficients at the places `index` of an axis of `length`: a product with a matrix.
+
+    Raises UnsupportedError where the matrix is too large.
+    """
+    if length * len(index) > MOST:
+        raise UnsupportedError(
+            f"a selection of {len(index)} of {length} values is too large for a Jacobian"
+        )
+    matrix = np.zeros((length, len(index)), np.float32)
+    matrix[list(index), range(len(index))] = 1
+    perm = list(range(len(g.shape)))
+    perm[axis], perm[-1] = perm[-1], perm[axis]
+    last = axis == len(perm) - 1
+    moved = g if last else build.add("transpose", g, perm=tuple(perm))
+    found = build.add("linear", moved, weights=(matrix,))
+    return found if last else build.add("transpose", found, perm=tuple(perm))
+
+
 def nothing(build: Add, node: Node, weights: Arrays, g: Node) -> tuple[Node, ...]:
     return ()
 
@@ -105,7 +148,8 @@ def nothing(build: Add, node: Node, weights: Arrays, g: Node) -> tuple[Node, ...
 TRANSPOSES: dict[str, Transpose] = {
     "linear": linear, "conv": conv, "conv_transpose": conv_transpose, "scale": scale,
     "shift": same, "add": same, "subtract": subtract, "reshape": reshape, "transpose": transpose,
-    "expand": expand, "sum": total, "concat": concat, "constant": nothing,
+    "expand": expand, "sum": total, "concat": concat, "constant": nothing, "slice": sliced,
+    "gather": gather, "pad": pad, "limited": same,
 }  # fmt: skip
 """The transpose of each affine operator that has one as nodes."""
 
@@ -120,9 +164,16 @@ def transposed(build: Add, node: Node, weights: Arrays, g: Node) -> tuple[Node, 
     return TRANSPOSES[node.op](build, node, weights, g)
 
 
-def product(build: Add, x: Node, y: Node) -> Node:
-    """Return `x·y`, element by element."""
-    return build.add("multiply", x, y)
+def product(build: Add, node: Node, g: Node, slopes: Node) -> Node:
+    """Return `g·slopes`, where g has the shape of a nonlinear node, and slopes that of its input.
+
+    A node that reduces an axis passes g on to all elements along it.
+    """
+    if g.shape != slopes.shape:
+        shape = list(slopes.shape)
+        shape[node["axis"]] = 1
+        g = build.add("expand", reshaped(build, g, tuple(shape)), shape=slopes.shape)
+    return build.add("multiply", g, slopes)
 
 
 def plus(build: Add, x: Node, y: Node) -> Node:

@@ -85,6 +85,7 @@ def differentiable_bounds(
     else:
         matrix = torch.eye(output.size, dtype=lower.dtype, device=lower.device)[None]
         matrix = matrix if asked is None else asked
+        known = _of_interval(propagation.intervals[graph.output], matrix, box.domains)
         if sides == "both":
             matrix = torch.cat([matrix, -matrix], dim=1)
         matrix = matrix.reshape(*matrix.shape[:2], *output.shape)
@@ -95,6 +96,10 @@ def differentiable_bounds(
         if sides == "both":
             below, above = found.chunk(2, dim=1)
         above = -above
+        if program.has_curves:
+            # Lines around curves can be looser than intervals.
+            below = torch.maximum(below, known[0])
+            above = torch.minimum(above, known[1]) if sides == "both" else above
     if rows is None:
         whole = output.shape[1:] if output.shape[:1] == (1,) else output.shape
         below, above = below.reshape(-1, *whole), above.reshape(-1, *whole)

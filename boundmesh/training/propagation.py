@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from boundmesh.bounds.methods.crown import sharper
 from boundmesh.bounds.relaxation.lines import boxes_of, crown_lines
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import BoxRegion
@@ -42,7 +43,7 @@ class Propagation:
             if not node.is_input:
                 boxes = boxes_of(node, self.intervals)
                 own = self._own(node)
-                self.intervals[node.name] = RULES[node.op].interval(node, own, *boxes)
+                self.intervals[node.name] = _recorded(RULES[node.op].interval(node, own, *boxes))
             if node.name in self.program.starts:
                 if by_rows and node.name not in self.program.exact:
                     self.intervals[node.name] = self._by_rows(node)
@@ -92,4 +93,21 @@ class Propagation:
             kept = torch.where(mine, bound, flat.index_select(1, index))
             return flat.index_copy(1, index, kept).reshape(interval.shape)
 
-        return Interval(replaced(box.lower, lower), replaced(box.upper, upper))
+        found = Interval(replaced(box.lower, lower), replaced(box.upper, upper))
+        # Rows alone can leave the domain of a logarithm or a root.
+        return sharper(box, found) if self.program.has_curves else found
+
+
+def _recorded(box: Interval) -> Interval:
+    """Return an interval that needs gradients if any are recorded.
+
+    Rules may use kernels where an operand needs none, although a weight does.
+    """
+    if not torch.is_grad_enabled():
+        return box
+    ends = (end if end.requires_grad else end.detach().requires_grad_() for end in _ends(box))
+    return Interval(*ends)
+
+
+def _ends(box: Interval) -> tuple[Tensor, Tensor]:
+    return box.lower, box.upper

@@ -17,7 +17,7 @@ from torch.nn.utils import parametrize
 
 from boundmesh.errors import BoundmeshError, UnsupportedError
 
-MOST = 2**26
+MOST = 2**25
 """The most parameters that tags can tell apart."""
 
 FIRST, LAST = np.array([2.0**-4, 2.0**4], np.float32).view(np.int32).tolist()
@@ -126,8 +126,8 @@ def plain_copy(module: nn.Module) -> tuple[nn.Module, tuple[Source, ...]]:
 def tags_for(sources: tuple[Source, ...], seed: int) -> np.ndarray:
     """Return a tag for every number of the sources, in their order, as float32.
 
-    All differ. Their signs and their order are random, so that no function of them, such as an
-    absolute value, keeps them all.
+    All differ, also from those of the other seed, which is 0 or 1. Their signs and their order are
+    random, so that no function of them, such as an absolute value, keeps them all.
     """
     count = sum(source.shape.numel() for source in sources)
     if count > MOST:
@@ -135,7 +135,8 @@ def tags_for(sources: tuple[Source, ...], seed: int) -> np.ndarray:
             f"the module has {count:,} parameters; bounds with gradients support {MOST:,}"
         )
     random = np.random.default_rng(seed)
-    steps = random.permutation(count).astype(np.int64) * ((LAST - FIRST) // max(1, count))
+    places = 2 * random.permutation(count).astype(np.int64) + seed
+    steps = places * ((LAST - FIRST) // max(1, 2 * count))
     tags = (FIRST + steps).astype(np.int32).view(np.float32)
     signed: np.ndarray = tags * random.choice(np.array([-1, 1], np.float32), count)
     return signed

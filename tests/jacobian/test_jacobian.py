@@ -34,9 +34,29 @@ def gated() -> Graph:
     return build.graph(y, (Port("x", (1, 4)),), (Port("y", y.shape),))
 
 
+def pooled() -> Graph:
+    """A convolution, the maxima of overlapping windows, a padding, a slice and a selection."""
+    rng, build = np.random.default_rng(6), Builder()
+    x = build.input((1, 1, 4, 4))
+    y = build.add(
+        "conv", x, weights=(rng.normal(size=(2, 1, 3, 3)),), stride=(1, 1), dilation=(1, 1),
+        padding=((1, 1), (1, 1)), groups=1,
+    )  # fmt: skip
+    y = build.reshape(y, (1, 2, 16))
+    y = build.add("gather", y, axis=2, index=(0, 1, 4, 5, 1, 2, 5, 6, 10, 11, 14, 15))
+    y = build.add("max", build.reshape(y, (1, 2, 3, 4)), axis=3)
+    y = build.add("pad", y, padding=((0, 0), (0, 0), (1, 2)), value=0.0)
+    y = build.add("slice", y, ranges=((0, 1, 1), (0, 2, 1), (1, 6, 2)))
+    y = build.add("gather", y, axis=1, index=(1, 0, 1))
+    y = build.add("linear", build.reshape(y, (1, y.size)), weights=(rng.normal(size=(2, y.size)),))
+    return build.graph(y, (Port("x", (1, 1, 4, 4)),), (Port("y", y.shape),))
+
+
 NETWORKS: dict[str, Graph] = {
     "relu": mlp(4, 8, 6, 3), "tanh": mlp(4, 6, 3, activation="tanh"), "conv": conv_net(),
     "sigmoid": mlp(3, 6, 5, 2, activation="sigmoid"), "residual": resnet(), "gated": gated(),
+    "gelu": mlp(3, 5, 2, activation="gelu"), "softplus": mlp(3, 5, 2, activation="softplus"),
+    "pooled": pooled(), "silu": mlp(3, 5, 4, 2, activation="silu"),
     "exp": mlp(2, 4, 2, activation="exp"), "abs": mlp(3, 5, 2, activation="abs"),
 }  # fmt: skip
 
@@ -150,6 +170,14 @@ CURVES: dict[str, tuple[Callable[[Tensor], Tensor], dict[str, float]]] = {
     "power": (lambda x: x**3, {"exponent": 3.0}),
     "at_least": (lambda x: x.clamp(min=0.4), {"bend": 0.4}),
     "at_most": (lambda x: x.clamp(max=0.4), {"bend": 0.4}),
+    "softplus": (torch.nn.functional.softplus, {}), "silu": (torch.nn.functional.silu, {}),
+    "elu": (lambda x: torch.nn.functional.elu(x, 0.7), {"alpha": 0.7}),
+    "gelu": (torch.nn.functional.gelu, {}), "mish": (torch.nn.functional.mish, {}),
+    "hard_swish": (torch.nn.functional.hardswish, {}), "erf": (torch.erf, {}),
+    "gelu_tanh": (lambda x: torch.nn.functional.gelu(x, approximate="tanh"),
+                  {"factor": math.sqrt(2 / math.pi), "cubic": 0.044715}),
+    "atan": (torch.atan, {}), "softsign": (torch.nn.functional.softsign, {}),
+    "asinh": (torch.asinh, {}),
 }  # fmt: skip
 
 
@@ -157,15 +185,16 @@ CURVES: dict[str, tuple[Callable[[Tensor], Tensor], dict[str, float]]] = {
 def test_quotients_of_differences_lie_in_the_range_of_slopes(op: str) -> None:
     function, attributes = CURVES[op]
     torch.manual_seed(0)
-    ends = torch.rand(2, 300, dtype=torch.float64) * 4 - (
-        2 if op not in ("log", "sqrt", "reciprocal") else -0.1
-    )
+    reach, least = (4, 0.1) if op in ("log", "sqrt", "reciprocal") else (9, -4.5)
+    ends = torch.rand(2, 300, dtype=torch.float64) * reach + least
     low, high = ends.amin(0), ends.amax(0)
     node = Node("f", op, ("x",), (300,), ((300,),), attributes)
     (found,) = SLOPES[op](node, (Interval(low, high),))
-    a, b = (low + torch.rand(300, dtype=torch.float64) * (high - low) for _ in range(2))
-    quotient = (function(a) - function(b)) / (a - b)
-    assert bool(((quotient >= found.lower - 1e-9) & (quotient <= found.upper + 1e-9)).all())
+    points = low + torch.linspace(0, 1, 60, dtype=torch.float64)[:, None] * (high - low)
+    quotients = function(points).diff(dim=0) / points.diff(dim=0)
+    assert bool(((quotients >= found.lower - 1e-9) & (quotients <= found.upper + 1e-9)).all())
+    tight = (found.upper - found.lower) - (quotients.amax(0) - quotients.amin(0))
+    assert op in ("sin", "cos") or float(tight.median()) < 0.2 * (1 + float(found.upper.median()))
 
 
 def test_norms_of_matrices_are_bounded_closely() -> None:

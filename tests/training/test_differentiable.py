@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ import boundmesh
 from boundmesh.graph.graph import Graph
 from boundmesh.read.torch_module import exported
 from boundmesh.regions import Box
+from boundmesh.training.tagged import plain_copy, tags_for
 
 METHODS = ("ibp", "crown-ibp", "crown")
 
@@ -150,6 +152,28 @@ def test_each_input_may_have_rows_of_its_own() -> None:
             torch.testing.assert_close(found.upper[part], alone.upper)
         one = boundmesh.bounds(module, (lower, upper), rows=rows, sides="lower", **options)
         torch.testing.assert_close(found.lower, one.lower)
+
+
+def test_no_number_has_the_same_tag_in_both_exports() -> None:
+    """A weight of one number would otherwise look like a constant now and then."""
+    sources = plain_copy(nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1)))[1]
+    first, second = (tags_for(sources, seed) for seed in (0, 1))
+    assert len({*first.tolist(), *second.tolist()}) == 2 * 11
+    assert {*abs(first)}.isdisjoint(abs(second))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="it needs a GPU")
+@pytest.mark.parametrize("method", METHODS)
+def test_gradients_on_a_gpu_are_those_on_the_cpu(method: str) -> None:
+    module, lower, upper = made("conv")
+    found = []
+    for device in ("cpu", "cuda"):
+        one = copy.deepcopy(module).float().to(device)
+        ends = lower.float().to(device), upper.float().to(device)
+        value = boundmesh.bounds(one, ends, method=method, differentiable=True).lower.sum()
+        found.append([each.cpu() for each in torch.autograd.grad(value, [*one.parameters()])])
+    for here, there in zip(*found, strict=True):
+        torch.testing.assert_close(here, there, rtol=1e-3, atol=1e-3)
 
 
 def test_an_attribute_that_changes_leads_to_a_new_export() -> None:
