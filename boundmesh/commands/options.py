@@ -133,7 +133,10 @@ Report = Annotated[
 
 
 def _rather_than(other: str) -> Callable[[typer.Context, typer.CallbackParam, bool], bool]:
-    """Return a callback that takes back the default of the opposite option, `other`."""
+    """Return a callback that drops the configured default of the opposite option `other`.
+
+    It does so only if its own option is on the command line: `--quiet` drops a default `verbose`.
+    """
 
     def take_back(context: typer.Context, option: typer.CallbackParam, value: bool) -> bool:
         source = context.get_parameter_source(str(option.name))

@@ -73,7 +73,11 @@ def negated(constant: Given) -> Constant:
 
 
 def product(one: Given, other: Given) -> Constant:
-    """Return `a·b`. It is exact if one number of each pair is zero or a power of two."""
+    """Return `a·b`, element by element.
+
+    It is exact if both constants stand in the file as they are, and one of every two factors is
+    zero or ± a power of two.
+    """
     a, b = known(one), known(other)
     left, right = wide(a), wide(b)
     exact = exactly(a, b) and (plain(right).all() or (small(left) and plain_pairs(left, right)))

@@ -82,7 +82,9 @@ def pull_pieces(
 ) -> tuple[Tensor, Tensor]:
     """Return rows `[D, S, *window, C]` pulled back through CROWN's lines, and their bias `[D, S]`.
 
-    A = rows `[D or 1, S, *window, C]`; lower and upper are maps `[D or 1, places, C]` of bounds.
+    The lines belong to the function that is x above zero and `slope·x` below. `rows` has the shape
+    `[D or 1, S, *window, C]`; `lower` and `upper` are maps `[D or 1, places, C]` of the bounds of
+    x; `reach` tells where the windows lie.
     """
     rows = rows.contiguous()
     domains, count, size = max(len(rows), len(lower)), rows.shape[1], prod(rows.shape[2:])

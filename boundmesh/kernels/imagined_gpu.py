@@ -46,7 +46,7 @@ def imagined(device: torch.device) -> ImaginedGPU | None:
 
 
 class ImaginedKernel:
-    """A kernel that reports its arguments and computes nothing."""
+    """It stands for a GPU kernel: a launch computes nothing and calls `gpu.started`."""
 
     def __init__(self, name: str, gpu: ImaginedGPU) -> None:
         self.__name__, self._gpu = name, gpu

@@ -104,7 +104,7 @@ class Rounding:
         )
 
     def in_float64(self) -> Rounding:
-        """Return the same record for bounds that are computed in float64, without kernels."""
+        """Return a copy for bounds that are computed in float64 and without kernels."""
         own, tiny = UNITS["float64"], SMALLEST["float64"]
         return replace(self, own=own, tiny=tiny, blocks=False, kernels=False)
 

@@ -147,7 +147,10 @@ class ExactNetwork:
         return output.reshape(len(output), -1), rows, ("", 0)
 
     def range_of(self, form: np.ndarray) -> tuple[Fraction, Fraction]:
-        """Return the least and the largest value of a form in the box."""
+        """Return the least and the largest value of a linear form in the box.
+
+        `form` is a constant, followed by one coefficient for each input in `free`.
+        """
         low = high = form[0]
         for coefficient, width in zip(form[1:].tolist(), self.widths, strict=True):
             if coefficient > 0:

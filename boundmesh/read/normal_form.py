@@ -158,7 +158,11 @@ Ends = tuple[np.ndarray, Mapping[int, Fraction]]
 
 
 def ends_of(base: Mapping[int, Exact], inputs: int, up: bool) -> Ends:
-    """Return the ends of all inputs, rounded outward; an end that is missing is infinite."""
+    """Return the upper ends of all inputs if `up` is true, else the lower ones, rounded outward.
+
+    `base` maps a variable to its end. An end that is missing is infinite. The second result holds
+    the exact values of the ends that were rounded.
+    """
     if not isinstance(base, Overlay) or not isinstance(base.below, Decimals):
         missing = math.inf if up else -math.inf
         return outward([base.get(variable, missing) for variable in range(inputs)], up)

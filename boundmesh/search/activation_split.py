@@ -176,7 +176,8 @@ class ActivationSplitting:
     ) -> tuple[Domains, Tensor]:
         """Return the domains improved by `found`, and the mask of those that are still open.
 
-        A domain with margin NaN stays open.
+        A domain with margin NaN stays open. The domains are counted in `outcome`, and points where
+        the worst bounds are attained are added to it.
         """
         found = self.precise.bound(domains, found)
         domains = domains.improved(found)

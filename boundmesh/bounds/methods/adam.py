@@ -47,7 +47,7 @@ class Adam:
     def ascend(
         self, values: Tensor, gradient: Tensor, pace: Tensor, scale: Tensor | None
     ) -> Tensor:
-        """Return the values after one step; `values` may be overwritten.
+        """Return the values after one step; `values` and `gradient` may be overwritten.
 
         `pace` `[3]` is one row of `StepSizes.steps`. The rate is multiplied by `scale` `[D, 1, …]`,
         if it is given. A gradient of NaN counts as zero.

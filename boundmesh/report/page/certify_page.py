@@ -66,7 +66,7 @@ class Line:
 
 @dataclass(frozen=True)
 class CertifyPage:
-    """All that the template of a certification shows."""
+    """The texts, figures and charts that the template `certify.html` shows."""
 
     title: str
     word: str

@@ -104,9 +104,10 @@ def view(region: Box | Ball, graph: Graph, prop: Property, point: Counterexample
 def _original(
     region: Box | Ball, shapes: Sequence[Sequence[int]]
 ) -> tuple[np.ndarray, Surroundings | None, ImageShape | None]:
-    """Return the point that a region was made around, how, and how its values form an image.
+    """Return the region's center, its radius and norm, and the shape of the center as an image.
 
-    A region that was made around no point has its middle in the point's place.
+    If the region was not made around a point, the center is its middle, and radius and norm are
+    None. The shape is None if the center is no image.
     """
     original = middle(region)
     if not original.size:
