@@ -11,6 +11,7 @@ import signal
 import weakref
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -355,7 +356,7 @@ def test_a_plot_that_cannot_be_drawn_is_refused_before_the_work(
     outcome = command("bench", listed, "--plot", tmp_path / "cactus.pdf")
     assert (outcome.code, outcome.out) == (2, "")
     assert ".png or .svg" in outcome.words
-    monkeypatch.setattr("boundmesh.report.cactus.find_spec", lambda name: None)
+    monkeypatch.setattr(import_module("boundmesh.report.cactus"), "find_spec", lambda name: None)
     outcome = command("bench", listed, "--plot", tmp_path / "cactus.png")
     assert outcome.code == 2
     assert "boundmesh[plot]" in outcome.words
