@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from boundmesh.models import Model, Models
 
 
+DEFAULT = "default"
+"""The method of `bounds` where none is chosen: alpha-crown, or crown-ibp with gradients."""
+
+
 def verify(
     model: Models,
     property: Property | str | Path,
@@ -99,7 +103,7 @@ def bounds(
     model: Model,
     region: Any,
     *,
-    method: str | None = None,
+    method: str = DEFAULT,
     rows: Any = None,
     lines: bool = False,
     differentiable: bool = False,
@@ -135,7 +139,7 @@ def bounds(
                 "bounds with gradients take method, rows and sides; lines and the options of "
                 "verify are for bounds without gradients"
             )
-        chosen = "crown-ibp" if method is None else method
+        chosen = "crown-ibp" if method == DEFAULT else method
         return differentiable_bounds(model, region, method=chosen, rows=rows, sides=sides)
     settings = with_options(settings, **options)
     several = isinstance(region, list | tuple)
@@ -145,7 +149,7 @@ def bounds(
     found = bound(
         model,
         regions,
-        method="alpha-crown" if method is None else method,
+        method="alpha-crown" if method == DEFAULT else method,
         rows=rows,
         lines=lines,
         settings=settings,

@@ -135,7 +135,8 @@ def run_ranks(text: str, here: Path) -> None:
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     outcome = subprocess.run([*start, "check.py"], capture_output=True, text=True, timeout=PATIENCE)
     (word,) = PRINTED.findall(text)
-    assert outcome.stdout.splitlines().count(word) == 2, outcome.stderr
+    # Both ranks print at the same time, so lines may run into each other.
+    assert outcome.stdout.count(word) == 2, outcome.stderr
     done[text] = outcome.stdout
 
 

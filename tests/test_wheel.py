@@ -45,7 +45,9 @@ def test_the_wheel_holds_the_package_and_its_licence_and_nothing_else(wheel: Pat
     assert "boundmesh/py.typed" in rest
     information = f"boundmesh-{boundmesh.__version__}.dist-info/"
     assert f"{information}licenses/LICENSE" in rest
-    assert {name for name in rest if not name.startswith(information)} == {"boundmesh/py.typed"}
+    templates = (ROOT / "boundmesh" / "report" / "page" / "templates").iterdir()
+    data = {"boundmesh/py.typed", *(str(file.relative_to(ROOT)) for file in templates)}
+    assert {name for name in rest if not name.startswith(information)} == data
 
 
 def test_the_installed_command_proves_an_example(wheel: Path, tmp_path: Path) -> None:

@@ -205,7 +205,11 @@ def _matrix(rows: Any, outputs: int, regions: int) -> np.ndarray:
 
     Raises BoundmeshError for anything else.
     """
-    shape = np.shape(rows.detach().cpu() if isinstance(rows, torch.Tensor) else rows)
+    try:
+        shape = np.shape(rows.detach().cpu() if isinstance(rows, torch.Tensor) else rows)
+    except ValueError:
+        # Lists of different lengths have no shape; `rows_of` explains what is expected.
+        shape = ()
     if len(shape) != 3 or shape[0] != regions or shape[2] != outputs:
         return rows_of(rows, outputs)[None]
     return np.stack([rows_of(each, outputs) for each in rows])
