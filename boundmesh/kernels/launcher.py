@@ -89,7 +89,8 @@ def start(
     that was compiled for a kind is started without inspecting the arguments again.
     """
     device = like.device
-    key = (kernel.__name__, device.index, kind)
+    # Kernels of two modules may share a name, and modules keep their kernels as long as they live.
+    key = (id(kernel), device.index, kind)
     with on(device):
         launch = _LAUNCHES.get(key)
         if launch is not None:

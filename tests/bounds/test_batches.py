@@ -34,8 +34,8 @@ def test_bounds_of_a_batch_are_those_of_its_regions_alone(name: str, method: str
         np.testing.assert_allclose(batch[place].lower, alone.lower, rtol=1e-9, atol=1e-9)
         np.testing.assert_allclose(batch[place].upper, alone.upper, rtol=1e-9, atol=1e-9)
         for start, box in alone.intermediate.items():
-            lower = batch[place].intermediate[start].lower[0]
-            np.testing.assert_allclose(lower, box.lower[0], rtol=1e-9, atol=1e-9)
+            lower = batch[place].intermediate[start].lower[0].cpu()
+            np.testing.assert_allclose(lower, box.lower[0].cpu(), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from boundmesh.kernels import fused_windows
+from boundmesh.kernels import fused_rows, fused_windows
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.linear_bounds import Lines
 from boundmesh.operators.node import Node, Shape
@@ -100,6 +100,17 @@ def test_overlapping_columns_are_added_up(axes: int, groups: int) -> None:
         on_device(pulled).grid, most=300,
     )  # fmt: skip
     close(found, pulled.coefficients)
+
+
+@needs_kernels
+def test_kernels_of_one_name_are_not_mistaken_for_each_other() -> None:
+    """Rows and windows each have a kernel that is called `signed_sums`."""
+    rows = torch.randn(2, 3, 1, 4, 8, device=DEVICE)
+    values = torch.randn(2, 1, 1, 4, 8, device=DEVICE)
+    expected = (rows * values).flatten(2).sum(2)
+    for _ in range(2):
+        close(fused_rows.signed_inner(rows, values, values), expected)
+        test_sums_over_windows((1, 3, 7), 2)
 
 
 @needs_kernels
