@@ -5,7 +5,7 @@
 
 One JSON line for each network and method, and a table at the end on standard error. A GPU's peak is
 that of torch's allocator; a CPU's is the sum of all allocations that torch's profiler reports. The
-plan knows the shares of unstable neurons that were found, and nothing else of the run.
+plan takes the shares of unstable neurons that were found, and no other figure of the run.
 """
 
 from __future__ import annotations

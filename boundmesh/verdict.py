@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 POSITIVE = sys.float_info.min
-"""Stands for a proved margin of which nothing is known but that it is above 0.
+"""Stands for a margin that is proved to be above 0, and whose size was not computed.
 
 Such a proof shows that the conditions of a clause exclude each other, without a bound of their
 margins. It is the smallest normal float64, 2.2e-308.

@@ -21,7 +21,7 @@ WORDS = (CERTIFIED, FALSIFIED, MISCLASSIFIED, UNKNOWN)
 
 @dataclass
 class Account:
-    """What is known of every input.
+    """The verdicts and margins of all inputs so far.
 
     margins   `[N, classes]`, the best margin of every class; ∞ for the label itself
     words     the verdict of every input; `unknown` until there is another

@@ -32,7 +32,7 @@ ROWS_AT_ONCE = {"cpu": 2**25, "cuda": 2**31}
 """The most numbers in all rows of the start nodes, of all inputs that are bounded together."""
 
 ALPHA_BYTES = 6
-"""What each slope α takes, with its two moments."""
+"""The bytes that each slope α takes, with its two moments."""
 
 ALPHA_MEMORY = {"cpu": 2**28, "cuda": 2**32}
 """The most bytes that the slopes of all inputs that are bounded together may take."""

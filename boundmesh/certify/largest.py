@@ -244,7 +244,7 @@ class Bisection:
         self.radii.falsified[place] = min(radius, self.radii.falsified[place])
 
     def _unknown(self, places: Sequence[int]) -> torch.Tensor:
-        """Return margins of which nothing is known, `[D, classes]`."""
+        """Return margins before any bound, `[D, classes]`: ∞ for the label, else −∞."""
         labels = torch.from_numpy(self.run.labels[list(places)])[:, None]
         margins = torch.full((len(places), self.run.classes), -torch.inf, dtype=torch.float64)
         return margins.scatter(1, labels, torch.inf)

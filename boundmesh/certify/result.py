@@ -19,7 +19,7 @@ from boundmesh.settings import Settings
 
 @dataclass(frozen=True, eq=False)
 class Certified:
-    """What is known of one input.
+    """The verdict of one input, and how it was reached.
 
     index           the place of the input
     label           the class that it must keep
@@ -153,7 +153,7 @@ class Certification:
 
     @property
     def proved(self) -> np.ndarray:
-        """Whether each input is certified, an array of bools `[N]`."""
+        """An array of bools `[N]`: True where the input is certified."""
         return np.array([each.proved for each in self.inputs])
 
     @property

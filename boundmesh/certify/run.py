@@ -1,4 +1,4 @@
-"""What a run of `certify` works on: the network, the inputs, the devices and the settings."""
+"""Defines the record of a run of `certify`: network, inputs, devices and settings."""
 
 from __future__ import annotations
 

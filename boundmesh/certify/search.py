@@ -21,7 +21,8 @@ from boundmesh.runtime.clock import Clock, OutOfTime
 from boundmesh.search.decide import branch
 from boundmesh.verdict import Counterexample
 
-# The attack gets a clock of this share of the time that is left, of which it takes a fifth.
+# The clock of the attack ends after this share of the time that is left; the attack takes a fifth
+# of that.
 ATTACK_SHARE, MOST_ATTACK = 0.1, 0.5
 
 

@@ -1,4 +1,4 @@
-"""Which rows start as windows, and the size of the largest row of a sweep."""
+"""Finds which rows start as windows, and how large the largest row of a sweep is."""
 
 from __future__ import annotations
 

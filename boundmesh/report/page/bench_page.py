@@ -66,7 +66,7 @@ class InstanceRow:
 
 @dataclass(frozen=True)
 class BenchPage:
-    """All that the template of a benchmark shows."""
+    """The texts, figures and charts that the template `bench.html` shows."""
 
     title: str
     word: str

@@ -40,7 +40,7 @@ class Broken:
 
 @dataclass(frozen=True)
 class VerifyPage:
-    """All that the template of a property's page shows."""
+    """The texts, figures and charts that the template `verify.html` shows."""
 
     title: str
     word: str
