@@ -53,7 +53,7 @@ def _windowed_row(program: Program, start: str) -> int | None:
     spatial = spatial_axes(node.shape)
     if not spatial:
         return None
-    nothing = torch.empty(0, device="meta")
+    nothing = torch.empty(0)
     at: dict[str, Tensor | Windows] = {
         start: unit_windows(nothing.long(), nothing, node.shape, spatial)
     }
@@ -77,14 +77,15 @@ def _passed(program: Program, node: Node, rows: Tensor | Windows) -> list[Tensor
     if isinstance(rows, Windows):
         if operator.relax is not None and one_by_one(node):
             return [rows]
-        weights = [
-            torch.empty(program.graph.weights[name].shape, device="meta") for name in node.weights
-        ]
+        # One element that is read everywhere has a weight's shape and takes no memory. Tensors on
+        # the meta device would do, too, but their first use imports the compiler, 0.8 s.
+        shapes = [program.graph.weights[name].shape for name in node.weights]
+        weights = [torch.zeros(()).expand(shape) for shape in shapes]
         rule = operator.pull_windows
         pulled = None if rule is None else rule(node, weights, rows)
         if pulled is not None:
             return list(pulled.windows)
-    return [torch.empty(1, 0, *shape, device="meta") for shape in node.input_shapes]
+    return [torch.empty(1, 0, *shape) for shape in node.input_shapes]
 
 
 def _size(rows: Tensor | Windows) -> int:
