@@ -200,13 +200,15 @@ def as_read(box: Interval, rounding: Rounding) -> Interval:
 def lost_to_underflow(boxes: Sequence[Interval], charge: Charge) -> Tensor | None:
     """Bound the error `[D]` of a row from underflow at a node.
 
-    Each of a fixed number of operations per input can underflow once.
+    Each of a fixed number of operations per input can underflow once, and the loss is relative to
+    the largest absolute value of the inputs, which stands for each of them.
     """
     rounding, total = charge.rounding, None
     operations = 8 * (charge.pull + charge.joins + charge.additions + 8)
     for box in boxes:
-        ends = box.lower.reshape(len(box.lower), -1), box.upper.reshape(len(box.upper), -1)
-        reach = sum(torch.linalg.vector_norm(end, 1, dim=1) for end in ends) + ends[0].shape[1]
+        lower, upper = (end.reshape(len(end), -1) for end in (box.lower, box.upper))
+        largest = torch.maximum(-lower.amin(1), upper.amax(1))
+        reach = lower.shape[1] * (2 * largest + 1)
         own = operations * (rounding.tiny + rounding.lost) * reach
         total = own if total is None else total + own
     return total
