@@ -230,6 +230,7 @@ class Run:
                 seed,
                 left,
                 self.replay,
+                self.layout.recordable,
             )
             return self.clock.agree(seen)
 

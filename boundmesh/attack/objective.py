@@ -18,7 +18,7 @@ class Objective:
     """
 
     def __init__(self, clauses: Sequence[Clause], dtype: torch.dtype, device: torch.device) -> None:
-        self.beyond = 1e-5
+        self.beyond = torch.tensor(1e-5, dtype=dtype, device=device)
         atoms = list(dict.fromkeys(atom for clause in clauses for atom in clause.atoms))
         row = {atom: place for place, atom in enumerate(atoms)}
         inputs = sorted({place for atom in atoms for place, _ in atom.inputs})

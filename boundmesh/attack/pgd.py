@@ -57,12 +57,14 @@ def attack(
     seed: int = 0,
     left: Mapping[int, Sequence[int]] | None = None,
     replay: Replay | None = None,
+    recordable: bool = False,
 ) -> Counterexample | None:
     """Search a counterexample; return it once it was replayed, or None where none was found.
 
     `settings.restarts` descents of `settings.steps` steps start in every case, and more where the
     network is small. `left` maps cases to the clauses that bounds did not decide; if it is given,
-    only these are searched, by far more descents. The search stops after a fifth of the time that
+    only these are searched, by far more descents. If `recordable`, work with the weights can be
+    recorded as a CUDA graph. The search stops after a fifth of the time that
     was left. Raises OutOfTime at the deadline of `clock`.
     """
     if settings.restarts == 0:
@@ -79,7 +81,7 @@ def attack(
         }
     cases = [case for case, clauses in left.items() if clauses]
     searches = [
-        Descent(graph, weights, property, case, replay, tuple(left[case]))
+        Descent(graph, weights, property, case, replay, tuple(left[case]), recordable)
         for case in cases[:: -(-len(cases) // MOST_CASES) or 1]
     ]
     effort = WIDE if wide else LIGHT

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from boundmesh.attack.descending import Descending, slope
 from boundmesh.attack.objective import Objective
 from boundmesh.attack.replay import Replay, representable
 from boundmesh.attack.space import Space, space_of
+from boundmesh.bounds.methods.recorded import repeated
 from boundmesh.graph.forward import forward
 from boundmesh.graph.graph import Graph
 from boundmesh.property import Property
@@ -25,12 +27,13 @@ DIVERSE_STEPS = 2
 # Step lengths, as shares of the region. The first one of each restart is drawn from a range.
 FIRST_STEP = 0.02, 0.5
 FIRST_STEP_NEARBY = 0.002, 0.2
-LAST_STEP = 0.001
 # The number of best points whose neighbourhood is searched, and how far from them.
 ELITE = 20
 NEARBY = 0.01, 0.2
-MOMENTUM = 0.8
-TINY = 1e-30
+# Steps of so few elements are recorded on a GPU, which finishes them before the host starts more.
+SMALL = 2**23
+# A GPU waits for the host whenever the host looks at the points, so it looks after so many steps.
+BETWEEN_LOOKS = 8
 
 
 @dataclass
@@ -43,6 +46,7 @@ class Descent:
     case      the place of the case in the property
     replay    confirms points in ONNX Runtime; only confirmed points count
     clauses   the places of the clauses to satisfy
+    recordable  true if work with the weights can be recorded as a CUDA graph and replayed
 
     `batch` is the number of points that fit into one descent.
     """
@@ -53,6 +57,7 @@ class Descent:
     case: int
     replay: Replay
     clauses: Sequence[int]
+    recordable: bool = False
 
     def __post_init__(self) -> None:
         case = self.property.cases[self.case]
@@ -61,8 +66,8 @@ class Descent:
         self.space: Space = space_of(case.region, self.dtype, self.device)
         chosen = [case.clauses[place] for place in self.clauses]
         self.objective = Objective(chosen, self.dtype, self.device)
-        held = sum(node.size for node in self.graph.nodes) + self.objective.width
-        self.batch = max(1, ELEMENTS // held)
+        self.held = sum(node.size for node in self.graph.nodes) + self.objective.width
+        self.batch = max(1, ELEMENTS // self.held)
         inputs = self.graph[self.graph.input].size
         self.elite = torch.empty(0, inputs, dtype=self.dtype, device=self.device)
         self._elite_excess = torch.empty(0, dtype=self.dtype, device=self.device)
@@ -70,7 +75,7 @@ class Descent:
     def restart(
         self, count: int, steps: int, generator: torch.Generator
     ) -> Iterator[Counterexample | None]:
-        """Descend from `count` new starts; yield the counterexample or None after every step."""
+        """Descend from `count` new starts; yield the counterexample or None now and then."""
         return self.descend(self.starts(count, generator), steps, generator)
 
     def search_nearby(
@@ -91,40 +96,25 @@ class Descent:
     ) -> Iterator[Counterexample | None]:
         """Descend from the points x `[N, inputs]` at once.
 
-        Yields the counterexample that was found, or None, after every step.
+        Yields the counterexample that was found, or None, after every step; after every eighth
+        one on a GPU.
         """
-        target: Tensor | None = None
-        best, least = x, x.new_full((len(x),), torch.inf)
+        target = self.targets(self.objective.excess(x, self.output(x)))
         length = self._between(lengths, len(x), generator)
-        decay = (LAST_STEP / length) ** (1 / max(1, steps - 1))
-        momentum = torch.zeros_like(x)
-        for _ in range(steps):
-            x = x.detach().requires_grad_(True)
-            with torch.enable_grad():
-                excess = self.objective.excess(x, self.output(x))
-                if target is None:
-                    target = self.targets(excess.detach())
-                gradient = slope(self.objective.loss(excess, target).sum(), x)
-            x, excess = x.detach(), excess.detach()
-            yield self.confirm(x, excess)
-            with torch.no_grad():
-                nearest = self.objective.worst(excess).amin(1)
-                better = nearest < least
-                best = torch.where(better[:, None], x, best)
-                least = torch.where(better, nearest, least)
-                gradient = gradient.nan_to_num(0, 0, 0)
-                unit = gradient / gradient.norm(dim=1, keepdim=True).clamp(min=TINY)
-                momentum = MOMENTUM * momentum + unit
-                # Two kinds of descent are used, since each finds points that the other one misses.
-                direction = self.space.steepest(momentum)
-                direction[::2] = self.space.along(gradient[::2])
-                x = self.space.project(x - length * direction)
-                length = length * decay
-        with torch.no_grad():
-            yield self.confirm(x, self.objective.excess(x, self.output(x)))
-            points, excesses = torch.cat([self.elite, best]), torch.cat([self._elite_excess, least])
-            order = excesses.argsort()[:ELITE]
-            self.elite, self._elite_excess = points[order], excesses[order]
+        moving = Descending(self.objective, self.space, self.output, x, target, length, steps)
+        small = len(x) * self.held <= SMALL
+        on_gpu = self.device.type == "cuda"
+        step = repeated(moving.step, self.device, recordable=self.recordable and small)
+        for place in range(1, steps + 1):
+            step()
+            if not on_gpu or place % BETWEEN_LOOKS == 0 or place == steps:
+                yield self.confirm(moving)
+        moving.look()
+        yield self.confirm(moving)
+        points = torch.cat([self.elite, moving.best])
+        excesses = torch.cat([self._elite_excess, moving.least])
+        order = excesses.argsort()[:ELITE]
+        self.elite, self._elite_excess = points[order], excesses[order]
 
     def _between(self, ends: tuple[float, float], count: int, generator: torch.Generator) -> Tensor:
         """Draw numbers `[count, 1]` between two ends, evenly in their logarithm."""
@@ -171,24 +161,17 @@ class Descent:
         place = torch.arange(len(worst), device=worst.device)
         return torch.where(place % 4 < 2, worst.argmin(1), turns[place % len(turns)])
 
-    def confirm(self, x: Tensor, excess: Tensor) -> Counterexample | None:
-        """Replay the most promising point if it seems to satisfy a clause."""
-        nearest = self.objective.worst(excess).amin(1)
-        best = int(nearest.argmin())
-        if not nearest[best] <= self.objective.beyond:
+    def confirm(self, moving: Descending) -> Counterexample | None:
+        """Replay the most promising point since the last time if it seems to satisfy a clause."""
+        nearest, place = moving.nearest.min(0)
+        least, beyond = torch.stack([nearest, self.objective.beyond]).tolist()
+        moving.forget()
+        if not least <= beyond:
             return None
         region = self.property.cases[self.case].region
-        point = representable(region, x[best].double().cpu().numpy(), self.graph.inputs)
+        point = representable(region, moving.near[place].double().cpu().numpy(), self.graph.inputs)
         found = self.replay(self.property, self.case, point)
-        if found is None and nearest[best] <= 0:
+        if found is None and least <= 0:
             # Rounding undid the success: later descents go farther.
-            self.objective.beyond *= 2
+            self.objective.beyond.mul_(2)
         return found
-
-
-def slope(value: Tensor, x: Tensor) -> Tensor:
-    """Compute the gradient of a number by x; zero where the number does not depend on x."""
-    if not value.requires_grad:
-        return torch.zeros_like(x)
-    (gradient,) = torch.autograd.grad(value, x, allow_unused=True, materialize_grads=True)
-    return gradient

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from boundmesh.attack.search import ELEMENTS, TINY, slope
+from boundmesh.attack.descending import TINY, slope
+from boundmesh.attack.search import ELEMENTS
 from boundmesh.attack.space import BallSpace, BoxSpace, space_of
 from boundmesh.certify.run import Radius, Run
 from boundmesh.graph.forward import forward

@@ -91,7 +91,18 @@ def _attacked(
     """Search a counterexample for a small share of the time; raises OutOfTime after all of it."""
     short = Clock(min(ATTACK_SHARE * clock.left, MOST_ATTACK))
     chosen, weights, left = run.settings, run.layout.weights, {0: clauses}
+    recordable = run.layout.recordable
     with suppress(OutOfTime):
-        return attack(run.graph, weights, prop, chosen.attack, short, chosen.seed, left, run.replay)
+        return attack(
+            run.graph,
+            weights,
+            prop,
+            chosen.attack,
+            short,
+            chosen.seed,
+            left,
+            run.replay,
+            recordable,
+        )
     clock.check()
     return None
