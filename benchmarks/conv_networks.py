@@ -37,12 +37,13 @@ def small() -> nn.Module:
     )  # fmt: skip
 
 
-def large() -> nn.Module:
+def large(wide: int = 64, outputs: int = 100) -> nn.Module:
     return nn.Sequential(
-        nn.Conv2d(3, 64, 3, padding=1), nn.ReLU(),
-        Block(64, 64, 2), Block(64, 64), Block(64, 128, 2), Block(128, 128),
-        Block(128, 128, 2), Block(128, 128),
-        nn.Flatten(), nn.Linear(128 * 4 * 4, 100),
+        nn.Conv2d(3, wide, 3, padding=1), nn.ReLU(),
+        Block(wide, wide, 2), Block(wide, wide),
+        Block(wide, 2 * wide, 2), Block(2 * wide, 2 * wide),
+        Block(2 * wide, 2 * wide, 2), Block(2 * wide, 2 * wide),
+        nn.Flatten(), nn.Linear(2 * wide * 4 * 4, outputs),
     )  # fmt: skip
 
 

@@ -1,6 +1,5 @@
 """How a mode is measured: alone in its process, warmed up, the worst rank counts.
 
-
 A mode is a script with its options. It prints one JSON line; with several shards the first rank
 does, for all.
 """
@@ -159,6 +158,7 @@ def report(
         "schedule": "one" if options.shards == 1 else options.schedule,
         "offload": options.offload,
         "wave": options.wave,
+        "rounding": options.rounding,
         "tile_elements": options.tile_elements,
         "milliseconds": round(median * 1000, 2),
         "spread": round((max(seconds) - min(seconds)) * 1000, 2),
