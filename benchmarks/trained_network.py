@@ -1,8 +1,8 @@
 """A network of the shape of `large`, trained on scikit-learn's digits so that it can be proved.
 
 The digits are scaled to 3×32×32: each of the 8×8 pixels becomes a square of 4×4 in three equal
-channels. Training minimises `κ·loss(x) + (1 − κ)·loss(worst scores that intervals allow)`, in
-boxes whose radius grows to its full size while κ falls to 1/2 (arXiv 1810.12715).
+channels. Training minimises `loss(x) + loss(worst scores that intervals allow)` in boxes around the
+images (arXiv 1810.12715).
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ CLASSES = 10
 SIDE = 32
 FEW = 360
 """So many digits, the last ones, are kept for tests."""
+LEAST = 1e-9
+"""The radius in the beginning."""
+ALLOWED = 1.0
+"""The radius grows while the loss of the worst scores is smaller than this."""
 
 Tell = Callable[[str], None]
 
@@ -34,7 +38,7 @@ class Training:
     """How a network is trained.
 
     wide     the channels of its first convolution; 64 for `large`
-    radius   the radius of the boxes in the end
+    radius   the largest radius of the boxes
     epochs   passes over the images, at most
     seconds  the time after which the schedule ends, even with fewer epochs
     seed     the seed of weights and batches
@@ -66,48 +70,46 @@ def images(source: Path | None, device: torch.device) -> tuple[Data, Data]:
 def train(chosen: Training, data: Data, tell: Tell) -> nn.Module:
     """Train a network; its share of the schedule is that of epochs or of time, whichever is more.
 
-    The bounds in training count no rounding: they shape the network and prove nothing.
+    Intervals of a wide and deep network explode at first. So the radius starts at next to nothing,
+    and each batch makes it larger if the worst scores still give a small loss, else smaller. The
+    bounds in training count no rounding: they shape the network and prove nothing.
     """
     torch.manual_seed(chosen.seed)
     module = large(chosen.wide, CLASSES).to(data.x.device).train(False)
     optimiser = torch.optim.Adam(module.parameters(), lr=1e-3)
     begun = time.perf_counter()
-    share, epoch = 0.0, 0
+    share, epoch, radius = 0.0, 0, LEAST
     while share < 1:
         spent = time.perf_counter() - begun
         share = max(epoch / chosen.epochs, spent / chosen.seconds)
         for group in optimiser.param_groups:
             group["lr"] = 1e-3 * (1.0 if share < 0.7 else 0.3 if share < 0.9 else 0.1)
-        # The first tenth is plain training; from the middle on boxes have their full size.
-        grown = min(1.0, max(0.0, (share - 0.1) / 0.4))
-        total = 0.0
+        found = torch.zeros(2)
         for places in torch.randperm(len(data.x)).split(128):
-            loss = loss_of(module, data, places.to(data.x.device), grown, chosen.radius)
+            plain, worst = losses(module, data, places.to(data.x.device), radius)
             optimiser.zero_grad()
-            loss.backward()
+            (plain + worst).backward()
             nn.utils.clip_grad_norm_(module.parameters(), 5.0)
             optimiser.step()
-            total += float(loss.detach()) * len(places)
+            both = torch.stack([plain, worst]).detach().cpu()
+            found += both * len(places) / len(data.x)
+            # A radius that only grew would not come back from weights that a step spoiled.
+            radius = min(chosen.radius, radius * (1.1 if float(both[1]) < ALLOWED else 0.95))
         epoch += 1
         if epoch % 10 == 0 or share >= 1:
-            mean = total / len(data.x)
-            tell(
-                f"epoch {epoch}, {spent:.0f} s: loss {mean:.3f}, radius {grown * chosen.radius:.4f}"
-            )
+            plain, worst = found.tolist()
+            tell(f"epoch {epoch}, {spent:.0f} s: loss {plain:.3f}, {worst:.3f} at {radius:.2g}")
     return module.requires_grad_(False)
 
 
-def loss_of(module: nn.Module, data: Data, places: Tensor, grown: float, radius: float) -> Tensor:
-    """Return the loss of a batch for boxes of `grown · radius`."""
+def losses(module: nn.Module, data: Data, places: Tensor, radius: float) -> tuple[Tensor, Tensor]:
+    """Return the loss of a batch, and that of the worst scores within a radius."""
     x, y = data.x[places], data.y[places]
-    plain = functional.cross_entropy(module(x), y)
-    if not grown:
-        return plain
-    ends = (x - grown * radius).clamp(0, 1), (x + grown * radius).clamp(0, 1)
+    ends = (x - radius).clamp(0, 1), (x + radius).clamp(0, 1)
     rows = margin_rows(y)
     found = boundmesh.bounds(module, ends, method="ibp", rows=rows, differentiable=True)
-    kappa = 1 - grown / 2
-    return kappa * plain + (1 - kappa) * functional.cross_entropy(-found.lower, y)
+    worst = functional.cross_entropy(-found.lower, y)
+    return functional.cross_entropy(module(x), y), worst
 
 
 def margin_rows(labels: Tensor) -> Tensor:

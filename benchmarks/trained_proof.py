@@ -36,7 +36,7 @@ from boundmesh.bounds.sweep.program import Program
 from boundmesh.graph.graph import Graph
 from boundmesh.search.activation_split import default_batch
 
-TRAINING = {False: Training(64, 0.02, 400, 45.0, 0), True: Training(4, 0.02, 20, 60.0, 0)}
+TRAINING = {False: Training(64, 0.03, 400, 40.0, 0), True: Training(4, 0.03, 60, 100.0, 0)}
 """How `large` and its small version are trained."""
 
 RADII = [Fraction(round(1000 * 1.06**k), 50_000) for k in range(40)]
