@@ -13,6 +13,7 @@ from torch.autograd.function import once_differentiable
 from boundmesh.kernels import fused_windows
 from boundmesh.operators.inner_products import signed_product
 from boundmesh.operators.linear_bounds import Lines
+from boundmesh.operators.window_neurons import at, find, with_neurons
 from boundmesh.operators.window_sums import sums
 from boundmesh.operators.windows import PulledWindows, Windows
 
@@ -46,10 +47,10 @@ class SparseLines:
 
     def pull(self, windows: Windows) -> PulledWindows:
         """Pull rows back: a few coefficients have lines of their own, the others one slope."""
-        neurons = windows.find(self.index)
-        own = self.overlay.pull(windows.at(neurons))
+        neurons = find(windows, self.index)
+        own = self.overlay.pull(at(windows, neurons))
         found = windows.with_coefficients(scaled(windows, self.slopes))
-        return PulledWindows((found.with_neurons(neurons, own.only),), own.bias)
+        return PulledWindows((with_neurons(found, neurons, own.only),), own.bias)
 
     def pays(self, windows: Windows) -> bool:
         """Return True if `pull` takes less work than `pull_window_lines`, which reads all lines."""

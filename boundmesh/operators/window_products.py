@@ -19,7 +19,8 @@ from torch.nn import functional
 from boundmesh.kernels import fused_windows, launcher
 from boundmesh.operators.common_rules import Weights
 from boundmesh.operators.node import Node
-from boundmesh.operators.windows import Grid, PulledWindows, Span, Windows
+from boundmesh.operators.window_grid import Grid, reach
+from boundmesh.operators.windows import PulledWindows, Windows
 
 MOST = 2**20
 """The most numbers that are written to memory at a time before overlaps are added up."""
@@ -35,24 +36,10 @@ def pull_conv_windows(node: Node, weights: Weights, windows: Windows) -> PulledW
     if len(windows.features) != 2 or windows.features[0] != 1:
         return None
     weight, shape = weights[0], node.input_shapes[0]
-    spans = tuple(
-        Span(
-            span.step * stride,
-            span.shift * stride - before,
-            reach(span.length, kernel, stride, dilation),
-            whole,
-        )
-        for span, kernel, stride, dilation, (before, _), whole in zip(
-            windows.grid.spans,
-            weight.shape[2:],
-            node["stride"],
-            node["dilation"],
-            node["padding"],
-            shape[2:],
-            strict=True,
-        )
+    kernel, rows = tuple(weight.shape[2:]), windows.coefficients
+    grid = windows.grid.read_by(
+        kernel, node["stride"], node["dilation"], node["padding"], shape[2:]
     )
-    grid, rows = Grid(windows.grid.places, spans), windows.coefficients
     how = node["stride"], node["dilation"], node["groups"]
     if fused_windows.applies(rows):
         found = spread_by_kernel(rows, weight, *how, grid)
@@ -73,11 +60,6 @@ def conv_windows(node: Node, weights: Weights, values: Tensor) -> Tensor:
     convolve = (functional.conv1d, functional.conv2d, functional.conv3d)[x.dim() - 3]
     y = convolve(x, weights[0], None, node["stride"], 0, node["dilation"], node["groups"])
     return y.movedim(1, -1).reshape(*values.shape[:2], *y.shape[2:], y.shape[1])
-
-
-def reach(length: int, kernel: int, stride: int, dilation: int) -> int:
-    """Return the length of the window that `length` places of a convolution's output read."""
-    return (length - 1) * stride + (kernel - 1) * dilation + 1
 
 
 def spread(

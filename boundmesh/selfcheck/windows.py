@@ -13,9 +13,10 @@ from boundmesh.operators.interval import Interval
 from boundmesh.operators.linear_bounds import Lines
 from boundmesh.operators.node import Node
 from boundmesh.operators.relu import RELU
+from boundmesh.operators.window_grid import Grid, Span
 from boundmesh.operators.window_lines import pull_window_lines, signed_inner_windows
 from boundmesh.operators.window_products import spread_by_kernel
-from boundmesh.operators.windows import Grid, Span, Windows
+from boundmesh.operators.windows import Windows
 from boundmesh.selfcheck.comparisons import Comparison, trusted
 
 ROWS, FEATURES, LENGTH, WINDOW = 6, 5, 9, 4

@@ -10,12 +10,13 @@ from boundmesh.operators.inner_products import inner
 from boundmesh.operators.linear_bounds import Lines
 from boundmesh.operators.node import Node, Shape
 from boundmesh.operators.operator import RULES
+from boundmesh.operators.window_grid import Grid, Span
 from boundmesh.operators.window_lines import (
     SparseLines,
     pull_window_lines,
     signed_inner_windows,
 )
-from boundmesh.operators.windows import Grid, Span, Windows, unit_windows
+from boundmesh.operators.windows import Windows, unit_windows
 from tests.rules.samples import AFFINE, Sample, name_of
 
 ROWS = 5

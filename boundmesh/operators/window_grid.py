@@ -1,0 +1,173 @@
+"""Where windows lie in their maps.
+
+A row that starts at one neuron of a convolution depends on a small window of every map before it.
+All windows of a tile have one size, and only their places differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+
+import torch
+from torch import Tensor
+
+from boundmesh.kernels.fused_windows import Reach
+from boundmesh.operators.node import Shape
+
+
+@dataclass(frozen=True)
+class Span:
+    """The windows along one spatial axis of a map.
+
+    The window of a row that started at place p of this axis covers the places
+    `p·step + shift ≤ i < p·step + shift + length` of the map. Those outside of `0 ≤ i < whole` do
+    not exist, and their coefficients are zero.
+    """
+
+    step: int
+    shift: int
+    length: int
+    whole: int
+
+    def read_by(self, kernel: int, stride: int, dilation: int, before: int, whole: int) -> Span:
+        """Return the span of the places that a kernel reads when it computes those of this span.
+
+        `before` is the width of the padding in front, and `whole` the length of the axis there.
+        """
+        length = reach(self.length, kernel, stride, dilation)
+        return Span(self.step * stride, self.shift * stride - before, length, whole)
+
+    def joined(self, other: Span) -> Span | None:
+        """Return the smallest span that contains both; None if their distance varies."""
+        if (self.step, self.whole) != (other.step, other.whole):
+            return None
+        first = min(self.shift, other.shift)
+        last = max(self.shift + self.length, other.shift + other.length)
+        return Span(self.step, first, last - first, self.whole)
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Where the windows of S rows lie in their maps.
+
+    places  `[S, n]` (int64), the place of each row's neuron in the map of the start node
+    spans   the window along each of the n spatial axes
+    """
+
+    places: Tensor
+    spans: tuple[Span, ...]
+
+    def read_by(
+        self,
+        kernel: Sequence[int],
+        stride: Sequence[int],
+        dilation: Sequence[int],
+        padding: Sequence[tuple[int, int]],
+        whole: Shape,
+    ) -> Grid:
+        """Return the windows of the places that a kernel reads when it computes these windows."""
+        axes = zip(self.spans, kernel, stride, dilation, padding, whole, strict=True)
+        spans = (span.read_by(k, s, d, before, n) for span, k, s, d, (before, _), n in axes)
+        return Grid(self.places, tuple(spans))
+
+    @property
+    def rows(self) -> int:
+        return len(self.places)
+
+    @property
+    def window(self) -> Shape:
+        """The lengths of the windows."""
+        return tuple(span.length for span in self.spans)
+
+    @property
+    def whole(self) -> Shape:
+        """The lengths of the map."""
+        return tuple(span.whole for span in self.spans)
+
+    @property
+    def saves(self) -> bool:
+        """True if a window has fewer places than the map."""
+        return prod(self.window) < prod(self.whole)
+
+    @cached_property
+    def _along(self) -> list[Tensor]:
+        """The places `[S, length]` of the windows along each axis."""
+        return [
+            self.places[:, axis, None] * span.step
+            + torch.arange(span.shift, span.shift + span.length, device=self.places.device)
+            for axis, span in enumerate(self.spans)
+        ]
+
+    @cached_property
+    def outside(self) -> Tensor:
+        """`[S, *window]`, true at the places that do not exist."""
+        missing = [
+            (along < 0) | (along >= span.whole)
+            for along, span in zip(self._along, self.spans, strict=True)
+        ]
+        total = missing[0]
+        for mask in missing[1:]:
+            total = total.unsqueeze(-1) | _after(mask, total)
+        return total
+
+    @cached_property
+    def positions(self) -> Tensor:
+        """`[S · window]`, flat places in the map; places that do not exist have its size."""
+        flat = None
+        for along, span in zip(self._along, self.spans, strict=True):
+            flat = (
+                along.clone()
+                if flat is None
+                else flat.unsqueeze(-1) * span.whole + _after(along, flat)
+            )
+        assert flat is not None
+        return flat.masked_fill_(self.outside, prod(self.whole)).flatten()
+
+    @cached_property
+    def reach(self) -> Reach:
+        """Where the windows lie, as kernels take it."""
+        return Reach.of(self.places, [(s.step, s.shift, s.length, s.whole) for s in self.spans])
+
+    @cached_property
+    def sources(self) -> tuple[Tensor, Tensor]:
+        """Where the coefficient of each place of each row's map stands among those of all rows.
+
+        The first tensor has the places `[S · map]`. The second `[S, map]` is true at those outside
+        of the row's window, whose place is 0.
+        """
+        flat = covered = None
+        for axis, span in enumerate(self.spans):
+            first = self.places[:, axis, None] * span.step + span.shift
+            along = torch.arange(span.whole, device=self.places.device) - first
+            within = (along >= 0) & (along < span.length)
+            if flat is None or covered is None:
+                flat, covered = along, within
+            else:
+                flat = flat.unsqueeze(-1) * span.length + _after(along, flat)
+                covered = covered.unsqueeze(-1) & _after(within, covered)
+        assert flat is not None and covered is not None
+        flat, covered = flat.flatten(1), covered.flatten(1)
+        rows = torch.arange(self.rows, device=flat.device).unsqueeze(1) * prod(self.window)
+        return torch.where(covered, flat + rows, 0).flatten(), ~covered
+
+
+def reach(length: int, kernel: int, stride: int, dilation: int) -> int:
+    """Return how many places a kernel reads when it computes `length` places."""
+    return (length - 1) * stride + (kernel - 1) * dilation + 1
+
+
+def widths(part: Sequence[Span], whole: Sequence[Span]) -> list[int]:
+    """Return how far windows `part` are padded to become `whole`, as `functional.pad` takes it."""
+    widths = [0, 0]
+    for mine, outer in reversed([*zip(part, whole, strict=True)]):
+        before = mine.shift - outer.shift
+        widths += [before, outer.length - mine.length - before]
+    return widths
+
+
+def _after(along: Tensor, like: Tensor) -> Tensor:
+    """Reshape `[S, n]` so that it broadcasts over a new last dim of `like` `[S, *]`."""
+    return along.reshape(len(along), *(1,) * (like.dim() - 1), along.shape[1])
