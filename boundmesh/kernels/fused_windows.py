@@ -18,6 +18,8 @@ from boundmesh.kernels.fused_rows import apart, within
 from boundmesh.kernels.sums import added
 
 BLOCK = 1024
+WIDEST = 64
+"""The most features whose place the kernels compute once; more would be fewer, longer steps."""
 KERNELS = "kernels.windows_triton"
 
 
@@ -35,12 +37,10 @@ class Reach:
 
     @staticmethod
     def of(places: Tensor, spans: Sequence[tuple[int, int, int, int]]) -> Reach:
-        """Create it from places `[S, n]` and the step, shift, length and whole of each axis."""
-        missing = 3 - len(spans)
-        three = [(0, 0, 1, 1)] * missing + [*spans]
+        """Create it from places `[S, 3]` and the step, shift, length and whole of each axis."""
+        three = [(0, 0, 1, 1)] * (3 - len(spans)) + [*spans]
         steps, shifts, lengths, wholes = zip(*three, strict=True)
-        wide = torch.nn.functional.pad(places, (missing, 0)).contiguous()
-        return Reach(wide, (*lengths[1:], *steps, *shifts, *wholes))
+        return Reach(places, (*lengths[1:], *steps, *shifts, *wholes))
 
 
 def applies(rows: Tensor) -> bool:
@@ -67,12 +67,13 @@ def signed_sums(
     if not rows.numel():
         return added(onto, out.zero_())
     earlier = within(onto, domains)
-    kind = launcher.aligned(rows, below, above), everywhere, earlier is not None
+    wide = chunk(rows.shape[-1])
+    how = everywhere, earlier is not None, wide, BLOCK
     launcher.start(
-        launcher.module(KERNELS).signed_sums, kind, (domains * count, 1, 1), rows,
-        rows, below, above, reach.places, earlier, out, count, size, rows.shape[-1],
-        0 if len(rows) == 1 else count * size, 0 if len(below) == 1 else below.stride(0),
-        apart(earlier), *reach.spans, everywhere, earlier is not None, BLOCK,
+        launcher.module(KERNELS).signed_sums, (launcher.aligned(rows, below, above), *how),
+        (domains * count, 1, 1), rows, rows, below, above, reach.places, earlier, out, count,
+        size // wide, rows.shape[-1] // wide, 0 if len(rows) == 1 else count * size // wide,
+        0 if len(below) == 1 else below.stride(0) // wide, apart(earlier), *reach.spans, *how,
     )  # fmt: skip
     return out if onto is None or earlier is not None else added(onto, out)
 
@@ -91,11 +92,13 @@ def pull_pieces(
     out, bias = rows.new_empty(domains, *rows.shape[1:]), rows.new_empty(domains, count)
     if not rows.numel():
         return out, bias.zero_()
+    wide = chunk(rows.shape[-1])
     launcher.start(
-        launcher.module(KERNELS).pull_pieces, launcher.aligned(rows, lower, upper),
+        launcher.module(KERNELS).pull_pieces, (launcher.aligned(rows, lower, upper), wide),
         (domains * count, 1, 1), rows, rows, lower, upper, reach.places, out, bias, float(slope),
-        count, size, rows.shape[-1], 0 if len(rows) == 1 else count * size,
-        0 if len(lower) == 1 else lower.stride(0), *reach.spans, BLOCK,
+        count, size // wide, rows.shape[-1] // wide,
+        0 if len(rows) == 1 else count * size // wide,
+        0 if len(lower) == 1 else lower.stride(0) // wide, *reach.spans, wide, BLOCK,
     )  # fmt: skip
     return out, bias
 
@@ -116,8 +119,15 @@ def fold(
     """
     count, size = out.shape[1], prod(out.shape[2:])
     three = [(1,) * (3 - len(each)) + tuple(each) for each in (window, kernel, stride, dilation)]
+    wide = chunk(out.shape[-1])
+    how = (*(length for each in three[1:] for length in each), wide, BLOCK)
     launcher.start(
-        launcher.module(KERNELS).fold, launcher.aligned(columns, out),
+        launcher.module(KERNELS).fold, (launcher.aligned(columns, out), *how),
         (len(columns), -(-size // BLOCK), 1), out, columns, reach.places, out, first_row, count,
-        size, out.shape[-1], *(length for each in three for length in each), *reach.spans, BLOCK,
+        size // wide, out.shape[-1] // wide, *three[0], *reach.spans, *how,
     )  # fmt: skip
+
+
+def chunk(features: int) -> int:
+    """Return the largest power of two, up to `WIDEST`, that divides the number of features."""
+    return min(features & -features, WIDEST)

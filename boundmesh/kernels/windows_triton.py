@@ -3,6 +3,9 @@
 Importing them needs Triton, and compiling them needs a GPU. A window has three axes; those that a
 map lacks have one place. Coefficients `[rows, *window, features]` and maps `[places, features]`
 have the features last.
+
+The features of a place are cut into chunks of WIDE, a power of two that divides them, so that the
+place of a chunk is computed once for all of its features. Lengths are counted in chunks.
 """
 
 import triton
@@ -14,25 +17,25 @@ from boundmesh.kernels.pieces_triton import _lines
 @triton.jit
 def _along(places, row, axis, step, shift, coordinate, whole):
     """Return the place in the map of a coordinate in a row's window, and whether it exists."""
-    place = tl.load(places + row * 3 + axis) * step + shift + coordinate
+    first = tl.load(places + row * 3 + axis).to(tl.int32) * step + shift
+    place = first + coordinate
     return place, (place >= 0) & (place < whole)
 
 
 @triton.jit
 def _where(
-    places, row, at, features, length1, length2,
+    places, row, at, chunks, length1, length2,
     step0, step1, step2, shift0, shift1, shift2, whole0, whole1, whole2,
 ):  # fmt: skip
-    """Return the index in a map of the coefficients `at` of a row, and whether they exist."""
-    feature = at % features
-    cell = at // features
+    """Return the index in a map of the chunks `at` of a row's window, and whether they exist."""
+    cell = at // chunks
     third = cell % length2
-    cell = cell // length2
-    second = cell % length1
-    place0, inside0 = _along(places, row, 0, step0, shift0, cell // length1, whole0)
+    above = cell // length2
+    second = above % length1
+    place0, inside0 = _along(places, row, 0, step0, shift0, above // length1, whole0)
     place1, inside1 = _along(places, row, 1, step1, shift1, second, whole1)
     place2, inside2 = _along(places, row, 2, step2, shift2, third, whole2)
-    place = ((place0 * whole1 + place1) * whole2 + place2) * features + feature
+    place = ((place0 * whole1 + place1) * whole2 + place2) * chunks + at % chunks
     return place, inside0 & inside1 & inside2
 
 
@@ -44,125 +47,129 @@ SPANS = (
 
 @triton.jit(
     do_not_specialize=(
-        "count", "size", "features", "rows_domain", "values_domain", "onto_domain", *SPANS,
+        "count", "size", "chunks", "rows_domain", "values_domain", "onto_domain", *SPANS,
     ),
     do_not_specialize_on_alignment=("onto",),
 )  # fmt: skip
 def signed_sums(
-    rows, below, above, places, onto, out, count, size, features, rows_domain, values_domain,
+    rows, below, above, places, onto, out, count, size, chunks, rows_domain, values_domain,
     onto_domain,
     length1, length2, step0, step1, step2, shift0, shift1, shift2, whole0, whole1, whole2,
-    EVERYWHERE: tl.constexpr, ONTO: tl.constexpr, BLOCK: tl.constexpr,
+    EVERYWHERE: tl.constexpr, ONTO: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Compute out = ⟨A⁺, below⟩ + ⟨A⁻, above⟩, added to `onto` if ONTO.
 
     The values are maps, or one place's features for all places if EVERYWHERE. Each program handles
-    one row of `size` coefficients. A coefficient that is NaN takes `above`.
+    one row of `size` chunks, BLOCK coefficients at a time. A coefficient that is NaN takes `above`.
     """
     program = tl.program_id(0).to(tl.int64)
     domain = program // count
     row = program % count
-    rows += domain * rows_domain + row * size
-    below += domain * values_domain
-    above += domain * values_domain
-    total = tl.zeros([BLOCK], tl.float32)
-    for first in range(0, size, BLOCK):
-        at = first + tl.arange(0, BLOCK)
+    rows += (domain * rows_domain + row * size) * WIDE
+    below += domain * values_domain * WIDE
+    above += domain * values_domain * WIDE
+    inner = tl.arange(0, WIDE)[None, :]
+    total = tl.zeros([BLOCK // WIDE, WIDE], tl.float32)
+    for first in range(0, size, BLOCK // WIDE):
+        at = first + tl.arange(0, BLOCK // WIDE)
         here = at < size
-        a = tl.load(rows + at, mask=here, other=0.0)
+        a = tl.load(rows + at[:, None] * WIDE + inner, mask=here[:, None], other=0.0)
         if EVERYWHERE:
-            place = at % features
+            place = at % chunks
             inside = here
         else:
             place, exists = _where(
-                places, row, at, features, length1, length2, step0, step1, step2,
+                places, row, at, chunks, length1, length2, step0, step1, step2,
                 shift0, shift1, shift2, whole0, whole1, whole2,
             )  # fmt: skip
             inside = here & exists
-        low = tl.load(below + place, mask=inside, other=0.0)
-        high = tl.load(above + place, mask=inside, other=0.0)
+        where = place[:, None] * WIDE + inner
+        low = tl.load(below + where, mask=inside[:, None], other=0.0)
+        high = tl.load(above + where, mask=inside[:, None], other=0.0)
         total += a * tl.where(a >= 0, low, high)
-    found = tl.sum(total)
+    found = tl.sum(tl.sum(total, 1), 0)
     if ONTO:
         found += tl.load(onto + domain * onto_domain + row)
     tl.store(out + program, found)
 
 
-@triton.jit(do_not_specialize=("count", "size", "features", "rows_domain", "box_domain", *SPANS))
+@triton.jit(do_not_specialize=("count", "size", "chunks", "rows_domain", "box_domain", *SPANS))
 def pull_pieces(
-    rows, lower, upper, places, out, bias, slope, count, size, features, rows_domain, box_domain,
+    rows, lower, upper, places, out, bias, slope, count, size, chunks, rows_domain, box_domain,
     length1, length2, step0, step1, step2, shift0, shift1, shift2, whole0, whole1, whole2,
-    BLOCK: tl.constexpr,
+    WIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Pull rows back through CROWN's lines of `x` above zero and `slope·x` below.
 
-    Each program handles one row. A coefficient that is NaN takes the line above.
+    Each program handles one row of `size` chunks. A coefficient that is NaN takes the line above.
     """
     program = tl.program_id(0).to(tl.int64)
     domain = program // count
     row = program % count
-    rows += domain * rows_domain + row * size
-    out += program * size
-    lower += domain * box_domain
-    upper += domain * box_domain
-    total = tl.zeros([BLOCK], tl.float32)
-    for first in range(0, size, BLOCK):
-        at = first + tl.arange(0, BLOCK)
+    rows += (domain * rows_domain + row * size) * WIDE
+    out += program * size * WIDE
+    lower += domain * box_domain * WIDE
+    upper += domain * box_domain * WIDE
+    inner = tl.arange(0, WIDE)[None, :]
+    total = tl.zeros([BLOCK // WIDE, WIDE], tl.float32)
+    for first in range(0, size, BLOCK // WIDE):
+        at = first + tl.arange(0, BLOCK // WIDE)
         here = at < size
-        a = tl.load(rows + at, mask=here, other=0.0)
+        index = at[:, None] * WIDE + inner
+        a = tl.load(rows + index, mask=here[:, None], other=0.0)
         place, exists = _where(
-            places, row, at, features, length1, length2, step0, step1, step2,
+            places, row, at, chunks, length1, length2, step0, step1, step2,
             shift0, shift1, shift2, whole0, whole1, whole2,
         )  # fmt: skip
-        inside = here & exists
-        l = tl.load(lower + place, mask=inside, other=0.0)  # noqa: E741
-        u = tl.load(upper + place, mask=inside, other=0.0)
+        where = place[:, None] * WIDE + inner
+        inside = (here & exists)[:, None]
+        l = tl.load(lower + where, mask=inside, other=0.0)  # noqa: E741
+        u = tl.load(upper + where, mask=inside, other=0.0)
         _, _, _, chord, intercept, crosses = _lines(l, u, slope)
         below = tl.where(crosses, tl.where(u > -l, 1.0, slope), chord)
         pulled = a * tl.where(a >= 0, below, chord)
-        tl.store(out + at, tl.where(exists, pulled, 0.0), mask=here)
+        tl.store(out + index, tl.where(inside, pulled, 0.0), mask=here[:, None])
         negative = tl.where(a >= 0, 0.0, a)
-        total += tl.where(exists, negative * intercept, 0.0)
-    tl.store(bias + program, tl.sum(total))
+        total += tl.where(inside, negative * intercept, 0.0)
+    tl.store(bias + program, tl.sum(tl.sum(total, 1), 0))
 
 
-@triton.jit(
-    do_not_specialize=(
-        "first_row", "count", "size", "features", "window0", "window1", "window2",
-        "kernel0", "kernel1", "kernel2", "stride0", "stride1", "stride2",
-        "dilation0", "dilation1", "dilation2", *SPANS,
-    )
-)  # fmt: skip
+@triton.jit(do_not_specialize=("first_row", "count", "size", "chunks", "window0", "window1",
+                               "window2", *SPANS))  # fmt: skip
 def fold(
-    columns, places, out, first_row, count, size, features, window0, window1, window2,
-    kernel0, kernel1, kernel2, stride0, stride1, stride2, dilation0, dilation1, dilation2,
+    columns, places, out, first_row, count, size, chunks, window0, window1, window2,
     length1, length2, step0, step1, step2, shift0, shift1, shift2, whole0, whole1, whole2,
-    BLOCK: tl.constexpr,
+    kernel0: tl.constexpr, kernel1: tl.constexpr, kernel2: tl.constexpr,
+    stride0: tl.constexpr, stride1: tl.constexpr, stride2: tl.constexpr,
+    dilation0: tl.constexpr, dilation1: tl.constexpr, dilation2: tl.constexpr,
+    WIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Add up the columns `[rows, *window, *kernel, features]` that overlap at each coefficient.
 
-    Each program handles BLOCK coefficients of one row, out of `size`. Those at places that do not
-    exist become zero. The columns begin at row `first_row` of all domains and rows.
+    Each program handles BLOCK coefficients of one row, out of `size` chunks. Those at places that
+    do not exist become zero. The columns begin at row `first_row` of all domains and rows.
     """
     part = tl.program_id(0).to(tl.int64)
     program = part + first_row
     row = program % count
-    at = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    at = tl.program_id(1) * (BLOCK // WIDE) + tl.arange(0, BLOCK // WIDE)
+    inner = tl.arange(0, WIDE)[None, :]
     here = at < size
     _, exists = _where(
-        places, row, at, features, length1, length2, step0, step1, step2,
+        places, row, at, chunks, length1, length2, step0, step1, step2,
         shift0, shift1, shift2, whole0, whole1, whole2,
     )  # fmt: skip
     wanted = here & exists
-    feature = at % features
-    cell = at // features
+    chunk = at % chunks
+    cell = at // chunks
     third = cell % length2
-    cell = cell // length2
-    second = cell % length1
-    leading = cell // length1
-    total = tl.zeros([BLOCK], tl.float32)
-    kernel = kernel0 * kernel1 * kernel2
-    for k in range(0, kernel):
+    above = cell // length2
+    second = above % length1
+    leading = above // length1
+    kernel: tl.constexpr = kernel0 * kernel1 * kernel2
+    columns += part * (window0 * window1 * window2) * kernel * chunks * WIDE
+    total = tl.zeros([BLOCK // WIDE, WIDE], tl.float32)
+    for k in tl.static_range(kernel):
         from2 = third - (k % kernel2) * dilation2
         from1 = second - (k // kernel2 % kernel1) * dilation1
         from0 = leading - (k // (kernel2 * kernel1)) * dilation0
@@ -172,6 +179,8 @@ def fold(
         meets = (from2 >= 0) & (from1 >= 0) & (from0 >= 0)
         meets = meets & (i2 * stride2 == from2) & (i1 * stride1 == from1) & (i0 * stride0 == from0)
         meets = meets & (i2 < window2) & (i1 < window1) & (i0 < window0) & wanted
-        index = ((part * window0 + i0) * window1 + i1) * window2 + i2
-        total += tl.load(columns + (index * kernel + k) * features + feature, mask=meets, other=0.0)
-    tl.store(out + program * size + at, total, mask=here)
+        index = (((i0 * window1 + i1) * window2 + i2) * kernel + k) * chunks + chunk
+        where = index[:, None].to(tl.int64) * WIDE + inner
+        total += tl.load(columns + where, mask=meets[:, None], other=0.0)
+    index = at[:, None] * WIDE + inner
+    tl.store(out + program * size * WIDE + index, total, mask=here[:, None])

@@ -13,6 +13,7 @@ from math import prod
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from boundmesh.kernels.fused_windows import Reach
 from boundmesh.operators.node import Shape
@@ -35,10 +36,14 @@ class Span:
     def read_by(self, kernel: int, stride: int, dilation: int, before: int, whole: int) -> Span:
         """Return the span of the places that a kernel reads when it computes those of this span.
 
-        `before` is the width of the padding in front, and `whole` the length of the axis there.
+        `before` is the width of the padding in front, and `whole` the length of the axis there. If
+        all rows have the same window, only its places that exist are returned.
         """
-        length = reach(self.length, kernel, stride, dilation)
-        return Span(self.step * stride, self.shift * stride - before, length, whole)
+        length, shift = reach(self.length, kernel, stride, dilation), self.shift * stride - before
+        if self.step:
+            return Span(self.step * stride, shift, length, whole)
+        first, last = max(shift, 0), min(shift + length, whole)
+        return Span(0, first, last - first, whole)
 
     def joined(self, other: Span) -> Span | None:
         """Return the smallest span that contains both; None if their distance varies."""
@@ -55,10 +60,20 @@ class Grid:
 
     places  `[S, n]` (int64), the place of each row's neuron in the map of the start node
     spans   the window along each of the n spatial axes
+    three   the places along three axes, as kernels take them, if they are known
     """
 
     places: Tensor
     spans: tuple[Span, ...]
+    three: Tensor | None = None
+
+    def moved(self, spans: Sequence[Span]) -> Grid:
+        """Return other windows of the same rows."""
+        return Grid(self.places, tuple(spans), self._three)
+
+    def filled(self) -> Grid:
+        """Return windows of the same rows that are the whole map."""
+        return self.moved([Span(0, 0, span.whole, span.whole) for span in self.spans])
 
     def read_by(
         self,
@@ -71,7 +86,7 @@ class Grid:
         """Return the windows of the places that a kernel reads when it computes these windows."""
         axes = zip(self.spans, kernel, stride, dilation, padding, whole, strict=True)
         spans = (span.read_by(k, s, d, before, n) for span, k, s, d, (before, _), n in axes)
-        return Grid(self.places, tuple(spans))
+        return self.moved([*spans])
 
     @property
     def rows(self) -> int:
@@ -91,6 +106,13 @@ class Grid:
     def saves(self) -> bool:
         """True if a window has fewer places than the map."""
         return prod(self.window) < prod(self.whole)
+
+    @property
+    def full(self) -> bool:
+        """True if every window is the whole map."""
+        return all(
+            (span.step, span.shift, span.length) == (0, 0, span.whole) for span in self.spans
+        )
 
     @cached_property
     def _along(self) -> list[Tensor]:
@@ -129,7 +151,13 @@ class Grid:
     @cached_property
     def reach(self) -> Reach:
         """Where the windows lie, as kernels take it."""
-        return Reach.of(self.places, [(s.step, s.shift, s.length, s.whole) for s in self.spans])
+        return Reach.of(self._three, [(s.step, s.shift, s.length, s.whole) for s in self.spans])
+
+    @cached_property
+    def _three(self) -> Tensor:
+        if self.three is not None:
+            return self.three
+        return functional.pad(self.places, (3 - len(self.spans), 0)).contiguous()
 
     @cached_property
     def sources(self) -> tuple[Tensor, Tensor]:

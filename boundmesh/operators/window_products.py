@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from boundmesh.kernels import fused_windows, launcher
+from boundmesh.kernels import fused_spread, fused_windows, launcher
 from boundmesh.operators.common_rules import Weights
 from boundmesh.operators.node import Node
 from boundmesh.operators.window_grid import Grid, reach
@@ -41,13 +41,31 @@ def pull_conv_windows(node: Node, weights: Weights, windows: Windows) -> PulledW
         kernel, node["stride"], node["dilation"], node["padding"], shape[2:]
     )
     how = node["stride"], node["dilation"], node["groups"]
-    if fused_windows.applies(rows):
-        found = spread_by_kernel(rows, weight, *how, grid)
-    else:
-        found = spread(rows, weight, *how)
+    # Where all rows have the same window, places that do not exist are left out in front.
+    front = [
+        after.shift - (span.shift * stride - before)
+        for after, span, stride, (before, _) in zip(
+            grid.spans, windows.grid.spans, node["stride"], node["padding"], strict=True
+        )
+    ]
+    if not fused_windows.applies(rows):
+        found = _cropped(spread(rows, weight, *how), front, grid.window)
         found.masked_fill_(grid.outside.unsqueeze(-1), 0)
+    elif fused_spread.applies(rows, weight, *how):
+        found = fused_spread.spread(rows, weight, *how[:2], front, grid.window, grid.reach)
+    elif any(front):
+        found = _cropped(spread(rows, weight, *how), front, grid.window).contiguous()
+    else:
+        found = spread_by_kernel(rows, weight, *how, grid)
     bias = windows.inner_features(weights[1]) if len(weights) > 1 else None
     return PulledWindows((Windows(found, grid, shape[:2]),), bias)
+
+
+def _cropped(found: Tensor, front: Sequence[int], window: Sequence[int]) -> Tensor:
+    """Return `window` places of each axis of `[D, S, *reached, O]`, from the place `front` on."""
+    for axis, (first, length) in enumerate(zip(front, window, strict=True), 2):
+        found = found.narrow(axis, first, length)
+    return found
 
 
 def conv_windows(node: Node, weights: Weights, values: Tensor) -> Tensor:

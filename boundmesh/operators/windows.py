@@ -129,7 +129,16 @@ class Windows:
             functional.pad(each.coefficients, widths(each.grid.spans, known))
             for each in (self, other)
         )
-        return Windows(one + two, Grid(self.grid.places, known), self.features)
+        return Windows(one + two, self.grid.moved(known), self.features)
+
+    def filled(self) -> Windows:
+        """Return the same rows in windows that are the whole map."""
+        sources, outside = self.grid.sources
+        flat = self.coefficients.flatten(1, -2)
+        found = flat.index_select(1, sources).unflatten(1, outside.shape)
+        found.masked_fill_(outside.unsqueeze(2), 0)
+        found = found.reshape(*found.shape[:2], *self.grid.whole, found.shape[-1])
+        return Windows(found, self.grid.filled(), self.features)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from functools import cache
 
 import torch
 
-from boundmesh.kernels import fused_windows
+from boundmesh.kernels import fused_spread, fused_windows
 from boundmesh.operators.convolution import CONV
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.linear_bounds import Lines
@@ -79,7 +79,13 @@ def of_convolution(here: Windows, exact: Windows) -> Iterator[Comparison]:
         found = spread_by_kernel(
             here.coefficients, weight.to(device), stride, dilation, 1, grid, most
         )
-    yield "windows through a convolution", found, pulled.coefficients
+        yield "windows through a convolution", found, pulled.coefficients
+        for precision in ("ieee", "bf16x6")[: 1 + fused_spread.usable(device)]:
+            found = fused_spread.spread(
+                here.coefficients, weight.to(device), stride, dilation, (0, 0), grid.window,
+                grid.reach, precision=precision,
+            )  # fmt: skip
+            yield f"windows through a convolution in {precision}", found, pulled.coefficients
 
 
 def prod_of(windows: Windows) -> int:

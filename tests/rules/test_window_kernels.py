@@ -5,18 +5,19 @@ from __future__ import annotations
 import pytest
 import torch
 
-from boundmesh.kernels import fused_rows, fused_windows
+from boundmesh.kernels import fused_rows, fused_spread, fused_windows
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.linear_bounds import Lines
 from boundmesh.operators.node import Node, Shape
 from boundmesh.operators.operator import RULES
 from boundmesh.operators.relu import RELU
+from boundmesh.operators.window_grid import Grid, Span, reach
 from boundmesh.operators.window_lines import pull_window_lines, signed_inner_windows
-from boundmesh.operators.window_products import spread_by_kernel
+from boundmesh.operators.window_products import spread, spread_by_kernel
 from boundmesh.operators.windows import Windows
 from boundmesh.selfcheck import comparisons
 from boundmesh.selfcheck.windows import of_windows
-from tests.kernels import DEVICE, close, needs_kernels
+from tests.kernels import DEVICE, INTERPRETED, close, needs_kernels
 from tests.rules.test_windows import random_windows
 
 SHAPES = [(1, 3, 7), (1, 2, 5, 6), (1, 2, 4, 3, 5)]
@@ -117,3 +118,27 @@ def test_kernels_of_one_name_are_not_mistaken_for_each_other() -> None:
 def test_the_comparison_before_the_first_use_agrees() -> None:
     for name, found, expected in of_windows(torch.device(DEVICE)):
         assert comparisons.close(found, expected), name
+
+
+@needs_kernels
+@pytest.mark.parametrize("axes", [1, 2, 3])
+@pytest.mark.parametrize("precision", ["ieee"] if INTERPRETED else ["ieee", "bf16x6"])
+@pytest.mark.parametrize("front", [0, 1])
+def test_windows_are_spread_by_one_kernel(axes: int, precision: str, front: int) -> None:
+    window, kernel = (3, 4, 2)[:axes], (3, 2, 4)[:axes]
+    stride, dilation = (2, 1, 3)[:axes], (1, 2, 1)[:axes]
+    reached = [reach(*each) for each in zip(window, kernel, stride, dilation, strict=True)]
+    rows, weight = torch.randn(2, 5, *window, 20), torch.randn(20, 7, *kernel)
+    left = [length - front - 1 for length in reached]
+    places = torch.randint(0, 4, (5, axes))
+    grid = Grid(places, tuple(Span(1, -1, length, length + 2) for length in left))
+    expected = spread(rows.double(), weight.double(), stride, dilation, 1)
+    for axis, length in enumerate(left, 2):
+        expected = expected.narrow(axis, front, length)
+    expected = expected.masked_fill(grid.outside.unsqueeze(-1), 0)
+    there = Grid(places.to(DEVICE), grid.spans)
+    found = fused_spread.spread(
+        rows.to(DEVICE), weight.to(DEVICE), stride, dilation, (front,) * axes, left, there.reach,
+        precision=precision,
+    )  # fmt: skip
+    close(found, expected)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from boundmesh.bounds.sweep.region import BoxRegion, Region
+from boundmesh.kernels import fused_spread, fused_windows
 from boundmesh.kernels.sums import added
 from boundmesh.operators.window_lines import signed_inner_windows
 from boundmesh.operators.windows import Windows
@@ -16,14 +17,30 @@ def dense(rows: Tensor | Windows) -> Tensor:
 
 
 def smallest(rows: Tensor | Windows) -> Tensor | Windows:
-    """Return rows as they take the least memory: windows as large as the map become dense."""
-    return rows.dense() if isinstance(rows, Windows) and not rows.grid.saves else rows
+    """Return rows as they take the least memory: windows as large as the map become the whole map.
+
+    They become dense, or stay windows where kernels multiply these faster.
+    """
+    if not isinstance(rows, Windows) or rows.grid.saves or rows.grid.full:
+        return rows
+    return rows.filled() if _stays(rows) else rows.dense()
+
+
+def _stays(rows: Windows) -> bool:
+    """Return True if whole maps are multiplied as windows."""
+    return (
+        rows.count > 0
+        and fused_windows.applies(rows.coefficients)
+        and fused_spread.usable(rows.coefficients.device)
+    )
 
 
 def total(one: Tensor | Windows, other: Tensor | Windows) -> Tensor | Windows:
     """Add rows at the same value. The sum is dense if one is, or if their windows drift apart."""
     if isinstance(one, Windows) and isinstance(other, Windows):
         both = one.plus(other)
+        if both is None and _stays(one):
+            both = one.filled().plus(other.filled())
         if both is not None:
             return both
     return dense(one) + dense(other)

@@ -1,0 +1,113 @@
+"""The transposed convolution of rows in windows, in one kernel on GPUs that have Triton.
+
+    y[b, s·i + d·k, o] = Σ_c,k x[b, i, c]·W[c, o, k]
+
+A product with all taps of the kernel and a sum of what overlaps write and read as many times the
+memory of the result as the kernel has taps. This kernel gathers each tap's coefficients instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+import torch
+from torch import Tensor
+
+from boundmesh.kernels import launcher, matmul
+from boundmesh.kernels.fused_windows import Reach
+from boundmesh.kernels.matmul import BLOCK_ROUNDINGS
+
+KERNELS = "kernels.spread_triton"
+
+
+@dataclass(frozen=True)
+class Block:
+    """What a program computes at a time, and with how many warps.
+
+    high   the places
+    wide   the features
+    deep   the channels of each product
+    """
+
+    high: int
+    wide: int
+    deep: int
+    warps: int
+
+
+def spread(
+    rows: Tensor,
+    weight: Tensor,
+    stride: Sequence[int],
+    dilation: Sequence[int],
+    front: Sequence[int],
+    window: Sequence[int],
+    reach: Reach,
+    block: Block | None = None,
+    precision: str | None = None,
+) -> Tensor:
+    """Return rows `[D, S, *places, C]` spread to `[D, S, *window, O]` with W `[C, O, *kernel]`.
+
+    The first `front` places of every axis are left out. The result is zero at the places that do
+    not exist. Each number is a sum over the taps and over blocks of channels, in a fixed order.
+    Every axis has a stride or a dilation of 1.
+    """
+    domains, count, *places, channels = rows.shape
+    features, kernel = weight.shape[1], weight.shape[2:]
+    out = rows.new_empty(domains, count, *window, features)
+    if not out.numel():
+        return out
+    rows, table = rows.contiguous(), weight.flatten(2).permute(2, 0, 1).contiguous()
+    lines = domains * count
+    block = block or block_of(channels, features)
+    missing = 3 - len(kernel)
+    begin = (0,) * missing + tuple(front)
+    three = [(1,) * missing + tuple(each) for each in (places, window, kernel, stride, dilation)]
+    most = lines * prod(-(-n // s) for n, s in zip(three[1], three[3], strict=True))
+    grid = (-(-most // block.high) * -(-features // block.wide), prod(three[3]), 1)
+    precision = precision or precision_of(channels, kernel.numel(), block.deep)
+    how = (*three[2], *three[3], *three[4], block.high, block.wide, block.deep, precision)
+    kind = (launcher.number(channels), launcher.number(features), block.warps, *how)
+    launcher.start(
+        launcher.module(KERNELS).spread, (launcher.aligned(rows, table, out), *kind), grid, out,
+        rows, table, reach.places, out, lines, count, channels, features, *three[0], *begin,
+        three[1][0], *reach.spans, *how, num_warps=block.warps, num_stages=3,
+    )  # fmt: skip
+    return out
+
+
+def applies(
+    rows: Tensor, weight: Tensor, stride: Sequence[int], dilation: Sequence[int], groups: int
+) -> bool:
+    """Return True if the kernel can multiply the rows, and is usable on their GPU."""
+    simple = groups == 1 and all(1 in each for each in zip(stride, dilation, strict=True))
+    return simple and rows.dtype == weight.dtype == torch.float32 and usable(rows.device)
+
+
+def usable(device: torch.device) -> bool:
+    """Return True if the kernel is known to be faster on a GPU of this kind, and correct on it."""
+    return matmul.usable(device)
+
+
+def precision_of(channels: int, taps: int, deep: int) -> str:
+    """Return how the products are computed.
+
+    Operators count one rounding for every term of a sum. Products of bfloat16 numbers are faster,
+    and err by `BLOCK_ROUNDINGS` and one more for every block of channels, so they are used where
+    these are fewer.
+    """
+    blocks = taps * -(-channels // deep)
+    return "bf16x6" if BLOCK_ROUNDINGS + blocks <= taps * channels else "ieee"
+
+
+def block_of(channels: int, features: int) -> Block:
+    """Return the block size for so many channels and features."""
+    wide, deep = (min(most, max(16, power(n))) for most, n in ((128, features), (64, channels)))
+    return Block(128, wide, deep, 8 if wide == 128 else 4)
+
+
+def power(number: int) -> int:
+    """Return the smallest power of two that is no smaller than the number."""
+    return 1 << (number - 1).bit_length()
