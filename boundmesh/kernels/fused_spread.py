@@ -20,6 +20,8 @@ from boundmesh.kernels.fused_windows import Reach
 from boundmesh.kernels.matmul import BLOCK_ROUNDINGS
 
 KERNELS = "kernels.spread_triton"
+FEATURES = 16
+"""Of fewer features, a product with all taps computes no more numbers than this kernel."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,12 @@ def applies(
 ) -> bool:
     """Return True if the kernel can multiply the rows, and is usable on their GPU."""
     simple = groups == 1 and all(1 in each for each in zip(stride, dilation, strict=True))
-    return simple and rows.dtype == weight.dtype == torch.float32 and usable(rows.device)
+    return (
+        simple
+        and weight.shape[1] >= FEATURES
+        and rows.dtype == weight.dtype == torch.float32
+        and usable(rows.device)
+    )
 
 
 def usable(device: torch.device) -> bool:
@@ -104,8 +111,8 @@ def precision_of(channels: int, taps: int, deep: int) -> str:
 
 def block_of(channels: int, features: int) -> Block:
     """Return the block size for so many channels and features."""
-    wide, deep = (min(most, max(16, power(n))) for most, n in ((128, features), (64, channels)))
-    return Block(128, wide, deep, 8 if wide == 128 else 4)
+    wide, deep = (min(most, max(16, power(n))) for most, n in ((64, features), (32, channels)))
+    return Block(128, wide, deep, 4)
 
 
 def power(number: int) -> int:

@@ -18,9 +18,16 @@ from boundmesh.kernels.fused_rows import apart, within
 from boundmesh.kernels.sums import added
 
 BLOCK = 1024
+LONG_BLOCK, LONG = 4096, 8192
+"""Rows of at least LONG coefficients are added up in blocks of LONG_BLOCK; `by_kernel` counts no
+fewer roundings than either takes."""
 WIDEST = 64
 """The most features whose place the kernels compute once; more would be fewer, longer steps."""
 KERNELS = "kernels.windows_triton"
+
+
+Axes = tuple[int, ...]
+"""A number for each of three axes."""
 
 
 @dataclass(frozen=True)
@@ -28,19 +35,26 @@ class Reach:
     """Where the windows of S rows lie, as the kernels take it.
 
     places  `[S, 3]` (int64), the place of each row's neuron along three axes
-    spans   the lengths of the last two axes of the windows, then the steps, the shifts and the
-            lengths of the map, of three axes each
+    steps, shifts, lengths, wholes  the windows along three axes, as `Span` describes them
     """
 
     places: Tensor
-    spans: tuple[int, ...]
+    steps: Axes
+    shifts: Axes
+    lengths: Axes
+    wholes: Axes
+
+    @property
+    def spans(self) -> tuple[int, ...]:
+        """The numbers by which kernels find the places of windows in their maps."""
+        return (*self.lengths[1:], *self.steps, *self.shifts, *self.wholes)
 
     @staticmethod
     def of(places: Tensor, spans: Sequence[tuple[int, int, int, int]]) -> Reach:
         """Create it from places `[S, 3]` and the step, shift, length and whole of each axis."""
         three = [(0, 0, 1, 1)] * (3 - len(spans)) + [*spans]
         steps, shifts, lengths, wholes = zip(*three, strict=True)
-        return Reach(places, (*lengths[1:], *steps, *shifts, *wholes))
+        return Reach(places, steps, shifts, lengths, wholes)
 
 
 def applies(rows: Tensor) -> bool:
@@ -68,12 +82,13 @@ def signed_sums(
         return added(onto, out.zero_())
     earlier = within(onto, domains)
     wide = chunk(rows.shape[-1])
-    how = everywhere, earlier is not None, wide, BLOCK
+    how = everywhere, earlier is not None, wide, block(size)
     launcher.start(
         launcher.module(KERNELS).signed_sums, (launcher.aligned(rows, below, above), *how),
         (domains * count, 1, 1), rows, rows, below, above, reach.places, earlier, out, count,
         size // wide, rows.shape[-1] // wide, 0 if len(rows) == 1 else count * size // wide,
         0 if len(below) == 1 else below.stride(0) // wide, apart(earlier), *reach.spans, *how,
+        num_warps=block(size) // 256,
     )  # fmt: skip
     return out if onto is None or earlier is not None else added(onto, out)
 
@@ -94,11 +109,13 @@ def pull_pieces(
         return out, bias.zero_()
     wide = chunk(rows.shape[-1])
     launcher.start(
-        launcher.module(KERNELS).pull_pieces, (launcher.aligned(rows, lower, upper), wide),
+        launcher.module(KERNELS).pull_pieces,
+        (launcher.aligned(rows, lower, upper), wide, block(size)),
         (domains * count, 1, 1), rows, rows, lower, upper, reach.places, out, bias, float(slope),
         count, size // wide, rows.shape[-1] // wide,
         0 if len(rows) == 1 else count * size // wide,
-        0 if len(lower) == 1 else lower.stride(0) // wide, *reach.spans, wide, BLOCK,
+        0 if len(lower) == 1 else lower.stride(0) // wide, *reach.spans, wide, block(size),
+        num_warps=block(size) // 256,
     )  # fmt: skip
     return out, bias
 
@@ -126,6 +143,41 @@ def fold(
         (len(columns), -(-size // BLOCK), 1), out, columns, reach.places, out, first_row, count,
         size // wide, out.shape[-1] // wide, *three[0], *reach.spans, *how,
     )  # fmt: skip
+
+
+def joined(
+    one: Tensor, of_one: Reach, two: Tensor | None, of_two: Reach | None, reach: Reach
+) -> Tensor:
+    """Return rows `[D, S, *window, C]` in windows that contain theirs, or the sum of two such rows.
+
+    one and two are `[D or 1, S, *window, C]`, each in windows of its own.
+    """
+    of_two = of_two or of_one
+    other = one if two is None else two
+    one, other = one.contiguous(), other.contiguous()
+    domains, count, features = max(len(one), len(other)), one.shape[1], one.shape[-1]
+    out = one.new_empty(domains, count, *reach.lengths[-(one.dim() - 3) :], features)
+    if not out.numel():
+        return out
+    wide, size = chunk(features), prod(out.shape[2:])
+    sizes = [prod(each.shape[2:]) // wide for each in (one, other)]
+    apart = [
+        0 if len(each) == 1 else count * n for each, n in zip((one, other), sizes, strict=True)
+    ]
+    how = two is not None, wide, BLOCK
+    launcher.start(
+        launcher.module(KERNELS).joined, (launcher.aligned(one, other, out), *how),
+        (domains * count, -(-size // BLOCK), 1), out, one, other, reach.places, out, count,
+        size // wide, features // wide, *sizes, *apart, *reach.lengths[1:], *reach.steps,
+        *reach.shifts, *of_one.steps, *of_one.shifts, *of_one.lengths, *of_two.steps,
+        *of_two.shifts, *of_two.lengths, *how,
+    )  # fmt: skip
+    return out
+
+
+def block(size: int) -> int:
+    """Return how many coefficients a program adds up side by side, out of `size`."""
+    return LONG_BLOCK if size >= LONG else BLOCK
 
 
 def chunk(features: int) -> int:

@@ -184,3 +184,69 @@ def fold(
         total += tl.load(columns + where, mask=meets[:, None], other=0.0)
     index = at[:, None] * WIDE + inner
     tl.store(out + program * size * WIDE + index, total, mask=here[:, None])
+
+
+@triton.jit
+def _inside(
+    places, row, chunk, chunks, at0, at1, at2,
+    step0, step1, step2, shift0, shift1, shift2, length0, length1, length2,
+):  # fmt: skip
+    """Return the chunk of a row's window at places of its map, and whether they lie in it."""
+    cell0 = at0 - tl.load(places + row * 3).to(tl.int32) * step0 - shift0
+    cell1 = at1 - tl.load(places + row * 3 + 1).to(tl.int32) * step1 - shift1
+    cell2 = at2 - tl.load(places + row * 3 + 2).to(tl.int32) * step2 - shift2
+    inside = (cell0 >= 0) & (cell1 >= 0) & (cell2 >= 0)
+    inside = inside & (cell0 < length0) & (cell1 < length1) & (cell2 < length2)
+    return ((cell0 * length1 + cell1) * length2 + cell2) * chunks + chunk, inside
+
+
+@triton.jit(
+    do_not_specialize=(
+        "count", "size", "chunks", "one_size", "two_size", "one_domain", "two_domain", "length1",
+        "length2", *(f"{name}{axis}" for name in ("step", "shift") for axis in range(3)),
+        *(f"{side}_{name}{axis}" for side in ("one", "two")
+          for name in ("step", "shift", "length") for axis in range(3)),
+    )
+)  # fmt: skip
+def joined(
+    one, two, places, out, count, size, chunks, one_size, two_size, one_domain, two_domain,
+    length1, length2, step0, step1, step2, shift0, shift1, shift2,
+    one_step0, one_step1, one_step2, one_shift0, one_shift1, one_shift2,
+    one_length0, one_length1, one_length2,
+    two_step0, two_step1, two_step2, two_shift0, two_shift1, two_shift2,
+    two_length0, two_length1, two_length2,
+    BOTH: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Write rows in windows to windows that contain them, or the sum of two such rows if BOTH.
+
+    Each program writes BLOCK coefficients of one row, out of `size` chunks.
+    """
+    program = tl.program_id(0).to(tl.int64)
+    domain = program // count
+    row = program % count
+    at = tl.program_id(1) * (BLOCK // WIDE) + tl.arange(0, BLOCK // WIDE)
+    inner = tl.arange(0, WIDE)[None, :]
+    here = at < size
+    chunk = at % chunks
+    cell = at // chunks
+    above = cell // length2
+    at0 = tl.load(places + row * 3).to(tl.int32) * step0 + shift0 + above // length1
+    at1 = tl.load(places + row * 3 + 1).to(tl.int32) * step1 + shift1 + above % length1
+    at2 = tl.load(places + row * 3 + 2).to(tl.int32) * step2 + shift2 + cell % length2
+    source, inside = _inside(
+        places, row, chunk, chunks, at0, at1, at2,
+        one_step0, one_step1, one_step2, one_shift0, one_shift1, one_shift2,
+        one_length0, one_length1, one_length2,
+    )  # fmt: skip
+    one += (domain * one_domain + row * one_size) * WIDE
+    found = tl.load(one + source[:, None] * WIDE + inner, (here & inside)[:, None], other=0.0)
+    if BOTH:
+        source, inside = _inside(
+            places, row, chunk, chunks, at0, at1, at2,
+            two_step0, two_step1, two_step2, two_shift0, two_shift1, two_shift2,
+            two_length0, two_length1, two_length2,
+        )  # fmt: skip
+        two += (domain * two_domain + row * two_size) * WIDE
+        where = source[:, None] * WIDE + inner
+        found += tl.load(two + where, (here & inside)[:, None], other=0.0)
+    tl.store(out + program * size * WIDE + at[:, None] * WIDE + inner, found, mask=here[:, None])

@@ -125,14 +125,28 @@ class Windows:
         known = tuple(span for span in spans if span is not None)
         if len(known) < len(spans):
             return None
+        grid = self.grid.moved(known)
+        if fused_windows.applies(self.coefficients):
+            total = fused_windows.joined(
+                self.coefficients,
+                self.grid.reach,
+                other.coefficients,
+                other.grid.reach,
+                grid.reach,
+            )
+            return Windows(total, grid, self.features)
         one, two = (
             functional.pad(each.coefficients, widths(each.grid.spans, known))
             for each in (self, other)
         )
-        return Windows(one + two, self.grid.moved(known), self.features)
+        return Windows(one + two, grid, self.features)
 
     def filled(self) -> Windows:
         """Return the same rows in windows that are the whole map."""
+        if fused_windows.applies(self.coefficients):
+            grid = self.grid.filled()
+            found = fused_windows.joined(self.coefficients, self.grid.reach, None, None, grid.reach)
+            return Windows(found, grid, self.features)
         sources, outside = self.grid.sources
         flat = self.coefficients.flatten(1, -2)
         found = flat.index_select(1, sources).unflatten(1, outside.shape)

@@ -46,6 +46,9 @@ def of_windows(device: torch.device) -> Iterator[Comparison]:
     with torch.no_grad():
         found = fused_windows.signed_sums(here.coefficients, low, high, here.grid.reach)
         yield "sums over windows", found, signed_inner_windows(exact, wide.lower, wide.upper)
+        reach, whole = here.grid.reach, here.grid.filled().reach
+        found = fused_windows.joined(here.coefficients, reach, None, None, whole)
+        yield "windows that are filled", found, exact.filled().coefficients
         node = Node("y", RELU.name, ("x",), shape, (shape,))
         assert RELU.relax is not None and RELU.initial is not None
         lines = RELU.relax(node, (wide,), RELU.initial(node, (wide,)).unsqueeze(1))

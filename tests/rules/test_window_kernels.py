@@ -142,3 +142,23 @@ def test_windows_are_spread_by_one_kernel(axes: int, precision: str, front: int)
         precision=precision,
     )  # fmt: skip
     close(found, expected)
+
+
+@needs_kernels
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("domains", [1, 2])
+def test_windows_are_joined_and_filled_by_one_kernel(shape: Shape, domains: int) -> None:
+    one = random_windows(shape, 4, domains)
+    spans = [Span(s.step, s.shift - 1, s.length + 2, s.whole) for s in one.grid.spans]
+    other = Windows(torch.randn(1, one.count, *[s.length for s in spans], shape[1]).double(),
+                    one.grid.moved(spans), one.features)  # fmt: skip
+    other.coefficients.masked_fill_(other.grid.outside.unsqueeze(-1), 0)
+    expected = one.plus(other)
+    assert expected is not None
+    here, there, grid = on_device(one), on_device(other), on_device(expected).grid
+    rows, reach = here.coefficients, here.grid.reach
+    found = fused_windows.joined(rows, reach, there.coefficients, there.grid.reach, grid.reach)
+    close(found, expected.coefficients)
+    found = fused_windows.joined(rows, reach, None, None, grid.filled().reach)
+    close(found, one.filled().coefficients)
+    close(here.filled().dense(), one.dense())
