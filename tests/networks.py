@@ -95,6 +95,25 @@ def maps(seed: int, activation: str = "relu", axes: int = 2) -> Graph:
     return _graph(build, x)
 
 
+def pooled_maps(seed: int = 0) -> Graph:
+    """Max pooling with windows that overlap and reach over the ends, between convolutions."""
+    rng = np.random.default_rng(seed)
+    build = Builder()
+    x = build.input((1, 2, 12, 11))
+    x = build.add("relu", _conv(build, rng, x, 3, 3, 1, 1))
+    x = build.add(
+        "max_pool", x, kernel=(3, 3), stride=(2, 2), dilation=(1, 1), padding=((1, 1), (1, 0))
+    )
+    y = build.add("relu", _conv(build, rng, x, 3, 3, 1, 1))
+    x = build.add("relu", build.add("add", _conv(build, rng, y, 3, 3, 1, 1), x))
+    x = build.add(
+        "max_pool", x, kernel=(2, 2), stride=(1, 1), dilation=(1, 1), padding=((0, 0), (0, 0))
+    )
+    x = build.add("relu", _conv(build, rng, x, 4, 2, 2, 0))
+    x = build.reshape(x, (1, int(np.prod(x.shape))))
+    return _graph(build, build.add("linear", x, weights=_affine(rng, (3, x.shape[1]), x.shape[1])))
+
+
 def smooth_net(seed: int = 0) -> Graph:
     """Sigmoid and tanh layers, and a product of two of their values."""
     rng = np.random.default_rng(seed)

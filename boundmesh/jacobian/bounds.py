@@ -9,6 +9,7 @@ import numpy as np
 
 from boundmesh.errors import BoundmeshError
 from boundmesh.graph.graph import Graph
+from boundmesh.graph.passes.spell_out import spell_out
 from boundmesh.jacobian.backward_graph import Slopes, backward_graph, slopes_of
 from boundmesh.models import load, point_of, region_of
 from boundmesh.proof.output_bounds import bounds
@@ -82,7 +83,7 @@ def backward_of(model: Model, region: Any, method: str, options: dict[str, Any])
     settings = with_options(Settings(), **options)
     if settings.rounding == "trust" or settings.dtype != "float64":
         raise BoundmeshError("bounds of a Jacobian are computed in float64 and count all rounding")
-    graph = load(model, point_of(region))
+    graph = spell_out(load(model, point_of(region)))
     region = region_of(region, graph[graph.input].size)
     if isinstance(region, Box) and region.empty:
         raise BoundmeshError("the region is empty; a Jacobian needs a point")

@@ -20,6 +20,7 @@ from boundmesh.operators.linear_bounds import Pulled, Relaxation
 from boundmesh.operators.node import Node
 from boundmesh.operators.partition import Partition
 from boundmesh.operators.rounding import Lengths, Rounded
+from boundmesh.operators.window_grid import Grid
 from boundmesh.operators.windows import PulledWindows, Windows
 
 
@@ -66,6 +67,12 @@ class Operator:
     pull_windows(node, weights, windows)       `pull` for rows in windows → PulledWindows; returns
                                                None where the result has no windows. Rows become
                                                dense at an operator without this rule
+    pulled_grid(node, windows)                 where the windows lie that rows in windows have at
+                                               the input, after they passed the lines of a
+                                               nonlinear operator that is not elementwise. `relax`
+                                               then returns a `WindowRelaxation`. Rows become
+                                               dense at such an operator without this rule, or
+                                               where it returns None
     forward_windows(node, weights, values)     the transpose of `pull_windows` of a product: values
                                                in the windows of the input → in those of the output
     relax(node, boxes, alpha)                  Interval of each input, α in [0, 1] → Relaxation
@@ -100,6 +107,8 @@ class Operator:
     keeps_order(node)                          True if the operator keeps the row-major order of
                                                neurons, so that a reshape can replace it
     declares_shape                             True if the node's shape determines the result
+    longer(node)                               nodes of simpler operators that compute the same;
+                                               the last of them has the name of the node
     constant                                   "factor" if the one weight multiplies the input
                                                element by element, "offset" if it is added
 
@@ -123,6 +132,7 @@ class Operator:
     pull_units: Callable[..., Pulled | None] | None = None
     pull_windows: Callable[[Node, Weights, Windows], PulledWindows | None] | None = None
     forward_windows: Callable[[Node, Weights, Tensor], Tensor] | None = None
+    pulled_grid: Callable[[Node, Windows], Grid | None] | None = None
     relax: Callable[..., Relaxation] | None = None
     initial: Callable[..., Tensor] | None = None
     unstable: Callable[..., Tensor] | None = None
@@ -146,6 +156,7 @@ class Operator:
     merged: Callable[[Node, Node], Mapping[str, Any]] | None = None
     keeps_order: Callable[[Node], bool] | None = None
     declares_shape: bool = False
+    longer: Callable[[Node], tuple[Node, ...]] | None = None
     constant: Literal["factor", "offset"] | None = None
 
     @property

@@ -11,6 +11,7 @@ from boundmesh.operators.common_rules import Weights, monotone
 from boundmesh.operators.curve import reach_of
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.linear_bounds import Lines, Pulled
+from boundmesh.operators.maxima import Maximum, place_of, undecided
 from boundmesh.operators.node import Node
 from boundmesh.operators.operator import Operator, register
 from boundmesh.operators.partition import Partition
@@ -32,33 +33,9 @@ def largest(node: Node, weights: Weights, x: Tensor) -> Tensor:
     return x.amax(node["axis"] + 1)
 
 
-def place_of(values: Tensor, dim: int) -> Tensor:
-    """Return a mask that is true at the first largest value along `dim`."""
-    shape = [length if d == dim else 1 for d, length in enumerate(values.shape)]
-    places = torch.arange(values.shape[dim], device=values.device).reshape(shape)
-    return places == values.argmax(dim, keepdim=True)
-
-
-def others(place: Tensor, values: Tensor, dim: int) -> Tensor:
-    """Return the largest value along `dim` outside of the mask `place`, or −∞ if there is none."""
-    return torch.where(place, -torch.inf, values).amax(dim, keepdim=True)
-
-
-def settled(box: Interval, dim: int) -> tuple[Tensor, Tensor]:
-    """Return masks of the input with the largest lower bound, and of maxima that it decides.
-
-    A maximum is decided if no other input can exceed that lower bound.
-    """
-    best = place_of(box.lower, dim)
-    return best, box.lower.amax(dim, keepdim=True) >= others(best, box.upper, dim)
-
-
 def unstable(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
     """Return a mask of inputs that may be the largest, where more than one may be."""
-    (box,) = boxes
-    dim = node["axis"] + 1
-    _, decided = settled(box, dim)
-    return ~decided & (box.upper > box.lower.amax(dim, keepdim=True))
+    return undecided(boxes[0], node["axis"] + 1)
 
 
 def initial(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
@@ -77,27 +54,17 @@ def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
     are that input. If α is zero for all inputs, the line below is the input with the largest lower
     bound.
     """
-    (box,) = boxes
     dim = node["axis"] + 1
-    best, decided = settled(box, dim)
-    highest = torch.where(decided, best, place_of(box.upper, dim))
-    lower = torch.where(highest, box.lower, 0).sum(dim, keepdim=True)
-    upper = torch.where(highest, box.upper, 0).sum(dim, keepdim=True)
-    start, width = torch.maximum(lower, others(highest, box.upper, dim)), upper - lower
-    chord = torch.where(decided, 1, (upper - start) / torch.where(width == 0, 1, width))
-    # This is zero, or NaN where a bound of the inputs is NaN or infinite.
-    broken = ((box.lower - box.lower) + (box.upper - box.upper)).sum(dim, keepdim=True)
-    above = torch.where(highest, chord, 0).unsqueeze(1)
+    found = Maximum.of(boxes[0], dim)
     # The tiny term counts only where every α is zero.
-    weight = alpha + (1e-12 * best).unsqueeze(1)
+    weight = alpha + (1e-12 * found.best).unsqueeze(1)
     mean = weight / weight.sum(dim + 1, keepdim=True)
-    below = torch.where(decided.unsqueeze(1), best.unsqueeze(1).to(mean.dtype), mean)
-    intercept = start - chord * lower + broken
+    below = torch.where(found.decided.unsqueeze(1), found.best.unsqueeze(1).to(mean.dtype), mean)
     return Lines(
         (below,),
-        (above,),
-        broken.squeeze(dim).unsqueeze(1),
-        intercept.squeeze(dim).unsqueeze(1),
+        (found.slopes.unsqueeze(1),),
+        found.broken.squeeze(dim).unsqueeze(1),
+        found.intercept.squeeze(dim).unsqueeze(1),
         node["axis"],
     )
 

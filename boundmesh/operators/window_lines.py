@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -12,7 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from boundmesh.kernels import fused_windows
 from boundmesh.operators.inner_products import signed_product
-from boundmesh.operators.linear_bounds import Lines
+from boundmesh.operators.linear_bounds import Lines, Pulled
 from boundmesh.operators.window_neurons import at, find, with_neurons
 from boundmesh.operators.window_sums import sums
 from boundmesh.operators.windows import PulledWindows, Windows
@@ -28,6 +29,18 @@ def pull_window_lines(lines: Lines, windows: Windows) -> PulledWindows:
     bias = _signed_sums(windows, lines.lower_intercept, lines.upper_intercept)
     found = signed_product(rows, windows.read(below), windows.read(above))
     return PulledWindows((windows.with_coefficients(found),), bias)
+
+
+class WindowRelaxation(ABC):
+    """The linear bounds of an operator that is not elementwise, which windows can pass."""
+
+    @abstractmethod
+    def pull(self, rows: Tensor) -> Pulled:
+        """Pull dense rows back, as `Relaxation.pull` does."""
+
+    @abstractmethod
+    def pull_windows(self, windows: Windows) -> PulledWindows | None:
+        """Pull rows in windows back; None if they must be dense."""
 
 
 @dataclass(frozen=True)

@@ -154,6 +154,35 @@ def over_axis(rng: Rng) -> Form:
     return Form("max", (shape,), {"axis": int(rng.integers(len(shape)))})
 
 
+def max_pool(rng: Rng) -> Form:
+    length, kernel, stride, dilation = (
+        int(each) for each in rng.integers([4, 2, 1, 1], [8, 4, 4, 3])
+    )
+    before, after = (int(each) for each in rng.integers(0, 2, 2))
+    given = {"kernel": (kernel,), "stride": (stride,), "dilation": (dilation,)}
+    return Form(
+        "max_pool", ((1, 2, length),), {**given, "padding": ((before, min(after, kernel - 1)),)}
+    )
+
+
+def windows_of(form: Form) -> Callable[[np.ndarray], np.ndarray]:
+    """How the elements of the windows of a pool over one axis stand one after the other.
+
+    Of an element of the padding another one of its window takes the place.
+    """
+    ((kernel,), (stride,), (dilation,)) = (
+        form.attributes[name] for name in ("kernel", "stride", "dilation")
+    )
+    ((before, after),) = form.attributes["padding"]
+    length = form.shapes[0][2]
+    rows = []
+    for first in range(-before, length + after - dilation * (kernel - 1), stride):
+        here = [place for place in range(first, first + dilation * kernel, dilation)]
+        inside = [place for place in here if 0 <= place < length]
+        rows.append([place if place in inside else inside[0] for place in here])
+    return lambda places: places[..., np.array(rows)]
+
+
 def elu(rng: Rng) -> Form:
     alpha = float(rng.choice([0.0, 0.1, 0.3, 1.0]))
     return Form("elu", (some_shape(rng),), {"alpha": alpha}, domain=(-600.0, 600.0))
@@ -281,6 +310,7 @@ FORMS: dict[str, Callable[[Rng], Form]] = {
     "power": power,
     "sum": over_axes,
     "max": over_axis,
+    "max_pool": max_pool,
     "reshape": reshape,
     "transpose": transpose,
     "expand": expand,
@@ -355,6 +385,7 @@ def simple(form: Form, how: Exact, inputs: list[Value], held: list[Value]) -> Va
         "power": lambda: how.power(x, given["exponent"]),
         "sum": lambda: how.total(behind(how, x, given["axes"])),
         "max": lambda: how.largest(behind(how, x, (given["axis"],))),
+        "max_pool": lambda: how.largest(moved(how, x, windows_of(form))),
         "concat": lambda: how.join(inputs, given["axis"] + 1),
     }
     return table[form.op]()

@@ -23,7 +23,7 @@ from boundmesh.graph.forward import tensors, values
 from boundmesh.graph.graph import Graph
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.rounding import Rounding
-from tests.networks import maps
+from tests.networks import maps, pooled_maps
 
 
 class DenseDevice(OneDevice):
@@ -98,12 +98,18 @@ def test_sampled_points_lie_inside_bounds_of_windows(
 ) -> None:
     graph = maps(1, activation, axes)
     problem = problem_of(graph, OneDevice, dtype, Rounding.of(dtype, "real"))
+    holds_at_samples(problem, 20)
+
+
+def holds_at_samples(problem: Problem, count: int) -> None:
+    """Check bounds of all start nodes at corners of the region, in exact weights."""
+    graph = problem.program.graph
     region = problem.region
     assert isinstance(region, BoxRegion)
     _, bounds = crown(problem, outputs(problem))
     exact = tensors(graph, torch.float64)
     generator = torch.Generator().manual_seed(0)
-    for _ in range(20):
+    for _ in range(count):
         share = torch.rand(region.lower.shape, generator=generator, dtype=torch.float64).round()
         x = region.lower.double() + share * (region.upper - region.lower).double()
         found = values(graph, exact, x)
@@ -184,3 +190,20 @@ def test_tiles_without_rows_change_nothing() -> None:
         problem = problem_of(maps(6), device)
         found.append(alpha_crown(problem, outputs(problem), StepSchedule(iterations=1)).lower)
     assert torch.equal(found[0], found[1])
+
+
+def test_pools_pass_windows_and_bounds_stay_those_of_dense_rows() -> None:
+    graph = pooled_maps(7)
+    plain, in_windows = (problem_of(graph, device) for device in (DenseDevice, OneDevice))
+    program = in_windows.program
+    sizes = [windowed_row(program, start) for start in program.starts]
+    assert sum(size is not None and size < program.widest(program.target) for size in sizes) > 2
+    found = ends(crown(in_windows, outputs(in_windows)))
+    torch.testing.assert_close(found, ends(crown(plain, outputs(plain))))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_sampled_points_lie_inside_bounds_of_pools(dtype: torch.dtype) -> None:
+    graph = pooled_maps(8)
+    problem = problem_of(graph, OneDevice, dtype, Rounding.of(dtype, "real"))
+    holds_at_samples(problem, 20)

@@ -179,6 +179,7 @@ def nonlinear() -> Iterator[Sample]:
     yield sample("max", (3, 6, 2), axis=1)
     yield sample("max", (4, 1), axis=1)
     yield sample("max", (9,), axis=0)
+    yield from max_pools()
     yield sample("multiply", (5, 6), (5, 6))
     yield sample("matmul", (2, 3, 4), (2, 4, 5))
     yield sample("matmul", (1, 4), (4, 1))
@@ -211,6 +212,23 @@ def nonlinear() -> Iterator[Sample]:
         yield sample("power", (40,), exponent=exponent)
     for exponent in (-2.0, -0.5, 0.3, 1.5):
         yield sample("power", (40,), exponent=exponent, within=(0.05, 9.0))
+
+
+def max_pools() -> Iterator[Sample]:
+    """Windows that overlap, that lie apart, that reach over the ends, and that skip places."""
+    yield sample("max_pool", (1, 3, 7), kernel=(3,), stride=(2,), dilation=(1,), padding=((1, 1),))
+    yield sample(
+        "max_pool", (1, 2, 5, 6),
+        kernel=(3, 2), stride=(2, 1), dilation=(1, 2), padding=((1, 0), (0, 1)),
+    )  # fmt: skip
+    yield sample(
+        "max_pool", (2, 2, 4, 6),
+        kernel=(2, 2), stride=(2, 3), dilation=(1, 1), padding=((0, 0), (0, 0)),
+    )  # fmt: skip
+    yield sample(
+        "max_pool", (1, 1, 3, 3, 3),
+        kernel=(2, 2, 2), stride=(1, 1, 1), dilation=(1, 1, 1), padding=((0, 1),) * 3,
+    )  # fmt: skip
 
 
 def clamps() -> Iterator[Sample]:

@@ -13,11 +13,12 @@ from boundmesh.operators.operator import RULES
 from boundmesh.operators.window_grid import Grid, Span
 from boundmesh.operators.window_lines import (
     SparseLines,
+    WindowRelaxation,
     pull_window_lines,
     signed_inner_windows,
 )
 from boundmesh.operators.windows import Windows, unit_windows
-from tests.rules.samples import AFFINE, Sample, name_of
+from tests.rules.samples import AFFINE, NONLINEAR, Sample, name_of
 
 ROWS = 5
 
@@ -203,4 +204,23 @@ def test_sparse_lines_are_the_lines(domains: int) -> None:
     sparse = SparseLines(slopes.index_fill(2, index, 0).reshape(shape), index, own)
     found, expected = sparse.pull(windows), pull_window_lines(lines, windows)
     torch.testing.assert_close(found.windows[0].coefficients, expected.windows[0].coefficients)
+    torch.testing.assert_close(found.bias, expected.bias)
+
+
+POOLS = [each for each in NONLINEAR if each.node.op == "max_pool" and each.node.shape[0] == 1]
+
+
+@pytest.mark.parametrize("each", POOLS, ids=name_of)
+@pytest.mark.parametrize("seed", range(4))
+def test_pools_pull_windows_as_they_pull_dense_rows(each: Sample, seed: int) -> None:
+    boxes = each.boxes()
+    rule, start = each.operator.relax, each.operator.initial
+    assert rule is not None and start is not None
+    lines = rule(each.node, boxes, start(each.node, boxes).unsqueeze(1))
+    assert isinstance(lines, WindowRelaxation)
+    windows = random_windows(each.node.shape, seed, domains=1 if seed % 2 else 3)
+    found, expected = lines.pull_windows(windows), lines.pull(windows.dense())
+    assert found is not None and found.bias is not None and expected.bias is not None
+    assert is_zero_outside(found.windows[0])
+    torch.testing.assert_close(found.windows[0].dense(), expected.only)
     torch.testing.assert_close(found.bias, expected.bias)

@@ -24,7 +24,7 @@ from boundmesh.operators import RULES
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.linear_bounds import Lines, Pulled, Relaxation, pull_lines
 from boundmesh.operators.node import Node
-from boundmesh.operators.window_lines import SparseLines, pull_window_lines
+from boundmesh.operators.window_lines import SparseLines, WindowRelaxation, pull_window_lines
 from boundmesh.operators.windows import PulledWindows, Windows
 
 
@@ -164,8 +164,8 @@ def relax_rows(
 ) -> Pulled | PulledWindows:
     """Pull rows back through a relaxation; their bias is added to `onto`.
 
-    Windows stay windows at an elementwise node, and become dense elsewhere. An overlay needs an
-    operator that `meets_at_zero`.
+    Windows stay windows at an elementwise node, and where the relaxation is a `WindowRelaxation`.
+    Elsewhere they become dense. An overlay needs an operator that `meets_at_zero`.
     """
     if isinstance(rows, Tensor):
         return pull_drawn(drawn, rows, node, onto)
@@ -178,6 +178,10 @@ def relax_rows(
             rows.coefficients, *drawn.features_last, drawn.slope, rows.grid.reach
         )
         return PulledWindows((rows.with_coefficients(coefficients),), added(onto, bias))
+    if isinstance(drawn, Drawn) and isinstance(drawn.shared, WindowRelaxation):
+        passed = drawn.shared.pull_windows(rows)
+        if passed is not None:
+            return PulledWindows(passed.windows, added(onto, passed.bias))
     if not isinstance(drawn, Drawn) or not one_by_one(node):
         return pull_drawn(drawn, rows.dense(), node, onto)
     assert isinstance(drawn.shared, Lines)

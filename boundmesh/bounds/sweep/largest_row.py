@@ -12,6 +12,7 @@ from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.window_rows import smallest, total
 from boundmesh.operators import RULES
 from boundmesh.operators.node import Node
+from boundmesh.operators.window_grid import Grid
 from boundmesh.operators.windows import Windows, unit_windows
 
 
@@ -77,6 +78,9 @@ def _passed(program: Program, node: Node, rows: Tensor | Windows) -> list[Tensor
     if isinstance(rows, Windows):
         if operator.relax is not None and one_by_one(node):
             return [rows]
+        grid = None if operator.pulled_grid is None else operator.pulled_grid(node, rows)
+        if grid is not None:
+            return [_empty(grid, node.input_shapes[0])]
         # One element that is read everywhere has a weight's shape and takes no memory. Tensors on
         # the meta device would do, too, but their first use imports the compiler, 0.8 s.
         shapes = [program.graph.weights[name].shape for name in node.weights]
@@ -86,6 +90,12 @@ def _passed(program: Program, node: Node, rows: Tensor | Windows) -> list[Tensor
         if pulled is not None:
             return list(pulled.windows)
     return [torch.empty(1, 0, *shape) for shape in node.input_shapes]
+
+
+def _empty(grid: Grid, shape: tuple[int, ...]) -> Windows:
+    """Return windows of no rows in maps of a shape."""
+    features = shape[: len(shape) - len(grid.spans)]
+    return Windows(torch.empty(1, 0, *grid.window, math.prod(features)), grid, features)
 
 
 def _size(rows: Tensor | Windows) -> int:

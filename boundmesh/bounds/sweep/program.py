@@ -137,7 +137,7 @@ class Program:
                     exact.add(node.name)
             elif (
                 node.inputs
-                and RULES[node.op].keeps_box
+                and (RULES[node.op].keeps_box or _rises_alone(node))
                 and all(name in exact for name in node.inputs)
             ):
                 exact.add(node.name)
@@ -160,3 +160,10 @@ class Program:
                     continue
             mask = torch.ones_like(mask)
         return mask
+
+
+def _rises_alone(node: Node) -> bool:
+    """Return true if each output is a rising function of one input, so that ranges stay exact."""
+    operator = RULES[node.op]
+    alike = len(node.inputs) == 1 and node.shape == node.input_shapes[0]
+    return alike and operator.rising and operator.relax is not None and not operator.mixes

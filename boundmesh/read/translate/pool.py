@@ -1,4 +1,4 @@
-"""ONNX pooling: averages are convolutions with a constant, maxima reduce gathered windows."""
+"""ONNX pooling: averages are convolutions with a constant, maxima an operator of their own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from boundmesh.graph.build import Builder
 from boundmesh.graph.constant import quotient
 from boundmesh.operators.node import Node, Shape
 from boundmesh.read.translate.arithmetic import scale
@@ -87,33 +86,20 @@ def pooled_window(step: Step, x: Node) -> tuple[Window, Shape]:
 
 @translates("MaxPool")
 def max_pool(step: Step) -> Value:
-    """Take the largest of each window; padding repeats an element of it, so needs no −∞."""
+    """Take the largest of each window; padding is never the largest."""
     if not step.single:
         raise step.refuse("its indices are used; only its values are supported")
     x = step.node()
     frame, counts = pooled_window(step, x)
-    lengths = x.shape[2:]
-    # Places of each axis broadcast against each other: [*counts, *kernel], flat in the input.
-    flat = np.zeros((), np.int64)
-    for axis, (length, count) in enumerate(zip(lengths, counts, strict=True)):
+    padding = []
+    for axis, (length, count) in enumerate(zip(x.shape[2:], counts, strict=True)):
         places = reached(step, frame, axis, count, length)
-        inside = (places >= 0) & (places < length)
-        first = np.take_along_axis(places, inside.argmax(axis=1)[:, None], axis=1)
-        places = np.where(inside, places, first)
-        shape = [1] * (2 * len(lengths))
-        shape[axis], shape[len(lengths) + axis] = places.shape
-        flat = flat * length + places.reshape(shape)
-    return largest_of(step.build, x, flat.reshape(-1, np.prod(frame.kernel)), counts)
-
-
-def largest_of(build: Builder, x: Node, windows: np.ndarray, counts: Shape) -> Node:
-    """The maxima `[N, C, *counts]` of each channel over flat places `windows` `[count, kernel]`."""
-    batch, channels = x.shape[:2]
-    flat = build.reshape(x, (batch, channels, int(np.prod(x.shape[2:]))))
-    index = tuple(int(place) for place in windows.ravel())
-    gathered = build.add("gather", flat, axis=2, index=index)
-    split = build.reshape(gathered, (batch, channels, *windows.shape))
-    return build.reshape(build.add("max", split, axis=3), (batch, channels, *counts))
+        # The last window may end before the padding does, or beyond it.
+        padding.append((frame.padding[axis][0], max(0, int(places.max()) + 1 - length)))
+    return step.build.add(
+        "max_pool", x, kernel=frame.kernel, stride=frame.stride, dilation=frame.dilation,
+        padding=tuple(padding),
+    )  # fmt: skip
 
 
 @translates("GlobalMaxPool")

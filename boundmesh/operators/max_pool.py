@@ -1,0 +1,169 @@
+"""The operator max_pool, the maximum over windows of a map, which may overlap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from math import prod
+
+import torch
+from torch import Tensor
+
+from boundmesh.operators.common_rules import Weights, monotone
+from boundmesh.operators.curve import reach_of
+from boundmesh.operators.gathered_pool import gathered
+from boundmesh.operators.inner_products import signed_inner, signed_product
+from boundmesh.operators.interval import Interval
+from boundmesh.operators.linear_bounds import Lines, Pulled
+from boundmesh.operators.maxima import Maximum, undecided
+from boundmesh.operators.node import Node
+from boundmesh.operators.operator import Operator, register
+from boundmesh.operators.partition import Partition
+from boundmesh.operators.rounding import Rounded
+from boundmesh.operators.unfolding import counts, elements, folded, padded, unfolded
+from boundmesh.operators.window_grid import Grid
+from boundmesh.operators.window_lines import WindowRelaxation, signed_inner_windows
+from boundmesh.operators.windows import PulledWindows, Windows
+
+SHARE = 0.125
+"""The weight, relative to α = 1, that the line below gives the input of the largest lower bound."""
+
+
+def max_pool(node: Node, weights: Weights, x: Tensor) -> Tensor:
+    """Return the maxima `[D, N, C, *counts]` over the windows of x `[D, N, C, *spatial]`.
+
+    The windows lie as those of a convolution. Padding is never the largest.
+    """
+    wide = padded(node, x, -torch.inf)
+    return reduce(torch.maximum, (wide[at] for at in elements(node, counts(node))))
+
+
+def least(box: Interval) -> float:
+    """Return a finite number that stands for padding, below all bounds that have lines."""
+    return torch.finfo(box.lower.dtype).min / 4
+
+
+def windows_of(node: Node, box: Interval) -> Interval:
+    """Return the bounds `[D, N, C, K, *counts]` of the elements of all windows.
+
+    An input with a lower bound at or below `least` gets NaN, because padding would not be below it.
+    """
+    low = torch.where(box.lower > least(box), box.lower, torch.nan)
+    return Interval(*(unfolded(node, end, least(box)) for end in (low, box.upper)))
+
+
+def pulled_grid(node: Node, windows: Windows) -> Grid | None:
+    """Return the windows of the places that the pool reads."""
+    if len(windows.features) != 2:
+        return None
+    return windows.grid.read_by(
+        node["kernel"], node["stride"], node["dilation"], node["padding"], node.input_shapes[0][2:]
+    )
+
+
+@dataclass(frozen=True)
+class PooledLines(WindowRelaxation):
+    """The lines of all windows.
+
+    node   the node
+    lines  the lines of the maximum of each window, with slopes `[D, R, N, C, K, *counts]`, which
+           are zero at the padding
+    """
+
+    node: Node
+    lines: Lines
+
+    def each(self) -> zip[tuple[Tensor, Tensor]]:
+        """Return the slopes below and above of each element of the kernel, `[D, R, N, C, *]`."""
+        ((below,), (above,)) = self.lines.lower_slopes, self.lines.upper_slopes
+        return zip(below.unbind(4), above.unbind(4), strict=True)
+
+    def pull(self, rows: Tensor) -> Pulled:
+        """Pull rows `[D, S, *shape]` back; what windows that overlap pass to an input adds up."""
+        bias = signed_inner(rows, self.lines.lower_intercept, self.lines.upper_intercept)
+        parts = (signed_product(rows, below, above) for below, above in self.each())
+        return Pulled((folded(self.node, parts),), bias)
+
+    def pull_windows(self, windows: Windows) -> PulledWindows | None:
+        """Pull rows in windows back; None if rows have lines of their own."""
+        below, above = self.lines.lower_intercept, self.lines.upper_intercept
+        grid, rows = pulled_grid(self.node, windows), windows.coefficients
+        assert below is not None and above is not None
+        if grid is None or below.shape[1] > 1:
+            return None
+        domains = max(len(rows), len(below))
+        out = rows.new_zeros(domains, windows.count, *grid.window, rows.shape[-1])
+        places = elements(self.node, windows.grid.window, after=1)
+        for at, slopes in zip(places, self.each(), strict=True):
+            low, high = map(windows.read, slopes)
+            out[at] += signed_product(rows, low, high)
+        bias = signed_inner_windows(windows, below, above)
+        return PulledWindows((Windows(out, grid, self.node.input_shapes[0][:2]),), bias)
+
+
+def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> PooledLines:
+    """Return a mean of the inputs of each window as the line below, and a chord as that above.
+
+        (Σᵢ αᵢ·xᵢ + c·xⱼ) / (Σᵢ αᵢ + c) ≤ max(x)
+
+    Here j is the input with the largest lower bound and c = `SHARE`. An input has one α for all of
+    its windows. The line above is that of `Maximum`. A maximum that bounds decide is its input.
+    """
+    box, dim = windows_of(node, boxes[0]), 3
+    found = Maximum.of(box, dim)
+    best, decided = found.best.unsqueeze(1).to(alpha.dtype), found.decided.unsqueeze(1)
+    weight = unfolded(node, alpha, 0.0) + SHARE * best
+    below = torch.where(decided, best, weight / weight.sum(dim + 1, keepdim=True))
+    return PooledLines(
+        node,
+        Lines(
+            (below,),
+            (found.slopes.unsqueeze(1),),
+            found.broken.squeeze(dim).unsqueeze(1),
+            found.intercept.squeeze(dim).unsqueeze(1),
+        ),
+    )
+
+
+def initial(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
+    """Return α = 0: the line below is the input with the largest lower bound."""
+    return torch.zeros_like(boxes[0].lower)
+
+
+def unstable(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
+    """Return a mask of inputs that may be the largest of a window where more than one may be."""
+    found = undecided(windows_of(node, boxes[0]), 3)
+    with torch.no_grad():
+        return folded(node, (part.float() for part in found.unbind(3))) > 0
+
+
+def rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
+    """Return the sources of rounding.
+
+    The value itself is exact. The weights of the mean add up to 1 only up to rounding, the chord
+    has an intercept, and what overlapping windows pass to an input is added up.
+    """
+    size = 2 * max_pool(node, (), reach_of(boxes[0]))
+    return (Rounded(size, 0, 16 + 3 * prod(node["kernel"]), node.size),)
+
+
+def by_channel(node: Node, cut: Partition) -> Partition | None:
+    return cut if cut.axis < 2 else None
+
+
+register(
+    Operator(
+        "max_pool",
+        max_pool,
+        monotone(max_pool),
+        relax=relax,
+        initial=initial,
+        unstable=unstable,
+        rounded=rounded,
+        rising=True,
+        mixes=True,
+        pulled_grid=pulled_grid,
+        partition=by_channel,
+        longer=gathered,
+    )
+)
