@@ -139,6 +139,39 @@ def clipped_net(seed: int = 0, each: bool = True) -> Graph:
     return _graph(build, y)
 
 
+def attention_net(seed: int = 0) -> Graph:
+    """Attention with two heads, a residual, and two linear layers with GELU between them."""
+    rng = np.random.default_rng(seed)
+    build = Builder()
+    x = build.input((1, 3, 4))
+
+    def linear(value: Node, out: int) -> Node:
+        return build.add("linear", value, weights=_affine(rng, (out, value.shape[-1]), 16))
+
+    def heads(perm: tuple[int, ...]) -> Node:
+        return build.add("transpose", build.reshape(linear(x, 4), (1, 3, 2, 2)), perm=perm)
+
+    scores = build.add("matmul", heads((0, 2, 1, 3)), heads((0, 2, 3, 1)))
+    mixed = build.add("matmul", build.add("softmax", scores, axis=3), heads((0, 2, 1, 3)))
+    mixed = build.reshape(build.add("transpose", mixed, perm=(0, 2, 1, 3)), (1, 3, 4))
+    x = build.add("add", linear(mixed, 4), x)
+    x = build.add("add", linear(build.add("gelu", linear(x, 6)), 4), x)
+    return _graph(build, linear(build.reshape(x, (1, 12)), 3))
+
+
+def divided_net(seed: int = 0) -> Graph:
+    """A layer that is divided by the root of its mean square, and clipped."""
+    rng = np.random.default_rng(seed)
+    build = Builder()
+    x = build.add("linear", build.input((1, 3)), weights=_affine(rng, (5, 3), 3))
+    square = build.add("power", x, exponent=2.0)
+    mean = build.add("scale", build.add("sum", square, axes=(1,)), weights=(np.asarray(0.2),))
+    root = build.add("sqrt", build.add("shift", mean, weights=(np.asarray(0.5),)))
+    factor = build.broadcast(build.add("reciprocal", root), (1, 5))
+    x = clip(build, build.add("multiply", x, factor), np.full(5, -0.6), rng.uniform(0.2, 0.9, 5))
+    return _graph(build, build.add("linear", x, weights=_affine(rng, (2, 5), 5)))
+
+
 NETWORKS: dict[str, Callable[[int], Graph]] = {
     "mlp": lambda seed: mlp(4, 9, 7, 3, seed=seed),
     "leaky": lambda seed: mlp(3, 8, 8, 2, seed=seed, activation="leaky_relu"),

@@ -36,7 +36,7 @@ from boundmesh.operators.rounding import Rounded
 
 def bend(node: Node, like: Tensor) -> Tensor:
     """Return c in the dtype and on the device of `like`."""
-    return torch.as_tensor(node["bend"], dtype=like.dtype, device=like.device)
+    return node.tensor("bend", like)
 
 
 def at_least(node: Node, weights: Weights, x: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
@@ -62,7 +62,7 @@ class GatedCurve(Curve):
     last: float
     lowest: float
 
-    @property
+    @cached_property
     def slopes(self) -> tuple[float, float]:
         """The slopes at a and b, the least and the largest that the function has."""
         ends = torch.tensor([self.first, self.last], dtype=torch.float64)

@@ -9,6 +9,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 Shape = tuple[int, ...]
 INPUT = "input"
@@ -57,6 +59,25 @@ class Node:
             name: pick(value) if isinstance(value, np.ndarray) else value
             for name, value in self.attributes.items()
         }
+
+    @cached_property
+    def _copies(self) -> dict[tuple[str, torch.dtype, torch.device], Tensor]:
+        return {}
+
+    def tensor(self, attribute: str, like: Tensor) -> Tensor:
+        """Return an attribute that holds numbers as a tensor of the dtype and device of `like`.
+
+        It is copied to a device once: a step that is recorded must not copy from the host.
+        """
+        key = attribute, like.dtype, like.device
+        if key not in self._copies:
+            value = self.attributes[attribute]
+            self._copies[key] = torch.as_tensor(value, dtype=like.dtype, device=like.device)
+        return self._copies[key]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a pickle holds: everything but the copies on devices."""
+        return {name: value for name, value in self.__dict__.items() if name != "_copies"}
 
     def __getitem__(self, attribute: str) -> Any:
         return self.attributes[attribute]

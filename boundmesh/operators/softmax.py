@@ -45,8 +45,7 @@ STEEPEST = 4.0
 
 def keep_of(node: Node, like: Tensor) -> Tensor | None:
     """Return the mask of the elements that take part, `[1, *shape]`, or None if all do."""
-    keep = node.attributes.get("keep")
-    return None if keep is None else torch.as_tensor(keep, device=like.device).bool().unsqueeze(0)
+    return node.tensor("keep", like).bool().unsqueeze(0) if "keep" in node.attributes else None
 
 
 def without(values: Tensor, keep: Tensor | None, fill: float) -> Tensor:

@@ -11,9 +11,7 @@ from torch import Tensor
 from boundmesh.bounds.methods.method import MethodOptions
 from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.methods.table import METHODS
-from boundmesh.bounds.relaxation.lines import in_one_pass
 from boundmesh.bounds.sweep.layout import DeviceLayout, OneDevice
-from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import BoxRegion
 from boundmesh.bounds.sweep.rows import DenseRows
 from boundmesh.graph.graph import Graph
@@ -106,14 +104,9 @@ def rehearse(
         rounding = None if bounding.trust else _rounding(bounding.dtype, machine)
         problem = Problem(program, region, layout, bounding.tile_elements, rounding=rounding)
         # Iterations that can be recorded run on a stream of their own.
-        stream = "recorded" if layout.recordable and _one_pass(program, region) else ""
+        stream = "recorded" if layout.recordable else ""
         METHODS[bounding.method].bound(problem, rows, _options(bounding, meter, stream))
     return Rehearsed(meter.peak, meter.at_peak, meter.work)
-
-
-def _one_pass(program: Program, region: BoxRegion) -> bool:
-    """Return true if a kernel relaxes every nonlinear node."""
-    return all(in_one_pass(node, region.lower) for node in program.nonlinear)
 
 
 def _region(bounding: Bounding) -> BoxRegion:

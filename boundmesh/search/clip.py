@@ -11,7 +11,6 @@ from boundmesh.bounds.clipping.affine_values import AffineValues
 from boundmesh.bounds.clipping.constraints import Constraints, clip
 from boundmesh.bounds.methods.beta import DomainBounder
 from boundmesh.bounds.methods.domain_bounds import BoundedDomains
-from boundmesh.bounds.relaxation.lines import neurons_at
 from boundmesh.bounds.sweep.largest_row import one_by_one
 from boundmesh.bounds.sweep.region import BoxRegion
 from boundmesh.operators import RULES
@@ -79,7 +78,7 @@ def _turns(bounder: DomainBounder, box: Interval) -> Tensor:
         turns.append(torch.zeros_like(mine.lower))
         if operator.split_point is None or operator.relax is None or not one_by_one(node):
             continue
-        part = neurons_at(node, bounder.neurons.unstable[node.name].index)
+        part = bounder.neurons.unstable[node.name].part
         ends = [torch.full_like(mine.lower, end).unsqueeze(1) for end in (0.0, 1.0)]
         flat, steep = (operator.relax(part, (mine,), alpha) for alpha in ends)
         assert isinstance(flat, Lines) and isinstance(steep, Lines)

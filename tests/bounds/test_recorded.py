@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from boundmesh.bounds.methods import alpha, beta_ascent, recorded
-from boundmesh.bounds.methods.alpha import StepSchedule, alpha_crown
+from boundmesh.bounds.methods.alpha import Climb, StepSchedule, alpha_crown
 from boundmesh.bounds.methods.beta import DomainBounder
 from boundmesh.bounds.methods.beta_ascent import Ascent
 from boundmesh.bounds.methods.crown import intermediate_bounds
@@ -22,11 +22,13 @@ from boundmesh.bounds.sweep.layout import OneDevice
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import BoxRegion
 from boundmesh.bounds.sweep.rows import DenseRows
-from tests.networks import NETWORKS, both_ways, region
+from tests.host_values import never_waits
+from tests.networks import NETWORKS, attention_net, both_ways, divided_net, problem, region
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 DEVICE = torch.device("cuda", 0)
 RELU_NETWORKS = ("mlp", "leaky", "conv", "resnet")
+EVERY = {**NETWORKS, "attention": attention_net, "divided": divided_net}
 
 
 @pytest.fixture(autouse=True)
@@ -48,14 +50,25 @@ def recording(monkeypatch: pytest.MonkeyPatch):
 
 
 def gpu_problem(name: str) -> Problem:
-    graph = NETWORKS[name](3)
-    box = region(graph, 0.4)
+    graph = EVERY[name](3)
+    box = region(graph, 0.2)
     box = BoxRegion(box.lower.float().to(DEVICE), box.upper.float().to(DEVICE))
     return Problem(Program(graph, graph.output), box, OneDevice(graph, DEVICE))
 
 
+@pytest.mark.parametrize("name", EVERY)
+def test_an_iteration_of_alpha_crown_never_waits_for_a_value(name: str) -> None:
+    graph = EVERY[name](3)
+    task = problem(graph, region(graph, 0.2))
+    climb = Climb(task, DenseRows(both_ways(graph)), StepSchedule())
+    assert climb.sloped.below(graph.output)
+    climb.prepare(1, torch.ones_like(climb.lower))
+    with never_waits():
+        climb.iterate()
+
+
 @needs_gpu
-@pytest.mark.parametrize("name", RELU_NETWORKS)
+@pytest.mark.parametrize("name", EVERY)
 def test_alpha_crown_recorded_is_alpha_crown(name: str, recording) -> None:
     task = gpu_problem(name)
     rows = DenseRows(both_ways(task.program.graph).float().to(DEVICE))

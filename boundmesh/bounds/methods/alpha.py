@@ -36,7 +36,7 @@ from boundmesh.bounds.methods.method import (
     ones,
 )
 from boundmesh.bounds.methods.problem import Problem
-from boundmesh.bounds.methods.recorded import repeated
+from boundmesh.bounds.methods.recorded import Step, repeated
 from boundmesh.bounds.methods.sloped_rows import Sloped, SlopedRows
 from boundmesh.bounds.sweep.rows import DenseRows, Rows, both_sides, ends
 from boundmesh.operators.interval import Interval
@@ -92,7 +92,7 @@ def alpha_crown(
     climb = Climb(problem, rows, schedule)
     if not climb.sloped.below(problem.program.target) or stop(climb.lower):
         return Optimised(climb.lower, climb.best, 0)
-    iterate = repeated(climb.iterate, problem.layout.device, recordable=climb.sloped.recordable)
+    iterate = climb.ready()
     done = 0
     for done in range(1, schedule.iterations + 1):
         problem.check()
@@ -134,6 +134,11 @@ class Climb:
         if not len(index):
             return None
         return self.sloped.rows(name, index, both_sides(index, self.first[name].lower.dtype))
+
+    def ready(self) -> Step:
+        """Return `iterate`, recorded at its first call if it can be."""
+        layout = self.problem.layout
+        return repeated(self.iterate, layout.device, recordable=layout.recordable)
 
     def prepare(self, done: int, weight: Tensor) -> None:
         """Set the weights of the rows and the step sizes of iteration `done`, counted from 1."""

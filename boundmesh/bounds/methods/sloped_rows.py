@@ -23,6 +23,7 @@ from boundmesh.bounds.relaxation.slopes import (
     unstable_neurons_of,
 )
 from boundmesh.bounds.sweep.backward import Draw, Wave, in_waves, sweep
+from boundmesh.bounds.sweep.largest_row import one_by_one
 from boundmesh.bounds.sweep.layout import DeviceLayout, Share
 from boundmesh.bounds.sweep.rounding_errors import Errors
 from boundmesh.bounds.sweep.rows import Rows, Tile
@@ -84,17 +85,13 @@ class Sloped:
             if has_unstable(node, bounds)
         }
         shared = SharedLines(mine, {name: own.index for name, own in unstable.items()})
+        inside = {n for n, own in unstable.items() if in_one_pass(program.graph[n], own.initial)}
         # These are computed now, because a recorded step cannot check which lines have intercepts.
         for node in program.nonlinear:
-            if node.name not in unstable or problem.layout.windows:
+            apart = node.name in unstable and (node.name in inside or not one_by_one(node))
+            if not apart or problem.layout.windows:
                 shared(share.node(node))
-        inside = {n for n, own in unstable.items() if in_one_pass(program.graph[n], own.initial)}
         return Sloped(problem, share, unstable, shared, frozenset(inside), errors)
-
-    @property
-    def recordable(self) -> bool:
-        """True if all work with the rows can be recorded as a CUDA graph and replayed."""
-        return self.problem.layout.recordable and len(self.steps_inside) == len(self.unstable)
 
     def below(self, name: str) -> bool:
         """Return true if rows of a node have any slope."""

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.relaxation.lines import neurons_at
 from boundmesh.bounds.relaxation.slopes import UnstableNeurons, unstable_neurons_of
 from boundmesh.bounds.sweep.largest_row import one_by_one
 from boundmesh.bounds.sweep.program import Program
@@ -76,7 +75,7 @@ def neurons_of(
         box = bounds[node.inputs[0]]
         lower.append(box.lower.flatten()[mine.index])
         upper.append(box.upper.flatten()[mine.index])
-        value = point(neurons_at(node, mine.index)) if point is not None and splits else math.nan
+        value = point(mine.part) if point is not None and splits else math.nan
         points.append(torch.zeros_like(lower[-1]) + torch.as_tensor(value).to(lower[-1]))
         concave.append(torch.full_like(lower[-1], RULES[node.op].concave, dtype=torch.bool))
     joined = (torch.cat(each) for each in (points, concave, lower, upper))

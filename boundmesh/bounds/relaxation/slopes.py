@@ -41,6 +41,7 @@ class UnstableNeurons:
     index    `[U]`, flat indices of the neurons
     initial  `[D, U]`, CROWN's α
     places   `[size]` (int32), the place of each neuron in `index` (−1: the neuron has no α)
+    part     the node reduced to these neurons; the node itself if it is not elementwise
 
     In a node that is not elementwise, either all neurons have an α or none has.
     """
@@ -48,6 +49,7 @@ class UnstableNeurons:
     index: Tensor
     initial: Tensor
     places: Tensor
+    part: Node
 
 
 def has_unstable(node: Node, bounds: Mapping[str, Interval]) -> bool:
@@ -73,7 +75,12 @@ def unstable_neurons_of(
     index = where.nonzero().squeeze(1)
     places = torch.full(where.shape, -1, dtype=torch.int32, device=where.device)
     places[index] = torch.arange(len(index), dtype=torch.int32, device=where.device)
-    return UnstableNeurons(index, operator.initial(node, inputs).flatten(1)[:, index], places)
+    if not one_by_one(node):
+        initial = operator.initial(node, inputs).flatten(1)[:, index]
+        return UnstableNeurons(index, initial, places, node)
+    # This copies the attributes of the part to the device, which a recorded step must not do.
+    part, boxes = neurons_at(node, index), tuple(at(box, index) for box in inputs)
+    return UnstableNeurons(index, operator.initial(part, boxes), places, part)
 
 
 @dataclass
@@ -177,14 +184,15 @@ class SlopedLines:
             return Drawn(relax(node, inputs, alpha.reshape(shape)))
         everything = len(index) == first[0].numel()
         box = Interval(first.flatten(1), inputs[0].upper.flatten(1))
-        part = neurons_at(node, index)
+        part = self._unstable[node.name].part
         own = relax(part, (box if everything else at(box, index),), alpha)
         return Drawn(None if everything else self._shared(node), Overlay(index, own))
 
     def _in_windows(self, node: Node, tile: Tile) -> Drawn:
-        index, (box,) = self._unstable[node.name].index, boxes_of(node, self._bounds)
+        mine, (box,) = self._unstable[node.name], boxes_of(node, self._bounds)
+        index = mine.index
         alpha, relax = self._alpha[node.name].to(box.lower.dtype), RULES[node.op].relax
         assert relax is not None
         flat = Interval(box.lower.flatten(1), box.upper.flatten(1))
-        own = relax(neurons_at(node, index), (at(flat, index),), alpha)
+        own = relax(mine.part, (at(flat, index),), alpha)
         return Drawn(self._shared(node), Overlay(index, own))

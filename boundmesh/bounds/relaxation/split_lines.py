@@ -14,7 +14,6 @@ from boundmesh.bounds.relaxation.lines import (
     SharedLines,
     boxes_of,
     in_one_pass,
-    neurons_at,
     pieces_of,
 )
 from boundmesh.bounds.relaxation.neurons import Neurons
@@ -76,7 +75,7 @@ class SplitLines:
             multipliers = self._parameters.beta[..., place] * self._parameters.splits[
                 :, place
             ].unsqueeze(1)
-        own = operator.relax(neurons_at(node, index), (box,), alpha)
+        own = operator.relax(self._neurons.unstable[node.name].part, (box,), alpha)
         whole = len(index) == node.size
         return Drawn(
             None if whole else self._shared(node),
