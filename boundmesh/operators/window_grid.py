@@ -71,6 +71,10 @@ class Grid:
         """Return other windows of the same rows."""
         return Grid(self.places, tuple(spans), self._three)
 
+    def part(self, rows: slice) -> Grid:
+        """Return the windows of some of the rows."""
+        return Grid(self.places[rows], self.spans, self._three[rows])
+
     def filled(self) -> Grid:
         """Return windows of the same rows that are the whole map."""
         return self.moved([Span(0, 0, span.whole, span.whole) for span in self.spans])

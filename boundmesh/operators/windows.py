@@ -50,6 +50,10 @@ class Windows:
     def with_coefficients(self, coefficients: Tensor) -> Windows:
         return Windows(coefficients, self.grid, self.features)
 
+    def part(self, rows: slice) -> Windows:
+        """Return some of the rows, as a view."""
+        return Windows(self.coefficients[:, rows], self.grid.part(rows), self.features)
+
     def to(self, device: torch.device | str, dtype: torch.dtype) -> Windows:
         """Return the same rows on another device, or in another type."""
         grid = Grid(self.grid.places.to(device), self.grid.spans)

@@ -74,6 +74,19 @@ def test_crown_in_windows_is_crown(activation: str, axes: int) -> None:
     torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.parametrize("axes", [1, 2])
+def test_tiles_that_are_divided_on_their_way_have_the_same_bounds(axes: int) -> None:
+    graph = maps(0, "relu", axes)
+    whole = problem_of(graph, OneDevice)
+    parts = replace(whole, tile_elements=2**9)
+    count = graph[whole.program.starts[-2]].size
+    rows = both_sides(torch.arange(count), torch.float64)
+    tiles = [tile for s in whole.program.starts[-2:-1] for tile in parts.tiles(s, rows)]
+    assert any(tile.divisions for tile in tiles)
+    found, expected = (ends(crown(each, outputs(each))) for each in (parts, whole))
+    torch.testing.assert_close(found, expected)
+
+
 def test_most_start_nodes_have_rows_in_windows() -> None:
     program = Program(maps(0), maps(0).output)
     sizes = [windowed_row(program, start) for start in program.starts]

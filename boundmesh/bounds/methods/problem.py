@@ -10,8 +10,8 @@ from boundmesh.bounds.sweep.largest_row import spatial_axes, windowed_row
 from boundmesh.bounds.sweep.layout import DeviceLayout
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import Region
-from boundmesh.bounds.sweep.rows import Rows, Tile, UnitRows, into_tiles
-from boundmesh.bounds.sweep.tile_heights import tile_height
+from boundmesh.bounds.sweep.rows import Division, Rows, Tile, UnitRows, into_tiles
+from boundmesh.bounds.sweep.tile_heights import divisions, tile_height
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.rounding import Rounding
 
@@ -36,7 +36,7 @@ class Problem:
     rounding: Rounding | None = None
 
     def tiles(self, start: str, rows: Rows, *, gradients: bool = False) -> tuple[Tile, ...]:
-        """Cut rows of a start node into tiles, which are smaller if `gradients` is true."""
+        """Divide rows of a start node into tiles, which are smaller if `gradients` is true."""
         windows = False
         if isinstance(rows, UnitRows) and self.layout.windows:
             windows = windowed_row(self.program, start, gradients) is not None
@@ -51,7 +51,11 @@ class Problem:
             gradients,
             windows,
         )
-        return tuple(into_tiles(start, rows, height))
+        divided: dict[str, Division] = {}
+        if windows and not gradients:
+            domains = self.region.domains
+            divided = divisions(self.program, start, domains, height, self.tile_elements)
+        return tuple(into_tiles(start, rows, height, divided))
 
     def fixed_lines(self, bounds: Mapping[str, Interval]) -> FixedLines:
         """Create CROWN's relaxations of this rank's share of the neurons."""

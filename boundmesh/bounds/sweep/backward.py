@@ -6,11 +6,12 @@ At the input its minimum over the region is the lower bound.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from boundmesh.bounds.relaxation.lines import Drawn, relax_rows
@@ -19,7 +20,7 @@ from boundmesh.bounds.sweep.node_weights import NodeWeights, visits
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import Region
 from boundmesh.bounds.sweep.rounding_errors import Errors
-from boundmesh.bounds.sweep.rows import Tile, UnitRows
+from boundmesh.bounds.sweep.rows import Division, Tile, UnitRows
 from boundmesh.bounds.sweep.tape import Tape, WeightStream
 from boundmesh.bounds.sweep.tile_state import TileState
 from boundmesh.bounds.sweep.unit_rows import needed, pull_units
@@ -36,6 +37,10 @@ class Passage(Protocol):
 
     def pass_node(self, node_weights: NodeWeights, draw: Draw) -> None:
         """Pull the tiles back through one node. The caller passes nodes in the sweep's order."""
+        ...
+
+    def parts(self, division: Division) -> Sequence[Passage]:
+        """Divide the rows of every tile into parts, each with a state of its own."""
         ...
 
     def lowest(self) -> list[Tensor]:
@@ -96,19 +101,64 @@ def sweep(
     of each tile of a wave. `check` is called before each wave and may raise. If `errors` is given,
     the bounds are lowered by the largest rounding error that they can contain.
     """
-    order = program.order(waves[0].tiles[0].start)
+    first = waves[0].tiles[0]
+    order = program.order(first.start)
     start, above = order[0], order[1:]
     passing = layout.stream(
-        visit for wave in waves for visit in (needed(start, wave.tiles), *visits(above))
+        visit
+        for wave in waves
+        for visit in (needed(start, wave.tiles), *visits(in_parts(above, first.divisions)))
     )
     lowest: list[Tensor] = []
     for wave in waves:
         check()
         passage = layout.passage(program, region, wave.tiles, errors)
-        for node_weights in islice(passing, len(order)):
-            passage.pass_node(node_weights, wave.draw)
-        lowest += passage.lowest()
+        way = Way(order, first.divisions, passing, wave.draw)
+        lowest += _pull_back(passage, way)
     return lowest
+
+
+def in_parts(order: Sequence[Node], divisions: Mapping[str, Division]) -> Iterator[Node]:
+    """Yield nodes in the order in which parts of a tile pass them: one part after the other."""
+    for place, node in enumerate(order):
+        if node.name in divisions:
+            for _ in range(divisions[node.name].parts):
+                yield from in_parts(order[place:], _without(divisions, node.name))
+            return
+        yield node
+
+
+@dataclass(frozen=True)
+class Way:
+    """The rest of a sweep's way back.
+
+    order      the nodes, last first
+    divisions  how tiles are divided in front of some nodes, by name
+    passing    the nodes in turn, with their weights
+    draw       computes relaxations
+    """
+
+    order: Sequence[Node]
+    divisions: Mapping[str, Division]
+    passing: Iterator[NodeWeights]
+    draw: Draw
+
+
+def _pull_back(passage: Passage, way: Way) -> list[Tensor]:
+    """Pull tiles back to the input; return lower bounds `[D, S]` of each."""
+    for place, node in enumerate(way.order):
+        if node.name in way.divisions:
+            divisions = _without(way.divisions, node.name)
+            rest = replace(way, order=way.order[place:], divisions=divisions)
+            parts = passage.parts(way.divisions[node.name])
+            found = [_pull_back(part, rest) for part in parts]
+            return [torch.cat(every, 1) for every in zip(*found, strict=True)]
+        passage.pass_node(next(way.passing), way.draw)
+    return passage.lowest()
+
+
+def _without(divisions: Mapping[str, Division], name: str) -> dict[str, Division]:
+    return {each: division for each, division in divisions.items() if each != name}
 
 
 class WholeRows:
@@ -129,8 +179,25 @@ class WholeRows:
     def pass_node(self, node_weights: NodeWeights, draw: Draw) -> None:
         pass_node(node_weights, self._carried, draw, self._tape)
 
+    def parts(self, division: Division) -> Sequence[WholeRows]:
+        found = []
+        for place in range(division.parts):
+            part = copy(self)
+            part._carried = [
+                each.part(_run(place, division.height, each.tile.rows.count))
+                for each in self._carried
+            ]
+            found.append(part)
+        # The parts are views, and the whole is not needed any more.
+        self._carried = []
+        return found
+
     def lowest(self) -> list[Tensor]:
         return [rows.minimum(self._input, self._region) for rows in self._carried]
+
+
+def _run(place: int, height: int, count: int) -> slice:
+    return slice(min(place * height, count), min((place + 1) * height, count))
 
 
 def pass_node(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -44,12 +45,21 @@ def windowed_row(program: Program, start: str, gradients: bool = False) -> int |
     """
     if gradients and not all(meets_at_zero(node) for node in program.below(start)):
         return None
-    if start not in program.windowed_rows:
-        program.windowed_rows[start] = _windowed_row(program, start)
-    return program.windowed_rows[start]
+    sizes = windowed_sizes(program, start)
+    return None if sizes is None else max(sizes.values())
 
 
-def _windowed_row(program: Program, start: str) -> int | None:
+def windowed_sizes(program: Program, start: str) -> Mapping[str, int] | None:
+    """Return the most numbers of a unit row of `start` while it passes each node, by name.
+
+    The result is None where `windowed_row` is.
+    """
+    if start not in program.windowed_sizes:
+        program.windowed_sizes[start] = _windowed_sizes(program, start)
+    return program.windowed_sizes[start]
+
+
+def _windowed_sizes(program: Program, start: str) -> Mapping[str, int] | None:
     node = program.graph[start]
     spatial = spatial_axes(node.shape)
     if not spatial:
@@ -58,18 +68,20 @@ def _windowed_row(program: Program, start: str) -> int | None:
     at: dict[str, Tensor | Windows] = {
         start: unit_windows(nothing.long(), nothing, node.shape, spatial)
     }
-    largest, useful = 0, False
+    sizes, useful = {start: _size(at[start])}, False
     for node in program.order(start):
         rows = at.pop(node.name, None)
-        if rows is None or node.is_input:
+        if rows is None:
+            continue
+        sizes[node.name] = _size(rows)
+        if node.is_input:
             continue
         found = _passed(program, node, rows)
         useful |= product_of(node) is not None and isinstance(found[0], Windows)
         for name, each in zip(node.inputs, found, strict=True):
-            largest = max(largest, _size(each))
             at[name] = smallest(total(at[name], each) if name in at else each)
-            largest = max(largest, _size(at[name]))
-    return largest if useful else None
+            sizes[node.name] = max(sizes[node.name], _size(each), _size(at[name]))
+    return sizes if useful else None
 
 
 def _passed(program: Program, node: Node, rows: Tensor | Windows) -> list[Tensor | Windows]:

@@ -82,8 +82,8 @@ class Program:
         return self._widest[start]
 
     @cached_property
-    def windowed_rows(self) -> dict[str, int | None]:
-        """The results of `windowed_row` so far, by start node."""
+    def windowed_sizes(self) -> dict[str, Mapping[str, int] | None]:
+        """The results of `windowed_sizes` so far, by start node."""
         return {}
 
     @cached_property

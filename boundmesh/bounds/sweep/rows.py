@@ -5,8 +5,8 @@ A sweep computes lower bounds only. An upper bound is minus the lower bound of t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -95,22 +95,38 @@ Rows = UnitRows | DenseRows
 
 
 @dataclass(frozen=True)
+class Division:
+    """A division of a tile's rows: into `parts`, each of at most `height` rows."""
+
+    parts: int
+    height: int
+
+
+@dataclass(frozen=True)
 class Tile:
     """A block of rows of one start node that a sweep pulls back at one time.
 
-    start  the name of the start node
-    span   where these rows stand among all rows of the start node
-    rows   the rows
+    start      the name of the start node
+    span       where these rows stand among all rows of the start node
+    rows       the rows
+    divisions  how the rows are divided in front of some nodes, by name
     """
 
     start: str
     span: slice
     rows: Rows
+    divisions: Mapping[str, Division] = field(default_factory=dict)
 
     @property
     def windowed(self) -> bool:
         """True if the rows start as windows."""
         return isinstance(self.rows, UnitRows) and self.rows.spatial > 0
+
+    def part(self, rows: slice) -> Tile:
+        """Return some of the rows as a tile of its own, which is not divided again."""
+        first = self.span.start
+        span = slice(first + rows.start, first + rows.stop)
+        return Tile(self.start, span, self.rows.part(rows))
 
 
 def units(index: Tensor, dtype: torch.dtype) -> UnitRows:
@@ -143,7 +159,9 @@ def _places(index: Tensor) -> np.ndarray:
     return index.cpu().numpy()
 
 
-def into_tiles(start: str, rows: Rows, height: int) -> Sequence[Tile]:
-    """Cut rows into tiles of `height` rows; the last tile may have fewer."""
+def into_tiles(
+    start: str, rows: Rows, height: int, divisions: Mapping[str, Division] | None = None
+) -> Sequence[Tile]:
+    """Divide rows into tiles of `height` rows; the last tile may have fewer."""
     spans = (slice(low, min(low + height, rows.count)) for low in range(0, rows.count, height))
-    return tuple(Tile(start, span, rows.part(span)) for span in spans)
+    return tuple(Tile(start, span, rows.part(span), divisions or {}) for span in spans)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from boundmesh.bounds.sweep.largest_row import windowed_row
+from boundmesh.bounds.sweep.largest_row import windowed_row, windowed_sizes
 from boundmesh.bounds.sweep.program import Program
+from boundmesh.bounds.sweep.rows import Division
 
 # Rows are cut into at least LEAST_TILES tiles, so that several devices have work. With gradients
 # there are more and smaller tiles, as a tile then keeps its coefficients at every nonlinear node.
@@ -13,6 +14,9 @@ LEAST_TILES = 4
 LEAST_TILES_OF_GRADIENTS = 16
 LEAST_ELEMENTS = 2**20
 LEAST_ROWS = 256
+GROWTH = 4
+"""How much a part of a tile may grow before it is divided again; parts that are not yet swept stay
+in memory meanwhile, so a larger number saves memory and a smaller one saves launches."""
 
 
 def tile_height(
@@ -30,11 +34,45 @@ def tile_height(
     on the network, the number of rows and the memory allowed, and never on the devices. It is a
     power of two, because products of such heights use a device best. If `gradients` is true, the
     sweep computes gradients, and tiles are smaller. If `windows` is true, rows may start as
-    windows, which are multiplied place by place, so that any height serves.
+    windows, which are multiplied place by place, so that any height serves. Without gradients it is
+    then enough that the first coefficients fit, as `divisions` divides the tile later.
     """
     longest = windowed_row(program, start, gradients) if windows else None
     length = domains * (program.widest(start) if longest is None else longest)
     shared = -(-rows // (LEAST_TILES_OF_GRADIENTS if gradients else LEAST_TILES))
     enough = max(shared, LEAST_ROWS // domains, LEAST_ELEMENTS // length)
-    most = max(1, min(tile_elements // length, enough))
-    return most if longest is not None else 1 << (most.bit_length() - 1)
+    if longest is None:
+        most = max(1, min(tile_elements // length, enough))
+        return 1 << (most.bit_length() - 1)
+    if gradients:
+        return max(1, min(tile_elements // length, enough))
+    sizes = windowed_sizes(program, start)
+    assert sizes is not None
+    most = max(1, min(tile_elements // (domains * sizes[start]), enough))
+    return -(-rows // -(-rows // most)) if rows else 1
+
+
+def divisions(
+    program: Program, start: str, domains: int, height: int, tile_elements: int
+) -> dict[str, Division]:
+    """Return in front of which nodes a tile of windows is divided, and into how many parts.
+
+    Windows grow on their way to the input. Thousands of rows pass the first nodes together, and are
+    divided where their coefficients would hold more than `tile_elements` numbers. The parts are so
+    small that they can grow `GROWTH` times before they are divided again.
+    """
+    found: dict[str, Division] = {}
+    sizes = windowed_sizes(program, start)
+    if sizes is None:
+        return {}
+    names = [node.name for node in program.order(start) if node.name in sizes]
+    for place, name in enumerate(names[1:], 1):
+        size = domains * sizes[name]
+        if height * size > tile_elements:
+            largest = domains * max(sizes[each] for each in names[place:])
+            least = max(1, tile_elements // largest)
+            parts = min(-(-height * size * GROWTH // tile_elements), -(-height // least))
+            if parts > 1:
+                height = -(-height // parts)
+                found[name] = Division(parts, height)
+    return found

@@ -9,7 +9,7 @@ from torch import Tensor
 from boundmesh.bounds.sweep.region import Region
 from boundmesh.bounds.sweep.rounding_errors import Errors, lowered, magnitude
 from boundmesh.bounds.sweep.rows import DenseRows, Tile, UnitRows
-from boundmesh.bounds.sweep.window_rows import dense, minimum, smallest, total
+from boundmesh.bounds.sweep.window_rows import dense, minimum, part_of, smallest, total
 from boundmesh.kernels.sums import added
 from boundmesh.operators.linear_bounds import Pulled
 from boundmesh.operators.node import Node
@@ -40,6 +40,15 @@ class TileState:
         self.seen: dict[str, Tensor] = {}
         self.at: dict[str, Tensor | Windows] = {}
         self.bias: Tensor | None = None
+
+    def part(self, rows: slice) -> TileState:
+        """Return the state of some of the rows. Its tensors are views of these."""
+        found = TileState(self.tile.part(rows), self.watch, self.errors)
+        found.at = {name: part_of(each, rows) for name, each in self.at.items()}
+        found.seen = {name: each[:, rows] for name, each in self.seen.items()}
+        found.bias = None if self.bias is None else self.bias[:, rows]
+        found.error = None if self.error is None else self.error[:, rows]
+        return found
 
     def begin(self, node: Node) -> None:
         """Write out the coefficients of the rows at their start node."""

@@ -16,6 +16,11 @@ def dense(rows: Tensor | Windows) -> Tensor:
     return rows.dense() if isinstance(rows, Windows) else rows
 
 
+def part_of(rows: Tensor | Windows, span: slice) -> Tensor | Windows:
+    """Return some of the rows, as a view."""
+    return rows.part(span) if isinstance(rows, Windows) else rows[:, span]
+
+
 def smallest(rows: Tensor | Windows) -> Tensor | Windows:
     """Return rows as they take the least memory: windows as large as the map become the whole map.
 

@@ -15,7 +15,7 @@ from boundmesh.bounds.sweep.node_weights import NodeWeights, multiplies_one_vect
 from boundmesh.bounds.sweep.products import offset
 from boundmesh.bounds.sweep.region import BoxRegion, Region
 from boundmesh.bounds.sweep.rounding_errors import Errors
-from boundmesh.bounds.sweep.rows import Tile, UnitRows
+from boundmesh.bounds.sweep.rows import Division, Tile, UnitRows
 from boundmesh.bounds.sweep.unit_rows import pull_units
 from boundmesh.graph.graph import Graph
 from boundmesh.mesh.exchange.biases import Biases
@@ -50,6 +50,9 @@ class ExchangedRows:
     def pass_node(self, node_weights: NodeWeights, draw: Draw) -> None:
         for tile in self.tiles:
             tile.pass_node(node_weights, draw)
+
+    def parts(self, division: Division) -> Sequence[ExchangedRows]:
+        raise AssertionError("only rows in windows are divided, and these are whole maps")
 
     def lowest(self) -> list[Tensor]:
         return [tile.lowest() for tile in self.tiles]

@@ -92,7 +92,7 @@ class Gather(DeviceLayout):
         rounds = -(-len(tiles) // self.group.size)
         first, nothing = self.group.rank * rounds, slice(0, 0)
         mine = [*tiles[first : first + rounds]]
-        empty = Tile(tiles[0].start, nothing, tiles[0].rows.part(nothing))
+        empty = Tile(tiles[0].start, nothing, tiles[0].rows.part(nothing), tiles[0].divisions)
         return mine + [empty] * (rounds - len(mine))
 
     def join(self, mine: Sequence[Tensor], widths: Sequence[int]) -> Sequence[Tensor]:
