@@ -99,6 +99,7 @@ class Pieces:
     beta    `[D, S, U]`: the multipliers β of split neurons, or None
     splits  `[D, U]`, int8: the signs of split neurons, or None
     taker   what is done with the gradient to α
+    index   `[U]`: the flat neurons that have an α; only rows in windows need it
     """
 
     slope: float
@@ -110,6 +111,7 @@ class Pieces:
     beta: Tensor | None = None
     splits: Tensor | None = None
     taker: Nobody | Steps | Notes = NOBODY
+    index: Tensor | None = None
 
     @cached_property
     def parameters(self) -> tuple[Tensor | None, ...]:
@@ -130,6 +132,12 @@ class Pieces:
             for end in (self.lower, self.upper)
         )
         return lower, upper
+
+    @cached_property
+    def places_last(self) -> Tensor:
+        """`places` of a map `[1, C, *spatial]`, as `[places, C]`."""
+        assert self.places is not None
+        return self.places.reshape(self.lower.shape[2], -1).mT.contiguous()
 
     @cached_property
     def domains(self) -> int:

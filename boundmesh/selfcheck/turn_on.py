@@ -5,6 +5,7 @@ from __future__ import annotations
 from boundmesh.kernels import launcher
 from boundmesh.selfcheck.clipping import clipping_agrees
 from boundmesh.selfcheck.comparisons import products_agree, rows_agree
+from boundmesh.selfcheck.sloped_windows import sloped_windows_agree
 from boundmesh.selfcheck.windows import windows_agree
 
 
@@ -16,4 +17,5 @@ def turn_on() -> None:
     launcher.allow("rows", rows_agree)
     launcher.allow("products", products_agree)
     launcher.allow("windows", windows_agree)
+    launcher.allow("sloped windows", sloped_windows_agree)
     launcher.allow("clipping", clipping_agrees)

@@ -27,6 +27,7 @@ from boundmesh.bounds.sweep.largest_row import one_by_one
 from boundmesh.bounds.sweep.layout import DeviceLayout, Share
 from boundmesh.bounds.sweep.rounding_errors import Errors
 from boundmesh.bounds.sweep.rows import Rows, Tile
+from boundmesh.kernels import sloped_windows
 from boundmesh.kernels.pieces import Steps
 from boundmesh.operators.interval import Interval
 
@@ -152,7 +153,8 @@ class Sloped:
     ) -> Tensor:
         problem = self.problem
         tick = pull.new_zeros((), requires_grad=True)
-        inside = frozenset[str]() if tile.windowed else self.steps_inside
+        apart = tile.windowed and not sloped_windows.usable(pull)
+        inside = frozenset[str]() if apart else self.steps_inside
         steps = {n: s.steps(pace, tick) for n, s in slopes.items() if n in inside}
         leaves = {
             name: s.value.to(pull.dtype, copy=True).requires_grad_()

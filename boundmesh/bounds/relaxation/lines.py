@@ -17,7 +17,7 @@ from torch import Tensor
 
 from boundmesh.bounds.sweep.largest_row import meets_at_zero, one_by_one
 from boundmesh.bounds.sweep.rows import Tile
-from boundmesh.kernels import fused_windows, pieces
+from boundmesh.kernels import fused_windows, pieces, sloped_windows
 from boundmesh.kernels.pieces import Pieces
 from boundmesh.kernels.sums import added
 from boundmesh.operators import RULES
@@ -169,6 +169,9 @@ def relax_rows(
     """
     if isinstance(rows, Tensor):
         return pull_drawn(drawn, rows, node, onto)
+    if isinstance(drawn, Pieces) and sloped_windows.applies(drawn, rows.coefficients):
+        coefficients, bias = sloped_windows.pull(drawn, rows.coefficients, rows.grid.reach, onto)
+        return PulledWindows((rows.with_coefficients(coefficients),), bias)
     if (
         isinstance(drawn, Pieces)
         and drawn.alpha is None

@@ -25,6 +25,7 @@ from boundmesh.bounds.relaxation.lines import (
 from boundmesh.bounds.sweep.largest_row import one_by_one
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.rows import Tile
+from boundmesh.kernels import sloped_windows
 from boundmesh.kernels.pieces import NOBODY, Pieces, Steps
 from boundmesh.operators import RULES
 from boundmesh.operators.interval import Interval
@@ -166,8 +167,8 @@ class SlopedLines:
         index = self._unstable[node.name].index
         inputs = boxes_of(node, self._bounds)
         first = inputs[0].lower
-        if tile.windowed:
-            return self._in_windows(node, tile)
+        if tile.windowed and not sloped_windows.usable(first):
+            return self._in_windows(node)
         if in_one_pass(node, first):
             return pieces_of(
                 node,
@@ -175,6 +176,7 @@ class SlopedLines:
                 places=self._unstable[node.name].places,
                 alpha=self._alpha[node.name],
                 taker=self._steps.get(node.name, NOBODY),
+                index=index,
             )
         alpha = self._alpha[node.name].to(first.dtype)
         relax = RULES[node.op].relax
@@ -188,7 +190,7 @@ class SlopedLines:
         own = relax(part, (box if everything else at(box, index),), alpha)
         return Drawn(None if everything else self._shared(node), Overlay(index, own))
 
-    def _in_windows(self, node: Node, tile: Tile) -> Drawn:
+    def _in_windows(self, node: Node) -> Drawn:
         mine, (box,) = self._unstable[node.name], boxes_of(node, self._bounds)
         index = mine.index
         alpha, relax = self._alpha[node.name].to(box.lower.dtype), RULES[node.op].relax

@@ -1,0 +1,185 @@
+"""Kernels that pull rows in windows back through `Pieces` with slopes α, and their gradients.
+
+A pull is one kernel on GPUs that have Triton, and its gradients are three. Only the rows are stored
+for the gradients. α takes its step of Adam where its gradient is computed, if it takes one. A row's
+α at a neuron outside of its window has no gradient and stays as it is.
+
+Every row is summed in a fixed order, and gradients over rows are summed in blocks of fixed height.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from boundmesh.kernels import fused_rows, launcher, pieces_pass
+from boundmesh.kernels.fused_rows import apart
+from boundmesh.kernels.fused_windows import Reach
+from boundmesh.kernels.pieces import Pieces
+from boundmesh.kernels.sums import added, of_domains
+
+KERNELS = "kernels.sloped_windows_triton"
+BLOCK = 1024
+WIDEST = 64
+"""The most features whose place the kernels compute once."""
+BACK_ROWS, BACK_BLOCK = 16, 128
+"""The numbers of rows and neurons that one program sums gradients over."""
+
+
+def usable(like: Tensor) -> bool:
+    """Return True if the kernels can be used for rows of the dtype and device of `like`."""
+    return (
+        launcher.on_gpu(like)
+        and like.dtype == torch.float32
+        and launcher.usable(like.device)
+        and launcher.usable(like.device, "sloped windows")
+    )
+
+
+def applies(pieces: Pieces, rows: Tensor) -> bool:
+    """Return True if `pull` can pull rows in windows back through the pieces."""
+    given = pieces.alpha is not None and pieces.index is not None
+    return given and pieces.own is None and pieces.splits is None and usable(rows)
+
+
+def pull(
+    pieces: Pieces, rows: Tensor, reach: Reach, onto: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Pull rows A `[D or 1, S, *window, C]` back: the rows, and the bias `[D, S]`.
+
+    A⁺·below + A⁻·chord        onto + ⟨A⁻, intercept⟩
+    """
+    rows, tick = rows.contiguous(), pieces.taker.tick
+    if not torch.is_grad_enabled():
+        return _there(pieces, rows, reach, onto)
+    result: tuple[Tensor, Tensor] = _Pull.apply(
+        pieces, rows, reach, pieces.lower, pieces.upper, tick, onto
+    )
+    return result
+
+
+class _Pull(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        pieces: Pieces,
+        rows: Tensor,
+        reach: Reach,
+        lower: Tensor,
+        upper: Tensor,
+        tick: Tensor | None,
+        onto: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        ctx.pieces, ctx.reach, ctx.earlier = pieces, reach, 0 if onto is None else len(onto)
+        ctx.save_for_backward(rows, lower, upper)
+        return _there(pieces, rows, reach, onto)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor, of_bias: Tensor) -> tuple[Tensor | None, ...]:
+        pieces, (rows, _, _) = ctx.pieces, ctx.saved_tensors
+        _, to_rows, _, *to_ends, _, to_onto = ctx.needs_input_grad
+        earlier = of_domains(of_bias, ctx.earlier) if to_onto else None
+        of_bias = of_domains(of_bias, max(len(rows), pieces.domains)).contiguous()
+        gradient = gradient.contiguous()
+        # The sums over rows come first, because they read no α, and the step changes α.
+        ends = _ends(pieces, rows, ctx.reach, gradient, of_bias) if any(to_ends) else (None, None)
+        out = _back(pieces, rows, ctx.reach, gradient, of_bias, to_rows)
+        return None, out, None, *ends, None, earlier
+
+
+def _there(
+    pieces: Pieces, rows: Tensor, reach: Reach, onto: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    lower, upper = pieces.features_last
+    domains, count, size = max(len(rows), pieces.domains), rows.shape[1], prod(rows.shape[2:])
+    out, bias = rows.new_empty(domains, *rows.shape[1:]), rows.new_empty(domains, count)
+    if not out.numel():
+        return out, added(onto, bias.zero_())
+    earlier = fused_rows.within(onto, domains)
+    alpha, wide = _alpha(pieces), chunk(rows.shape[-1])
+    how = earlier is not None, wide, BLOCK
+    launcher.start(
+        launcher.module(KERNELS).pull_sloped,
+        (launcher.aligned(rows, lower, upper, out), alpha.dtype, *how), (domains * count, 1, 1),
+        rows, rows, lower, upper, pieces.places_last, alpha, reach.places, earlier, out, bias,
+        float(pieces.slope), count, size // wide, rows.shape[-1] // wide, apart(rows),
+        apart(lower), apart(alpha), alpha.stride(1), apart(earlier), *reach.spans, *how,
+    )  # fmt: skip
+    return out, bias if onto is None or earlier is not None else added(onto, bias)
+
+
+def _back(
+    pieces: Pieces, rows: Tensor, reach: Reach, gradient: Tensor, of_bias: Tensor, to_rows: bool
+) -> Tensor | None:
+    """Return the gradient to the rows, and let α take its step."""
+    lower, upper = pieces.features_last
+    domains, count, size = *gradient.shape[:2], prod(rows.shape[2:])
+    out = torch.empty_like(gradient) if to_rows else None
+    step, noted = pieces.taker.kinds
+    assert not noted, "gradients to the slopes of windows are not written to tensors"
+    first, second, pace, _, _ = pieces.taker.arguments
+    if gradient.numel():
+        alpha, wide = _alpha(pieces), chunk(rows.shape[-1])
+        how = to_rows, step, wide, BLOCK
+        launcher.start(
+            launcher.module(KERNELS).push_sloped,
+            (launcher.aligned(rows, gradient, lower, upper), alpha.dtype, *how),
+            (domains * count, -(-size // BLOCK), 1), rows, rows, gradient, of_bias, lower, upper,
+            pieces.places_last, alpha, reach.places, out, first, second, pace,
+            float(pieces.slope), count, size // wide, rows.shape[-1] // wide, apart(rows),
+            apart(lower), apart(alpha), alpha.stride(1), *reach.spans, *how,
+        )  # fmt: skip
+    if out is not None and len(rows) < domains:
+        return out.sum(0, keepdim=True)
+    return out
+
+
+def _ends(
+    pieces: Pieces, rows: Tensor, reach: Reach, gradient: Tensor, of_bias: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the gradients to the lower and the upper bounds, which are zero where no α is."""
+    index = pieces.index
+    assert index is not None
+    whole = pieces.lower.flatten(1), pieces.upper.flatten(1)
+    lower, upper = (end.index_select(1, index) for end in whole)
+    (domains, count), neurons = gradient.shape[:2], len(index)
+    found = [rows.new_zeros(domains, end.shape[1]) for end in whole]
+    blocks = -(-count // BACK_ROWS)
+    if gradient.numel() and neurons:
+        sums = rows.new_empty(domains * blocks, 2, neurons)
+        across = -(-neurons // BACK_BLOCK)
+        launcher.start(
+            launcher.module(KERNELS).sum_sloped, launcher.aligned(rows, gradient, lower, upper),
+            (domains * blocks, across, 1), rows, rows, gradient, of_bias, lower, upper, index,
+            reach.places, sums, float(pieces.slope), count, neurons, rows.shape[-1], apart(rows),
+            apart(lower), rows.shape[2] if rows.dim() == 6 else 1, *reach.spans, BACK_ROWS,
+            BACK_BLOCK,
+        )  # fmt: skip
+        to_ends = rows.new_empty(2, domains, neurons)
+        kind = launcher.number(neurons), launcher.aligned(sums, lower, upper, *to_ends)
+        launcher.start(
+            launcher.module(pieces_pass.KERNELS).ends_of_pieces, ("windows", *kind),
+            (domains, -(-neurons // pieces_pass.BACK_BLOCK), 1), sums, sums, lower, upper,
+            *to_ends, neurons, pieces.slope, blocks, apart(lower), pieces_pass.BACK_BLOCK,
+        )  # fmt: skip
+        for each, at_index in zip(found, to_ends, strict=True):
+            each.index_copy_(1, index, at_index)
+    shape = pieces.lower.shape
+    if shape[0] < domains:
+        found = [each.sum(0, keepdim=True) for each in found]
+    return found[0].reshape(shape), found[1].reshape(shape)
+
+
+def _alpha(pieces: Pieces) -> Tensor:
+    assert pieces.alpha is not None
+    return pieces.alpha
+
+
+def chunk(features: int) -> int:
+    """Return the largest power of two, up to `WIDEST`, that divides the number of features."""
+    return min(features & -features, WIDEST)
