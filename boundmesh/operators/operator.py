@@ -73,8 +73,11 @@ class Operator:
                                                then returns a `WindowRelaxation`. Rows become
                                                dense at such an operator without this rule, or
                                                where it returns None
-    forward_windows(node, weights, values)     the transpose of `pull_windows` of a product: values
-                                               in the windows of the input → in those of the output
+    forward_windows(node, weights, values, grid, of_bias)
+                                               the transpose of `pull_windows` of a product: Windows
+                                               of the input → gradients to the rows in the windows
+                                               `grid` of the output; `of_bias` `[D or 1, S]` are
+                                               the gradients to the biases (None: zero)
     relax(node, boxes, alpha)                  Interval of each input, α in [0, 1] → Relaxation
                                                (Lines), sound at every α `[D, R, *alpha_shape]`
     initial(node, boxes)                       the α, `[D, *alpha_shape]`, that CROWN uses
@@ -131,7 +134,7 @@ class Operator:
     pull: Callable[..., Pulled] | None = None
     pull_units: Callable[..., Pulled | None] | None = None
     pull_windows: Callable[[Node, Weights, Windows], PulledWindows | None] | None = None
-    forward_windows: Callable[[Node, Weights, Tensor], Tensor] | None = None
+    forward_windows: Callable[..., Tensor] | None = None
     pulled_grid: Callable[[Node, Windows], Grid | None] | None = None
     relax: Callable[..., Relaxation] | None = None
     initial: Callable[..., Tensor] | None = None

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from boundmesh.kernels import fused_spread, fused_windows, launcher
+from boundmesh.kernels import fused_collect, fused_spread, fused_windows, launcher
 from boundmesh.operators.common_rules import Weights
 from boundmesh.operators.node import Node
 from boundmesh.operators.window_grid import Grid, reach
@@ -40,14 +40,10 @@ def pull_conv_windows(node: Node, weights: Weights, windows: Windows) -> PulledW
     grid = windows.grid.read_by(
         kernel, node["stride"], node["dilation"], node["padding"], shape[2:]
     )
-    how = node["stride"], node["dilation"], node["groups"]
-    # Where all rows have the same window, places that do not exist are left out in front.
-    front = [
-        after.shift - (span.shift * stride - before)
-        for after, span, stride, (before, _) in zip(
-            grid.spans, windows.grid.spans, node["stride"], node["padding"], strict=True
-        )
-    ]
+    how, front = (
+        (node["stride"], node["dilation"], node["groups"]),
+        _front(node, windows.grid, grid),
+    )
     if not fused_windows.applies(rows):
         found = _cropped(spread(rows, weight, *how), front, grid.window)
         found.masked_fill_(grid.outside.unsqueeze(-1), 0)
@@ -61,6 +57,15 @@ def pull_conv_windows(node: Node, weights: Weights, windows: Windows) -> PulledW
     return PulledWindows((Windows(found, grid, shape[:2]),), bias)
 
 
+def _front(node: Node, output: Grid, inside: Grid) -> list[int]:
+    """Return how many places are left out in front of each axis of the windows of the input.
+
+    These places do not exist for any row, because all rows have the same window.
+    """
+    axes = zip(inside.spans, output.spans, node["stride"], node["padding"], strict=True)
+    return [mine.shift - (span.shift * stride - before) for mine, span, stride, (before, _) in axes]
+
+
 def _cropped(found: Tensor, front: Sequence[int], window: Sequence[int]) -> Tensor:
     """Return `window` places of each axis of `[D, S, *reached, O]`, from the place `front` on."""
     for axis, (first, length) in enumerate(zip(front, window, strict=True), 2):
@@ -68,16 +73,40 @@ def _cropped(found: Tensor, front: Sequence[int], window: Sequence[int]) -> Tens
     return found
 
 
-def conv_windows(node: Node, weights: Weights, values: Tensor) -> Tensor:
-    """Compute the product of a convolution at windows of its output, without the bias.
+def conv_windows(
+    node: Node, weights: Weights, values: Windows, grid: Grid, of_bias: Tensor | None
+) -> Tensor:
+    """Compute the gradients to rows in the windows `grid`, given those to what they are pulled to.
 
-    values `[D, S, *reached, C]` → `[D, S, *window, O]`; the windows are those of
-    `pull_conv_windows`, so there is no padding.
+    They are the convolution of the values, plus `of_bias` `[D or 1, S]` times the bias. Values at
+    places that do not exist count as zero. The windows are those of `pull_conv_windows`.
     """
-    x = values.flatten(0, 1).movedim(-1, 1)
+    weight, rows, front = weights[0], values.coefficients, _front(node, grid, values.grid)
+    bias = weights[1] if len(weights) > 1 and of_bias is not None else None
+    how = node["stride"], node["dilation"]
+    if fused_collect.applies(rows, weight, node["groups"]):
+        factors = None if of_bias is None else of_bias.expand(len(rows), -1)
+        there = values.grid.reach
+        return fused_collect.collect(rows, weight, *how, front, grid.window, there, factors, bias)
+    inside = rows.masked_fill(values.grid.outside.unsqueeze(-1), 0)
+    if any(front):
+        lengths = [
+            reach(n, k, s, d)
+            for n, k, s, d in zip(grid.window, weight.shape[2:], *how, strict=True)
+        ]
+        rest = [
+            whole - first - mine
+            for whole, first, mine in zip(lengths, front, values.grid.window, strict=True)
+        ]
+        pairs = reversed([*zip(front, rest, strict=True)])
+        inside = functional.pad(inside, [0, 0, *(width for pair in pairs for width in pair)])
+    x = inside.flatten(0, 1).movedim(-1, 1)
     convolve = (functional.conv1d, functional.conv2d, functional.conv3d)[x.dim() - 3]
-    y = convolve(x, weights[0], None, node["stride"], 0, node["dilation"], node["groups"])
-    return y.movedim(1, -1).reshape(*values.shape[:2], *y.shape[2:], y.shape[1])
+    y = convolve(x, weight, None, node["stride"], 0, node["dilation"], node["groups"])
+    found = y.movedim(1, -1).reshape(*rows.shape[:2], *y.shape[2:], y.shape[1])
+    if of_bias is None or bias is None:
+        return found
+    return found + of_bias.reshape(*of_bias.shape, *(1,) * (found.dim() - 2)) * bias
 
 
 def spread(

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from functools import cache
 
 import torch
+from torch import Tensor
 
-from boundmesh.kernels import sloped_windows
+from boundmesh.kernels import fused_collect, sloped_windows
 from boundmesh.kernels.pieces import Pieces, Steps
+from boundmesh.operators.convolution import CONV
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.node import Node
 from boundmesh.operators.relu import RELU
@@ -26,7 +28,7 @@ def sloped_windows_agree(device: torch.device) -> bool:
 
 
 def of_sloped_windows(device: torch.device) -> Iterator[Comparison]:
-    """Compare windows pulled back through a ReLU with slopes, and the gradients of that."""
+    """Compare windows through a ReLU with slopes, gradients of that, and gradients of products."""
     generator = torch.Generator().manual_seed(0)
     shape = (1, FEATURES, LENGTH, LENGTH + 1)
     places = torch.randint(0, LENGTH, (ROWS, 2), generator=generator)
@@ -79,3 +81,37 @@ def of_sloped_windows(device: torch.device) -> Iterator[Comparison]:
         to_slope.float().to(device).abs() / 64 + 1e-4
     )
     yield "gradients of windows to slopes", steps.float(), torch.zeros_like(to_slope)
+    with torch.no_grad():
+        products = [*of_convolution(device, windows)]
+    yield from products
+
+
+def of_convolution(device: torch.device, windows: Windows) -> Iterator[Comparison]:
+    """Compare the gradients of a convolution, of whole numbers that are exact in TensorFloat-32."""
+    generator = torch.Generator().manual_seed(1)
+    (_, wide, *lengths), grid = windows.shape, windows.grid
+    before = (1, 16, 2 * lengths[0], lengths[1] + 2)
+    attributes = {
+        "stride": (2, 1), "dilation": (1, 2), "padding": ((1, 0), (1, 1)), "groups": 1,
+    }  # fmt: skip
+    node = Node("y", CONV.name, ("x",), windows.shape, (before,), attributes)
+
+    def whole(*shape: int) -> Tensor:
+        return torch.randint(-4, 5, shape, generator=generator).double()
+
+    weight, bias = whole(wide, before[1], 3, 3), whole(wide)
+    rule, transpose = CONV.pull_windows, CONV.forward_windows
+    assert rule is not None and transpose is not None
+    pulled = rule(node, (weight,), windows)
+    assert pulled is not None
+    (there,) = pulled.windows
+    values, of_bias = there.with_coefficients(whole(*there.coefficients.shape)), whole(1, ROWS)
+    expected = transpose(node, (weight, bias), values, grid, of_bias)
+    for precision in ("ieee", "tf32"):
+        here = values.to(device, torch.float32)
+        found = fused_collect.collect(
+            here.coefficients, weight.to(device, torch.float32), (2, 1), (1, 2), (0, 0),
+            grid.window, here.grid.reach, of_bias.to(device, torch.float32),
+            bias.to(device, torch.float32), precision,
+        )  # fmt: skip
+        yield f"gradients of a convolution in {precision}", found, expected

@@ -11,14 +11,16 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from boundmesh.bounds.methods.adam import StepSizes
 from boundmesh.bounds.relaxation.slopes import Slope
-from boundmesh.kernels import sloped_windows
+from boundmesh.kernels import fused_collect, sloped_windows
 from boundmesh.kernels.pieces import Pieces, Steps
 from boundmesh.operators import RULES
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.node import Node, Shape
+from boundmesh.operators.window_grid import Grid, Span, reach
 from boundmesh.operators.windows import Windows
 from boundmesh.selfcheck import comparisons
 from boundmesh.selfcheck.sloped_windows import of_sloped_windows
@@ -160,3 +162,27 @@ def test_a_row_has_the_same_bits_alone_and_among_others() -> None:
 def test_the_comparison_before_the_first_use_agrees() -> None:
     for name, found, expected in of_sloped_windows(torch.device(DEVICE)):
         assert comparisons.close(found, expected), name
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+@pytest.mark.parametrize("front", [0, 1])
+def test_values_are_collected_as_autograd_collects_them(axes: int, front: int) -> None:
+    window, kernel = (3, 4, 2)[:axes], (3, 2, 3)[:axes]
+    stride, dilation = (2, 1, 3)[:axes], (1, 2, 2)[:axes]
+    reached = [reach(*each) for each in zip(window, kernel, stride, dilation, strict=True)]
+    left = [length - front - 1 for length in reached]
+    weight, bias = torch.randn(6, 20, *kernel), torch.randn(6)
+    grid = Grid(torch.randint(0, 4, (5, axes)), tuple(Span(1, -1, n, n + 2) for n in left))
+    values, of_bias = torch.randn(2, 5, *left, 20), torch.randn(2, 5)
+    inside = values.double().masked_fill(grid.outside.unsqueeze(-1), 0)
+    padded = functional.pad(inside, [0, 0, *(front, 1) * axes]).flatten(0, 1).movedim(-1, 1)
+    convolve = (functional.conv1d, functional.conv2d, functional.conv3d)[axes - 1]
+    found = convolve(padded, weight.double(), None, stride, 0, dilation)
+    expected = found.movedim(1, -1).unflatten(0, (2, 5))
+    expected += of_bias.reshape(2, 5, *(1,) * (axes + 1)) * bias
+    there = Grid(grid.places.to(DEVICE), grid.spans)
+    collected = fused_collect.collect(
+        values.to(DEVICE), weight.to(DEVICE), stride, dilation, (front,) * axes, window,
+        there.reach, of_bias.to(DEVICE), bias.to(DEVICE), precision="ieee",
+    )  # fmt: skip
+    close(collected, expected)

@@ -76,6 +76,25 @@ def compare(node: Node, weights: tuple[Tensor, ...], windows: Windows) -> None:
         torch.testing.assert_close(found.bias, expected.bias)
 
 
+@pytest.mark.parametrize("each", MAPS, ids=name_of)
+@pytest.mark.parametrize("full", [False, True])
+def test_gradients_of_products_in_windows_are_those_of_autograd(each: Sample, full: bool) -> None:
+    operator, windows = RULES[each.node.op], random_windows(each.node.shape, 5, domains=2)
+    if operator.forward_windows is None or operator.pull_windows is None:
+        pytest.skip("the operator multiplies by no weight")
+    windows = windows.filled() if full else windows
+    pulled = operator.pull_windows(each.node, each.weights, windows)
+    assert pulled is not None
+    ((there,), bias) = pulled.windows, pulled.bias
+    values = there.with_coefficients(torch.randn_like(there.coefficients))
+    of_bias = None if bias is None else torch.randn_like(bias)
+    found = operator.forward_windows(each.node, each.weights, values, windows.grid, of_bias)
+    total = (there.coefficients * values.coefficients).flatten(2).sum(2)
+    if bias is not None and of_bias is not None:
+        total += bias * of_bias
+    torch.testing.assert_close((windows.coefficients * found).flatten(2).sum(2), total)
+
+
 def test_every_form_of_convolution_is_among_the_samples() -> None:
     convolutions = [each.node for each in MAPS if each.node.op == "conv"]
     assert {len(node.shape) for node in convolutions} == {3, 4, 5}

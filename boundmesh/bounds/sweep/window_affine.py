@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from boundmesh.bounds.sweep.node_weights import NodeWeights, product_of
 from boundmesh.bounds.sweep.tape import Tape
 from boundmesh.kernels.sums import added, of_domains
 from boundmesh.operators import RULES
+from boundmesh.operators.window_grid import Grid
 from boundmesh.operators.windows import PulledWindows, Windows
 
 
@@ -47,14 +48,16 @@ def _with_gradients(
     node_weights: NodeWeights, tape: Tape, rows: Windows, pulled: PulledWindows
 ) -> PulledWindows:
     (windows,) = pulled.windows
-    coefficients, bias = _Product.apply(rows.coefficients, node_weights, tape, windows, pulled.bias)
+    coefficients, bias = _Product.apply(
+        rows.coefficients, node_weights, tape, rows.grid, windows, pulled.bias
+    )
     return PulledWindows((windows.with_coefficients(coefficients),), bias)
 
 
 class _Product(torch.autograd.Function):
     """The product of rows with a weight, and `⟨A, b⟩`, which were computed before.
 
-    Gradients G pass as the operator's `forward_windows` of G, plus that to `⟨A, b⟩` times b.
+    Gradients pass as the operator's `forward_windows`.
     """
 
     @staticmethod
@@ -63,11 +66,12 @@ class _Product(torch.autograd.Function):
         rows: Tensor,
         node_weights: NodeWeights,
         tape: Tape,
+        grid: Grid,
         windows: Windows,
         bias: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
-        ctx.node, ctx.tape, ctx.shape = node_weights.node, tape, rows.shape
-        ctx.outside = windows.grid.outside
+        ctx.node, ctx.tape, ctx.domains = node_weights.node, tape, len(rows)
+        ctx.grids, ctx.features = (grid, windows.grid), windows.features
         if ctx.needs_input_grad[0]:
             tape.passed(node_weights.node)
         return windows.coefficients.detach(), None if bias is None else bias.detach()
@@ -79,10 +83,7 @@ class _Product(torch.autograd.Function):
         weights = node_weights.tensors
         rule = RULES[ctx.node.op].forward_windows
         assert rule is not None
-        inside = gradient.masked_fill(ctx.outside.unsqueeze(-1), 0)
-        found = rule(ctx.node, weights[:1], inside)
-        if of_bias is not None:
-            spread = of_domains(of_bias, ctx.shape[0])
-            spread = spread.reshape(*spread.shape, *(1,) * (found.dim() - 2))
-            found = found + spread * cast(Tensor, weights[1])
-        return found, None, None, None, None
+        own = None if of_bias is None else of_domains(of_bias, ctx.domains)
+        grid, inside = ctx.grids
+        found = rule(ctx.node, weights, Windows(gradient, inside, ctx.features), grid, own)
+        return found, None, None, None, None, None
