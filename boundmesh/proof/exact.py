@@ -26,6 +26,8 @@ WORK = 100_000
 # Inputs that vary, at most.
 INPUTS = 16
 PIECES_AT_MOST = 256
+# Neurons that bounds leave unstable, at most.
+UNSTABLE_AT_MOST = 64
 # Seconds that all clauses take together, at most.
 SECONDS = 3.0
 
@@ -33,8 +35,12 @@ SECONDS = 3.0
 def settle(standing: Standing, graph: Graph, property: Property, clock: Clock) -> None:
     """Mark open clauses of the standing as settled where exact arithmetic refutes them.
 
-    The result holds in real arithmetic.
+    The result holds in real arithmetic. Nothing is tried where bounds leave so many neurons
+    unstable that the pieces are too many.
     """
+    counted = [reached.unstable for reached in standing.reached if reached.unstable]
+    if counted and sum(some for some, _ in counted[-1].values()) > UNSTABLE_AT_MOST:
+        return
     deadline = monotonic() + min(SECONDS, clock.left / 4)
     still = standing.open
     for domain, case in enumerate(standing.question.cases):
