@@ -25,7 +25,7 @@ CLASSES = 10
 SIDE = 32
 FEW = 360
 """So many digits, the last ones, are kept for tests."""
-LEAST = 1e-9
+LEAST = 1e-10
 """The radius in the beginning."""
 ALLOWED = 1.0
 """The radius grows while the loss of the worst scores is smaller than this."""

@@ -184,6 +184,15 @@ def margins(
     return found.lower
 
 
+def peaks_until(result: Result) -> dict[str, float]:
+    """Return the peak of memory up to the end of each stage, on this rank."""
+    found: dict[str, float] = {}
+    for reading in result.history.readings:
+        if reading.memory is not None:
+            found[reading.stage] = round(reading.memory.peak / MIB, 1)
+    return found
+
+
 def facts(
     at: Place, graph: Graph, chosen: Chosen, result: Result, options: argparse.Namespace
 ) -> dict[str, object]:
@@ -215,6 +224,7 @@ def facts(
         "domains": int(largest(result, "visited")),
         "open_at_most": int(largest(result, "open")),
         "peak_mib": round(peak / MIB, 1),
+        "peak_mib_until": peaks_until(result),
         "terms_mib": {name: round(size / MIB, 3) for name, size in terms.items()},
         "batch": batch,
         "shards": options.shards,
