@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from boundmesh.jacobian.lipschitz import Lipschitz
     from boundmesh.plan.planning import Plan
     from boundmesh.proof.output_bounds import Bounds
-    from boundmesh.property import Atom, Ball, Box, Case, Clause, Property
+    from boundmesh.property import Atom, Ball, Box, Case, Choice, Clause, Property
     from boundmesh.report.page.write import report
     from boundmesh.settings import Layout, Settings
     from boundmesh.training.bounds import DifferentiableBounds
@@ -60,7 +60,7 @@ _HOMES = {
     "jacobian.lipschitz": ("Lipschitz",),
     "plan.planning": ("Plan",),
     "proof.output_bounds": ("Bounds",),
-    "property": ("Atom", "Ball", "Box", "Case", "Clause", "Property"),
+    "property": ("Atom", "Ball", "Box", "Case", "Choice", "Clause", "Property"),
     "report.page.write": ("report",),
     "settings": ("Layout", "Settings"),
     "training.bounds": ("DifferentiableBounds",),
@@ -78,6 +78,7 @@ __all__ = [
     "Case",
     "Certification",
     "Certified",
+    "Choice",
     "Clause",
     "Counterexample",
     "DifferentiableBounds",

@@ -6,103 +6,36 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
+from boundmesh.conditions import (
+    Affine,
+    Atom,
+    Choice,
+    Clause,
+    Product,
+    Terms,
+    all_of,
+    is_index,
+)
 from boundmesh.errors import PropertyError
-from boundmesh.rational import rational, unwrapped
+from boundmesh.rational import unwrapped
 from boundmesh.regions import Ball, Box, Point
 
-Terms = tuple[tuple[int, Fraction], ...]
 __all__ = [
     "Affine",
     "Atom",
     "Ball",
     "Box",
     "Case",
+    "Choice",
     "Clause",
     "Product",
     "Property",
     "Terms",
     "Variable",
 ]
-
-
-SHOWN = 4
-"""So many terms of an atom, or atoms of a clause, are printed."""
-
-
-@dataclass(frozen=True, init=False)
-class Atom:
-    """A linear inequality `Σ aᵢ·xᵢ + Σ cⱼ·yⱼ ≤ bound` over the flat input x and flat output y.
-
-    inputs   the pairs (i, aᵢ), sorted by index
-    outputs  the pairs (j, cⱼ), sorted by index
-    bound    the right-hand side
-    strict   True for `<` in place of `≤`
-
-    Coefficients and bound are exact: numbers of every kind become Fractions. Raises PropertyError
-    for a number that is not finite and for an index that is negative or appears twice.
-    """
-
-    inputs: Terms
-    outputs: Terms
-    bound: Fraction
-    strict: bool
-
-    def __init__(
-        self,
-        inputs: Iterable[tuple[int, Any]],
-        outputs: Iterable[tuple[int, Any]],
-        bound: Any,
-        strict: bool = False,
-    ) -> None:
-        object.__setattr__(self, "inputs", _terms(inputs, "input"))
-        object.__setattr__(self, "outputs", _terms(outputs, "output"))
-        object.__setattr__(self, "bound", rational(bound, "an atom's bound"))
-        object.__setattr__(self, "strict", bool(strict))
-
-    def __repr__(self) -> str:
-        terms = [(value, f"x[{i}]") for i, value in self.inputs]
-        terms += [(value, f"y[{j}]") for j, value in self.outputs]
-        words = [_term(float(value), name) for value, name in terms[:SHOWN]]
-        words += [f"{len(terms) - SHOWN} more terms"] if len(terms) > SHOWN else []
-        return f"Atom({' '.join(words) or '0'} {'<' if self.strict else '≤'} {float(self.bound):g})"
-
-    def holds(self, x: Point, y: Point) -> bool:
-        """Return True if flat x and y satisfy the inequality in exact arithmetic.
-
-        NaN and infinity satisfy nothing.
-        """
-        total = Fraction(0)
-        for terms, values in ((self.inputs, x), (self.outputs, y)):
-            for place, coefficient in terms:
-                value = _exact(values[place])
-                if value is None:
-                    return False
-                total += coefficient * value
-        return total < self.bound or (total == self.bound and not self.strict)
-
-
-@dataclass(frozen=True, init=False)
-class Clause:
-    """A conjunction of atoms: a point at which all of them hold is a counterexample."""
-
-    atoms: tuple[Atom, ...]
-
-    def __init__(self, atoms: Iterable[Atom]) -> None:
-        object.__setattr__(self, "atoms", _all_of(atoms, Atom, "a clause's atoms"))
-
-    def __repr__(self) -> str:
-        shown = [repr(atom) for atom in self.atoms[:SHOWN]]
-        rest = len(self.atoms) - len(shown)
-        return f"Clause({', '.join([*shown, *([f'{rest} more'] if rest else [])])})"
-
-    def holds(self, x: Point, y: Point) -> bool:
-        """Return True if every atom holds at flat x and y, exactly as written."""
-        return all(atom.holds(x, y) for atom in self.atoms)
 
 
 @dataclass(frozen=True, init=False)
@@ -121,43 +54,10 @@ class Case:
         if isinstance(region, Ball) and region.p == math.inf:
             region = region.box
         object.__setattr__(self, "region", region)
-        object.__setattr__(self, "clauses", _all_of(clauses, Clause, "a case's clauses"))
+        object.__setattr__(self, "clauses", all_of(clauses, Clause, "a case's clauses"))
 
     def __repr__(self) -> str:
         return f"Case({self.region}, {len(self.clauses)} clauses)"
-
-
-@dataclass(frozen=True)
-class Affine:
-    """The sum `Σ aᵢ·xᵢ + Σ cⱼ·yⱼ + constant` over the flat input x and flat output y.
-
-    inputs    the pairs (i, aᵢ), sorted by index
-    outputs   the pairs (j, cⱼ), sorted by index
-    constant  the constant
-    """
-
-    inputs: Terms
-    outputs: Terms
-    constant: Fraction
-
-    def value(self, x: Point, y: Point) -> Fraction | None:
-        """Compute the sum exactly; None where a number in it is NaN or infinite."""
-        total = self.constant
-        for terms, values in ((self.inputs, x), (self.outputs, y)):
-            for place, coefficient in terms:
-                exact = _exact(values[place])
-                if exact is None:
-                    return None
-                total += coefficient * exact
-        return total
-
-
-@dataclass(frozen=True)
-class Product:
-    """A product of two sums of inputs and outputs. Products before it count as outputs, too."""
-
-    left: Affine
-    right: Affine
 
 
 @dataclass(frozen=True)
@@ -216,10 +116,10 @@ class Property:
     unbounded: Mapping[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "cases", _all_of(self.cases, Case, "a property's cases"))
+        object.__setattr__(self, "cases", all_of(self.cases, Case, "a property's cases"))
         for role in ("inputs", "outputs"):
             count = getattr(self, role)
-            if not _is_index(count) or count < 0:
+            if not is_index(count) or count < 0:
                 raise PropertyError(f"a property's number of {role} is {count!r}; expected ≥ 0")
         checked: set[int] = set()
         for place, case in enumerate(self.cases):
@@ -255,7 +155,7 @@ class Property:
 
     def _check_indices(self, clauses: tuple[Clause, ...]) -> None:
         for clause in clauses:
-            for atom in clause.atoms:
+            for atom in clause.every_atom:
                 for role, terms in (("input", atom.inputs), ("output", atom.outputs)):
                     size = self.inputs if role == "input" else self.outputs
                     if terms and terms[-1][0] >= size:
@@ -273,7 +173,7 @@ class Property:
         if not isinstance(region, Box | Ball):
             raise PropertyError(f"the region is {region!r:.80}; expected a Box or a Ball")
         output, outputs = unwrapped(output), unwrapped(outputs)
-        if not _is_index(outputs) or not _is_index(output) or not 0 <= output < outputs:
+        if not is_index(outputs) or not is_index(output) or not 0 <= output < outputs:
             raise PropertyError(
                 f"output {output!r} of {outputs!r} cannot be the largest; expected a number from "
                 "0 on, below the number of outputs"
@@ -291,58 +191,3 @@ class Property:
         """
         types = {each.element_type for each in self.variables if each.element_type}
         return frozenset("real" if each == "Real" else each for each in types)
-
-
-def _term(value: float, name: str) -> str:
-    """Return a term with its sign in front: `+y[3]`, `-0.5·x[0]`."""
-    return f"{'-' if value < 0 else '+'}{'' if abs(value) == 1 else f'{abs(value):g}·'}{name}"
-
-
-def _exact(value: Any) -> Fraction | None:
-    """Return a number exactly; None for NaN and infinity."""
-    if isinstance(value, Fraction):
-        return value
-    number = float(value)
-    return Fraction(number) if math.isfinite(number) else None
-
-
-def _terms(given: Any, role: str) -> Terms:
-    """Return the pairs (index, coefficient), sorted by index, with exact coefficients."""
-    terms = []
-    try:
-        pairs = [(index, number) for index, number in given]
-    except (TypeError, ValueError):
-        raise PropertyError(
-            f"an atom's {role}s are {given!r:.80}; expected pairs (index, coefficient)"
-        ) from None
-    for given_index, number in pairs:
-        index = unwrapped(given_index)
-        if not _is_index(index) or index < 0:
-            raise PropertyError(f"an atom's {role} has the index {index!r}; expected 0, 1, 2 …")
-        terms.append((int(index), rational(number, f"the coefficient of {role} {index}")))
-    terms.sort()
-    for (one, _), (other, _) in pairwise(terms):
-        if one == other:
-            raise PropertyError(f"an atom speaks of {role} {one} twice; add its coefficients")
-    return tuple(terms)
-
-
-def _is_index(value: object) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
-
-
-def _all_of(given: Any, kind: type, what: str) -> tuple[Any, ...]:
-    """Return `given` as a tuple; raise PropertyError unless all elements are of type `kind`."""
-    if not isinstance(given, Iterable) or isinstance(given, str):
-        raise PropertyError(f"{what} are {given!r:.80}; expected a tuple of {kind.__name__}")
-    try:
-        parts = given if isinstance(given, tuple) else tuple(given)
-    except TypeError:
-        # An array without axes looks like an iterable, but iterating over it fails.
-        raise PropertyError(
-            f"{what} are {given!r:.80}; expected a tuple of {kind.__name__}"
-        ) from None
-    for part in parts:
-        if not isinstance(part, kind):
-            raise PropertyError(f"{what} hold {part!r:.80}; expected {kind.__name__} only")
-    return parts

@@ -27,6 +27,7 @@ FLOORS = (
     "mesh_shape",
     "verdict",
     "regions",
+    "conditions",
     "property",
     "settings",
     "runtime",

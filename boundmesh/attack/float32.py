@@ -14,11 +14,11 @@ UNIT = Fraction(1, 2**24)
 
 
 def holds_in_float32(clause: Clause, x: Point, y: Point) -> bool:
-    """Return True if every atom holds in float32 arithmetic, in whatever order its sum is formed.
+    """Return True if a clause holds in float32 arithmetic, in whatever order its sums are formed.
 
     Competition checkers read the assignment, and evaluate the conditions in float32.
     """
-    return all(_atom_holds(atom, x, y) for atom in clause.atoms)
+    return clause.meets(lambda atom: _atom_holds(atom, x, y))
 
 
 def _atom_holds(atom: Atom, x: Point, y: Point) -> bool:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from boundmesh.property import Clause
+from boundmesh.property import Atom, Clause
 
 
 class Objective:
     """Computes the excess of every distinct atom: `(⟨a, x⟩ + ⟨c, y⟩ − bound) / ‖(a, c)‖₁`.
 
-    An atom holds where its excess is ≤ 0. A clause holds where all of its atoms hold. A descent
-    aims at an excess of −`beyond`, so that rounding does not make it positive again.
+    An atom holds where its excess is ≤ 0. A clause holds where all of its atoms hold, and one
+    alternative of each of its choices. A descent aims at an excess of −`beyond`, so that rounding
+    does not make it positive again.
     """
 
     def __init__(self, clauses: Sequence[Clause], dtype: torch.dtype, device: torch.device) -> None:
         self.beyond = torch.tensor(1e-5, dtype=dtype, device=device)
-        atoms = list(dict.fromkeys(atom for clause in clauses for atom in clause.atoms))
+        atoms = list(dict.fromkeys(atom for clause in clauses for atom in clause.every_atom))
         row = {atom: place for place, atom in enumerate(atoms)}
         inputs = sorted({place for atom in atoms for place, _ in atom.inputs})
         outputs = sorted({place for atom in atoms for place, _ in atom.outputs})
@@ -44,23 +45,75 @@ class Objective:
         # Rows of `members` are padded with the number of atoms, the place of an extra column of
         # excesses.
         self.members = members.to(device)
-        self.width = len(clauses) * members.shape[1] + len(atoms)
+        self.choices = {
+            place: _table(clause, row).to(device)
+            for place, clause in enumerate(clauses)
+            if clause.choices
+        }
+        numbers = [members.numel(), *(table.numel() for table in self.choices.values())]
+        self.width = sum(numbers) + len(atoms)
 
     def excess(self, x: Tensor, y: Tensor) -> Tensor:
-        """Compute the excess `[N, atoms + 1]` at inputs x `[N, *]` with outputs y `[N, *]`.
+        """Compute the excess `[N, atoms + 2]` at inputs x `[N, *]` with outputs y `[N, *]`.
 
-        It is ≤ 0 where an atom holds. The last column is −∞; it pads clauses of fewer atoms.
+        It is ≤ 0 where an atom holds. The last two columns are −∞ and ∞. They stand for atoms that
+        a clause lacks, and for alternatives that a choice lacks.
         """
         used = torch.cat([x.flatten(1)[:, self.inputs], y.flatten(1)[:, self.outputs]], dim=1)
         found = used @ self.coefficients.mT - self.bound
-        return torch.cat([found, found.new_full((len(found), 1), -torch.inf)], dim=1)
+        ends = found.new_tensor([-torch.inf, torch.inf]).expand(len(found), 2)
+        return torch.cat([found, ends], dim=1)
 
     def worst(self, excess: Tensor) -> Tensor:
-        """Return the largest excess of each clause's atoms, `[N, clauses]`; NaN counts as +∞."""
-        return excess.nan_to_num(nan=torch.inf, neginf=-torch.inf)[:, self.members].amax(2)
+        """Return how far each clause is from holding, `[N, clauses]`; NaN counts as +∞.
+
+        It is the largest excess of the atoms that must hold, and of the nearest alternative of each
+        choice.
+        """
+        known = excess.nan_to_num(nan=torch.inf, neginf=-torch.inf)
+        worst = known[:, self.members].amax(2)
+        for clause, table in self.choices.items():
+            nearest = known[:, table].amax(3).amin(2).amax(1)
+            worst[:, clause] = torch.maximum(worst[:, clause], nearest)
+        return worst
 
     def loss(self, excess: Tensor, target: Tensor) -> Tensor:
-        """Compute `‖(excess + beyond)⁺‖₂` over the atoms of each point's target clause, `[N]`."""
+        """Compute `‖(excess + beyond)⁺‖₂` over the atoms of each point's target clause, `[N]`.
+
+        Of a choice the atoms of the nearest alternative count.
+        """
         wanted = excess.gather(1, self.members[target])
+        for clause, table in self.choices.items():
+            own = (target == clause).nonzero().flatten()
+            if len(own):
+                atoms = self._nearest(excess[own].detach(), table)
+                padding = wanted.new_full((len(excess), atoms.shape[1]), -torch.inf)
+                added = padding.index_put((own,), excess[own].gather(1, atoms))
+                wanted = torch.cat([wanted, added], dim=1)
         result: Tensor = torch.linalg.vector_norm((wanted + self.beyond).clamp(min=0), dim=1)
         return result
+
+    def _nearest(self, excess: Tensor, table: Tensor) -> Tensor:
+        """Return the atoms of the nearest alternative of each choice, one after the other.
+
+        `table` has the places `[choices, alternatives, atoms]` of the atoms. The result has the
+        shape `[N, choices · atoms]`.
+        """
+        best = excess.nan_to_num(nan=torch.inf)[:, table].amax(3).argmin(2)
+        return table[torch.arange(len(table), device=table.device), best].flatten(1)
+
+
+def _table(clause: Clause, row: Mapping[Atom, int]) -> Tensor:
+    """Return the places `[choices, most alternatives, most atoms]` of the atoms of choices.
+
+    An atom that an alternative lacks is at place `len(row)`, and all atoms of an alternative that a
+    choice lacks are at the place after it.
+    """
+    most = max(len(choice.alternatives) for choice in clause.choices)
+    longest = max([1, *(len(own) for each in clause.choices for own in each.alternatives)])
+    table = torch.full((len(clause.choices), most, longest), len(row) + 1)
+    for place, choice in enumerate(clause.choices):
+        for column, own in enumerate(choice.alternatives):
+            table[place, column] = len(row)
+            table[place, column, : len(own)] = torch.tensor([row[atom] for atom in own])
+    return table

@@ -18,8 +18,11 @@ from boundmesh.graph.graph import Graph
 from boundmesh.operators.exact_forms import AFFINE, KNOWN, PIECES, Form
 from boundmesh.proof.simplex import feasible
 from boundmesh.proof.standing import Standing
-from boundmesh.property import Atom, Box, Clause, Property
+from boundmesh.property import Atom, Box, Choice, Clause, Property
 from boundmesh.runtime.clock import Clock
+
+Row = tuple[Sequence[Fraction], Fraction, bool]
+"""The coefficients of an inequality, its right-hand side, and True where it is strict."""
 
 # Coefficients that one pass through the network computes, at most.
 WORK = 100_000
@@ -30,6 +33,8 @@ PIECES_AT_MOST = 256
 UNSTABLE_AT_MOST = 64
 # Seconds that all clauses take together, at most.
 SECONDS = 3.0
+# A clause with choices takes at most so many. Its alternatives may multiply to very many.
+SECONDS_WITH_CHOICES = 0.5
 
 
 def settle(standing: Standing, graph: Graph, property: Property, clock: Clock) -> None:
@@ -52,7 +57,11 @@ def settle(standing: Standing, graph: Graph, property: Property, clock: Clock) -
             return
         for place in still[domain].nonzero().flatten().tolist():
             clock.check()
-            if clock.agree(network.refutes(property.cases[case].clauses[place], deadline)):
+            clause = property.cases[case].clauses[place]
+            until = (
+                min(deadline, monotonic() + SECONDS_WITH_CHOICES) if clause.choices else deadline
+            )
+            if clock.agree(network.refutes(clause, until)):
                 standing.settled[domain, place] = True
 
 
@@ -103,26 +112,44 @@ class ExactNetwork:
                 return True
             if monotonic() > deadline:
                 return False
-            choices = todo.pop()
-            output, rows, undecided = self.forward(choices)
+            sides = todo.pop()
+            output, rows, undecided = self.forward(sides)
             if output is None:
-                todo += [{**choices, undecided: side} for side in (True, False)]
+                todo += [{**sides, undecided: side} for side in (True, False)]
                 continue
-            inputs = self.start.reshape(len(self.start), -1)
-            atoms = [_row(atom, inputs, output) for atom in clause.atoms]
-            if feasible([*rows, *atoms], self.widths):
+            atoms = [self.row_of(atom, output) for atom in clause.atoms]
+            if self.possible([*rows, *atoms], clause.choices, output, deadline):
                 return False
         return not todo
 
-    def forward(
-        self, choices: Mapping[tuple[str, int], bool]
-    ) -> tuple[Form | None, list[tuple[Sequence[Fraction], Fraction, bool]], tuple[str, int]]:
-        """Compute the output's form in the piece of these choices, and the piece's inequalities.
+    def possible(
+        self, rows: list[Row], choices: Sequence[Choice], output: Form, deadline: float
+    ) -> bool:
+        """Return True if some point satisfies the rows and choices, or if time is up."""
+        if monotonic() > deadline:
+            return True
+        if not feasible(rows, self.widths):
+            return False
+        if not choices:
+            return True
+        first, *rest = choices
+        every = ([self.row_of(atom, output) for atom in own] for own in first.alternatives)
+        return any(self.possible([*rows, *own], rest, output, deadline) for own in every)
 
+    def row_of(self, atom: Atom, output: Form) -> Row:
+        """Return an atom as an inequality of the free inputs."""
+        return _row(atom, self.start.reshape(len(self.start), -1), output)
+
+    def forward(
+        self, sides: Mapping[tuple[str, int], bool]
+    ) -> tuple[Form | None, list[Row], tuple[str, int]]:
+        """Compute the output's form in the piece of these sides, and the piece's inequalities.
+
+        A side tells of a neuron which of its two pieces applies.
         The form is None where a neuron is not decided, which the third result then names.
         """
         values: dict[str, Form] = {self.graph.input: self.start}
-        rows: list[tuple[Sequence[Fraction], Fraction, bool]] = []
+        rows: list[Row] = []
         for node in self.graph.nodes:
             if node.is_input:
                 continue
@@ -138,7 +165,7 @@ class ExactNetwork:
             for neuron in range(node.size):
                 low, high = self.range_of(condition[:, neuron])
                 if low < 0 < high:
-                    chosen = choices.get((node.name, neuron))
+                    chosen = sides.get((node.name, neuron))
                     if chosen is None:
                         return None, rows, (node.name, neuron)
                     sign = -1 if chosen else 1
@@ -166,7 +193,7 @@ class ExactNetwork:
         return low, high
 
 
-def _row(atom: Atom, inputs: Form, outputs: Form) -> tuple[Sequence[Fraction], Fraction, bool]:
+def _row(atom: Atom, inputs: Form, outputs: Form) -> Row:
     total = np.full(len(inputs), Fraction(0), dtype=object)
     for terms, forms in ((atom.inputs, inputs), (atom.outputs, outputs)):
         for place, coefficient in terms:

@@ -103,8 +103,8 @@ def _rows_of_clauses(margins: Margins, rows: Tensor) -> Tensor:
     """Return a matrix `[clauses, len(rows)]`, float64, that is 1 where a clause has a row."""
     place = {int(row): column for column, row in enumerate(rows)}
     table = torch.zeros(len(margins.members), len(rows), dtype=torch.float64)
-    for clause, members in enumerate(margins.members):
-        for row in members:
+    for clause in range(len(margins.members)):
+        for row in margins.rows_of(clause):
             if row in place:
                 table[clause, place[row]] = 1
     return table

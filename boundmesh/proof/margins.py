@@ -2,14 +2,16 @@
 
 An atom `⟨a, x⟩ + ⟨c, y⟩ ≤ b` cannot hold where its margin, the lower bound of
 `⟨a, x⟩ + ⟨c, y⟩ − b`, is positive. A clause is refuted when one of its atoms cannot hold;
-a property is proved when every clause is refuted on every region.
+a choice is refuted when each of its alternatives has such an atom, and a clause when one of its
+choices is. A property is proved when every clause is refuted on every region.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -18,12 +20,15 @@ from boundmesh.bounds.sweep.rows import DenseRows
 from boundmesh.graph.graph import Graph
 from boundmesh.operators.reshape import reshape_node
 from boundmesh.operators.select import concat_node
-from boundmesh.property import Clause
+from boundmesh.property import Atom, Clause
 from boundmesh.rational import is_float, rounded
 
 # Bounds are computed in floating point: a margin is a proof only where it exceeds this many
 # rounding errors of the numbers that it was made from.
 ROUNDINGS = 16
+
+ChoiceRows = tuple[tuple[int, ...], ...]
+"""A choice: the rows of the atoms of each of its alternatives."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +40,12 @@ class Margins:
     bound         `[S]`, float64: the atoms' exact bounds, rounded up, so that a value above it is
                   above the exact bound
     strict        `[S]`: True where the atom has `<`
-    members       the rows of each clause
+    members       the rows of the atoms of each clause that must hold
     deviation     the shape of `coefficients`: at least as large as the distance of each coefficient
                   from the exact one; None where all are exact
+    choices       for each clause its choices, as rows of the atoms of each alternative; empty where
+                  no clause has a choice
+    atoms         the atom of each row
     """
 
     graph: Graph
@@ -46,15 +54,35 @@ class Margins:
     strict: Tensor
     members: tuple[tuple[int, ...], ...]
     deviation: Tensor | None = None
+    choices: tuple[tuple[ChoiceRows, ...], ...] = ()
+    atoms: tuple[Atom, ...] = ()
+
+    def choices_of(self, clause: int) -> tuple[ChoiceRows, ...]:
+        """The choices of a clause."""
+        return self.choices[clause] if self.choices else ()
+
+    def rows_of(self, clause: int) -> tuple[int, ...]:
+        """The rows of all atoms of a clause, those of its choices included."""
+        rows = dict.fromkeys(self.members[clause])
+        for choice in self.choices_of(clause):
+            rows |= dict.fromkeys(row for alternative in choice for row in alternative)
+        return tuple(rows)
+
+    @cached_property
+    def factored(self) -> Tensor:
+        """The mask `[clauses]` of clauses that have choices."""
+        return torch.tensor([bool(self.choices_of(i)) for i in range(len(self.members))])
 
     @property
     def table(self) -> Tensor:
-        """The rows of each clause, `[clauses, most]`; short clauses repeat their first row.
+        """The rows of the atoms of each clause that must hold, `[clauses, most]`.
 
-        Every clause must have at least one row.
+        Short clauses repeat their first row. A clause that has no such row gets row 0, which means
+        nothing.
         """
-        most = max(map(len, self.members))
-        return torch.tensor([[*rows, *[rows[0]] * (most - len(rows))] for rows in self.members])
+        known = [rows or (0,) for rows in self.members]
+        most = max(map(len, known))
+        return torch.tensor([[*rows, *[rows[0]] * (most - len(rows))] for rows in known])
 
     def rows(self, which: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
         """The coefficients of the rows `which`, `[1, len(which), *output_shape]`."""
@@ -81,7 +109,12 @@ class Margins:
 
     def only(self, clauses: Tensor) -> Margins:
         """Return the same rows with fewer clauses: only `clauses` must be refuted."""
-        return replace(self, members=tuple(self.members[clause] for clause in clauses.tolist()))
+        chosen = clauses.tolist()
+        return replace(
+            self,
+            members=tuple(self.members[clause] for clause in chosen),
+            choices=tuple(self.choices_of(clause) for clause in chosen) if self.choices else (),
+        )
 
     def slack(self, output: Tensor, dtype: torch.dtype) -> Tensor:
         """Return what a margin must exceed to count as positive, `[S]`.
@@ -98,12 +131,42 @@ class Margins:
     def clauses(self, margins: Tensor) -> Tensor:
         """The best margin of each clause: `[D, S]` → `[D, clauses]`; NaN only if all are NaN."""
         lowest = margins.nan_to_num(nan=-torch.inf, posinf=-torch.inf, neginf=-torch.inf)
-        most = max([1, *map(len, self.members)])
-        table = torch.full((len(self.members), most), -1)
-        for place, rows in enumerate(self.members):
-            table[place, : len(rows)] = torch.tensor(rows, dtype=torch.long)
-        padded = torch.cat([lowest, lowest.new_full((len(lowest), 1), -torch.inf)], dim=1)
-        return padded[:, table.to(margins.device)].amax(2)
+        ends = lowest.new_tensor([-torch.inf, torch.inf]).expand(len(lowest), 2)
+        padded = torch.cat([lowest, ends], dim=1)
+        found = padded[:, self._member_table.to(margins.device)].amax(2)
+        for clause, table in self._choice_tables.items():
+            of_choices = padded[:, table.to(margins.device)].amax(3).amin(2).amax(1)
+            found[:, clause] = torch.maximum(found[:, clause], of_choices)
+        return found
+
+    @cached_property
+    def _member_table(self) -> Tensor:
+        """The rows of each clause, padded with the place S of an extra column, which holds −∞."""
+        most, rows = max([1, *map(len, self.members)]), len(self.bound)
+        padded = [[*own, *[rows] * (most - len(own))] for own in self.members]
+        return torch.tensor(padded, dtype=torch.long).reshape(len(self.members), most)
+
+    @cached_property
+    def _choice_tables(self) -> Mapping[int, Tensor]:
+        """The rows `[choices, most alternatives, most atoms]` of each clause that has choices.
+
+        Short alternatives are padded with the place S of a column that holds −∞. Alternatives that
+        are missing are padded with S + 1, where a column holds ∞.
+        """
+        rows, tables = len(self.bound), {}
+        for clause in self.factored.nonzero().flatten().tolist():
+            choices = self.choices_of(clause)
+            most = max(map(len, choices))
+            longest = max([1, *(len(own) for choice in choices for own in choice)])
+            missing = [rows + 1] * longest
+            tables[clause] = torch.tensor(
+                [
+                    [*([*own, *[rows] * (longest - len(own))] for own in choice)]
+                    + [missing] * (most - len(choice))
+                    for choice in choices
+                ]
+            ).reshape(len(choices), most, longest)
+        return tables
 
 
 def rounded_up(values: Tensor, dtype: torch.dtype) -> Tensor:
@@ -120,7 +183,7 @@ def margins_of(graph: Graph, clauses: Sequence[Clause]) -> Margins:
     of input and output. A clause without atoms has no rows: it holds everywhere and can never be
     refuted.
     """
-    atoms = list(dict.fromkeys(atom for clause in clauses for atom in clause.atoms))
+    atoms = list(dict.fromkeys(atom for clause in clauses for atom in clause.every_atom))
     place = {atom: number for number, atom in enumerate(atoms)}
     offset = 0
     if any(atom.inputs for atom in atoms):
@@ -144,6 +207,22 @@ def margins_of(graph: Graph, clauses: Sequence[Clause]) -> Margins:
         torch.tensor([atom.strict for atom in atoms]),
         tuple(tuple(place[atom] for atom in clause.atoms) for clause in clauses),
         deviation,
+        _choices_of(clauses, place),
+        tuple(atoms),
+    )
+
+
+def _choices_of(
+    clauses: Sequence[Clause], place: Mapping[Atom, int]
+) -> tuple[tuple[ChoiceRows, ...], ...]:
+    if not any(clause.choices for clause in clauses):
+        return ()
+    return tuple(
+        tuple(
+            tuple(tuple(place[atom] for atom in own) for own in choice.alternatives)
+            for choice in clause.choices
+        )
+        for clause in clauses
     )
 
 

@@ -32,7 +32,7 @@ class RealOutputs:
         is too wide to decide.
         """
         low, high = self._outputs(point)
-        return all(_surely_holds(atom, point, low, high) for atom in clause.atoms)
+        return clause.meets(lambda atom: _surely_holds(atom, point, low, high))
 
     def _outputs(self, point: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         program, graph = self._program, self._program.graph

@@ -44,6 +44,7 @@ class Standing:
     searches  the accounts of branch and bound
     reached   what each stage reached, in the order of the stages
     settled   `[D, clauses]`: True where exact arithmetic refuted the clause
+    searched  `[D, clauses]`: the margin above 0 by which a search refuted the clause, else −∞
     """
 
     question: Question
@@ -53,19 +54,22 @@ class Standing:
     searches: list[SearchAccount] = field(default_factory=list)
     reached: list[Reached] = field(default_factory=list)
     settled: Tensor = field(default_factory=lambda: torch.zeros(1, 1, dtype=torch.bool))
+    searched: Tensor = field(default_factory=lambda: torch.full((1, 1), -torch.inf).double())
 
     @staticmethod
     def at_start(question: Question) -> Standing:
         shape = (question.region.domains, len(question.slack))
         rows = torch.full(shape, -torch.inf, dtype=torch.float64)
-        clauses = len(question.margins.members)
-        settled = torch.zeros(question.region.domains, clauses, dtype=torch.bool)
-        return Standing(question, rows, settled=settled)
+        table = question.region.domains, len(question.margins.members)
+        settled = torch.zeros(table, dtype=torch.bool)
+        searched = torch.full(table, -torch.inf, dtype=torch.float64)
+        return Standing(question, rows, settled=settled, searched=searched)
 
     @property
     def clauses(self) -> Tensor:
         """The best margin of every clause on every region, `[D, clauses]`; ∞ where settled."""
-        return self.question.margins.clauses(self.rows).masked_fill(self.settled, torch.inf)
+        known = torch.maximum(self.question.margins.clauses(self.rows), self.searched)
+        return known.masked_fill(self.settled, torch.inf)
 
     @property
     def open(self) -> Tensor:
@@ -86,10 +90,7 @@ class Standing:
 
     def close(self, domain: int, clauses: Tensor, margin: float) -> None:
         """Enter that splitting a region refuted `clauses` there, with the proved `margin` > 0."""
-        for clause in clauses.tolist():
-            row = self.question.margins.members[clause][0]
-            known = self.rows[domain, row]
-            self.rows[domain, row] = max(float(known), margin)
+        self.searched[domain, clauses] = self.searched[domain, clauses].clamp(min=margin)
 
     def enter(self, stage: str, unstable: Mapping[str, tuple[int, int]] | None = None) -> None:
         """Enter in `reached` what is known after a stage."""
@@ -101,9 +102,9 @@ class Standing:
     def open_rows(self, domains: Tensor) -> Tensor:
         """The rows of the clauses that are open on some region of `domains`."""
         still = self.open[domains].any(0).nonzero().flatten().tolist()
-        members = self.question.margins.members
+        rows_of = self.question.margins.rows_of
         return torch.tensor(
-            sorted({row for clause in still for row in members[clause]}), dtype=torch.long
+            sorted({row for clause in still for row in rows_of(clause)}), dtype=torch.long
         )
 
 

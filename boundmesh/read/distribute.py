@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from fractions import Fraction
+from typing import Any
 
-from boundmesh.errors import PropertyError
+from boundmesh.property import Atom, Clause
 from boundmesh.read.formula import All, Comparison, Formula, Not
-from boundmesh.read.tighten import Contradiction, VariableBounds
+from boundmesh.read.tighten import (
+    Contradiction,
+    Side,
+    VariableBounds,
+    contradictory,
+    implied,
+    tighten,
+)
 
-LIMIT = 100_000
-# A literal is a formula, and True if it must hold; a choice is a disjunction of literals.
+# A literal is a formula, and True if it must hold.
 Literal = tuple[Formula, bool]
-Choice = list[Literal]
+Disjunction = list[Literal]
 
 
 @dataclass
@@ -30,9 +37,9 @@ class Branch:
     def fork(self) -> Branch:
         return Branch(self.bounds.fork(), list(self.comparisons))
 
-    def settle(self, literals: Sequence[Literal]) -> list[Choice] | None:
+    def settle(self, literals: Sequence[Literal]) -> list[Disjunction] | None:
         """Add literals that must hold; return the disjunctions left, None on a contradiction."""
-        choices: list[Choice] = []
+        disjunctions: list[Disjunction] = []
         todo = list(reversed(literals))
         while todo:
             formula, wanted = todo.pop()
@@ -46,8 +53,8 @@ class Branch:
                 if isinstance(formula, All) == wanted or len(parts) == 1:
                     todo.extend(reversed(parts))
                 else:
-                    choices.append(parts)
-        return choices
+                    disjunctions.append(parts)
+        return disjunctions
 
     def add(self, comparison: Comparison) -> bool:
         """Add one comparison; return False where it contradicts the others."""
@@ -67,20 +74,23 @@ class Branch:
         return self.bounds.narrow(variable, value, coefficient > 0)
 
 
-def distribute(root: Branch, choices: list[Choice]) -> tuple[list[Branch], list[Contradiction]]:
-    """Return all conjunctions of `root` with one alternative of every choice.
+def distribute(
+    root: Branch, disjunctions: list[Disjunction], limit: int
+) -> tuple[list[Branch], list[Contradiction]] | None:
+    """Return all conjunctions of `root` with one alternative of every disjunction.
 
-    Contradictory ones are left out; the second result tells why they cannot hold.
+    Contradictory ones are left out; the second result tells why they cannot hold. The result is
+    None where more than `limit` conjunctions arise, or ten times as many contradictions.
     """
     branches: list[Branch] = []
     contradictions: list[Contradiction] = []
-    stack = [(root, choices)]
+    stack = [(root, disjunctions)]
     while stack:
-        branch, choices = stack.pop()
-        if not choices:
+        branch, disjunctions = stack.pop()
+        if not disjunctions:
             branches.append(branch)
         else:
-            first, *rest = choices
+            first, *rest = disjunctions
             opened = []
             for literal in first:
                 child = branch.fork()
@@ -90,9 +100,48 @@ def distribute(root: Branch, choices: list[Choice]) -> tuple[list[Branch], list[
                 else:
                     opened.append((child, left + rest))
             stack.extend(reversed(opened))
-        if len(branches) + len(stack) > LIMIT or len(contradictions) > 10 * LIMIT:
-            raise PropertyError(
-                f"the disjunctions multiply to more than {LIMIT} conjunctions; "
-                "split the property into several files"
-            )
+        if len(branches) + len(stack) > limit or len(contradictions) > 10 * limit:
+            return None
     return branches, contradictions
+
+
+class Gathering:
+    """Makes boxes and clauses of branches, each atom and each narrowed box only once."""
+
+    def __init__(self) -> None:
+        self.atoms: list[Atom] = []
+        self.sides: list[Side] = []
+        self.places: dict[Comparison, int] = {}
+        self.narrowed: dict[tuple[Any, ...], tuple[VariableBounds, bool, frozenset[int]]] = {}
+
+    def __call__(self, branch: Branch) -> tuple[VariableBounds, Clause | None]:
+        """Return the bounds of a branch and its other atoms; None where no point is left."""
+        own = sorted({self.place(comparison) for comparison in branch.comparisons})
+        inner = tuple(place for place in own if not self.atoms[place].outputs)
+        key = (branch.bounds.key(), inner)
+        if key not in self.narrowed:
+            # Sorted, so that the order in the text does not matter.
+            atoms = sorted((self.atoms[place] for place in inner), key=astuple)
+            possible = tighten(atoms, branch.bounds)
+            idle = frozenset(p for p in inner if implied(self.atoms[p], branch.bounds))
+            self.narrowed[key] = branch.bounds, possible, idle
+        bounds, possible, idle = self.narrowed[key]
+        left = [place for place in own if place not in idle]
+        if not possible or contradictory([self.sides[place] for place in left]):
+            return bounds, None
+        return bounds, Clause(tuple(self.atoms[place] for place in left))
+
+    def place(self, comparison: Comparison) -> int:
+        if comparison not in self.places:
+            self.places[comparison] = len(self.atoms)
+            self.atoms.append(atom_of(comparison))
+            self.sides.append(Side.of(self.atoms[-1]))
+        return self.places[comparison]
+
+
+def atom_of(comparison: Comparison) -> Atom:
+    """Return the comparison as an Atom, with inputs and outputs counted from 0."""
+    terms = [(variable, Fraction(each)) for variable, each in comparison.terms]
+    inputs = tuple((variable, each) for variable, each in terms if variable >= 0)
+    outputs = tuple((-1 - variable, each) for variable, each in terms if variable < 0)
+    return Atom(inputs, outputs, Fraction(comparison.bound), comparison.strict)

@@ -26,7 +26,7 @@ def without_idle_inputs(graph: Graph, property: Property) -> Property:
     """
     if not property.unbounded or not property.cases:
         return property
-    atoms = [a for case in property.cases for clause in case.clauses for a in clause.atoms]
+    atoms = [a for case in property.cases for clause in case.clauses for a in clause.every_atom]
     named = {place for atom in atoms for place, _ in atom.inputs}
     used = sorted({place for atom in atoms for place, _ in atom.outputs})
     idle = [place for place in property.unbounded if place not in named]

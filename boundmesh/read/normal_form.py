@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from boundmesh.errors import PropertyError
-from boundmesh.property import Atom, Box, Case, Clause
+from boundmesh.property import Box, Case, Clause
 from boundmesh.rational import Exact, decimal, is_float, rounded
-from boundmesh.read.distribute import Branch, distribute
-from boundmesh.read.formula import Comparison, Formula
+from boundmesh.read.distribute import Branch, Gathering, distribute
+from boundmesh.read.factored import factored, most_conjunctions
+from boundmesh.read.formula import Formula
 from boundmesh.read.ranges import Decimals, Missed, Ranges
 from boundmesh.read.tighten import (
     Contradiction,
     End,
     Overlay,
-    Side,
     VariableBounds,
-    contradictory,
-    implied,
-    tighten,
 )
 
 
@@ -52,25 +49,30 @@ def normal_form(
     narrow it by interval reasoning, so that no point is lost. Conjunctions over the same box are
     the clauses of one case. A strict bound of an input is a closed end of the box, and stays as an
     atom. All of this is exact. A conjunction is dropped where it is seen to contradict itself.
+    Disjunctions that multiply to many conjunctions become the choices of one clause instead.
 
     `ranges` are bounds of inputs that hold as well. An end that is missing becomes the end of
     `largest`, the largest number of each input's type. Raises PropertyError for an input without
-    bounds if `largest` is None, and where more than 10⁵ conjunctions arise.
+    bounds if `largest` is None, and where nested disjunctions become too many.
     """
     known = () if ranges is None else (ranges.lower, ranges.upper)
     root = Branch(VariableBounds(*known))
-    choices = root.settle([(assertion, True) for assertion in assertions])
-    branches: list[Branch] = []
+    disjunctions = root.settle([(assertion, True) for assertion in assertions])
+    known_clauses: list[tuple[VariableBounds, Clause | None]] = []
     contradictions: list[Contradiction] = []
-    if choices is None:
+    if disjunctions is None:
         contradictions.append(root.bounds.contradiction)
     else:
         root.bounds = root.bounds.share()
-        branches, contradictions = distribute(root, choices)
+        every = distribute(root, disjunctions, most_conjunctions(disjunctions))
+        if every is None:
+            bounds, clause, contradictions = factored(root, disjunctions)
+            known_clauses.append((bounds, clause))
+        else:
+            branches, contradictions = every
+            known_clauses += map(Gathering(), branches)
     groups: dict[tuple[Any, ...], tuple[VariableBounds, dict[Clause, None]]] = {}
-    gather = Gathering()
-    for branch in branches:
-        bounds, clause = gather(branch)
+    for bounds, clause in known_clauses:
         if clause is None:
             contradictions.append(bounds.contradiction)
             continue
@@ -79,48 +81,6 @@ def normal_form(
     boxes = InputRanges(root.bounds, inputs, name, largest)
     cases = tuple(Case(boxes(bounds), tuple(clauses)) for bounds, clauses in groups.values())
     return NormalForm(cases, warnings_of(contradictions, name, not cases), boxes.unbounded)
-
-
-class Gathering:
-    """Makes boxes and clauses of branches, each atom and each narrowed box only once."""
-
-    def __init__(self) -> None:
-        self.atoms: list[Atom] = []
-        self.sides: list[Side] = []
-        self.places: dict[Comparison, int] = {}
-        self.narrowed: dict[tuple[Any, ...], tuple[VariableBounds, bool, frozenset[int]]] = {}
-
-    def __call__(self, branch: Branch) -> tuple[VariableBounds, Clause | None]:
-        """Return the bounds of a branch and its other atoms; None where no point is left."""
-        own = sorted({self.place(comparison) for comparison in branch.comparisons})
-        inner = tuple(place for place in own if not self.atoms[place].outputs)
-        key = (branch.bounds.key(), inner)
-        if key not in self.narrowed:
-            # Sorted, so that the order in the text does not matter.
-            atoms = sorted((self.atoms[place] for place in inner), key=astuple)
-            possible = tighten(atoms, branch.bounds)
-            idle = frozenset(p for p in inner if implied(self.atoms[p], branch.bounds))
-            self.narrowed[key] = branch.bounds, possible, idle
-        bounds, possible, idle = self.narrowed[key]
-        left = [place for place in own if place not in idle]
-        if not possible or contradictory([self.sides[place] for place in left]):
-            return bounds, None
-        return bounds, Clause(tuple(self.atoms[place] for place in left))
-
-    def place(self, comparison: Comparison) -> int:
-        if comparison not in self.places:
-            self.places[comparison] = len(self.atoms)
-            self.atoms.append(atom_of(comparison))
-            self.sides.append(Side.of(self.atoms[-1]))
-        return self.places[comparison]
-
-
-def atom_of(comparison: Comparison) -> Atom:
-    """Return the comparison as an Atom, with inputs and outputs counted from 0."""
-    terms = [(variable, Fraction(each)) for variable, each in comparison.terms]
-    inputs = tuple((variable, each) for variable, each in terms if variable >= 0)
-    outputs = tuple((-1 - variable, each) for variable, each in terms if variable < 0)
-    return Atom(inputs, outputs, Fraction(comparison.bound), comparison.strict)
 
 
 class InputRanges:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from boundmesh.property import Affine, Atom, Box, Case, Clause, Product
+from boundmesh.property import Affine, Atom, Box, Case, Choice, Clause, Product
 from boundmesh.read.tighten import Side, contradictory
 
 
@@ -30,11 +30,24 @@ def simplified(case: Case, products: Sequence[Product], outputs: int) -> Case | 
     for clause in case.clauses:
         atoms = [inlined_atom(atom, linear) for atom in clause.atoms]
         atoms = [divided(atom, atoms, box, products, outputs) for atom in atoms]
-        kept = [atom for atom in atoms if atom.inputs or atom.outputs]
-        possible = all(atom in kept or atom.holds([], []) for atom in atoms)
-        if possible and not contradictory([Side.of(atom) for atom in kept]):
-            clauses.append(Clause(kept))
+        kept = possible(atoms)
+        choices = []
+        for choice in clause.choices:
+            every = ([inlined_atom(a, linear) for a in own] for own in choice.alternatives)
+            open_ones = [own for own in map(possible, every) if own is not None]
+            if [] not in open_ones:
+                choices.append(Choice(open_ones))
+        if kept is not None and all(choice.alternatives for choice in choices):
+            clauses.append(Clause(kept, choices))
     return Case(box, clauses) if clauses else None
+
+
+def possible(atoms: Sequence[Atom]) -> list[Atom] | None:
+    """Return the atoms that have terms; None where the atoms are seen to contradict each other."""
+    kept = [atom for atom in atoms if atom.inputs or atom.outputs]
+    if not all(atom in kept or atom.holds([], []) for atom in atoms):
+        return None
+    return None if contradictory([Side.of(atom) for atom in kept]) else kept
 
 
 def end(box: Box, place: int, upper: bool) -> Fraction:

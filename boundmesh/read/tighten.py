@@ -80,6 +80,16 @@ class VariableBounds:
             for own, base in sides
         )
 
+    @property
+    def lower_ends(self) -> Mapping[int, Exact]:
+        """All lower ends, by variable, without a copy."""
+        return Overlay(self.base_lower, self.own_lower)
+
+    @property
+    def upper_ends(self) -> Mapping[int, Exact]:
+        """All upper ends, by variable, without a copy."""
+        return Overlay(self.base_upper, self.own_upper)
+
     def lower(self, variable: int) -> End:
         own = self.own_lower.get(variable)
         return self.base_lower.get(variable, -math.inf) if own is None else own
@@ -101,17 +111,24 @@ class VariableBounds:
         return False
 
 
+def terms_of(atom: Atom) -> Terms:
+    """Return the terms of an atom by variable; output j is the variable −1 − j."""
+    if not atom.outputs:
+        return atom.inputs
+    return (*atom.inputs, *((-1 - place, coefficient) for place, coefficient in atom.outputs))
+
+
 def smallest(atom: Atom, bounds: VariableBounds) -> tuple[list[Fraction | None], int]:
-    """Return each input term's least value (None if unbounded), and how many are unbounded."""
+    """Return each term's least value (None if unbounded), and how many are unbounded."""
     least: list[Fraction | None] = []
-    for variable, coefficient in atom.inputs:
+    for variable, coefficient in terms_of(atom):
         end = bounds.lower(variable) if coefficient > 0 else bounds.upper(variable)
         least.append(None if isinstance(end, float) else coefficient * end)
     return least, least.count(None)
 
 
 def tighten(atoms: Sequence[Atom], bounds: VariableBounds) -> bool:
-    """Narrow the bounds of inputs by atoms over inputs only; False where no point is left.
+    """Narrow the bounds of variables by atoms; False where no point is left.
 
     From Σ aᵢxᵢ ≤ b:  aᵢxᵢ ≤ b − Σ_{j≠i} min aⱼxⱼ, in exact arithmetic.
     """
@@ -123,7 +140,7 @@ def tighten(atoms: Sequence[Atom], bounds: VariableBounds) -> bool:
             slack = atom.bound - total
             if not unbounded and (slack < 0 or (slack == 0 and atom.strict)):
                 return False
-            for (variable, coefficient), own in zip(atom.inputs, least, strict=True):
+            for (variable, coefficient), own in zip(terms_of(atom), least, strict=True):
                 if unbounded - (own is None):
                     continue
                 above = coefficient > 0
@@ -148,14 +165,24 @@ def short(limit: Fraction, above: bool) -> Fraction | None:
 
 
 def implied(atom: Atom, bounds: VariableBounds) -> bool:
-    """Return True if an atom over inputs alone holds at every point of the bounds."""
+    """Return True if an atom holds at every point of the bounds."""
     largest = Fraction(0)
-    for variable, coefficient in atom.inputs:
+    for variable, coefficient in terms_of(atom):
         end = bounds.upper(variable) if coefficient > 0 else bounds.lower(variable)
         if isinstance(end, float):
             return False
         largest += coefficient * end
     return largest < atom.bound or (largest == atom.bound and not atom.strict)
+
+
+def enclose(bounds: VariableBounds, parts: Sequence[VariableBounds]) -> None:
+    """Narrow bounds to the smallest range around those of all parts, forks of them."""
+    for above in (False, True):
+        own = [part.own_upper if above else part.own_lower for part in parts]
+        for variable in own[0]:
+            if all(variable in ends for ends in own):
+                ends = [each[variable] for each in own]
+                bounds.narrow(variable, max(ends) if above else min(ends), above)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 
 from boundmesh.graph.graph import Graph, counted
-from boundmesh.property import Affine, Atom, Ball, Box, Clause, Property
+from boundmesh.property import Affine, Atom, Ball, Box, Choice, Clause, Property
 from boundmesh.report.facts import NEXT_TO_NOTHING, number
 from boundmesh.report.facts import of_bytes as of_bytes
 from boundmesh.verdict import Falsified, TimedOut, Unknown, Verdict, Verified
@@ -97,8 +97,8 @@ def of_verdict(verdict: Verdict, prop: Property) -> str:
             return f"proved: there is no counterexample{_margin(bound)}"
         case Falsified(found):
             clause = prop.cases[found.case].clauses[found.clause]
-            atoms = _shortened([of_atom(atom, prop) for atom in clause.atoms], " and ")
-            return f"refuted: at the input printed, replayed with ONNX Runtime, {atoms or 'true'}"
+            met = of_clause(clause, prop)
+            return f"refuted: at the input printed, replayed with ONNX Runtime, {met}"
         case Unknown(reason):
             return f"not decided: {reason}"
         case TimedOut(reason):
@@ -130,8 +130,27 @@ def never(clauses: tuple[Clause, ...], prop: Property) -> str:
         if every:
             return f"{name} is {'less' if least else 'greater'} than every other output"
         return f"{name} is not the {'smallest' if least else 'largest'} output"
-    met = [_shortened([of_atom(atom, prop) for atom in c.atoms], " and ") for c in clauses]
-    return f"never {_shortened(met, ', nor ')}"
+    return f"never {_shortened([of_clause(each, prop) for each in clauses], ', nor ')}"
+
+
+def of_clause(clause: Clause, prop: Property) -> str:
+    """Write a clause: `Y[0] ≤ 1 and (Y[1] ≤ 0 or Y[2] ≥ 3)`; `true` where it has no atom."""
+    return _shortened(parts_of(clause, prop), " and ")
+
+
+def parts_of(clause: Clause, prop: Property) -> list[str]:
+    """Write each atom and each choice of a clause."""
+    atoms = [of_atom(atom, prop) for atom in clause.atoms]
+    return [*atoms, *(_of_choice(each, prop) for each in clause.choices)]
+
+
+def _of_choice(choice: Choice, prop: Property) -> str:
+    parts = []
+    for own in choice.alternatives[: SHOWN + 2]:
+        atoms = _shortened([of_atom(atom, prop) for atom in own], " and ")
+        parts.append(f"({atoms})" if len(own) > 1 else atoms)
+    more = [""] * (len(choice.alternatives) - len(parts))
+    return f"({_shortened([*parts, *more], ' or ')})"
 
 
 def compared_with_all(clauses: tuple[Clause, ...], prop: Property) -> tuple[int, bool, bool] | None:
@@ -140,6 +159,8 @@ def compared_with_all(clauses: tuple[Clause, ...], prop: Property) -> tuple[int,
     The second value is True where it is the least of all, and False where it is the greatest: it
     must be so (the third value is True), or it must not be so (False).
     """
+    if any(clause.choices for clause in clauses):
+        return None
     atoms = [clause.atoms[0] for clause in clauses if len(clause.atoms) == 1]
     if len(atoms) == len(clauses) and (beside := _beside_all(atoms, prop)):
         place, less = beside
@@ -170,7 +191,7 @@ def _beside_all(atoms: Sequence[Atom], prop: Property) -> tuple[int, bool] | Non
 def _shortened(parts: Sequence[str], between: str) -> str:
     """Join the first parts, and count the rest, unless the rest is a single part."""
     shown = parts if len(parts) <= SHOWN + 1 else parts[:SHOWN]
-    text = between.join(part or "true" for part in shown)
+    text = between.join(part or "true" for part in shown) or "true"
     return text if len(shown) == len(parts) else f"{text}{between}{len(parts) - SHOWN} more"
 
 

@@ -11,15 +11,16 @@ from torch import Tensor
 
 from boundmesh.bounds.methods.crown import intermediate_bounds
 from boundmesh.bounds.methods.problem import Problem
-from boundmesh.bounds.sweep.region import Region, part_of
+from boundmesh.bounds.sweep.region import BoxRegion, Region, part_of
 from boundmesh.operators.interval import Interval
 from boundmesh.proof.account import SearchAccount
 from boundmesh.proof.question import Question
 from boundmesh.proof.standing import Standing
 from boundmesh.runtime.clock import Clock
 from boundmesh.runtime.progress import Progress
+from boundmesh.search.choice_search import ChoiceSearch, Narrowed
 from boundmesh.search.parallel.groups import ONE_GROUP, Groups, Meetings
-from boundmesh.search.region_search import RegionSearch
+from boundmesh.search.region_search import RegionSearch, by_input
 from boundmesh.settings import BoundSettings, BranchSettings
 
 Look = Callable[[int, Tensor], object]
@@ -32,7 +33,9 @@ class Task:
 
     question  the place of the question
     domain    the place of the region in the question
+    part      the part of the region and of the clauses that is searched; None for all
     rows      `[S]`: the best margins of the rows so far
+    settled   `[clauses]`: True where exact arithmetic refuted the clause
     slack     `[S]`: the question's slack
     bounds    the bounds of the start nodes
     seconds   how long the search may take
@@ -40,7 +43,9 @@ class Task:
 
     question: int
     domain: int
+    part: Narrowed | None
     rows: Tensor
+    settled: Tensor
     slack: Tensor
     bounds: dict[str, Interval]
     seconds: float
@@ -61,24 +66,96 @@ def branch(
     Raises OutOfTime. The account of the search in progress is the last of `standing.searches`.
     """
     question = standing.question
+    searching = Searching(bounds, settings, clock, look, groups, place)
     for domain in standing.open.any(1).nonzero().flatten().tolist():
         clauses = standing.open[domain].nonzero().flatten()
-        if any(not question.margins.members[clause] for clause in clauses.tolist()):
+        if any(not question.margins.rows_of(clause) for clause in clauses.tolist()):
             continue  # A clause without atoms holds everywhere, so nothing can refute it.
-        problem = question.problem(_region(question, domain), bounds, clock)
-        known = _bounds_of(standing, domain, problem)
-        if groups.size > 1:
-            rows, bounds_there = standing.rows[domain].clone(), _moved(known, torch.device("cpu"))
-            task = Task(place, domain, rows, question.slack, bounds_there, clock.left)
-            groups.broadcast_object(task)
-        meetings = Meetings(groups)
-        with meetings.ending_all():
-            search = _search(standing, domain, problem, known, settings, clock, look, meetings)
-        if search.found:
-            return standing.searches
-        if not search.stuck:
-            standing.close(domain, clauses, search.proved)
+        plain = clauses[~question.margins.factored[clauses]]
+        if len(plain):
+            search = searching.region(standing, domain)
+            if search.found:
+                return standing.searches
+            if not search.stuck:
+                standing.close(domain, plain, search.proved)
+        for clause in clauses[question.margins.factored[clauses]].tolist():
+            search = searching.clause(standing, domain, clause)
+            if search.found:
+                return standing.searches
+            if not search.stuck:
+                standing.close(domain, torch.tensor([clause]), search.proved)
     return standing.searches
+
+
+@dataclass(frozen=True)
+class Searching:
+    """What the searches of one question share: settings, clock, replays and groups.
+
+    `place` is the place of the question.
+    """
+
+    bounds: BoundSettings
+    settings: BranchSettings
+    clock: Clock
+    look: Look
+    groups: Groups
+    place: int
+
+    def region(
+        self, standing: Standing, domain: int, part: Narrowed | None = None, whole: int = 0
+    ) -> SearchAccount:
+        """Search a region of `standing`, in all groups.
+
+        Where `standing` is about a part of a region, `whole` is that region's place.
+        """
+        question = standing.question
+        problem = standing.question.problem(
+            _region(standing.question, domain), self.bounds, self.clock
+        )
+        known = _bounds_of(standing, domain, problem)
+        if self.groups.size > 1:
+            rows, there = standing.rows[domain].clone(), _moved(known, torch.device("cpu"))
+            settled, slack = standing.settled[domain], question.slack
+            at = domain if part is None else whole
+            sent = None if part is None else part.to(torch.device("cpu"))
+            left = self.clock.left
+            task = Task(self.place, at, sent, rows, settled, slack, there, left)
+            self.groups.broadcast_object(task)
+        meetings = Meetings(self.groups)
+        with meetings.ending_all():
+            return _search(
+                standing, domain, problem, known, self.settings, self.clock, self.look, meetings
+            )
+
+    def clause(self, standing: Standing, domain: int, clause: int) -> SearchAccount:
+        """Search a region for a clause that has choices."""
+        question = standing.question
+
+        def search(part: Narrowed, margins: Tensor, attempts: list[SearchAccount]) -> None:
+            own = Standing.at_start(part.of(question, domain))
+            own.rows[0], own.searches = margins, attempts
+            self.region(own, 0, part, domain)
+
+        def divides_inputs(narrowed: Question) -> bool:
+            problem = narrowed.problem(narrowed.region, self.bounds, self.clock)
+            known = intermediate_bounds(problem, by_rows=True, keep_best=True).sharpest
+            return isinstance(narrowed.region, BoxRegion) and by_input(
+                self.settings, problem, known
+            )
+
+        found = ChoiceSearch(
+            question,
+            domain,
+            clause,
+            standing.rows[domain],
+            self.bounds,
+            self.clock,
+            lambda points: self.look(question.cases[domain], points),
+            divides_inputs,
+            search,
+        )
+        standing.searches.append(found.account)
+        return found.run()
 
 
 def assist(
@@ -96,11 +173,15 @@ def assist(
         # An error stops this search in all groups. The first group then sends its outcome.
         with suppress(Exception, KeyboardInterrupt), meetings.ending_all():
             question = replace(questions()[task.question], slack=task.slack)
+            domain = task.domain
+            if task.part is not None:
+                part = task.part.to(question.layout.device)
+                question, domain = part.of(question, domain), 0
             standing = Standing.at_start(question)
-            standing.rows[task.domain] = task.rows
-            problem = question.problem(_region(question, task.domain), bounds, clock)
+            standing.rows[domain], standing.settled[domain] = task.rows, task.settled
+            problem = question.problem(_region(question, domain), bounds, clock)
             known = _moved(task.bounds, problem.layout.device)
-            _search(standing, task.domain, problem, known, settings, clock, look, meetings)
+            _search(standing, domain, problem, known, settings, clock, look, meetings)
     return task
 
 

@@ -57,7 +57,11 @@ class InputSplitting:
         self.offset = offset.to(layout.device)
         self._exact_offset, self._settings = offset, settings
         self.members = margins.table
-        self.belongs = torch.zeros(len(self.members), len(offset)).scatter(1, self.members, 1)
+        # Without atoms that must hold together, there is nothing to mix, and nothing cuts a box.
+        self.mixes = all(margins.members)
+        self.belongs = torch.zeros(len(self.members), len(offset))
+        for clause in range(len(self.members)):
+            self.belongs[clause, list(margins.rows_of(clause))] = 1
         self.frontier: Frontier[InputBoxes] = Frontier()
         self.search = SearchAccount()
         meetings = meetings or Meetings()
@@ -174,7 +178,7 @@ class InputSplitting:
         Returns the boxes that are left, and the clauses that can hold in each.
         """
         members = self.members.to(wanted.device)
-        if members.numel() * found.region.lower.numel() > MOST_NUMBERS:
+        if not self.mixes or members.numel() * found.region.lower.numel() > MOST_NUMBERS:
             return found, wanted
         region, empty = contract(found.region, found.rows, found.constants, members, wanted)
         left = wanted & ~empty
@@ -192,7 +196,7 @@ class InputSplitting:
         members, domains = self.members.to(rowwise.device), len(rowwise)
         unknown = rowwise.new_full((domains, len(members)), -torch.inf)
         rows = carried.dense_at(self.problem.program.graph.input)
-        if rows is None or members.shape[1] == 1:
+        if rows is None or members.shape[1] == 1 or not self.mixes:
             return unknown
         if domains * members.numel() * rows[0, 0].numel() > MOST_NUMBERS:
             return unknown

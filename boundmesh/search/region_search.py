@@ -61,12 +61,15 @@ class RegionSearch:
 
     @property
     def clauses(self) -> Tensor:
-        return self.standing.open[self.domain].nonzero().flatten()
+        """The open clauses; those without choices first, before any other is searched."""
+        still = self.standing.open[self.domain]
+        plain = still & ~self.standing.question.margins.factored
+        return (plain if plain.any() else still).nonzero().flatten()
 
     def run(self) -> SearchAccount:
         """Search the region; return the joint account of all groups. Raises OutOfTime."""
         is_box = isinstance(self.problem.region, BoxRegion)
-        if is_box and _by_input(self.settings, self.problem, self.known):
+        if is_box and by_input(self.settings, self.problem, self.known):
             return self._split_inputs()
         search = self._split_neurons()
         # Smaller boxes may decide domains that have no neuron left to split.
@@ -148,7 +151,7 @@ def _sharper(one: dict[str, Interval], other: dict[str, Interval]) -> bool:
     )
 
 
-def _by_input(settings: BranchSettings, problem: Problem, bounds: dict[str, Interval]) -> bool:
+def by_input(settings: BranchSettings, problem: Problem, bounds: dict[str, Interval]) -> bool:
     """Return True if the input is split rather than neurons.
 
     With `auto` this is so for few free inputs, and where no unstable neuron has a split point.

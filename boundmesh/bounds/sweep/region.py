@@ -116,6 +116,13 @@ def part_of(region: Region, domains: Tensor) -> Region:
     return BallRegion(region.center[where], region.radius[where], region.p)
 
 
+def region_to(region: Region, device: torch.device) -> Region:
+    """Return the regions on another device."""
+    if isinstance(region, BoxRegion):
+        return BoxRegion(region.lower.to(device), region.upper.to(device))
+    return BallRegion(region.center.to(device), region.radius.to(device), region.p)
+
+
 def region_tensors(
     regions: Sequence[Box | Ball],
     shape: tuple[int, ...],

@@ -126,7 +126,7 @@ def _original(
 def outputs(found: Counterexample, prop: Property) -> tuple[OutputRow, ...]:
     """Show the outputs at a counterexample, those of the condition that holds first if many."""
     clause = prop.cases[found.case].clauses[found.clause]
-    meant = {place for atom in clause.atoms for place, _ in atom.outputs}
+    meant = {place for atom in clause.every_atom for place, _ in atom.outputs}
     flat = found.output.reshape(-1)
     places = list(range(flat.size))
     if len(places) > MOST_OUTPUTS:

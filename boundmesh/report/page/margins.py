@@ -102,9 +102,7 @@ def margin_table(reached: Sequence[Reached], prop: Property) -> MarginTable | No
 
 
 def _label(clause: Clause, prop: Property) -> str:
-    parts = [terms.of_atom(atom, prop) for atom in clause.atoms]
-    shown = parts if len(parts) <= terms.SHOWN + 1 else [*parts[: terms.SHOWN], "…"]
-    return " and ".join(shown) or "true"
+    return terms.of_clause(clause, prop)
 
 
 def _regions(cases: tuple[int, ...], every: int) -> str:

@@ -79,8 +79,7 @@ def verify_page(result: Result, origin: Origin) -> VerifyPage:
     broken = None
     if found is not None and case is not None:
         rows = outputs(found, prop)
-        clause = case.clauses[found.clause]
-        atoms = [terms.of_atom(atom, prop) for atom in clause.atoms]
+        atoms = terms.parts_of(case.clauses[found.clause], prop)
         numbers = words.compared(case.clauses, prop, found.output.reshape(-1))
         condition = words.listed(atoms) or "true"
         broken = Broken(condition, numbers, rows, prop.outputs - len(rows))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from boundmesh.property import Atom, Case, Clause, Property
+from boundmesh.property import Case, Clause, Property
 from boundmesh.report import words
 from boundmesh.report.page.picture import ImageShape
 from boundmesh.report.page.surroundings import Surroundings, of_radius
@@ -79,7 +79,7 @@ def conditions(case: Case, prop: Property) -> str:
     """Tell what must hold in one region, as in `the score of class 3 stays above all others`."""
     beside = words.compared_with_all(case.clauses, prop)
     if beside is None:
-        limits = [_limit(clause.atoms, prop) for clause in case.clauses]
+        limits = [_limit(clause, prop) for clause in case.clauses]
         known = [limit for limit in limits if limit is not None]
         if len(known) < len(limits) or len(known) > words.SHOWN + 1:
             return f"it never happens that {words.never(case.clauses, prop).removeprefix('never ')}"
@@ -107,9 +107,10 @@ def compared(clauses: tuple[Clause, ...], prop: Property, output: np.ndarray) ->
     )
 
 
-def _limit(atoms: Sequence[Atom], prop: Property) -> str | None:
+def _limit(clause: Clause, prop: Property) -> str | None:
     """Tell what a clause of one output demands, as in `Y[0] stays below 3`; None for another."""
-    if len(atoms) != 1 or atoms[0].inputs or len(atoms[0].outputs) != 1:
+    atoms = clause.atoms
+    if clause.choices or len(atoms) != 1 or atoms[0].inputs or len(atoms[0].outputs) != 1:
         return None
     ((place, factor),) = atoms[0].outputs
     if not factor:
