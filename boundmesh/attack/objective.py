@@ -61,8 +61,8 @@ class Objective:
         """
         used = torch.cat([x.flatten(1)[:, self.inputs], y.flatten(1)[:, self.outputs]], dim=1)
         found = used @ self.coefficients.mT - self.bound
-        ends = found.new_tensor([-torch.inf, torch.inf]).expand(len(found), 2)
-        return torch.cat([found, ends], dim=1)
+        ends = (found.new_full((len(found), 1), end) for end in (-torch.inf, torch.inf))
+        return torch.cat([found, *ends], dim=1)
 
     def worst(self, excess: Tensor) -> Tensor:
         """Return how far each clause is from holding, `[N, clauses]`; NaN counts as +∞.
@@ -84,12 +84,9 @@ class Objective:
         """
         wanted = excess.gather(1, self.members[target])
         for clause, table in self.choices.items():
-            own = (target == clause).nonzero().flatten()
-            if len(own):
-                atoms = self._nearest(excess[own].detach(), table)
-                padding = wanted.new_full((len(excess), atoms.shape[1]), -torch.inf)
-                added = padding.index_put((own,), excess[own].gather(1, atoms))
-                wanted = torch.cat([wanted, added], dim=1)
+            own = excess.gather(1, self._nearest(excess.detach(), table))
+            own = torch.where((target == clause).unsqueeze(1), own, -torch.inf)
+            wanted = torch.cat([wanted, own], dim=1)
         result: Tensor = torch.linalg.vector_norm((wanted + self.beyond).clamp(min=0), dim=1)
         return result
 

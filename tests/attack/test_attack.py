@@ -15,7 +15,7 @@ from boundmesh.attack.search import Descent
 from boundmesh.attack.space import space_of
 from boundmesh.graph.forward import tensors
 from boundmesh.graph.graph import Graph
-from boundmesh.property import Atom, Ball, Box, Case, Clause, Property
+from boundmesh.property import Atom, Ball, Box, Case, Choice, Clause, Property
 from boundmesh.read import onnx, vnnlib
 from boundmesh.runtime.clock import Clock, OutOfTime
 from boundmesh.settings import AttackSettings
@@ -210,3 +210,17 @@ def test_known_verdicts_are_found_or_not_contradicted(family, count, expected):
         graph = onnx.load(DATA / family / row["onnx"])
         property = vnnlib.load(DATA / family / row["vnnlib"], graph.inputs, graph.outputs)
         assert (search(graph, property) is not None) == (expected == "sat"), row
+
+
+def test_the_attack_aims_at_the_nearest_alternative_of_each_choice():
+    one, other, third = (Atom((), ((0, 1.0),), bound) for bound in (-3.0, 1.0, -1.0))
+    clauses = [Clause((third,)), Clause((), (Choice(((one,), (other, third))), Choice(((one,),))))]
+    objective = Objective(clauses, torch.float64, torch.device("cpu"))
+    y = torch.tensor([[2.0]], dtype=torch.float64, requires_grad=True)
+    excess = objective.excess(torch.zeros(1, 1, dtype=torch.float64), y)
+    # y ≤ −3 is off by 5, y ≤ 1 by 1 and y ≤ −1 by 3: the first choice is off by 3, the second by 5.
+    assert objective.worst(excess).tolist() == [[3.0, 5.0]]
+    loss = objective.loss(excess, torch.tensor([1]))
+    assert loss.item() == pytest.approx((1 + 9 + 25) ** 0.5, rel=1e-4)
+    (slope,) = torch.autograd.grad(loss.sum(), y)
+    assert slope.isfinite().all() and slope.item() > 0
