@@ -201,21 +201,25 @@ class Box:
 
 @dataclass(frozen=True, eq=False, init=False)
 class Ball:
-    """All inputs with `‖x − center‖_p ≤ radius`, exactly.
+    """All inputs with `‖x − center‖_p ≤ radius`, exactly, and with `low ≤ x ≤ high` for a clip.
 
     center  a float64 array of the input's shape, or flat
     radius  a float, or a Fraction where no float64 holds it
     p       1, 2 or ∞ (a box)
+    clip    the range `(low, high)` that every input is cut to (None: they are not cut)
 
-    Raises PropertyError for another norm, for a radius that is negative or NaN, and for a centre
-    that is NaN, infinite or beyond float64's precision.
+    Raises PropertyError for another norm, for a radius that is negative or NaN, for a centre that
+    is NaN, infinite or beyond float64's precision, and for one outside of the clip.
     """
 
     center: np.ndarray
     radius: float | Fraction
     p: float
+    clip: tuple[float, float] | None = None
 
-    def __init__(self, center: Any, radius: Any, p: float) -> None:
+    def __init__(
+        self, center: Any, radius: Any, p: float, clip: tuple[float, float] | None = None
+    ) -> None:
         center = array_of(center, "the ball's center")
         if center.dtype == object:
             center, exact = outward(center, up=True)
@@ -229,14 +233,25 @@ class Ball:
         norm = unwrapped(p)
         if not isinstance(norm, int | float) or isinstance(norm, bool) or norm not in NORMS:
             raise PropertyError(f"the ball's norm is {p!r}; expected 1, 2 or math.inf")
+        if clip is not None:
+            low, high = ends_of(clip)
+            if not ((low <= center) & (center <= high)).all():
+                raise PropertyError(
+                    f"the ball's center lies outside of the clip {low:g}…{high:g}; give both in "
+                    "the same units"
+                )
+            clip = float(low), float(high)
         nearest = float(exact_radius)
         equal = is_float(exact_radius, nearest)
         object.__setattr__(self, "center", center)
         object.__setattr__(self, "radius", nearest if equal else exact_radius)
         object.__setattr__(self, "p", float(norm))
+        object.__setattr__(self, "clip", clip)
 
     def __repr__(self) -> str:
         within = f"within {float(self.radius):.6g} in norm {self.p:g}"
+        if self.clip is not None:
+            within += ", cut to {:g}…{:g}".format(*self.clip)
         return f"Ball({self.size} inputs of shape {list(self.shape)}, {within})"
 
     @property
@@ -250,7 +265,7 @@ class Ball:
     @property
     def box(self) -> Box:
         """The smallest box around the ball; for p = ∞ they are the same."""
-        return Box.around(self.center, self.radius)
+        return Box.around(self.center, self.radius, self.clip)
 
     @property
     def empty(self) -> bool:
@@ -273,6 +288,8 @@ class Ball:
         """
         values = np.asarray(x).reshape(-1).tolist()
         if len(values) != self.size or not all(math.isfinite(value) for value in values):
+            return False
+        if self.clip is not None and not all(self.clip[0] <= x <= self.clip[1] for x in values):
             return False
         center = self.center.reshape(-1).tolist()
         away = (abs(Fraction(a) - Fraction(b)) for a, b in zip(values, center, strict=True))

@@ -143,6 +143,17 @@ def test_a_radius_that_no_float_holds_is_exact():
     assert Ball([0.0], 0.1, 1).contains([0.1])
 
 
+@pytest.mark.parametrize("p", [1, 2, math.inf])
+def test_a_cut_ball_contains_what_the_ball_and_the_range_contain(p):
+    ball = Ball([0.25, 1.0], THIRD, p, (0, 1))
+    assert ball.contains([0, 1]) and ball.contains([Fraction(7, 12), 1])
+    assert not ball.contains([Fraction(7, 12) + Fraction(1, 10**40), 1])
+    assert not ball.contains([0.25, np.nextafter(1, 2)]) and not ball.contains([-1e-300, 1])
+    low, high = ball.box.inner
+    assert low[0] == 0 and high[1] == 1 and high[0] <= Fraction(7, 12)
+    assert Case(ball, ()).region.contains([0, 1])
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
@@ -164,6 +175,8 @@ def test_a_radius_that_no_float_holds_is_exact():
         (lambda: Ball([math.inf], 1, 2), "center is NaN or infinite"),
         (lambda: Ball([TENTH], 1, 2), "no float64 holds"),
         (lambda: Ball(None, 1, 2), "expected"),
+        (lambda: Ball([2], 1, 2, (0, 1)), "center lies outside of the clip 0…1"),
+        (lambda: Ball([0], 1, 2, 1), "the clip is 1; expected two numbers"),
     ],
 )
 def test_what_is_no_region_is_refused(build, message):

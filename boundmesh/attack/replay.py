@@ -75,6 +75,8 @@ def representable(region: Box | Ball, x: np.ndarray, ports: Sequence[Port]) -> n
     x = np.asarray(x, dtype=np.float64).reshape(-1)
     if isinstance(region, Ball):
         center = region.center.reshape(-1)
+        if region.clip is not None:
+            x = np.clip(x, *region.clip)
         x = _pulled_in(region, center, x)
         lower, upper = np.minimum(x, center), np.maximum(x, center)
     else:

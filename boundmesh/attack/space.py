@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from boundmesh.operators.cut_ball import farthest
 from boundmesh.property import Ball, Box
 
 
@@ -78,18 +79,21 @@ class BoxSpace:
 
 @dataclass(frozen=True)
 class BallSpace:
-    """The ball `‖x − center‖_p ≤ radius`, with `center` `[inputs]` and p = 1 or 2."""
+    """The ball `‖x − center‖_p ≤ radius`, with `center` `[inputs]` and p = 1 or 2.
+
+    `box` contains the ball, unless the ball is cut to it.
+    """
 
     center: Tensor
     radius: float
     p: float
+    box: BoxSpace
 
     def random(self, count: int, generator: torch.Generator) -> Tensor:
         drawn = torch.randn(count, len(self.center), generator=generator, dtype=self.center.dtype)
         share = torch.rand(count, 1, generator=generator, dtype=self.center.dtype)
         unit = drawn / drawn.norm(p=self.p, dim=1, keepdim=True)
-        result: Tensor = self.center + self.radius * (unit * share).to(self.center.device)
-        return result
+        return self.box.project(self.center + self.radius * (unit * share).to(self.center.device))
 
     def random_step(self, count: int, generator: torch.Generator) -> Tensor:
         return self.random(count, generator) - self.center
@@ -97,14 +101,15 @@ class BallSpace:
     def project(self, x: Tensor) -> Tensor:
         away = x - self.center
         norm = away.norm(p=self.p, dim=1, keepdim=True)
-        return torch.where(norm > self.radius, self.center + away * (self.radius / norm), x)
+        near = torch.where(norm > self.radius, self.center + away * (self.radius / norm), x)
+        # The centre lies in the box, so cutting a point to the box takes it no farther away.
+        return self.box.project(near)
 
     def steepest(self, gradient: Tensor) -> Tensor:
-        if self.p == 1:
-            chosen = torch.zeros_like(gradient)
-            place = gradient.abs().argmax(1, keepdim=True)
-            return self.radius * chosen.scatter(1, place, gradient.gather(1, place).sign())
-        return self.along(gradient)
+        ends = (end - self.center for end in (self.box.lower, self.box.upper))
+        below, above = (end[None, None] for end in ends)
+        radius = gradient.new_full((1, 1, 1), self.radius)
+        return farthest(gradient.unsqueeze(0), below, above, radius, self.p).squeeze(0)
 
     def along(self, gradient: Tensor) -> Tensor:
         result: Tensor = (
@@ -123,7 +128,12 @@ def space_of(region: Box | Ball, dtype: torch.dtype, device: torch.device) -> Sp
         region = region.box
     if isinstance(region, Ball):
         center = torch.from_numpy(np.asarray(region.center, dtype=np.float64).reshape(-1))
-        return BallSpace(center.to(device, dtype), float(region.radius), region.p)
+        box = _box_space(region.box, dtype, device)
+        return BallSpace(center.to(device, dtype), float(region.radius), region.p, box)
+    return _box_space(region, dtype, device)
+
+
+def _box_space(region: Box, dtype: torch.dtype, device: torch.device) -> BoxSpace:
     lower, upper = region.inner
     if dtype != torch.float64:
         low, high = lower.astype(np.float32), upper.astype(np.float32)

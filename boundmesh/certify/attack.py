@@ -17,6 +17,7 @@ from boundmesh.attack.search import ELEMENTS
 from boundmesh.attack.space import BallSpace, BoxSpace, space_of
 from boundmesh.certify.run import Radius, Run
 from boundmesh.graph.forward import forward
+from boundmesh.operators.cut_ball import farthest
 from boundmesh.property import Ball, Box
 from boundmesh.verdict import Counterexample
 
@@ -43,11 +44,14 @@ THOROUGH = AttackEffort(descents=10, steps=40)
 class Spaces:
     """The regions of D inputs: boxes, or balls of norm 1 or 2. Points are `[D, R, inputs]`.
 
-    lower, upper  `[D, 1, inputs]`, the ends of boxes; they are equal for balls: the centre
+    center        `[D, 1, inputs]`, the middle of boxes, or the centre of balls
+    lower, upper  `[D, 1, inputs]`, the ends of boxes; of balls, those of the boxes around them,
+                  which are cut where the balls are
     radius        `[D, 1, 1]`, the radius of balls
     p             the norm; infinite for boxes
     """
 
+    center: Tensor
     lower: Tensor
     upper: Tensor
     radius: Tensor
@@ -57,23 +61,22 @@ class Spaces:
     def of(regions: Sequence[Box | Ball], dtype: torch.dtype, device: torch.device) -> Spaces:
         """Stack the regions, all boxes or all balls of one norm, with ends rounded inwards."""
         spaces = [space_of(region, dtype, device) for region in regions]
-        boxes = [space for space in spaces if isinstance(space, BoxSpace)]
-        if boxes:
-            lower, upper = (torch.stack([getattr(box, end) for box in boxes]).unsqueeze(1)
-                            for end in ("lower", "upper"))  # fmt: skip
-            return Spaces(lower, upper, lower.new_zeros(len(boxes), 1, 1), float("inf"))
         balls = [space for space in spaces if isinstance(space, BallSpace)]
+        boxes = [ball.box for ball in balls]
+        boxes += [space for space in spaces if isinstance(space, BoxSpace)]
+        lower = torch.stack([box.lower for box in boxes]).unsqueeze(1)
+        upper = torch.stack([box.upper for box in boxes]).unsqueeze(1)
+        if not balls:
+            middle, none = lower / 2 + upper / 2, lower.new_zeros(len(boxes), 1, 1)
+            return Spaces(middle, lower, upper, none, float("inf"))
         center = torch.stack([ball.center for ball in balls]).unsqueeze(1)
         radius = center.new_tensor([ball.radius for ball in balls])
-        return Spaces(center, center, radius[:, None, None], balls[0].p)
-
-    @property
-    def center(self) -> Tensor:
-        return self.lower / 2 + self.upper / 2
+        return Spaces(center, lower, upper, radius[:, None, None], balls[0].p)
 
     def take(self, which: Tensor) -> Spaces:
         """Return the regions in the mask `which` `[D]`."""
-        return Spaces(self.lower[which], self.upper[which], self.radius[which], self.p)
+        ends = self.lower[which], self.upper[which]
+        return Spaces(self.center[which], *ends, self.radius[which], self.p)
 
     def starts(self, descents: int, generator: torch.Generator) -> Tensor:
         """Make `descents` starts for each region: the centre, then random points."""
@@ -89,20 +92,17 @@ class Spaces:
         if self.p == float("inf"):
             half: Tensor = (self.upper - self.lower) / 2
             return half * gradient.sign()
-        if self.p == 1:
-            place = gradient.abs().argmax(2, keepdim=True)
-            sign = gradient.gather(2, place).sign()
-            return self.radius * torch.zeros_like(gradient).scatter(2, place, sign)
-        length: Tensor = gradient.norm(dim=2, keepdim=True)
-        return self.radius * gradient / length.clamp(min=TINY)
+        ends = self.lower - self.center, self.upper - self.center
+        return farthest(gradient, *ends, self.radius, self.p)
 
     def project(self, x: Tensor) -> Tensor:
         """Return a point of each region near each x."""
-        if self.p == float("inf"):
-            return torch.minimum(torch.maximum(x, self.lower), self.upper)
-        away = x - self.lower
-        norm: Tensor = away.norm(p=self.p, dim=2, keepdim=True)
-        return self.lower + away * (self.radius / norm.clamp(min=TINY)).clamp(max=1)
+        if self.p != float("inf"):
+            away = x - self.center
+            norm: Tensor = away.norm(p=self.p, dim=2, keepdim=True)
+            x = self.center + away * (self.radius / norm.clamp(min=TINY)).clamp(max=1)
+        # A ball's centre lies in its box, so cutting a point takes it no farther away.
+        return torch.minimum(torch.maximum(x, self.lower), self.upper)
 
 
 def search(

@@ -111,9 +111,7 @@ def around(
     point, radius = _load(file), radius_of(eps, "--eps")
     if norm == math.inf:
         return Box.around(point, radius, clip)
-    if clip is not None:
-        raise BoundmeshError(f"--clip cuts a box, and --norm {norm:g} makes a ball; drop one")
-    return Ball(point, radius, norm)
+    return Ball(point, radius, norm, clip)
 
 
 def of_property(

@@ -91,6 +91,8 @@ def sample(region: Box | Ball, count: int, shape: tuple[int, ...]) -> Tensor:
         away = random.normal(size=(count, center.size))
         sizes = np.linalg.norm(away, ord=region.p, axis=1, keepdims=True)
         points = center + 0.999999 * radius * random.uniform(size=(count, 1)) * away / sizes
+        if region.clip is not None:
+            points = np.clip(points, *region.clip)
     return torch.from_numpy(points.reshape(count, *shape))
 
 

@@ -62,7 +62,8 @@ def points(
     norms = np.linalg.norm(away, ord=region.p, axis=1, keepdims=True)
     inward = np.where(np.abs(away).min(axis=1, keepdims=True) == 1, 1, random.random((count, 1)))
     away = away / np.where(norms == 0, 1, norms) * inward
-    return region.center.reshape(-1) + float(region.radius) * away
+    found = region.center.reshape(-1) + float(region.radius) * away
+    return found if region.clip is None else np.clip(found, *region.clip)
 
 
 def as_typed(points: np.ndarray, inputs: Sequence[Port]) -> np.ndarray:

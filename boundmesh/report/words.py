@@ -40,7 +40,8 @@ def of_property(prop: Property) -> tuple[str, ...]:
 def of_region(region: Box | Ball) -> str:
     """Describe a region: `in 64 ranges, the widest 0.1`; `within 0.5 of a point (2-norm)`."""
     if isinstance(region, Ball):
-        return f"within {float(region.radius):g} of a point ({region.p:g}-norm)"
+        within = f"within {float(region.radius):g} of a point ({region.p:g}-norm)"
+        return within if region.clip is None else within + ", cut to {:g}…{:g}".format(*region.clip)
     lower, upper = region.inner
     width = upper - lower
     fixed = int((width == 0).sum())

@@ -15,7 +15,7 @@ from boundmesh.bounds.clipping.affine_values import AffineValues
 from boundmesh.bounds.methods.beta import DomainBounder
 from boundmesh.bounds.methods.domain_bounds import BoundedDomains, DomainParameters
 from boundmesh.bounds.relaxation.neurons import Neurons
-from boundmesh.bounds.sweep.region import BallRegion, BoxRegion, Region
+from boundmesh.bounds.sweep.region import BallRegion, BoxRegion, Region, cut
 from boundmesh.operators.interval import Interval
 from boundmesh.proof.margins import Margins
 from boundmesh.search.domain import Domains
@@ -143,4 +143,7 @@ def region_in_double(region: Region) -> Region:
     """Convert the region to float64, which is exact."""
     if isinstance(region, BoxRegion):
         return BoxRegion(region.lower.double(), region.upper.double())
-    return BallRegion(region.center.double(), region.radius.double(), region.p)
+    ball = BallRegion(region.center.double(), region.radius.double(), region.p)
+    if isinstance(region, BallRegion):
+        return ball
+    return cut(ball, region.lower.double(), region.upper.double())

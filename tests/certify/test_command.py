@@ -140,7 +140,7 @@ def test_a_normalisation_is_given_for_each_channel(command: Command, here: Path)
         (("z.npy", "--eps", "1"), "z.npy: there is no such file"),
         (("y.npy", "--eps", "1"), "the inputs have the shape [3]"),
         (("x.npy", "--eps", "1", "--labels", "x.npy"), "labels have the shape [3, 1, 8, 8]"),
-        (("x.npy", "--eps", "1", "--norm", "2", "--clip", "0,1"), "leave clip out"),
+        (("x.npy", "--eps", "1", "--norm", "2", "--clip", "2,3"), "lie outside of clip 2…3"),
         (("x.npy", "--eps", "1", "--norm", "9"), "norm is '9'; expected 1, 2 or inf"),
         (("x.npy", "--eps", "1", "--clip", "1"), "--clip is '1'; expected two numbers"),
         (("x.npy", "--eps", "1", "--std", "x"), "--std is 'x'; expected a number"),
@@ -185,6 +185,7 @@ def test_verify_proves_that_one_input_keeps_its_label(command: Command, here: Pa
     assert command(*words).out == command(*words, "--label", "2", "--clip", "0,1").out == "unsat\n"
     assert command(*words[:1], "--network", CONV, *words[2:]).out == "unsat\n"
     assert command(*words, "--norm", "2").out == "unsat\n"
+    assert command(*words, "--norm", "1", "--clip", "0,1").out == "unsat\n"
     assert command(*words, "--label", "3").out.startswith("sat\nX Real [64]")
 
 

@@ -80,7 +80,7 @@ def test_a_norm_is_a_number_or_text(norm: Any) -> None:
         (MLP, X, {"norm": 3}, "norm is 3; expected 1, 2 or inf"),
         (MLP, X, {"norm": "L2"}, "norm is 'L2'; expected 1, 2 or inf"),
         (MLP, X, {"norm": True}, "norm is True"),
-        (MLP, X, {"norm": 2, "clip": (0, 1)}, "leave clip out"),
+        (MLP, X, {"norm": 2, "clip": (0, 0.5)}, "first input 0, lie outside of clip"),
         (MLP, X, {"clip": (1, 0)}, "smaller one first"),
         (MLP, X, {"clip": 3}, "clip is 3"),
         (MLP, X, {"clip": (0, 0.5)}, r"3 of 3 inputs, first input 0, lie outside of clip 0…0\.5"),

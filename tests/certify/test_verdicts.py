@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from fractions import Fraction
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -178,6 +178,39 @@ def test_changes_are_cut_to_the_clip() -> None:
     assert wide.verdicts.tolist() == narrow.verdicts.tolist()
     found = boundmesh.certify(graph, points, eps=5.0, clip=(0, 5)).counterexamples
     assert found and all(((x >= 0) & (x <= 5)).all() for x in found.values())
+
+
+@pytest.mark.parametrize("norm", [1, 2])
+def test_what_a_clip_certifies_holds_and_is_more_than_without_it(norm) -> None:
+    """The points lie at ends of the clip, where it halves the room of every number."""
+    module, points, eps = mlp(1), inputs(8, seed=3).round(), 2.5 * EPS[norm]
+    asked = partial(boundmesh.certify, GRAPH, points, eps=eps, norm=norm, timeout_per_input=30)
+    whole, cut = asked(), asked(clip=(0, 1))
+    assert cut.count("certified") > whole.count("certified")
+    for each in cut:
+        ball = Ball(points[each.index], eps, norm, (0, 1))
+        alone = boundmesh.verify(GRAPH, Property.largest(ball, each.label, 3), timeout=30)
+        assert each.verdict == WORDS[alone.verdict.word]
+        for point in (each.counterexample, alone.counterexample):
+            assert point is None or ball.contains(point.reshape(-1))
+        point = points[each.index].astype(np.float64)
+        tried = changed(point, eps, norm, 500, each.index).clip(0, 1)
+        with torch.no_grad():
+            scores = module.double()(torch.from_numpy(tried)).numpy()
+        module.float()
+        others = [j for j in range(3) if j != each.label]
+        assert (scores[:, [each.label]] - scores[:, others] >= each.margins[others]).all()
+
+
+@pytest.mark.parametrize("norm", [1, 2])
+def test_counterexamples_of_largest_radii_lie_in_the_clip(norm) -> None:
+    points = inputs(2, seed=3).round()
+    asked = {"eps": 4, "norm": norm, "clip": (0, 1), "largest": True, "tolerance": 0.1}
+    for each in boundmesh.certify(GRAPH, points, **asked):
+        ball = Ball(points[each.index], each.falsified_eps, norm, (0, 1))
+        assert 0 < each.certified_eps < each.falsified_eps
+        assert each.counterexample is not None
+        assert ball.contains(each.counterexample.reshape(-1))
 
 
 @pytest.mark.parametrize("eps", ["8/255", Fraction(8, 255)])

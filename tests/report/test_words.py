@@ -83,6 +83,8 @@ def test_cases_that_ask_the_same_are_said_once():
 def test_a_region_counts_free_and_fixed_inputs():
     assert words.of_region(BOX) == "in 3 ranges, the widest 1 (1 input fixed)"
     assert words.of_region(Ball(np.zeros(4), 0.5, 2)) == "within 0.5 of a point (2-norm)"
+    cut = Ball(np.zeros(4), 0.5, 1, (0, 1))
+    assert words.of_region(cut) == "within 0.5 of a point (1-norm), cut to 0…1"
 
 
 def test_a_property_without_cases_has_words():

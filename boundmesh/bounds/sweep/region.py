@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from boundmesh.operators.inner_products import inner, signed_inner
+from boundmesh.operators import cut_ball
+from boundmesh.operators.cut_ball import norm_of
+from boundmesh.operators.inner_products import flat, inner, signed_inner
 from boundmesh.operators.interval import Interval
 from boundmesh.property import Ball, Box
 from boundmesh.rational import rounded
@@ -91,20 +93,53 @@ class BallRegion:
         return point.reshape(rows.shape)
 
 
-Region = BoxRegion | BallRegion
+@dataclass(frozen=True)
+class CutBallRegion:
+    """D balls that are cut to boxes: `‖x − center‖_p ≤ radius` and `lower ≤ x ≤ upper`, p = 1 or 2.
 
-
-def norm_of(rows: Tensor, order: float) -> Tensor:
-    """Compute the norm of `rows` `[D, S, n]` over the last dim, `[D, S]`.
-
-    Coefficients are divided by the largest one before they are squared. Otherwise squares of small
-    coefficients would underflow to zero, and the bound would be too high.
+    center, lower, upper  `[D, *input_shape]`; the centre lies in the box
+    radius                `[D]`
     """
-    largest = rows.detach().abs().amax(2)
-    scale = torch.where((largest > 0) & largest.isfinite(), largest, 1)
-    scaled = rows / scale.unsqueeze(2)
-    result: Tensor = scale * torch.linalg.vector_norm(scaled, ord=order, dim=2)
-    return result
+
+    center: Tensor
+    radius: Tensor
+    p: float
+    lower: Tensor
+    upper: Tensor
+
+    @property
+    def domains(self) -> int:
+        return self.center.shape[0]
+
+    @property
+    def interval(self) -> Interval:
+        around = BallRegion(self.center, self.radius, self.p).interval
+        return Interval(around.lower.maximum(self.lower), around.upper.minimum(self.upper))
+
+    def minimum(self, rows: Tensor, onto: Tensor | None = None) -> Tensor:
+        """Compute `⟨A, center⟩ + min ⟨A, d⟩` over the steps d, `[D, S]`; see `cut_ball`.
+
+        `rows` is A, `[D, S, *input_shape]`. The result is added to `onto` `[D, S]`, if it is given.
+        """
+        steps = cut_ball.least(flat(rows), *self._steps, self.p)
+        lowest = inner(rows, self.center.unsqueeze(1)) + steps
+        return lowest if onto is None else onto + lowest
+
+    def minimizer(self, rows: Tensor) -> Tensor:
+        """Return the point that attains `minimum`, up to rounding, `[D, S, *input_shape]`."""
+        away = cut_ball.farthest(-flat(rows), *self._steps, self.p)
+        return self.center.unsqueeze(1) + away.reshape(rows.shape)
+
+    @property
+    def _steps(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The ends of steps from the centre, rounded outward, `[D, 1, n]`, and the radius."""
+        infinite = torch.full_like(self.center, torch.inf)
+        below = (self.lower - self.center).nextafter(-infinite).clamp(max=0)
+        above = (self.upper - self.center).nextafter(infinite).clamp(min=0)
+        return flat(below.unsqueeze(1)), flat(above.unsqueeze(1)), self.radius[:, None, None]
+
+
+Region = BoxRegion | BallRegion | CutBallRegion
 
 
 def part_of(region: Region, domains: Tensor) -> Region:
@@ -113,7 +148,15 @@ def part_of(region: Region, domains: Tensor) -> Region:
         where = domains.to(region.lower.device)
         return BoxRegion(region.lower[where], region.upper[where])
     where = domains.to(region.center.device)
-    return BallRegion(region.center[where], region.radius[where], region.p)
+    ball = BallRegion(region.center[where], region.radius[where], region.p)
+    if isinstance(region, BallRegion):
+        return ball
+    return cut(ball, region.lower[where], region.upper[where])
+
+
+def cut(ball: BallRegion, lower: Tensor, upper: Tensor) -> CutBallRegion:
+    """Return the balls cut to boxes `[D, *input_shape]`."""
+    return CutBallRegion(ball.center, ball.radius, ball.p, lower, upper)
 
 
 def region_to(region: Region, device: torch.device) -> Region:
@@ -131,9 +174,9 @@ def region_tensors(
 ) -> Region:
     """Stack boxes, or balls of one p, into tensors of regions that contain them.
 
-    Every end is rounded outward. The distance by which rounding moves the centre of a ball is added
-    to its radius. The tensors therefore contain the regions of the property, whose numbers may be
-    exact fractions. ∞-balls become boxes.
+    Balls may be cut to boxes. Every end is rounded outward. The distance by which rounding moves
+    the centre of a ball is added to its radius. The tensors therefore contain the regions of the
+    property, whose numbers may be exact fractions. ∞-balls become boxes.
     """
     regions = [each.box if isinstance(each, Ball) and each.p == inf else each for each in regions]
     balls = [region for region in regions if isinstance(region, Ball)]
@@ -147,7 +190,13 @@ def region_tensors(
     # The difference of each coordinate is a float64. ‖·‖_p ≤ ‖·‖_1 holds for every p ≥ 1.
     moved = (center - near.double()).abs().flatten(1).numpy()
     reach = [_enlarged(ball.radius, by) for ball, by in zip(balls, moved, strict=True)]
-    return BallRegion(near.to(device), _rounded(reach, (), dtype, np.inf).to(device), balls[0].p)
+    radius = _rounded(reach, (), dtype, np.inf)
+    found = BallRegion(near.to(device), radius.to(device), balls[0].p)
+    if all(ball.clip is None for ball in balls):
+        return found
+    box = region_tensors([ball.box for ball in balls], shape, dtype, device)
+    assert isinstance(box, BoxRegion)
+    return cut(found, box.lower, box.upper)
 
 
 def _enlarged(radius: float | Fraction, moved: np.ndarray) -> np.ndarray:

@@ -54,7 +54,8 @@ def surroundings(region: Box | Ball, channel: np.ndarray | None = None) -> Surro
     one for each channel.
     """
     if isinstance(region, Ball):
-        return Surroundings(region.center.reshape(-1), (float(region.radius),), region.p)
+        center, radii = region.center.reshape(-1), (float(region.radius),)
+        return Surroundings(center, radii, region.p, region.clip)
     lower, upper = region.inner
     whole = _around(lower, upper)
     if whole is not None or channel is None:
@@ -79,10 +80,7 @@ def middle(region: Box | Ball) -> np.ndarray:
 
 def ranges(region: Box | Ball) -> tuple[np.ndarray, np.ndarray]:
     """Return the flat ends between which each input lies."""
-    if isinstance(region, Ball):
-        radius = float(region.radius)
-        return middle(region) - radius, middle(region) + radius
-    return region.inner
+    return region.box.inner if isinstance(region, Ball) else region.inner
 
 
 def _around(lower: np.ndarray, upper: np.ndarray) -> Surroundings | None:

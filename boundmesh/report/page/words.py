@@ -128,18 +128,18 @@ def where(near: Surroundings | None, shape: ImageShape | None, inputs: int) -> s
             return "every input in the ranges that the property gives"
         return f"every input in the {'ranges' if inputs > 1 else 'range'} below"
     what = "image" if shape is not None else "point"
-    if near.norm in NORMS:
-        return (
-            f"every input within {near.words} of this {what}, "
-            f"measured by the {NORMS[near.norm]} ({near.norm:g}-norm)"
-        )
-    unit = "pixel" if shape is not None else "value"
-    several = len(set(map(of_radius, near.radii))) > 1
-    each = f" in its {len(near.radii)} channels" if several else f" in each {unit}"
     cut = ""
     if near.clip is not None:
         low, high = (f"{end:.4g}" for end in near.clip)
         cut = f", with values kept between {low} and {high}"
+    if near.norm in NORMS:
+        return (
+            f"every input within {near.words} of this {what}, "
+            f"measured by the {NORMS[near.norm]} ({near.norm:g}-norm){cut}"
+        )
+    unit = "pixel" if shape is not None else "value"
+    several = len(set(map(of_radius, near.radii))) > 1
+    each = f" in its {len(near.radii)} channels" if several else f" in each {unit}"
     return f"every input within {near.words} of this {what}{each}{cut}"
 
 
