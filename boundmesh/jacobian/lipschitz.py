@@ -14,6 +14,7 @@ from boundmesh.errors import BoundmeshError
 from boundmesh.graph.forward import forward, tensors
 from boundmesh.graph.graph import Graph
 from boundmesh.jacobian.bounds import Backward, JacobianBounds, backward_of
+from boundmesh.jacobian.layers import of_layers
 from boundmesh.jacobian.norms import row_sum, spectral
 from boundmesh.property import Ball, Box
 from boundmesh.ranges import COUNT, shown
@@ -55,6 +56,9 @@ def lipschitz(
         norm 1   max_j Σ_i |J_ij|, from bounds of the entries
         norm 2   the largest singular value, from bounds of the entries
 
+    It is never above the product of the layers' norms and the steepest slopes between them, where
+    layers have at most 2²⁴ coefficients (see `layers.py` for networks with branches).
+
     `method` and `options` are those of `jacobian`. `samples` points show how tight the bound is.
     Raises the errors of `jacobian`, and BoundmeshError for another norm.
     """
@@ -71,6 +75,12 @@ def lipschitz(
 
 
 def _upper(backward: Backward, entries: JacobianBounds, norm: float) -> float:
+    return min(
+        _of_jacobian(backward, entries, norm), of_layers(backward.graph, backward.slopes, norm)
+    )
+
+
+def _of_jacobian(backward: Backward, entries: JacobianBounds, norm: float) -> float:
     if norm == 2:
         return spectral(entries.lower, entries.upper)
     if norm == 1:

@@ -10,6 +10,10 @@ UP = 2.0**-50
 """The relative error of a few roundings in float64, with room to spare."""
 
 
+MOST_VALUES = 512
+"""A matrix with more singular values than that has a bound without decomposing it into them."""
+
+
 def total(numbers: np.ndarray) -> float:
     """Return an upper bound of the sum of numbers ≥ 0.
 
@@ -28,9 +32,11 @@ def spectral(lower: np.ndarray, upper: np.ndarray) -> float:
     """Bound `‖M‖₂` of all `lower ≤ M ≤ upper`.
 
     It is the smaller of two bounds: that of the matrix of largest absolute values, and
-    `‖centre‖₂ + ‖radius‖₂`.
+    `‖centre‖₂ + ‖radius‖₂`. Where rows and columns do not overlap, the first is the norm.
     """
     largest = np.maximum(np.abs(lower), np.abs(upper))
+    if (largest > 0).sum(0).max(initial=0) <= 1 and (largest > 0).sum(1).max(initial=0) <= 1:
+        return float(largest.max(initial=0.0))
     center = lower / 2 + upper / 2
     radius = np.maximum(upper - center, center - lower)
     radius = np.nextafter(radius * (1 + UP), np.inf)
@@ -70,6 +76,8 @@ def of_any(matrix: np.ndarray) -> float:
     """
     if not matrix.any():
         return 0.0
+    if min(matrix.shape) > MOST_VALUES:
+        return _of_large(matrix)
     u, sizes, v = np.linalg.svd(matrix, full_matrices=False)
     scaled = u * sizes
     gamma = (max(matrix.shape) + 8) * 2.0**-52
@@ -77,6 +85,29 @@ def of_any(matrix: np.ndarray) -> float:
     left, right = (1 + _off_identity(each, gamma) for each in (u.T, v))
     size = _frobenius(off) + math.sqrt(left * right) * float(sizes.max(initial=0.0)) * (1 + UP)
     return size * (1 + UP) + 1e-290
+
+
+def _of_large(matrix: np.ndarray) -> float:
+    """Bound `‖M‖₂` by a shift s for which `s − MᵀM` has a Cholesky factor.
+
+    Where the factor R of `A = s − MᵀM` is computed, `RᵀR` differs from A by at most γ·trace(RᵀR),
+    and A has no eigenvalue below −2γ·trace(A) (S. M. Rump, "Verification of positive definiteness",
+    BIT 46, 2006). The product `MᵀM` errs by at most γ·‖M‖₁·‖M‖∞.
+    """
+    m = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
+    simple = math.sqrt(row_sum(np.abs(m)) * row_sum(np.abs(m.T))) * (1 + UP)
+    gram, size = m.T @ m, m.shape[1]
+    near, gamma = float(np.linalg.eigvalsh(gram)[-1]), (max(m.shape) + 8) * 2.0**-52
+    for share in (1e-9, 1e-6, 1e-3):
+        shifted = near * (1 + share) * np.eye(size) - gram
+        try:
+            np.linalg.cholesky(shifted)
+        except np.linalg.LinAlgError:
+            continue
+        trace = total(np.abs(np.diag(shifted)))
+        squared = near * (1 + share) + 4 * gamma * trace + 2 * gamma * simple**2
+        return min(simple, math.sqrt(squared * (1 + UP)) * (1 + UP) + 1e-140)
+    return simple
 
 
 def _off_identity(rows: np.ndarray, gamma: float) -> float:

@@ -217,3 +217,6 @@ SLOPES: dict[str, Callable[[Node, Ranges], Ranges]] = {
     "tan": tangent, "max": largest,
 }  # fmt: skip
 """The range of the slope of each nonlinear operator to each element of each of its inputs."""
+
+AVERAGING = frozenset(("max",))
+"""The operators that reduce an axis and whose slopes along it are ≥ 0 and sum to 1."""

@@ -15,8 +15,11 @@ import boundmesh
 from boundmesh.graph.build import Builder
 from boundmesh.graph.forward import forward, tensors
 from boundmesh.graph.graph import Graph, Port
+from boundmesh.jacobian.bounds import backward_of
+from boundmesh.jacobian.layers import matrix, of_layers
 from boundmesh.jacobian.lipschitz import sample
 from boundmesh.jacobian.norms import of_any, of_positive
+from boundmesh.operators import RULES
 from boundmesh.operators.derivatives import SLOPES
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.node import Node
@@ -147,11 +150,49 @@ def test_quotients_of_differences_stay_below_the_constant(name: str, norm: float
 
 
 @pytest.mark.parametrize("norm", [1, 2, math.inf])
-def test_the_constant_is_below_the_product_of_the_norms_of_the_layers(norm: float) -> None:
-    graph = NETWORKS["relu"]
-    found = boundmesh.lipschitz(graph, region_of(graph, 0.05), norm=norm)
-    layers = [graph.weights[n.weights[0]] for n in graph.nodes if n.op == "linear"]
-    assert found.upper < math.prod(float(np.linalg.norm(w, ord=norm)) for w in layers)
+@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid"])
+def test_the_constant_is_never_above_the_product_of_the_norms_of_the_layers(
+    activation: str, norm: float
+) -> None:
+    """Each seed has a network of its own widths; regions from small to large, where slopes vary."""
+    steepest = 0.25 if activation == "sigmoid" else 1.0
+    for seed, reach in itertools.product(range(4), (0.05, 1.0, 20.0)):
+        widths = np.random.default_rng(seed).integers(2, 12, size=seed + 3).tolist()
+        graph = mlp(*widths, seed=seed, activation=activation)
+        region = region_of(graph, reach)
+        found = boundmesh.lipschitz(graph, region, norm=norm, method="ibp", samples=8)
+        layers = [graph.weights[n.weights[0]] for n in graph.nodes if n.op == "linear"]
+        product = math.prod(float(np.linalg.norm(w.astype(float), ord=norm)) for w in layers)
+        product *= steepest ** (len(layers) - 1)
+        assert found.sampled <= found.upper * (1 + 1e-12)
+        assert found.upper <= product * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("name", ["conv", "residual", "gated", "pooled"])
+def test_the_constant_of_layers_with_branches_lies_above_quotients(name: str) -> None:
+    graph = NETWORKS[name]
+    region = region_of(graph)
+    slopes = backward_of(graph, region, "crown", {}).slopes
+    points = sample(region, 400, graph[graph.input].shape)
+    values = forward(graph, tensors(graph, torch.float64), points).flatten(1).numpy()
+    there = points.flatten(1).numpy()
+    for norm in (1, 2, math.inf):
+        up = np.linalg.norm(values[:200] - values[200:], ord=norm, axis=1)
+        across = np.linalg.norm(there[:200] - there[200:], ord=norm, axis=1)
+        assert np.all(up <= of_layers(graph, slopes, norm) * across)
+
+
+def test_the_matrix_of_an_affine_layer_maps_differences_of_its_inputs() -> None:
+    rng = np.random.default_rng(0)
+    graph = NETWORKS["pooled"]
+    for node in graph.nodes:
+        if node.is_input or not RULES[node.op].affine:
+            continue
+        weights = [torch.from_numpy(graph.weights[name]).double() for name in node.weights]
+        a, b = (torch.from_numpy(rng.normal(size=(1, *node.input_shapes[0]))) for _ in range(2))
+        moved = (RULES[node.op].forward(node, weights, each).flatten() for each in (a, b))
+        there = matrix(node, weights, 0) @ (a - b).flatten().numpy()
+        assert np.allclose(torch.sub(*moved).numpy(), there)
 
 
 def test_a_ball_is_a_region_too() -> None:
@@ -199,7 +240,7 @@ def test_quotients_of_differences_lie_in_the_range_of_slopes(op: str) -> None:
 
 def test_norms_of_matrices_are_bounded_closely() -> None:
     rng = np.random.default_rng(0)
-    for shape in ((1, 1), (3, 7), (20, 5)):
+    for shape in ((1, 1), (3, 7), (20, 5), (520, 700), (530, 515)):
         matrix = rng.normal(size=shape)
         for found, known in ((of_any(matrix), matrix), (of_positive(abs(matrix)), abs(matrix))):
             exact = np.linalg.norm(known, ord=2)
