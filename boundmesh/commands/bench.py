@@ -155,7 +155,15 @@ def bench(
     if compare is not None:
         if lists:
             raise BoundmeshError("--compare takes two results and no list of instances")
-        _compare(*compare, BenchConsole(quiet=quiet))
+        written = {"--out": out, "--json-dir": json_dir, "--json": json, "--plot": plot}
+        for option, file in written.items():
+            if file is not None:
+                raise BoundmeshError(
+                    f"--compare runs nothing, so {option} has nothing to write; --report FILE.html "
+                    "writes the comparison"
+                )
+        check_writable("--report", report)
+        _compare(*compare, BenchConsole(quiet=quiet), report)
         return
     settings = Settings(
         timeout=timeout,
@@ -252,12 +260,20 @@ def _write_report(
     write.report_bench(path, found, summaries, settings, list(map(str, lists)), origin)
 
 
-def _compare(old: Path, new: Path, console: BenchConsole) -> None:
-    changes, pace = compare_runs(records.read_records(old), records.read_records(new))
+def _compare(old: Path, new: Path, console: BenchConsole, report: Path | None) -> None:
+    before, after = records.read_records(old), records.read_records(new)
+    changes, pace = compare_runs(before, after)
     console.changes(changes, pace)
     print_result("family,onnx,vnnlib,old,new\n")
     for each in changes:
         cells = *each.old.key, each.old.verdict, each.new.verdict
         print_result(records.csv_line(cells))
+    if report is not None:
+        # Imported here, since it brings torch.
+        from boundmesh.report.page import write
+        from boundmesh.report.page.circumstances import Origin, command_line
+
+        files, origin = (str(old), str(new)), Origin(command=command_line(), date=write.now())
+        write.report_comparison(report, files, before, after, changes, pace, origin)
     if any(each.contradiction for each in changes):
         raise typer.Exit(WRONG)

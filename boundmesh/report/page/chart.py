@@ -83,6 +83,12 @@ def line(
     return Curve(name, "".join(parts), colour, dots)
 
 
+def dots(name: str, points: Points, x: Scale, y: Scale, colour: int) -> Curve:
+    """Draw every point as a dot; points at one place are drawn once."""
+    placed = dict.fromkeys(_placed(points, x, y))
+    return Curve(name, "", colour, "".join(f"M{across} {up}h0" for across, up in placed))
+
+
 def area(name: str, lower: Points, upper: Points, x: Scale, y: Scale, colour: int) -> Curve:
     """Draw the area between two lines of the same x."""
     forth, back = _placed(upper, x, y), _placed(lower, x, y)[::-1]
@@ -107,7 +113,7 @@ def thinned(points: Points) -> Points:
 def seconds_label(value: float) -> str:
     """Label a time: `250 ms`, `3 s`, `5 min`."""
     if value >= 120:
-        return f"{value / 60:g} min" if value < 7200 else f"{value / 3600:.3g} h"
+        return f"{value / 60:.3g} min" if value < 7200 else f"{value / 3600:.3g} h"
     if 0 < value < 1:
         return f"{value * 1000:.4g} ms"
     return f"{value:.4g} s"

@@ -16,10 +16,11 @@ from boundmesh.ranges import shown
 from boundmesh.report.page.bench_page import bench_page
 from boundmesh.report.page.certify_page import certify_page
 from boundmesh.report.page.circumstances import Origin
+from boundmesh.report.page.compare_page import compare_page
 from boundmesh.report.page.verify_page import verify_page
 from boundmesh.report.records import Record
 from boundmesh.report.results import write
-from boundmesh.report.summary import Summary
+from boundmesh.report.summary import Change, Pace, Summary
 from boundmesh.settings import Settings
 from boundmesh.verify import Result
 
@@ -57,6 +58,20 @@ def report_bench(
 ) -> None:
     """Write the page of a benchmark; raises BoundmeshError where that fails."""
     write(path, rendered("bench.html", bench_page(records, summaries, settings, lists, origin)))
+
+
+def report_comparison(
+    path: Path,
+    files: tuple[str, str],
+    old: Sequence[Record],
+    new: Sequence[Record],
+    changes: Sequence[Change],
+    pace: Pace,
+    origin: Origin,
+) -> None:
+    """Write the page that compares two results; raises BoundmeshError where that fails."""
+    page = compare_page(files, old, new, changes, pace, origin)
+    write(path, rendered("compare.html", page))
 
 
 def now() -> str:

@@ -67,6 +67,44 @@ def test_bench_writes_a_page(command: Command, folder: Path) -> None:
     assert shown_command(page) == ["boundmesh", *words]
 
 
+def test_bench_writes_a_page_that_compares_two_results(command: Command, folder: Path) -> None:
+    (folder / "instances.csv").write_text("conv.onnx,near.vnnlib,60\nconv.onnx,far.vnnlib,60\n")
+    old, new = folder / "old.csv", folder / "new.csv"
+    command("bench", str(folder / "instances.csv"), "--out", str(old))
+    new.write_text(old.read_text().replace(",unsat,", ",unknown,"))
+    words = ["bench", "--compare", str(old), str(new), "--report", str(folder / "page.html")]
+    assert command(*words).code == 0
+    page = read(folder / "page.html")
+    assert page.root.one("p", **{"class": "badge"}).text == "1 verdict of 2 differ"
+    ((_, network, prop, was, now, *_),) = page.rows("changes", "Instances whose")
+    assert (network, prop, was, now) == ("conv", "near", "unsat", "unknown")
+    assert len(page.rows("times", "Instances that both")) == 1
+    assert page.section("times").all("figure") and "old.csv" in page.section("asked").text
+    assert shown_command(page) == ["boundmesh", *words]
+    new.write_text(old.read_text().replace(",unsat,", ",sat,"))
+    assert command(*words).code == 2
+    assert "contradict each other" in read(folder / "page.html").root.one("header").text
+
+
+def test_a_comparison_of_equal_results_says_so(command: Command, folder: Path) -> None:
+    (folder / "instances.csv").write_text("missing.onnx,near.vnnlib,60\n")
+    old = folder / "old.csv"
+    command("bench", str(folder / "instances.csv"), "--out", str(old))
+    words = ["bench", "--compare", str(old), str(old), "--report", str(folder / "page.html")]
+    assert command(*words).code == 0
+    page = read(folder / "page.html")
+    assert "Every instance" in page.section("changes").text
+    assert "No instance was solved" in page.section("times").text
+
+
+@pytest.mark.parametrize("option", ["--out", "--json", "--plot", "--json-dir"])
+def test_a_comparison_refuses_files_that_it_would_not_write(
+    command: Command, folder: Path, option: str
+) -> None:
+    outcome = command("bench", "--compare", "a.csv", "b.csv", option, str(folder / "x.png"))
+    assert outcome.code == 2 and f"{option} has nothing to write" in outcome.words
+
+
 @pytest.mark.parametrize("words", [
     ["verify", str(DIGITS / "near.vnnlib"), "--network", str(DIGITS / "conv.onnx")],
     ["certify", str(DIGITS / "conv.onnx"), str(DIGITS / "image.npy"), "--eps", "0.1"],
