@@ -119,7 +119,8 @@ def search(
     found: dict[int, Counterexample] = {}
     for batch in run.batches(places, most):
         regions = run.inputs.regions(batch, [radius_of[place] for place in batch])
-        found |= _Descents(run, batch, regions, effort).search(generator)
+        with run.layout.thrifty():
+            found |= _Descents(run, batch, regions, effort).search(generator)
     return found
 
 

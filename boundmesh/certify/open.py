@@ -11,11 +11,12 @@ from boundmesh.bounds.sweep.layout import DeviceLayout
 from boundmesh.certify.inputs import Inputs
 from boundmesh.certify.run import Run
 from boundmesh.graph.graph import Graph
-from boundmesh.mesh.runtime.open import layout_for
+from boundmesh.mesh.runtime.open import groups_for, layout_for
 from boundmesh.operators.rounding import Rounding
 from boundmesh.proof.guarantee import rounding_for
 from boundmesh.proof.real import RealOutputs
 from boundmesh.runtime.clock import Clock
+from boundmesh.search.parallel.groups import ONE_GROUP, Groups
 from boundmesh.settings import Settings, rounding_words
 
 
@@ -26,6 +27,7 @@ class Opened:
     graph: Graph
     inputs: Inputs
     layout: DeviceLayout
+    groups: Groups
     rounding: Rounding | None
     settings: Settings
     clock: Clock
@@ -34,12 +36,16 @@ class Opened:
         """Return the run for labels `[N]` and the network's scores `[N, classes]`."""
         real = set(rounding_words(self.settings.rounding)) == {"real"}
         replay = Replay(self.graph, RealOutputs(self.graph).confirms if real else None)
-        facts = self.layout, self.rounding, replay, self.settings, self.clock
-        return Run(self.graph, self.inputs, labels, scores, *facts)
+        facts = self.rounding, replay, self.settings, self.clock
+        return Run(self.graph, self.inputs, labels, scores, self.layout, self.groups, *facts)
 
 
 def open_run(graph: Graph, inputs: Inputs, settings: Settings, clock: Clock) -> Opened:
-    """Load the network onto the device that the settings name; raise DeviceError without one."""
+    """Load the network onto the devices that the settings name; raise DeviceError without one.
+
+    The ranks of a mesh join here.
+    """
     layout = layout_for(graph, settings)
     rounding = rounding_for(graph, settings, layout)
-    return Opened(graph, inputs, layout, rounding, settings, clock)
+    groups = groups_for(settings) or ONE_GROUP
+    return Opened(graph, inputs, layout, groups, rounding, settings, clock)

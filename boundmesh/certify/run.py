@@ -22,6 +22,7 @@ from boundmesh.proof.margins import ROUNDINGS
 from boundmesh.property import Ball, Box, Case, Clause, Property
 from boundmesh.runtime.clock import Clock
 from boundmesh.runtime.device import dtype_of
+from boundmesh.search.parallel.groups import Groups
 from boundmesh.settings import Settings
 from boundmesh.verdict import Counterexample
 
@@ -41,7 +42,8 @@ class Run:
     inputs    the N inputs
     labels    `[N]`, the class that each input must keep
     scores    `[N, classes]`, the network's scores of the inputs, float64
-    layout    the device that holds the weights, and the dtype of the bounds
+    layout    the device or devices that hold the weights, and the dtype of the bounds
+    groups    the one group of ranks that works on this run in step, or of one process
     rounding  the roundings that bounds outweigh (None: arithmetic is trusted)
     replay    replays points in ONNX Runtime
     settings  the user's choices
@@ -53,6 +55,7 @@ class Run:
     labels: np.ndarray
     scores: np.ndarray
     layout: DeviceLayout
+    groups: Groups
     rounding: Rounding | None
     replay: Replay
     settings: Settings
@@ -108,7 +111,7 @@ class Run:
         prop = self.property(place, region)
         for point in points:
             near = representable(region, point, self.graph.inputs)
-            if (found := self.replay(prop, 0, near)) is not None:
+            if (found := self.clock.agree(self.replay(prop, 0, near))) is not None:
                 return found
         return None
 

@@ -54,6 +54,7 @@ def search(
     may be empty. Raises OutOfTime at the deadline of the run.
     """
     clock = Clock(min(limit, run.clock.left))
+    clock.agree = run.clock.agree
     region = run.inputs.region(place, radius)
     prop, layout = run.property(place, region), run.layout
     others = run.others(place)
@@ -76,7 +77,7 @@ def search(
         found = _attacked(run, prop, left, clock)
         if found is not None:
             return Searched(best(), found)
-        for account in branch(standing, chosen.bounds, chosen.branch, clock, look):
+        for account in branch(standing, chosen.bounds, chosen.branch, clock, look, run.groups):
             if isinstance(account.found, Counterexample):
                 return Searched(best(), account.found)
     except OutOfTime:
@@ -90,10 +91,11 @@ def _attacked(
 ) -> Counterexample | None:
     """Search a counterexample for a small share of the time; raises OutOfTime after all of it."""
     short = Clock(min(ATTACK_SHARE * clock.left, MOST_ATTACK))
+    short.agree = clock.agree
     chosen, weights, left = run.settings, run.layout.weights, {0: clauses}
     recordable = run.layout.recordable
-    with suppress(OutOfTime):
-        return attack(
+    with suppress(OutOfTime), run.layout.thrifty():
+        found = attack(
             run.graph,
             weights,
             prop,
@@ -104,5 +106,6 @@ def _attacked(
             run.replay,
             recordable,
         )
+        return clock.agree(found)
     clock.check()
     return None

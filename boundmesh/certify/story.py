@@ -73,7 +73,7 @@ def certify(
     """
     recorder = Recorder(progress)
     clock = Clock(settings.timeout, recorder)
-    refuse_mesh(settings)
+    refuse_domains(settings)
     radius = radius_of(eps)
     within = radius_of(tolerance, "tolerance") if tolerance is not None else radius / 256
     limit = SECONDS.read("timeout_per_input", timeout_per_input) or math.inf
@@ -84,6 +84,11 @@ def certify(
         graph = normalized(load(model, array[:1]), mean, std)
     given = inputs_for(graph, array, norm, clip)
     run = prepared(graph, given, labels, radius, settings, clock)
+    if jobs > 1 and settings.layout.shape.size > 1:
+        raise BoundmeshError(
+            "jobs divides searches among processes, and a mesh has its own; "
+            "leave one of the two out"
+        )
     if jobs > 1 and run.layout.device.type != "cpu":
         raise BoundmeshError(
             f"jobs divides searches among processes on the CPU, and the device is "
@@ -117,16 +122,16 @@ def certify(
         given.clip,
         recorder.history(),
         settings,
-        name_of(run.layout.device),
+        name_of(run.layout.device, settings.layout.shape.size),
     )
 
 
-def refuse_mesh(settings: Settings) -> None:
-    """Raise BoundmeshError where a mesh of several devices was chosen."""
-    if settings.layout.shape.size > 1:
+def refuse_domains(settings: Settings) -> None:
+    """Raise BoundmeshError where a mesh of several groups was chosen."""
+    if settings.layout.domains > 1:
         raise BoundmeshError(
-            f"the mesh {settings.layout.shape} has several devices, and certify uses one; run it "
-            "on a part of the inputs on each device"
+            f"the mesh {settings.layout.shape} has several groups of domains, and certify bounds "
+            "all inputs in one group; use shards, or run each group on a part of the inputs"
         )
 
 
@@ -147,7 +152,7 @@ def prepared(
     wanted = None if labels is None else labels_of(labels, len(inputs), classes)
     pin_threads(settings, multiplications(graph))
     opened = open_run(graph, inputs, settings, clock)
-    layout = opened.layout
+    layout, clock.agree = opened.layout, opened.groups.agree
     forget_peak(layout.device)
     with clock.stage("check"):
         check_fits(graph, layout.device, settings)

@@ -59,7 +59,7 @@ def work(run: Run, jobs: int, count: int, take: Callable[[], Task | None], done:
         while (task := take()) is not None:
             began = monotonic()
             found = search(run, task.place, task.radius, task.margins, task.known, task.limit)
-            done(task, found, monotonic() - began)
+            done(task, found, run.clock.agree(monotonic() - began))
         return
     with _pool(run, jobs) as pool:
         running: dict[Future[tuple[Searched, float]], Task] = {}

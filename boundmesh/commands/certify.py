@@ -18,10 +18,13 @@ from boundmesh.commands.options import (
     Iterations,
     Json,
     LogFile,
+    Mesh,
     MethodOption,
+    OffloadOption,
     Quiet,
     Report,
     RoundingOption,
+    ScheduleOption,
     Seed,
     Threads,
     TileElements,
@@ -30,10 +33,12 @@ from boundmesh.commands.options import (
     check_writable,
 )
 from boundmesh.commands.output import log_of, print_result
+from boundmesh.commands.ranks import start_ranks
 from boundmesh.commands.region import REGION, Clip, parse_clip, parse_numbers
 from boundmesh.commands.verify import less
 from boundmesh.report.certify_console import CertifyConsole
-from boundmesh.settings import BoundSettings, BranchSettings, Method, Settings
+from boundmesh.runtime.rank import is_first
+from boundmesh.settings import BoundSettings, BranchSettings, Layout, Method, Settings
 
 if TYPE_CHECKING:
     from boundmesh.certify.result import Certification
@@ -138,7 +143,9 @@ def certify(
         typer.Option(
             min=1,
             metavar="N",
-            help="Processes that search at the same time, on the CPU: as many as there are cores.",
+            help="Processes that search at the same time, on the CPU. It helps where many inputs "
+            "are searched for seconds each and cores are idle; each process starts in a few "
+            "seconds. Attacks and bounds stay in one process.",
             rich_help_panel=RUN,
         ),
     ] = 1,
@@ -147,6 +154,9 @@ def certify(
     iterations: Iterations = BoundSettings.iterations,
     tile_elements: TileElements = BoundSettings.tile_elements,
     device: Device = Settings.device,
+    mesh: Mesh = "",
+    schedule: ScheduleOption = "auto",
+    offload: OffloadOption = "none",
     dtype: DTypeOption = "float32",
     rounding: RoundingOption = "auto",
     seed: Seed = Settings.seed,
@@ -195,12 +205,18 @@ def certify(
         threads=threads,
         bounds=BoundSettings(method, iterations, tile_elements=tile_elements),
         branch=BranchSettings(branching),
+        layout=Layout.of(mesh, schedule, offload),
     )
     check_readable(model, inputs, labels)
     for option, file in (("--csv", csv), ("--json", json), ("--npz", npz), ("--report", report)):
         check_writable(option, file)
     cut, shift, scale = parse_clip(clip), parse_numbers("--mean", mean), parse_numbers("--std", std)
-    console = CertifyConsole(quiet=quiet, verbose=verbose, log=log_of(quiet, verbose, log))
+    start_ranks(settings.layout.shape)
+    # The other ranks certify with the first one, which alone prints and writes results.
+    first_rank = is_first()
+    console = CertifyConsole(
+        quiet=quiet or not first_rank, verbose=verbose, log=log_of(quiet, verbose, log)
+    )
     with console as progress:
         if defaults := described(context):
             progress.detail("defaults", defaults)
@@ -237,6 +253,8 @@ def certify(
             progress.say("", line)
         peak = words.of_bytes(result.peak_bytes)
         progress.say("done", f"{perf_counter() - began:.1f} s, peak memory {peak}")
+    if not first_rank:
+        return
     if csv is not None:
         certification.write_csv(csv, result, data.names)
     if json is not None:
