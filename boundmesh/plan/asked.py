@@ -16,7 +16,7 @@ from boundmesh.models import point_of, region_of
 from boundmesh.plan.counting import count_unstable
 from boundmesh.plan.machine import CPU, HOPPER, OTHER_GPU, Machine
 from boundmesh.plan.neurons import Unstable
-from boundmesh.plan.planning import PER_HOST, Plan, Ranks, plan_bounds
+from boundmesh.plan.planning import PER_HOST, Line, Plan, Ranks, plan_bounds
 from boundmesh.plan.rehearsal import Bounding
 from boundmesh.plan.words import parse_shards, parse_share, parse_size
 from boundmesh.proof.margins import margins_of
@@ -90,6 +90,35 @@ def plan_of(
     layout = settings.layout
     ranks = Ranks(least, most, layout.schedule, layout.offload, per_host or PER_HOST)
     return plan_bounds(bounding, shares, machine, ranks, size)
+
+
+def planned_method(
+    graph: Graph,
+    property: Property,
+    method: str,
+    unstable: Unstable,
+    machine: Machine,
+    settings: Settings,
+) -> Line:
+    """Plan one bound method on the devices of `settings`, for a property's largest batch.
+
+    `unstable` may be what a run has counted. Raises BoundmeshError for a property without regions.
+    """
+    asked, chosen, layout = _of_property(graph, property), settings.bounds, settings.layout
+    bounding = Bounding(
+        asked.graph,
+        method,
+        asked.rows,
+        max(1, len(asked.regions)),
+        chosen.iterations,
+        chosen.tile_elements,
+        dtype_of(settings),
+        "trust" in settings.rounding,
+    )
+    shards = layout.shape.shards
+    ranks = Ranks(shards, shards, layout.schedule, layout.offload)
+    (line,) = plan_bounds(bounding, unstable, machine, ranks).lines
+    return line
 
 
 def _with_rates(machine: Machine, tflops: float | None, bandwidth: float | None) -> Machine:

@@ -24,6 +24,7 @@ from boundmesh.report.page.inputs import pictures_of
 from boundmesh.report.page.memory import Memory, memory, taken
 from boundmesh.report.page.parts import Card
 from boundmesh.report.page.picture import ImageShape, Picture, image_shape, value_range
+from boundmesh.report.page.stage_memory import StageMemory, stage_peaks
 
 MOST_EXAMPLES, MOST_ROWS = 6, 1000
 STYLES = {CERTIFIED: "unsat", FALSIFIED: "sat", MISCLASSIFIED: "error", UNKNOWN: "unknown"}
@@ -135,7 +136,7 @@ def certify_page(result: Certification, origin: Origin) -> CertifyPage:
         stages=stage_rows(result.seconds),
         pieces=strip(result.history, result.seconds),
         total=result.total_seconds,
-        memory=memory(known, result.history),
+        memory=memory(known, result.history, StageMemory(stage_peaks(result.history))),
         guarantee=_guarantee(result),
         warnings=result.history.warnings,
         origin=origin,

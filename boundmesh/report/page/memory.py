@@ -9,6 +9,7 @@ from boundmesh.graph.graph import Graph
 from boundmesh.report.facts import of_bytes
 from boundmesh.report.page.chart import Chart, area, line, seconds_label
 from boundmesh.report.page.scale import linear
+from boundmesh.report.page.stage_memory import StageMemory
 from boundmesh.runtime.history import History
 from boundmesh.settings import Settings
 
@@ -35,12 +36,14 @@ class Memory:
     terms  the name and the most bytes of each term
     chart  None where memory was measured at fewer than two times
     note   what the numbers count
+    stages  the memory of each stage
     """
 
     peak: str
     terms: tuple[tuple[str, str], ...]
     chart: Chart | None
     note: str
+    stages: StageMemory
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,8 @@ def taken(graph: Graph, settings: Settings, peak: int, device: str, neurons: int
     return Taken(weights, 2 * size * neurons, peak, device)
 
 
-def memory(known: Taken, history: History) -> Memory:
-    """Return the memory of a run, divided into terms as far as they are known."""
+def memory(known: Taken, history: History, stages: StageMemory) -> Memory:
+    """Return the memory of a run, divided into terms as far as they are known, and by stage."""
     on_gpu = known.device.startswith("cuda")
     note = (
         "Counted are the tensors on the GPU. Open domains wait in host memory."
@@ -86,7 +89,7 @@ def memory(known: Taken, history: History) -> Memory:
     if len(times) > 1:
         parts = _on_gpu(totals, known.weights) if on_gpu else _in_process(totals, waiting)
         chart = _chart(times, parts, peaks)
-    return Memory(of_bytes(known.peak), tuple(terms), chart, note)
+    return Memory(of_bytes(known.peak), tuple(terms), chart, note, stages)
 
 
 def _measured(

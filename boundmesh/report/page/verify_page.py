@@ -24,6 +24,7 @@ from boundmesh.report.page.effort import (
 from boundmesh.report.page.inputs import OutputRow, View, outputs, view
 from boundmesh.report.page.margins import MarginTable, margin_table
 from boundmesh.report.page.memory import Memory, memory, taken
+from boundmesh.report.page.stage_memory import stage_memory
 from boundmesh.verdict import POSITIVE, Falsified, TimedOut, Unknown, Verified
 from boundmesh.verify import Result
 
@@ -110,7 +111,7 @@ def verify_page(result: Result, origin: Origin) -> VerifyPage:
         stages=stage_rows(result.seconds),
         pieces=strip(result.history, result.seconds),
         total=sum(result.seconds.values()),
-        memory=memory(known, result.history),
+        memory=memory(known, result.history, stage_memory(result)),
         guarantee=tuple(
             words.guarantee(arithmetic(result.graph, result.settings, prop), verdict.word)
         ),

@@ -27,8 +27,12 @@ from boundmesh.report.page.picture import (
 )
 from boundmesh.report.page.png import png
 from boundmesh.report.page.scale import Scale, around_zero, linear, logarithmic
+from boundmesh.report.page.stage_memory import stage_memory, stage_peaks
 from boundmesh.report.page.surroundings import of_radius, surroundings
+from boundmesh.runtime.history import History, MemoryReading, Reading
+from boundmesh.verify import Result
 
+MIB = 2**20
 STYLE = Path(words.__file__).parent / "templates" / "style.css"
 
 
@@ -267,3 +271,35 @@ def test_an_exact_radius_is_shown_beside_its_decimal() -> None:
     assert radius(Fraction(8, 255)) == "8/255 (0.03137)"
     assert radius(Fraction(1, 8)) == "0.125"
     assert radius(0.03) == "0.03"
+
+
+def test_the_memory_of_a_stage_is_the_most_that_was_measured_or_the_peak_that_rose() -> None:
+    def reading(seconds: float, stage: str, now: int, peak: int) -> Reading:
+        return Reading(seconds, stage, {}, MemoryReading(now * MIB, peak * MIB))
+
+    readings = (
+        reading(0, "check", 100, 100), reading(1, "crown", 110, 100), reading(2, "crown", 120, 300),
+        reading(3, "alpha-crown", 250, 300), Reading(4, "branch", {}),
+    )  # fmt: skip
+    found = stage_peaks(History(readings=readings))
+    assert [(each.most, each.more) for each in found] == [
+        ("100 MiB", "0 KiB"), ("300 MiB", "200 MiB"), ("250 MiB", "150 MiB")
+    ]  # fmt: skip
+
+
+def test_the_terms_of_each_method_that_ran_add_up_to_its_peak(results: dict[str, Result]) -> None:
+    result = results["table-split"]
+    found = stage_memory(result)
+    ran = [words.stage(each.stage) for each in result.reached if each.unstable]
+    assert [each.name for each in found.methods] == [name for name in ran if "bounds" in name]
+    shares = [sum(part.share for part in method.parts) for method in found.methods]
+    assert max(shares) == pytest.approx(100, abs=3) and min(shares) > 0
+    legend = dict(found.legend)
+    for method in found.methods:
+        for part in method.parts:
+            assert legend[part.name.partition(": ")[0]] == part.colour
+
+
+def test_a_result_without_bounds_has_no_terms(results: dict[str, Result]) -> None:
+    assert stage_memory(results["empty"]).methods == ()
+    assert stage_memory(results["timed-out"]).methods == ()
