@@ -77,6 +77,7 @@ OTHER_MEANINGS = {
     "plan/work.py": {"gather"},  # the schedule
     "report/cactus.py": {"log"},  # the scale of an axis
     "kernels/adam_triton.py": {"scale"},  # a parameter of a kernel
+    "kernels/windows_triton.py": {"shift", "step"},  # parameters of kernels
 }
 
 
