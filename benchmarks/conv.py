@@ -63,12 +63,12 @@ def main(options: argparse.Namespace) -> None:
             return [alpha_crown(problem, rows, schedule).lower]
 
         facts: dict[str, object] = {"network": name, "method": method, "radius": str(radius)}
-        if not options.final:
+        once = name == "resnet18" and options.runs == 1
+        if not options.final and not once:
             facts |= unstable(problem, rows)
         if method != "crown":
             facts["iterations"] = options.iterations
         # Counting has warmed CROWN up.
-        once = name == "resnet18" and options.runs == 1
         cold = once or not (options.final or method != "crown")
         try:
             report(at, "conv", options, bound, (lambda: None) if cold else None, **facts)

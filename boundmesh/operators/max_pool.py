@@ -21,8 +21,9 @@ from boundmesh.operators.operator import Operator, register
 from boundmesh.operators.partition import Partition
 from boundmesh.operators.rounding import Rounded
 from boundmesh.operators.unfolding import counts, elements, folded, padded, unfolded
-from boundmesh.operators.window_grid import Grid
+from boundmesh.operators.window_grid import Grid, reach
 from boundmesh.operators.window_lines import WindowRelaxation, signed_inner_windows
+from boundmesh.operators.window_products import cropped
 from boundmesh.operators.windows import PulledWindows, Windows
 
 SHARE = 0.125
@@ -87,18 +88,27 @@ class PooledLines(WindowRelaxation):
     def pull_windows(self, windows: Windows) -> PulledWindows | None:
         """Pull rows in windows back; None if rows have lines of their own."""
         below, above = self.lines.lower_intercept, self.lines.upper_intercept
-        grid, rows = pulled_grid(self.node, windows), windows.coefficients
+        node, rows = self.node, windows.coefficients
+        grid = pulled_grid(node, windows)
         assert below is not None and above is not None
         if grid is None or below.shape[1] > 1:
             return None
         domains = max(len(rows), len(below))
-        out = rows.new_zeros(domains, windows.count, *grid.window, rows.shape[-1])
-        places = elements(self.node, windows.grid.window, after=1)
+        lengths = [
+            reach(*axis)
+            for axis in zip(
+                windows.grid.window, node["kernel"], node["stride"], node["dilation"], strict=True
+            )
+        ]
+        out = rows.new_zeros(domains, windows.count, *lengths, rows.shape[-1])
+        places = elements(node, windows.grid.window, after=1)
         for at, slopes in zip(places, self.each(), strict=True):
             low, high = map(windows.read, slopes)
             out[at] += signed_product(rows, low, high)
         bias = signed_inner_windows(windows, below, above)
-        return PulledWindows((Windows(out, grid, self.node.input_shapes[0][:2]),), bias)
+        front = windows.grid.left_out(grid, node["stride"], node["padding"])
+        found = cropped(out, front, grid.window).contiguous()
+        return PulledWindows((Windows(found, grid, node.input_shapes[0][:2]),), bias)
 
 
 def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> PooledLines:

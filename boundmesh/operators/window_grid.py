@@ -92,6 +92,16 @@ class Grid:
         spans = (span.read_by(k, s, d, before, n) for span, k, s, d, (before, _), n in axes)
         return self.moved([*spans])
 
+    def left_out(
+        self, read: Grid, stride: Sequence[int], padding: Sequence[tuple[int, int]]
+    ) -> list[int]:
+        """Return how many places in front of each axis `read`, the result of `read_by`, leaves out.
+
+        They do not exist, and where all rows have the same window, none of them is stored.
+        """
+        axes = zip(read.spans, self.spans, stride, padding, strict=True)
+        return [one.shift - (span.shift * s - before) for one, span, s, (before, _) in axes]
+
     @property
     def rows(self) -> int:
         return len(self.places)

@@ -40,33 +40,22 @@ def pull_conv_windows(node: Node, weights: Weights, windows: Windows) -> PulledW
     grid = windows.grid.read_by(
         kernel, node["stride"], node["dilation"], node["padding"], shape[2:]
     )
-    how, front = (
-        (node["stride"], node["dilation"], node["groups"]),
-        _front(node, windows.grid, grid),
-    )
+    how = node["stride"], node["dilation"], node["groups"]
+    front = windows.grid.left_out(grid, node["stride"], node["padding"])
     if not fused_windows.applies(rows):
-        found = _cropped(spread(rows, weight, *how), front, grid.window)
+        found = cropped(spread(rows, weight, *how), front, grid.window)
         found.masked_fill_(grid.outside.unsqueeze(-1), 0)
     elif fused_spread.applies(rows, weight, *how):
         found = fused_spread.spread(rows, weight, *how[:2], front, grid.window, grid.reach)
     elif any(front):
-        found = _cropped(spread(rows, weight, *how), front, grid.window).contiguous()
+        found = cropped(spread(rows, weight, *how), front, grid.window).contiguous()
     else:
         found = spread_by_kernel(rows, weight, *how, grid)
     bias = windows.inner_features(weights[1]) if len(weights) > 1 else None
     return PulledWindows((Windows(found, grid, shape[:2]),), bias)
 
 
-def _front(node: Node, output: Grid, inside: Grid) -> list[int]:
-    """Return how many places are left out in front of each axis of the windows of the input.
-
-    These places do not exist for any row, because all rows have the same window.
-    """
-    axes = zip(inside.spans, output.spans, node["stride"], node["padding"], strict=True)
-    return [mine.shift - (span.shift * stride - before) for mine, span, stride, (before, _) in axes]
-
-
-def _cropped(found: Tensor, front: Sequence[int], window: Sequence[int]) -> Tensor:
+def cropped(found: Tensor, front: Sequence[int], window: Sequence[int]) -> Tensor:
     """Return `window` places of each axis of `[D, S, *reached, O]`, from the place `front` on."""
     for axis, (first, length) in enumerate(zip(front, window, strict=True), 2):
         found = found.narrow(axis, first, length)
@@ -81,7 +70,11 @@ def conv_windows(
     They are the convolution of the values, plus `of_bias` `[D or 1, S]` times the bias. Values at
     places that do not exist count as zero. The windows are those of `pull_conv_windows`.
     """
-    weight, rows, front = weights[0], values.coefficients, _front(node, grid, values.grid)
+    weight, rows, front = (
+        weights[0],
+        values.coefficients,
+        grid.left_out(values.grid, node["stride"], node["padding"]),
+    )
     bias = weights[1] if len(weights) > 1 and of_bias is not None else None
     how = node["stride"], node["dilation"]
     if fused_collect.applies(rows, weight, node["groups"]):
