@@ -114,6 +114,31 @@ def pooled_maps(seed: int = 0) -> Graph:
     return _graph(build, build.add("linear", x, weights=_affine(rng, (3, x.shape[1]), x.shape[1])))
 
 
+def encoder_decoder(seed: int = 0, activation: str = "relu") -> Graph:
+    """A map that is made smaller and larger again: strides, skips that are cropped and joined."""
+    rng = np.random.default_rng(seed)
+    build = Builder()
+    x = build.input((1, 2, 12, 10))
+    skip = build.add(activation, _conv(build, rng, x, 4, 3, 1, 1))
+    x = build.add(activation, _conv(build, rng, skip, 6, 3, 2, 1))
+    x = build.add(
+        "conv_transpose", x, weights=(rng.normal(size=(6, 4, 3, 3)) / 6, rng.normal(size=4) / 5),
+        stride=(2, 2), dilation=(1, 1), padding=((1, 1), (1, 1)), output_padding=(1, 1), groups=1,
+    )  # fmt: skip
+    x = build.add(activation, build.add("concat", x, skip, axis=1))
+    x = build.add("slice", x, ranges=((0, 1, 1), (0, 8, 1), (1, 11, 1), (1, 9, 1)))
+    x = build.add(activation, _conv(build, rng, x, 3, 2, 2, 0))
+    for axis, length in ((2, x.shape[2]), (3, x.shape[3])):
+        index = tuple(place // 2 for place in range(2 * length))
+        x = build.add("gather", x, axis=axis, index=index)
+    x = build.add("pad", x, padding=((0, 0), (0, 0), (1, 1), (1, 1)), value=0.3)
+    x = build.add("add", _conv(build, rng, x, 4, 3, 1, 1), skip)
+    x = _conv(build, rng, build.add(activation, x), 2, 3, 3, 0)
+    x = build.add(activation, x)
+    x = build.reshape(x, (1, int(np.prod(x.shape))))
+    return _graph(build, build.add("linear", x, weights=_affine(rng, (3, x.shape[1]), x.shape[1])))
+
+
 def smooth_net(seed: int = 0) -> Graph:
     """Sigmoid and tanh layers, and a product of two of their values."""
     rng = np.random.default_rng(seed)

@@ -29,6 +29,8 @@ from boundmesh.operators.operator import Operator, Product, register
 from boundmesh.operators.partition import Partition
 from boundmesh.operators.rounding import Lengths
 from boundmesh.operators.window_products import conv_windows, pull_conv_windows
+from boundmesh.operators.window_strides import pull_conv_transpose_windows
+from boundmesh.operators.windows import PulledWindows, Windows
 
 CONVOLVE = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
 TRANSPOSE = {
@@ -150,6 +152,12 @@ def pull_conv_transpose(node: Node, weights: Weights, rows: Tensor) -> Pulled:
     return Pulled((pulled.unflatten(0, rows.shape[:3]),), channel_bias(weights, rows))
 
 
+def pull_summed_windows(node: Node, weights: Weights, windows: Windows) -> PulledWindows | None:
+    """Pull rows in windows back through a transposed convolution, as sums of products."""
+    with summed(windows.coefficients):
+        return pull_conv_transpose_windows(node, weights, windows)
+
+
 def channel_bias(weights: Weights, rows: Tensor) -> Tensor | None:
     """Return `⟨A, b⟩` `[D, S]`, where b is constant over the batch and all places of a channel."""
     if len(weights) < 2:
@@ -238,6 +246,7 @@ register(
         conv_transpose,
         conv_transpose_interval,
         pull=pull_conv_transpose,
+        pull_windows=pull_summed_windows,
         lengths=lengths,
         product=Product(axis=1, output_dim=1),
         exact_on_box=True,

@@ -15,6 +15,7 @@ from boundmesh.operators.interval import Interval
 from boundmesh.operators.linear_bounds import Pulled
 from boundmesh.operators.node import Node
 from boundmesh.operators.operator import Operator, register
+from boundmesh.operators.window_moves import same_windows
 
 
 def forward(node: Node, weights: Weights, x: Tensor) -> Tensor:
@@ -37,6 +38,7 @@ register(
         forward,
         interval,
         pull=pull,
+        pull_windows=same_windows,
         rising=True,
         partition=same_partition,
     )

@@ -77,7 +77,8 @@ class Operator:
                                                the transpose of `pull_windows` of a product: Windows
                                                of the input → gradients to the rows in the windows
                                                `grid` of the output; `of_bias` `[D or 1, S]` are
-                                               the gradients to the biases (None: zero)
+                                               the gradients to the biases (None: zero).
+                                               Without it rows are dense where gradients pass
     relax(node, boxes, alpha)                  Interval of each input, α in [0, 1] → Relaxation
                                                (Lines), sound at every α `[D, R, *alpha_shape]`
     initial(node, boxes)                       the α, `[D, *alpha_shape]`, that CROWN uses

@@ -16,6 +16,7 @@ from boundmesh.operators.node import Node
 from boundmesh.operators.operator import Operator, register
 from boundmesh.operators.partition import Partition
 from boundmesh.operators.rounding import Lengths, Rounded
+from boundmesh.operators.window_moves import pull_sum_windows
 
 
 def total(node: Node, weights: Weights, x: Tensor) -> Tensor:
@@ -102,6 +103,7 @@ register(
         total,
         monotone(total),
         pull=pull_total,
+        pull_windows=pull_sum_windows,
         lengths=total_lengths,
         rising=True,
         exact_on_box=True,

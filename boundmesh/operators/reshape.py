@@ -16,6 +16,11 @@ from boundmesh.operators.node import Node, Shape
 from boundmesh.operators.operator import Operator, register
 from boundmesh.operators.partition import Partition
 from boundmesh.operators.rounding import Lengths
+from boundmesh.operators.window_moves import (
+    pull_expand_windows,
+    pull_reshape_windows,
+    pull_transpose_windows,
+)
 
 
 def reshape(node: Node, weights: Weights, x: Tensor) -> Tensor:
@@ -116,6 +121,7 @@ register(
         reshape,
         monotone(reshape),
         pull=pull_reshape,
+        pull_windows=pull_reshape_windows,
         rising=True,
         keeps_box=True,
         partition=reshape_partition,
@@ -130,6 +136,7 @@ register(
         transpose,
         monotone(transpose),
         pull=pull_transpose,
+        pull_windows=pull_transpose_windows,
         rising=True,
         keeps_box=True,
         partition=transpose_partition,
@@ -144,6 +151,7 @@ EXPAND = register(
         expand,
         monotone(expand),
         pull=pull_expand,
+        pull_windows=pull_expand_windows,
         lengths=expand_lengths,
         rising=True,
         partition=expand_partition,

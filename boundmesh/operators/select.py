@@ -19,6 +19,12 @@ from boundmesh.operators.node import Node
 from boundmesh.operators.operator import Operator, register
 from boundmesh.operators.partition import Partition
 from boundmesh.operators.rounding import Lengths
+from boundmesh.operators.window_moves import (
+    pull_concat_windows,
+    pull_pad_windows,
+    pull_slice_windows,
+)
+from boundmesh.operators.window_strides import pull_gather_windows
 
 Index = tuple[int, ...]
 
@@ -198,6 +204,7 @@ register(
         slice_values,
         monotone(slice_values),
         pull=pull_slice,
+        pull_windows=pull_slice_windows,
         rising=True,
         keeps_box=True,
         partition=slice_partition,
@@ -211,6 +218,7 @@ register(
         gather,
         monotone(gather),
         pull=pull_gather,
+        pull_windows=pull_gather_windows,
         lengths=gather_lengths,
         rising=True,
         partition=other_axis,
@@ -233,6 +241,7 @@ register(
         concat,
         monotone(concat),
         pull=pull_concat,
+        pull_windows=pull_concat_windows,
         rising=True,
         partition=other_axis,
         is_identity=same_shape,
@@ -244,6 +253,7 @@ register(
         pad,
         monotone(pad),
         pull=pull_pad,
+        pull_windows=pull_pad_windows,
         lengths=pad_lengths,
         rising=True,
         keeps_box=True,

@@ -121,8 +121,13 @@ class Windows:
         return found.reshape(len(values), *self.coefficients.shape[1:])
 
     def plus(self, other: Windows) -> Windows | None:
-        """Add rows of the same map; None if no window of one size contains both."""
+        """Add rows of the same map; None if no window of one size contains both.
+
+        The windows of both must be counted from the same places, or be whole maps.
+        """
         mine, others = self.grid.spans, other.grid.spans
+        if self.grid.places is not other.grid.places and not (self.grid.full and other.grid.full):
+            return None
         if mine == others:
             return self.with_coefficients(self.coefficients + other.coefficients)
         spans = [one.joined(two) for one, two in zip(mine, others, strict=True)]

@@ -23,7 +23,7 @@ from boundmesh.graph.forward import tensors, values
 from boundmesh.graph.graph import Graph
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.rounding import Rounding
-from tests.networks import maps, pooled_maps
+from tests.networks import encoder_decoder, maps, pooled_maps
 
 
 class DenseDevice(OneDevice):
@@ -220,3 +220,24 @@ def test_sampled_points_lie_inside_bounds_of_pools(dtype: torch.dtype) -> None:
     graph = pooled_maps(8)
     problem = problem_of(graph, OneDevice, dtype, Rounding.of(dtype, "real"))
     holds_at_samples(problem, 20)
+
+
+@pytest.mark.parametrize("activation", ["relu", "sigmoid"])
+def test_crown_of_maps_that_shrink_and_grow_is_that_of_dense_rows(activation: str) -> None:
+    graph = encoder_decoder(9, activation)
+    plain, in_windows = (problem_of(graph, device) for device in (DenseDevice, OneDevice))
+    program = in_windows.program
+    sizes = {start: windowed_row(program, start) for start in program.starts}
+    grown = next(node.name for node in program.nodes if node.op == "concat")
+    assert (sizes[grown] or torch.inf) < program.widest(grown)
+    found = ends(crown(in_windows, outputs(in_windows)))
+    torch.testing.assert_close(found, ends(crown(plain, outputs(plain))))
+
+
+def test_slopes_climb_where_maps_grow_as_they_climb_in_dense_rows() -> None:
+    graph, found = encoder_decoder(10), []
+    for device in (DenseDevice, OneDevice):
+        problem = problem_of(graph, device)
+        optimised = alpha_crown(problem, outputs(problem), StepSchedule(iterations=2))
+        found.append(ends((optimised.lower, dict(optimised.bounds))))
+    torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-5)

@@ -14,18 +14,9 @@ def pooling_net(seed: int = 0) -> Graph:
     rng, build = np.random.default_rng(seed), Builder()
     x = build.input((1, 2, 8, 6))
     x = build.add("relu", convolve(build, rng, x, 6, 3))
-    # Windows of 2 × 2: gathered, then reduced.
-    x = build.reshape(x, (1, 6, 48))
-    window = [
-        8 * 0 + 6 * (2 * row + down) + 2 * column + right
-        for row in range(4)
-        for column in range(3)
-        for down in range(2)
-        for right in range(2)
-    ]
-    x = build.add("gather", x, axis=2, index=tuple(window))
-    x = build.add("max", build.reshape(x, (1, 6, 12, 4)), axis=3)
-    x = build.reshape(x, (1, 6, 4, 3))
+    x = build.add(
+        "max_pool", x, kernel=(3, 2), stride=(2, 2), dilation=(1, 1), padding=((1, 0), (0, 0))
+    )
     x = build.add(
         "conv_transpose",
         x,

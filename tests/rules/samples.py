@@ -165,6 +165,31 @@ def affine() -> Iterator[Sample]:
     yield sample("pad", (3, 4), padding=((1, 0), (0, 0)), value=0.0)
     yield sample("sum", (3, 5, 2), axes=(0, 2))
     yield sample("limited", (3, 5), limit=4.0)
+    yield from maps()
+
+
+def maps() -> Iterator[Sample]:
+    """Operators that move, join or drop neurons, on maps."""
+    yield sample("limited", (1, 3, 5, 4), limit=4.0)
+    yield sample("reshape", (1, 4, 5, 3), shape=(1, 2, 2, 5, 3))
+    yield sample("transpose", (1, 2, 3, 5, 4), perm=(0, 2, 1, 3, 4))
+    yield sample("expand", (1, 1, 5, 4), shape=(1, 3, 5, 4))
+    yield sample("sum", (1, 3, 5, 4), axes=(1,))
+    yield sample("concat", (1, 3, 5, 4), (1, 1, 5, 4), (1, 2, 5, 4), axis=1)
+    yield sample("concat", (1, 2, 5, 3), (1, 2, 5, 1), (1, 2, 5, 4), axis=3)
+    yield sample("slice", (1, 5, 9, 7), ranges=((0, 1, 1), (1, 4, 2), (1, 9, 3), (2, 6, 1)))
+    yield sample("slice", (1, 2, 6), ranges=((0, 1, 1), (0, 2, 1), (0, 6, 2)))
+    around = ((0, 0), (0, 0), (1, 2), (0, 3))
+    yield sample("pad", (1, 2, 5, 4), padding=around, value=0.0)
+    yield sample("pad", (1, 2, 5, 4), padding=around, value=-1.5)
+    yield sample("gather", (1, 3, 5, 4), axis=1, index=(2, 0, 0, 1, 2, 2))
+    yield sample("gather", (1, 2, 5, 4), axis=2, index=tuple(place // 3 for place in range(15)))
+    yield sample("gather", (1, 2, 5), axis=2, index=tuple(place // 2 for place in range(10)))
+    yield sample("constant", weights=((1, 3, 5, 4),))
+    yield sample("scale", (1, 3, 5, 4), weights=((3, 1, 1),))
+    yield sample("shift", (1, 3, 5, 4), weights=((1, 3, 5, 4),))
+    yield sample("add", (1, 3, 5, 4), (1, 3, 5, 4))
+    yield sample("subtract", (1, 3, 5, 4), (1, 3, 5, 4))
 
 
 def nonlinear() -> Iterator[Sample]:

@@ -41,12 +41,24 @@ def windowed_row(program: Program, start: str, gradients: bool = False) -> int |
 
     The result is None if no convolution is passed in windows, so that dense rows serve as well. It
     is found by a sweep of no rows, which needs only the shapes of the weights. If `gradients` is
-    true, every nonlinear node must be one that `meets_at_zero`.
+    true, every nonlinear node must be one that `meets_at_zero`, and every product that passes
+    windows must have the rule `forward_windows`.
     """
-    if gradients and not all(meets_at_zero(node) for node in program.below(start)):
+    if gradients and not all(_has_gradients(node) for node in program.order(start)):
         return None
     sizes = windowed_sizes(program, start)
     return None if sizes is None else max(sizes.values())
+
+
+def _has_gradients(node: Node) -> bool:
+    """Return true if gradients pass the node in windows, or if windows become dense there."""
+    if node.is_input:
+        return True
+    operator = RULES[node.op]
+    if not operator.affine:
+        return meets_at_zero(node)
+    by_hand = operator.product is None or operator.forward_windows is not None
+    return by_hand or operator.pull_windows is None
 
 
 def windowed_sizes(program: Program, start: str) -> Mapping[str, int] | None:
