@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import reduce
 from math import prod
 
@@ -12,19 +11,15 @@ from torch import Tensor
 from boundmesh.operators.common_rules import Weights, monotone
 from boundmesh.operators.curve import reach_of
 from boundmesh.operators.gathered_pool import gathered
-from boundmesh.operators.inner_products import signed_inner, signed_product
 from boundmesh.operators.interval import Interval
-from boundmesh.operators.linear_bounds import Lines, Pulled
+from boundmesh.operators.linear_bounds import Lines
 from boundmesh.operators.maxima import Maximum, undecided
 from boundmesh.operators.node import Node
 from boundmesh.operators.operator import Operator, register
 from boundmesh.operators.partition import Partition
+from boundmesh.operators.pooled_lines import PooledLines, pulled_grid
 from boundmesh.operators.rounding import Rounded
 from boundmesh.operators.unfolding import counts, elements, folded, padded, unfolded
-from boundmesh.operators.window_grid import Grid, reach
-from boundmesh.operators.window_lines import WindowRelaxation, signed_inner_windows
-from boundmesh.operators.window_products import cropped
-from boundmesh.operators.windows import PulledWindows, Windows
 
 SHARE = 0.125
 """The weight, relative to α = 1, that the line below gives the input of the largest lower bound."""
@@ -51,64 +46,6 @@ def windows_of(node: Node, box: Interval) -> Interval:
     """
     low = torch.where(box.lower > least(box), box.lower, torch.nan)
     return Interval(*(unfolded(node, end, least(box)) for end in (low, box.upper)))
-
-
-def pulled_grid(node: Node, windows: Windows) -> Grid | None:
-    """Return the windows of the places that the pool reads."""
-    if len(windows.features) != 2:
-        return None
-    return windows.grid.read_by(
-        node["kernel"], node["stride"], node["dilation"], node["padding"], node.input_shapes[0][2:]
-    )
-
-
-@dataclass(frozen=True)
-class PooledLines(WindowRelaxation):
-    """The lines of all windows.
-
-    node   the node
-    lines  the lines of the maximum of each window, with slopes `[D, R, N, C, K, *counts]`, which
-           are zero at the padding
-    """
-
-    node: Node
-    lines: Lines
-
-    def each(self) -> zip[tuple[Tensor, Tensor]]:
-        """Return the slopes below and above of each element of the kernel, `[D, R, N, C, *]`."""
-        ((below,), (above,)) = self.lines.lower_slopes, self.lines.upper_slopes
-        return zip(below.unbind(4), above.unbind(4), strict=True)
-
-    def pull(self, rows: Tensor) -> Pulled:
-        """Pull rows `[D, S, *shape]` back; what windows that overlap pass to an input adds up."""
-        bias = signed_inner(rows, self.lines.lower_intercept, self.lines.upper_intercept)
-        parts = (signed_product(rows, below, above) for below, above in self.each())
-        return Pulled((folded(self.node, parts),), bias)
-
-    def pull_windows(self, windows: Windows) -> PulledWindows | None:
-        """Pull rows in windows back; None if rows have lines of their own."""
-        below, above = self.lines.lower_intercept, self.lines.upper_intercept
-        node, rows = self.node, windows.coefficients
-        grid = pulled_grid(node, windows)
-        assert below is not None and above is not None
-        if grid is None or below.shape[1] > 1:
-            return None
-        domains = max(len(rows), len(below))
-        lengths = [
-            reach(*axis)
-            for axis in zip(
-                windows.grid.window, node["kernel"], node["stride"], node["dilation"], strict=True
-            )
-        ]
-        out = rows.new_zeros(domains, windows.count, *lengths, rows.shape[-1])
-        places = elements(node, windows.grid.window, after=1)
-        for at, slopes in zip(places, self.each(), strict=True):
-            low, high = map(windows.read, slopes)
-            out[at] += signed_product(rows, low, high)
-        bias = signed_inner_windows(windows, below, above)
-        front = windows.grid.left_out(grid, node["stride"], node["padding"])
-        found = cropped(out, front, grid.window).contiguous()
-        return PulledWindows((Windows(found, grid, node.input_shapes[0][:2]),), bias)
 
 
 def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> PooledLines:
