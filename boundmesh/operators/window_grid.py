@@ -61,19 +61,22 @@ class Grid:
     places  `[S, n]` (int64), the place of each row's neuron in the map of the start node
     spans   the window along each of the n spatial axes
     three   the places along three axes, as kernels take them, if they are known
+    origin  what the places are counted from. Windows are added only where it is the same: the
+            neuron of the start node, or the node at which each row got a place of its own
     """
 
     places: Tensor
     spans: tuple[Span, ...]
     three: Tensor | None = None
+    origin: str = ""
 
     def moved(self, spans: Sequence[Span]) -> Grid:
         """Return other windows of the same rows."""
-        return Grid(self.places, tuple(spans), self._three)
+        return Grid(self.places, tuple(spans), self._three, self.origin)
 
     def part(self, rows: slice) -> Grid:
         """Return the windows of some of the rows."""
-        return Grid(self.places[rows], self.spans, self._three[rows])
+        return Grid(self.places[rows], self.spans, self._three[rows], self.origin)
 
     def filled(self) -> Grid:
         """Return windows of the same rows that are the whole map."""

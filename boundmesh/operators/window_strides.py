@@ -36,7 +36,7 @@ class Axis:
     whole: int
 
 
-def aligned(windows: Windows, axes: Sequence[Axis]) -> tuple[Tensor, Grid]:
+def aligned(node: Node, windows: Windows, axes: Sequence[Axis]) -> tuple[Tensor, Grid]:
     """Return the rows `[D, S, *reached, C]` and the grid of the input's windows.
 
     A window of n places of the input reaches `s·(n − 1) + extent + 1` places of the output. The
@@ -65,7 +65,7 @@ def aligned(windows: Windows, axes: Sequence[Axis]) -> tuple[Tensor, Grid]:
         )
     if steady:
         return rows, grid.moved(spans)
-    return rows, Grid(torch.stack(places, 1), tuple(spans))
+    return rows, Grid(torch.stack(places, 1), tuple(spans), origin=node.name)
 
 
 def _after_zeros(rows: Tensor, dim: int, zeros: int, length: int) -> Tensor:
@@ -104,7 +104,7 @@ def pull_conv_transpose_windows(
             strict=True,
         )
     ]  # fmt: skip
-    rows, grid = aligned(windows, axes)
+    rows, grid = aligned(node, windows, axes)
     convolve = (functional.conv1d, functional.conv2d, functional.conv3d)[len(axes) - 1]
     x = rows.flatten(0, 1).movedim(-1, 1)
     y = convolve(x, weight, None, node["stride"], 0, node["dilation"], node["groups"])
@@ -135,7 +135,7 @@ def pull_gather_windows(node: Node, weights: Weights, windows: Windows) -> Pulle
         Axis(times if dim == axis else 1, times - 1 if dim == axis else 0, 0, whole)
         for dim, whole in enumerate(shape[wide:], wide)
     ]
-    rows, grid = aligned(windows, axes)
+    rows, grid = aligned(node, windows, axes)
     found = rows.unflatten(axis - wide + 2, (-1, times)).sum(axis - wide + 3)
     found = found.masked_fill(grid.outside.unsqueeze(-1), 0)
     return PulledWindows((Windows(found, grid, shape[:wide]),))

@@ -56,7 +56,7 @@ class Windows:
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> Windows:
         """Return the same rows on another device, or in another type."""
-        grid = Grid(self.grid.places.to(device), self.grid.spans)
+        grid = Grid(self.grid.places.to(device), self.grid.spans, origin=self.grid.origin)
         return Windows(self.coefficients.to(device, dtype), grid, self.features)
 
     def table(self, values: Tensor) -> Tensor:
@@ -123,10 +123,10 @@ class Windows:
     def plus(self, other: Windows) -> Windows | None:
         """Add rows of the same map; None if no window of one size contains both.
 
-        The windows of both must be counted from the same places, or be whole maps.
+        The windows of both must be counted from the same origin, or be whole maps.
         """
         mine, others = self.grid.spans, other.grid.spans
-        if self.grid.places is not other.grid.places and not (self.grid.full and other.grid.full):
+        if self.grid.origin != other.grid.origin and not (self.grid.full and other.grid.full):
             return None
         if mine == others:
             return self.with_coefficients(self.coefficients + other.coefficients)

@@ -206,6 +206,16 @@ def test_windows_that_drift_apart_have_no_sum_in_windows() -> None:
     assert one.plus(other) is None
 
 
+def test_windows_that_are_counted_from_other_places_have_no_sum_in_windows() -> None:
+    one = random_windows((1, 2, 6, 5), 0)
+    grid = Grid(one.grid.places + 1, one.grid.spans, origin="upsampled")
+    other = Windows(one.coefficients, grid, one.features)
+    assert one.plus(other) is None
+    total = one.filled().plus(other.filled())
+    assert total is not None
+    torch.testing.assert_close(total.dense(), one.dense() + other.dense())
+
+
 @pytest.mark.parametrize("intercepts", [(False, False), (False, True), (True, False), (True, True)])
 def test_lines_pull_windows_as_they_pull_dense_rows(intercepts: tuple[bool, bool]) -> None:
     windows = random_windows((1, 3, 6, 5), 1)
