@@ -90,6 +90,7 @@ def _improve(
         settings.decay,
         weigh,
         stop=lambda best: not note(best).any(),
+        beyond=lambda lower: question.beyond(lower, rows),
     )
     found = METHODS[method].bound(problem, wanted_rows, options)
     note(found.lower)

@@ -38,6 +38,7 @@ from boundmesh.bounds.methods.method import (
 from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.methods.recorded import Step, repeated
 from boundmesh.bounds.methods.sloped_rows import Sloped, SlopedRows
+from boundmesh.bounds.methods.stalling import Beyond, Stalling
 from boundmesh.bounds.sweep.rows import DenseRows, Rows, both_sides, ends
 from boundmesh.operators.interval import Interval
 
@@ -82,23 +83,26 @@ def alpha_crown(
     schedule: StepSchedule = StepSchedule(),
     weigh: Weigh = ones,
     stop: Callable[[Tensor], bool] = never,
+    beyond: Beyond | None = None,
 ) -> Optimised:
     """Compute α-CROWN's lower bounds of rows of the target, which are never below CROWN's.
 
     The optimisation maximises Σ weigh·lower over the α of the rows and of all start nodes' rows.
     `stop` is called with the best bounds `[D, S]` after every iteration, and ends the optimisation
-    if it returns true. An iteration costs about three sweeps of CROWN. Each α takes 6 bytes.
+    if it returns true. It also ends when it has stalled, given the goals of the rows by `beyond`.
+    An iteration costs about three sweeps of CROWN. Each α takes 6 bytes.
     """
     climb = Climb(problem, rows, schedule)
     if not climb.sloped.below(problem.program.target) or stop(climb.lower):
         return Optimised(climb.lower, climb.best, 0)
     iterate = climb.ready()
+    stalling = Stalling(climb.lower, schedule.iterations, beyond)
     done = 0
     for done in range(1, schedule.iterations + 1):
         problem.check()
         climb.prepare(done, weigh(climb.lower))
         iterate()
-        if stop(climb.lower):
+        if stop(climb.lower) or stalling.after(climb.lower, climb.weight):
             break
     return Optimised(climb.lower, climb.best, done)
 
@@ -177,7 +181,7 @@ class Climb:
 
 def _bound(problem: Problem, rows: DenseRows, options: MethodOptions) -> RowBounds:
     schedule = StepSchedule(options.iterations, options.learning_rate, options.decay)
-    found = alpha_crown(problem, rows, schedule, options.weigh, options.stop)
+    found = alpha_crown(problem, rows, schedule, options.weigh, options.stop, options.beyond)
     return RowBounds(found.lower, found.bounds)
 
 
