@@ -121,6 +121,24 @@ def test_a_step_that_cannot_be_recorded_is_taken_each_time(monkeypatch: pytest.M
     assert taken == [1, 1]
 
 
+@needs_gpu
+def test_after_a_step_that_waits_for_a_value_the_gpu_works_as_before() -> None:
+    value = torch.ones(3, device=DEVICE)
+
+    def waits() -> None:
+        value.add_(float(value.sum()))
+
+    step = Recorded(waits, DEVICE)
+    with pytest.warns(RuntimeWarning, match="not recorded"):
+        step()
+    assert value.tolist() == [4.0, 4.0, 4.0]
+    assert torch.rand(4, device=DEVICE).isfinite().all()
+    doubled = Recorded(lambda: value.mul_(2), DEVICE)
+    doubled()
+    doubled()
+    assert value.tolist() == [16.0, 16.0, 16.0]
+
+
 def test_steps_off_a_gpu_are_taken_as_they_are() -> None:
     taken = []
     step = repeated(lambda: taken.append(1), torch.device("cpu"), recordable=True)

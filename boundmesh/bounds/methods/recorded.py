@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 
 import torch
@@ -66,10 +67,26 @@ class Recorder:
             graph.capture_begin(self._memory, "relaxed")
             try:
                 step()
-            finally:
-                graph.capture_end()
+            except BaseException:
+                self._give_up(graph)
+                raise
+            graph.capture_end()
         now.wait_stream(self._stream)
         return graph
+
+    def _give_up(self, graph: torch.cuda.CUDAGraph) -> None:
+        """End a recording that failed; the reason why it failed is the error that the caller sees.
+
+        Ending it fails as well, and leaves torch's random numbers as they are during a recording.
+        A recording of nothing puts them back.
+        """
+        with suppress(RuntimeError):
+            graph.capture_end()
+        with suppress(RuntimeError):
+            nothing = torch.cuda.CUDAGraph()
+            nothing.capture_begin(self._memory, "relaxed")
+            torch.zeros(1, device=self._device)
+            nothing.capture_end()
 
 
 @cache

@@ -9,10 +9,12 @@ from boundmesh.bounds.sweep.rows import Division
 # Rows are cut into at least LEAST_TILES tiles, so that several devices have work. With gradients
 # there are more and smaller tiles, as a tile then keeps its coefficients at every nonlinear node.
 # Tiles of fewer than LEAST_ELEMENTS numbers or LEAST_ROWS rows would not use a device fully, so
-# there are fewer tiles then.
+# there are fewer tiles then. A network with curves takes many more and smaller kernels for each
+# tile, whose number matters more than their size: its tiles have at least LEAST_ELEMENTS_OF_CURVES.
 LEAST_TILES = 4
 LEAST_TILES_OF_GRADIENTS = 16
 LEAST_ELEMENTS = 2**20
+LEAST_ELEMENTS_OF_CURVES = 2**22
 LEAST_ROWS = 256
 GROWTH = 4
 """How much a part of a tile may grow before it is divided again; parts that are not yet swept stay
@@ -40,7 +42,8 @@ def tile_height(
     longest = windowed_row(program, start, gradients) if windows else None
     length = domains * (program.widest(start) if longest is None else longest)
     shared = -(-rows // (LEAST_TILES_OF_GRADIENTS if gradients else LEAST_TILES))
-    enough = max(shared, LEAST_ROWS // domains, LEAST_ELEMENTS // length)
+    least = LEAST_ELEMENTS_OF_CURVES if program.has_curves else LEAST_ELEMENTS
+    enough = max(shared, LEAST_ROWS // domains, least // length)
     if longest is None:
         most = max(1, min(tile_elements // length, enough))
         return 1 << (most.bit_length() - 1)
