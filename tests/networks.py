@@ -31,7 +31,7 @@ def mlp(*sizes: int, seed: int = 0, activation: str = "relu") -> Graph:
         x = build.add("linear", x, weights=_affine(rng, (out, wide), wide))
         if place < len(sizes) - 2:
             x = build.add(activation, x)
-    return _graph(build, x)
+    return finished(build, x)
 
 
 def conv_net(seed: int = 0) -> Graph:
@@ -44,7 +44,7 @@ def conv_net(seed: int = 0) -> Graph:
     x = build.reshape(x, (1, int(np.prod(x.shape))))
     x = build.add("linear", x, weights=_affine(rng, (9, x.shape[1]), x.shape[1]))
     x = build.add("linear", build.add("relu", x), weights=_affine(rng, (3, 9), 9))
-    return _graph(build, x)
+    return finished(build, x)
 
 
 def resnet(seed: int = 0) -> Graph:
@@ -58,7 +58,9 @@ def resnet(seed: int = 0) -> Graph:
     x = build.add("relu", x)
     x = build.add("relu", build.add("add", _conv(build, rng, x, 7, 3, 1, 1), x))
     x = build.reshape(x, (1, int(np.prod(x.shape))))
-    return _graph(build, build.add("linear", x, weights=_affine(rng, (4, x.shape[1]), x.shape[1])))
+    return finished(
+        build, build.add("linear", x, weights=_affine(rng, (4, x.shape[1]), x.shape[1]))
+    )
 
 
 def maps(seed: int, activation: str = "relu", axes: int = 2) -> Graph:
@@ -92,7 +94,7 @@ def maps(seed: int, activation: str = "relu", axes: int = 2) -> Graph:
     x = build.reshape(x, (1, int(np.prod(x.shape))))
     weight = rng.normal(size=(3, x.shape[1])) / np.sqrt(x.shape[1])
     x = build.add("linear", x, weights=(weight,))
-    return _graph(build, x)
+    return finished(build, x)
 
 
 def pooled_maps(seed: int = 0) -> Graph:
@@ -147,7 +149,7 @@ def smooth_net(seed: int = 0) -> Graph:
     a = build.add("sigmoid", build.add("linear", x, weights=_affine(rng, (6, 3), 1)))
     b = build.add("tanh", build.add("linear", x, weights=_affine(rng, (6, 3), 1)))
     x = build.add("multiply", a, b)
-    return _graph(build, build.add("linear", x, weights=_affine(rng, (2, 6), 6)))
+    return finished(build, build.add("linear", x, weights=_affine(rng, (2, 6), 6)))
 
 
 def clipped_net(seed: int = 0, each: bool = True) -> Graph:
@@ -161,7 +163,7 @@ def clipped_net(seed: int = 0, each: bool = True) -> Graph:
         high = rng.uniform(0.6, 1.5, out) if each else np.asarray(0.9)
         x = clip(build, x, low, high)
     y = build.add("linear", x, weights=(rng.normal(size=(2, 8)), rng.normal(size=2)))
-    return _graph(build, y)
+    return finished(build, y)
 
 
 def attention_net(seed: int = 0) -> Graph:
@@ -258,7 +260,7 @@ def _affine(rng: np.random.Generator, shape: tuple[int, ...], fan: int) -> tuple
     return weight, 0.3 * rng.normal(size=shape[0])
 
 
-def _graph(build: Builder, output: Node) -> Graph:
+def finished(build: Builder, output: Node) -> Graph:
     (first,) = (node for node in build.nodes.values() if node.op == "input")
     return Graph(
         tuple(build.nodes.values()),

@@ -147,6 +147,17 @@ def matmul_unstable(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
     return (x.upper > x.lower) & varied
 
 
+def matmul_cut_gain(node: Node, boxes: tuple[Interval, ...], rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what a cut of each element of x and of y in its middle gains.
+
+    With radii r, the planes of α = 1/2 are off by r_x·r_y in the middle of the box. A cut of x
+    halves r_x, so each of its halves gains `|A|·r_x·r_y/2`.
+    """
+    x, y = ((box.upper - box.lower) / 2 for box in boxes)
+    size = rows.abs().mean(1)
+    return x * torch.matmul(size, y.mT), y * torch.matmul(x.mT, size)
+
+
 def multiply_rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
     """Return the sources of rounding.
 
@@ -190,6 +201,7 @@ register(
         relax=matmul_relax,
         initial=middle,
         unstable=matmul_unstable,
+        cut_gain=matmul_cut_gain,
         rounded=matmul_rounded,
     )
 )

@@ -137,6 +137,11 @@ def unstable(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
     return box.upper > box.lower
 
 
+def zero(node: Node, box: Interval) -> Tensor:
+    """Return 0, where an odd function turns from convex to concave; a cut may gain most there."""
+    return torch.zeros_like(box.lower)
+
+
 def middle(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
     """Return α = 1/2, whose tangents enclose the smallest areas."""
     (box,) = boxes

@@ -75,6 +75,22 @@ def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
     )
 
 
+def beside(jump: Tensor, box: Interval) -> Tensor:
+    """Return a point beside the jump that is nearest to it outside of what widens boxes.
+
+    It lies below the jump where the box reaches that far, so that a cut there leaves a part without
+    the jump, and above it elsewhere.
+    """
+    aside = 2 * ASIDE * torch.maximum(reach_of(box), jump.abs()).clamp(min=1)
+    return torch.where(jump - aside > box.lower, jump - aside, jump + aside)
+
+
+def cut_point(node: Node, box: Interval) -> Tensor:
+    """Return a point beside the jump that is nearest to the middle of the box."""
+    half = 0.0 if node.op == "floor" else 0.5
+    return beside(((box.lower + box.upper) / 2 - half).round() + half, box)
+
+
 def rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
     """Return the sources of rounding.
 
@@ -93,6 +109,7 @@ for name, function in (("floor", torch.floor), ("round", torch.round)):
             relax=relax,
             initial=initial,
             unstable=unstable,
+            cut_point=cut_point,
             rounded=rounded,
             rising=True,
             jumps=True,

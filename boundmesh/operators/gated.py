@@ -122,6 +122,13 @@ def unstable(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
     return box.upper > box.lower
 
 
+def cut_point(node: Node, box: Interval) -> Tensor:
+    """Return the nearer end of the convex part to the middle of each box."""
+    curve, middle = of_node(node), (box.lower + box.upper) / 2
+    ends = torch.full_like(middle, curve.first), torch.full_like(middle, curve.last)
+    return torch.where((middle - ends[0]).abs() < (middle - ends[1]).abs(), *ends)
+
+
 def rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
     """Return the sources of rounding.
 
@@ -143,6 +150,7 @@ for name in ("gelu", "gelu_tanh", "silu", "mish", "hard_swish"):
             relax=relax,
             initial=middle,
             unstable=unstable,
+            cut_point=cut_point,
             rounded=rounded,
         )
     )

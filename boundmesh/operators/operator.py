@@ -92,6 +92,13 @@ class Operator:
     slope_below(node)                          s of a function that is x above zero and s·x below
     concave                                    True if α is the slope of the line above, not of
                                                the line below
+    cut_point(node, box)                       a point of each box `[D, *shape]` at which a cut of
+                                               the input may gain most: a jump, or where the
+                                               function turns from convex to concave
+    cut_gain(node, boxes, rows)                what a cut of each input in its middle may gain for
+                                               rows `[D, S, *shape]` on the output: one tensor
+                                               `[D, *input_shape]` per input. Operators whose lines
+                                               are `Lines`, element by element, need no such rule
 
     product                                    how the operator multiplies by its first weight;
                                                None if it does not
@@ -142,6 +149,8 @@ class Operator:
     unstable: Callable[..., Tensor] | None = None
     split_point: Callable[[Node], float | np.ndarray] | None = None
     slope_below: Callable[[Node], float] | None = None
+    cut_point: Callable[[Node, Interval], Tensor] | None = None
+    cut_gain: Callable[..., tuple[Tensor, ...]] | None = None
     lengths: Callable[[Node, Weights], Lengths] = exact
     rounded: Callable[[Node, tuple[Interval, ...]], tuple[Rounded, ...]] | None = None
     rising: bool = False

@@ -106,6 +106,11 @@ def rules(name: str, function: Callable[[Tensor], Tensor], phase: float) -> Oper
             torch.where(fits, lines.upper_intercept, flat.upper) + slack,
         )
 
+    def cut_point(node: Node, box: Interval) -> Tensor:
+        """Return the zero of the function that is nearest to the middle of the box."""
+        middle = (box.lower + box.upper) / 2
+        return ((middle + phase) / math.pi).round() * math.pi - phase
+
     def rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
         """Return the sources of rounding.
 
@@ -122,6 +127,7 @@ def rules(name: str, function: Callable[[Tensor], Tensor], phase: float) -> Oper
         relax=relax,
         initial=middle,
         unstable=unstable,
+        cut_point=cut_point,
         rounded=rounded,
     )
 

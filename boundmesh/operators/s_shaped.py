@@ -17,6 +17,7 @@ from boundmesh.operators.curve import (
     rounded_curve,
     rows_dim,
     steady,
+    zero,
 )
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.linear_bounds import Lines
@@ -115,6 +116,7 @@ def rules(name: str, function: Function, curve: SCurve, offset: float = 0.0) -> 
         relax=relax,
         initial=middle,
         unstable=unstable,
+        cut_point=zero,
         rounded=rounded,
         rising=True,
     )

@@ -18,7 +18,7 @@ from torch import Tensor
 from boundmesh.operators.clamp import bend
 from boundmesh.operators.common_rules import Weights, monotone
 from boundmesh.operators.curve import margin, reach_of, rows_dim
-from boundmesh.operators.floor import ASIDE
+from boundmesh.operators.floor import ASIDE, beside
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.linear_bounds import Lines
 from boundmesh.operators.node import Node
@@ -80,6 +80,11 @@ def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
     )
 
 
+def cut_point(node: Node, box: Interval) -> Tensor:
+    """Return a point beside the jump, outside of what widens boxes."""
+    return beside(bend(node, box.lower), box)
+
+
 def rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
     """Return the sources of rounding.
 
@@ -104,6 +109,7 @@ register(
         relax=relax,
         initial=initial,
         unstable=unstable,
+        cut_point=cut_point,
         rounded=rounded,
         rising=True,
         jumps=True,

@@ -14,6 +14,7 @@ from boundmesh.bounds.methods.beta_ascent import Ascent, climb
 from boundmesh.bounds.methods.crown import errors_on
 from boundmesh.bounds.methods.domain_bounds import BoundedDomains
 from boundmesh.bounds.methods.problem import Problem
+from boundmesh.bounds.relaxation.cuts import cut_values
 from boundmesh.bounds.relaxation.neurons import neurons_of
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.rounding_errors import magnitude
@@ -54,7 +55,8 @@ class ActivationSplitting:
         neurons = neurons_of(problem.program, bounds, problem.region.interval.lower)
         divisible = replace(problem, layout=problem.layout.own_domains)
         values = affine_values(problem, bounds, neurons)
-        self.bounder = DomainBounder(divisible, bounds, neurons, values)
+        able = cut_values(problem.program, bounds)
+        self.bounder = DomainBounder(divisible, bounds, neurons, values, able)
         self.device, dtype = problem.layout.device, problem.layout.dtype
         exact_offset = offset + _deviation(problem, bounds, margins, torch.float64)
         offset = offset + _deviation(problem, bounds, margins, dtype)
@@ -81,7 +83,8 @@ class ActivationSplitting:
         """
         if self.shared.begins:
             where, known = clauses.to(self.device), margins.to(self.device)
-            first = root(self.bounder.neurons, where, known, self.atoms, self.bounder.root_box)
+            neurons, slots = self.bounder.neurons, self.bounder.slots
+            first = root(neurons, where, known, self.atoms, self.bounder.root_box, slots)
             longer = replace(self.ascent, iterations=2 * self.ascent.iterations)
             divided(self, first, lambda mine: self._bound(mine, longer, Outcome()))
         return self.go_on(limit)
@@ -116,12 +119,12 @@ class ActivationSplitting:
         with torch.no_grad():
             bounded = self._quick(parents)
             parents, bounded = self._clip(parents, bounded, outcome)
-            loss = self.splits.scores(parents, bounded)
-        stuck = ~(loss > -torch.inf).any(1)
+            gains = self.splits.scores(parents, bounded)
+        stuck = ~(gains.score > -torch.inf).any(1)
         if bool(stuck.any()):
             outcome.leaves.append(parents.take(stuck & active(parents)))
         parents, left = self.division.going_on(parents, ~stuck)
-        return self.splits.children(parents.take(left), bounded.take(left), loss[left])
+        return self.splits.children(parents.take(left), bounded.take(left), gains.take(left))
 
     def _clip(
         self, domains: Domains, bounded: BoundedDomains, outcome: Outcome[Domains]

@@ -125,14 +125,16 @@ def in_float64(bounder: DomainBounder) -> DomainBounder:
             values.places,
             values.shape,
         )
-    return DomainBounder(problem, bounds, sharp, values)
+    able = bounder.able and bounder.able.double()
+    return DomainBounder(problem, bounds, sharp, values, able)
 
 
 def in_double(parameters: DomainParameters) -> DomainParameters:
     """Convert the parameters to float64, which is exact."""
     box = None if parameters.box is None else box_in_double(parameters.box)
     alpha, beta = parameters.alpha.double(), parameters.beta.double()
-    return DomainParameters(alpha, beta, parameters.splits, box)
+    cuts = parameters.cuts and parameters.cuts.double()
+    return DomainParameters(alpha, beta, parameters.splits, box, cuts=cuts)
 
 
 def box_in_double(box: Interval) -> Interval:

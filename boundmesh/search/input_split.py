@@ -68,12 +68,19 @@ class InputSplitting:
         self.groups, self.shared = meetings.groups, Shared(self, meetings)
         self.batch = (settings.batch or _default_batch(problem, len(rows))) * self.groups.ranks
 
-    def run(self, region: BoxRegion) -> SearchAccount:
-        """Search until all clauses are refuted on every box of `region`. Raises OutOfTime."""
+    def run(self, region: BoxRegion, limit: float = float("inf")) -> SearchAccount:
+        """Search until all clauses are refuted on every box of `region`.
+
+        The search stops with open boxes once `limit` boxes have been bounded. Raises OutOfTime.
+        """
         if self.shared.begins:
             unknown = region.lower.new_full((region.domains,), -torch.inf, dtype=torch.float64)
             self.frontier.push(InputBoxes(unknown, region.lower, region.upper))
-        while self.shared.goes_on(self.frontier):
+        return self.go_on(limit)
+
+    def go_on(self, limit: float = float("inf")) -> SearchAccount:
+        """Work on the frontier until it is empty, or until `limit` boxes were bounded in all."""
+        while self.shared.goes_on(self.frontier, limit):
             boxes = self.frontier.pop(self.batch)
             with give_way(self, boxes):
                 divided(self, boxes, self._split)

@@ -28,6 +28,9 @@ LONGEST_REFINEMENT = 240
 MOST_PARTS = 2**18
 # The first attempt may bound at least so many domains.
 LEAST_PATIENCE = 2048
+# Where boxes and values are cut in turns, the first turn halves so many boxes, and a turn cuts at
+# least so many domains.
+FIRST_TURN, LEAST_TURN = 2048, 64
 
 LookAt = Callable[[Tensor], object]
 """Replays inputs `[K, *input_shape]`; returns the counterexample among them, or None."""
@@ -70,6 +73,9 @@ class RegionSearch:
         """Search the region; return the joint account of all groups. Raises OutOfTime."""
         is_box = isinstance(self.problem.region, BoxRegion)
         if is_box and by_input(self.settings, self.problem, self.known):
+            many = free_inputs(self.problem.region) > FEW_INPUTS
+            if self.settings.branching == "auto" and many and self.problem.program.nonlinear:
+                return self._in_turns()
             return self._split_inputs()
         search = self._split_neurons()
         # Smaller boxes may decide domains that have no neuron left to split.
@@ -77,9 +83,62 @@ class RegionSearch:
 
     def _split_inputs(self) -> SearchAccount:
         """Halve boxes until every clause is refuted on each."""
-        question, region = self.standing.question, self.problem.region
+        region, splitting = self.problem.region, self._halving()
         assert isinstance(region, BoxRegion)
-        splitting = InputSplitting(
+        self.standing.searches.append(splitting.shared.whole)
+        with self.clock.stage("branch"):
+            return splitting.run(region)
+
+    def _in_turns(self) -> SearchAccount:
+        """Halve boxes and cut values in turns of equal time, until either search ends.
+
+        Which of the two is better for a smooth network depends on how many inputs matter. Boxes
+        come first. They keep the turn for as long as they have won half of the margin that was
+        missing, since as many halvings again then suffice.
+        """
+        region, halving = self.problem.region, self._halving()
+        assert isinstance(region, BoxRegion)
+        best = self.standing.clauses[self.domain, self.clauses]
+        with self.clock.stage("branch"):
+            begun = self.clock.spent
+            self._now(halving.shared.whole)
+            boxes = halving.run(region, FIRST_TURN)
+            if _ended(boxes) or boxes.worst > float(best.min()) / 2:
+                return halving.go_on()
+            seconds = max(self.meetings.exchange(self.clock.spent - begun))
+            cutting = self._splitting(self.known)
+            self._now(cutting.shared.whole)
+            domains = cutting.run(self.clauses, best, LEAST_TURN)
+            while not _ended(domains):
+                begun = self.clock.spent
+                while not _ended(domains) and self._within(begun, seconds):
+                    domains = cutting.go_on(domains.visited + LEAST_TURN)
+                if _ended(domains):
+                    break
+                self._now(halving.shared.whole)
+                boxes = halving.go_on(2 * boxes.visited)
+                if _ended(boxes):
+                    return boxes
+                seconds *= 2
+                self._now(cutting.shared.whole)
+            if not domains.stuck or domains.found:
+                return domains
+            # Smaller boxes may decide domains that have no value left to cut.
+            self._now(halving.shared.whole)
+            return halving.go_on()
+
+    def _now(self, search: SearchAccount) -> None:
+        """Enter that a search goes on: it becomes the last of the question's searches."""
+        searches = self.standing.searches
+        searches[:] = [*(each for each in searches if each is not search), search]
+
+    def _within(self, begun: float, seconds: float) -> bool:
+        """Return True if a turn that began at `begun` may go on, by the clocks of all groups."""
+        return all(self.meetings.exchange(self.clock.spent - begun < seconds))
+
+    def _halving(self) -> InputSplitting:
+        question = self.standing.question
+        return InputSplitting(
             self.problem,
             question.margins.only(self.clauses),
             question.offset,
@@ -88,9 +147,6 @@ class RegionSearch:
             self.look,
             self.meetings,
         )
-        self.standing.searches.append(splitting.shared.whole)
-        with self.clock.stage("branch"):
-            return splitting.run(region)
 
     def _split_neurons(self) -> SearchAccount:
         """Split neurons. An attempt that takes long ends; the bounds are sharpened for the next.
@@ -141,6 +197,11 @@ class RegionSearch:
             ascent=splitting.ascent,
         )
         return refine(self.problem, bounds, effort, self.clock, splitting.batch, self.meetings)
+
+
+def _ended(search: SearchAccount) -> bool:
+    """Return True if a search that has begun has nothing left to do, or found a counterexample."""
+    return bool(search.found) or (search.visited > 0 and not search.open)
 
 
 def _sharper(one: dict[str, Interval], other: dict[str, Interval]) -> bool:

@@ -22,7 +22,7 @@ from boundmesh.runtime.clock import Clock
 from boundmesh.search.activation_split import ActivationSplitting
 from boundmesh.search.branching.influence import influence
 from boundmesh.search.clip import clipped, empty
-from boundmesh.search.domain import Domains
+from boundmesh.search.domain import root
 from boundmesh.settings import BranchSettings
 from tests.networks import DTYPE, conv_net, mlp, problem, region, resnet, sampled
 
@@ -66,15 +66,12 @@ def test_points_where_the_clause_holds_are_never_clipped(name, seed):
     splits[:, values.places] = signs.to(torch.int8)
     alpha = torch.rand(16, 2, neurons.count, generator=generator, dtype=DTYPE).half()
     beta = 0.3 * torch.rand(16, 2, neurons.count, generator=generator, dtype=DTYPE).half()
-    root = search.bounder.root_box
-    domains = Domains(
-        torch.full((16,), -1e9, dtype=DTYPE),
-        torch.zeros(16, dtype=torch.long),
-        splits,
-        alpha,
-        beta,
-        root.lower.repeat(16, 1),
-        root.upper.repeat(16, 1),
+    clauses, margins = torch.zeros(16, dtype=torch.long), torch.full((16,), -1e9, dtype=DTYPE)
+    domains = replace(
+        root(neurons, clauses, margins, 2, search.bounder.root_box),
+        splits=splits,
+        alpha=alpha,
+        beta=beta,
     )
     for _ in range(2):
         found = clipped(domains, search._quick(domains), search.bounder, search.cushion[[0] * 16])

@@ -216,7 +216,8 @@ def test_frontier_gives_the_worst_first_and_loses_none():
     def domains(values: torch.Tensor) -> Domains:
         empty = torch.zeros(len(values), 1, 0, dtype=torch.float16)
         nothing = torch.zeros(len(values), 0)
-        return Domains(values, values.long(), nothing, empty, empty, nothing, nothing)
+        box = (nothing, nothing)
+        return Domains(values, values.long(), nothing, empty, empty, *box, *(nothing,) * 3)
 
     frontier.push(domains(margins[:2]))
     frontier.push(domains(margins[2:]))

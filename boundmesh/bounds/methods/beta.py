@@ -21,7 +21,8 @@ from boundmesh.bounds.methods.crown import errors_on
 from boundmesh.bounds.methods.domain_bounds import BoundedDomains, DomainParameters
 from boundmesh.bounds.methods.mixture import mixed_margin
 from boundmesh.bounds.methods.problem import Problem
-from boundmesh.bounds.relaxation.lines import SharedLines, in_one_pass
+from boundmesh.bounds.relaxation.cuts import CutValues
+from boundmesh.bounds.relaxation.lines import SharedLines, at, in_one_pass
 from boundmesh.bounds.relaxation.neurons import Neurons, cut_at_splits
 from boundmesh.bounds.relaxation.split_lines import SplitLines
 from boundmesh.bounds.sweep.backward import input_rows
@@ -40,6 +41,7 @@ class DomainBounder:
     bounds   the root's bounds of the start nodes, by name
     neurons  the N unstable neurons of the root
     values   the values that clipping cuts in each domain (None: there is no clipping)
+    able     the values that a domain can cut at a point (None: there are none)
     """
 
     def __init__(
@@ -48,17 +50,24 @@ class DomainBounder:
         bounds: Mapping[str, Interval],
         neurons: Neurons,
         values: AffineValues | None = None,
+        able: CutValues | None = None,
     ) -> None:
-        self.problem, self.bounds = problem, bounds
+        self.problem, self.bounds, self.able = problem, bounds, able
         self.errors = errors_on(problem, bounds)
         self.neurons, self.values = neurons, values
         index = {name: mine.index for name, mine in neurons.unstable.items()}
         self.shared = SharedLines(bounds, index)
         # Only an elementwise node's output has the same neurons as its input.
         self.watched = frozenset(n.name for n in problem.program.nonlinear if one_by_one(n))
+        self.cut_readers = () if able is None else able.nodes(problem.program)
         inside = [in_one_pass(node, neurons.lower) for node in problem.program.nonlinear]
         self.takes_notes = any(inside)
         self.recordable = all(inside) and problem.layout.whole_rows.recordable
+
+    @property
+    def slots(self) -> int:
+        """How many cuts a domain has room for."""
+        return 0 if self.able is None else self.able.slots
 
     def bound(
         self,
@@ -81,10 +90,11 @@ class DomainBounder:
         program = self.problem.program
         box = self.box(parameters) if box is None else box
         draw = SplitLines(
-            self.bounds, self.neurons, self.shared, parameters, box, program.additions
+            self.bounds, self.neurons, self.shared, parameters, box, program.additions, self.able
         )
         tile = Tile(program.target, slice(0, rows.shape[1]), DenseRows(rows))
-        watched = self.watched if watch else frozenset[str]()
+        readers = [node.name for node in self.cut_readers]
+        watched = self.watched.union(readers) if watch else frozenset[str]()
         found = input_rows(self.problem.layout, program, tile, draw, watched, self.errors)
         constants = -offset if found.bias is None else found.bias - offset
         error = found.total_error(program.graph.input)
@@ -96,6 +106,11 @@ class DomainBounder:
             self._seen(found, parameters) if watch else parameters.alpha[..., :0].detach(),
             found.at_input(program.graph.input, rows),
             lowered(constants.detach(), error, self.errors),
+            {
+                name: found.seen[name].detach().expand(len(rows), *found.seen[name].shape[1:])
+                for name in readers
+                if name in found.seen
+            },
         )
 
     def _seen(self, found: TileState, parameters: DomainParameters) -> Tensor:
@@ -118,17 +133,46 @@ class DomainBounder:
         return self.values.of(region, self.neurons.box)
 
     def box(self, parameters: DomainParameters) -> Interval:
-        """Return bounds `[D or 1, N]` of the unstable neurons: the root's, clipped and split."""
+        """Return bounds `[D or 1, N]` of the unstable neurons: the root's, clipped, split and cut.
+
+        Cuts apply to elementwise neurons that have no split point.
+        """
         box = self.neurons.box
         if self.values is not None and parameters.box is not None:
             box = self.values.over(box, parameters.box)
-        return cut_at_splits(box, parameters.splits, self.neurons.split_points)
+        box = cut_at_splits(box, parameters.splits, self.neurons.split_points)
+        if self.able is None or parameters.cuts is None:
+            return box
+        domains = len(parameters.alpha)
+        lower, upper = (end.expand(domains, -1).clone() for end in (box.lower, box.upper))
+        boxes = self.able.boxes(parameters.cuts, self.bounds)
+        for node in self.cut_readers:
+            if one_by_one(node):
+                place, index = self.neurons.places[node.name], self.neurons.unstable[node.name]
+                mine = at(boxes[node.inputs[0]], index.index)
+                lower[:, place], upper[:, place] = mine.lower, mine.upper
+        return Interval(lower, upper)
 
     def region(self, parameters: DomainParameters) -> Region:
-        """Return the input region of the domains, clipped if there is clipping."""
-        if self.values is None or parameters.box is None:
-            return self.problem.region
-        return self.values.region(parameters.box)
+        """Return the input region of the domains, clipped and cut."""
+        region = self.problem.region
+        if self.values is not None and parameters.box is not None:
+            region = self.values.region(parameters.box)
+        name = self.problem.program.graph.input
+        if self.able is None or parameters.cuts is None or name not in self.able.places:
+            return region
+        if not isinstance(region, BoxRegion):
+            return region
+        own = self.able.boxes(parameters.cuts, self.bounds)[name]
+        # A domain without a point may be bounded on any box.
+        lower, upper = (
+            torch.maximum(region.lower, own.lower),
+            torch.minimum(region.upper, own.upper),
+        )
+        some = lower <= upper
+        return BoxRegion(
+            torch.where(some, lower, region.lower), torch.where(some, upper, region.upper)
+        )
 
     def _margin(
         self, found: TileState, constants: Tensor, error: Tensor | None, region: Region

@@ -96,7 +96,7 @@ class _Batch:
         self.beta = start.beta.to(rows.dtype, copy=True)
         self.climbers = Adam(self.alpha, unit=True), Adam(self.beta, unit=False)
         self.pace = StepSizes(2, rows)
-        self.notes = _no_notes(self.alpha) if bounder.takes_notes else None
+        self.notes = _no_notes(self.alpha, self.beta) if bounder.takes_notes else None
         self.where = torch.arange(len(rows), device=rows.device)
         self.best: BoundedDomains | None = None
         self.scale: Tensor | None = None
@@ -172,7 +172,7 @@ class _Batch:
         self.alpha, self.beta = self.alpha[still], self.beta[still]
         self.start, self.box = self.start.take(still), self.box.take(still)
         self.scale = self.scale[still]
-        self.notes = self.notes and _no_notes(self.alpha)
+        self.notes = self.notes and _no_notes(self.alpha, self.beta)
         for climber in self.climbers:
             climber.keep(still)
         return gone
@@ -185,7 +185,7 @@ class _Batch:
         return enough
 
 
-def _no_notes(like: Tensor) -> Notes:
+def _no_notes(alpha: Tensor, beta: Tensor) -> Notes:
     """Create zero tensors for the gradients of parameters; those that no sweep passes stay zero."""
-    tick = like.new_zeros((), requires_grad=True)
-    return Notes(torch.zeros_like(like), torch.zeros_like(like), tick)
+    tick = alpha.new_zeros((), requires_grad=True)
+    return Notes(torch.zeros_like(alpha), torch.zeros_like(beta), tick)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from boundmesh.bounds.methods.adam import keep_winners
+from boundmesh.bounds.relaxation.cuts import Cuts
 from boundmesh.bounds.relaxation.slopes import STORED
 from boundmesh.kernels.pieces import Notes
 from boundmesh.operators.interval import Interval
@@ -19,10 +20,11 @@ class DomainParameters:
     """The parameters of the bounds of D domains, for the N unstable neurons of the root.
 
     alpha   `[D, S, N]`, slopes in [0, 1]
-    beta    `[D, S, N]`, multipliers ≥ 0 of the splits
+    beta    `[D, S, N + M]`, multipliers ≥ 0 of the splits and of M cuts
     splits  `[D, N]` (int8): 1 for z ≥ split point, −1 for z ≤ split point, 0 for no split
     box     bounds `[D, n + U]` of the values that clipping cuts (None: there is no clipping)
     notes   tensors to which kernels write the gradients to α and β (None: there are none)
+    cuts    the cuts of the domains, whose multipliers are the last M of β (None: no cut)
     """
 
     alpha: Tensor
@@ -30,11 +32,20 @@ class DomainParameters:
     splits: Tensor
     box: Interval | None = None
     notes: Notes | None = None
+    cuts: Cuts | None = None
+
+    @property
+    def beta_of_cuts(self) -> Tensor:
+        """The multipliers of the cuts, `[D, S, M]`."""
+        return self.beta[..., self.alpha.shape[2] :]
 
     def take(self, which: Tensor) -> DomainParameters:
         """Return the parameters of the domains `which` (indices or mask)."""
         box = self.box and self.box.take(which)
-        return DomainParameters(self.alpha[which], self.beta[which], self.splits[which], box)
+        cuts = self.cuts and self.cuts.take(which)
+        return DomainParameters(
+            self.alpha[which], self.beta[which], self.splits[which], box, cuts=cuts
+        )
 
 
 @dataclass(frozen=True)
@@ -47,6 +58,8 @@ class BoundedDomains:
     coefficients  `[D, S, N]`, the coefficients of the unstable neurons' outputs; N = 0 if they were
                   not kept
     at_input      `[D, S, *input_shape]`, the rows at the input
+    outputs       `[D, S, *shape]`, the coefficients at the outputs of the nodes that read values
+                  that can be cut, by name; empty if they were not kept
     constants     `[D, S]`, the biases of the rows, less the offset and all rounding
     """
 
@@ -56,6 +69,7 @@ class BoundedDomains:
     coefficients: Tensor
     at_input: Tensor
     constants: Tensor
+    outputs: Mapping[str, Tensor] = field(default_factory=dict)
 
     def take(self, which: Tensor) -> BoundedDomains:
         """Return the results of the domains `which` (indices or mask)."""
@@ -67,6 +81,7 @@ class BoundedDomains:
             self.coefficients[which],
             at_input,
             self.constants[which],
+            {name: rows[which] for name, rows in self.outputs.items()},
         )
 
 
@@ -87,6 +102,7 @@ def in_order(parts: list[tuple[Tensor, BoundedDomains | None]]) -> BoundedDomain
             joined(lambda each: each.parameters.beta),
             joined(lambda each: each.parameters.splits),
             _boxes([each.parameters.box for each in found], order),
+            cuts=_cuts([each.parameters.cuts for each in found], order),
         ),
         joined(lambda each: each.coefficients),
         joined(lambda each: each.at_input) if at_input.dim() else at_input,
@@ -100,6 +116,17 @@ def _boxes(boxes: list[Interval | None], order: Tensor) -> Interval | None:
         return None
     lower = torch.cat([box.lower for box in known])
     return Interval(lower[order], torch.cat([box.upper for box in known])[order])
+
+
+def _cuts(parts: list[Cuts | None], order: Tensor) -> Cuts | None:
+    known = [each for each in parts if each is not None]
+    if not known:
+        return None
+    place, sign, point = (
+        torch.cat(each)[order]
+        for each in zip(*((cuts.place, cuts.sign, cuts.point) for cuts in known), strict=True)
+    )
+    return Cuts(place, sign, point)
 
 
 def better(best: BoundedDomains | None, found: BoundedDomains) -> BoundedDomains:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from boundmesh.bounds.relaxation.cuts import Taken
 from boundmesh.bounds.sweep.largest_row import meets_at_zero, one_by_one
 from boundmesh.bounds.sweep.rows import Tile
 from boundmesh.kernels import fused_windows, pieces, sloped_windows
@@ -58,11 +59,13 @@ class Drawn:
              all neurons)
     overlay  the lines of the unstable neurons (None: `shared` has the lines of all neurons)
     sparse   the same lines in a form that is faster for large windows (None: there is none)
+    taken    what cuts of the node's inputs change (None: nothing)
     """
 
     shared: Relaxation | None
     overlay: Overlay | None = None
     sparse: SparseLines | None = None
+    taken: Taken | None = None
 
 
 def boxes_of(node: Node, boxes: Mapping[str, Interval]) -> tuple[Interval, ...]:
@@ -207,7 +210,8 @@ def pull_drawn(
     if isinstance(drawn, Pieces):
         coefficients, bias = drawn.pull(rows, onto)
         return Pulled((coefficients,), bias)
-    return _pull_drawn(drawn, rows, node).onto(onto)
+    found = _pull_drawn(drawn, rows, node).onto(onto)
+    return found if drawn.taken is None else drawn.taken.off(found)
 
 
 def _pull_drawn(drawn: Drawn, rows: Tensor, node: Node) -> Pulled:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from boundmesh.bounds.methods.domain_bounds import DomainParameters
+from boundmesh.bounds.relaxation.cuts import CutValues
 from boundmesh.bounds.relaxation.lines import (
     Drawn,
     Overlay,
@@ -38,6 +39,7 @@ class SplitLines:
     parameters  α, β and splits of the domains
     box         the bounds `[D or 1, N]` of the unstable neurons in each domain
     additions   how many biases a row adds up during a sweep, at most
+    able        the values that domains can cut (None: there are none)
     """
 
     def __init__(
@@ -48,24 +50,35 @@ class SplitLines:
         parameters: DomainParameters,
         box: Interval,
         additions: int,
+        able: CutValues | None = None,
     ) -> None:
         self._bounds, self._neurons = bounds, neurons
         self._shared, self._parameters, self._box = shared, parameters, box
-        self._additions = additions
+        self._additions, self._able, self._boxes = additions, able, dict(bounds)
+        if able is not None and parameters.cuts is not None:
+            self._boxes |= able.boxes(parameters.cuts, bounds)
 
     def __call__(self, node: Node, tile: Tile) -> Drawn | Pieces:
+        drawn, cuts = self._drawn(node), self._parameters.cuts
+        if self._able is None or cuts is None or isinstance(drawn, Pieces):
+            return drawn
+        share = self._share(cuts.place.shape[1])
+        taken = self._able.taken(node, cuts, self._parameters.beta_of_cuts, share)
+        return replace(drawn, taken=taken)
+
+    def _drawn(self, node: Node) -> Drawn | Pieces:
         index, place = self._neurons.unstable[node.name].index, self._neurons.places[node.name]
         if not len(index):
             return Drawn(self._shared(node))
         inputs = boxes_of(node, self._bounds)
         if in_one_pass(node, inputs[0].lower):
             return self._pieces(node, inputs[0], place)
-        alpha = self._parameters.alpha[..., place]
+        alpha = self._parameters.alpha[..., place].to(inputs[0].lower.dtype)
         operator = RULES[node.op]
         assert operator.relax is not None
         if not one_by_one(node):
             shape = (*alpha.shape[:2], *node.input_shapes[0])
-            wide = tuple(_wide(box, len(alpha)) for box in inputs)
+            wide = tuple(_wide(box, len(alpha)) for box in boxes_of(node, self._boxes))
             return Drawn(operator.relax(node, wide, alpha.reshape(shape)))
         box, multipliers = Interval(self._box.lower[:, place], self._box.upper[:, place]), None
         points = None
@@ -79,12 +92,12 @@ class SplitLines:
         whole = len(index) == node.size
         return Drawn(
             None if whole else self._shared(node),
-            Overlay(index, own, multipliers, points, self._share(index)),
+            Overlay(index, own, multipliers, points, self._share(len(index))),
         )
 
-    def _share(self, index: Tensor) -> float:
+    def _share(self, terms: int) -> float:
         """Bound the relative rounding error of Σ multiplier·point until the end of the sweep."""
-        roundings = len(index) + self._additions + 2
+        roundings = terms + self._additions + 2
         return INFLATION * gamma(roundings, torch.finfo(self._box.lower.dtype).eps / 2)
 
     def _pieces(self, node: Node, root: Interval, place: slice) -> Pieces:

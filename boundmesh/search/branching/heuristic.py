@@ -22,7 +22,9 @@ class Candidates:
 
     domains: the D domains to split.
     bounded: their bounds.
-    scores: what a split of each neuron could gain, `[D, N]`; −inf where it cannot be split.
+    scores: what a split of each neuron and then a cut of each value could gain, `[D, N + C]`; −inf
+        where it is impossible.
+    points: where each value would be cut, `[D, C]`; None where no value can be.
     tries: how many neurons of each domain may be tried by bounding their children.
     quick: bounds domains by one sweep.
     """
@@ -32,10 +34,11 @@ class Candidates:
     scores: Tensor
     tries: int
     quick: Quick
+    points: Tensor | None = None
 
 
 def highest_score(candidates: Candidates) -> Tensor:
-    """Of each domain the neuron of the highest score, `[D]`."""
+    """Of each domain the neuron or value of the highest score, `[D]`."""
     return candidates.scores.argmax(1)
 
 
@@ -46,7 +49,8 @@ class Heuristic:
     name: the word of `--branching`.
     scores: what a split of each neuron could gain, `[D, N]` numbers ≥ 0; −inf where a neuron cannot
         be split. The last argument holds the bounds of the N neurons on every domain, `[D, N]`.
-    choose: of each domain the neuron to split, `[D]`, whose score is not −inf where any is not.
+    choose: of each domain the neuron to split or value to cut, `[D]`, whose score is not −inf where
+        any is not.
     """
 
     name: str

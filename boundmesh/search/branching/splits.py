@@ -10,6 +10,7 @@ from torch import Tensor
 
 from boundmesh.bounds.methods.beta import DomainBounder
 from boundmesh.bounds.methods.domain_bounds import BoundedDomains
+from boundmesh.search.branching.cut_gains import CutGains, cut_gains
 from boundmesh.search.branching.heuristic import Candidates
 from boundmesh.search.branching.influence import influence
 from boundmesh.search.branching.table import heuristic_of
@@ -35,8 +36,18 @@ class Splits:
     batch: int
     quick: Callable[[Domains], BoundedDomains]
 
-    def scores(self, domains: Domains, bounded: BoundedDomains) -> Tensor:
-        """Estimate how much a split of each neuron could gain, `[D, N]`; −inf where impossible."""
+    def scores(self, domains: Domains, bounded: BoundedDomains) -> CutGains:
+        """Estimate the gain of a split of each neuron, then of a cut of each value, `[D, N + C]`.
+
+        It is −inf where it is impossible. The points are those of the cuts.
+        """
+        loss = self._of_neurons(domains, bounded)
+        cuts = cut_gains(self.bounder, domains, bounded)
+        if cuts is None:
+            return CutGains(loss, loss[:, :0])
+        return CutGains(torch.cat([loss, cuts.score.to(loss)], dim=1), cuts.point)
+
+    def _of_neurons(self, domains: Domains, bounded: BoundedDomains) -> Tensor:
         neurons, values = self.bounder.neurons, self.bounder.values
         box = self.bounder.box(domains.parameters)
         loss = heuristic_of(self.settings.branching).scores(neurons, domains, bounded, box)
@@ -45,25 +56,36 @@ class Splits:
         factor = influence(values, domains.box, neurons.count)
         return torch.where(loss > -torch.inf, loss * factor, loss)
 
-    def children(self, parents: Domains, bounded: BoundedDomains, loss: Tensor) -> Domains | None:
-        """Split parents, each of which has a neuron to split; return the children.
+    def children(
+        self, parents: Domains, bounded: BoundedDomains, gains: CutGains
+    ) -> Domains | None:
+        """Return the children of parents, each of which has a neuron to split or a value to cut.
 
         While all ranks together have few parents, several levels are split at once. Returns None
         where no rank has a parent.
         """
+        loss, points = gains.score, gains.point if gains.point.shape[1] else None
         levels = self._levels(parents, (loss > -torch.inf).sum(1))
         if not levels:
             return None
         if levels > 1:
             chosen = torch.topk(loss, levels, dim=1).indices
         else:
-            chosen = self._chosen(parents, bounded, loss).unsqueeze(1)
-        return split(parents, chosen, bounded.coefficients, self.bounder.neurons.concave)
+            chosen = self._chosen(parents, bounded, loss, points).unsqueeze(1)
+        concave = self.bounder.neurons.concave
+        return split(parents, chosen, bounded.coefficients, concave, points)
 
     @torch.no_grad()
-    def _chosen(self, parents: Domains, bounded: BoundedDomains, loss: Tensor) -> Tensor:
+    def _chosen(
+        self, parents: Domains, bounded: BoundedDomains, loss: Tensor, points: Tensor | None
+    ) -> Tensor:
         candidates = Candidates(
-            parents, bounded, loss, self.settings.tries, lambda each: self.quick(each).margin
+            parents,
+            bounded,
+            loss,
+            self.settings.tries,
+            lambda each: self.quick(each).margin,
+            points,
         )
         return heuristic_of(self.settings.branching).choose(candidates)
 
