@@ -18,6 +18,7 @@ from boundmesh.read.normal_form import normal_form
 from boundmesh.read.products import simplified
 from boundmesh.read.query import Query
 from boundmesh.read.renaming import Renaming, equal_inputs, representatives
+from boundmesh.runtime.collection import no_collection
 
 LARGEST = {
     "float16": 65504.0,
@@ -103,7 +104,8 @@ def check_alike(query: Query, network: Network, graphs: Mapping[str | None, Grap
 def fit_all(query: Query, networks: Mapping[str | None, Ports], share: bool) -> Fitted:
     """Fit a query to the ports of its networks; with `share`, equal inputs become one."""
     try:
-        return _fit_all(query, networks, share)
+        with no_collection():
+            return _fit_all(query, networks, share)
     except PropertyError as error:
         raise PropertyError(f"{query.path}: {error}") from None
 

@@ -138,7 +138,7 @@ def less(left: Linear, right: Linear, strict: bool) -> Comparison:
 
 def _sorted(terms: dict[int, Exact]) -> tuple[tuple[int, Exact], ...]:
     pairs = terms.items() if len(terms) < 2 else sorted(terms.items())
-    return tuple([pair for pair in pairs if pair[1]])
+    return tuple(pairs) if all(terms.values()) else tuple(pair for pair in pairs if pair[1])
 
 
 COMPARISONS: dict[str, Callable[[Linear, Linear], Formula]] = {

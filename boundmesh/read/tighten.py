@@ -76,7 +76,14 @@ class VariableBounds:
         """A key that is equal for forks with equal bounds of the inputs."""
         sides = (self.own_lower, self.base_lower), (self.own_upper, self.base_upper)
         return tuple(
-            tuple(sorted((v, end) for v, end in own.items() if v >= 0 and end != base.get(v)))
+            tuple(
+                sorted(
+                    # Hashes of Fractions take long.
+                    (v, end.numerator, end.denominator)
+                    for v, end in own.items()
+                    if v >= 0 and end != base.get(v)
+                )
+            )
             for own, base in sides
         )
 
@@ -100,11 +107,12 @@ class VariableBounds:
 
     def narrow(self, variable: int, value: Exact, above: bool) -> bool:
         """Add `variable ≤ value` (above) or `≥ value`; return False where the bounds then cross."""
-        if above and value < self.upper(variable):
-            self.own_upper[variable] = value
-        elif not above and value > self.lower(variable):
-            self.own_lower[variable] = value
-        if self.lower(variable) <= self.upper(variable):
+        lower, upper = self.lower(variable), self.upper(variable)
+        if above and value < upper:
+            self.own_upper[variable] = upper = value
+        elif not above and value > lower:
+            self.own_lower[variable] = lower = value
+        if lower <= upper:
             return True
         if variable >= 0:
             self.contradiction = (variable, self.lower(variable), self.upper(variable))
