@@ -36,8 +36,8 @@ SHARED = ("config", "help")
 EPILOG = (
     "Each option also has a variable, such as BOUNDMESH_TIMEOUT for --timeout, and a key in "
     "boundmesh.toml, such as timeout = 60. The command line comes first, then the variable, then "
-    "the file. Exit codes: 0 done, 1 refuted (with --exit-code) or all failed (bench), 2 error, "
-    "3 not decided (with --exit-code), 130 interrupted."
+    "the file. Exit codes: 0 done, 1 refuted (with --exit-code), all failed (bench) or not "
+    "supported (supports), 2 error, 3 not decided (with --exit-code, supports), 130 interrupted."
 )
 
 app = typer.Typer(

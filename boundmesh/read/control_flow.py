@@ -11,6 +11,9 @@ from boundmesh.graph.build import Builder, Constant
 from boundmesh.operators.node import Node
 from boundmesh.read.translate import Step, Value
 
+CONTROL = ("If", "Loop")
+"""The operators with subgraphs that are read."""
+
 MOST_TURNS = 10_000
 """The most turns of a loop that are read."""
 

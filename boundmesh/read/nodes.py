@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -12,6 +11,7 @@ import onnx_ir as ir
 from boundmesh.errors import BoundmeshError, ReadError, UnsupportedError
 from boundmesh.graph.build import Builder, Constant
 from boundmesh.operators.node import Node
+from boundmesh.read.alternatives import alternative
 from boundmesh.read.constant_rules import JUMPING
 from boundmesh.read.constants import fold, read_tensor, shape_of
 from boundmesh.read.control_flow import chosen, repeated
@@ -52,13 +52,18 @@ def captured(node: ir.Node) -> Iterator[str]:
 
 def run(build: Builder, graph: ir.Graph, values: dict[str, Value], opset: int) -> None:
     """Add the values of the graph's nodes to `values`, which holds its inputs and weights."""
-    for name, value in graph.initializers.items():
-        if value.const_value is not None:
-            values[name] = Constant(name, read_tensor(value.const_value, name))
+    values.update(weights(graph))
     for node in graph:
         check_results(node, opset)
     for node in needed(graph):
         values.update(results(build, node, values, opset))
+
+
+def weights(graph: ir.Graph) -> Iterator[tuple[str, Constant]]:
+    """Return the graph's weights by name."""
+    for name, value in graph.initializers.items():
+        if value.const_value is not None:
+            yield name, Constant(name, read_tensor(value.const_value, name))
 
 
 def results(
@@ -116,10 +121,10 @@ def check_results(node: ir.Node, opset: int) -> None:
 
 
 def nearest(op: str) -> str:
-    """Name the supported operators whose names are most like `op`, for an error message."""
-    close = difflib.get_close_matches(op, TRANSLATIONS, n=3, cutoff=0.5)
-    named = f"; supported operators of similar names: {', '.join(close)}" if close else ""
-    return f"{named}; `boundmesh supports --onnx-operators` lists all"
+    """Name what to use in place of `op`, for an error message."""
+    near = alternative(op, "", TRANSLATIONS)
+    listed = "`boundmesh supports --onnx-operators` lists all that are supported"
+    return f"; instead: {near}; {listed}" if near else f"; {listed}"
 
 
 def folded(step: Step, node: ir.Node) -> Value | tuple[Value, ...]:
@@ -157,6 +162,7 @@ def translated(step: Step) -> Value | tuple[Value, ...]:
 
 
 def step_of(build: Builder, node: ir.Node, values: dict[str, Value], opset: int) -> Step:
+    """Return a node with its operands; raise ReadError where it reads what no node makes."""
     names = [None if value is None else name_of(value) for value in node.inputs]
     missing = [name for name in names if name is not None and name not in values]
     if missing:

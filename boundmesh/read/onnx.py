@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +15,14 @@ from onnx_ir.passes.common import InlinePass
 from boundmesh.errors import BoundmeshError, ReadError
 from boundmesh.graph.build import Builder
 from boundmesh.graph.check import check
-from boundmesh.graph.graph import Graph
+from boundmesh.graph.graph import Graph, Port
 from boundmesh.graph.passes import simplify
 from boundmesh.read.files import contents
 from boundmesh.read.nodes import name_of, run
 from boundmesh.read.open_axes import UNKNOWN, Lengths
 from boundmesh.read.ports import enter, input_ports, leave
 from boundmesh.read.shapes import forget_numbers
+from boundmesh.read.translate import Value
 
 OLDEST_OPSET = 7
 
@@ -115,7 +116,38 @@ def translate(
     With `shapes_only` weights may be stand-ins, which are not checked. Without `fold` no scaling is
     folded into the layer before it.
     """
-    opset = model.opset_imports.get("", model.opset_imports.get("ai.onnx", 0))
+    entry = enter_model(model, lengths)
+    # NaN and infinity that a weight comes to are refused below.
+    with silenced(), np.errstate(all="ignore"):
+        run(entry.build, model.graph, entry.values, entry.opset)
+    graph = leave_model(model, entry, source, fold=fold)
+    if not shapes_only:
+        finite(graph)
+    return graph
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model whose inputs are in a Graph that is being made, and none of whose nodes is.
+
+    build   the graph
+    values  the inputs by name
+    inputs  the ports of the inputs
+    opset   the version of the operator set
+    """
+
+    build: Builder
+    values: dict[str, Value]
+    inputs: tuple[Port, ...]
+    opset: int
+
+
+def enter_model(model: ir.Model, lengths: Lengths) -> Entry:
+    """Inline the functions of a model and begin a Graph with its inputs.
+
+    Raises ReadError for an old opset, and the errors of `input_ports`.
+    """
+    opset = opset_of(model)
     if opset < OLDEST_OPSET:
         raise ReadError(f"written for opset {opset}; opset {OLDEST_OPSET} and newer are read")
     if model.functions:
@@ -123,15 +155,19 @@ def translate(
     inputs = input_ports(model.graph, lengths)
     names = [name_of(value) for node in model.graph for value in node.outputs]
     build = Builder(reserved=[*names, *(port.name for port in inputs)])
-    values = enter(build, inputs)
-    # NaN and infinity that a weight comes to are refused below.
-    with silenced(), np.errstate(all="ignore"):
-        run(build, model.graph, values, opset)
-    output, outputs = leave(build, model.graph.outputs, values, inputs)
-    graph = simplify(build.graph(output, inputs, outputs, source), fold=fold)
+    return Entry(build, enter(build, inputs), inputs, opset)
+
+
+def opset_of(model: ir.Model) -> int:
+    """Return the version of ONNX's own operator set that a model is written for."""
+    return model.opset_imports.get("", model.opset_imports.get("ai.onnx", 0))
+
+
+def leave_model(model: ir.Model, entry: Entry, source: Path | bytes, *, fold: bool = True) -> Graph:
+    """Return the checked and simplified Graph of a model whose nodes have all been added."""
+    output, outputs = leave(entry.build, model.graph.outputs, entry.values, entry.inputs)
+    graph = simplify(entry.build.graph(output, entry.inputs, outputs, source), fold=fold)
     check(graph)
-    if not shapes_only:
-        finite(graph)
     return graph
 
 

@@ -20,6 +20,8 @@ LISTED = dict.fromkeys(("Gather", "Pad", "Resize", "Tile", "Upsample"), 64)
 FEW = 1024
 # Smaller results fit into any memory.
 SMALL = 2**22
+KINDS = {None: 1, "b": 9, "i": 7}
+"""The ONNX element types that stand for a node's kind: float, truth values, int64."""
 ADVICE = "use a smaller network, or a machine with more memory"
 
 
@@ -37,11 +39,17 @@ def refuse_too_large(step: Step, node: ir.Node) -> None:
 
 def shapes(step: Step, node: ir.Node) -> Iterator[tuple[int, ...]]:
     """Return the shapes of the node's results, as far as ONNX's shape inference finds them."""
+    yield from (shape for shape, _ in forms(step, node).values())
+
+
+def forms(step: Step, node: ir.Node) -> dict[str, tuple[tuple[int, ...], int]]:
+    """Return the shapes and element types of the node's results by name, as far as ONNX's shape
+    inference finds them."""
     if step.op == "Constant" or any(
         attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
         for attribute in node.attributes.values()
     ):
-        return
+        return {}
     import onnx
 
     proto = onnx.NodeProto()
@@ -50,11 +58,14 @@ def shapes(step: Step, node: ir.Node) -> Iterator[tuple[int, ...]]:
         result = onnx.shape_inference.infer_shapes(_alone(step, proto))
     except Exception:
         # Its translation refuses a node that breaks its operator's definition, and gives a reason.
-        return
+        return {}
+    found = {}
     for value in (*result.graph.value_info, *result.graph.output):
         kind = value.type.tensor_type
         if kind.HasField("shape") and all(dim.HasField("dim_value") for dim in kind.shape.dim):
-            yield tuple(max(0, dim.dim_value) for dim in kind.shape.dim)
+            shape = tuple(max(0, dim.dim_value) for dim in kind.shape.dim)
+            found[value.name] = shape, kind.elem_type
+    return found
 
 
 def _alone(step: Step, proto: Any) -> Any:
@@ -68,7 +79,7 @@ def _alone(step: Step, proto: Any) -> Any:
         if isinstance(value, Constant) and value.array.size <= FEW:
             weights.append(onnx.numpy_helper.from_array(value.array, name))
         elif value is not None:
-            kind = onnx.TensorProto.FLOAT
+            kind = KINDS[step.build.kinds.get(value.name)]
             if isinstance(value, Constant):
                 kind = onnx.helper.np_dtype_to_tensor_dtype(value.array.dtype)
             inputs.append(onnx.helper.make_tensor_value_info(name, kind, value.shape))
