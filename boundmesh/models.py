@@ -15,6 +15,7 @@ from boundmesh.graph.graph import Graph
 from boundmesh.property import Ball, Box, Property
 from boundmesh.ranges import shown
 from boundmesh.read import onnx, vnnlib
+from boundmesh.read.integers import at_whole_numbers
 from boundmesh.read.joined import with_products
 from boundmesh.read.networks import graphs_of
 from boundmesh.read.open_axes import UNKNOWN, Lengths, OpenAxisError, of_property
@@ -69,7 +70,7 @@ def read(model: Models, property: Property | str | Path) -> tuple[Graph, Propert
             f"the property speaks of {property.inputs} inputs and {property.outputs} outputs; "
             f"the network has {sizes[0]} and {sizes[1]}"
         )
-    return graph, property
+    return graph, at_whole_numbers(property, graph.inputs)
 
 
 def load(model: Model, example: np.ndarray | None = None) -> Graph:

@@ -187,7 +187,9 @@ class Property:
     def arithmetics(self) -> frozenset[str]:
         """The arithmetics that the element types name: `real`, or a type such as `float32`.
 
-        Only VNN-LIB 2.0 has element types. Without them the result is empty.
+        Only VNN-LIB 2.0 has element types. Without them the result is empty. Types of whole numbers
+        name none, as these do not round.
         """
         types = {each.element_type for each in self.variables if each.element_type}
-        return frozenset("real" if each == "Real" else each for each in types)
+        real = {each for each in types if not each.startswith(("int", "uint", "bool"))}
+        return frozenset("real" if each == "Real" else each for each in real)

@@ -113,7 +113,9 @@ def pooled_maps(seed: int = 0) -> Graph:
     )
     x = build.add("relu", _conv(build, rng, x, 4, 2, 2, 0))
     x = build.reshape(x, (1, int(np.prod(x.shape))))
-    return _graph(build, build.add("linear", x, weights=_affine(rng, (3, x.shape[1]), x.shape[1])))
+    return finished(
+        build, build.add("linear", x, weights=_affine(rng, (3, x.shape[1]), x.shape[1]))
+    )
 
 
 def encoder_decoder(seed: int = 0, activation: str = "relu") -> Graph:
@@ -138,7 +140,9 @@ def encoder_decoder(seed: int = 0, activation: str = "relu") -> Graph:
     x = _conv(build, rng, build.add(activation, x), 2, 3, 3, 0)
     x = build.add(activation, x)
     x = build.reshape(x, (1, int(np.prod(x.shape))))
-    return _graph(build, build.add("linear", x, weights=_affine(rng, (3, x.shape[1]), x.shape[1])))
+    return finished(
+        build, build.add("linear", x, weights=_affine(rng, (3, x.shape[1]), x.shape[1]))
+    )
 
 
 def smooth_net(seed: int = 0) -> Graph:
@@ -183,7 +187,7 @@ def attention_net(seed: int = 0) -> Graph:
     mixed = build.reshape(build.add("transpose", mixed, perm=(0, 2, 1, 3)), (1, 3, 4))
     x = build.add("add", linear(mixed, 4), x)
     x = build.add("add", linear(build.add("gelu", linear(x, 6)), 4), x)
-    return _graph(build, linear(build.reshape(x, (1, 12)), 3))
+    return finished(build, linear(build.reshape(x, (1, 12)), 3))
 
 
 def divided_net(seed: int = 0) -> Graph:
@@ -196,7 +200,7 @@ def divided_net(seed: int = 0) -> Graph:
     root = build.add("sqrt", build.add("shift", mean, weights=(np.asarray(0.5),)))
     factor = build.broadcast(build.add("reciprocal", root), (1, 5))
     x = clip(build, build.add("multiply", x, factor), np.full(5, -0.6), rng.uniform(0.2, 0.9, 5))
-    return _graph(build, build.add("linear", x, weights=_affine(rng, (2, 5), 5)))
+    return finished(build, build.add("linear", x, weights=_affine(rng, (2, 5), 5)))
 
 
 NETWORKS: dict[str, Callable[[int], Graph]] = {

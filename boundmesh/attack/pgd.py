@@ -10,8 +10,10 @@ from torch import Tensor
 
 from boundmesh.attack.replay import Replay
 from boundmesh.attack.search import Descent
+from boundmesh.attack.whole import search_whole
 from boundmesh.graph.forward import multiplications
 from boundmesh.graph.graph import Graph
+from boundmesh.graph.whole import whole_places
 from boundmesh.property import Property
 from boundmesh.runtime.clock import Clock
 from boundmesh.settings import AttackSettings
@@ -87,7 +89,13 @@ def attack(
     effort = WIDE if wide else LIGHT
     kept: Counterexample | None = None
     searched_on = False
-    for descent in descents(graph, searches, settings, effort, generator):
+    changing = (
+        search_whole(graph, weights, property, each.case, each.clauses, replay,
+                     settings.steps * (8 if wide else 1), generator)
+        for each in searches
+    )  # fmt: skip
+    steps = descents(graph, searches, settings, effort, generator)
+    for descent in changing if whole_places(graph.inputs).any() else steps:
         for found in descent:
             kept = kept or found
             if clock.agree(found is not None and found.single):

@@ -10,6 +10,7 @@ import numpy as np
 
 from boundmesh.attack.float32 import holds_in_float32
 from boundmesh.graph.graph import Graph, Port
+from boundmesh.graph.whole import is_whole, whole_places
 from boundmesh.property import Ball, Box, Clause, Property
 from boundmesh.read.runtime import Runtime, Runtimes, runtime_of
 from boundmesh.verdict import Counterexample
@@ -29,12 +30,14 @@ class Replay:
 
     def __init__(self, graph: Graph, confirms: Confirms | None = None) -> None:
         self._graph, self._confirms = graph, confirms
+        self._whole = whole_places(graph.inputs)
         self._runtime: Runtime | Runtimes | None = None
 
     def __call__(self, property: Property, case: int, x: np.ndarray) -> Counterexample | None:
         """Return the counterexample at the flat float64 point x of a case, or None if it is none.
 
-        x must lie in the case's region, without tolerance. A coordinate whose range holds no
+        x must lie in the case's region, without tolerance, and be whole where the network's input
+        is. A coordinate whose range holds no
         float64 stands for the number in the middle of that range. The network gets x rounded to
         its input type. Some clause must then hold for x and the output, exactly as written. One
         that also holds in float32 arithmetic is preferred.
@@ -44,6 +47,8 @@ class Replay:
         if x.size != region.size:
             return None
         point, exact = region.point(x), region.between
+        if not np.array_equal(x[self._whole], np.rint(x[self._whole])):
+            return None
         if not region.contains(point) or rounds_otherwise(x, exact, self._graph.inputs):
             return None
         if self._runtime is None:
@@ -88,6 +93,9 @@ def representable(region: Box | Ball, x: np.ndarray, ports: Sequence[Port]) -> n
         start += port.size
         if port.dtype in NARROW:
             inside[part] = _rounded(inside[part], lower[part], upper[part], np.dtype(port.dtype))
+        if is_whole(port.dtype):
+            near = np.clip(np.rint(inside[part]), np.ceil(lower[part]), np.floor(upper[part]))
+            inside[part] = near
     return inside
 
 

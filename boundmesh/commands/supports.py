@@ -25,6 +25,12 @@ def _opsets() -> list[str]:
     return [str(version) for version in onnx_opsets()]
 
 
+def _types() -> list[str]:
+    from boundmesh.graph.whole import INTEGERS
+
+    return ["real", "float16", "bfloat16", "float32", "float64", *sorted(INTEGERS.values())]
+
+
 def _answer(*lines: str) -> Callable[[], list[str]]:
     return lambda: list(lines)
 
@@ -32,7 +38,7 @@ def _answer(*lines: str) -> Callable[[], list[str]]:
 # Defined in section "The supports command" of the VNN-LIB standard 2.0, with its names of theories.
 CAPABILITIES: dict[str, Callable[[], list[str]]] = {
     "--onnx-opset-versions": _opsets,
-    "--onnx-element-types": _answer("real", "float16", "bfloat16", "float32", "float64"),
+    "--onnx-element-types": _types,
     "--onnx-operators": _operators,
     "--onnx-operators-unsat-proofs": _answer(),
     "--vnnlib-versions": _answer("1.0", "2.0"),

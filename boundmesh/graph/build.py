@@ -26,7 +26,8 @@ class Builder:
 
     `masked` tells, for each node that stands for −∞ at some elements, which ones: a mask of its
     shape, by name. The node itself is zero there. `kinds` lists the nodes that hold truth values
-    ("b") or whole numbers ("i").
+    ("b") or whole numbers ("i"). `reach` bounds the magnitude of whole numbers, and `types` has
+    their types, where these are known, both by name.
 
     A node is added after its inputs. It is named after `scope`, the value of the file that is
     being translated. Only `rename` can give a node one of the names in `reserved`.
@@ -39,6 +40,8 @@ class Builder:
         self.unbounded: set[str] = set()
         self.masked: dict[str, np.ndarray] = {}
         self.kinds: dict[str, str] = {}
+        self.reach: dict[str, float] = {}
+        self.types: dict[str, str] = {}
         self.scope = "value"
         self._reserved = frozenset(reserved)
         self._read: set[str] = set()
@@ -111,10 +114,10 @@ class Builder:
         if node.is_input or fixed or name in self.nodes:
             return node
         del self.nodes[node.name]
-        if node.name in self.masked:
-            self.masked[name] = self.masked.pop(node.name)
-        if node.name in self.kinds:
-            self.kinds[name] = self.kinds.pop(node.name)
+        notes: tuple[dict[str, Any], ...] = (self.masked, self.kinds, self.reach, self.types)
+        for noted in notes:
+            if node.name in noted:
+                noted[name] = noted.pop(node.name)
         return self._enter(replace(node, name=name))
 
     def graph(

@@ -10,13 +10,14 @@ from itertools import product
 from typing import Any
 
 from boundmesh.errors import PropertyError
+from boundmesh.graph.whole import INTEGERS
 from boundmesh.property import Variable
 
 SCALAR = re.compile(r"([XY])((?:_(?:0|[1-9]\d*))+)", re.ASCII)
 NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
 ROLES = ("input", "hidden", "output")
 TENSOR = re.compile(r"([A-Za-z]\w*)\s*(\[([\d\s,]*)\])?", re.ASCII)
-ELEMENT_TYPES = ("Real", "float16", "float32", "float64", "bfloat16")
+ELEMENT_TYPES = ("Real", "float16", "float32", "float64", "bfloat16", *INTEGERS.values())
 
 
 @dataclass(frozen=True)

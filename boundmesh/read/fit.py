@@ -9,10 +9,12 @@ import numpy as np
 
 from boundmesh.errors import PropertyError
 from boundmesh.graph.graph import Graph, Part, Port
+from boundmesh.graph.whole import INTEGERS, range_of
 from boundmesh.property import Property, Variable
 from boundmesh.read.declarations import Network
 from boundmesh.read.formula import Formula
 from boundmesh.read.influence import without_idle_inputs
+from boundmesh.read.integers import at_whole_numbers
 from boundmesh.read.joined import joined, with_products
 from boundmesh.read.normal_form import normal_form
 from boundmesh.read.products import simplified
@@ -25,7 +27,7 @@ LARGEST = {
     "bfloat16": float(2.0**128 - 2.0**120),
     "float32": float(np.finfo(np.float32).max),
     "float64": float(np.finfo(np.float64).max),
-}
+} | {name: float(max(map(abs, range_of(name)))) for name in INTEGERS.values()}
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,8 @@ def join(query: Query, graphs: Mapping[str | None, Graph]) -> tuple[Graph, Prope
         parts = [Part(graphs[name], tuple(own.tolist())) for name, own in pairs]
         graph = joined(parts, [name or "network" for name in names], fitted.inputs)
     graph = with_products(graph, fitted.property.products)
-    return graph, without_idle_inputs(graph, fitted.property)
+    prop = at_whole_numbers(fitted.property, graph.inputs)
+    return graph, without_idle_inputs(graph, prop)
 
 
 def check_alike(query: Query, network: Network, graphs: Mapping[str | None, Graph]) -> None:

@@ -20,6 +20,7 @@ from boundmesh.read.masks import enter_masks
 from boundmesh.read.predict import refuse_too_large
 from boundmesh.read.running import rounding_known
 from boundmesh.read.translate import TRANSLATIONS, Step, Value
+from boundmesh.read.whole_values import enter_reach, refuse_rounding
 
 OPTIONAL = onnx.defs.OpSchema.FormalParameterOption.Optional
 
@@ -75,6 +76,7 @@ def results(
     if node.domain not in ("", "ai.onnx"):
         raise step.refuse(f"its domain is '{node.domain}'; only ONNX's own operators are supported")
     refuse_too_large(step, node)
+    refuse_rounding(step)
     bounded = [value for value in step.operands if isinstance(value, Node)]
     found: Value | tuple[Value, ...]
     if step.op == "If":
@@ -92,6 +94,7 @@ def results(
     every = found if isinstance(found, tuple) else (found,)
     enter_masks(step, node, every)
     enter_kinds(step, every)
+    enter_reach(step, every)
     # A translation may leave out results that nothing reads.
     for name, value in zip(step.outputs, every, strict=False):
         # A node that stands for −∞ at some elements is not the value of the file.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from boundmesh.graph.graph import Port
+from boundmesh.graph.whole import whole_places
 from boundmesh.property import Ball, Box
 
 FIRST, EACH, MOST = 5, 16, 256
@@ -74,4 +75,4 @@ def as_typed(points: np.ndarray, inputs: Sequence[Port]) -> np.ndarray:
         with np.errstate(over="ignore"):
             rounded = points.astype(dtype).astype(np.float64)
         points = np.where(types == dtype, rounded, points)
-    return points
+    return np.where(whole_places(inputs), np.rint(points), points)

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from boundmesh.graph.whole import MOST
+from boundmesh.operators.node import Node
 from boundmesh.read.translate.step import Step
 
 KNOWN = frozenset(
@@ -29,6 +31,8 @@ KNOWN = frozenset(
         *("Xor"),
     )
 )
+SHORT = frozenset((ir.DataType.FLOAT16, ir.DataType.BFLOAT16))
+"""Types that do not hold all whole numbers up to 2²⁴."""
 EXACT = frozenset((ir.DataType.FLOAT, ir.DataType.DOUBLE))
 """Types to which a network's float32 numbers can be cast without rounding."""
 
@@ -36,6 +40,11 @@ EXACT = frozenset((ir.DataType.FLOAT, ir.DataType.DOUBLE))
 def rounding_known(step: Step) -> bool:
     """Return True if the graph's roundings cover those of the operator as a network runs it."""
     if step.op == "Cast":
+        first = step.operand(0)
+        name = first.name if isinstance(first, Node) else ""
+        if name in step.build.kinds and step.build.reach.get(name, 1.0) <= MOST:
+            # Whole numbers stay as they are, unless a short float type rounds them.
+            return step.attribute("to") not in SHORT
         return step.attribute("to") in EXACT
     if step.op in ("Resize", "Upsample"):
         # Runtimes compute the weights of an interpolation in float32.

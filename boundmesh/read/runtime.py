@@ -176,4 +176,4 @@ def inside(graph: Graph) -> Inside:
     casts = [each.i for node in nodes if node.op_type == "Cast" for each in node.attribute
              if each.name == "to"]  # fmt: skip
     types.update(onnx.helper.tensor_dtype_to_np_dtype(kind).name for kind in casts)
-    return Inside(tuple(names), next(kind for kind in COARSEST_FIRST if kind in types))
+    return Inside(tuple(names), next((kind for kind in COARSEST_FIRST if kind in types), "float32"))

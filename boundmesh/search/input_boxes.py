@@ -73,14 +73,35 @@ def apart(region: BoxRegion) -> Tensor:
     return ((middle > region.lower) & (middle < region.upper)).flatten(1)
 
 
-def halve(region: BoxRegion, inputs: Tensor) -> BoxRegion:
+def whole_ends(region: BoxRegion, whole: Tensor) -> BoxRegion:
+    """Round the ends inward to whole numbers along the inputs of the mask `whole` `[inputs]`.
+
+    A range without a whole number becomes one whose lower end is the greater.
+    """
+    mask = whole.reshape(region.lower.shape[1:])
+    return BoxRegion(
+        torch.where(mask, region.lower.ceil(), region.lower),
+        torch.where(mask, region.upper.floor(), region.upper),
+    )
+
+
+def halve(region: BoxRegion, inputs: Tensor, whole: Tensor | None = None) -> BoxRegion:
     """Halve each box along its flat input in `inputs` `[D]`; return 2D boxes.
 
-    The lower halves come first. The two halves cover the box.
+    The lower halves come first. The two halves cover the box; along an input of the mask `whole`
+    `[inputs]` they cover its whole numbers.
     """
     shape = region.lower.shape[1:]
     lower, upper, place = region.lower.flatten(1), region.upper.flatten(1), inputs[:, None]
     middle = (lower.gather(1, place) + upper.gather(1, place)) / 2
-    lowers = torch.cat([lower, lower.scatter(1, place, middle)])
-    uppers = torch.cat([upper.scatter(1, place, middle), upper])
+    below, above = middle, middle
+    if whole is not None:
+        step = middle.floor() + 1
+        # Beyond 2²⁴ the next whole number may be none of the type.
+        step = torch.where(step - middle.floor() == 1, step, middle.floor())
+        chosen, start, end = whole[place], lower.gather(1, place), upper.gather(1, place)
+        below = torch.where(chosen, torch.maximum(middle.floor(), start), middle)
+        above = torch.where(chosen, torch.minimum(step, end), middle)
+    lowers = torch.cat([lower, lower.scatter(1, place, above)])
+    uppers = torch.cat([upper.scatter(1, place, below), upper])
     return BoxRegion(lowers.reshape(-1, *shape), uppers.reshape(-1, *shape))

@@ -17,13 +17,14 @@ from boundmesh.bounds.sweep.region import BoxRegion, part_of
 from boundmesh.bounds.sweep.rounding_errors import Errors, lowered
 from boundmesh.bounds.sweep.rows import Tile
 from boundmesh.bounds.sweep.tile_state import TileState
+from boundmesh.graph.whole import whole_places
 from boundmesh.proof.account import SearchAccount
 from boundmesh.proof.margins import Margins, rounded_up
 from boundmesh.runtime.clock import Clock
 from boundmesh.search.contract import contract
 from boundmesh.search.float64_bounds import pays, region_in_double
 from boundmesh.search.frontier import Frontier
-from boundmesh.search.input_boxes import BoundedBoxes, InputBoxes, apart, halve
+from boundmesh.search.input_boxes import BoundedBoxes, InputBoxes, apart, halve, whole_ends
 from boundmesh.search.parallel.division import Corners, Division, Outcome, active, divided
 from boundmesh.search.parallel.groups import Meetings
 from boundmesh.search.parallel.shared import Shared
@@ -56,6 +57,8 @@ class InputSplitting:
         self.rows = margins.dense(rows, layout.dtype, layout.device)
         self.offset = offset.to(layout.device)
         self._exact_offset, self._settings = offset, settings
+        whole = torch.from_numpy(whole_places(problem.program.graph.inputs))
+        self.whole = whole.to(layout.device) if bool(whole.any()) else None
         self.members = margins.table
         # Without atoms that must hold together, there is nothing to mix, and nothing cuts a box.
         self.mixes = all(margins.members)
@@ -165,6 +168,7 @@ class InputSplitting:
         Before and after, the boxes are cut to where a clause can hold. A box is halved only once,
         since the best next halving depends on the bounds of the halves.
         """
+        found = self._at_whole(found)
         able = apart(found.region).any(1)
         account.give_up(found.margin[~able])
         found = found.take(able.nonzero().flatten())
@@ -172,10 +176,19 @@ class InputSplitting:
         if not len(left):
             return None
         cost = torch.where(apart(found.region), self._cost(found, left), -torch.inf)
-        halves = halve(found.region, cost.argmax(1))
+        halves = halve(found.region, cost.argmax(1), self.whole)
         again = torch.arange(len(left), device=left.device).repeat(2)
         found, left = self._cut(replace(found.take(again), region=halves), left[again], account)
+        found = self._at_whole(found)
         return InputBoxes(found.margin, found.region.lower, found.region.upper)
+
+    def _at_whole(self, found: BoundedBoxes) -> BoundedBoxes:
+        """Cut boxes to the whole numbers of whole inputs; drop those that have none."""
+        if self.whole is None:
+            return found
+        region = whole_ends(found.region, self.whole)
+        there = (region.lower <= region.upper).flatten(1).all(1)
+        return replace(found, region=region).take(there.nonzero().flatten())
 
     def _cut(
         self, found: BoundedBoxes, wanted: Tensor, account: SearchAccount

@@ -179,17 +179,6 @@ def subtract(step: Step) -> Value:
     return minus(step.build, step.value(0), step.value(1))
 
 
-@translates("Div")
-def divide(step: Step) -> Value:
-    """`x·(1/y)`, with 1/y in float64 where y is constant."""
-    y = step.value(1)
-    if isinstance(y, Node):
-        return times(step.build, step.value(0), step.build.add("reciprocal", y))
-    if not np.all(y.array):
-        raise step.refuse("it divides by a constant that holds zero")
-    return scale(step.build, step.node(0), quotient(1.0, y))
-
-
 @translates("Neg")
 def negate(step: Step) -> Value:
     return negative(step.build, step.node())

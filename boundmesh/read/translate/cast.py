@@ -7,7 +7,7 @@ import numpy as np
 from boundmesh.graph.build import Constant
 from boundmesh.graph.constant import known, quotient
 from boundmesh.operators.node import Node
-from boundmesh.read.translate.arithmetic import minus, scale
+from boundmesh.read.translate.arithmetic import minus, negative, scale, shift, times
 from boundmesh.read.translate.compare import equal, truncated
 from boundmesh.read.translate.step import REAL, Step, Value, translates
 
@@ -25,7 +25,10 @@ def cast(step: Step) -> Value:
     """
     x, to = step.node(), step.attribute("to")
     kind = step.build.kinds.get(x.name)
-    if to in REAL or kind == "b" or (kind == "i" and to in WHOLE):
+    if kind is not None and to != BOOL:
+        # A node of its own, as it has another type than x.
+        return step.build.add("reshape", x, shape=x.shape)
+    if to in REAL or kind == "b":
         return x
     if to == BOOL:
         return minus(step.build, known(1.0), equal(step.build, x, known(0.0)))
@@ -39,7 +42,33 @@ def cast_like(step: Step) -> Value:
     like = step.operand(1)
     if isinstance(like, Constant) and like.array.dtype.kind in "iub":
         raise step.refuse(f"it rounds to {like.array.dtype}; only real types are supported")
-    return step.node()
+    x = step.node()
+    return step.build.add("reshape", x, shape=x.shape) if x.name in step.build.kinds else x
+
+
+@translates("Div")
+def divide(step: Step) -> Value:
+    """`x·(1/y)`, with 1/y in float64 where y is constant; whole numbers are cut off towards zero.
+
+    As x is whole, `⌊x/y⌋ = ⌊(x + ½)/y⌋` for x ≥ 0 and y ≥ 1, which no rounding reaches.
+    """
+    build, y = step.build, step.value(1)
+    whole = any(isinstance(v, Node) and build.kinds.get(v.name) == "i" for v in step.operands)
+    if isinstance(y, Node):
+        if whole:
+            raise step.refuse("it divides whole numbers by one that depends on the input")
+        return times(build, step.value(0), build.add("reciprocal", y))
+    if not np.all(y.array):
+        raise step.refuse("it divides by a constant that holds zero")
+    x = step.node(0)
+    if not whole:
+        return scale(build, x, quotient(1.0, y))
+    share = quotient(1.0, Constant("", np.abs(y.array.astype(np.float64))))
+    parts = [
+        build.add("floor", scale(build, shift(build, build.add("relu", one), 0.5), share))
+        for one in (x, negative(build, x))
+    ]
+    return scale(build, minus(build, *parts), np.sign(y.array).astype(np.float64))
 
 
 @translates("Mod")

@@ -8,6 +8,7 @@ import numpy as np
 
 from boundmesh.graph.build import Builder, Constant
 from boundmesh.operators.node import Node
+from boundmesh.read.translate.lookup import looked_up
 from boundmesh.read.translate.step import Step, Value, positive_axis, translates
 
 
@@ -52,6 +53,8 @@ def slice_operator(step: Step) -> Value:
 
 @translates("Gather")
 def gather(step: Step) -> Value:
+    if isinstance(chosen := step.value(1), Node):
+        return looked_up(step, chosen)
     x, index = step.node(0), step.constant(1, "indices")
     axis = positive_axis(step.attribute("axis", 0), len(x.shape))
     places = np.where(index < 0, index + x.shape[axis], index)
