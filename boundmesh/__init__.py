@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from boundmesh.proof.output_bounds import Bounds
     from boundmesh.property import Atom, Ball, Box, Case, Choice, Clause, Property
     from boundmesh.report.page.write import report
+    from boundmesh.result import Result
     from boundmesh.settings import Layout, Settings
     from boundmesh.training.bounds import DifferentiableBounds
     from boundmesh.verdict import Counterexample, Falsified, TimedOut, Unknown, Verified
-    from boundmesh.verify import Result
 
 _HOMES = {
     "api": (
@@ -62,10 +62,10 @@ _HOMES = {
     "proof.output_bounds": ("Bounds",),
     "property": ("Atom", "Ball", "Box", "Case", "Choice", "Clause", "Property"),
     "report.page.write": ("report",),
+    "result": ("Result",),
     "settings": ("Layout", "Settings"),
     "training.bounds": ("DifferentiableBounds",),
     "verdict": ("Counterexample", "Falsified", "TimedOut", "Unknown", "Verified"),
-    "verify": ("Result",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -24,10 +24,10 @@ from boundmesh.property import Ball, Box, Property
 from boundmesh.ranges import shown
 from boundmesh.read import onnx, torch_module
 from boundmesh.read.open_axes import Lengths, OpenAxisError, of_property
+from boundmesh.result import Result
 from boundmesh.runtime.progress import SILENT, Progress
 from boundmesh.settings import Settings, with_options
 from boundmesh.training.bounds import DifferentiableBounds, differentiable_bounds
-from boundmesh.verify import Result
 from boundmesh.verify import verify as decide
 
 if TYPE_CHECKING:

@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from boundmesh.attack.everywhere import RADII, shrunk
-from boundmesh.attack.pgd import attack
-from boundmesh.attack.replay import Replay, representable
-from boundmesh.bounds.sweep.layout import DeviceLayout
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.graph.forward import multiplications
-from boundmesh.graph.graph import Graph
 from boundmesh.mesh.runtime.open import groups_for, layout_for
 from boundmesh.models import read
 from boundmesh.proof import exact, float64
-from boundmesh.proof.guarantee import holds_in_real, needs_real, rounding_for
+from boundmesh.proof.guarantee import holds_in_real
 from boundmesh.proof.ladder import climb
 from boundmesh.proof.memory import check_fits, memory_errors
-from boundmesh.proof.question import Question, questions
-from boundmesh.proof.real import RealOutputs
 from boundmesh.proof.standing import (
-    Reached,
     Standing,
     margins_by_case,
     open_clauses,
@@ -39,83 +29,19 @@ from boundmesh.proof.standing import (
 )
 from boundmesh.property import Property
 from boundmesh.read.agreement import agrees_with_source
+from boundmesh.result import Result
+from boundmesh.run import Run
 from boundmesh.runtime.clock import Clock, OutOfTime
 from boundmesh.runtime.device import forget_peak, memory_of, name_of, peak_bytes, pin_threads
-from boundmesh.runtime.history import History, Recorder
+from boundmesh.runtime.history import Recorder
 from boundmesh.runtime.progress import SILENT, Progress
 from boundmesh.search.decide import assist, branch
-from boundmesh.search.parallel.groups import ONE_GROUP, Groups, Stop
+from boundmesh.search.parallel.groups import ONE_GROUP, Stop
 from boundmesh.settings import Settings
 from boundmesh.verdict import Counterexample, Falsified, TimedOut, Unknown, Verdict, Verified
 
 if TYPE_CHECKING:
     from boundmesh.models import Models
-
-
-@dataclass(frozen=True)
-class Result:
-    """A verdict, and the effort that it took.
-
-    verdict     Verified, Falsified, Unknown or TimedOut
-    seconds     the seconds of each stage, by its name
-    peak_bytes  the peak of memory on the device, in bytes
-    unstable    for every start node, how many neurons are unstable after the last bounds, and how
-                many it has
-    property    the property as it was read
-    graph       the network as it was read
-    margins     `[cases, clauses]`, float64: a lower bound of how far each clause of each case is
-                from holding; one above 0 refutes it. −∞ where no bound was computed, ∞ where there
-                is no such clause, or no input in the case's region
-    reached     the margins and unstable neurons after each bound method and after the search
-    history     what happened and when: stages, facts, memory, warnings
-    settings    the settings of the run
-    device      the name of the device
-    """
-
-    verdict: Verdict
-    seconds: Mapping[str, float]
-    peak_bytes: int
-    unstable: Mapping[str, tuple[int, int]]
-    property: Property
-    graph: Graph
-    margins: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
-    reached: tuple[Reached, ...] = ()
-    history: History = field(default_factory=History)
-    settings: Settings = Settings()
-    device: str = ""
-
-    @cached_property
-    def proved(self) -> bool:
-        """True if no counterexample exists."""
-        return isinstance(self.verdict, Verified)
-
-    @cached_property
-    def counterexample(self) -> np.ndarray | None:
-        """The input that breaks the property, float64, in the shape of the network's input.
-
-        It is flat for a network with several inputs, and None where there is no counterexample.
-        """
-        if not isinstance(self.verdict, Falsified):
-            return None
-        point = self.verdict.counterexample.input
-        ports = self.graph.inputs
-        return point.reshape(ports[0].shape) if len(ports) == 1 else point
-
-    def __repr__(self) -> str:
-        total = sum(self.seconds.values())
-        return f"Result({self.verdict.word}: {self.verdict}; {total:.3g} s)"
-
-    def report(self, path: str | Path) -> None:
-        """Write a page for people to an HTML file, as `boundmesh.report(result, path)` does."""
-        # The room that writes pages imports this one.
-        import boundmesh
-
-        boundmesh.report(self, path)
-
-    @cached_property
-    def undecided(self) -> Mapping[str, tuple[int, int]]:
-        """The name that `unstable` had before version 0.2."""
-        return self.unstable
 
 
 def verify(
@@ -165,74 +91,6 @@ def verify(
         settings,
         name_of(device, settings.layout.shape.size),
     )
-
-
-@dataclass(frozen=True)
-class Run:
-    """The network, property, devices and settings of one run, and how far the run is.
-
-    graph      the network
-    property   the property
-    layout     the device or devices that hold the weights, and the dtype of the bounds
-    groups     the groups of ranks that search together; one group where there is no mesh
-    settings   the user's choices
-    clock      measures the stages, and raises OutOfTime at the deadline
-    standings  one for each question, added once bounds begin
-    """
-
-    graph: Graph
-    property: Property
-    layout: DeviceLayout
-    groups: Groups
-    settings: Settings
-    clock: Clock
-    standings: list[Standing] = field(default_factory=list)
-
-    @cached_property
-    def questions(self) -> list[Question]:
-        rounding = rounding_for(self.graph, self.settings, self.layout, self.property)
-        return questions(self.graph, self.property, self.layout, rounding)
-
-    @cached_property
-    def replay(self) -> Replay:
-        real = needs_real(self.settings, self.property)
-        return Replay(self.graph, RealOutputs(self.graph).confirms if real else None)
-
-    def look(self, case: int, points: Tensor) -> Counterexample | None:
-        """Replay inputs `[K, *input_shape]`; return the first that is a counterexample of `case`.
-
-        Returns None where there is none.
-        """
-        region = self.property.cases[case].region
-        for point in points.double().cpu().numpy():
-            near = representable(region, point, self.graph.inputs)
-            seen = self.clock.agree(self.replay(self.property, case, near))
-            if seen is not None:
-                return seen
-        return None
-
-    def hunt(self, left: Mapping[int, Sequence[int]] | None = None) -> Counterexample | None:
-        """Search a counterexample by gradient descent; return it, or None.
-
-        `left` maps each case to the clauses to search. None stands for all clauses of all cases.
-        """
-        chosen, weights = self.settings.attack, self.layout.weights
-        if not chosen.restarts:
-            return None
-        with self.clock.stage("attack"), self.layout.thrifty():
-            seed = self.settings.seed
-            seen = attack(
-                self.graph,
-                weights,
-                self.property,
-                chosen,
-                self.clock,
-                seed,
-                left,
-                self.replay,
-                self.layout.recordable,
-            )
-            return self.clock.agree(seen)
 
 
 def _lead(run: Run) -> Verdict:

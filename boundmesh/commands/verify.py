@@ -52,7 +52,7 @@ from boundmesh.runtime.startup import seconds_since_start
 from boundmesh.settings import BoundSettings, BranchSettings, Layout, Method, Settings
 
 if TYPE_CHECKING:
-    from boundmesh.verify import Result
+    from boundmesh.result import Result
 
 EXIT_CODES = {"unsat": 0, "sat": 1}
 UNDECIDED, INTERRUPTED = 3, 130

@@ -17,9 +17,9 @@ from boundmesh.proof.output_bounds import Bounds
 from boundmesh.property import Property
 from boundmesh.rational import fraction
 from boundmesh.report.assignment import assignment, competition_assignment
+from boundmesh.result import Result
 from boundmesh.settings import Settings
 from boundmesh.verdict import POSITIVE, Falsified, TimedOut, Unknown, Verdict
-from boundmesh.verify import Result
 
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "torch")
 

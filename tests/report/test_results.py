@@ -15,9 +15,9 @@ from boundmesh.operators.node import Node
 from boundmesh.proof.output_bounds import Bounds
 from boundmesh.property import Property, Variable
 from boundmesh.report import results
+from boundmesh.result import Result
 from boundmesh.settings import Settings
 from boundmesh.verdict import POSITIVE, Counterexample, Falsified, TimedOut, Unknown, Verified
-from boundmesh.verify import Result
 
 GRAPH = Graph((Node("x", "input", (), (2,)),), "x", "x", {}, (Port("x", (2,)),), (Port("x", (2,)),))
 POINT = Counterexample(np.array([0.1, -1e-7]), np.array([1 / 3, 2.0]), 0, 1)

@@ -13,9 +13,9 @@ from boundmesh.plan.planning import Line
 from boundmesh.plan.terms import Term
 from boundmesh.report.facts import of_bytes
 from boundmesh.report.page import words
+from boundmesh.result import Result
 from boundmesh.runtime.history import History
 from boundmesh.settings import OutputMethod
-from boundmesh.verify import Result
 
 COLOURS = {
     Term.WEIGHTS: 4, Term.FETCHED: 6, Term.REGION: 4, Term.BOUNDS: 5, Term.LINES: 2, Term.ROWS: 0,

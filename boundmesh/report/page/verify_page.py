@@ -25,8 +25,8 @@ from boundmesh.report.page.inputs import OutputRow, View, outputs, view
 from boundmesh.report.page.margins import MarginTable, margin_table
 from boundmesh.report.page.memory import Memory, memory, taken
 from boundmesh.report.page.stage_memory import stage_memory
+from boundmesh.result import Result
 from boundmesh.verdict import POSITIVE, Falsified, TimedOut, Unknown, Verified
-from boundmesh.verify import Result
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from boundmesh.report.page.verify_page import verify_page
 from boundmesh.report.records import Record
 from boundmesh.report.results import write
 from boundmesh.report.summary import Change, Pace, Summary
+from boundmesh.result import Result
 from boundmesh.settings import Settings
-from boundmesh.verify import Result
 
 Reportable = Result | Certification
 

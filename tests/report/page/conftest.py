@@ -12,7 +12,7 @@ import boundmesh
 from boundmesh import Box, Case, Clause, Property
 from boundmesh.certify.result import Certification
 from boundmesh.property import Atom
-from boundmesh.verify import Result
+from boundmesh.result import Result
 
 DIGITS = Path(__file__).parents[3] / "examples" / "digits"
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from boundmesh.certify.result import Certification
-from boundmesh.verify import Result
+from boundmesh.result import Result
 from tests.report.page.test_pages import RECORDS, bench_page_of, page_of
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)

@@ -21,9 +21,9 @@ from boundmesh.report.page.circumstances import Origin
 from boundmesh.report.page.write import report, report_bench
 from boundmesh.report.records import Record
 from boundmesh.report.summary import summarize
+from boundmesh.result import Result
 from boundmesh.settings import Settings
 from boundmesh.verdict import Falsified, Unknown
-from boundmesh.verify import Result
 from tests.report.page.reading import Page
 
 HOSTILE = (

@@ -29,8 +29,8 @@ from boundmesh.report.page.png import png
 from boundmesh.report.page.scale import Scale, around_zero, linear, logarithmic
 from boundmesh.report.page.stage_memory import stage_memory, stage_peaks
 from boundmesh.report.page.surroundings import of_radius, surroundings
+from boundmesh.result import Result
 from boundmesh.runtime.history import History, MemoryReading, Reading
-from boundmesh.verify import Result
 
 MIB = 2**20
 STYLE = Path(words.__file__).parent / "templates" / "style.css"

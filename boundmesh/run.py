@@ -1,0 +1,91 @@
+"""The record of one run of `verify`: network, property, devices, settings, and how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from torch import Tensor
+
+from boundmesh.attack.pgd import attack
+from boundmesh.attack.replay import Replay, representable
+from boundmesh.bounds.sweep.layout import DeviceLayout
+from boundmesh.graph.graph import Graph
+from boundmesh.proof.guarantee import needs_real, rounding_for
+from boundmesh.proof.question import Question, questions
+from boundmesh.proof.real import RealOutputs
+from boundmesh.proof.standing import Standing
+from boundmesh.property import Property
+from boundmesh.runtime.clock import Clock
+from boundmesh.search.parallel.groups import Groups
+from boundmesh.settings import Settings
+from boundmesh.verdict import Counterexample
+
+
+@dataclass(frozen=True)
+class Run:
+    """The network, property, devices and settings of one run, and how far the run is.
+
+    graph      the network
+    property   the property
+    layout     the device or devices that hold the weights, and the dtype of the bounds
+    groups     the groups of ranks that search together; one group where there is no mesh
+    settings   the user's choices
+    clock      measures the stages, and raises OutOfTime at the deadline
+    standings  one for each question, added once bounds begin
+    """
+
+    graph: Graph
+    property: Property
+    layout: DeviceLayout
+    groups: Groups
+    settings: Settings
+    clock: Clock
+    standings: list[Standing] = field(default_factory=list)
+
+    @cached_property
+    def questions(self) -> list[Question]:
+        rounding = rounding_for(self.graph, self.settings, self.layout, self.property)
+        return questions(self.graph, self.property, self.layout, rounding)
+
+    @cached_property
+    def replay(self) -> Replay:
+        real = needs_real(self.settings, self.property)
+        return Replay(self.graph, RealOutputs(self.graph).confirms if real else None)
+
+    def look(self, case: int, points: Tensor) -> Counterexample | None:
+        """Replay inputs `[K, *input_shape]`; return the first that is a counterexample of `case`.
+
+        Returns None where there is none.
+        """
+        region = self.property.cases[case].region
+        for point in points.double().cpu().numpy():
+            near = representable(region, point, self.graph.inputs)
+            seen = self.clock.agree(self.replay(self.property, case, near))
+            if seen is not None:
+                return seen
+        return None
+
+    def hunt(self, left: Mapping[int, Sequence[int]] | None = None) -> Counterexample | None:
+        """Search a counterexample by gradient descent; return it, or None.
+
+        `left` maps each case to the clauses to search. None stands for all clauses of all cases.
+        """
+        chosen, weights = self.settings.attack, self.layout.weights
+        if not chosen.restarts:
+            return None
+        with self.clock.stage("attack"), self.layout.thrifty():
+            seed = self.settings.seed
+            seen = attack(
+                self.graph,
+                weights,
+                self.property,
+                chosen,
+                self.clock,
+                seed,
+                left,
+                self.replay,
+                self.layout.recordable,
+            )
+            return self.clock.agree(seen)
