@@ -11,6 +11,7 @@ from boundmesh.bounds.methods.method import MethodOptions
 from boundmesh.bounds.methods.table import METHODS
 from boundmesh.bounds.sweep.region import part_of
 from boundmesh.proof.margins import Margins
+from boundmesh.proof.outlook import worthwhile
 from boundmesh.proof.question import Question, free_inputs
 from boundmesh.proof.standing import Standing, unstable_counts
 from boundmesh.runtime.clock import Clock, OutOfTime
@@ -84,12 +85,29 @@ def _improve(
         clock.progress.update(margin=standing.worst, open=int(standing.open.sum()))
         return (still > 0).to(best)
 
+    reached, begun = [], clock.spent
+
+    def stop(best: Tensor) -> bool:
+        """End where no clause is open, or where a search is a better use of the time.
+
+        Without `auto` no search follows, so all iterations are run.
+        """
+        if not note(best).any():
+            return True
+        reached.append(standing.clauses[domains].flatten())
+        left = settings.iterations - len(reached) + 1
+        if settings.method != "auto" or left <= 0:
+            return False
+        lasts = (clock.spent - begun) / len(reached) * left
+        hurried = lasts > clock.left / 2
+        return not worthwhile(reached, left, hurried=hurried)
+
     options = MethodOptions(
         settings.iterations,
         settings.learning_rate,
         settings.decay,
         weigh,
-        stop=lambda best: not note(best).any(),
+        stop=stop,
         beyond=lambda lower: question.beyond(lower, rows),
     )
     found = METHODS[method].bound(problem, wanted_rows, options)
