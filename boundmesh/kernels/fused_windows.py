@@ -59,10 +59,14 @@ class Reach:
 
 def applies(rows: Tensor) -> bool:
     """Return True if the kernels can be used: float32 on a GPU, and no gradients."""
+    return ready(rows) and not torch.is_grad_enabled()
+
+
+def ready(rows: Tensor) -> bool:
+    """Return True if the kernels can be used where gradients are none of their concern."""
     return (
         launcher.on_gpu(rows)
         and rows.dtype == torch.float32
-        and not torch.is_grad_enabled()
         and launcher.usable(rows.device, "windows")
     )
 

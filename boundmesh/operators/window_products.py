@@ -19,7 +19,7 @@ from torch.nn import functional
 from boundmesh.kernels import fused_collect, fused_spread, fused_windows, launcher
 from boundmesh.operators.common_rules import Weights
 from boundmesh.operators.node import Node
-from boundmesh.operators.window_grid import Grid, reach
+from boundmesh.operators.window_grid import Grid, Span, reach
 from boundmesh.operators.windows import PulledWindows, Windows
 
 MOST = 2**20
@@ -48,11 +48,31 @@ def pull_conv_windows(node: Node, weights: Weights, windows: Windows) -> PulledW
     elif fused_spread.applies(rows, weight, *how):
         found = fused_spread.spread(rows, weight, *how[:2], front, grid.window, grid.reach)
     elif any(front):
-        found = cropped(spread(rows, weight, *how), front, grid.window).contiguous()
+        uncut = _uncut(grid, windows.grid, front, kernel, *how[:2])
+        found = spread_by_kernel(rows, weight, *how, uncut)
+        found = cropped(found, front, grid.window).contiguous()
     else:
         found = spread_by_kernel(rows, weight, *how, grid)
     bias = windows.inner_features(weights[1]) if len(weights) > 1 else None
     return PulledWindows((Windows(found, grid, shape[:2]),), bias)
+
+
+def _uncut(
+    grid: Grid,
+    output: Grid,
+    front: Sequence[int],
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    dilation: Sequence[int],
+) -> Grid:
+    """Return the windows of the input of which those of `grid` are a part."""
+    lengths = map(reach, output.window, kernel, stride, dilation)
+    return grid.moved(
+        [
+            Span(span.step, span.shift - first, length, span.whole)
+            for span, first, length in zip(grid.spans, front, lengths, strict=True)
+        ]
+    )
 
 
 def cropped(found: Tensor, front: Sequence[int], window: Sequence[int]) -> Tensor:
@@ -70,11 +90,8 @@ def conv_windows(
     They are the convolution of the values, plus `of_bias` `[D or 1, S]` times the bias. Values at
     places that do not exist count as zero. The windows are those of `pull_conv_windows`.
     """
-    weight, rows, front = (
-        weights[0],
-        values.coefficients,
-        grid.left_out(values.grid, node["stride"], node["padding"]),
-    )
+    weight, rows = weights[0], values.coefficients
+    front = grid.left_out(values.grid, node["stride"], node["padding"])
     bias = weights[1] if len(weights) > 1 and of_bias is not None else None
     how = node["stride"], node["dilation"]
     if fused_collect.applies(rows, weight, node["groups"]):
@@ -83,10 +100,7 @@ def conv_windows(
         return fused_collect.collect(rows, weight, *how, front, grid.window, there, factors, bias)
     inside = rows.masked_fill(values.grid.outside.unsqueeze(-1), 0)
     if any(front):
-        lengths = [
-            reach(n, k, s, d)
-            for n, k, s, d in zip(grid.window, weight.shape[2:], *how, strict=True)
-        ]
+        lengths = map(reach, grid.window, weight.shape[2:], *how)
         rest = [
             whole - first - mine
             for whole, first, mine in zip(lengths, front, values.grid.window, strict=True)

@@ -135,14 +135,8 @@ class Windows:
         if len(known) < len(spans):
             return None
         grid = self.grid.moved(known)
-        if fused_windows.applies(self.coefficients):
-            total = fused_windows.joined(
-                self.coefficients,
-                self.grid.reach,
-                other.coefficients,
-                other.grid.reach,
-                grid.reach,
-            )
+        if fused_windows.ready(self.coefficients):
+            total = joined(self.coefficients, self.grid, other.coefficients, other.grid, grid)
             return Windows(total, grid, self.features)
         one, two = (
             functional.pad(each.coefficients, widths(each.grid.spans, known))
@@ -152,9 +146,9 @@ class Windows:
 
     def filled(self) -> Windows:
         """Return the same rows in windows that are the whole map."""
-        if fused_windows.applies(self.coefficients):
+        if fused_windows.ready(self.coefficients):
             grid = self.grid.filled()
-            found = fused_windows.joined(self.coefficients, self.grid.reach, None, None, grid.reach)
+            found = joined(self.coefficients, self.grid, None, None, grid)
             return Windows(found, grid, self.features)
         sources, outside = self.grid.sources
         flat = self.coefficients.flatten(1, -2)
@@ -189,6 +183,39 @@ def unit_windows(index: Tensor, sign: Tensor, shape: Shape, spatial: int) -> Win
     coefficients = sign.new_zeros(len(index), wide).scatter(1, rest[:, None], sign[:, None])
     ones = (1,) * spatial
     return Windows(coefficients.reshape(1, len(index), *ones, wide), grid, features)
+
+
+def joined(
+    one: Tensor, of_one: Grid, two: Tensor | None, of_two: Grid | None, grid: Grid
+) -> Tensor:
+    """Write rows to windows that contain theirs, or add up two such rows, by a kernel."""
+    result: Tensor = _Joined.apply(one, two, of_one, of_two, grid)
+    return result
+
+
+class _Joined(torch.autograd.Function):
+    """`joined`. A gradient is read at the windows of each of the rows."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, one: Tensor, two: Tensor | None, of_one: Grid, of_two: Grid | None, grid: Grid
+    ) -> Tensor:
+        ctx.grid, ctx.parts = grid, (of_one, of_two)
+        ctx.domains = len(one), 0 if two is None else len(two)
+        there = None if of_two is None else of_two.reach
+        return fused_windows.joined(one, of_one.reach, two, there, grid.reach)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        found: list[Tensor | None] = []
+        for part, domains in zip(ctx.parts, ctx.domains, strict=True):
+            if part is None:
+                found.append(None)
+                continue
+            own = fused_windows.joined(gradient, ctx.grid.reach, None, None, part.reach)
+            found.append(own if len(own) == domains else own.sum(0, keepdim=True))
+        return found[0], found[1], None, None, None
 
 
 class _WriteOut(torch.autograd.Function):

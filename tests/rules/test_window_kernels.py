@@ -14,7 +14,7 @@ from boundmesh.operators.relu import RELU
 from boundmesh.operators.window_grid import Grid, Span, reach
 from boundmesh.operators.window_lines import pull_window_lines, signed_inner_windows
 from boundmesh.operators.window_products import spread, spread_by_kernel
-from boundmesh.operators.windows import Windows
+from boundmesh.operators.windows import Windows, joined
 from boundmesh.selfcheck import comparisons
 from boundmesh.selfcheck.windows import of_windows
 from tests.kernels import DEVICE, INTERPRETED, close, needs_kernels
@@ -162,3 +162,25 @@ def test_windows_are_joined_and_filled_by_one_kernel(shape: Shape, domains: int)
     found = fused_windows.joined(rows, reach, None, None, grid.filled().reach)
     close(found, one.filled().coefficients)
     close(here.filled().dense(), one.dense())
+
+
+@needs_kernels
+@pytest.mark.parametrize("shape", SHAPES)
+def test_gradients_of_joined_windows_are_read_at_the_windows(shape: Shape) -> None:
+    one = random_windows(shape, 4, 2)
+    spans = [Span(s.step, s.shift - 1, s.length + 2, s.whole) for s in one.grid.spans]
+    rows = torch.randn(1, one.count, *[s.length for s in spans], shape[1]).double()
+    other = Windows(rows, one.grid.moved(spans), one.features)
+    other.coefficients.masked_fill_(other.grid.outside.unsqueeze(-1), 0)
+    leaves = [each.coefficients.clone().requires_grad_() for each in (one, other)]
+    expected = one.with_coefficients(leaves[0]).plus(other.with_coefficients(leaves[1]))
+    assert expected is not None
+    gradient = torch.randn(expected.coefficients.shape).double()
+    expected_gradients = torch.autograd.grad(expected.coefficients, leaves, gradient)
+    here = [each.to(DEVICE, torch.float32).requires_grad_() for each in leaves]
+    grids = [Grid(each.grid.places.to(DEVICE), each.grid.spans) for each in (one, other, expected)]
+    found = joined(here[0], grids[0], here[1], grids[1], grids[2])
+    close(found, expected.coefficients)
+    given = gradient.to(DEVICE, torch.float32)
+    for mine, its in zip(torch.autograd.grad(found, here, given), expected_gradients, strict=True):
+        close(mine, its)

@@ -35,7 +35,7 @@ def _stays(rows: Windows) -> bool:
     """Return True if whole maps are multiplied as windows."""
     return (
         rows.count > 0
-        and fused_windows.applies(rows.coefficients)
+        and fused_windows.ready(rows.coefficients)
         and fused_spread.usable(rows.coefficients.device)
     )
 
