@@ -107,8 +107,7 @@ def _improve(
         settings.learning_rate,
         settings.decay,
         weigh,
-        stop=stop,
-        beyond=lambda lower: question.beyond(lower, rows),
+        stop,
     )
     found = METHODS[method].bound(problem, wanted_rows, options)
     note(found.lower)

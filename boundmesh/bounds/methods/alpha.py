@@ -38,7 +38,7 @@ from boundmesh.bounds.methods.method import (
 from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.methods.recorded import Step, repeated
 from boundmesh.bounds.methods.sloped_rows import Sloped, SlopedRows
-from boundmesh.bounds.methods.stalling import Beyond, Stalling
+from boundmesh.bounds.methods.stalling import Stalling
 from boundmesh.bounds.sweep.rows import DenseRows, Rows, both_sides, ends
 from boundmesh.operators.interval import Interval
 
@@ -83,20 +83,19 @@ def alpha_crown(
     schedule: StepSchedule = StepSchedule(),
     weigh: Weigh = ones,
     stop: Callable[[Tensor], bool] = never,
-    beyond: Beyond | None = None,
 ) -> Optimised:
     """Compute α-CROWN's lower bounds of rows of the target, which are never below CROWN's.
 
     The optimisation maximises Σ weigh·lower over the α of the rows and of all start nodes' rows.
     `stop` is called with the best bounds `[D, S]` after every iteration, and ends the optimisation
-    if it returns true. It also ends when it has stalled, given the goals of the rows by `beyond`.
-    An iteration costs about three sweeps of CROWN. Each α takes 6 bytes.
+    if it returns true. It also ends when two iterations in a row gained nothing. An iteration costs
+    about three sweeps of CROWN. Each α takes 6 bytes.
     """
     climb = Climb(problem, rows, schedule)
     if not climb.sloped.below(problem.program.target) or stop(climb.lower):
         return Optimised(climb.lower, climb.best, 0)
     iterate = climb.ready()
-    stalling = Stalling(climb.lower, schedule.iterations, beyond)
+    stalling = Stalling(climb.lower)
     done = 0
     for done in range(1, schedule.iterations + 1):
         problem.check()
@@ -181,7 +180,7 @@ class Climb:
 
 def _bound(problem: Problem, rows: DenseRows, options: MethodOptions) -> RowBounds:
     schedule = StepSchedule(options.iterations, options.learning_rate, options.decay)
-    found = alpha_crown(problem, rows, schedule, options.weigh, options.stop, options.beyond)
+    found = alpha_crown(problem, rows, schedule, options.weigh, options.stop)
     return RowBounds(found.lower, found.bounds)
 
 

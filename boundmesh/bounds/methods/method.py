@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from boundmesh.bounds.methods.problem import Problem
-from boundmesh.bounds.methods.stalling import Beyond
 from boundmesh.bounds.sweep.rows import DenseRows
 from boundmesh.operators.interval import Interval
 
@@ -38,7 +37,6 @@ class MethodOptions:
     learning_rate, decay: the size of its first step, and the factor from one step to the next.
     weigh: from the best lower bounds `[D, S]` so far, how much each row counts in the next step.
     stop: from the same bounds, True where no further iteration is needed.
-    beyond: from lower bounds `[D, S]`, how far each exceeds what it must exceed (None: no goal).
     """
 
     iterations: int = 20
@@ -46,7 +44,6 @@ class MethodOptions:
     decay: float = 0.98
     weigh: Weigh = ones
     stop: Callable[[Tensor], bool] = never
-    beyond: Beyond | None = None
 
 
 @dataclass(frozen=True)
