@@ -47,8 +47,13 @@ def climb_again(
     property: Property,
     settings: Settings,
     clock: Clock,
+    methods: Sequence[str] | None = None,
+    only: Standing | None = None,
 ) -> None:
     """Bound the open clauses once more in float64, and enter in `standings` those refuted.
+
+    The methods are `methods`, or else those of the settings. If `only` is given, the clauses of the
+    other standings are left.
 
     Where arithmetic is trusted a margin must outweigh the rounding of float32 as before, since the
     network itself may run in float32.
@@ -56,8 +61,8 @@ def climb_again(
     layout = OneDevice(graph, standings[0].question.layout.device, torch.float64)
     in_float64 = questions(graph, property, layout, rounding_for(graph, settings, layout, property))
     for standing, question in zip(standings, in_float64, strict=True):
-        if standing.open.any():
+        if standing.open.any() and (only is None or standing is only):
             question = replace(question, slack=standing.question.slack)
             # Both have the same table of margins.
             again = Standing(question, standing.rows, reached=standing.reached)
-            climb(again, settings.bounds, clock, STAGE)
+            climb(again, settings.bounds, clock, STAGE, methods)

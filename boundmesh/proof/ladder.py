@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -25,14 +25,18 @@ AUTO = ("crown-ibp", "alpha-crown")
 
 
 def climb(
-    standing: Standing, settings: BoundSettings, clock: Clock, stage: str | None = None
+    standing: Standing,
+    settings: BoundSettings,
+    clock: Clock,
+    stage: str | None = None,
+    methods: Sequence[str] | None = None,
 ) -> None:
-    """Use the methods of `settings.method` in turn on the clauses that are open.
+    """Use `methods`, or else those of `settings.method`, in turn on the clauses that are open.
 
     The clock counts each method as a stage of the method's name, or all of them as `stage`. Raises
     OutOfTime.
     """
-    for method in _steps(standing.question, settings):
+    for method in steps(standing.question, settings) if methods is None else methods:
         domains = standing.open.any(1).nonzero().flatten()
         rows = standing.open_rows(domains)
         if not len(rows):
@@ -51,7 +55,8 @@ def _extent(rows: int, regions: int) -> str:
     return f"{rows} rows" if regions == 1 else f"{rows} rows on {regions} regions"
 
 
-def _steps(question: Question, settings: BoundSettings) -> tuple[str, ...]:
+def steps(question: Question, settings: BoundSettings) -> tuple[str, ...]:
+    """Return the methods that are used in turn."""
     if settings.method != "auto":
         return (settings.method,)
     return AUTO[:-1] if free_inputs(question.region) <= FEW_INPUTS else AUTO
@@ -94,13 +99,16 @@ def _improve(
         """
         if not note(best).any():
             return True
-        reached.append(standing.clauses[domains].flatten())
+        own = torch.full_like(standing.rows[domains], -torch.inf)
+        own[:, rows] = question.beyond(best, rows)
+        reached.append(question.margins.clauses(own).flatten())
+        known = standing.clauses[domains].flatten()
         left = settings.iterations - len(reached) + 1
         if settings.method != "auto" or left <= 0:
             return False
         lasts = (clock.spent - begun) / len(reached) * left
         hurried = lasts > clock.left / 2
-        return not worthwhile(reached, left, hurried=hurried)
+        return not worthwhile(reached, left, known, hurried=hurried)
 
     options = MethodOptions(
         settings.iterations,

@@ -40,16 +40,22 @@ def coming_gains(margins: Sequence[Tensor], left: int) -> Tensor | None:
     return torch.where(before.isfinite() & now.isfinite(), coming, torch.inf)
 
 
-def worthwhile(margins: Sequence[Tensor], left: int, *, hurried: bool = False) -> bool:
+def worthwhile(
+    margins: Sequence[Tensor], left: int, known: Tensor | None = None, *, hurried: bool = False
+) -> bool:
     """Return True if further steps may decide an open margin, or come much nearer to that.
 
-    A margin above zero is decided. If `hurried` is true, only steps that decide one are worth
-    their time.
+    A margin above zero is decided. `known` `[n]` are the best margins by any means, where these may
+    be better than the ascent's own. An ascent that lags behind by more than what is missing is not
+    worth a step. If `hurried` is true, only steps that decide a margin are worth their time.
     """
+    known = margins[-1] if known is None else torch.fmax(known, margins[-1])
+    missing, lag = -known, known - margins[-1]
+    still = ~(missing < 0)
+    if not bool(still.any()):
+        return True
     coming = coming_gains(margins, left)
     if coming is None:
-        return True
-    missing = -margins[-1]
+        return bool((still & ~(lag > missing)).any())
     share = 1.0 if hurried else SHARE
-    still = ~(missing < 0)
-    return bool((still & ~(coming < share * missing)).any()) or not bool(still.any())
+    return bool((still & ~(coming - lag < share * missing)).any())

@@ -56,6 +56,19 @@ def test_a_decided_margin_does_not_keep_an_ascent_going() -> None:
     assert not worthwhile(both, 14)
 
 
+def test_an_ascent_behind_what_is_known_must_make_up_for_it_first() -> None:
+    margins = ascent(-3.0, 0.1, 1.0, 6)
+    assert worthwhile(margins, 14, torch.tensor([-1.9], dtype=torch.float64))
+    assert not worthwhile(margins, 14, torch.tensor([-0.9], dtype=torch.float64))
+
+
+def test_an_ascent_that_lags_by_more_than_is_missing_does_not_begin() -> None:
+    first = [torch.tensor([-3.0])]
+    assert not worthwhile(first, 20, torch.tensor([-1.0]))
+    assert worthwhile(first, 20, torch.tensor([-2.0]))
+    assert worthwhile([torch.tensor([-3.0, -3.0])], 20, torch.tensor([-1.0, -2.0]))
+
+
 def test_margins_without_a_bound_and_too_few_steps_predict_nothing() -> None:
     assert worthwhile([torch.tensor([-torch.inf])] * 6, 14)
     assert worthwhile([torch.tensor([torch.nan])] * 6, 14)
