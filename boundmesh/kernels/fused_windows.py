@@ -132,20 +132,23 @@ def fold(
     kernel: Sequence[int],
     stride: Sequence[int],
     dilation: Sequence[int],
+    front: Sequence[int],
     reach: Reach,
 ) -> None:
     """Write the sums of overlapping columns `[B, window·kernel·C]` to B rows of `out`.
 
-    out is `[D, S, *reached, C]`, contiguous; the rows begin at `first_row` of its D·S rows.
+    out is `[D, S, *reached, C]`, contiguous, without the first `front` places of every axis; the
+    rows begin at `first_row` of its D·S rows.
     """
     count, size = out.shape[1], prod(out.shape[2:])
     three = [(1,) * (3 - len(each)) + tuple(each) for each in (window, kernel, stride, dilation)]
+    begin = (0,) * (3 - len(front)) + tuple(front)
     wide = chunk(out.shape[-1])
     how = (*(length for each in three[1:] for length in each), wide, BLOCK)
     launcher.start(
         launcher.module(KERNELS).fold, (launcher.aligned(columns, out), *how),
         (len(columns), -(-size // BLOCK), 1), out, columns, reach.places, out, first_row, count,
-        size // wide, out.shape[-1] // wide, *three[0], *reach.spans, *how,
+        size // wide, out.shape[-1] // wide, *three[0], *begin, *reach.spans, *how,
     )  # fmt: skip
 
 

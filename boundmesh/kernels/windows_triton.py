@@ -134,10 +134,31 @@ def pull_pieces(
     tl.store(bias + program, tl.sum(tl.sum(total, 1), 0))
 
 
-@triton.jit(do_not_specialize=("first_row", "count", "size", "chunks", "window0", "window1",
-                               "window2", *SPANS))  # fmt: skip
+@triton.jit
+def _tap(place, number, kernel: tl.constexpr, stride: tl.constexpr, dilation: tl.constexpr, window):
+    """Return one tap along an axis, the place of the window that it spreads to `place`, and if it
+    exists. The taps are numbered in their order, without those that never meet the place."""
+    if dilation > 1:
+        tap = place * 0 + number
+        distance = place - number * dilation
+        source = distance // stride
+        meets = (distance >= 0) & (source * stride == distance)
+    else:
+        tap = place % stride + stride * number
+        source = place // stride - number
+        meets = (source >= 0) & (tap < kernel)
+    return tap, source, meets & (source < window)
+
+
+@triton.jit(
+    do_not_specialize=(
+        "first_row", "count", "size", "chunks", "window0", "window1", "window2",
+        "front0", "front1", "front2", *SPANS,
+    )
+)  # fmt: skip
 def fold(
     columns, places, out, first_row, count, size, chunks, window0, window1, window2,
+    front0, front1, front2,
     length1, length2, step0, step1, step2, shift0, shift1, shift2, whole0, whole1, whole2,
     kernel0: tl.constexpr, kernel1: tl.constexpr, kernel2: tl.constexpr,
     stride0: tl.constexpr, stride1: tl.constexpr, stride2: tl.constexpr,
@@ -147,7 +168,9 @@ def fold(
     """Add up the columns `[rows, *window, *kernel, features]` that overlap at each coefficient.
 
     Each program handles BLOCK coefficients of one row, out of `size` chunks. Those at places that
-    do not exist become zero. The columns begin at row `first_row` of all domains and rows.
+    do not exist become zero. The columns begin at row `first_row` of all domains and rows, and
+    `out` at the place `front` of what they reach. Along an axis without dilation, a place meets
+    only the taps whose distance from it is a multiple of the stride.
     """
     part = tl.program_id(0).to(tl.int64)
     program = part + first_row
@@ -162,23 +185,22 @@ def fold(
     wanted = here & exists
     chunk = at % chunks
     cell = at // chunks
-    third = cell % length2
+    third = cell % length2 + front2
     above = cell // length2
-    second = above % length1
-    leading = above // length1
+    second = above % length1 + front1
+    leading = above // length1 + front0
+    taps0: tl.constexpr = kernel0 if dilation0 > 1 else (kernel0 + stride0 - 1) // stride0
+    taps1: tl.constexpr = kernel1 if dilation1 > 1 else (kernel1 + stride1 - 1) // stride1
+    taps2: tl.constexpr = kernel2 if dilation2 > 1 else (kernel2 + stride2 - 1) // stride2
     kernel: tl.constexpr = kernel0 * kernel1 * kernel2
     columns += part * (window0 * window1 * window2) * kernel * chunks * WIDE
     total = tl.zeros([BLOCK // WIDE, WIDE], tl.float32)
-    for k in tl.static_range(kernel):
-        from2 = third - (k % kernel2) * dilation2
-        from1 = second - (k // kernel2 % kernel1) * dilation1
-        from0 = leading - (k // (kernel2 * kernel1)) * dilation0
-        i2 = from2 // stride2
-        i1 = from1 // stride1
-        i0 = from0 // stride0
-        meets = (from2 >= 0) & (from1 >= 0) & (from0 >= 0)
-        meets = meets & (i2 * stride2 == from2) & (i1 * stride1 == from1) & (i0 * stride0 == from0)
-        meets = meets & (i2 < window2) & (i1 < window1) & (i0 < window0) & wanted
+    for t in tl.static_range(taps0 * taps1 * taps2):
+        tap2, i2, meets2 = _tap(third, t % taps2, kernel2, stride2, dilation2, window2)
+        tap1, i1, meets1 = _tap(second, t // taps2 % taps1, kernel1, stride1, dilation1, window1)
+        tap0, i0, meets0 = _tap(leading, t // (taps2 * taps1), kernel0, stride0, dilation0, window0)
+        meets = meets0 & meets1 & meets2 & wanted
+        k = (tap0 * kernel1 + tap1) * kernel2 + tap2
         index = (((i0 * window1 + i1) * window2 + i2) * kernel + k) * chunks + chunk
         where = index[:, None].to(tl.int64) * WIDE + inner
         total += tl.load(columns + where, mask=meets[:, None], other=0.0)

@@ -19,13 +19,16 @@ from torch.nn import functional
 from boundmesh.kernels import fused_collect, fused_spread, fused_windows, launcher
 from boundmesh.operators.common_rules import Weights
 from boundmesh.operators.node import Node
-from boundmesh.operators.window_grid import Grid, Span, reach
+from boundmesh.operators.window_grid import Grid, reach
 from boundmesh.operators.windows import PulledWindows, Windows
 
 MOST = 2**20
 """The most numbers that are written to memory at a time before overlaps are added up."""
 
 MOST_ON_GPU = 2**24
+
+FEW = 8
+"""The most features, such as the colours of an image, that columns are used for on every GPU."""
 
 
 def pull_conv_windows(node: Node, weights: Weights, windows: Windows) -> PulledWindows | None:
@@ -45,34 +48,12 @@ def pull_conv_windows(node: Node, weights: Weights, windows: Windows) -> PulledW
     if not fused_windows.applies(rows):
         found = cropped(spread(rows, weight, *how), front, grid.window)
         found.masked_fill_(grid.outside.unsqueeze(-1), 0)
-    elif fused_spread.applies(rows, weight, *how):
+    elif fused_spread.applies(rows, weight, *how) and not _few(weight):
         found = fused_spread.spread(rows, weight, *how[:2], front, grid.window, grid.reach)
-    elif any(front):
-        uncut = _uncut(grid, windows.grid, front, kernel, *how[:2])
-        found = spread_by_kernel(rows, weight, *how, uncut)
-        found = cropped(found, front, grid.window).contiguous()
     else:
-        found = spread_by_kernel(rows, weight, *how, grid)
+        found = spread_by_kernel(rows, weight, *how, front, grid)
     bias = windows.inner_features(weights[1]) if len(weights) > 1 else None
     return PulledWindows((Windows(found, grid, shape[:2]),), bias)
-
-
-def _uncut(
-    grid: Grid,
-    output: Grid,
-    front: Sequence[int],
-    kernel: Sequence[int],
-    stride: Sequence[int],
-    dilation: Sequence[int],
-) -> Grid:
-    """Return the windows of the input of which those of `grid` are a part."""
-    lengths = map(reach, output.window, kernel, stride, dilation)
-    return grid.moved(
-        [
-            Span(span.step, span.shift - first, length, span.whole)
-            for span, first, length in zip(grid.spans, front, lengths, strict=True)
-        ]
-    )
 
 
 def cropped(found: Tensor, front: Sequence[int], window: Sequence[int]) -> Tensor:
@@ -153,10 +134,14 @@ def spread_by_kernel(
     stride: Sequence[int],
     dilation: Sequence[int],
     groups: int,
+    front: Sequence[int],
     grid: Grid,
     most: int = MOST_ON_GPU,
 ) -> Tensor:
-    """Compute `spread` on a GPU; the result is zero at the places of `grid` that do not exist."""
+    """Compute `spread` on a GPU, without the first `front` places of every axis.
+
+    The result is zero at the places of `grid` that do not exist.
+    """
     domains, count, *window, channels = rows.shape
     kernel, inputs, places = tuple(weight.shape[2:]), weight.shape[1] * groups, prod(window)
     out = rows.new_empty(domains, count, *grid.window, inputs)
@@ -168,8 +153,17 @@ def spread_by_kernel(
         part = flat[first : first + height]
         columns = _columns(part.reshape(len(part) * places, channels), table)
         columns = columns.reshape(len(part), -1)
-        fused_windows.fold(columns, out, first, window, kernel, stride, dilation, grid.reach)
+        fused_windows.fold(columns, out, first, window, kernel, stride, dilation, front, grid.reach)
     return out
+
+
+def _few(weight: Tensor) -> bool:
+    """Return True if W `[C, O, *kernel]` has so few features that columns are no larger than rows.
+
+    The kernel of `fused_spread` computes 16 features or more, and reads a row once for each tap.
+    """
+    channels, features, *kernel = weight.shape
+    return features <= FEW and prod(kernel) * features <= 4 * channels
 
 
 def _table(weight: Tensor, groups: int) -> Tensor:

@@ -80,7 +80,7 @@ def of_convolution(here: Windows, exact: Windows) -> Iterator[Comparison]:
     most = here.count * prod_of(here) * 9 * 3
     with torch.no_grad():
         found = spread_by_kernel(
-            here.coefficients, weight.to(device), stride, dilation, 1, grid, most
+            here.coefficients, weight.to(device), stride, dilation, 1, (0, 0), grid, most
         )
         yield "windows through a convolution", found, pulled.coefficients
         for precision in ("ieee", "bf16x6")[: 1 + fused_spread.usable(device)]:

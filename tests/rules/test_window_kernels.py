@@ -98,7 +98,7 @@ def test_overlapping_columns_are_added_up(axes: int, groups: int) -> None:
     (pulled,) = expected.windows
     found = spread_by_kernel(
         on_device(windows).coefficients, weight.to(DEVICE), stride, dilation, groups,
-        on_device(pulled).grid, most=300,
+        (0,) * axes, on_device(pulled).grid, most=300,
     )  # fmt: skip
     close(found, pulled.coefficients)
 
@@ -142,6 +142,9 @@ def test_windows_are_spread_by_one_kernel(axes: int, precision: str, front: int)
         precision=precision,
     )  # fmt: skip
     close(found, expected)
+    how = stride, dilation, 1, (front,) * axes
+    columns = spread_by_kernel(rows.to(DEVICE), weight.to(DEVICE), *how, there, most=900)
+    close(columns, expected)
 
 
 @needs_kernels
