@@ -118,9 +118,11 @@ def spread(
         reach(n, k, s, d) for n, k, s, d in zip(window, kernel, stride, dilation, strict=True)
     ]
     inputs = weight.shape[1] * groups
-    height = max(1, MOST // max(1, prod(window) * prod(kernel) * inputs))
-    table = _table(weight, groups)
     out, places = rows.new_zeros(domains * count, *lengths, inputs), prod(window)
+    if not rows.numel():
+        return out.reshape(domains, count, *lengths, inputs)
+    height = max(1, MOST // max(1, places * prod(kernel) * inputs))
+    table = _table(weight, groups)
     flat = rows.reshape(domains * count, *window, channels)
     for part, whole in zip(flat.split(height), out.split(height), strict=True):
         columns = _columns(part.reshape(len(part) * places, channels), table)
