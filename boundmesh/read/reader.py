@@ -258,7 +258,10 @@ class Reader:
             raise PropertyError(f"values of the types {' and '.join(sorted(types))} are compared")
 
     def formulas(self, word: str, parts: list[object]) -> tuple[Formula, ...]:
-        parts = [TRUTHS.get(part, part) if isinstance(part, str) else part for part in parts]
+        for place, part in enumerate(parts):
+            if isinstance(part, str) and part in TRUTHS:
+                self.depart(f"'{part}'")
+                parts = [*parts[:place], TRUTHS[part], *parts[place + 1 :]]
         formulas = tuple(part for part in parts if isinstance(part, FORMULAS))
         if len(formulas) != len(parts):
             other = next(part for part in parts if part not in formulas)

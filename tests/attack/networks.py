@@ -16,11 +16,19 @@ Vector = Sequence[float] | np.ndarray
 
 
 def affine(
-    *pairs: tuple[Sequence[Sequence[float]], Sequence[float]], double: bool = False
+    *pairs: tuple[Sequence[Sequence[float]], Sequence[float]],
+    double: bool = False,
+    whole: str = "",
 ) -> Graph:
-    """`W·relu(… W·x + b …) + b` of the pairs (W, b), for inputs `[1, n]`."""
+    """`W·relu(… W·x + b …) + b` of the pairs (W, b), for inputs `[1, n]`.
+
+    The inputs are real, or of the type `whole`.
+    """
     dtype, kind = (np.float64, TensorProto.DOUBLE) if double else (np.float32, TensorProto.FLOAT)
     nodes, weights, value = [], [], "x"
+    if whole:
+        nodes.append(helper.make_node("Cast", ["x"], ["real"], to=kind))
+        value = "real"
     for place, (weight, bias) in enumerate(pairs):
         if place:
             nodes.append(helper.make_node("Relu", [value], [f"relu{place}"]))
@@ -31,7 +39,8 @@ def affine(
         nodes.append(helper.make_node("Gemm", inputs, [f"y{place}"], transB=1))
         value = f"y{place}"
     sizes = np.shape(pairs[0][0])[1], len(pairs[-1][1])
-    ends = [helper.make_tensor_value_info("x", kind, (1, sizes[0]))]
+    entered = TensorProto.DataType.Value(whole.upper()) if whole else kind
+    ends = [helper.make_tensor_value_info("x", entered, (1, sizes[0]))]
     outs = [helper.make_tensor_value_info(value, kind, (1, sizes[1]))]
     graph = helper.make_graph(nodes, "g", ends, outs, weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import reduce
 from itertools import product
+from math import ceil, floor
 from typing import Any
 
 from boundmesh.graph.graph import Graph
@@ -32,15 +33,19 @@ FOLD: dict[str, Callable[[Any, Any], Any]] = {
 
 @dataclass(frozen=True)
 class Layers:
-    """A network `W₂·relu(W₁·x + b₁) + b₂` of small integers, which float32 computes exactly."""
+    """A network `W₂·relu(W₁·x + b₁) + b₂` of small integers, which float32 computes exactly.
+
+    Its inputs are real, or of the ONNX type `whole`.
+    """
 
     first: list[list[int]]
     bias: list[int]
     last: list[list[int]]
     shift: list[int]
+    whole: str = ""
 
     @staticmethod
-    def draw(rng: random.Random, inputs: int, outputs: int) -> Layers:
+    def draw(rng: random.Random, inputs: int, outputs: int, whole: str = "") -> Layers:
         hidden = rng.randint(1, 3)
 
         def numbers(count: int) -> list[int]:
@@ -48,10 +53,10 @@ class Layers:
 
         first, last = ([numbers(wide) for _ in range(high)] for high, wide in
                        ((hidden, inputs), (outputs, hidden)))  # fmt: skip
-        return Layers(first, numbers(hidden), last, numbers(outputs))
+        return Layers(first, numbers(hidden), last, numbers(outputs), whole)
 
     def graph(self) -> Graph:
-        return affine((self.first, self.bias), (self.last, self.shift))
+        return affine((self.first, self.bias), (self.last, self.shift), whole=self.whole)
 
     def hidden(self, x: list[Fraction]) -> list[Fraction]:
         rows = zip(self.first, self.bias, strict=True)
@@ -95,8 +100,10 @@ class Question:
     def witness(self, steps: int) -> Values | None:
         """Return a point of a grid at which all assertions hold; None where there is none."""
         ranges = [
-            [low + (high - low) * Fraction(k, steps) for k in range(steps + 1)]
-            for box in self.boxes.values()
+            [Fraction(k) for k in range(ceil(low), floor(high) + 1)]
+            if self.networks[name[1:]].whole
+            else [low + (high - low) * Fraction(k, steps) for k in range(steps + 1)]
+            for name, box in self.boxes.items()
             for low, high in box
         ]
         for point in product(*ranges):
@@ -137,10 +144,10 @@ def written(part: Any, shapes: Mapping[str, list[int]]) -> str:
 
 
 class Generator:
-    """Draws questions; equal seeds draw equal ones."""
+    """Draws questions, equal ones for equal seeds, with real inputs or ones of a `whole` type."""
 
-    def __init__(self, seed: int) -> None:
-        self.rng = random.Random(seed)
+    def __init__(self, seed: int, whole: str = "") -> None:
+        self.rng, self.whole = random.Random(seed), whole
 
     def question(self) -> Question:
         rng = self.rng
@@ -148,10 +155,10 @@ class Generator:
                                       (2, "isomorphic-to")])  # fmt: skip
         names = ["f", "g"][:count]
         inputs, outputs = rng.randint(1, 2), rng.randint(1, 2)
-        first = Layers.draw(rng, inputs, outputs)
+        first = Layers.draw(rng, inputs, outputs, self.whole)
         networks = {"f": first}
         if count == 2:
-            other = Layers.draw(rng, inputs, outputs)
+            other = Layers.draw(rng, inputs, outputs, self.whole)
             networks["g"] = first if relation == "equal-to" else other
         shapes: dict[str, list[int]] = {}
         lines = ["(vnnlib-version <2.0>)"]
@@ -164,7 +171,8 @@ class Generator:
                 shapes[f"H{name}"] = [1, wide]
                 hidden = f' (declare-hidden H{name} real [1,{wide}] "relu1")'
             lines.append(
-                f"(declare-network {name} {related}(declare-input X{name} real [1,{inputs}])"
+                f"(declare-network {name} {related}"
+                f"(declare-input X{name} {self.whole or 'real'} [1,{inputs}])"
                 f"{hidden} (declare-output Y{name} real [1,{outputs}]))"
             )
         cells = [(name, place) for name, (_, size) in shapes.items() for place in range(size)]
@@ -198,6 +206,10 @@ class Generator:
             parts = [self.formula(cells, depth - 1) for _ in range(rng.randint(1, 3))]
             return (rng.choice(["and", "or", "or"]), *parts)
         sign = rng.choice(["<=", "<=", "<", ">=", ">=", ">", "!=", "=="])
+        if self.whole:
+            # The standard compares no values of different types.
+            inputs = rng.random() < 0.3
+            cells = [cell for cell in cells if cell[0].startswith("X") == inputs]
         return (sign, self.term(cells, 2), self.term(cells, rng.randint(0, 1)))
 
     def term(self, cells: list[tuple[str, int]], depth: int) -> Any:

@@ -9,6 +9,7 @@ from boundmesh import models
 from boundmesh.api import verify
 from boundmesh.errors import BoundmeshError
 from boundmesh.graph.graph import Graph
+from boundmesh.property import Property
 from boundmesh.read import vnnlib
 from boundmesh.read.networks import graphs_of
 from boundmesh.read.query import parse
@@ -19,18 +20,23 @@ from tests.queries.generate import Question
 STEPS = 4
 
 
+def joined(question: Question, text: str) -> tuple[Graph, Property]:
+    """Read a text as a query about the networks of a question, without any departure."""
+    graphs: dict[str | None, Graph] = {}
+    for name, network in question.networks.items():
+        same = [other for other, each in question.networks.items() if each is network]
+        graphs[name] = graphs[same[0]] if same[0] in graphs else network.graph()
+    query = parse(text, Path("p.vnnlib"), strict=True)
+    return vnnlib.join(query, graphs_of(query, graphs, models.load))
+
+
 def judged(question: Question, timeout: float) -> tuple[str, str]:
     """Return `unsat`, `sat` or `open` where the answer is right, else `refused` or `wrong`.
 
     The second word says why.
     """
-    graphs: dict[str | None, Graph] = {}
-    for name, network in question.networks.items():
-        same = [other for other, each in question.networks.items() if each is network]
-        graphs[name] = graphs[same[0]] if same[0] in graphs else network.graph()
     try:
-        query = parse(question.text, Path("p.vnnlib"), strict=True)
-        graph, property = vnnlib.join(query, graphs_of(query, graphs, models.load))
+        graph, property = joined(question, question.text)
         verdict = verify(graph, property, device="cpu", timeout=timeout).verdict
     except BoundmeshError as error:
         return "refused", str(error)
