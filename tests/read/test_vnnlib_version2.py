@@ -119,7 +119,7 @@ def test_what_is_outside_is_refused_with_its_line(line, message):
     [
         ("(declare-hidden H Real [1]) (declare-output C Real [1])", "hidden H needs the ONNX name"),
         ('(declare-output C Real [1]) (declare-hidden H Real [1] "h")', "inputs, then outputs"),
-        ("(declare-output C int8 [1])", "element type 'int8' is not supported"),
+        ("(declare-output C complex64 [1])", "element type 'complex64' is not supported"),
         ("(declare-output C Real)", "expected \\(declare-output NAME TYPE \\[SHAPE\\]"),
         ("(declare-output C Real [0])", "C has no elements"),
         ("(declare-output C[1] Real [1])", "expected"),
