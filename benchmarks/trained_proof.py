@@ -244,7 +244,9 @@ if __name__ == "__main__":
     options.add_argument("--schedule", choices=["auto", "gather", "exchange"], default="gather")
     options.add_argument("--rounding", default="real", help="what bounds must outweigh, or trust")
     options.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    options.add_argument("--folder", type=Path, default=Path("trained"), help="weights, property")
+    options.add_argument(
+        "--folder", type=Path, default=Path("build/trained"), help="weights, property"
+    )
     options.add_argument("--data", type=Path, help="scikit-learn's digits.csv.gz, without it")
     options.add_argument("--images", type=int, default=16, help="test images to choose among")
     options.add_argument("--choosing", type=float, default=30, help="seconds to choose in")
