@@ -58,3 +58,11 @@ def test_a_method_that_was_asked_for_is_not_followed_by_float64() -> None:
 def test_float64_helps_smooth_networks_in_float32(name: str, dtype: str, expected: bool) -> None:
     graph = networks.NETWORKS[name](0)
     assert float64.helps(graph, OneDevice(graph, "cpu", getattr(torch, dtype))) == expected
+
+
+@pytest.mark.parametrize(("wide", "expected"), [(1_000, True), (2_100, False)])
+def test_float64_helps_networks_of_up_to_four_million_multiplications(
+    wide: int, expected: bool
+) -> None:
+    graph = networks.mlp(wide, wide, 1, activation="tanh")
+    assert float64.helps(graph, OneDevice(graph)) == expected
