@@ -98,7 +98,7 @@ def by_channel(node: Node, cut: Partition) -> Partition | None:
     return cut if cut.axis < 2 else None
 
 
-register(
+MAX_POOL = register(
     Operator(
         "max_pool",
         max_pool,

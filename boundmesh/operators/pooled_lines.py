@@ -10,6 +10,7 @@ from math import prod
 import torch
 from torch import Tensor
 
+from boundmesh.kernels import fused_pools, fused_windows
 from boundmesh.operators.inner_products import signed_inner, signed_product
 from boundmesh.operators.linear_bounds import Lines, Pulled
 from boundmesh.operators.node import Node
@@ -45,6 +46,12 @@ class OpenMaxima:
     index: Tensor
     inputs: Tensor
     lines: Lines
+
+    @cached_property
+    def table(self) -> Tensor:
+        """The shared slopes `[D, K, places, C]`, as the kernel takes them, for N = 1."""
+        by_element = self.shared.squeeze(2).squeeze(1).flatten(3).permute(0, 2, 3, 1)
+        return by_element.contiguous()
 
 
 @dataclass(frozen=True)
@@ -114,11 +121,20 @@ class PooledLines(WindowRelaxation):
     def _apart(self, windows: Windows, grid: Grid) -> PulledWindows:
         """Pull rows back by the slopes of decided maxima, and add what the others pass."""
         rows, maxima = windows.coefficients, self.open
-        out, places = self._empty(windows)
-        for place, slopes in zip(places, maxima.shared.unbind(4), strict=True):
-            values = _same_for_all(slopes) if windows.grid.full else windows.read(slopes)
-            out[place].addcmul_(rows, values)
-        found = self._found(windows, grid, out)
+        if fused_windows.applies(rows):
+            node = self.node
+            front = windows.grid.left_out(grid, node["stride"], node["padding"])
+            kernel = node["kernel"], node["stride"], node["dilation"]
+            out = fused_pools.pooled(
+                rows, maxima.table, *kernel, front, windows.grid.reach, grid.reach
+            )
+            found = Windows(out, grid, node.input_shapes[0][:2])
+        else:
+            out, places = self._empty(windows)
+            for place, slopes in zip(places, maxima.shared.unbind(4), strict=True):
+                values = _same_for_all(slopes) if windows.grid.full else windows.read(slopes)
+                out[place].addcmul_(rows, values)
+            found = self._found(windows, grid, out)
         if not len(maxima.index):
             return PulledWindows((found,))
         own = at(windows, find(windows, maxima.index))

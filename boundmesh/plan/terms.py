@@ -60,6 +60,7 @@ OWNERS: Mapping[str, Term] = {
     "bounds/relaxation/lines.py._pull_drawn": Term.ROWS,
     "bounds/relaxation/lines.py": Term.LINES,
     "operators/pooled_lines.py.open": Term.LINES,
+    "operators/pooled_lines.py.table": Term.LINES,
     "bounds/relaxation/slopes.py.start": Term.SLOPES,
     "bounds/relaxation/slopes.py.ascend": Term.GRADIENTS,
     "bounds/relaxation/slopes.py": Term.LINES,

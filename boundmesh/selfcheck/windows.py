@@ -7,11 +7,13 @@ from functools import cache
 
 import torch
 
-from boundmesh.kernels import fused_spread, fused_windows
+from boundmesh.kernels import fused_pools, fused_spread, fused_windows
 from boundmesh.operators.convolution import CONV
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.linear_bounds import Lines
+from boundmesh.operators.max_pool import MAX_POOL
 from boundmesh.operators.node import Node
+from boundmesh.operators.pooled_lines import PooledLines
 from boundmesh.operators.relu import RELU
 from boundmesh.operators.window_grid import Grid, Span
 from boundmesh.operators.window_lines import pull_window_lines, signed_inner_windows
@@ -58,7 +60,33 @@ def of_windows(device: torch.device) -> Iterator[Comparison]:
         yield "windows through a ReLU", own, pulled.windows[0].coefficients
         assert pulled.bias is not None
         yield "biases of windows", bias, pulled.bias
+        yield from of_pool(here, exact)
     yield from of_convolution(here, exact)
+
+
+def of_pool(here: Windows, exact: Windows) -> Iterator[Comparison]:
+    """Compare windows pulled back through a max pool whose maxima bounds decide."""
+    (_, wide, *lengths), kernel, stride, dilation = exact.shape, (3, 2), (2, 1), (1, 1)
+    before = (1, wide, 2 * lengths[0], lengths[1])
+    attributes = {
+        "kernel": kernel, "stride": stride, "dilation": dilation, "padding": ((1, 0), (0, 1)),
+    }  # fmt: skip
+    node = Node("y", MAX_POOL.name, ("x",), exact.shape, (before,), attributes)
+    point = torch.rand(1, *before, generator=torch.Generator().manual_seed(2)).double()
+    box = Interval(point, point)
+    assert MAX_POOL.relax is not None and MAX_POOL.initial is not None
+    lines = MAX_POOL.relax(node, (box,), MAX_POOL.initial(node, (box,)).unsqueeze(1))
+    assert isinstance(lines, PooledLines)
+    pulled = lines.pull_windows(exact)
+    assert pulled is not None
+    (expected,) = pulled.windows
+    device = here.coefficients.device
+    into = expected.to(device, torch.float32).grid.reach
+    table = lines.open.table.to(device, torch.float32)
+    found = fused_pools.pooled(
+        here.coefficients, table, kernel, stride, dilation, (0, 0), here.grid.reach, into
+    )
+    yield "windows through a pool", found, expected.coefficients
 
 
 def of_convolution(here: Windows, exact: Windows) -> Iterator[Comparison]:

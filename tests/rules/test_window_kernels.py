@@ -5,15 +5,17 @@ from __future__ import annotations
 import pytest
 import torch
 
-from boundmesh.kernels import fused_rows, fused_spread, fused_windows
+from boundmesh.kernels import fused_pools, fused_rows, fused_spread, fused_windows
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.linear_bounds import Lines
 from boundmesh.operators.node import Node, Shape
 from boundmesh.operators.operator import RULES
+from boundmesh.operators.pooled_lines import pulled_grid
 from boundmesh.operators.relu import RELU
+from boundmesh.operators.unfolding import counts, elements
 from boundmesh.operators.window_grid import Grid, Span, reach
 from boundmesh.operators.window_lines import pull_window_lines, signed_inner_windows
-from boundmesh.operators.window_products import spread, spread_by_kernel
+from boundmesh.operators.window_products import cropped, spread, spread_by_kernel
 from boundmesh.operators.windows import Windows, joined
 from boundmesh.selfcheck import comparisons
 from boundmesh.selfcheck.windows import of_windows
@@ -187,3 +189,36 @@ def test_gradients_of_joined_windows_are_read_at_the_windows(shape: Shape) -> No
     given = gradient.to(DEVICE, torch.float32)
     for mine, its in zip(torch.autograd.grad(found, here, given), expected_gradients, strict=True):
         close(mine, its)
+
+
+@needs_kernels
+@pytest.mark.parametrize("axes", [1, 2, 3])
+@pytest.mark.parametrize("full", [False, True])
+def test_windows_are_pulled_through_pools_by_one_kernel(axes: int, full: bool) -> None:
+    kernel, stride, dilation = (3, 2, 2)[:axes], (2, 1, 2)[:axes], (1, 2, 1)[:axes]
+    before = (9, 7, 6)[:axes]
+    padding = ((1, 1), (1, 0), (0, 0))[:axes]
+    node = Node("y", "max_pool", ("x",), (), ((1, 4, *before),), {
+        "kernel": kernel, "stride": stride, "dilation": dilation, "padding": padding,
+    })  # fmt: skip
+    shape = (1, 4, *counts(node))
+    windows = random_windows(shape, axes, domains=2)
+    windows = windows.filled() if full else windows
+    grid = pulled_grid(node, windows)
+    assert grid is not None
+    slopes = torch.randn(2, len([*elements(node, counts(node))]), *shape)
+    lengths = [
+        reach(*each) for each in zip(windows.grid.window, kernel, stride, dilation, strict=True)
+    ]
+    whole = torch.zeros(2, windows.count, *lengths, 4, dtype=torch.float64)
+    for k, at in enumerate(elements(node, windows.grid.window, after=1)):
+        whole[at] += windows.coefficients * windows.read(slopes[:, k].double().unsqueeze(1))
+    front = windows.grid.left_out(grid, stride, padding)
+    expected = cropped(whole, front, grid.window).masked_fill(grid.outside.unsqueeze(-1), 0)
+    here = on_device(windows)
+    table = slopes.squeeze(2).flatten(3).mT.to(DEVICE)
+    into = Grid(here.grid.places, grid.spans).reach
+    found = fused_pools.pooled(
+        here.coefficients, table, kernel, stride, dilation, front, here.grid.reach, into
+    )
+    close(found, expected)
