@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -63,7 +63,12 @@ def search(
     tensors = region_tensors([region], shape, layout.dtype, layout.device)
     slack = torch.from_numpy(run.slack[place])[others]
     question = Question(asked, tensors, (0,), slack, layout, run.rounding)
-    standing = Standing(question, margins[others].unsqueeze(0), known, torch.tensor([0]))
+    standing = replace(
+        Standing.at_start(question),
+        rows=margins[others].unsqueeze(0),
+        bounds=known,
+        domains=torch.tensor([0]),
+    )
 
     def best() -> Tensor:
         # The row of an infinite margin counts as open there.
