@@ -78,17 +78,17 @@ def certify(
     within = radius_of(tolerance, "tolerance") if tolerance is not None else radius / 256
     limit = SECONDS.read("timeout_per_input", timeout_per_input) or math.inf
     jobs = JOBS.read("jobs", jobs)
+    if jobs > 1 and settings.layout.shape.size > 1:
+        raise BoundmeshError(
+            "jobs divides searches among processes, and a mesh has its own; leave one of the two "
+            "out"
+        )
     torch.manual_seed(settings.seed)
     array = array_of_inputs(inputs)
     with clock.stage("read"):
         graph = normalized(load(model, array[:1]), mean, std)
     given = inputs_for(graph, array, norm, clip)
     run = prepared(graph, given, labels, radius, settings, clock)
-    if jobs > 1 and settings.layout.shape.size > 1:
-        raise BoundmeshError(
-            "jobs divides searches among processes, and a mesh has its own; "
-            "leave one of the two out"
-        )
     if jobs > 1 and run.layout.device.type != "cpu":
         raise BoundmeshError(
             f"jobs divides searches among processes on the CPU, and the device is "
