@@ -13,7 +13,7 @@ POSITIVE = ("Log", "Sqrt", "Reciprocal")
 
 @generates(
     *("Relu", "Sigmoid", "Tanh", "Abs", "Exp", "Log", "Sqrt", "Reciprocal", "Sin", "Cos", "Floor"),
-    *("Ceil", "Neg", "Identity", "Softplus", "HardSwish"),
+    *("Ceil", "Neg", "Identity", "Softplus", "HardSwish", "Sinh", "Cosh"),
 )
 def function(draw: Draw, op: str) -> Form:
     reach = draw.pick(0.5, 3.0, 30.0)
@@ -33,6 +33,25 @@ def shaped_function(draw: Draw, op: str) -> Form:
     draw.maybe(attributes, "approximate", "tanh", 0.5)
     reach = draw.pick(1.0, 10.0)
     return Form(op, (draw.shape(),), attributes, low=-reach, high=reach)
+
+
+@generates("ThresholdedRelu", "Shrink")
+def cut_function(draw: Draw, op: str) -> Form:
+    attributes: dict[str, Any] = {}
+    if op == "Shrink":
+        draw.maybe(attributes, "lambd", draw.random.uniform(0, 1.5))
+        draw.maybe(attributes, "bias", draw.random.uniform(-1, 1))
+    else:
+        draw.maybe(attributes, "alpha", draw.random.uniform(-1, 1.5))
+    return Form(op, (draw.shape(),), attributes, low=-3.0, high=3.0)
+
+
+@generates("Hardmax")
+def places_of_largest(draw: Draw, op: str) -> Form:
+    attributes: dict[str, Any] = {}
+    shape = draw.shape(2, 4)
+    draw.maybe(attributes, "axis", draw.whole(0, len(shape) - 1))
+    return Form(op, (shape,), attributes)
 
 
 @generates("PRelu")
