@@ -176,8 +176,7 @@ def _decide(run: Run) -> Verdict:
         if settings.bounds.method == "auto":
             if open_clauses(standings) and holds_in_real(run.graph, settings, run.property):
                 with clock.stage("exact"):
-                    for standing in standings:
-                        exact.settle(standing, run.graph, run.property, clock)
+                    exact.settle_all(standings, run.graph, run.property, clock)
             if open_clauses(standings) and float64.helps(run.graph, run.layout):
                 float64.climb_again(standings, run.graph, run.property, settings, clock)
             left = open_clauses(standings)

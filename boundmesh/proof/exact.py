@@ -37,8 +37,10 @@ SECONDS = 3.0
 SECONDS_WITH_CHOICES = 0.5
 
 
-def settle(standing: Standing, graph: Graph, property: Property, clock: Clock) -> None:
-    """Mark open clauses of the standing as settled where exact arithmetic refutes them.
+def settle_all(
+    standings: Sequence[Standing], graph: Graph, property: Property, clock: Clock
+) -> None:
+    """Mark open clauses of the standings as settled where exact arithmetic refutes them.
 
     The result holds in real arithmetic. Nothing is tried where bounds leave so many neurons
     unstable that the pieces are too many.
@@ -47,12 +49,23 @@ def settle(standing: Standing, graph: Graph, property: Property, clock: Clock) -
     if counted and sum(some for some, _ in counted[-1].values()) > UNSTABLE_AT_MOST:
         return
     deadline = monotonic() + min(SECONDS, clock.left / 4)
+    for standing in standings:
+        settle(standing, graph, property, clock, deadline)
+
+
+def settle(
+    standing: Standing, graph: Graph, property: Property, clock: Clock, deadline: float
+) -> None:
+    """Mark open clauses of one standing as settled, until the deadline in monotonic time."""
     still = standing.open
+    weights: dict[str, np.ndarray] = {}
     for domain, case in enumerate(standing.question.cases):
         region = property.cases[case].region
         if not isinstance(region, Box) or not still[domain].any():
             continue
-        network = ExactNetwork.of(graph, region)
+        if clock.agree(monotonic() > deadline):
+            return
+        network = ExactNetwork.of(graph, region, weights)
         if network is None:
             return
         for place in still[domain].nonzero().flatten().tolist():
@@ -83,8 +96,13 @@ class ExactNetwork:
     widths: list[Fraction]
 
     @staticmethod
-    def of(graph: Graph, box: Box) -> ExactNetwork | None:
-        """Make the network of a graph; None where it is too large or its weights are rounded."""
+    def of(
+        graph: Graph, box: Box, known: dict[str, np.ndarray] | None = None
+    ) -> ExactNetwork | None:
+        """Make the network of a graph; None where it is too large or its weights are rounded.
+
+        Exact weights are kept in `known` for the next box.
+        """
         lower, upper = ([_end(box, i, up) for i in range(box.size)] for up in (False, True))
         free = tuple(i for i in range(box.size) if lower[i] < upper[i])
         used = {name for node in graph.nodes for name in node.weights}
@@ -100,7 +118,9 @@ class ExactNetwork:
         start[0] = lower
         for column, i in enumerate(free, start=1):
             start[column, i] = Fraction(1)
-        weights = {name: _fractions(graph.weights[name]) for name in used}
+        weights = {} if known is None else known
+        for name in used - weights.keys():
+            weights[name] = _fractions(graph.weights[name])
         start = start.reshape(1 + len(free), *graph[graph.input].shape)
         return ExactNetwork(graph, weights, start, free, [upper[i] - lower[i] for i in free])
 

@@ -19,9 +19,13 @@ from boundmesh.proof.standing import Standing
 from boundmesh.runtime.clock import Clock
 from boundmesh.runtime.progress import Progress
 from boundmesh.search.choice_search import ChoiceSearch, Narrowed
+from boundmesh.search.joint_search import open_together, search_together
 from boundmesh.search.parallel.groups import ONE_GROUP, Groups, Meetings
 from boundmesh.search.region_search import RegionSearch, by_input
 from boundmesh.settings import BoundSettings, BranchSettings
+
+# So many regions at most are split together.
+JOINED = 4096
 
 Look = Callable[[int, Tensor], object]
 """Replays inputs `[K, *input_shape]` of a case; returns the counterexample among them, or None."""
@@ -60,13 +64,23 @@ def branch(
     groups: Groups = ONE_GROUP,
     place: int = 0,
 ) -> list[SearchAccount]:
-    """Search the open regions of `standing` one by one, and enter there the clauses refuted.
+    """Search the open regions of `standing`, and enter there the clauses refuted.
+
+    Boxes of few inputs are first split together, on one device. The others, and what that leaves
+    open, are searched one by one.
 
     `place` is the place of the question. Only the first group calls this; the others call `assist`.
     Raises OutOfTime. The account of the search in progress is the last of `standing.searches`.
     """
     question = standing.question
     searching = Searching(bounds, settings, clock, look, groups, place)
+    if groups.size == groups.ranks == 1:
+        for regions in open_together(standing, settings).split(JOINED):
+            if not len(regions):
+                break
+            joint = search_together(standing, regions, bounds, settings, clock, look)
+            if joint.found:
+                return standing.searches
     for domain in standing.open.any(1).nonzero().flatten().tolist():
         clauses = standing.open[domain].nonzero().flatten()
         if any(not question.margins.rows_of(clause) for clause in clauses.tolist()):
