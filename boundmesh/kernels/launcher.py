@@ -56,6 +56,12 @@ def usable(device: torch.device, kind: str = "rows") -> bool:
     return _CHECKS[kind](device)
 
 
+def compare(device: torch.device) -> None:
+    """Compare the kernels of every kind with the operators, if they were not compared before."""
+    for kind in _CHECKS:
+        usable(device, kind)
+
+
 def module(name: str) -> Any:
     """Import a module of kernels. It needs Triton, so this is called only where a GPU runs them."""
     return imagined_module() or _module(name)

@@ -45,9 +45,6 @@ def settle_all(
     The result holds in real arithmetic. Nothing is tried where bounds leave so many neurons
     unstable that the pieces are too many.
     """
-    counted = [reached.unstable for reached in standing.reached if reached.unstable]
-    if counted and sum(some for some, _ in counted[-1].values()) > UNSTABLE_AT_MOST:
-        return
     deadline = monotonic() + min(SECONDS, clock.left / 4)
     for standing in standings:
         settle(standing, graph, property, clock, deadline)
@@ -57,6 +54,9 @@ def settle(
     standing: Standing, graph: Graph, property: Property, clock: Clock, deadline: float
 ) -> None:
     """Mark open clauses of one standing as settled, until the deadline in monotonic time."""
+    counted = [reached.unstable for reached in standing.reached if reached.unstable]
+    if counted and sum(some for some, _ in counted[-1].values()) > UNSTABLE_AT_MOST:
+        return
     still = standing.open
     weights: dict[str, np.ndarray] = {}
     for domain, case in enumerate(standing.question.cases):

@@ -91,7 +91,7 @@ def test_a_norm_is_a_number_or_text(norm: Any) -> None:
         (MLP, X, {"tolerance": -1}, "tolerance is -1"),
         (MLP, X, {"timeout_per_input": 0}, "timeout_per_input is 0; expected a number > 0"),
         (MLP, X, {"timeout": -1}, "timeout"),
-        (MLP, X, {"mesh": "shards=2"}, "certify uses one"),
+        (MLP, X, {"mesh": "domains=2"}, "domains="),
         (MLP, X, {"speed": 9}, "no option is called speed"),
         (MLP, X, {"progress": "loud"}, "progress"),
         (None, X, {}, "the model is None"),

@@ -28,7 +28,7 @@ from boundmesh.runtime.clock import Clock
 from boundmesh.search.activation_split import ActivationSplitting
 from boundmesh.search.domain import root, split
 from boundmesh.settings import BranchSettings
-from tests.networks import DTYPE, finished, mlp, problem, region, sampled
+from tests.networks import DTYPE, attention_net, finished, mlp, problem, region, sampled
 
 
 def products(inputs: int = 3, seed: int = 0) -> Graph:
@@ -55,6 +55,8 @@ NETS: dict[str, Callable[[], Graph]] = {
     "gelu": lambda: mlp(3, 6, 6, 2, seed=3, activation="gelu"),
     "floor": lambda: mlp(2, 6, 2, seed=4, activation="floor"),
     "products": products,
+    # The result of a product of matrices is smaller than what it reads.
+    "attention": attention_net,
 }
 
 
@@ -93,7 +95,7 @@ def test_any_alpha_and_beta_bound_every_point_of_a_domain(name: str, beta: float
         torch.zeros(domains, shape[2], dtype=torch.int8),
         cuts=Cuts(place.int(), sign, point),
     )
-    rows = torch.randn(domains, 1, 1, 2, dtype=DTYPE, generator=generator)
+    rows = torch.randn(domains, 1, 1, graph[graph.output].size, dtype=DTYPE, generator=generator)
     offset = torch.zeros(domains, 1, dtype=DTYPE)
     found = bounder.bound(rows, offset, given)
     better = climb(bounder, rows, offset, given, Ascent(5), lambda: None)

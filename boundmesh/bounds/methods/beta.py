@@ -116,7 +116,7 @@ class DomainBounder:
     def _seen(self, found: TileState, parameters: DomainParameters) -> Tensor:
         every = [
             found.seen[name].flatten(2)[..., self.neurons.unstable[name].index]
-            if name in found.seen
+            if name in self.watched and name in found.seen
             else parameters.alpha.new_zeros(*parameters.alpha.shape[:2], _length(place))
             for name, place in self.neurons.places.items()
         ]

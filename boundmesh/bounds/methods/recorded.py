@@ -13,6 +13,8 @@ from functools import cache
 
 import torch
 
+from boundmesh.kernels import launcher
+
 Step = Callable[[], object]
 
 
@@ -38,8 +40,10 @@ class Recorded:
 
     def __call__(self) -> None:
         if self._graph is None and not self._fails:
+            recorder = _recorder(self._device)
+            self._fails = recorder.broken
             try:
-                self._graph = _recorder(self._device).record(self._step)
+                self._graph = None if self._fails else recorder.record(self._step)
             except RuntimeError as error:
                 warnings.warn(f"a step is not recorded: {error}", RuntimeWarning, stacklevel=2)
                 self._fails = True
@@ -50,9 +54,15 @@ class Recorded:
 
 
 class Recorder:
-    """The stream and the memory with which steps are recorded on a device; all steps share both."""
+    """The stream and the memory with which steps are recorded on a device; all steps share both.
+
+    broken  true after a recording has failed
+    """
 
     def __init__(self, device: torch.device) -> None:
+        # The kernels of each kind are compared with the operators before any of them is recorded.
+        launcher.compare(device)
+        self.broken = False
         self._device, self._stream = device, torch.cuda.Stream(device)
         self._memory = torch.cuda.graph_pool_handle()
         # This recording keeps the shared memory alive; without a recording it would be freed.
@@ -78,8 +88,9 @@ class Recorder:
         """End a recording that failed; the reason why it failed is the error that the caller sees.
 
         Ending it fails as well, and leaves torch's random numbers as they are during a recording.
-        A recording of nothing puts them back.
+        A recording of nothing puts them back. No more is recorded in the shared memory.
         """
+        self.broken = True
         with suppress(RuntimeError):
             graph.capture_end()
         with suppress(RuntimeError):
