@@ -274,7 +274,6 @@ def test_options_out_of_range_are_refused_by_name(command, words):
         (("--input", IMAGE, "--eps", 1, "--clip", "0"), "--clip"),
         (("--input", IMAGE, "--eps", 1, "--clip", "1,0"), "--clip"),
         (("--input", IMAGE, "--eps", 1, "--norm", "3"), "--norm"),
-        (("--input", IMAGE, "--eps", 1, "--norm", "2", "--clip", "0,1"), "--clip"),
         ((NEAR, "--case", 1), "--case"),
     ],
     ids=str,

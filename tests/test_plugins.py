@@ -120,13 +120,16 @@ WIDEST = Heuristic("widest", widths)
 @pytest.fixture
 def plugins() -> Iterator[None]:
     register(THRESHOLDED)
+    # Its own translation gives way to the one of this file.
+    own = TRANSLATIONS.pop("ThresholdedRelu")
     translates("ThresholdedRelu")(translate_thresholded)
     methods.register(HALVES)
     heuristics.register(WIDEST)
     yield
     heuristics.remove(WIDEST)
     methods.remove(HALVES)
-    del RULES["thresholded"], TRANSLATIONS["ThresholdedRelu"]
+    del RULES["thresholded"]
+    TRANSLATIONS["ThresholdedRelu"] = own
 
 
 def read(activation: NodeProto, first: Layer, second: Layer) -> Graph:

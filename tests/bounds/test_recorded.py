@@ -109,6 +109,8 @@ def test_a_climb_of_domains_recorded_is_that_climb(name: str, domains: int, reco
 
 def test_a_step_that_cannot_be_recorded_is_taken_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     class Failing:
+        broken = False
+
         def record(self, step: object) -> None:
             raise RuntimeError("operation not permitted when stream is capturing")
 

@@ -163,7 +163,7 @@ def test_an_if_with_a_constant_condition_is_its_branch(taken, network, differenc
     nodes = [
         helper.make_node("Relu", ["x"], ["r"]),
         helper.make_node(
-            "If", ["c"], ["b"], then_branch=branch("Neg", "t"), else_branch=branch("Hardmax", "e")
+            "If", ["c"], ["b"], then_branch=branch("Neg", "t"), else_branch=branch("Bernoulli", "e")
         ),
         helper.make_node("Add", ["b", "x"], ["y"]),
     ]
@@ -171,7 +171,7 @@ def test_an_if_with_a_constant_condition_is_its_branch(taken, network, differenc
     if taken:
         assert difference(loads(data)) < 1e-6
     else:
-        with pytest.raises(UnsupportedError, match="'Hardmax'"):
+        with pytest.raises(UnsupportedError, match="'Bernoulli'"):
             loads(data)
 
 
