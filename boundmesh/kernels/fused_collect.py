@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from boundmesh.kernels import launcher
-from boundmesh.kernels.fused_spread import FEATURES, Block, power
-from boundmesh.kernels.fused_windows import Reach
+from boundmesh.kernels.fused_spread import FEATURES, block_of
+from boundmesh.kernels.fused_windows import Reach, in_three
 
 KERNELS = "kernels.collect_triton"
 
@@ -47,10 +47,8 @@ def collect(
     values, table = values.contiguous(), weight.flatten(2).permute(2, 1, 0).contiguous()
     has = factors is not None and vector is not None
     of_rows = factors.contiguous() if factors is not None and has else None
-    block = block_of(channels, features)
-    missing = 3 - len(kernel)
-    begin = (0,) * missing + tuple(front)
-    three = [(1,) * missing + tuple(each) for each in (places, window, kernel, stride, dilation)]
+    block = block_of(features, channels)
+    three = [in_three(each) for each in (places, window, kernel, stride, dilation)]
     high = -(-out.numel() // channels // block.high)
     grid = (high * -(-channels // block.wide), 1, 1)
     how = (*three[2], *three[3], *three[4], has, block.high, block.wide, block.deep, precision)
@@ -58,7 +56,7 @@ def collect(
     launcher.start(
         launcher.module(KERNELS).collect, (launcher.aligned(values, table, out), *kind), grid, out,
         values, table, reach.places, of_rows, vector if has else None, out, domains * count, count,
-        channels, features, *three[1], *begin, three[0][0], *reach.spans, *how,
+        channels, features, *three[1], *in_three(front, 0), three[0][0], *reach.spans, *how,
         num_warps=block.warps, num_stages=3,
     )  # fmt: skip
     return out
@@ -73,9 +71,3 @@ def applies(values: Tensor, weight: Tensor, groups: int) -> bool:
         and values.dtype == weight.dtype == torch.float32
         and launcher.usable(values.device, "sloped windows")
     )
-
-
-def block_of(channels: int, features: int) -> Block:
-    """Return the block size for so many channels and features."""
-    wide, deep = (min(most, max(16, power(n))) for most, n in ((64, channels), (32, features)))
-    return Block(128, wide, deep, 4)

@@ -8,7 +8,7 @@ from math import prod
 from torch import Tensor
 
 from boundmesh.kernels import launcher
-from boundmesh.kernels.fused_windows import BLOCK, Reach, chunk
+from boundmesh.kernels.fused_windows import BLOCK, Reach, chunk, in_three
 
 KERNELS = "kernels.pools_triton"
 
@@ -36,15 +36,13 @@ def pooled(
     out = rows.new_empty(domains, count, *into.lengths[-(rows.dim() - 3) :], features)
     if not out.numel():
         return out
-    missing, wide, size = 3 - len(kernel), chunk(features), prod(out.shape[2:])
-    three = [(1,) * missing + tuple(each) for each in (kernel, stride, dilation)]
-    begin = (0,) * missing + tuple(front)
-    how = (*(length for each in three for length in each), wide, BLOCK)
+    wide, size = chunk(features), prod(out.shape[2:])
+    how = (*in_three(kernel), *in_three(stride), *in_three(dilation), wide, BLOCK)
     launcher.start(
         launcher.module(KERNELS).pooled, (launcher.aligned(rows, table, out), *how),
         (domains * count, -(-size // BLOCK), 1), out, rows, table, reach.places, out, count,
         size // wide, features // wide, 0 if len(rows) == 1 else rows.stride(0),
-        0 if len(table) == 1 else table.stride(0), *reach.lengths, *begin, *into.spans,
-        *reach.spans[2:], *how,
+        0 if len(table) == 1 else table.stride(0), *reach.lengths, *in_three(front, 0),
+        *into.spans, *reach.spans[2:], *how,
     )  # fmt: skip
     return out

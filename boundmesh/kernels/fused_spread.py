@@ -16,21 +16,22 @@ import torch
 from torch import Tensor
 
 from boundmesh.kernels import launcher, matmul
-from boundmesh.kernels.fused_windows import Reach
+from boundmesh.kernels.fused_windows import Reach, in_three
 from boundmesh.kernels.matmul import BLOCK_ROUNDINGS
 
 KERNELS = "kernels.spread_triton"
 FEATURES = 16
-"""Of fewer features, a product with all taps computes no more numbers than this kernel."""
+"""The fewest features that the kernel is used for; its blocks are no narrower."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """What a program computes at a time, and with how many warps.
+    """The part of a product that one program computes.
 
-    high   the places
-    wide   the features
-    deep   the channels of each product
+    high   how many places it has
+    wide   how many features it has
+    deep   how many channels are multiplied at a time
+    warps  how many warps compute it
     """
 
     high: int
@@ -64,9 +65,7 @@ def spread(
     rows, table = rows.contiguous(), weight.flatten(2).permute(2, 0, 1).contiguous()
     lines = domains * count
     block = block or block_of(channels, features)
-    missing = 3 - len(kernel)
-    begin = (0,) * missing + tuple(front)
-    three = [(1,) * missing + tuple(each) for each in (places, window, kernel, stride, dilation)]
+    three = [in_three(each) for each in (places, window, kernel, stride, dilation)]
     most = lines * prod(-(-n // s) for n, s in zip(three[1], three[3], strict=True))
     grid = (-(-most // block.high) * -(-features // block.wide), prod(three[3]), 1)
     precision = precision or precision_of(channels, kernel.numel(), block.deep)
@@ -74,8 +73,8 @@ def spread(
     kind = (launcher.number(channels), launcher.number(features), block.warps, *how)
     launcher.start(
         launcher.module(KERNELS).spread, (launcher.aligned(rows, table, out), *kind), grid, out,
-        rows, table, reach.places, out, lines, count, channels, features, *three[0], *begin,
-        three[1][0], *reach.spans, *how, num_warps=block.warps, num_stages=3,
+        rows, table, reach.places, out, lines, count, channels, features, *three[0],
+        *in_three(front, 0), three[1][0], *reach.spans, *how, num_warps=block.warps, num_stages=3,
     )  # fmt: skip
     return out
 

@@ -141,14 +141,14 @@ def fold(
     rows begin at `first_row` of its D·S rows.
     """
     count, size = out.shape[1], prod(out.shape[2:])
-    three = [(1,) * (3 - len(each)) + tuple(each) for each in (window, kernel, stride, dilation)]
-    begin = (0,) * (3 - len(front)) + tuple(front)
+    three = [in_three(each) for each in (window, kernel, stride, dilation)]
     wide = chunk(out.shape[-1])
     how = (*(length for each in three[1:] for length in each), wide, BLOCK)
     launcher.start(
         launcher.module(KERNELS).fold, (launcher.aligned(columns, out), *how),
         (len(columns), -(-size // BLOCK), 1), out, columns, reach.places, out, first_row, count,
-        size // wide, out.shape[-1] // wide, *three[0], *begin, *reach.spans, *how,
+        size // wide, out.shape[-1] // wide, *three[0], *in_three(front, 0),
+        *reach.spans, *how,
     )  # fmt: skip
 
 
@@ -185,6 +185,11 @@ def joined(
 def block(size: int) -> int:
     """Return how many coefficients a program adds up side by side, out of `size`."""
     return LONG_BLOCK if size >= LONG else BLOCK
+
+
+def in_three(lengths: Sequence[int], missing: int = 1) -> Axes:
+    """Return numbers of up to three axes with `missing` for those in front that a map lacks."""
+    return (missing,) * (3 - len(lengths)) + tuple(lengths)
 
 
 def chunk(features: int) -> int:

@@ -36,6 +36,25 @@ def _lines(lower, upper, slope):
     return low, high, width, chord, (slope - chord) * low, (low < 0) & (high > 0)
 
 
+@triton.jit
+def _climb(alpha, first, second, known, up, has, rate, first_share, second_share):
+    """Move α from `known` by one step of Adam along the gradient `up`, in place; NaN moves nothing.
+
+    `first` and `second` point to the moments, which are stored in bfloat16, and α in float16.
+    """
+    m = tl.load(first, mask=has, other=0.0).to(tl.float32)
+    v = tl.load(second, mask=has, other=0.0).to(tl.float32)
+    m += (up - m) * (1 - 0.9)
+    v = v * 0.999 + up * up * (1 - 0.999)
+    tl.store(first, m.to(tl.bfloat16), mask=has)
+    tl.store(second, v.to(tl.bfloat16), mask=has)
+    length = tl.sqrt_rn(tl.div_rn(v, second_share)) + 1e-12
+    change = tl.div_rn(tl.div_rn(m, first_share), length) * rate
+    moved = known + tl.where(change == change, change, 0.0)
+    moved = tl.where(moved < 0, 0.0, tl.where(moved > 1, 1.0, moved))
+    tl.store(alpha, moved.to(tl.float16), mask=has)
+
+
 @triton.jit(do_not_specialize=FREE, do_not_specialize_on_alignment=ANYWHERE)
 def pull_pieces(
     rows, lower, upper, own_lower, own_upper, alpha, places, beta, splits, onto, out, bias,
@@ -151,17 +170,10 @@ def push_pieces(
                 if SPLITS:
                     tl.store(up_beta + own, -side * g, mask=has)
             if STEP:
-                m = tl.load(first_moment + own, mask=has, other=0.0).to(tl.float32)
-                v = tl.load(second_moment + own, mask=has, other=0.0).to(tl.float32)
-                m += (up - m) * (1 - 0.9)
-                v = v * 0.999 + up * up * (1 - 0.999)
-                tl.store(first_moment + own, m.to(tl.bfloat16), mask=has)
-                tl.store(second_moment + own, v.to(tl.bfloat16), mask=has)
-                length = tl.sqrt_rn(tl.div_rn(v, second_share)) + 1e-12
-                change = tl.div_rn(tl.div_rn(m, first_share), length) * rate
-                moved = known + tl.where(change == change, change, 0.0)
-                moved = tl.where(moved < 0, 0.0, tl.where(moved > 1, 1.0, moved))
-                tl.store(alpha + own, moved.to(tl.float16), mask=has)
+                _climb(
+                    alpha + own, first_moment + own, second_moment + own, known, up, has,
+                    rate, first_share, second_share,
+                )  # fmt: skip
             if ENDS:
                 to_chord += tl.where(rising, 0.0, product)
                 to_intercept += tl.where(positive, 0.0, a) * b

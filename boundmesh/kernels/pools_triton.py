@@ -3,7 +3,7 @@
 import triton
 import triton.language as tl
 
-from boundmesh.kernels.windows_triton import SPANS, _along, _tap, _where
+from boundmesh.kernels.windows_triton import SPANS, _along, _cells, _tap, _where
 
 
 @triton.jit(
@@ -41,11 +41,8 @@ def pooled(
     )  # fmt: skip
     wanted = here & exists
     chunk = at % chunks
-    cell = at // chunks
-    third = cell % length2 + front2
-    above = cell // length2
-    second = above % length1 + front1
-    leading = above // length1 + front0
+    leading, second, third = _cells(at, chunks, length1, length2)
+    leading, second, third = leading + front0, second + front1, third + front2
     taps0: tl.constexpr = kernel0 if dilation0 > 1 else (kernel0 + stride0 - 1) // stride0
     taps1: tl.constexpr = kernel1 if dilation1 > 1 else (kernel1 + stride1 - 1) // stride1
     taps2: tl.constexpr = kernel2 if dilation2 > 1 else (kernel2 + stride2 - 1) // stride2

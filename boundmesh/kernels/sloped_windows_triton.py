@@ -8,8 +8,8 @@ power of two that divides them, and lengths are counted in chunks.
 import triton
 import triton.language as tl
 
-from boundmesh.kernels.pieces_triton import _lines
-from boundmesh.kernels.windows_triton import SPANS, _along
+from boundmesh.kernels.pieces_triton import _climb, _lines
+from boundmesh.kernels.windows_triton import SPANS, _where
 
 FREE = (
     "count", "size", "chunks", "neurons", "features", "length0", "rows_domain", "box_domain",
@@ -19,23 +19,6 @@ ANYWHERE = (
     "alpha", "which", "onto", "bias", "of_bias", "index", "sums", "first_moment", "second_moment",
     "pace",
 )  # fmt: skip
-
-
-@triton.jit
-def _chunks(
-    places, row, at, chunks, length1, length2,
-    step0, step1, step2, shift0, shift1, shift2, whole0, whole1, whole2,
-):  # fmt: skip
-    """Return the index in a map of the chunks `at` of a row's window, and whether they exist."""
-    cell = at // chunks
-    third = cell % length2
-    above = cell // length2
-    second = above % length1
-    place0, inside0 = _along(places, row, 0, step0, shift0, above // length1, whole0)
-    place1, inside1 = _along(places, row, 1, step1, shift1, second, whole1)
-    place2, inside2 = _along(places, row, 2, step2, shift2, third, whole2)
-    place = ((place0 * whole1 + place1) * whole2 + place2) * chunks + at % chunks
-    return place, inside0 & inside1 & inside2
 
 
 @triton.jit(do_not_specialize=FREE, do_not_specialize_on_alignment=ANYWHERE)
@@ -64,7 +47,7 @@ def pull_sloped(
         here = (at < size)[:, None]
         index = at[:, None] * WIDE + inner
         a = tl.load(rows + index, mask=here, other=0.0)
-        place, exists = _chunks(
+        place, exists = _where(
             places, row, at, chunks, length1, length2, step0, step1, step2,
             shift0, shift1, shift2, whole0, whole1, whole2,
         )  # fmt: skip
@@ -107,7 +90,7 @@ def push_sloped(
     here = (at < size)[:, None]
     inner = tl.arange(0, WIDE)[None, :]
     index = at[:, None] * WIDE + inner
-    place, exists = _chunks(
+    place, exists = _where(
         places, row, at, chunks, length1, length2, step0, step1, step2,
         shift0, shift1, shift2, whole0, whole1, whole2,
     )  # fmt: skip
@@ -131,17 +114,10 @@ def push_sloped(
     if STEP:
         rate, first_share, second_share = tl.load(pace), tl.load(pace + 1), tl.load(pace + 2)
         up = tl.where(is_open & positive, (1 - slope) * g * a, 0.0)
-        m = tl.load(first_moment + own, mask=has, other=0.0).to(tl.float32)
-        v = tl.load(second_moment + own, mask=has, other=0.0).to(tl.float32)
-        m += (up - m) * (1 - 0.9)
-        v = v * 0.999 + up * up * (1 - 0.999)
-        tl.store(first_moment + own, m.to(tl.bfloat16), mask=has)
-        tl.store(second_moment + own, v.to(tl.bfloat16), mask=has)
-        length = tl.sqrt_rn(tl.div_rn(v, second_share)) + 1e-12
-        change = tl.div_rn(tl.div_rn(m, first_share), length) * rate
-        moved = known + tl.where(change == change, change, 0.0)
-        moved = tl.where(moved < 0, 0.0, tl.where(moved > 1, 1.0, moved))
-        tl.store(alpha + own, moved.to(tl.float16), mask=has)
+        _climb(
+            alpha + own, first_moment + own, second_moment + own, known, up, has,
+            rate, first_share, second_share,
+        )  # fmt: skip
 
 
 @triton.jit

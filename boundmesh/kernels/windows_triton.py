@@ -23,16 +23,21 @@ def _along(places, row, axis, step, shift, coordinate, whole):
 
 
 @triton.jit
+def _cells(at, chunks, length1, length2):
+    """Return the coordinates in a window of the chunks `at`, along three axes."""
+    cell = at // chunks
+    above = cell // length2
+    return above // length1, above % length1, cell % length2
+
+
+@triton.jit
 def _where(
     places, row, at, chunks, length1, length2,
     step0, step1, step2, shift0, shift1, shift2, whole0, whole1, whole2,
 ):  # fmt: skip
     """Return the index in a map of the chunks `at` of a row's window, and whether they exist."""
-    cell = at // chunks
-    third = cell % length2
-    above = cell // length2
-    second = above % length1
-    place0, inside0 = _along(places, row, 0, step0, shift0, above // length1, whole0)
+    leading, second, third = _cells(at, chunks, length1, length2)
+    place0, inside0 = _along(places, row, 0, step0, shift0, leading, whole0)
     place1, inside1 = _along(places, row, 1, step1, shift1, second, whole1)
     place2, inside2 = _along(places, row, 2, step2, shift2, third, whole2)
     place = ((place0 * whole1 + place1) * whole2 + place2) * chunks + at % chunks
@@ -184,11 +189,8 @@ def fold(
     )  # fmt: skip
     wanted = here & exists
     chunk = at % chunks
-    cell = at // chunks
-    third = cell % length2 + front2
-    above = cell // length2
-    second = above % length1 + front1
-    leading = above // length1 + front0
+    leading, second, third = _cells(at, chunks, length1, length2)
+    leading, second, third = leading + front0, second + front1, third + front2
     taps0: tl.constexpr = kernel0 if dilation0 > 1 else (kernel0 + stride0 - 1) // stride0
     taps1: tl.constexpr = kernel1 if dilation1 > 1 else (kernel1 + stride1 - 1) // stride1
     taps2: tl.constexpr = kernel2 if dilation2 > 1 else (kernel2 + stride2 - 1) // stride2
@@ -250,11 +252,10 @@ def joined(
     inner = tl.arange(0, WIDE)[None, :]
     here = at < size
     chunk = at % chunks
-    cell = at // chunks
-    above = cell // length2
-    at0 = tl.load(places + row * 3).to(tl.int32) * step0 + shift0 + above // length1
-    at1 = tl.load(places + row * 3 + 1).to(tl.int32) * step1 + shift1 + above % length1
-    at2 = tl.load(places + row * 3 + 2).to(tl.int32) * step2 + shift2 + cell % length2
+    leading, second, third = _cells(at, chunks, length1, length2)
+    at0 = tl.load(places + row * 3).to(tl.int32) * step0 + shift0 + leading
+    at1 = tl.load(places + row * 3 + 1).to(tl.int32) * step1 + shift1 + second
+    at2 = tl.load(places + row * 3 + 2).to(tl.int32) * step2 + shift2 + third
     source, inside = _inside(
         places, row, chunk, chunks, at0, at1, at2,
         one_step0, one_step1, one_step2, one_shift0, one_shift1, one_shift2,

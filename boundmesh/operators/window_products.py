@@ -27,9 +27,6 @@ MOST = 2**20
 
 MOST_ON_GPU = 2**24
 
-FEW = 8
-"""The most features, such as the colours of an image, that columns are used for on every GPU."""
-
 
 def pull_conv_windows(node: Node, weights: Weights, windows: Windows) -> PulledWindows | None:
     """Pull rows A back through a convolution; their bias is `⟨A, b⟩`.
@@ -48,7 +45,7 @@ def pull_conv_windows(node: Node, weights: Weights, windows: Windows) -> PulledW
     if not fused_windows.applies(rows):
         found = cropped(spread(rows, weight, *how), front, grid.window)
         found.masked_fill_(grid.outside.unsqueeze(-1), 0)
-    elif fused_spread.applies(rows, weight, *how) and not _few(weight):
+    elif fused_spread.applies(rows, weight, *how):
         found = fused_spread.spread(rows, weight, *how[:2], front, grid.window, grid.reach)
     else:
         found = spread_by_kernel(rows, weight, *how, front, grid)
@@ -157,15 +154,6 @@ def spread_by_kernel(
         columns = columns.reshape(len(part), -1)
         fused_windows.fold(columns, out, first, window, kernel, stride, dilation, front, grid.reach)
     return out
-
-
-def _few(weight: Tensor) -> bool:
-    """Return True if W `[C, O, *kernel]` has so few features that columns are no larger than rows.
-
-    The kernel of `fused_spread` computes 16 features or more, and reads a row once for each tap.
-    """
-    channels, features, *kernel = weight.shape
-    return features <= FEW and prod(kernel) * features <= 4 * channels
 
 
 def _table(weight: Tensor, groups: int) -> Tensor:

@@ -89,14 +89,17 @@ class Windows:
         return self._dense(self.coefficients)
 
     def _dense(self, coefficients: Tensor) -> Tensor:
+        found = self._written_out(coefficients).movedim(-1, 2)
+        return found.reshape(len(coefficients), self.count, *self.shape)
+
+    def _written_out(self, coefficients: Tensor) -> Tensor:
+        """Write coefficients to all places of the map, `[D or 1, S, places, C]`."""
         sources, outside = self.grid.sources
         flat = coefficients.flatten(1, -2)
         if not flat.shape[1]:
-            return flat.new_zeros(len(flat), self.count, *self.shape)
-        found = flat.index_select(1, sources).unflatten(1, outside.shape)
-        found.masked_fill_(outside.unsqueeze(2), 0)
-        result: Tensor = found.movedim(-1, 2).reshape(len(flat), self.count, *self.shape)
-        return result
+            return flat.new_zeros(len(flat), *outside.shape, flat.shape[2])
+        found: Tensor = flat.index_select(1, sources).unflatten(1, outside.shape)
+        return found.masked_fill_(outside.unsqueeze(2), 0)
 
     def cut(self, rows: Tensor) -> Tensor:
         """Return the coefficients that dense rows `[D, S, *shape]` have in the windows."""
@@ -150,10 +153,7 @@ class Windows:
             grid = self.grid.filled()
             found = joined(self.coefficients, self.grid, None, None, grid)
             return Windows(found, grid, self.features)
-        sources, outside = self.grid.sources
-        flat = self.coefficients.flatten(1, -2)
-        found = flat.index_select(1, sources).unflatten(1, outside.shape)
-        found.masked_fill_(outside.unsqueeze(2), 0)
+        found = self._written_out(self.coefficients)
         found = found.reshape(*found.shape[:2], *self.grid.whole, found.shape[-1])
         return Windows(found, self.grid.filled(), self.features)
 
