@@ -63,13 +63,9 @@ class Atom:
 
         NaN and infinity satisfy nothing.
         """
-        total = Fraction(0)
-        for terms, values in ((self.inputs, x), (self.outputs, y)):
-            for place, coefficient in terms:
-                value = _exact(values[place])
-                if value is None:
-                    return False
-                total += coefficient * value
+        total = _sum(self.inputs, self.outputs, x, y)
+        if total is None:
+            return False
         return total < self.bound or (total == self.bound and not self.strict)
 
 
@@ -147,14 +143,8 @@ class Affine:
 
     def value(self, x: Point, y: Point) -> Fraction | None:
         """Compute the sum exactly; None where a number in it is NaN or infinite."""
-        total = self.constant
-        for terms, values in ((self.inputs, x), (self.outputs, y)):
-            for place, coefficient in terms:
-                exact = _exact(values[place])
-                if exact is None:
-                    return None
-                total += coefficient * exact
-        return total
+        total = _sum(self.inputs, self.outputs, x, y)
+        return None if total is None else self.constant + total
 
 
 @dataclass(frozen=True)
@@ -168,6 +158,18 @@ class Product:
 def _term(value: float, name: str) -> str:
     """Return a term with its sign in front: `+y[3]`, `-0.5·x[0]`."""
     return f"{'-' if value < 0 else '+'}{'' if abs(value) == 1 else f'{abs(value):g}·'}{name}"
+
+
+def _sum(inputs: Terms, outputs: Terms, x: Point, y: Point) -> Fraction | None:
+    """Compute `⟨a, x⟩ + ⟨c, y⟩` exactly; None where a number in it is NaN or infinite."""
+    total = Fraction(0)
+    for terms, values in ((inputs, x), (outputs, y)):
+        for place, coefficient in terms:
+            exact = _exact(values[place])
+            if exact is None:
+                return None
+            total += coefficient * exact
+    return total
 
 
 def _exact(value: Any) -> Fraction | None:

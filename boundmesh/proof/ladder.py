@@ -99,12 +99,14 @@ def _improve(
         """
         if not note(best).any():
             return True
+        if settings.method != "auto":
+            return False
         own = torch.full_like(standing.rows[domains], -torch.inf)
         own[:, rows] = question.beyond(best, rows)
         reached.append(question.margins.clauses(own).flatten())
         known = standing.clauses[domains].flatten()
         left = settings.iterations - len(reached) + 1
-        if settings.method != "auto" or left <= 0:
+        if left <= 0:
             return False
         lasts = (clock.spent - begun) / len(reached) * left
         hurried = lasts > clock.left / 2
