@@ -1,4 +1,4 @@
-"""What is decided of VNN-COMP families on this machine, by one tree or by two in turn.
+"""Runs families of VNN-COMP on this machine, by one tree or by two in turn.
 
     python benchmarks/families.py vnncomp/oval21 vnncomp/yolo --timeout 60 --processes 4
     python benchmarks/families.py vnncomp/oval21 --trees before=../old after=.
@@ -42,7 +42,7 @@ class Job:
     """Instances of one family, and the trees that run them in this order.
 
     file   the list
-    known  what the family's own list tells of each property: its row, by the files' paths
+    known  the row of each property in the family's own list, by the files' paths
     trees  the folders of the trees, by name
     """
 

@@ -54,8 +54,8 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """A choice: the value must be one of `words`."""
+class OneOf:
+    """The value must be one of `words`."""
 
     words: Sequence[str]
 
@@ -66,7 +66,7 @@ class Choice:
         raise BoundmeshError(f"{name} is {shown(value)}; expected {' '.join(self.words)}")
 
 
-Ranges = Mapping[str, Number | Choice]
+Ranges = Mapping[str, Number | OneOf]
 COUNT = Number(True, 0)
 POSITIVE = Number(True, 1)
 RATE = Number(False, 0)

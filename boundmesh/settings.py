@@ -13,8 +13,8 @@ from boundmesh.ranges import (
     RATE,
     SECONDS,
     SHARE,
-    Choice,
     Number,
+    OneOf,
     Ranges,
     read_all,
     shown,
@@ -73,7 +73,7 @@ class BoundSettings:
 
     def __post_init__(self) -> None:
         ranges: Ranges = {
-            "method": Choice(METHOD_NAMES),
+            "method": OneOf(METHOD_NAMES),
             "iterations": COUNT,
             "learning_rate": RATE,
         }
@@ -107,7 +107,7 @@ class BranchSettings:
 
     def __post_init__(self) -> None:
         ranges: Ranges = {
-            "branching": Choice(BRANCHING_NAMES),
+            "branching": OneOf(BRANCHING_NAMES),
             "batch": Number(True, 1, optional=True),
         }
         rates = {"alpha_rate": RATE, "beta_rate": RATE, "refinements": COUNT}
@@ -131,7 +131,7 @@ class Layout:
     offload: Offload = "none"
 
     def __post_init__(self) -> None:
-        ranges: Ranges = {"schedule": Choice(SCHEDULES), "offload": Choice(OFFLOADS)}
+        ranges: Ranges = {"schedule": OneOf(SCHEDULES), "offload": OneOf(OFFLOADS)}
         read_all(self, {"shards": POSITIVE, "domains": POSITIVE, **ranges})
 
     @staticmethod
@@ -187,7 +187,7 @@ class Settings:
         threads = Number(True, 1, MOST_THREADS, optional=True)
         ranges: Ranges = {
             "timeout": SECONDS,
-            "dtype": Choice(DTYPES),
+            "dtype": OneOf(DTYPES),
             "seed": COUNT,
             "threads": threads,
         }

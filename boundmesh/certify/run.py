@@ -72,7 +72,7 @@ class Run:
 
     @cached_property
     def slack(self) -> np.ndarray:
-        """What each margin must exceed, `[N, classes]`.
+        """Compute the number that each margin must exceed, `[N, classes]`.
 
         Where rounding is bounded it is zero. Where arithmetic is trusted it is `ROUNDINGS`
         roundings of the two scores.

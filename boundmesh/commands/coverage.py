@@ -14,7 +14,7 @@ COMPLETE, INCOMPLETE, UNCERTAIN = 0, 1, 3
 
 
 class Coverage:
-    """Lines that say what can be bounded, and the exit code that sums them up."""
+    """The lines about what can be bounded, and the exit code that sums them up."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []

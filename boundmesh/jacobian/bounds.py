@@ -14,7 +14,7 @@ from boundmesh.jacobian.backward_graph import Slopes, backward_graph, slopes_of
 from boundmesh.models import load, point_of, region_of
 from boundmesh.proof.output_bounds import bounds
 from boundmesh.property import Ball, Box
-from boundmesh.ranges import Choice
+from boundmesh.ranges import OneOf
 from boundmesh.settings import Settings, with_options
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Backward:
 
 def backward_of(model: Model, region: Any, method: str, options: dict[str, Any]) -> Backward:
     """Bound the network itself by CROWN, and from that the slopes of its nonlinear operators."""
-    Choice(METHODS).read("method", method)
+    OneOf(METHODS).read("method", method)
     options = {"dtype": "float64", **options}
     settings = with_options(Settings(), **options)
     if settings.rounding == "trust" or settings.dtype != "float64":

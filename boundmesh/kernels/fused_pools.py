@@ -29,7 +29,7 @@ def pooled(
         y[i·stride + k·dilation] += x[i]·table[k, i]
 
     The table has the slopes `[D or 1, K, places, C]` of the input that is element k of each window
-    of the pool. `reach` tells where the windows of the rows lie, and `into` where the result's do.
+    of the pool. `reach` holds where the windows of the rows lie, and `into` where the result's do.
     """
     rows, table = rows.contiguous(), table.contiguous()
     domains, count, features = max(len(rows), len(table)), rows.shape[1], rows.shape[-1]

@@ -19,8 +19,9 @@ from boundmesh.kernels.sums import added
 
 BLOCK = 1024
 LONG_BLOCK, LONG = 4096, 8192
-"""Rows of at least LONG coefficients are added up in blocks of LONG_BLOCK; `by_kernel` counts no
-fewer roundings than either takes."""
+"""Rows of at least LONG coefficients are added up in blocks of LONG_BLOCK.
+
+Neither block takes more roundings than `by_kernel` counts."""
 WIDEST = 64
 """The most features whose place the kernels compute once; more would be fewer, longer steps."""
 KERNELS = "kernels.windows_triton"
@@ -104,7 +105,7 @@ def pull_pieces(
 
     The lines belong to the function that is x above zero and `slope·x` below. `rows` has the shape
     `[D or 1, S, *window, C]`; `lower` and `upper` are maps `[D or 1, places, C]` of the bounds of
-    x; `reach` tells where the windows lie.
+    x; `reach` holds where the windows lie.
     """
     rows = rows.contiguous()
     domains, count, size = max(len(rows), len(lower)), rows.shape[1], prod(rows.shape[2:])

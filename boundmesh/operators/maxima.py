@@ -39,7 +39,7 @@ def undecided(box: Interval, dim: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Maximum:
-    """What bounds `[D, *]` tell about maxima along a dim, which is kept with length 1.
+    """Facts about maxima along a dim, from bounds `[D, *]`. The dim is kept with length 1.
 
     best       a mask of the input with the largest lower bound, the first of several
     decided    a mask of the maxima that this input decides

@@ -165,7 +165,7 @@ class ExactNetwork:
     ) -> tuple[Form | None, list[Row], tuple[str, int]]:
         """Compute the output's form in the piece of these sides, and the piece's inequalities.
 
-        A side tells of a neuron which of its two pieces applies.
+        The side of a neuron is the one of its two pieces that applies.
         The form is None where a neuron is not decided, which the third result then names.
         """
         values: dict[str, Form] = {self.graph.input: self.start}

@@ -29,7 +29,7 @@ from boundmesh.proof.guarantee import rounding_for
 from boundmesh.proof.memory import check_fits, memory_errors
 from boundmesh.proof.standing import unstable_counts
 from boundmesh.property import Ball, Box
-from boundmesh.ranges import Choice
+from boundmesh.ranges import OneOf
 from boundmesh.read.agreement import agrees_with_source
 from boundmesh.runtime.clock import Clock, OutOfTime
 from boundmesh.runtime.device import forget_peak, peak_bytes, pin_threads
@@ -122,7 +122,7 @@ def bounds(
     alpha-crown; all but ibp can also give `lines`. The regions must have the input's size. Raises
     BoundmeshError where they do not, or the time is up.
     """
-    Choice([*METHODS]).read("method", method)
+    OneOf([*METHODS]).read("method", method)
     clock = Clock(settings.timeout, progress)
     graph = load(model, point_of(regions[0]))
     regions = [region_of(region, graph[graph.input].size) for region in regions]

@@ -37,7 +37,7 @@ SHORT = 300
 SMALLEST = Decimal((0, (1,), -2 * DIGITS))
 TRUTHS: dict[str, Formula] = {"true": All(()), "false": Any(())}
 FORMULAS = (Comparison, All, Any, Not)
-# What SMT-LIB has and VNN-LIB 2.0 does not.
+# Words that SMT-LIB has and VNN-LIB 2.0 lacks.
 DEPARTURES = frozenset(("not", "=>", "/", "=", "distinct", "let"))
 # So many numbers are remembered, as they often come again.
 REMEMBERED = 100_000

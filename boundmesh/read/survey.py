@@ -53,7 +53,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Survey:
-    """What of a network can be bounded.
+    """Lists the parts of a network that can be bounded, and those that cannot.
 
     opset      the version of the operator set
     operators  how many nodes of each operator can be bounded
@@ -79,7 +79,7 @@ class Survey:
 
 @dataclass
 class Seen:
-    """What a survey has found so far."""
+    """Collects the findings of a survey."""
 
     operators: Counter[str] = field(default_factory=Counter)
     constants: int = 0

@@ -55,7 +55,7 @@ def of_port(port: Port) -> str:
 
 
 def of_query(query: Query, prop: Property) -> Iterator[str]:
-    """Describe what a property asks of its networks."""
+    """Describe the networks, variables and conditions of a property."""
     names = [
         f"{each.name} ({each.relation} {each.other})" if each.other else each.name
         for each in query.networks

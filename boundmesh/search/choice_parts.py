@@ -61,7 +61,7 @@ class Limit:
 
 
 class Reasoning:
-    """What follows from the atoms of rows for the ranges of variables, in exact arithmetic.
+    """Narrows the ranges of variables by the atoms of rows, in exact arithmetic.
 
     Variables are the inputs, and the outputs as variables −1, −2 ….
     """

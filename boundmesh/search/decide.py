@@ -103,7 +103,7 @@ def branch(
 
 @dataclass(frozen=True)
 class Searching:
-    """What the searches of one question share: settings, clock, replays and groups.
+    """The settings, clock, replays and groups that the searches of one question share.
 
     `place` is the place of the question.
     """

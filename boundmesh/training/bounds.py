@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from boundmesh.bounds.sweep.region import BoxRegion
 from boundmesh.errors import BoundmeshError
 from boundmesh.operators.interval import Interval
-from boundmesh.ranges import Choice, shown
+from boundmesh.ranges import OneOf, shown
 from boundmesh.regions import Box
 from boundmesh.training.network import network_of
 from boundmesh.training.propagation import Propagation
@@ -60,8 +60,8 @@ def differentiable_bounds(
     BoundmeshError for bad input, for a layer in training mode, and for a module whose weights are
     computed from parameters in a way that the export does not show.
     """
-    Choice(METHODS).read("method", method)
-    Choice(("both", "lower")).read("sides", sides)
+    OneOf(METHODS).read("method", method)
+    OneOf(("both", "lower")).read("sides", sides)
     if not isinstance(module, nn.Module):
         raise BoundmeshError(
             f"the model is {shown(module)}; bounds with gradients need a torch.nn.Module"

@@ -103,7 +103,7 @@ class CutValues:
         return CutValues(self.places, self.readers, self.lower.double(), self.upper.double())
 
     def taken(self, node: Node, cuts: Cuts, beta: Tensor, share: float) -> Taken | None:
-        """Return what cuts with multipliers `beta` `[D, S, M]` change in rows at a node's inputs.
+        """Return the changes of rows at a node's inputs by cuts, with multipliers β `[D, S, M]`.
 
         `share` bounds the relative rounding error of the sums; it is subtracted from the bias.
         """
@@ -132,7 +132,7 @@ class CutValues:
 
 @dataclass(frozen=True)
 class Taken:
-    """What cuts change in rows at the inputs of a node.
+    """The changes that cuts make to rows at the inputs of a node.
 
     multipliers  for each input `[D, S, *input_shape]`, which is subtracted from the coefficients
                  (None: nothing is)

@@ -58,7 +58,7 @@ def tile_height(
 def divisions(
     program: Program, start: str, domains: int, height: int, tile_elements: int
 ) -> dict[str, Division]:
-    """Return in front of which nodes a tile of windows is divided, and into how many parts.
+    """Return the nodes in front of which a tile of windows is divided, and the parts at each.
 
     Windows grow on their way to the input. Thousands of rows pass the first nodes together, and are
     divided where their coefficients would hold more than `tile_elements` numbers. The parts are so

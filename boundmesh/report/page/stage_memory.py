@@ -130,5 +130,5 @@ def _parts(terms: Mapping[Term, float], largest: float) -> tuple[Part, ...]:
 
 
 def _name(term: Term) -> str:
-    """Name a term for a reader who need not know what a rank is."""
+    """Name a term of memory without the word rank, which readers of a page may not know."""
     return term.value.removesuffix(" held by the rank")
