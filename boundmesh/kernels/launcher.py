@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from boundmesh.kernels.imagined_gpu import imagined, imagined_module
+from boundmesh.runtime.device import numbered
 
 
 @cache
@@ -53,7 +54,7 @@ def usable(device: torch.device, kind: str = "rows") -> bool:
         return True
     if device.type != "cuda" or not available() or kind not in _CHECKS:
         return False
-    return _CHECKS[kind](device)
+    return _CHECKS[kind](numbered(device))
 
 
 def compare(device: torch.device) -> None:

@@ -26,7 +26,7 @@ def choose_device(name: str) -> torch.device:
     `auto` is a GPU if there is one, else the CPU. Raises DeviceError if the device is absent.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return choose_device("cuda") if torch.cuda.is_available() else torch.device("cpu")
     if not NAME.fullmatch(name):
         raise DeviceError(f"device {shown(name)} is not known; expected auto, cpu or cuda[:i]")
     device = torch.device(name)
@@ -38,15 +38,21 @@ def choose_device(name: str) -> torch.device:
             f"device '{name}' was asked for, and this machine has {found} usable GPUs; "
             "use --device cpu or --device auto"
         )
-    return device
+    return numbered(device)
+
+
+def numbered(device: torch.device) -> torch.device:
+    """Return `device` with its index. PyTorch takes `cuda` for the GPU that is current."""
+    if device.type != "cuda" or device.index is not None:
+        return device
+    return torch.device("cuda", torch.cuda.current_device())
 
 
 def name_of(device: torch.device, ranks: int = 1) -> str:
     """Return the device's name, such as `cpu` or `cuda:0 NVIDIA H200 × 2` for two ranks."""
     name = str(device)
     if device.type == "cuda":
-        place = torch.cuda.current_device() if device.index is None else device.index
-        name = f"cuda:{place} {torch.cuda.get_device_name(place)}"
+        name = f"{numbered(device)} {torch.cuda.get_device_name(device)}"
     return name if ranks == 1 else f"{name} × {ranks}"
 
 

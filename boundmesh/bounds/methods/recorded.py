@@ -14,6 +14,7 @@ from functools import cache
 import torch
 
 from boundmesh.kernels import launcher
+from boundmesh.runtime.device import numbered
 
 Step = Callable[[], object]
 
@@ -34,7 +35,7 @@ class Recorded:
     """
 
     def __init__(self, step: Step, device: torch.device) -> None:
-        self._step, self._device = step, device
+        self._step, self._device = step, numbered(device)
         self._graph: torch.cuda.CUDAGraph | None = None
         self._fails = False
 
@@ -88,14 +89,15 @@ class Recorder:
         """End a recording that failed; the reason why it failed is the error that the caller sees.
 
         Ending it fails as well, and leaves torch's random numbers as they are during a recording.
-        A recording of nothing puts them back. No more is recorded in the shared memory.
+        A recording of nothing in memory of its own puts them back. The shared memory stays marked
+        as in use, so nothing is recorded in it again.
         """
         self.broken = True
         with suppress(RuntimeError):
             graph.capture_end()
         with suppress(RuntimeError):
             nothing = torch.cuda.CUDAGraph()
-            nothing.capture_begin(self._memory, "relaxed")
+            nothing.capture_begin(torch.cuda.graph_pool_handle(), "relaxed")
             torch.zeros(1, device=self._device)
             nothing.capture_end()
 
