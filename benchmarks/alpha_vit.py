@@ -24,11 +24,11 @@ from boundmesh.bounds.methods import alpha
 from boundmesh.bounds.methods.alpha import Climb, StepSchedule
 from boundmesh.bounds.methods.crown import crown
 from boundmesh.bounds.methods.problem import Problem
-from boundmesh.bounds.methods.recorded import Step, repeated
 from boundmesh.bounds.sweep.layout import OneDevice
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import region_tensors
 from boundmesh.bounds.sweep.rows import DenseRows
+from boundmesh.kernels.recorded import Step, repeated
 from boundmesh.models import read
 from boundmesh.proof.guarantee import rounding_for
 from boundmesh.proof.question import questions

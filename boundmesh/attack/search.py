@@ -13,9 +13,9 @@ from boundmesh.attack.descending import Descending, slope
 from boundmesh.attack.objective import Objective
 from boundmesh.attack.replay import Replay, representable
 from boundmesh.attack.space import Space, space_of
-from boundmesh.bounds.methods.recorded import repeated
 from boundmesh.graph.forward import forward
 from boundmesh.graph.graph import Graph
+from boundmesh.kernels.recorded import repeated
 from boundmesh.property import Property
 from boundmesh.verdict import Counterexample
 

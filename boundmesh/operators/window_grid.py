@@ -6,7 +6,7 @@ All windows of a tile have one size, and only their places differ.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -77,6 +77,10 @@ class Grid:
     def part(self, rows: slice) -> Grid:
         """Return the windows of some of the rows."""
         return Grid(self.places[rows], self.spans, self._three[rows], self.origin)
+
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> Grid:
+        """Return a copy in which `change` replaced the places."""
+        return Grid(change(self.places), self.spans, change(self._three), self.origin)
 
     def filled(self) -> Grid:
         """Return windows of the same rows that are the whole map."""

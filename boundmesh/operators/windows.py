@@ -7,6 +7,7 @@ one matrix product, and a read copies runs of memory.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -53,6 +54,10 @@ class Windows:
     def part(self, rows: slice) -> Windows:
         """Return some of the rows, as a view."""
         return Windows(self.coefficients[:, rows], self.grid.part(rows), self.features)
+
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> Windows:
+        """Return a copy in which `change` replaced every tensor."""
+        return Windows(change(self.coefficients), self.grid.mapped(change), self.features)
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> Windows:
         """Return the same rows on another device, or in another type."""

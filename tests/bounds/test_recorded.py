@@ -9,19 +9,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.methods import alpha, beta_ascent, recorded
+from boundmesh.bounds.methods import alpha, beta_ascent
 from boundmesh.bounds.methods.alpha import Climb, StepSchedule, alpha_crown
 from boundmesh.bounds.methods.beta import DomainBounder
 from boundmesh.bounds.methods.beta_ascent import Ascent
 from boundmesh.bounds.methods.crown import intermediate_bounds
 from boundmesh.bounds.methods.domain_bounds import DomainParameters
 from boundmesh.bounds.methods.problem import Problem
-from boundmesh.bounds.methods.recorded import Recorded, repeated
 from boundmesh.bounds.relaxation.neurons import neurons_of
 from boundmesh.bounds.sweep.layout import OneDevice
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import BoxRegion
 from boundmesh.bounds.sweep.rows import DenseRows
+from boundmesh.kernels import recorded
+from boundmesh.kernels.recorded import Recorded, repeated
 from tests.host_values import never_waits
 from tests.networks import NETWORKS, attention_net, both_ways, divided_net, problem, region
 
@@ -114,7 +115,7 @@ def test_a_step_that_cannot_be_recorded_is_taken_each_time(monkeypatch: pytest.M
         def record(self, step: object) -> None:
             raise RuntimeError("operation not permitted when stream is capturing")
 
-    monkeypatch.setattr(recorded, "_recorder", lambda device: Failing())
+    monkeypatch.setattr(recorded, "recorder_of", lambda device: Failing())
     taken: list[int] = []
     step = Recorded(lambda: taken.append(1), torch.device("cpu"))
     with pytest.warns(RuntimeWarning, match="not recorded: operation not permitted"):

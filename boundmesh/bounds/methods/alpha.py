@@ -36,10 +36,10 @@ from boundmesh.bounds.methods.method import (
     ones,
 )
 from boundmesh.bounds.methods.problem import Problem
-from boundmesh.bounds.methods.recorded import Step, repeated
 from boundmesh.bounds.methods.sloped_rows import Sloped, SlopedRows
 from boundmesh.bounds.methods.stalling import Stalling
 from boundmesh.bounds.sweep.rows import DenseRows, Rows, both_sides, ends
+from boundmesh.kernels.recorded import Step, repeated
 from boundmesh.operators.interval import Interval
 
 # The target has few rows in comparison with the start nodes. The slopes of its rows therefore take

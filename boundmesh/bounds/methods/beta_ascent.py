@@ -16,8 +16,8 @@ from boundmesh.bounds.methods.domain_bounds import (
     better,
     in_order,
 )
-from boundmesh.bounds.methods.recorded import Step, repeated
 from boundmesh.kernels.pieces import Notes
+from boundmesh.kernels.recorded import Step, repeated
 
 # How many steps lie between two checks of which domains are proved. A check waits for the device.
 LEAVE = 5

@@ -11,23 +11,26 @@ from torch import Tensor
 from boundmesh.bounds.methods.ibp import no_looser
 from boundmesh.bounds.methods.method import BoundMethod, MethodOptions, RowBounds
 from boundmesh.bounds.methods.problem import Problem
-from boundmesh.bounds.sweep.backward import Draw, in_waves, sweep
+from boundmesh.bounds.relaxation.lines import FixedLines
+from boundmesh.bounds.sweep.backward import in_waves, sweep
 from boundmesh.bounds.sweep.intervals import Intervals
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import BoxRegion
+from boundmesh.bounds.sweep.repeats import repeats_of
 from boundmesh.bounds.sweep.rounding_errors import Errors
 from boundmesh.bounds.sweep.rows import DenseRows, Rows, both_sides, ends
 from boundmesh.operators.interval import Interval
 
 
 def bound_rows(
-    problem: Problem, start: str, rows: Rows, draw: Draw, errors: Errors | None
+    problem: Problem, start: str, rows: Rows, draw: FixedLines, errors: Errors | None
 ) -> Tensor:
     """Compute lower bounds `[D, S]` of all rows of a start node, tile by tile."""
     tiles = problem.tiles(start, rows)
     layout = problem.layout.suited(tiles, problem.region.domains)
     waves = in_waves(layout.deal(tiles), layout.wave, draw)
-    lowest = sweep(layout, problem.program, problem.region, waves, problem.check, errors)
+    repeats = repeats_of(tiles, layout.device) if layout.resident else None
+    lowest = sweep(layout, problem.program, problem.region, waves, problem.check, errors, repeats)
     return torch.cat([*layout.join(lowest, [tile.rows.count for tile in tiles])], dim=1)
 
 

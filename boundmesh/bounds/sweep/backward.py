@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Protocol
 
 import torch
@@ -19,6 +20,7 @@ from boundmesh.bounds.sweep.affine import pull_rows
 from boundmesh.bounds.sweep.node_weights import NodeWeights, visits
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import Region
+from boundmesh.bounds.sweep.repeats import Repeats
 from boundmesh.bounds.sweep.rounding_errors import Errors
 from boundmesh.bounds.sweep.rows import Division, Tile, UnitRows
 from boundmesh.bounds.sweep.tape import Tape, WeightStream
@@ -92,6 +94,7 @@ def sweep(
     waves: Sequence[Wave],
     check: Callable[[], None] = lambda: None,
     errors: Errors | None = None,
+    repeats: Repeats | None = None,
 ) -> list[Tensor]:
     """Compute lower bounds `[D, S]` of the rows of each tile; all tiles share one start node.
 
@@ -99,7 +102,9 @@ def sweep(
 
     The method is CROWN (arXiv 1811.00866). Memory peaks at the weights of `layout` and a few copies
     of each tile of a wave. `check` is called before each wave and may raise. If `errors` is given,
-    the bounds are lowered by the largest rounding error that they can contain.
+    the bounds are lowered by the largest rounding error that they can contain. With `repeats` parts
+    of tiles that pass the same nodes are recorded; all relaxations must then be the same for all
+    tiles, and all weights must stay on the device.
     """
     first = waves[0].tiles[0]
     order = program.order(first.start)
@@ -113,8 +118,7 @@ def sweep(
     for wave in waves:
         check()
         passage = layout.passage(program, region, wave.tiles, errors)
-        way = Way(order, first.divisions, passing, wave.draw)
-        lowest += _pull_back(passage, way)
+        lowest += _pull_back(passage, Way(order, first.divisions, passing, wave.draw, repeats))
     return lowest
 
 
@@ -136,16 +140,27 @@ class Way:
     divisions  how tiles are divided in front of some nodes, by name
     passing    the nodes in turn, with their weights
     draw       computes relaxations
+    repeats    records and replays what comes after the last division (None: nothing is recorded)
     """
 
     order: Sequence[Node]
     divisions: Mapping[str, Division]
     passing: Iterator[NodeWeights]
     draw: Draw
+    repeats: Repeats | None
 
 
 def _pull_back(passage: Passage, way: Way) -> list[Tensor]:
     """Pull tiles back to the input; return lower bounds `[D, S]` of each."""
+    if not way.divisions and way.repeats is not None:
+        assert isinstance(passage, WholeRows)
+        # The weights stay on the device, so all of them may be taken before they are used.
+        weights = [*islice(way.passing, len(way.order))]
+
+        def finish(part: WholeRows) -> list[Tensor]:
+            return _pull_back(part, replace(way, passing=iter(weights), repeats=None))
+
+        return way.repeats.finish(passage, way.order[0].name, finish)
     for place, node in enumerate(way.order):
         if node.name in way.divisions:
             divisions = _without(way.divisions, node.name)
@@ -178,6 +193,12 @@ class WholeRows:
 
     def pass_node(self, node_weights: NodeWeights, draw: Draw) -> None:
         pass_node(node_weights, self._carried, draw, self._tape)
+
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> WholeRows:
+        """Return a copy in which `change` replaced every tensor of the rows, in a fixed order."""
+        found = copy(self)
+        found._carried = [each.mapped(change) for each in self._carried]
+        return found
 
     def parts(self, division: Division) -> Sequence[WholeRows]:
         found = []

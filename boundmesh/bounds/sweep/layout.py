@@ -60,6 +60,7 @@ class DeviceLayout(Protocol):
     dtype       the type of weights and rows
     wave        how many tiles are pulled back together
     recordable  true if work with the weights can be recorded as a CUDA graph and replayed
+    resident    true if all weights stay on the device, so that any of them may be read at any time
     windows     true if rows of single neurons may lie in windows; else they are dense
     """
 
@@ -69,6 +70,7 @@ class DeviceLayout(Protocol):
     """A weight is fetched once for all tiles of a wave."""
     recordable: bool = False
     """Recording needs weights to arrive without any action of the host."""
+    resident: bool = False
     windows: bool = True
 
     @property
@@ -190,7 +192,7 @@ class OneDevice(DeviceLayout):
     """The layout that keeps the whole network on one device."""
 
     wave = 1
-    recordable = True
+    recordable = resident = True
 
     def __init__(
         self,

@@ -5,7 +5,7 @@ A sweep computes lower bounds only. An upper bound is minus the lower bound of t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -40,6 +40,10 @@ class UnitRows:
         index, sign, places = self.index[rows], self.sign[rows], self.places[rows]
         return UnitRows(index, sign, places, self.spatial)
 
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> UnitRows:
+        """Return a copy in which `change` replaced the tensors; the copy in host memory stays."""
+        return UnitRows(change(self.index), change(self.sign), self.places, self.spatial)
+
     def dense(self, node: Node) -> Tensor:
         """Write the coefficients out, `[1, S, *shape]`."""
         out = self.sign.new_zeros(self.count, node.size)
@@ -71,6 +75,11 @@ class DenseRows:
     def part(self, rows: slice) -> DenseRows:
         deviation = None if self.deviation is None else self.deviation[:, rows]
         return DenseRows(self.coefficients[:, rows], deviation)
+
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> DenseRows:
+        """Return a copy in which `change` replaced every tensor."""
+        deviation = None if self.deviation is None else change(self.deviation)
+        return DenseRows(change(self.coefficients), deviation)
 
     def dense(self, node: Node) -> Tensor:
         return self.coefficients
@@ -121,6 +130,10 @@ class Tile:
     def windowed(self) -> bool:
         """True if the rows start as windows."""
         return isinstance(self.rows, UnitRows) and self.rows.spatial > 0
+
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> Tile:
+        """Return a copy in which `change` replaced every tensor of the rows."""
+        return Tile(self.start, self.span, self.rows.mapped(change), self.divisions)
 
     def part(self, rows: slice) -> Tile:
         """Return some of the rows as a tile of its own, which is not divided again."""

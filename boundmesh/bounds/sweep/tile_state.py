@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
@@ -48,6 +48,18 @@ class TileState:
         found.seen = {name: each[:, rows] for name, each in self.seen.items()}
         found.bias = None if self.bias is None else self.bias[:, rows]
         found.error = None if self.error is None else self.error[:, rows]
+        return found
+
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> TileState:
+        """Return a copy in which `change` replaced every tensor, in a fixed order."""
+        found = TileState(self.tile.mapped(change), self.watch, self.errors)
+        found.at = {
+            name: change(each) if isinstance(each, Tensor) else each.mapped(change)
+            for name, each in self.at.items()
+        }
+        found.seen = {name: change(each) for name, each in self.seen.items()}
+        found.bias = None if self.bias is None else change(self.bias)
+        found.error = None if self.error is None else change(self.error)
         return found
 
     def begin(self, node: Node) -> None:

@@ -35,13 +35,13 @@ class Recorded:
     """
 
     def __init__(self, step: Step, device: torch.device) -> None:
-        self._step, self._device = step, numbered(device)
+        self._step, self._device = step, device
         self._graph: torch.cuda.CUDAGraph | None = None
         self._fails = False
 
     def __call__(self) -> None:
         if self._graph is None and not self._fails:
-            recorder = _recorder(self._device)
+            recorder = recorder_of(self._device)
             self._fails = recorder.broken
             try:
                 self._graph = None if self._fails else recorder.record(self._step)
@@ -100,6 +100,11 @@ class Recorder:
             nothing.capture_begin(torch.cuda.graph_pool_handle(), "relaxed")
             torch.zeros(1, device=self._device)
             nothing.capture_end()
+
+
+def recorder_of(device: torch.device) -> Recorder:
+    """Return the recorder of a GPU."""
+    return _recorder(numbered(device))
 
 
 @cache

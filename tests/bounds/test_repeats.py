@@ -1,0 +1,131 @@
+"""Parts of a sweep that are recorded on a GPU have the same bits as those that are not."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from boundmesh.bounds.methods import crown as method
+from boundmesh.bounds.methods.crown import crown, intermediate_bounds
+from boundmesh.bounds.methods.problem import Problem
+from boundmesh.bounds.relaxation.lines import FixedLines
+from boundmesh.bounds.sweep.backward import WholeRows
+from boundmesh.bounds.sweep.layout import OneDevice
+from boundmesh.bounds.sweep.node_weights import visits
+from boundmesh.bounds.sweep.program import Program
+from boundmesh.bounds.sweep.region import BoxRegion
+from boundmesh.bounds.sweep.repeats import repeats_of, tensors_of
+from boundmesh.bounds.sweep.rows import DenseRows, Tile, both_sides
+from boundmesh.graph.graph import Graph
+from boundmesh.operators.rounding import Rounding
+from tests.host_values import never_waits
+from tests.networks import encoder_decoder, maps, pooled_maps
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+MAPS = {
+    "1d": maps(1, "relu", 1),
+    "2d": maps(2, "relu", 2),
+    "3d": maps(3, "relu", 3),
+    "sigmoid": maps(4, "sigmoid", 2),
+    "pools": pooled_maps(5),
+    "encoder": encoder_decoder(6, "relu"),
+}
+
+
+def problem_of(graph: Graph, device: str) -> Problem:
+    center = torch.randn(2, *graph[graph.input].shape, generator=torch.Generator().manual_seed(3))
+    region = BoxRegion((center - 0.05).to(device), (center + 0.05).to(device))
+    layout = OneDevice(graph, device)
+    rounding = Rounding.of(torch.float32, "real")
+    return Problem(Program(graph, graph.output), region, layout, 2**10, rounding=rounding)
+
+
+def outputs(problem: Problem) -> DenseRows:
+    node = problem.program.graph[problem.program.target]
+    eye = torch.eye(node.size, device=problem.layout.device).reshape(1, node.size, *node.shape)
+    return DenseRows(torch.cat([eye, -eye], 1))
+
+
+class Sweeps:
+    """The sweeps of two tiles of the last start node whose rows are windows."""
+
+    def __init__(self, problem: Problem) -> None:
+        found = intermediate_bounds(problem, by_rows=True)
+        self.problem, self.errors = problem, found.errors
+        self.draw: FixedLines = problem.fixed_lines(found.bounds)
+        for self.start in reversed(problem.program.starts):
+            index = torch.arange(problem.program.graph[self.start].size)
+            tiles = problem.tiles(self.start, both_sides(index, torch.float32))
+            self.tiles = [tile for tile in tiles if tile.rows.count == tiles[0].rows.count][:2]
+            if len(self.tiles) == 2 and self.tiles[0].windowed:
+                return
+        raise AssertionError("no start node has two tiles of windows")
+
+    def state(self, tile: Tile, passed: int) -> WholeRows:
+        """Return the state of a tile after the first nodes of its way."""
+        task = self.problem
+        state = task.layout.passage(task.program, task.region, [tile], self.errors)
+        assert isinstance(state, WholeRows)
+        order = task.program.order(self.start)
+        for weights in task.layout.stream(visits(order[:passed])):
+            state.pass_node(weights, self.draw)
+        return state
+
+    def finish(self, state: WholeRows, passed: int) -> Tensor:
+        order = self.problem.program.order(self.start)
+        for weights in self.problem.layout.stream(visits(order[passed:])):
+            state.pass_node(weights, self.draw)
+        (lowest,) = state.lowest()
+        return lowest
+
+
+@pytest.mark.parametrize("name", MAPS)
+@pytest.mark.parametrize("passed", [0, 1, 3])
+def test_the_tensors_of_a_state_are_all_that_the_rest_of_its_sweep_reads(
+    name: str, passed: int
+) -> None:
+    sweeps = Sweeps(problem_of(MAPS[name], "cpu"))
+    one, two = (sweeps.state(tile, passed) for tile in sweeps.tiles)
+    other = one.mapped(torch.clone)
+    for mine, given in zip(tensors_of(other), tensors_of(two), strict=True):
+        mine.copy_(given)
+    expected = [sweeps.finish(state, passed) for state in (one, two)]
+    assert not torch.equal(*expected)
+    assert torch.equal(sweeps.finish(other, passed), expected[1])
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_a_sweep_in_windows_never_waits_for_a_value_once_its_lines_are_known(name: str) -> None:
+    sweeps = Sweeps(problem_of(MAPS[name], "cpu"))
+    sweeps.finish(sweeps.state(sweeps.tiles[0], 0), 0)
+    with never_waits():
+        sweeps.finish(sweeps.state(sweeps.tiles[1], 0), 0)
+
+
+@needs_gpu
+@pytest.mark.parametrize("name", MAPS)
+def test_crown_recorded_is_crown(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = problem_of(MAPS[name], "cuda:0")
+    wider = replace(problem, tile_elements=2**14)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        found = [crown(each, outputs(each)) for each in (problem, wider)]
+    monkeypatch.setattr(method, "repeats_of", lambda tiles, device: None)
+    expected = [crown(each, outputs(each)) for each in (problem, wider)]
+    for (lowest, bounds), (other, others) in zip(found, expected, strict=True):
+        assert torch.equal(lowest, other)
+        for start, box in bounds.items():
+            assert torch.equal(box.lower, others[start].lower)
+            assert torch.equal(box.upper, others[start].upper)
+
+
+def test_parts_are_recorded_only_on_a_gpu_and_only_where_there_are_many_tiles_of_windows() -> None:
+    sweeps = Sweeps(problem_of(MAPS["2d"], "cpu"))
+    gpu = torch.device("cuda", 0)
+    assert repeats_of(sweeps.tiles, torch.device("cpu")) is None
+    assert repeats_of([replace(sweeps.tiles[0], divisions={})], gpu) is None
+    assert repeats_of([replace(each, divisions={}) for each in sweeps.tiles * 2], gpu) is not None
