@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -18,9 +19,11 @@ from boundmesh.bounds.sweep.layout import OneDevice
 from boundmesh.bounds.sweep.node_weights import visits
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import BoxRegion
-from boundmesh.bounds.sweep.repeats import repeats_of, tensors_of
-from boundmesh.bounds.sweep.rows import DenseRows, Tile, both_sides
+from boundmesh.bounds.sweep.repeats import repeats_of, tensors_of, worthwhile
+from boundmesh.bounds.sweep.rows import DenseRows, Division, Tile, both_sides
+from boundmesh.bounds.sweep.tile_heights import divisions
 from boundmesh.graph.graph import Graph
+from boundmesh.operators.node import Node
 from boundmesh.operators.rounding import Rounding
 from tests.host_values import never_waits
 from tests.networks import encoder_decoder, maps, pooled_maps
@@ -114,7 +117,7 @@ def test_crown_recorded_is_crown(name: str, monkeypatch: pytest.MonkeyPatch) -> 
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
         found = [crown(each, outputs(each)) for each in (problem, wider)]
-    monkeypatch.setattr(method, "repeats_of", lambda tiles, device: None)
+    monkeypatch.setattr(method, "repeats_of", lambda *given: None)
     expected = [crown(each, outputs(each)) for each in (problem, wider)]
     for (lowest, bounds), (other, others) in zip(found, expected, strict=True):
         assert torch.equal(lowest, other)
@@ -125,7 +128,41 @@ def test_crown_recorded_is_crown(name: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_parts_are_recorded_only_on_a_gpu_and_only_where_there_are_many_tiles_of_windows() -> None:
     sweeps = Sweeps(problem_of(MAPS["2d"], "cpu"))
-    gpu = torch.device("cuda", 0)
-    assert repeats_of(sweeps.tiles, torch.device("cpu")) is None
-    assert repeats_of([replace(sweeps.tiles[0], divisions={})], gpu) is None
-    assert repeats_of([replace(each, divisions={}) for each in sweeps.tiles * 2], gpu) is not None
+    order = sweeps.problem.program.order(sweeps.start)
+    tiles, gpu = [replace(each, divisions={}) for each in sweeps.tiles], torch.device("cuda", 0)
+    assert repeats_of(order, tiles * 2, torch.device("cpu")) is None
+    assert repeats_of(order, tiles[:1], gpu) is None
+    repeats = repeats_of(order, tiles * 2, gpu)
+    assert repeats is not None and repeats.passes == {order[0].name: len(order)}
+
+
+@pytest.mark.parametrize("name", MAPS)
+@pytest.mark.parametrize("tile_elements", [2**7, 2**10, 2**13])
+@pytest.mark.parametrize("tiles", [1, 4, 40])
+def test_recordings_never_make_the_host_start_more_nodes(
+    name: str, tile_elements: int, tiles: int
+) -> None:
+    program = Program(MAPS[name], MAPS[name].output)
+    for start in program.starts:
+        order = program.order(start)
+        divided = divisions(program, start, 1, 64, tile_elements)
+        recorded = worthwhile(order, divided, tiles)
+        assert started(order, divided, tiles, recorded) <= started(order, divided, tiles, {})
+
+
+def started(
+    order: Sequence[Node],
+    divided: Mapping[str, Division],
+    times: int,
+    recorded: Mapping[str, int],
+) -> int:
+    """Count the nodes that the host starts for `times` tiles or parts of one size."""
+    name, rest = order[0].name, {key: each for key, each in divided.items()}
+    rest.pop(name, None)
+    last = next((place for place, node in enumerate(order) if node.name in rest), len(order))
+    parts = rest[order[last].name].parts if last < len(order) else 0
+    below = order[last:]
+    if name in recorded and times > 1:
+        inner = started(below, rest, parts, recorded) if parts else 0
+        return last + inner + recorded[name]
+    return times * last + (started(below, rest, times * parts, recorded) if parts else 0)

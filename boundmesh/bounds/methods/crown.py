@@ -29,7 +29,8 @@ def bound_rows(
     tiles = problem.tiles(start, rows)
     layout = problem.layout.suited(tiles, problem.region.domains)
     waves = in_waves(layout.deal(tiles), layout.wave, draw)
-    repeats = repeats_of(tiles, layout.device) if layout.resident else None
+    order = problem.program.order(start)
+    repeats = repeats_of(order, tiles, layout.device) if layout.resident else None
     lowest = sweep(layout, problem.program, problem.region, waves, problem.check, errors, repeats)
     return torch.cat([*layout.join(lowest, [tile.rows.count for tile in tiles])], dim=1)
 

@@ -20,7 +20,7 @@ from boundmesh.bounds.sweep.affine import pull_rows
 from boundmesh.bounds.sweep.node_weights import NodeWeights, visits
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import Region
-from boundmesh.bounds.sweep.repeats import Repeats
+from boundmesh.bounds.sweep.repeats import Repeats, in_parts, without
 from boundmesh.bounds.sweep.rounding_errors import Errors
 from boundmesh.bounds.sweep.rows import Division, Tile, UnitRows
 from boundmesh.bounds.sweep.tape import Tape, WeightStream
@@ -122,16 +122,6 @@ def sweep(
     return lowest
 
 
-def in_parts(order: Sequence[Node], divisions: Mapping[str, Division]) -> Iterator[Node]:
-    """Yield nodes in the order in which parts of a tile pass them: one part after the other."""
-    for place, node in enumerate(order):
-        if node.name in divisions:
-            for _ in range(divisions[node.name].parts):
-                yield from in_parts(order[place:], _without(divisions, node.name))
-            return
-        yield node
-
-
 @dataclass(frozen=True)
 class Way:
     """The rest of a sweep's way back.
@@ -140,7 +130,7 @@ class Way:
     divisions  how tiles are divided in front of some nodes, by name
     passing    the nodes in turn, with their weights
     draw       computes relaxations
-    repeats    records and replays what comes after the last division (None: nothing is recorded)
+    repeats    records and replays parts (None: nothing is recorded)
     """
 
     order: Sequence[Node]
@@ -152,28 +142,29 @@ class Way:
 
 def _pull_back(passage: Passage, way: Way) -> list[Tensor]:
     """Pull tiles back to the input; return lower bounds `[D, S]` of each."""
-    if not way.divisions and way.repeats is not None:
-        assert isinstance(passage, WholeRows)
-        # The weights stay on the device, so all of them may be taken before they are used.
-        weights = [*islice(way.passing, len(way.order))]
+    if way.repeats is None or way.order[0].name not in way.repeats.passes:
+        return _advance(passage, way)
+    assert isinstance(passage, WholeRows)
+    # The weights stay on the device, so all of them may be taken before they are used.
+    weights = [*islice(way.passing, way.repeats.passes[way.order[0].name])]
 
-        def finish(part: WholeRows) -> list[Tensor]:
-            return _pull_back(part, replace(way, passing=iter(weights), repeats=None))
+    def finish(part: WholeRows, repeats: Repeats | None) -> list[Tensor]:
+        return _advance(part, replace(way, passing=iter(weights), repeats=repeats))
 
-        return way.repeats.finish(passage, way.order[0].name, finish)
+    return way.repeats.finish(passage, way.order[0].name, finish)
+
+
+def _advance(passage: Passage, way: Way) -> list[Tensor]:
+    """Pull tiles back to the next division, and their parts to the input."""
     for place, node in enumerate(way.order):
         if node.name in way.divisions:
-            divisions = _without(way.divisions, node.name)
+            divisions = without(way.divisions, node.name)
             rest = replace(way, order=way.order[place:], divisions=divisions)
             parts = passage.parts(way.divisions[node.name])
             found = [_pull_back(part, rest) for part in parts]
             return [torch.cat(every, 1) for every in zip(*found, strict=True)]
         passage.pass_node(next(way.passing), way.draw)
     return passage.lowest()
-
-
-def _without(divisions: Mapping[str, Division], name: str) -> dict[str, Division]:
-    return {each: division for each, division in divisions.items() if each != name}
 
 
 class WholeRows:

@@ -1,24 +1,25 @@
 """Parts of a sweep that a GPU records once, and replays for all parts of one size.
 
 The tiles of a convolution's neurons pass the same nodes one after the other, and start the same
-small kernels. The host takes longer to start them than the GPU takes to run them. The end of such
-a tile's way, which is not divided any more, is therefore recorded as a CUDA graph. Each further
-tile copies its rows to where the recorded kernels read them. The results have the same bits.
+small kernels. The host takes longer to start them than the GPU takes to run them. What a tile, or
+a part of one, does from some node on is therefore recorded as a CUDA graph. Each further part
+copies its rows to where the recorded kernels read them. The results have the same bits.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
+from itertools import pairwise
 from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.sweep.rows import Tile
+from boundmesh.bounds.sweep.rows import Division, Tile
 from boundmesh.kernels.recorded import Recorder, recorder_of
+from boundmesh.operators.node import Node
 
 LEAST_PARTS = 4
 """The fewest parts of a tile for which recording one of them takes less time than it saves."""
@@ -36,8 +37,10 @@ class Movable(Protocol):
 
 
 State = TypeVar("State", bound=Movable)
-Finish = Callable[[State], list[Tensor]]
-"""A function that pulls rows back to the input, and returns lower bounds `[D, S]` of each tile."""
+Finish = Callable[[State, "Repeats | None"], list[Tensor]]
+"""A function that pulls rows back to the input, and returns lower bounds `[D, S]` of each tile.
+
+It records smaller parts of these rows if it gets `Repeats`."""
 
 
 @dataclass(frozen=True)
@@ -66,39 +69,82 @@ class Repeats:
 
     The first part of a size runs as it is: it compiles kernels, and computes what all parts share,
     such as relaxations. The second is recorded.
+
+    passes  how many nodes are passed from a node on by all parts together, for the nodes at which
+            parts are recorded
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
+    def __init__(self, device: torch.device, passes: Mapping[str, int]) -> None:
+        self._device, self.passes = device, passes
         self._known: dict[Hashable, Recording | None] = {}
 
     def finish(self, state: State, place: str, finish: Finish[State]) -> list[Tensor]:
-        """Return `finish(state)` for a part whose next node is `place`."""
+        """Pull a part back to the input from the node named `place`."""
         inputs = tensors_of(state)
+        if not all(each.numel() for each in inputs):
+            return finish(state, None)
         key = place, tuple(each.shape for each in inputs)
         if key not in self._known:
             self._known[key] = None
-            return finish(state)
+            return finish(state, self)
         recording = self._known[key]
         if recording is None:
             recorder = recorder_of(self._device)
             recording = None if recorder.broken else _recorded(recorder, state, finish)
             if recording is None:
-                return finish(state)
+                return finish(state, None)
             self._known[key] = recording
         return recording.replay(inputs)
 
 
-def repeats_of(tiles: Sequence[Tile], device: torch.device) -> Repeats | None:
-    """Return where parts of these tiles are recorded; None where that would take more time.
+def repeats_of(
+    order: Sequence[Node], tiles: Sequence[Tile], device: torch.device
+) -> Repeats | None:
+    """Return where parts of these tiles are recorded on their way; None if nowhere.
 
-    The first part runs twice as long, once as it is and once recorded. Rows of whole maps keep a
-    GPU busy without this.
+    Rows of whole maps keep a GPU busy without recordings.
     """
     if device.type != "cuda" or not tiles or not tiles[0].windowed:
         return None
-    parts = len(tiles) * prod(each.parts for each in tiles[0].divisions.values())
-    return Repeats(device) if parts >= LEAST_PARTS else None
+    found = worthwhile(order, tiles[0].divisions, len(tiles))
+    return Repeats(device, found) if found else None
+
+
+def worthwhile(
+    order: Sequence[Node], divisions: Mapping[str, Division], times: int
+) -> dict[str, int]:
+    """Return the nodes from which on parts are recorded, and the passes of one part from there.
+
+    The way of a tile is cut into stretches where it is divided. A stretch is passed `times` times.
+    Recording it takes the time of two parts with all of their own parts, so it must save more.
+    Inside a recorded part nothing is recorded but during the first run.
+    """
+    ends = [place for place, node in enumerate(order) if node.name in divisions]
+    found = {}
+    for first, last in pairwise([0, *ends, len(order)]):
+        name = order[first].name
+        times *= divisions[name].parts if first else 1
+        rest = {node.name for node in order[first + 1 :]}
+        inside = {each: divisions[each] for each in divisions if each in rest}
+        passes = sum(1 for _ in in_parts(order[first:], inside))
+        if times >= LEAST_PARTS and times * (last - first) >= 2 * passes:
+            found[name], times = passes, 1
+    return found
+
+
+def in_parts(order: Sequence[Node], divisions: Mapping[str, Division]) -> Iterator[Node]:
+    """Yield nodes in the order in which parts of a tile pass them: one part after the other."""
+    for place, node in enumerate(order):
+        if node.name in divisions:
+            for _ in range(divisions[node.name].parts):
+                yield from in_parts(order[place:], without(divisions, node.name))
+            return
+        yield node
+
+
+def without(divisions: Mapping[str, Division], name: str) -> dict[str, Division]:
+    """Return the divisions in front of all other nodes."""
+    return {each: division for each, division in divisions.items() if each != name}
 
 
 def tensors_of(state: Movable) -> list[Tensor]:
@@ -119,7 +165,7 @@ def _recorded(recorder: Recorder, state: State, finish: Finish[State]) -> Record
     # A sweep takes the tensors out of its state, so they are listed before it begins.
     inputs = tensors_of(copy)
     try:
-        graph = recorder.record(lambda: results.extend(finish(copy)))
+        graph = recorder.record(lambda: results.extend(finish(copy, None)))
     except RuntimeError as error:
         warnings.warn(f"a sweep is not recorded: {error}", RuntimeWarning, stacklevel=2)
         return None

@@ -16,6 +16,7 @@ LEAST_TILES_OF_GRADIENTS = 16
 LEAST_ELEMENTS = 2**20
 LEAST_ELEMENTS_OF_CURVES = 2**22
 LEAST_ROWS = 256
+MOST_WHOLE = 16
 GROWTH = 4
 """How much a part of a tile may grow before it is divided again; parts that are not yet swept stay
 in memory meanwhile, so a larger number saves memory and a smaller one saves launches."""
@@ -36,8 +37,9 @@ def tile_height(
     on the network, the number of rows and the memory allowed, and never on the devices. It is a
     power of two, because products of such heights use a device best. If `gradients` is true, the
     sweep computes gradients, and tiles are smaller. If `windows` is true, rows may start as
-    windows, which are multiplied place by place, so that any height serves. Without gradients it is
-    then enough that the first coefficients fit, as `divisions` divides the tile later.
+    windows, which are multiplied place by place, so that any height serves. Without gradients a
+    tile of windows has so few rows that all its coefficients fit, if this makes MOST_WHOLE tiles or
+    fewer. Else it is enough that the first coefficients fit, as `divisions` divides the tile later.
     """
     longest = windowed_row(program, start, gradients) if windows else None
     length = domains * (program.widest(start) if longest is None else longest)
@@ -47,12 +49,25 @@ def tile_height(
     if longest is None:
         most = max(1, min(tile_elements // length, enough))
         return 1 << (most.bit_length() - 1)
+    room = of_windows(tile_elements)
     if gradients:
-        return max(1, min(tile_elements // length, enough))
+        return max(1, min(room // length, enough))
     sizes = windowed_sizes(program, start)
     assert sizes is not None
-    most = max(1, min(tile_elements // (domains * sizes[start]), enough))
+    most = room // (domains * max(sizes.values()))
+    if most * MOST_WHOLE < rows:
+        most = room // (domains * sizes[start])
+    most = max(1, min(most, enough))
     return -(-rows // -(-rows // most)) if rows else 1
+
+
+def of_windows(tile_elements: int) -> int:
+    """Return the most numbers in a coefficient tensor of a tile of windows.
+
+    A sweep of windows holds more such tensors at a time than one of whole maps: those of the parts
+    that are not yet swept, and those that recorded kernels read.
+    """
+    return tile_elements * 3 // 4
 
 
 def divisions(
@@ -65,6 +80,7 @@ def divisions(
     small that they can grow `GROWTH` times before they are divided again.
     """
     found: dict[str, Division] = {}
+    tile_elements = of_windows(tile_elements)
     sizes = windowed_sizes(program, start)
     if sizes is None:
         return {}
