@@ -7,7 +7,7 @@ depends on the device falls as on a GPU, and kernels are reported instead of sta
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -21,10 +21,12 @@ class ImaginedGPU:
 
     hopper   True if its compute capability is 9
     started  a function that is called with the name and the arguments of each kernel
+    beside   returns a context in which work runs on the stream of recordings
     """
 
     hopper: bool
     started: Callable[[str, tuple[Any, ...]], None]
+    beside: Callable[[], AbstractContextManager[object]] = nullcontext
 
 
 _GPU: ContextVar[ImaginedGPU | None] = ContextVar("imagined_gpu", default=None)

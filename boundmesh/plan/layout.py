@@ -31,7 +31,8 @@ class SampledLayout(DeviceLayout):
 
     def __init__(self, inner: DeviceLayout, meter: Meter, unstable: Unstable, tiles: int) -> None:
         self.device, self.dtype, self.wave = inner.device, inner.dtype, inner.wave
-        self.recordable, self.windows = inner.recordable, inner.windows
+        self.recordable, self.resident = inner.recordable, inner.resident
+        self.windows = inner.windows
         self._inner, self._meter, self._unstable = inner, meter, unstable
         self._tiles = tiles
         self._parts: dict[str, float] = {}

@@ -13,6 +13,7 @@ from __future__ import annotations
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -30,6 +31,8 @@ from boundmesh.plan.work import Work
 aten = torch.ops.aten
 # Weights of this size or larger are never copied in host memory.
 LARGE = 2**20
+RECORDED = "recorded"
+"""The name of the stream of recordings."""
 FACTORIES = frozenset((aten.new_zeros.default, aten.new_empty.default))
 PRODUCTS = frozenset((aten.mm, aten.addmm, aten.bmm, aten.baddbmm, aten.addmv, aten.mv))
 
@@ -73,6 +76,13 @@ class Meter(TorchDispatchMode):
             (rows, deep), wide = tensors[0].shape, tensors[1].shape[1]
             operations = 2 * rows * deep * wide
         self._add_work(operations, sum(each.numel() * each.element_size() for each in tensors))
+
+    @contextmanager
+    def beside(self) -> Iterator[None]:
+        """A context in which work runs on the stream of recordings."""
+        before, self.stream = self.stream, RECORDED
+        yield
+        self.stream = before
 
     def received(self, size: int) -> None:
         """Count bytes that arrive from other ranks."""

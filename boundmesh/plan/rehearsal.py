@@ -19,7 +19,7 @@ from boundmesh.kernels.imagined_gpu import ImaginedGPU, imagining
 from boundmesh.operators.rounding import Rounding
 from boundmesh.plan.layout import SampledLayout
 from boundmesh.plan.machine import Machine
-from boundmesh.plan.meter import Meter
+from boundmesh.plan.meter import RECORDED, Meter
 from boundmesh.plan.neurons import CountedProgram, Unstable
 from boundmesh.plan.terms import Term
 from boundmesh.plan.work import Work
@@ -92,7 +92,7 @@ def rehearse(
     program = CountedProgram(graph, graph.output, announce)
     # Some numbers of roundings depend on weights: they are read before numbers are gone.
     _ = program.lengths
-    gpu = ImaginedGPU(machine.hopper, meter.kernel) if machine.gpu else None
+    gpu = ImaginedGPU(machine.hopper, meter.kernel, meter.beside) if machine.gpu else None
     with imagining(gpu), meter:
         inner = layout_of(META, meter.received)
         if not machine.gpu and isinstance(inner, OneDevice):
@@ -104,7 +104,7 @@ def rehearse(
         rounding = None if bounding.trust else _rounding(bounding.dtype, machine)
         problem = Problem(program, region, layout, bounding.tile_elements, rounding=rounding)
         # Iterations that can be recorded run on a stream of their own.
-        stream = "recorded" if layout.recordable else ""
+        stream = RECORDED if layout.recordable else ""
         METHODS[bounding.method].bound(problem, rows, _options(bounding, meter, stream))
     return Rehearsed(meter.peak, meter.at_peak, meter.work)
 

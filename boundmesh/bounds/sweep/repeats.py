@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from boundmesh.bounds.sweep.rows import Division, Tile
+from boundmesh.kernels.imagined_gpu import imagined
 from boundmesh.kernels.recorded import Recorder, recorder_of
 from boundmesh.operators.node import Node
 
@@ -83,6 +84,12 @@ class Repeats:
         inputs = tensors_of(state)
         if not all(each.numel() for each in inputs):
             return finish(state, None)
+        gpu = imagined(self._device)
+        if gpu is not None:
+            copy = state.mapped(torch.clone)
+            inputs = tensors_of(copy)  # recorded kernels would keep them
+            with gpu.beside():
+                return finish(copy, None)
         key = place, tuple(each.shape for each in inputs)
         if key not in self._known:
             self._known[key] = None
@@ -104,7 +111,8 @@ def repeats_of(
 
     Rows of whole maps keep a GPU busy without recordings.
     """
-    if device.type != "cuda" or not tiles or not tiles[0].windowed:
+    on_gpu = device.type == "cuda" or imagined(device) is not None
+    if not on_gpu or not tiles or not tiles[0].windowed:
         return None
     found = worthwhile(order, tiles[0].divisions, len(tiles))
     return Repeats(device, found) if found else None
