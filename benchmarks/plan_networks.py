@@ -117,6 +117,22 @@ def tiny_residual() -> nn.Module:
     return residual(4, [Block(4, 6, 2), Block(6, 6)], 6 * 64, 20, 5)
 
 
+def pools() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2),
+        nn.Flatten(), nn.Linear(256, 10),
+    )  # fmt: skip
+
+
+def down_and_up() -> nn.Module:
+    """Return an encoder and decoder whose outputs are scores of the places of an image."""
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 8, 3, 2, 1), nn.ReLU(),
+        nn.ConvTranspose2d(8, 4, 2, 2), nn.ReLU(), nn.Conv2d(4, 1, 3, padding=1), nn.Flatten(),
+    )  # fmt: skip
+
+
 KINDS = {
     "mlp 1024x4": Kind(lambda: mlp(784, *[1024] * 4, 10), 0.02),
     "mlp 4096x4": Kind(lambda: mlp(784, *[4096] * 4, 10), 0.02),
@@ -180,4 +196,20 @@ SMALL = {
         1 / 100,
     ),
     "transformer tiny": Kind(exported(lambda: Encoder(16, 2, 32), 5, 16), 0.001),
+    "max pools": Kind(exported(pools, 3, 16, 16), 1 / 100),
+    "down and up": Kind(exported(down_and_up, 3, 16, 16), 1 / 100),
+    "gelu and norms": Kind(
+        exported(
+            lambda: nn.Sequential(
+                nn.Linear(32, 128),
+                nn.LayerNorm(128),
+                nn.GELU(),
+                nn.Linear(128, 128),
+                nn.Sigmoid(),
+                nn.Linear(128, 5),
+            ),
+            32,
+        ),
+        0.001,
+    ),
 }
