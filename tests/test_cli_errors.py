@@ -12,7 +12,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from boundmesh.commands.options import one_network
+from boundmesh.commands.files import one_network
 from boundmesh.errors import BoundmeshError
 
 DIGITS = Path(__file__).parents[1] / "examples" / "digits"

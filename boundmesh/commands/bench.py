@@ -14,29 +14,11 @@ from boundmesh.bench.ending import Ending
 from boundmesh.bench.instances import read_instances, select
 from boundmesh.bench.session import Session, known
 from boundmesh.commands.defaults import described
-from boundmesh.commands.options import (
-    RESULTS,
-    RUN,
-    BranchingOption,
-    Device,
-    DTypeOption,
-    FromStart,
-    Iterations,
-    LogFile,
-    Mesh,
-    MethodOption,
-    OffloadOption,
-    Quiet,
-    Report,
-    RoundingOption,
-    ScheduleOption,
-    Seed,
-    Threads,
-    TileElements,
-    Verbose,
-    check_writable,
-)
-from boundmesh.commands.output import log_of, print_result
+from boundmesh.commands.files import check_writable
+from boundmesh.commands.groups import with_groups
+from boundmesh.commands.option_groups import ConsoleOptions, RunOptions
+from boundmesh.commands.options import RESULTS, RUN, FromStart, Report
+from boundmesh.commands.output import print_result
 from boundmesh.commands.ranks import start_ranks
 from boundmesh.errors import BoundmeshError
 from boundmesh.report import cactus, records
@@ -45,12 +27,13 @@ from boundmesh.report.records import Record
 from boundmesh.report.summary import Summary, summarize
 from boundmesh.report.summary import compare as compare_runs
 from boundmesh.runtime.rank import is_first
-from boundmesh.settings import BoundSettings, BranchSettings, Layout, Settings
+from boundmesh.settings import Settings
 
 WHICH = "Which instances"
 ALL_FAILED, WRONG, INTERRUPTED = 1, 2, 130
 
 
+@with_groups
 def bench(
     context: typer.Context,
     lists: Annotated[
@@ -92,18 +75,7 @@ def bench(
         ),
     ] = None,
     timeout_from_start: FromStart = False,
-    method: MethodOption = "auto",
-    branching: BranchingOption = "auto",
-    iterations: Iterations = BoundSettings.iterations,
-    tile_elements: TileElements = BoundSettings.tile_elements,
-    device: Device = Settings.device,
-    mesh: Mesh = "",
-    schedule: ScheduleOption = "auto",
-    offload: OffloadOption = "none",
-    dtype: DTypeOption = "float32",
-    rounding: RoundingOption = "auto",
-    seed: Seed = Settings.seed,
-    threads: Threads = None,
+    run: RunOptions,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -142,9 +114,7 @@ def bench(
             rich_help_panel=RESULTS,
         ),
     ] = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    log: LogFile = None,
+    console: ConsoleOptions,
 ) -> None:
     """Decide every instance of a benchmark in one process, and sum up.
 
@@ -163,19 +133,9 @@ def bench(
                     "writes the comparison"
                 )
         check_writable("--report", report)
-        _compare(*compare, BenchConsole(quiet=quiet), report)
+        _compare(*compare, BenchConsole(quiet=console.quiet), report)
         return
-    settings = Settings(
-        timeout=timeout,
-        device=device,
-        dtype=dtype,
-        rounding=rounding,
-        seed=seed,
-        threads=threads,
-        bounds=BoundSettings(method, iterations, tile_elements=tile_elements),
-        branch=BranchSettings(branching),
-        layout=Layout.of(mesh, schedule, offload),
-    )
+    settings = run.settings(timeout)
     for option, file in (("--out", out), ("--json", json), ("--plot", plot), ("--report", report)):
         check_writable(option, file)
     if plot is not None:
@@ -200,20 +160,19 @@ def bench(
 
     until = float("inf") if limit is None else began + limit
     files = json_dir if first else None
-    console = BenchConsole(
-        quiet=quiet or not first, verbose=verbose, log=log_of(quiet, verbose, log)
-    )
-    with console, Ending() as ending:
+    quiet, log_file = console.quiet or not first, console.open_log()
+    shown = BenchConsole(quiet=quiet, verbose=console.verbose, log=log_file)
+    with shown, Ending() as ending:
         if defaults := described(context):
-            console.detail("defaults", defaults)
+            shown.detail("defaults", defaults)
         session = Session(
-            instances, found, settings, files, until, keep, console, ending, timeout_from_start
+            instances, found, settings, files, until, keep, shown, ending, timeout_from_start
         )
         session.run()
-        console.rest()
+        shown.rest()
         summaries = summarize([instance.family for instance in instances], found)
         if first:
-            _sum_up(summaries, found, json, plot, console)
+            _sum_up(summaries, found, json, plot, shown)
     if not first:
         return
     if report is not None:

@@ -7,39 +7,27 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from boundmesh.commands.options import (
-    RUN,
-    Device,
-    DTypeOption,
-    Iterations,
-    Json,
-    LogFile,
-    Mesh,
-    Network,
-    OffloadOption,
-    Quiet,
-    RoundingOption,
-    ScheduleOption,
-    Shape,
-    Threads,
-    TileElements,
-    Verbose,
+from boundmesh.commands.files import (
     check_order,
     check_readable,
     check_writable,
     one_network,
     shapes_of,
 )
-from boundmesh.commands.output import print_result, progress_of
+from boundmesh.commands.groups import with_groups
+from boundmesh.commands.option_groups import ConsoleOptions, DeviceOptions, PointOptions, RowOptions
+from boundmesh.commands.options import REGION, RUN, Json, Network, Shape
+from boundmesh.commands.output import print_result
 from boundmesh.commands.ranks import start_ranks
-from boundmesh.commands.region import REGION, Clip, around, of_property, parse_clip
+from boundmesh.commands.region import of_property
 from boundmesh.runtime.rank import is_first
-from boundmesh.settings import BoundSettings, Layout, OutputMethod, Settings
+from boundmesh.settings import BoundSettings, OutputMethod, Settings
 
 if TYPE_CHECKING:
     from boundmesh.proof.output_bounds import Bounds
 
 
+@with_groups
 def bounds(
     context: typer.Context,
     spec: Annotated[
@@ -49,23 +37,7 @@ def bounds(
     *,
     network: Network = None,
     shape: Shape = None,
-    input: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE.npy", help="A point, instead of SPEC.", rich_help_panel=REGION),
-    ] = None,
-    eps: Annotated[
-        str | None,
-        typer.Option(
-            metavar="R",
-            help="Radius around it, as in 0.03 or 8/255, which is read exactly.",
-            rich_help_panel=REGION,
-        ),
-    ] = None,
-    clip: Clip = None,
-    norm: Annotated[
-        float,
-        typer.Option(metavar="1|2|inf", help="The radius's norm.", rich_help_panel=REGION),
-    ] = float("inf"),
+    point: PointOptions,
     case: Annotated[
         int,
         typer.Option(
@@ -75,19 +47,10 @@ def bounds(
     method: Annotated[
         OutputMethod, typer.Option(help="How bounds are computed.", rich_help_panel=RUN)
     ] = "alpha-crown",
-    iterations: Iterations = BoundSettings.iterations,
-    tile_elements: TileElements = BoundSettings.tile_elements,
-    device: Device = Settings.device,
-    mesh: Mesh = "",
-    schedule: ScheduleOption = "auto",
-    offload: OffloadOption = "none",
-    dtype: DTypeOption = "float32",
-    rounding: RoundingOption = "auto",
-    threads: Threads = None,
+    rows: RowOptions,
+    devices: DeviceOptions,
     json: Json = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    log: LogFile = None,
+    console: ConsoleOptions,
 ) -> None:
     """Bound every output over the inputs of a property, or around a point.
 
@@ -95,26 +58,27 @@ def bounds(
     """
     check_order("bounds", context.args, spec, network)
     name, file = one_network(network)
-    check_readable(file, None if spec is None else Path(spec), input)
+    check_readable(file, None if spec is None else Path(spec), point.input)
     check_writable("--json", json)
-    parsed_clip = parse_clip(clip)
-    chosen = BoundSettings(iterations=iterations, tile_elements=tile_elements)
-    layout = Layout.of(mesh, schedule, offload)
+    around = point.region(spec)
     settings = Settings(
-        device=device, dtype=dtype, rounding=rounding, threads=threads, bounds=chosen, layout=layout
+        device=devices.device,
+        dtype=rows.dtype,
+        rounding=rows.rounding,
+        threads=devices.threads,
+        bounds=BoundSettings(iterations=rows.iterations, tile_elements=rows.tile_elements),
+        layout=devices.layout,
     )
-    start_ranks(layout.shape)
-    with progress_of(context, quiet, verbose, log) as progress:
+    start_ranks(settings.layout.shape)
+    with console.progress(context) as progress:
         progress.stage("start")
         from boundmesh import api
         from boundmesh.report import results, words
 
         progress.stage("read")
         graph = api.load(file, shapes=shapes_of(shape), property=spec)
-        if input is None:
-            region, warning = of_property(spec, graph, name, case)
-        else:
-            region, warning = around(input, eps, parsed_clip, norm, spec), None
+        whole = (around, None) if around is not None else of_property(spec, graph, name, case)
+        region, warning = whole
         progress.say("network", f"{file.name}: {words.of_graph(graph)}")
         progress.say("inputs", words.of_region(region))
         if warning is not None:

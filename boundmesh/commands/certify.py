@@ -9,36 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from boundmesh.commands.defaults import described
-from boundmesh.commands.options import (
-    RESULTS,
-    RUN,
-    BranchingOption,
-    Device,
-    DTypeOption,
-    Iterations,
-    Json,
-    LogFile,
-    Mesh,
-    MethodOption,
-    OffloadOption,
-    Quiet,
-    Report,
-    RoundingOption,
-    ScheduleOption,
-    Seed,
-    Threads,
-    TileElements,
-    Verbose,
-    check_readable,
-    check_writable,
-)
-from boundmesh.commands.output import log_of, print_result
+from boundmesh.commands.files import check_readable, check_writable
+from boundmesh.commands.groups import with_groups
+from boundmesh.commands.option_groups import ConsoleOptions, RunOptions
+from boundmesh.commands.options import REGION, RESULTS, RUN, Clip, Json, Report
+from boundmesh.commands.output import print_result
 from boundmesh.commands.ranks import start_ranks
-from boundmesh.commands.region import REGION, Clip, parse_clip, parse_numbers
+from boundmesh.commands.region import parse_clip, parse_numbers
 from boundmesh.commands.verify import less
 from boundmesh.report.certify_console import CertifyConsole
 from boundmesh.runtime.rank import is_first
-from boundmesh.settings import BoundSettings, BranchSettings, Layout, Method, Settings
+from boundmesh.settings import Method
 
 if TYPE_CHECKING:
     from boundmesh.certify.result import Certification
@@ -47,6 +28,7 @@ if TYPE_CHECKING:
 BROKEN, UNDECIDED, INTERRUPTED = 1, 3, 130
 
 
+@with_groups
 def certify(
     context: typer.Context,
     model: Annotated[
@@ -149,18 +131,7 @@ def certify(
             rich_help_panel=RUN,
         ),
     ] = 1,
-    method: MethodOption = "auto",
-    branching: BranchingOption = "auto",
-    iterations: Iterations = BoundSettings.iterations,
-    tile_elements: TileElements = BoundSettings.tile_elements,
-    device: Device = Settings.device,
-    mesh: Mesh = "",
-    schedule: ScheduleOption = "auto",
-    offload: OffloadOption = "none",
-    dtype: DTypeOption = "float32",
-    rounding: RoundingOption = "auto",
-    seed: Seed = Settings.seed,
-    threads: Threads = None,
+    run: RunOptions,
     csv: Annotated[
         Path | None,
         typer.Option(
@@ -187,26 +158,14 @@ def certify(
             rich_help_panel=RESULTS,
         ),
     ] = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    log: LogFile = None,
+    console: ConsoleOptions,
 ) -> None:
     """Certify that a classifier gives inputs their label under every small change.
 
     Prints how many are certified, falsified by a change, misclassified without one, and unknown.
     """
     began = perf_counter()
-    settings = Settings(
-        timeout=timeout,
-        device=device,
-        dtype=dtype,
-        rounding=rounding,
-        seed=seed,
-        threads=threads,
-        bounds=BoundSettings(method, iterations, tile_elements=tile_elements),
-        branch=BranchSettings(branching),
-        layout=Layout.of(mesh, schedule, offload),
-    )
+    settings = run.settings(timeout)
     check_readable(model, inputs, labels)
     for option, file in (("--csv", csv), ("--json", json), ("--npz", npz), ("--report", report)):
         check_writable(option, file)
@@ -214,10 +173,8 @@ def certify(
     start_ranks(settings.layout.shape)
     # The other ranks certify with the first one, which alone prints and writes results.
     first_rank = is_first()
-    console = CertifyConsole(
-        quiet=quiet or not first_rank, verbose=verbose, log=log_of(quiet, verbose, log)
-    )
-    with console as progress:
+    quiet, log = console.quiet or not first_rank, console.open_log()
+    with CertifyConsole(quiet=quiet, verbose=console.verbose, log=log) as progress:
         if defaults := described(context):
             progress.detail("defaults", defaults)
         progress.stage("start")
@@ -249,7 +206,7 @@ def certify(
             progress=progress,
         )
         progress.finish()
-        for line in _told(result, method):
+        for line in _told(result, run.method):
             progress.say("", line)
         peak = words.of_bytes(result.peak_bytes)
         progress.say("done", f"{perf_counter() - began:.1f} s, peak memory {peak}")

@@ -3,35 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from boundmesh.commands.options import (
-    DTypeOption,
-    Iterations,
-    Json,
-    MethodOption,
-    OffloadOption,
-    Quiet,
-    RoundingOption,
-    ScheduleOption,
-    TileElements,
-    check_readable,
-    check_writable,
-)
-from boundmesh.commands.region import REGION, Clip, around, parse_clip
-from boundmesh.errors import BoundmeshError
+from boundmesh.commands.files import check_readable, check_writable
+from boundmesh.commands.groups import with_groups
+from boundmesh.commands.option_groups import PointOptions, RowOptions, TravelOptions
+from boundmesh.commands.options import REGION, Json, MethodOption, Quiet
 from boundmesh.report.console import ConsoleProgress
 from boundmesh.settings import BoundSettings, Layout, Settings
-
-if TYPE_CHECKING:
-    from boundmesh.property import Ball, Box
 
 DOES_NOT_FIT = 1
 DEVICES = "Which devices"
 
 
+@with_groups
 def plan(
     model: Annotated[
         Path, typer.Argument(metavar="MODEL.onnx", help="The network, .onnx[.gz], of any size.")
@@ -43,21 +30,7 @@ def plan(
         ),
     ] = None,
     *,
-    input: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE.npy", help="A point, instead of SPEC.", rich_help_panel=REGION),
-    ] = None,
-    eps: Annotated[
-        str | None,
-        typer.Option(
-            metavar="R", help="Radius around it, as in 0.03 or 8/255.", rich_help_panel=REGION
-        ),
-    ] = None,
-    clip: Clip = None,
-    norm: Annotated[
-        float,
-        typer.Option(metavar="1|2|inf", help="The radius's norm.", rich_help_panel=REGION),
-    ] = float("inf"),
+    point: PointOptions,
     unstable: Annotated[
         str | None,
         typer.Option(
@@ -128,13 +101,9 @@ def plan(
             rich_help_panel=DEVICES,
         ),
     ] = None,
-    schedule: ScheduleOption = "auto",
-    offload: OffloadOption = "none",
-    method: MethodOption = "auto",
-    iterations: Iterations = BoundSettings.iterations,
-    tile_elements: TileElements = BoundSettings.tile_elements,
-    dtype: DTypeOption = "float32",
-    rounding: RoundingOption = "auto",
+    method: MethodOption = BoundSettings.method,
+    options: RowOptions,
+    travel: TravelOptions,
     json: Json = None,
     quiet: Quiet = False,
 ) -> None:
@@ -143,30 +112,24 @@ def plan(
     Large weights beside the file are not read, and no GPU is needed. Exit code 0: it fits, or no
     --memory was given. 1: no planned number of shards fits. 2: an error.
     """
-    check_readable(model, spec, input)
+    check_readable(model, spec, point.input)
     check_writable("--json", json)
-    if eps is not None and input is None:
-        raise BoundmeshError("--eps is the radius around a point; give the point as --input FILE")
-    bounds = BoundSettings(method=method, iterations=iterations, tile_elements=tile_elements)
+    around = point.region(None if spec is None else str(spec))
     settings = Settings(
         device=device,
-        dtype=dtype,
-        rounding=rounding,
-        bounds=bounds,
-        layout=Layout(schedule=schedule, offload=offload),
+        dtype=options.dtype,
+        rounding=options.rounding,
+        bounds=BoundSettings(method, options.iterations, tile_elements=options.tile_elements),
+        layout=Layout(schedule=travel.schedule, offload=travel.offload),
     )
-    parsed_clip = parse_clip(clip)
     with ConsoleProgress(quiet=quiet) as progress:
         progress.stage("plan")
         from boundmesh import api
         from boundmesh.report import plan_table, results
 
-        asked: Box | Ball | Path | None = spec
-        if input is not None:
-            asked = around(input, eps, parsed_clip, norm, None if spec is None else str(spec))
         found = api.plan(
             model,
-            asked,
+            spec if around is None else around,
             mesh=mesh,
             memory=memory,
             unstable=unstable,

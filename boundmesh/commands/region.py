@@ -6,9 +6,7 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from boundmesh.errors import BoundmeshError, ReadError
 
@@ -18,15 +16,7 @@ if TYPE_CHECKING:
     from boundmesh.graph.graph import Graph
     from boundmesh.property import Ball, Box, Property
 
-REGION = "Which inputs"
 NORMS = (1.0, 2.0, math.inf)
-
-Clip = Annotated[
-    str | None,
-    typer.Option(
-        metavar="LO,HI", help="Cut the inputs to this range, as in 0,1.", rich_help_panel=REGION
-    ),
-]
 
 
 def parse_clip(text: str | None) -> tuple[float, float] | None:

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from boundmesh.commands.options import Network, Shape, all_networks, check_readable, shapes_of
+from boundmesh.commands.files import all_networks, check_readable, shapes_of
+from boundmesh.commands.options import Network, Shape
 from boundmesh.commands.output import print_result
 from boundmesh.errors import BoundmeshError
 

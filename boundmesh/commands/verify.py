@@ -12,29 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from boundmesh.bench.ending import Ending
-from boundmesh.commands.options import (
-    RESULTS,
-    RUN,
-    BranchingOption,
-    Device,
-    DTypeOption,
-    FromStart,
-    Iterations,
-    Json,
-    LogFile,
-    Mesh,
-    MethodOption,
-    Network,
-    OffloadOption,
-    Quiet,
-    Report,
-    RoundingOption,
-    ScheduleOption,
-    Seed,
-    Shape,
-    Threads,
-    TileElements,
-    Verbose,
+from boundmesh.commands.files import (
     all_networks,
     check_order,
     check_readable,
@@ -42,14 +20,27 @@ from boundmesh.commands.options import (
     one_network,
     shapes_of,
 )
-from boundmesh.commands.output import print_result, progress_of
+from boundmesh.commands.groups import with_groups
+from boundmesh.commands.option_groups import ConsoleOptions, RunOptions
+from boundmesh.commands.options import (
+    REGION,
+    RESULTS,
+    RUN,
+    Clip,
+    FromStart,
+    Json,
+    Network,
+    Report,
+    Shape,
+)
+from boundmesh.commands.output import print_result
 from boundmesh.commands.ranks import start_ranks
-from boundmesh.commands.region import REGION, Clip, Neighbourhood, neighbourhood
+from boundmesh.commands.region import Neighbourhood, neighbourhood
 from boundmesh.errors import BoundmeshError
 from boundmesh.report.console import ConsoleProgress
 from boundmesh.runtime.rank import is_first
 from boundmesh.runtime.startup import seconds_since_start
-from boundmesh.settings import BoundSettings, BranchSettings, Layout, Method, Settings
+from boundmesh.settings import Method, Settings
 
 if TYPE_CHECKING:
     from boundmesh.result import Result
@@ -59,6 +50,7 @@ UNDECIDED, INTERRUPTED = 3, 130
 STYLES = {"unsat": "bold green", "sat": "bold red", "unknown": "yellow", "timed-out": "yellow"}
 
 
+@with_groups
 def verify(
     context: typer.Context,
     spec: Annotated[
@@ -68,6 +60,7 @@ def verify(
             help="The property, .vnnlib[.gz]; with --input, the network.",
         ),
     ] = None,
+    *,
     network: Network = None,
     shape: Shape = None,
     input: Annotated[
@@ -107,18 +100,7 @@ def verify(
         typer.Option(metavar="SECONDS", help="Stop then and say timed-out.", rich_help_panel=RUN),
     ] = None,
     timeout_from_start: FromStart = False,
-    method: MethodOption = "auto",
-    branching: BranchingOption = "auto",
-    iterations: Iterations = BoundSettings.iterations,
-    tile_elements: TileElements = BoundSettings.tile_elements,
-    device: Device = Settings.device,
-    mesh: Mesh = "",
-    schedule: ScheduleOption = "auto",
-    offload: OffloadOption = "none",
-    dtype: DTypeOption = "float32",
-    seed: Seed = Settings.seed,
-    threads: Threads = None,
-    rounding: RoundingOption = "auto",
+    run: RunOptions,
     strict: Annotated[
         bool,
         typer.Option(
@@ -145,9 +127,7 @@ def verify(
             rich_help_panel=RESULTS,
         ),
     ] = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    log: LogFile = None,
+    console: ConsoleOptions,
 ) -> None:
     """Prove a property of a network, or find a counterexample.
 
@@ -160,29 +140,19 @@ def verify(
     check_order("verify", context.args, spec, network)
     if spec is None and around is None:
         raise BoundmeshError("which property? give SPEC, or --input FILE.npy --eps R")
-    settings = Settings(
-        timeout=timeout,
-        device=device,
-        dtype=dtype,
-        rounding=rounding,
-        seed=seed,
-        threads=threads,
-        bounds=BoundSettings(method, iterations, tile_elements=tile_elements),
-        branch=BranchSettings(branching),
-        layout=Layout.of(mesh, schedule, offload),
-    )
+    settings = run.settings(timeout)
     networks = all_networks(network) if around is None else dict([one_network(network)])
     check_readable(None if spec is None else Path(spec), *networks.values(), input)
     check_writable("--result-file", result_file)
     check_writable("--json", json)
     check_writable("--report", report)
     start_ranks(settings.layout.shape)
-    with progress_of(context, quiet, verbose, log) as progress, Ending() as ending:
+    with console.progress(context) as progress, Ending() as ending:
         wanted = around or Path(spec or "")
         options = strict, shapes_of(shape), timeout_from_start
         result = _run(wanted, networks, *options, settings, progress)
         seconds = perf_counter() - began
-        _tell(result, method, seconds, progress)
+        _tell(result, run.method, seconds, progress)
 
     from boundmesh.report import results
 

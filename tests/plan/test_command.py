@@ -58,7 +58,7 @@ def test_a_point_and_its_radius_are_counted_like_a_property(command: Command) ->
         ((MLP, "--memory", "much"), "expected a number of bytes"),
         ((MLP, "--mesh", "shards=9..3"), "from a smaller to a larger number"),
         ((MLP, "--unstable", "most"), "from 0% to 100%"),
-        ((MLP, "--eps", "0.1"), "give the point as --input FILE"),
+        ((MLP, "--eps", "0.1"), "--eps needs --input FILE.npy"),
         ((MLP, NEAR, "--input", IMAGE, "--eps", "0.1"), "give one of them"),
         ((NEAR,), "not an ONNX file"),
     ],

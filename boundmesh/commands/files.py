@@ -1,0 +1,115 @@
+"""Reads the files that a command is given, and checks that they can be read and written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from boundmesh.errors import BoundmeshError, ReadError
+
+
+def check_order(
+    command: str, words: list[str], spec: str | None, networks: list[str] | None
+) -> None:
+    """Raise BoundmeshError where network and property are swapped, or arguments are left over.
+
+    `words` are the arguments left over. The message shows the call in its right form. Only the
+    names of the files are compared: a file with an unusual name is read as given.
+    """
+    given = [word for word in (spec, *words, *(networks or [])) if word is not None]
+    found = {
+        kind: next((word for word in given if _looks_like(kind, Path(word))), None)
+        for kind in (".vnnlib", ".onnx")
+    }
+    prop, network = found[".vnnlib"] or "SPEC.vnnlib", found[".onnx"] or "FILE.onnx"
+    usage = f"the right order is: boundmesh {command} {prop} --network {network}"
+    if spec is not None and _looks_like(".onnx", Path(spec)) and (found[".vnnlib"] or not networks):
+        raise BoundmeshError(f"{spec} is a network and stands in the property's place; {usage}")
+    if words:
+        if _looks_like(".onnx", Path(words[0])) and not networks:
+            raise BoundmeshError(f"{words[0]} is a network without --network before it; {usage}")
+        raise BoundmeshError(f"'{words[0]}' is one word too many; {usage}")
+    for value in networks or []:
+        if _looks_like(".vnnlib", Path(value)):
+            raise BoundmeshError(f"--network is {value}, which is a property; {usage}")
+
+
+def _looks_like(suffix: str, file: Path) -> bool:
+    return file.name.removesuffix(".gz").endswith(suffix)
+
+
+def one_network(values: list[str] | None) -> tuple[str | None, Path]:
+    """Return the name (or None) and the file of the one `--network`.
+
+    Raises BoundmeshError where there is none, or more than one.
+    """
+    values = values or []
+    if len(values) != 1:
+        raise BoundmeshError(
+            f"--network was given {len(values)} times; a query has one network here: give it once"
+        )
+    (value,) = values
+    name, sign, file = value.partition("=")
+    if sign and name.replace("_", "a").isalnum() and not _exists(Path(value)):
+        return name, Path(file)
+    return None, Path(value)
+
+
+def shapes_of(values: list[str] | None) -> dict[str, tuple[int, ...]]:
+    """Return the shapes that `--shape INPUT=1,3,48,192` gives, by the input's name.
+
+    Raises BoundmeshError for anything else.
+    """
+    found = {}
+    for value in values or []:
+        name, sign, text = value.rpartition("=")
+        lengths = text.replace("x", ",").split(",")
+        if not sign or not name or not all(length.strip().isdigit() for length in lengths):
+            raise BoundmeshError(
+                f"--shape is {value}; expected the input's name and whole numbers, as in "
+                "--shape input=1,3,48,192"
+            )
+        found[name] = tuple(int(length) for length in lengths)
+    return found
+
+
+def all_networks(values: list[str] | None) -> dict[str | None, Path]:
+    """Return the file of each `--network`, by its name; the key None stands for no name.
+
+    Raises BoundmeshError where there is none, or two have one name.
+    """
+    found: dict[str | None, Path] = {}
+    for value in values or []:
+        name, file = one_network([value])
+        if name in found:
+            which = "without a name" if name is None else f"named '{name}'"
+            raise BoundmeshError(
+                f"--network was given twice {which}; where a query has several networks, give each "
+                "as --network NAME=FILE"
+            )
+        found[name] = file
+    if not found:
+        one_network([])
+    return found
+
+
+def check_readable(*files: Path | None) -> None:
+    """Check before torch is imported that no file is missing."""
+    for file in files:
+        if file is not None and not _exists(file):
+            raise ReadError(f"{file}: there is no such file")
+
+
+def _exists(file: Path) -> bool:
+    """Return True if the file exists; a name that the system refuses belongs to no file."""
+    try:
+        return file.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def check_writable(option: str, file: Path | None) -> None:
+    """Check before the work that a result can be written."""
+    if file is not None and not _exists(file.absolute().parent):
+        raise BoundmeshError(f"{option}: cannot write {file}: there is no folder {file.parent}")
+    if file is not None and _exists(file) and file.is_dir():
+        raise BoundmeshError(f"{option}: cannot write {file}: it is a folder")
