@@ -14,7 +14,7 @@ from boundmesh.certify.account import CERTIFIED, Account
 from boundmesh.certify.ladder import WITHOUT_ROWS, Ladder
 from boundmesh.certify.run import Radius, Run
 from boundmesh.certify.search import Searched
-from boundmesh.certify.workers import Task, share_of, work
+from boundmesh.certify.workers import Searchers, Task, share_of
 from boundmesh.graph.graph import counted
 from boundmesh.proof import float64
 from boundmesh.proof.guarantee import rounding_for
@@ -23,10 +23,10 @@ from boundmesh.proof.guarantee import rounding_for
 WORTH_REPEATING = 3
 
 
-def certify_at(run: Run, account: Account, radius: Radius, limit: float, jobs: int) -> None:
+def certify_at(
+    run: Run, account: Account, radius: Radius, limit: float, searchers: Searchers
+) -> None:
     """Decide the open inputs of `account` at one radius, each search within `limit` seconds.
-
-    `jobs` processes search at the same time.
 
     Raises OutOfTime.
     """
@@ -37,13 +37,14 @@ def certify_at(run: Run, account: Account, radius: Radius, limit: float, jobs: i
     for method in methods:
         if method == "alpha-crown" and len(methods) > 1:
             seek(run, account, radius, attack.THOROUGH)
+            searchers.start(len(account.open))
         climb(run, account, method, radius)
     if run.settings.bounds.method != "auto":
         return
     if account.open and float64.helps(run.graph, run.layout):
         climb(in_float64(run), account, "crown", radius, float64.STAGE)
         climb(in_float64(run), account, "alpha-crown", radius, float64.STAGE)
-    branch(run, account, radius, limit, jobs)
+    branch(run, account, radius, limit, searchers)
 
 
 def seek(run: Run, account: Account, radius: Radius, effort: attack.AttackEffort) -> None:
@@ -85,7 +86,7 @@ def climb(
             tell(run, account)
 
 
-def branch(run: Run, account: Account, radius: Radius, limit: float, jobs: int) -> None:
+def branch(run: Run, account: Account, radius: Radius, limit: float, searchers: Searchers) -> None:
     """Search the open inputs one by one, those nearest to a proof first.
 
     With a deadline each gets an even share of the time that is left. Where there is far more time
@@ -93,15 +94,20 @@ def branch(run: Run, account: Account, radius: Radius, limit: float, jobs: int) 
     """
     given = 0.0
     while places := nearest_first(account):
-        given = max(given, share_of(run, limit, len(places), jobs))
-        _branch(run, account, radius, places, limit, jobs)
-        again = share_of(run, limit, len(account.open), jobs)
+        given = max(given, share_of(run, limit, len(places), searchers.jobs))
+        _branch(run, account, radius, places, limit, searchers)
+        again = share_of(run, limit, len(account.open), searchers.jobs)
         if again == float("inf") or again < WORTH_REPEATING * given:
             return
 
 
 def _branch(
-    run: Run, account: Account, radius: Radius, places: Sequence[int], limit: float, jobs: int
+    run: Run,
+    account: Account,
+    radius: Radius,
+    places: Sequence[int],
+    limit: float,
+    searchers: Searchers,
 ) -> None:
     """Search every one of `places` once."""
     left, searched = deque(places), 0
@@ -109,7 +115,7 @@ def _branch(
     def take() -> Task | None:
         if not left:
             return None
-        share = share_of(run, limit, len(left), jobs)
+        share = share_of(run, limit, len(left), searchers.jobs)
         place = left.popleft()
         return Task(place, radius, account.margins[place], account.known.get(place, {}), share)
 
@@ -128,7 +134,7 @@ def _branch(
         tell(run, account, searched=searched)
 
     with run.clock.stage("search", counted(len(places), "input")):
-        work(run, jobs, len(places), take, done)
+        searchers.work(len(places), take, done)
 
 
 def nearest_first(account: Account) -> Sequence[int]:

@@ -23,7 +23,7 @@ from boundmesh.certify.ladder import Ladder
 from boundmesh.certify.nearer import nearer
 from boundmesh.certify.run import Radius, Run
 from boundmesh.certify.search import Searched
-from boundmesh.certify.workers import Task, share_of, work
+from boundmesh.certify.workers import Searchers, Task, share_of
 from boundmesh.graph.graph import counted
 from boundmesh.rational import rounded
 
@@ -58,17 +58,16 @@ def find_largest(
     most: Radius,
     tolerance: Radius,
     limit: float,
-    jobs: int,
+    searchers: Searchers,
 ) -> None:
     """Narrow the range of each open input to at most `tolerance`, as far as time allows.
 
-    Radii above `most` are not tried. The searches of one input may take `limit` seconds in all, and
-    `jobs` processes search at the same time.
+    Radii above `most` are not tried. The searches of one input may take `limit` seconds in all.
     Raises OutOfTime.
     """
     bisection = Bisection(run, account, radii, rounded(Fraction(most), up=False), float(tolerance))
     try:
-        bisection.run_all(limit, jobs)
+        bisection.run_all(limit, searchers)
     finally:
         bisection.enter()
 
@@ -85,7 +84,7 @@ class Bisection:
         scores = np.sort(run.scores, axis=1)
         radii.above = (scores[:, -1] - scores[:, -2]).tolist()
 
-    def run_all(self, limit: float, jobs: int) -> None:
+    def run_all(self, limit: float, searchers: Searchers) -> None:
         """Use attacks, the methods in turn, then a search for each range that is still wide."""
         if not self.places:
             return
@@ -93,10 +92,11 @@ class Bisection:
         for method in Ladder(self.run).methods(self.most):
             if method == "alpha-crown":
                 self.attack(attack.THOROUGH)
+                searchers.start(len(self.open))
             self.narrow(method)
         self.attack(attack.THOROUGH)
         if self.run.settings.bounds.method == "auto":
-            self.search(limit, jobs)
+            self.search(limit, searchers)
 
     @property
     def open(self) -> list[int]:
@@ -154,7 +154,7 @@ class Bisection:
                             missed[place] = max(radius, missed.get(place, 0.0))
                     self._tell()
 
-    def search(self, limit: float, jobs: int) -> None:
+    def search(self, limit: float, searchers: Searchers) -> None:
         """Search the wide ranges, the narrowest first, each until it is narrow or out of time."""
         run = self.run
         places = deque(sorted(self.open, key=self.width))
@@ -163,7 +163,7 @@ class Bisection:
         def take() -> Task | None:
             if not places:
                 return None
-            share = share_of(run, limit, len(places), jobs)
+            share = share_of(run, limit, len(places), searchers.jobs)
             place = places.popleft()
             (margins,) = self._unknown([place])
             return Task(place, self._next(place, None), margins, {}, share - spent[place])
@@ -181,7 +181,7 @@ class Bisection:
             self._tell(searched=searched)
 
         with run.clock.stage("search", counted(len(places), "input")):
-            work(run, jobs, len(places), take, done)
+            searchers.work(len(places), take, done)
 
     def enter(self) -> None:
         """Enter in the account the verdicts at the largest radius, where ranges give one."""

@@ -24,6 +24,7 @@ from boundmesh.certify.open import open_run
 from boundmesh.certify.result import Certification
 from boundmesh.certify.run import Run, scores_of
 from boundmesh.certify.summary import summarized
+from boundmesh.certify.workers import Searchers
 from boundmesh.errors import BoundmeshError
 from boundmesh.graph.forward import multiplications
 from boundmesh.graph.graph import Graph
@@ -97,12 +98,12 @@ def certify(
     recorder.measure = partial(memory_of, run.layout.device)
     account, radii, ended = Account.of(run), Radii.of(len(given)), ""
     try:
-        with memory_errors(graph, run.layout.device, settings):
+        with memory_errors(graph, run.layout.device, settings), Searchers(run, jobs) as searchers:
             sort_out(run, account, labels is not None)
             if largest:
-                find_largest(run, account, radii, radius, within, limit, jobs)
+                find_largest(run, account, radii, radius, within, limit, searchers)
             else:
-                certify_at(run, account, radius, limit, jobs)
+                certify_at(run, account, radius, limit, searchers)
     except OutOfTime:
         ended = TIMEOUT
     except KeyboardInterrupt:

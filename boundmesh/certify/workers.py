@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import pickle
 import signal
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field, replace
-from multiprocessing import get_context
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from multiprocessing import active_children, get_context
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import monotonic
-from types import FrameType
+from types import TracebackType
+from typing import Self
 
 import numpy as np
 import torch
 
-from boundmesh.certify.inputs import Inputs
 from boundmesh.certify.open import open_run
 from boundmesh.certify.run import Radius, Run
 from boundmesh.certify.search import Searched, search
 from boundmesh.errors import BoundmeshError
-from boundmesh.graph.graph import Graph
 from boundmesh.operators.interval import Interval
 from boundmesh.runtime.clock import Clock
-from boundmesh.settings import Settings
 
 # With fewer searches for each process, starting processes takes longer than it saves.
 LEAST_FOR_EACH = 2
@@ -49,36 +53,110 @@ Done = Callable[[Task, Searched, float], None]
 """A function that receives what a search came to, and the seconds that it took."""
 
 
-def work(run: Run, jobs: int, count: int, take: Callable[[], Task | None], done: Done) -> None:
-    """Run the searches that `take` returns until it returns None, about `count` in all.
+class Searchers:
+    """The processes that search: this one and, for `jobs` > 1, as many others.
 
-    `done` is called after each search, and `take` again after that, even if it returned None
-    before. Raises OutOfTime after the deadline of the run.
+    The others are started ahead, by `start`, since each takes seconds to import torch. Until they
+    are ready this process searches. Leaving the context ends them at once.
     """
-    if min(jobs, count // LEAST_FOR_EACH) <= 1:
-        while (task := take()) is not None:
-            began = monotonic()
-            found = search(run, task.place, task.radius, task.margins, task.known, task.limit)
-            done(task, found, run.clock.agree(monotonic() - began))
-        return
-    with _pool(run, jobs) as pool:
+
+    def __init__(self, run: Run, jobs: int) -> None:
+        self.run, self.jobs = run, jobs
+        self._threads = run.settings.threads or max(1, torch.get_num_threads() // jobs)
+        self._pool: ProcessPoolExecutor | None = None
+        self._started: list[Future[None]] = []
+        self._left = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._left.close()
+
+    def start(self, count: int) -> None:
+        """Start the other processes, unless they are fewer than two for about `count` searches."""
+        processes = min(self.jobs, count // LEAST_FOR_EACH)
+        if processes <= 1 or self._pool is not None:
+            return
+        run = self.run
+        folder = Path(self._left.enter_context(TemporaryDirectory(prefix="boundmesh-")))
+        settings = replace(run.settings, threads=self._threads, timeout=None)
+        facts = run.graph, run.inputs, run.labels, run.scores, settings
+        # The facts are in a file, as starting a process waits until it has read its arguments,
+        # which it does only after it has imported torch.
+        (folder / "facts").write_bytes(pickle.dumps(facts))
+        before = set(active_children())
+        # None is a fork of this process, whose threads a fork would lack.
+        self._pool = ProcessPoolExecutor(
+            processes, get_context("spawn"), _start, (str(folder / "facts"),)
+        )
+        with _interruptions_left_to_this_process():
+            self._started = [self._pool.submit(_ready) for _ in range(processes)]
+        mine = set(active_children()) - before
+        self._left.callback(self._end, self._pool, mine)
+
+    def work(self, count: int, take: Callable[[], Task | None], done: Done) -> None:
+        """Run the searches that `take` returns until it returns None, about `count` in all.
+
+        `done` receives what each search came to and the seconds that it took. `take` is called
+        again after that, even if it returned None before. Raises OutOfTime after the deadline of
+        the run.
+        """
+        self.start(count)
         running: dict[Future[tuple[Searched, float]], Task] = {}
         try:
             while True:
-                while len(running) < jobs and (task := take()) is not None:
-                    running[pool.submit(_search, _packed(task))] = task
-                if not running:
+                while self._open(len(running)) and (task := take()) is not None:
+                    running[self._submit(task)] = task
+                if running:
+                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                        done(running.pop(future), *future.result())
+                    self.run.clock.check()
+                elif (task := take()) is not None:
+                    done(task, *self._search_here(task))
+                else:
                     return
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    done(running.pop(future), *future.result())
-                run.clock.check()
         except BrokenProcessPool as error:
             raise BoundmeshError(
                 "a process that searches has died; it may have run out of memory, or the program "
                 'lacks `if __name__ == "__main__":` around its work, which jobs > 1 needs'
             ) from error
+
+    def _open(self, running: int) -> bool:
+        """Return True if the other processes are ready and one of them has nothing to search."""
+        if self._pool is None or not all(each.done() for each in self._started):
+            return False
+        for each in self._started:
+            each.result()
+        return running < len(self._started)
+
+    def _submit(self, task: Task) -> Future[tuple[Searched, float]]:
+        assert self._pool is not None
+        return self._pool.submit(_search, _packed(task))
+
+    def _search_here(self, task: Task) -> tuple[Searched, float]:
+        run, began, threads = self.run, monotonic(), torch.get_num_threads()
+        if self._pool is not None:
+            # Equal numbers of threads give equal bits, whichever process searches.
+            torch.set_num_threads(self._threads)
+        try:
+            found = search(run, task.place, task.radius, task.margins, task.known, task.limit)
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            torch.set_num_threads(threads)
+        return found, run.clock.agree(monotonic() - began)
+
+    @staticmethod
+    def _end(pool: ProcessPoolExecutor, processes: set[BaseProcess]) -> None:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join()
 
 
 def share_of(run: Run, limit: float, places: int, jobs: int) -> float:
@@ -86,38 +164,35 @@ def share_of(run: Run, limit: float, places: int, jobs: int) -> float:
     return min(limit, run.clock.left, run.clock.left * jobs / max(1, places))
 
 
-def _pool(run: Run, jobs: int) -> ProcessPoolExecutor:
-    """Start processes that hold the network and the inputs; none is a fork of this process."""
-    threads = run.settings.threads or max(1, torch.get_num_threads() // jobs)
-    settings = replace(run.settings, threads=threads, timeout=None)
-    facts = run.graph, run.inputs, run.labels, run.scores, settings
-    return ProcessPoolExecutor(jobs, get_context("spawn"), _start, facts)
+@contextmanager
+def _interruptions_left_to_this_process() -> Iterator[None]:
+    """Let processes that are started meanwhile ignore Ctrl-C, which a terminal sends to them too.
+
+    This process ends them when it is interrupted itself.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
-@dataclass
-class _Worker:
-    """What a process that searches holds."""
-
-    run: list[Run] = field(default_factory=list)
-    busy: bool = False
-
-    def interrupted(self, number: int, frame: FrameType | None) -> None:
-        """End the search that is running, if there is one, after Ctrl-C."""
-        if self.busy:
-            raise KeyboardInterrupt
+_RUN: list[Run] = []
+"""The run of a process that searches, which its first task finds as `_start` left it."""
 
 
-_WORKER = _Worker()
-"""A process of a pool has a single one, which its first task finds as `_start` left it."""
-
-
-def _start(
-    graph: Graph, inputs: Inputs, labels: np.ndarray, scores: np.ndarray, settings: Settings
-) -> None:
-    signal.signal(signal.SIGINT, _WORKER.interrupted)
+def _start(facts: str) -> None:
+    graph, inputs, labels, scores, settings = pickle.loads(Path(facts).read_bytes())
     torch.set_num_threads(settings.threads or 1)
     torch.manual_seed(settings.seed)
-    _WORKER.run.append(open_run(graph, inputs, settings, Clock()).about(labels, scores))
+    _RUN.append(open_run(graph, inputs, settings, Clock()).about(labels, scores))
+
+
+def _ready() -> None:
+    """Do nothing; a process that has done it can search."""
 
 
 Packed = tuple[int, Radius, np.ndarray, dict[str, Ends], float]
@@ -136,12 +211,5 @@ def _search(packed: Packed) -> tuple[Searched, float]:
         for name, (low, high) in ends.items()
     }
     began = monotonic()
-    given = torch.from_numpy(margins.copy())
-    try:
-        _WORKER.busy = True
-        found = search(_WORKER.run[0], place, radius, given, known, limit)
-    except KeyboardInterrupt:
-        found = Searched(given, None, "interrupted")
-    finally:
-        _WORKER.busy = False
+    found = search(_RUN[0], place, radius, torch.from_numpy(margins.copy()), known, limit)
     return found, monotonic() - began
