@@ -65,7 +65,7 @@ def verify(
     for warning in wanted.warnings:
         recorder.warn(warning)
     groups = groups_for(settings) or ONE_GROUP
-    run = Run(graph, wanted, layout_for(graph, settings), groups, settings, clock)
+    run = Run(graph, wanted, layout_for(graph.bounded, settings), groups, settings, clock)
     device, clock.agree = run.layout.device, groups.agree
     forget_peak(device)
     recorder.measure = partial(memory_of, device)

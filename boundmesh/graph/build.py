@@ -46,6 +46,15 @@ class Builder:
         self._reserved = frozenset(reserved)
         self._read: set[str] = set()
 
+    @staticmethod
+    def onto(graph: Graph) -> Builder:
+        """Return a builder that adds nodes to those of a graph; all names of the graph stay."""
+        build = Builder()
+        build.nodes, build.weights = dict(graph.by_name), dict(graph.weights)
+        build.formed, build.unbounded = dict(graph.formed), set(graph.unbounded)
+        build._read = {name for node in graph.nodes for name in node.inputs}
+        return build
+
     def input(self, shape: Shape, name: str = "input") -> Node:
         """Add the input node, whose value is `[D, *shape]`."""
         return self._enter(Node(name, INPUT, (), shape))

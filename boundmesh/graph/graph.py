@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 
@@ -48,6 +49,18 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Extended:
+    """A graph with more outputs: sums of its outputs that get tighter bounds in this way.
+
+    graph   the graph; its flat output begins with the outputs of the graph that it extends
+    places  the place of each sum, by its terms: pairs of an output and its coefficient
+    """
+
+    graph: Graph
+    places: Mapping[tuple[tuple[int, Fraction], ...], int]
+
+
+@dataclass(frozen=True)
 class Graph:
     """A network with one input node and one output node.
 
@@ -66,6 +79,8 @@ class Graph:
     unbounded  the ONNX operators of the file whose rounding has no known bound
     exposed    the names of those outputs that are inner values of the file, not outputs
     parts      the networks that this graph was made of; a graph made of a file has none
+    extended   the graph that bounds are computed on, if it is another one with the same input; its
+               weights are among the weights of this graph
     """
 
     nodes: tuple[Node, ...]
@@ -79,6 +94,12 @@ class Graph:
     unbounded: frozenset[str] = frozenset()
     exposed: tuple[str, ...] = ()
     parts: tuple[Part, ...] = ()
+    extended: Extended | None = None
+
+    @property
+    def bounded(self) -> Graph:
+        """The graph that bounds are computed on."""
+        return self if self.extended is None else self.extended.graph
 
     @cached_property
     def by_name(self) -> Mapping[str, Node]:
@@ -114,7 +135,8 @@ class Graph:
         ops = Counter(node.op for node in self.nodes if node.inputs)
         kinds = ", ".join(f"{count} {op.replace('_', ' ')}" for op, count in ops.most_common())
         inputs, outputs = (sum(p.size for p in ports) for ports in (self.inputs, self.outputs))
-        weights = sum(array.size for array in self.weights.values())
+        used = {name for node in self.nodes for name in node.weights}
+        weights = sum(self.weights[name].size for name in used)
         return (
             f"{counted(inputs, 'input')}, {counted(outputs, 'output')}; "
             f"{kinds or 'no operators'}; {counted(weights, 'weight')}"

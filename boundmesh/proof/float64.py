@@ -36,7 +36,7 @@ def helps(graph: Graph, layout: DeviceLayout) -> bool:
     This is so for a small network on one device, bounded in float32 so far, whose lines are moved
     apart to allow for rounding.
     """
-    program = Program(graph, graph.output)
+    program = Program(graph.bounded, graph.bounded.output)
     smooth = any(RULES[node.op].split_point is None for node in program.nonlinear)
     alone = isinstance(layout, OneDevice) and layout.dtype == torch.float32
     return alone and smooth and multiplications(graph) <= SMALL
@@ -59,7 +59,7 @@ def climb_again(
     Where arithmetic is trusted a margin must outweigh the rounding of float32 as before, since the
     network itself may run in float32.
     """
-    layout = OneDevice(graph, standings[0].question.layout.device, torch.float64)
+    layout = OneDevice(graph.bounded, standings[0].question.layout.device, torch.float64)
     in_float64 = questions(graph, property, layout, rounding_for(graph, settings, layout, property))
     for standing, question in zip(standings, in_float64, strict=True):
         if standing.open.any() and (only is None or standing is only):

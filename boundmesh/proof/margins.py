@@ -180,19 +180,23 @@ def margins_of(graph: Graph, clauses: Sequence[Clause]) -> Margins:
     """Make the rows of `clauses`.
 
     Where an atom has terms of inputs, the rows belong to a graph whose output is the concatenation
-    of input and output. A clause without atoms has no rows: it holds everywhere and can never be
-    refuted.
+    of input and output. Rows of a graph that is extended belong to the extended graph. A clause
+    without atoms has no rows: it holds everywhere and can never be refuted.
     """
     atoms = list(dict.fromkeys(atom for clause in clauses for atom in clause.every_atom))
     place = {atom: number for number, atom in enumerate(atoms)}
-    offset = 0
+    offset, places = 0, {} if graph.extended is None else graph.extended.places
+    graph = graph.bounded
     if any(atom.inputs for atom in atoms):
         offset = graph[graph.input].size
         graph = with_inputs_joined(graph)
     coefficients = torch.zeros(len(atoms), graph[graph.output].size, dtype=torch.float64)
     deviation: Tensor | None = None
     for number, atom in enumerate(atoms):
-        joined = [*atom.inputs, *((offset + index, value) for index, value in atom.outputs)]
+        outputs = atom.outputs
+        if outputs in places:
+            outputs = ((places[outputs], Fraction(1)),)
+        joined = [*atom.inputs, *((offset + index, value) for index, value in outputs)]
         for index, value in joined:
             nearest = float(value)
             coefficients[number, index] = nearest

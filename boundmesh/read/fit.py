@@ -20,6 +20,7 @@ from boundmesh.read.normal_form import normal_form
 from boundmesh.read.products import simplified
 from boundmesh.read.query import Query
 from boundmesh.read.renaming import Renaming, equal_inputs, representatives
+from boundmesh.read.twins import with_twins
 from boundmesh.runtime.collection import no_collection
 
 LARGEST = {
@@ -88,7 +89,8 @@ def join(query: Query, graphs: Mapping[str | None, Graph]) -> tuple[Graph, Prope
         graph = joined(parts, [name or "network" for name in names], fitted.inputs)
     graph = with_products(graph, fitted.property.products)
     prop = at_whole_numbers(fitted.property, graph.inputs)
-    return graph, without_idle_inputs(graph, prop)
+    prop = without_idle_inputs(graph, prop)
+    return with_twins(graph, prop), prop
 
 
 def check_alike(query: Query, network: Network, graphs: Mapping[str | None, Graph]) -> None:

@@ -271,16 +271,40 @@ def bent(op: str, limit: Tensor) -> Sample:
     return Sample(node, (limit,))
 
 
-AFFINE, NONLINEAR = tuple(affine()), (*nonlinear(), *clamps())
+def changes() -> Iterator[Sample]:
+    """Changes of functions of two pieces and of others, small ones and large ones."""
+    shape = (5, 8)
+    for op in ("relu", "abs", "tanh", "gelu", "sin", "softplus", "exp"):
+        yield change(op, shape)
+    yield change("leaky_relu", shape, slope=0.25)
+    yield change("leaky_relu", shape, slope=1.0)
+    yield change("elu", shape, alpha=0.3)
+    for bend in (0.7, np.linspace(-3.5, 4.5, 40).reshape(shape)):
+        for op in ("at_least", "at_most"):
+            yield change(op, shape, bend=bend)
+
+
+def change(op: str, shape: Shape, **attributes: object) -> Sample:
+    of = Node(f"{op}_1", op, ("x0",), shape, (shape,), attributes)
+    node = Node("change_1", "change", ("x0", "x1"), shape, (shape, shape), {"of": of})
+    bend = attributes.get("bend")
+    return Sample(node, () if bend is None else (torch.as_tensor(bend, dtype=torch.float64),))
+
+
+AFFINE, NONLINEAR = tuple(affine()), (*nonlinear(), *clamps(), *changes())
 SAMPLES = AFFINE + NONLINEAR
 
 
 def name_of(each: Sample) -> str:
-    facts = "-".join(
-        f"{key}={'each' if isinstance(value, np.ndarray) else value}"
-        for key, value in each.node.attributes.items()
-    )
+    facts = "-".join(f"{key}={words(value)}" for key, value in each.node.attributes.items())
     return f"{each.node.op}-{facts}-{each.low:g}".replace(" ", "")
+
+
+def words(value: object) -> object:
+    if isinstance(value, Node):
+        facts = (f"{key}={words(each)}" for key, each in value.attributes.items())
+        return "-".join((value.op, *facts))
+    return "each" if isinstance(value, np.ndarray) else value
 
 
 def alphas(each: Sample, boxes: tuple[Interval, ...], rows: int = 1) -> Iterator[Tensor]:

@@ -50,7 +50,7 @@ def exact(each: Sample, values: list[Tensor]) -> Tensor:
 
 def slack(each: Sample, pulled: Pulled, values: list[Tensor], dtype: torch.dtype) -> Tensor:
     # An intercept may be the small difference of a limit and of a number as large as the box.
-    far = "bend" in each.node.attributes or each.node.op == "softmax"
+    far = "bend" in each.node.attributes or each.node.op in ("softmax", "change")
     least = each.high if far else 1e-3
     return 16 * torch.finfo(dtype).eps * (least + size_of(pulled, values))
 
