@@ -2,6 +2,7 @@
 
     pip install --constraint constraints.txt 'boundmesh[examples]'
     python examples/certified_training.py
+    python examples/certified_training.py --seeds 3  # mean, least and most of three networks each
     python examples/certified_training.py --choose   # how the number of epochs was chosen
 
 Both networks read scikit-learn's digits, 8×8 pixels scaled to [0, 1]. The certified one minimises
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -143,6 +145,7 @@ def main() -> None:
     parse.add_argument("--epochs", type=int, default=200)
     parse.add_argument("--method", default="ibp", choices=["ibp", "crown-ibp", "crown"])
     parse.add_argument("--images", type=int, default=360, help="how many test images to certify")
+    parse.add_argument("--seeds", type=int, default=1, help="how many networks of each training")
     parse.add_argument(
         "--choose", action="store_true", help="compare numbers of epochs on held-out images"
     )
@@ -152,18 +155,26 @@ def main() -> None:
         choose(training, options.method)
         return
     few = Data(test.x[: options.images], test.y[: options.images])
-    print(
-        f"{'training':24}{'clean':>8}"
-        + "".join(f"{f'ε = {r}':>12}" for r in RADII)
-        + f"{'s/epoch':>10}"
-    )
+    width = 24 if options.seeds > 1 else 12
+    names = ["accuracy", *(f"ε = {r}" for r in RADII)]
+    print(f"{'training':16}" + "".join(f"{name:>{width}}" for name in names) + f"{'s/epoch':>10}")
     for eps in (0.0, *RADII):
-        torch.manual_seed(0)
-        module = network()
-        seconds = train(module, training, eps * 1.1, options.epochs, options.method)
+        figures, seconds = [], []
+        for seed in range(options.seeds):
+            torch.manual_seed(seed)
+            module = network()
+            seconds.append(train(module, training, eps * 1.1, options.epochs, options.method))
+            certified = [certified_accuracy(module, few, r) for r in RADII]
+            figures.append([clean_accuracy(module, test), *certified])
         name = f"{options.method}, ε = {eps}" if eps else "plain"
-        figures = "".join(f"{certified_accuracy(module, few, r):12.1%}" for r in RADII)
-        print(f"{name:24}{clean_accuracy(module, test):8.1%}{figures}{seconds:10.2f}", flush=True)
+        cells = "".join(f"{spread(column):>{width}}" for column in zip(*figures, strict=True))
+        print(f"{name:16}{cells}{sum(seconds) / len(seconds):10.2f}", flush=True)
+
+
+def spread(shares: Sequence[float]) -> str:
+    """Write a share, or the mean of several with the least and the most of them."""
+    mean = f"{sum(shares) / len(shares):.1%}"
+    return mean if len(shares) == 1 else f"{mean} ({min(shares):.1%}–{max(shares):.1%})"
 
 
 if __name__ == "__main__":

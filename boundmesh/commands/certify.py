@@ -125,9 +125,9 @@ def certify(
         typer.Option(
             min=1,
             metavar="N",
-            help="Processes that search at the same time, on the CPU. It helps where many inputs "
-            "are searched for seconds each and cores are idle; each process starts in a few "
-            "seconds. Attacks and bounds stay in one process.",
+            help="Processes that search at the same time, on the CPU. It helps where attacks and "
+            "bounds leave at least 2·N inputs open, their searches take more than about ten "
+            "seconds in all, and N cores are idle. Attacks and bounds stay in one process.",
             rich_help_panel=RUN,
         ),
     ] = 1,
