@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal
 from fractions import Fraction
@@ -23,6 +23,8 @@ DECIMALS = 100
 EXACT = Context(prec=3 * DECIMALS)
 # Whole numbers up to here are float64 numbers.
 WHOLE = 2**53
+SPLITTER = 2.0**27 + 1
+"""Times a float64, it splits the number into two halves (Dekker)."""
 
 
 def unwrapped(number: Any) -> Any:
@@ -99,6 +101,33 @@ def rounded(value: Exact, up: bool) -> float:
     return math.nextafter(nearest, math.inf if up else -math.inf)
 
 
+def quotients(
+    numerators: np.ndarray, denominators: np.ndarray, up: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return quotients rounded up or down to float64, and the mask of those that are not exact.
+
+    Numerators and denominators are float64 arrays of whole numbers of magnitude at most 2⁵³, and
+    the denominators are above 0. With q the float64 nearest to n/d, the sign of n − q·d is exact:
+    the product is split into p + e (Dekker), n − p is exact as they are neighbours, and it is
+    compared with e.
+    """
+    near = numerators / denominators
+    product, error = _product(near, denominators)
+    above, below = numerators - product < error, numerators - product > error
+    away = np.nextafter(near, math.inf if up else -math.inf)
+    return np.where(below if up else above, away, near), above | below
+
+
+def _product(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rounded product and its rounding error, which add up to a·b exactly."""
+    product = a * b
+    high_a, high_b = SPLITTER * a, SPLITTER * b
+    high_a, high_b = high_a - (high_a - a), high_b - (high_b - b)
+    low_a, low_b = a - high_a, b - high_b
+    error = ((high_a * high_b - product) + high_a * low_b + low_a * high_b) + low_a * low_b
+    return product, error
+
+
 def is_float(value: Exact, other: float) -> bool:
     """Return True if a finite float64 equals the value exactly."""
     return other.as_integer_ratio() == (value.numerator, value.denominator)
@@ -128,9 +157,23 @@ def fraction(value: Fraction) -> str:
     return str(value) if value.denominator < 10**DECIMALS else repr(float(value))
 
 
-def rounded_all(values: Iterable[Exact], up: bool) -> np.ndarray:
-    """Apply `rounded` to every value; return a flat float64 array."""
-    return np.fromiter((rounded(value, up) for value in values), dtype=np.float64)
+def rounded_all(values: Sequence[Exact], up: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Apply `rounded` to every value.
+
+    Returns a flat float64 array, and the mask of its finite elements that are not the exact value.
+    """
+    try:
+        pairs = np.array([value.as_integer_ratio() for value in values], dtype=np.int64)
+    except OverflowError:
+        pairs = np.full((len(values), 2), 2 * WHOLE)
+    pairs = pairs.reshape(-1, 2)
+    small: np.ndarray = ((pairs >= -WHOLE) & (pairs <= WHOLE)).all(axis=1)
+    floats = np.where(small[:, None], pairs, 1).astype(np.float64)
+    ends, missed = quotients(floats[:, 0], floats[:, 1], up)
+    for i in np.flatnonzero(~small).tolist():
+        ends[i] = end = rounded(values[i], up)
+        missed[i] = math.isfinite(end) and not is_float(values[i], end)
+    return ends, missed
 
 
 def array_of(values: Any, what: str) -> np.ndarray:
@@ -171,9 +214,8 @@ def outward(values: np.ndarray, up: bool) -> tuple[np.ndarray, dict[int, Fractio
     if values.dtype != object:
         return values, {}
     exact = values.reshape(-1).tolist()
-    ends = rounded_all(exact, up)
-    missed = {i: value for i, value in enumerate(exact) if not is_float(value, float(ends[i]))}
-    return ends.reshape(values.shape), missed
+    ends, missed = rounded_all(exact, up)
+    return ends.reshape(values.shape), {i: exact[i] for i in np.flatnonzero(missed).tolist()}
 
 
 def sums(

@@ -13,7 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boundmesh.errors import PropertyError
-from boundmesh.rational import array_of, decimal, is_float, outward, rational, rounded
+from boundmesh.rational import (
+    array_of,
+    decimal,
+    is_float,
+    outward,
+    rational,
+    rounded,
+    rounded_all,
+)
 
 exact = st.fractions() | st.decimals(allow_nan=False, allow_infinity=False, places=12).map(Fraction)
 
@@ -23,6 +31,14 @@ def test_the_float_below_and_the_float_above_enclose_a_number_with_none_between(
     low, high = rounded(value, up=False), rounded(value, up=True)
     assert Fraction(low) <= value <= Fraction(high)
     assert high == (low if is_float(value, low) else math.nextafter(low, math.inf))
+
+
+@given(st.lists(exact | st.integers(-(2**70), 2**70).map(Fraction)), st.booleans())
+def test_many_numbers_are_rounded_as_each_of_them_is(values: list[Fraction], up: bool) -> None:
+    ends, missed = rounded_all(values, up)
+    assert ends.tolist() == [rounded(value, up) for value in values]
+    exact = [is_float(value, end) for value, end in zip(values, ends.tolist(), strict=True)]
+    assert missed.tolist() == [not each for each in exact]
 
 
 def test_numbers_beyond_the_range_of_floats_are_rounded_to_its_ends():

@@ -113,11 +113,14 @@ class Gathering:
         self.sides: list[Side] = []
         self.places: dict[Comparison, int] = {}
         self.narrowed: dict[tuple[Any, ...], tuple[VariableBounds, bool, frozenset[int]]] = {}
+        self.clauses: dict[tuple[int, ...], Clause | None] = {}
 
     def __call__(self, branch: Branch) -> tuple[VariableBounds, Clause | None]:
         """Return the bounds of a branch and its other atoms; None where no point is left."""
         own = sorted({self.place(comparison) for comparison in branch.comparisons})
         inner = tuple(place for place in own if not self.atoms[place].outputs)
+        if not inner:
+            return branch.bounds, self.clause(tuple(own))
         key = (branch.bounds.key(), inner)
         if key not in self.narrowed:
             # Sorted, so that the order in the text does not matter.
@@ -126,10 +129,16 @@ class Gathering:
             idle = frozenset(p for p in inner if implied(self.atoms[p], branch.bounds))
             self.narrowed[key] = branch.bounds, possible, idle
         bounds, possible, idle = self.narrowed[key]
-        left = [place for place in own if place not in idle]
-        if not possible or contradictory([self.sides[place] for place in left]):
-            return bounds, None
-        return bounds, Clause(tuple(self.atoms[place] for place in left))
+        left = tuple(place for place in own if place not in idle)
+        return bounds, self.clause(left) if possible else None
+
+    def clause(self, places: tuple[int, ...]) -> Clause | None:
+        """Return the clause of atoms, one object for equal ones; None where it cannot hold."""
+        if places not in self.clauses:
+            no_value = contradictory([self.sides[place] for place in places])
+            made = None if no_value else Clause(tuple(self.atoms[place] for place in places))
+            self.clauses[places] = made
+        return self.clauses[places]
 
     def place(self, comparison: Comparison) -> int:
         if comparison not in self.places:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -12,17 +12,12 @@ import numpy as np
 
 from boundmesh.errors import PropertyError
 from boundmesh.property import Box, Case, Clause
-from boundmesh.rational import Exact, decimal, is_float, rounded
+from boundmesh.rational import Exact, decimal, rounded_all
 from boundmesh.read.distribute import Branch, Gathering, distribute
 from boundmesh.read.factored import factored, most_conjunctions
 from boundmesh.read.formula import Formula
 from boundmesh.read.ranges import Decimals, Missed, Ranges
-from boundmesh.read.tighten import (
-    Contradiction,
-    End,
-    Overlay,
-    VariableBounds,
-)
+from boundmesh.read.tighten import Contradiction, Overlay, VariableBounds
 
 
 @dataclass(frozen=True)
@@ -71,15 +66,20 @@ def normal_form(
         else:
             branches, contradictions = every
             known_clauses += map(Gathering(), branches)
-    groups: dict[tuple[Any, ...], tuple[VariableBounds, dict[Clause, None]]] = {}
+    groups: dict[tuple[Any, ...], tuple[VariableBounds, dict[int, Clause]]] = {}
     for bounds, clause in known_clauses:
         if clause is None:
             contradictions.append(bounds.contradiction)
             continue
         _, clauses = groups.setdefault(bounds.key(), (bounds, {}))
-        clauses[clause] = None
+        # Equal clauses are one object, and an Atom takes long to hash.
+        clauses[id(clause)] = clause
     boxes = InputRanges(root.bounds, inputs, name, largest)
-    cases = tuple(Case(boxes(bounds), tuple(clauses)) for bounds, clauses in groups.values())
+    regions = boxes([bounds for bounds, _ in groups.values()])
+    cases = tuple(
+        Case(region, tuple(clauses.values()))
+        for region, (_, clauses) in zip(regions, groups.values(), strict=True)
+    )
     return NormalForm(cases, warnings_of(contradictions, name, not cases), boxes.unbounded)
 
 
@@ -98,20 +98,32 @@ class InputRanges:
         self.lower = ends_of(root.base_lower, inputs, up=False)
         self.upper = ends_of(root.base_upper, inputs, up=True)
 
-    def __call__(self, bounds: VariableBounds) -> Box:
-        """Return the box of the bounds; raise PropertyError for an input without one of them."""
-        lower, exact_lower = replaced(self.lower, bounds.own_lower, up=False)
-        upper, exact_upper = replaced(self.upper, bounds.own_upper, up=True)
-        unbounded = np.flatnonzero(~(np.isfinite(lower) & np.isfinite(upper)))
-        for variable in unbounded.tolist():
+    def __call__(self, every: Sequence[VariableBounds]) -> Iterator[Box]:
+        """Yield the box of each of the bounds.
+
+        Raises PropertyError for an input without one of its bounds.
+        """
+        sides = (
+            replaced(self.lower, [bounds.own_lower for bounds in every], up=False),
+            replaced(self.upper, [bounds.own_upper for bounds in every], up=True),
+        )
+        for (lower, exact_lower), (upper, exact_upper) in zip(*sides, strict=True):
+            if not (np.isfinite(lower) & np.isfinite(upper)).all():
+                lower, upper = self.with_all_ends(lower, upper)
+            yield Box(lower, upper, exact_lower, exact_upper)
+
+    def with_all_ends(self, lower: np.ndarray, upper: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the ends with the largest number of the input's type where one is missing."""
+        for variable in np.flatnonzero(~(np.isfinite(lower) & np.isfinite(upper))).tolist():
             side = "upper" if math.isfinite(lower[variable]) else "lower"
             self.unbounded[variable] = f"input {self.name(variable)} has no {side} bound"
             if self.largest is None:
                 raise PropertyError(f"{self.unbounded[variable]}; every input needs both")
-        if len(unbounded) and self.largest is not None:
-            lower = np.where(np.isfinite(lower), lower, -self.largest)
-            upper = np.where(np.isfinite(upper), upper, self.largest)
-        return Box(lower, upper, exact_lower, exact_upper)
+        assert self.largest is not None
+        return (
+            np.where(np.isfinite(lower), lower, -self.largest),
+            np.where(np.isfinite(upper), upper, self.largest),
+        )
 
 
 Ends = tuple[np.ndarray, Mapping[int, Fraction]]
@@ -124,43 +136,45 @@ def ends_of(base: Mapping[int, Exact], inputs: int, up: bool) -> Ends:
     the exact values of the ends that were rounded.
     """
     if not isinstance(base, Overlay) or not isinstance(base.below, Decimals):
-        missing = math.inf if up else -math.inf
-        return outward([base.get(variable, missing) for variable in range(inputs)], up)
+        values = np.full(inputs, math.inf if up else -math.inf)
+        places = [variable for variable in base if variable >= 0]
+        values[places], missed = rounded_all([base[place] for place in places], up)
+        return values, {places[i]: Fraction(base[places[i]]) for i in positions(missed)}
     own = {variable: end for variable, end in base.above.items() if variable >= 0}
     values, mask, places = base.below.value.copy(), base.below.rounded.copy(), list(own)
-    changed, exact = outward(list(own.values()), up)
-    values[places] = changed
+    ends = list(own.values())
+    values[places], missed = rounded_all(ends, up)
     mask[places] = False
-    if not exact:
+    if not missed.any():
         return values, Missed(base.below, mask)
-    more = {places[i]: end for i, end in exact.items()}
+    more = {places[i]: Fraction(ends[i]) for i in positions(missed)}
     return values, Overlay(Missed(base.below, mask), more)
 
 
-def outward(ends: Sequence[End], up: bool) -> Ends:
-    """Return ends rounded outward to float64, and the exact values of those that were rounded."""
-    values = np.empty(len(ends))
-    exact: dict[int, Fraction] = {}
-    for place, end in enumerate(ends):
-        if isinstance(end, float):
-            values[place] = end
+def positions(mask: np.ndarray) -> list[int]:
+    """Return the places where a flat mask is True."""
+    found: list[int] = np.flatnonzero(mask).tolist()
+    return found
+
+
+def replaced(ends: Ends, every: Sequence[Mapping[int, Exact]], up: bool) -> Iterator[Ends]:
+    """Yield, for each mapping, the ends of all inputs with those in the mapping replaced."""
+    flat = [end for own in every for place, end in own.items() if place >= 0]
+    values, missed = rounded_all(flat, up)
+    first = 0
+    for own in every:
+        places = [place for place in own if place >= 0]
+        if not places:
+            yield ends
             continue
-        values[place] = value = rounded(end, up)
-        if math.isfinite(value) and not is_float(end, value):
-            exact[place] = Fraction(end)
-    return values, exact
-
-
-def replaced(ends: Ends, own: Mapping[int, End], up: bool) -> Ends:
-    """Return the ends of all inputs, with those in `own` replaced."""
-    mine = {place: end for place, end in own.items() if place >= 0}
-    if not mine:
-        return ends
-    changed, exact = outward(list(mine.values()), up)
-    values, places = ends[0].copy(), list(mine)
-    values[places] = changed
-    kept = {place: end for place, end in ends[1].items() if place not in mine}
-    return values, kept | {places[i]: end for i, end in exact.items()}
+        last = first + len(places)
+        mine = ends[0].copy()
+        mine[places] = values[first:last]
+        kept = {place: end for place, end in ends[1].items() if place not in own}
+        for i in positions(missed[first:last]):
+            kept[places[i]] = Fraction(flat[first + i])
+        yield mine, kept
+        first = last
 
 
 def warnings_of(

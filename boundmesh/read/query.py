@@ -84,7 +84,7 @@ def parse(text: str, path: Path, strict: bool = False) -> Query:
 def parsed(text: str, path: Path, strict: bool) -> Query:
     """Parse a text form by form; raises the errors of `parse`."""
     reader = Reader(strict)
-    for value in fold(text, str(path), reader.reduce):
+    for value in fold(text, str(path), reader.reduce, reader.reduce_words):
         if isinstance(value, Binding):
             raise PropertyError(f"{path}: {unknown(value.name, reader.heads)}")
         if value is not None:

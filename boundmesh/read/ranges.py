@@ -14,7 +14,7 @@ from fractions import Fraction
 import numpy as np
 
 from boundmesh.property import Variable
-from boundmesh.rational import Exact
+from boundmesh.rational import Exact, quotients
 from boundmesh.read.formula import Comparison
 
 LINE = re.compile(
@@ -29,7 +29,6 @@ CHUNK = 2**22
 # Longer numbers do not fit into the mantissa of float64.
 DIGITS = 15
 POWERS = np.array([float(10**k) for k in range(DIGITS + 1)])
-SPLITTER = 2.0**27 + 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,28 +206,9 @@ class _Side:
         return int(self.present.sum()) == before + len(flat)
 
     def ends(self, up: bool) -> Decimals:
-        """Round the ends outward.
-
-        With q the float64 nearest to m/10^k, the sign of m − q·10^k is exact: the product is split
-        into p + e (Dekker), m − p is exact as they are neighbours, and it is compared with e. The
-        mantissa and 10^k for k ≤ 22 are float64 numbers.
-        """
-        m, scale = self.mantissa.astype(np.float64), POWERS[self.places]
-        q = m / scale
-        product, error = _product(q, scale)
-        above, below = m - product < error, m - product > error
-        outside = above if not up else below
-        value = np.where(outside, np.nextafter(q, np.inf if up else -np.inf), q)
+        """Round the ends outward. The mantissa and 10^k for k ≤ 22 are float64 numbers."""
+        scale = POWERS[self.places]
+        value, missed = quotients(self.mantissa.astype(np.float64), scale, up)
         missing = np.inf if up else -np.inf
         value = np.where(self.present, value, missing)
-        return Decimals(self.present, self.mantissa, self.places, value, above | below)
-
-
-def _product(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rounded product and its rounding error, which add up to a·b exactly."""
-    product = a * b
-    high_a, high_b = SPLITTER * a, SPLITTER * b
-    high_a, high_b = high_a - (high_a - a), high_b - (high_b - b)
-    low_a, low_b = a - high_a, b - high_b
-    error = ((high_a * high_b - product) + high_a * low_b + low_a * high_b) + low_a * low_b
-    return product, error
+        return Decimals(self.present, self.mantissa, self.places, value, missed)

@@ -28,6 +28,10 @@ from boundmesh.read.formula import (
 )
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+# A decimal of the standard, without an exponent.
+PLAIN = re.compile(r"-?(\d+\.?\d*|\.\d+)", re.ASCII)
+# The coefficient of a variable that is compared with a number, and True where it is strict.
+SIDES = {"<=": (1, False), "<": (1, True), ">=": (-1, False), ">": (-1, True)}
 # Commands of SMT-LIB that do not change the property.
 IDLE = ("set-logic", "set-info", "set-option", "check-sat", "get-model", "exit")
 # Numbers are exact, however long. One with more digits than this would only fill the memory.
@@ -133,6 +137,19 @@ class Reader:
         if self.scopes:
             parts = [head, *map(self.value, parts[1:])]
         return action(parts[1:])
+
+    def reduce_words(self, words: list[str]) -> object:
+        """Make the value of a form of three words: most of them bound a variable by a decimal."""
+        head, name, limit = words
+        side = SIDES.get(head)
+        if side is not None and not self.scopes and not self.unusual:
+            coefficient, strict = side
+            known = self.known.get(name)
+            if known is not None and len(limit) <= SHORT and PLAIN.fullmatch(limit):
+                ((variable, _),) = known.terms.items()
+                bound = plain(limit, coefficient)
+                return Comparison(((variable, coefficient),), bound, strict)
+        return self.reduce([*words])
 
     def depart(self, what: str) -> None:
         """Remember what the standard 2.0 does not have; raise PropertyError if it must be kept."""
@@ -280,12 +297,17 @@ class Reader:
         self.assertions.append(self.one_formula("assert", parts))
 
 
+def plain(text: str, sign: int = 1) -> Exact:
+    """Read a decimal without an exponent exactly, times a sign."""
+    whole, _, digits = text.partition(".")
+    exact = Fraction(sign * int(whole + digits), 10 ** len(digits))
+    return exact.numerator if exact.denominator == 1 else exact
+
+
 def number(text: str) -> Exact:
     """Read a number exactly; PropertyError if it exceeds float64's range or has too many digits."""
     if len(text) <= SHORT and "e" not in text and "E" not in text:
-        whole, _, digits = text.partition(".")
-        short = Fraction(int(whole + digits), 10 ** len(digits))
-        return short.numerator if short.denominator == 1 else short
+        return plain(text)
     if not math.isfinite(float(text)):
         raise PropertyError(f"{text:.40} is beyond the range of float64")
     try:

@@ -9,7 +9,12 @@ from typing import Any
 from boundmesh.errors import PropertyError
 
 # A tensor index belongs to the name before it: `X[0, 3]` and `Real [1,10]` are one token each.
-TOKEN = re.compile(r';[^\n]*|[()]|"[^"\n]*"|[^\s()\[\]";]+(?:\s*\[[^\[\]]*\])?|\S')
+WORDS = r';[^\n]*|[()]|"[^"\n]*"|[^\s()\[\]";]+(?:\s*\[[^\[\]]*\])?|\S'
+TOKEN = re.compile(WORDS)
+# A form of three words without spaces inside, `(<= X[0,3] 0.25)`, is most of a large file. It is
+# one token, so that it is read in one step.
+WORD = r'[^\s()\[\]";]++(?:\[[^\[\]\s]*+\])?+'
+TRIPLE = re.compile(rf'\(\s*+[^\s()\[\]";]++\s++{WORD}\s++{WORD}\s*+\)|{WORDS}')
 
 QUOTED = re.compile(r"'([^']+)'")
 # A form is searched so far for the word that a message quotes.
@@ -20,21 +25,34 @@ WIDTH = 90
 COMMENT = re.compile(r";[^\n]*")
 
 
-def fold(text: str, source: str, reduce: Callable[[list[Any]], object]) -> list[Any]:
+def fold(
+    text: str,
+    source: str,
+    reduce: Callable[[list[Any]], object],
+    reduce_words: Callable[[list[str]], object] | None = None,
+) -> list[Any]:
     """Evaluate every form from the inside out and return the values of the outermost ones.
 
     `reduce(parts)` is called when a form closes: its tokens are `str`, its inner forms what
-    `reduce` made of them. There is no recursion, so forms may nest to any depth. A PropertyError
-    of `reduce`, or one about parentheses that do not match, names `source` and the form's line.
+    `reduce` made of them. `reduce_words(words)` is called in its place for a form of three words.
+    There is no recursion, so forms may nest to any depth. A PropertyError of either, or one about
+    parentheses that do not match, names `source` and the form's line.
     """
+    reduce_words = reduce_words or reduce
     start, opened = 0, 0
     parts: list[Any] = []
     # Of each form that is open: how many forms were opened before it, and its parts.
     enclosing: list[tuple[int, list[Any]]] = []
-    for token in TOKEN.findall(text):
+    for token in TRIPLE.findall(text):
         if token == "(":
             enclosing.append((start, parts))
             start, parts = opened, []
+            opened += 1
+        elif token[0] == "(":
+            try:
+                parts.append(reduce_words(token[1:-1].split()))
+            except PropertyError as error:
+                raise located(text, source, opened, str(error)) from None
             opened += 1
         elif token == ")":
             if not enclosing:

@@ -62,6 +62,7 @@ class VariableBounds:
         self.base_lower, self.base_upper = base_lower, base_upper
         self.own_lower, self.own_upper = dict(lower), dict(upper)
         self.contradiction: Contradiction = None
+        self._key: tuple[Any, ...] | None = None
 
     def share(self) -> VariableBounds:
         """Return bounds whose forks all share the bounds known here."""
@@ -74,18 +75,10 @@ class VariableBounds:
 
     def key(self) -> tuple[Any, ...]:
         """A key that is equal for forks with equal bounds of the inputs."""
-        sides = (self.own_lower, self.base_lower), (self.own_upper, self.base_upper)
-        return tuple(
-            tuple(
-                sorted(
-                    # Hashes of Fractions take long.
-                    (v, end.numerator, end.denominator)
-                    for v, end in own.items()
-                    if v >= 0 and end != base.get(v)
-                )
-            )
-            for own, base in sides
-        )
+        if self._key is None:
+            sides = (self.own_lower, self.base_lower), (self.own_upper, self.base_upper)
+            self._key = tuple(tuple(sorted(_changed(own, base))) for own, base in sides)
+        return self._key
 
     @property
     def lower_ends(self) -> Mapping[int, Exact]:
@@ -98,25 +91,44 @@ class VariableBounds:
         return Overlay(self.base_upper, self.own_upper)
 
     def lower(self, variable: int) -> End:
-        own = self.own_lower.get(variable)
-        return self.base_lower.get(variable, -math.inf) if own is None else own
+        end = self._lower(variable)
+        return -math.inf if end is None else end
 
     def upper(self, variable: int) -> End:
+        end = self._upper(variable)
+        return math.inf if end is None else end
+
+    def _lower(self, variable: int) -> Exact | None:
+        own = self.own_lower.get(variable)
+        return self.base_lower.get(variable) if own is None else own
+
+    def _upper(self, variable: int) -> Exact | None:
         own = self.own_upper.get(variable)
-        return self.base_upper.get(variable, math.inf) if own is None else own
+        return self.base_upper.get(variable) if own is None else own
 
     def narrow(self, variable: int, value: Exact, above: bool) -> bool:
         """Add `variable ≤ value` (above) or `≥ value`; return False where the bounds then cross."""
-        lower, upper = self.lower(variable), self.upper(variable)
-        if above and value < upper:
+        lower, upper = self._lower(variable), self._upper(variable)
+        if above and (upper is None or value < upper):
             self.own_upper[variable] = upper = value
-        elif not above and value > lower:
+            self._key = None
+        elif not above and (lower is None or value > lower):
             self.own_lower[variable] = lower = value
-        if lower <= upper:
+            self._key = None
+        if lower is None or upper is None or lower <= upper:
             return True
         if variable >= 0:
             self.contradiction = (variable, self.lower(variable), self.upper(variable))
         return False
+
+
+def _changed(
+    own: Mapping[int, Exact], base: Mapping[int, Exact]
+) -> list[tuple[int, tuple[int, int]]]:
+    """Return the inputs whose ends differ from those in `base`, with the ends as ratios."""
+    # Hashes of Fractions take long.
+    found = [(v, end.as_integer_ratio()) for v, end in own.items() if v >= 0]
+    return [(v, ratio) for v, ratio in found if v not in base or own[v] != base[v]]
 
 
 def terms_of(atom: Atom) -> Terms:
