@@ -167,7 +167,7 @@ def rounded_all(values: Sequence[Exact], up: bool) -> tuple[np.ndarray, np.ndarr
     except OverflowError:
         pairs = np.full((len(values), 2), 2 * WHOLE)
     pairs = pairs.reshape(-1, 2)
-    small: np.ndarray = ((pairs >= -WHOLE) & (pairs <= WHOLE)).all(axis=1)
+    small = np.all((pairs >= -WHOLE) & (pairs <= WHOLE), axis=1)
     floats = np.where(small[:, None], pairs, 1).astype(np.float64)
     ends, missed = quotients(floats[:, 0], floats[:, 1], up)
     for i in np.flatnonzero(~small).tolist():
