@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from boundmesh.attack.everywhere import RADII, shrunk
+from boundmesh.attack.unconfirmed import of_unconfirmed
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.graph.forward import multiplications
 from boundmesh.mesh.runtime.open import groups_for, layout_for
@@ -102,11 +103,24 @@ def _lead(run: Run) -> Verdict:
         with run.clock.stage("check"):
             check_fits(run.graph, run.layout.device, run.settings)
             _check(run)
-        verdict = _decide(run)
+        verdict = _with_unconfirmed(run, _decide(run))
     except BaseException as error:
         run.groups.broadcast_object(Stop.of(error))
         raise
     run.groups.broadcast_object(verdict)
+    return verdict
+
+
+def _with_unconfirmed(run: Run, verdict: Verdict) -> Verdict:
+    """Name a point that breaks the property only as ONNX Runtime rounds, if one was met.
+
+    It is a part of the reason why nothing was decided, and a warning beside a proof.
+    """
+    text = of_unconfirmed(run.replay.unconfirmed, run.graph)
+    if text and isinstance(verdict, Verified):
+        run.clock.progress.warn(f"the proof is about real numbers: {text}")
+    if text and isinstance(verdict, Unknown | TimedOut):
+        return replace(verdict, reason=f"{verdict.reason}; {text}")
     return verdict
 
 
@@ -135,8 +149,9 @@ def _search_everywhere(run: Run) -> Verdict:
     reason = f"no counterexample was found, and a proof needs bounds: {first}{others}"
     try:
         for radius in RADII:
-            smaller = shrunk(run.property, radius)
-            found = replace(run, property=smaller, standings=[]).hunt()
+            smaller = replace(run, property=shrunk(run.property, radius), standings=[])
+            found = smaller.hunt()
+            run.replay.unconfirmed = run.replay.unconfirmed or smaller.replay.unconfirmed
             if found is not None:
                 return Falsified(found)
     except OutOfTime:

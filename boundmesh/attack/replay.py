@@ -26,12 +26,16 @@ class Replay:
 
     With `confirms` a clause must hold in that arithmetic as well. The first point raises ReadError
     where the graph has no source or the source cannot run.
+
+    `unconfirmed` is the first point at which a clause holds as ONNX Runtime rounds, but not surely
+    in that other arithmetic; None until there is one.
     """
 
     def __init__(self, graph: Graph, confirms: Confirms | None = None) -> None:
         self._graph, self._confirms = graph, confirms
         self._whole = whole_places(graph.inputs)
         self._runtime: Runtime | Runtimes | None = None
+        self.unconfirmed: Counterexample | None = None
 
     def __call__(self, property: Property, case: int, x: np.ndarray) -> Counterexample | None:
         """Return the counterexample at the flat float64 point x of a case, or None if it is none.
@@ -60,10 +64,15 @@ class Replay:
         for place, clause in enumerate(clauses):
             if clause.holds(point, values):
                 single = holds_in_float32(clause, point, values)
-                if (single or found is None) and self._confirmed(clause, point):
-                    found = Counterexample(x, y, case, place, exact, single)
-                    if single:
-                        break
+                if found is not None and not single:
+                    continue
+                seen = Counterexample(x, y, case, place, exact, single)
+                if not self._confirmed(clause, point):
+                    self.unconfirmed = self.unconfirmed or seen
+                    continue
+                found = seen
+                if single:
+                    break
         return found
 
     def _confirmed(self, clause: Clause, point: np.ndarray) -> bool:
