@@ -18,9 +18,10 @@ from torch import Tensor
 from boundmesh.bounds.relaxation.lines import Drawn, relax_rows
 from boundmesh.bounds.sweep.affine import pull_rows
 from boundmesh.bounds.sweep.node_weights import NodeWeights, visits
+from boundmesh.bounds.sweep.parts import in_parts, without
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import Region
-from boundmesh.bounds.sweep.repeats import Repeats, in_parts, without
+from boundmesh.bounds.sweep.repeats import Repeats
 from boundmesh.bounds.sweep.rounding_errors import Errors
 from boundmesh.bounds.sweep.rows import Division, Tile, UnitRows
 from boundmesh.bounds.sweep.tape import Tape, WeightStream

@@ -9,7 +9,7 @@ copies its rows to where the recorded kernels read them. The results have the sa
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol, TypeVar
@@ -17,6 +17,7 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from boundmesh.bounds.sweep.parts import in_parts
 from boundmesh.bounds.sweep.rows import Division, Tile
 from boundmesh.kernels.imagined_gpu import imagined
 from boundmesh.kernels.recorded import Recorder, recorder_of
@@ -138,21 +139,6 @@ def worthwhile(
         if times >= LEAST_PARTS and times * (last - first) >= 2 * passes:
             found[name], times = passes, 1
     return found
-
-
-def in_parts(order: Sequence[Node], divisions: Mapping[str, Division]) -> Iterator[Node]:
-    """Yield nodes in the order in which parts of a tile pass them: one part after the other."""
-    for place, node in enumerate(order):
-        if node.name in divisions:
-            for _ in range(divisions[node.name].parts):
-                yield from in_parts(order[place:], without(divisions, node.name))
-            return
-        yield node
-
-
-def without(divisions: Mapping[str, Division], name: str) -> dict[str, Division]:
-    """Return the divisions in front of all other nodes."""
-    return {each: division for each, division in divisions.items() if each != name}
 
 
 def tensors_of(state: Movable) -> list[Tensor]:
