@@ -213,10 +213,9 @@ def _write_report(
 ) -> None:
     # Imported here, since it brings torch.
     from boundmesh.report.page import write
-    from boundmesh.report.page.circumstances import Origin, command_line
+    from boundmesh.report.page.circumstances import origin_here
 
-    origin = Origin(command=command_line(), date=write.now())
-    write.report_bench(path, found, summaries, settings, list(map(str, lists)), origin)
+    write.report_bench(path, found, summaries, settings, list(map(str, lists)), origin_here())
 
 
 def _compare(old: Path, new: Path, console: BenchConsole, report: Path | None) -> None:
@@ -230,9 +229,9 @@ def _compare(old: Path, new: Path, console: BenchConsole, report: Path | None) -
     if report is not None:
         # Imported here, since it brings torch.
         from boundmesh.report.page import write
-        from boundmesh.report.page.circumstances import Origin, command_line
+        from boundmesh.report.page.circumstances import origin_here
 
-        files, origin = (str(old), str(new)), Origin(command=command_line(), date=write.now())
-        write.report_comparison(report, files, before, after, changes, pace, origin)
+        files = str(old), str(new)
+        write.report_comparison(report, files, before, after, changes, pace, origin_here())
     if any(each.contradiction for each in changes):
         raise typer.Exit(WRONG)

@@ -221,10 +221,9 @@ def certify(
         certification.write_npz(npz, result)
     if report is not None:
         from boundmesh.report.page import write
-        from boundmesh.report.page.circumstances import Origin, command_line
+        from boundmesh.report.page.circumstances import origin_here
 
-        origin = Origin(str(model), str(inputs), command_line(), write.now())
-        write.report(result, report, origin)
+        write.report(result, report, origin_here(str(model), str(inputs)))
     print_result(certification.table(result))
     if result.interrupted == "interrupted":
         raise typer.Exit(INTERRUPTED)

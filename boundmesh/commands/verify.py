@@ -232,9 +232,9 @@ def _run(
 
 def _write_report(path: Path, result: Result, spec: str, network: str) -> None:
     from boundmesh.report.page import write
-    from boundmesh.report.page.circumstances import Origin, command_line
+    from boundmesh.report.page.circumstances import origin_here
 
-    write.report(result, path, Origin(network, spec, command_line(), write.now()))
+    write.report(result, path, origin_here(network, spec))
 
 
 def less(settings: Settings, seconds: float) -> Settings:

@@ -13,9 +13,9 @@ from boundmesh.report.cactus import SHORTEST, curves
 from boundmesh.report.facts import of_margin
 from boundmesh.report.page import words
 from boundmesh.report.page.chart import Chart, Curve, line, number_label, seconds_label
-from boundmesh.report.page.circumstances import Circumstances, Origin, circumstances
+from boundmesh.report.page.circumstances import Origin, circumstances
 from boundmesh.report.page.effort import COLOURS, GREY
-from boundmesh.report.page.parts import Card
+from boundmesh.report.page.parts import Card, Head
 from boundmesh.report.page.scale import linear, logarithmic
 from boundmesh.report.records import VERDICTS, Record
 from boundmesh.report.summary import ALL, Summary
@@ -68,12 +68,7 @@ class InstanceRow:
 class BenchPage:
     """The texts, figures and charts that the template `bench.html` shows."""
 
-    title: str
-    word: str
-    badge: str
-    question: str
-    sentence: str
-    cards: tuple[Card, ...]
+    head: Head
     lists: tuple[str, ...]
     devices: str
     families: tuple[FamilyRow, ...]
@@ -84,8 +79,6 @@ class BenchPage:
     undecided_left_out: int
     rows: tuple[InstanceRow, ...]
     left_out: int
-    origin: Origin
-    circumstances: Circumstances
 
 
 def bench_page(
@@ -109,12 +102,16 @@ def bench_page(
     if len(names) > 4:
         question = f"How many instances of {len(names)} families are decided?"
     return BenchPage(
-        title=f"{badge}: {words.listed(names[:4])}",
-        word=_word(whole),
-        badge=badge,
-        question=question,
-        sentence=_sentence(whole),
-        cards=_cards(whole),
+        head=Head(
+            title=f"{badge}: {words.listed(names[:4])}",
+            word=_word(whole),
+            badge=badge,
+            question=question,
+            sentence=_sentence(whole),
+            cards=_cards(whole),
+            origin=origin,
+            circumstances=circumstances(settings, devices, origin.command),
+        ),
         lists=tuple(lists),
         devices=devices,
         families=tuple(_family(each) for each in shown),
@@ -125,8 +122,6 @@ def bench_page(
         undecided_left_out=max(0, len(nearest) - MOST_UNDECIDED),
         rows=tuple(rows[:MOST_ROWS]),
         left_out=max(0, len(rows) - MOST_ROWS),
-        origin=origin,
-        circumstances=circumstances(settings, devices, origin.command),
     )
 
 

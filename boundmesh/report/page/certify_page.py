@@ -18,11 +18,11 @@ from boundmesh.report.facts import of_margin
 from boundmesh.report.page import words
 from boundmesh.report.page.certify_charts import decided_chart, margin_chart, radius_chart
 from boundmesh.report.page.chart import Chart
-from boundmesh.report.page.circumstances import Circumstances, Origin, circumstances
+from boundmesh.report.page.circumstances import Origin, circumstances
 from boundmesh.report.page.effort import Piece, StageRow, stage_rows, strip
 from boundmesh.report.page.inputs import pictures_of
 from boundmesh.report.page.memory import Memory, memory, taken
-from boundmesh.report.page.parts import Card
+from boundmesh.report.page.parts import Card, Head
 from boundmesh.report.page.picture import ImageShape, Picture, image_shape, value_range
 from boundmesh.report.page.stage_memory import StageMemory, stage_peaks
 
@@ -69,12 +69,7 @@ class Line:
 class CertifyPage:
     """The texts, figures and charts that the template `certify.html` shows."""
 
-    title: str
-    word: str
-    badge: str
-    question: str
-    sentence: str
-    cards: tuple[Card, ...]
+    head: Head
     network: str
     changes: str
     labels: str
@@ -95,8 +90,6 @@ class CertifyPage:
     memory: Memory
     guarantee: tuple[str, ...]
     warnings: tuple[str, ...]
-    origin: Origin
-    circumstances: Circumstances
 
 
 def certify_page(result: Certification, origin: Origin) -> CertifyPage:
@@ -113,12 +106,16 @@ def certify_page(result: Certification, origin: Origin) -> CertifyPage:
     lines = sorted(result, key=lambda each: (WORDS.index(each.verdict) == 0, each.index))
     known = taken(result.graph, result.settings, result.peak_bytes, result.device, 0)
     return CertifyPage(
-        title=f"{badge}: {question}",
-        word=_word(result),
-        badge=badge,
-        question=question,
-        sentence=_sentence(result),
-        cards=_cards(result),
+        head=Head(
+            title=f"{badge}: {question}",
+            word=_word(result),
+            badge=badge,
+            question=question,
+            sentence=_sentence(result),
+            cards=_cards(result),
+            origin=origin,
+            circumstances=circumstances(result.settings, result.device, origin.command),
+        ),
         network=terms.of_graph(result.graph),
         changes=_changes(result),
         labels="given" if result.labelled else "the network's own predictions",
@@ -139,8 +136,6 @@ def certify_page(result: Certification, origin: Origin) -> CertifyPage:
         memory=memory(known, result.history, StageMemory(stage_peaks(result.history))),
         guarantee=_guarantee(result),
         warnings=result.history.warnings,
-        origin=origin,
-        circumstances=circumstances(result.settings, result.device, origin.command),
     )
 
 

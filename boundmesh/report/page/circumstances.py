@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from importlib.metadata import version
 from typing import Any
 
@@ -47,6 +48,16 @@ def circumstances(settings: Settings, device: str, command: str) -> Circumstance
         ("system", f"{platform.system()} {platform.machine()}"),
     ]
     return Circumstances(command, tuple(known), tuple(_flat(asdict(settings))))
+
+
+def origin_here(network: str = "", property: str = "") -> Origin:
+    """Return the origin of a query of this process: its command, the files named, and now."""
+    return Origin(network, property, command_line(), now())
+
+
+def now() -> str:
+    """Return the date and the time of day."""
+    return datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z").strip()
 
 
 def command_line() -> str:

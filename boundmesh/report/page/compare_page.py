@@ -10,9 +10,9 @@ from boundmesh.report.bench_console import short
 from boundmesh.report.cactus import SHORTEST
 from boundmesh.report.page import words
 from boundmesh.report.page.chart import Chart, Curve, dots, line, seconds_label
-from boundmesh.report.page.circumstances import Circumstances, Origin, circumstances
+from boundmesh.report.page.circumstances import Origin, circumstances
 from boundmesh.report.page.effort import GREY
-from boundmesh.report.page.parts import Card
+from boundmesh.report.page.parts import Card, Head
 from boundmesh.report.page.scale import logarithmic
 from boundmesh.report.records import SOLVED, Record
 from boundmesh.report.summary import Change, Pace
@@ -41,20 +41,13 @@ class PairRow:
 class ComparePage:
     """The texts, figures and charts that the template `compare.html` shows."""
 
-    title: str
-    word: str
-    badge: str
-    question: str
-    sentence: str
-    cards: tuple[Card, ...]
+    head: Head
     files: tuple[tuple[str, str], ...]
     devices: str
     changes: tuple[PairRow, ...]
     scatter: Chart | None
     pairs: tuple[PairRow, ...]
     left_out: int
-    origin: Origin
-    circumstances: Circumstances
 
 
 def compare_page(
@@ -74,20 +67,22 @@ def compare_page(
     contradicted = sum(each.contradiction for each in changes)
     badge = f"{counted(len(changes), 'verdict')} of {len(common):,} differ"
     return ComparePage(
-        title=f"{badge}: {short_name(files[0])} and {short_name(files[1])}",
-        word="sat" if contradicted else ("mixed" if changes else "unsat"),
-        badge=badge,
-        question=f"What differs between {short_name(files[0])} and {short_name(files[1])}?",
-        sentence=_sentence(pace, contradicted, len(old) - len(common), len(new) - len(common)),
-        cards=_cards(old, new, pace, contradicted),
+        head=Head(
+            title=f"{badge}: {short_name(files[0])} and {short_name(files[1])}",
+            word="sat" if contradicted else ("mixed" if changes else "unsat"),
+            badge=badge,
+            question=f"What differs between {short_name(files[0])} and {short_name(files[1])}?",
+            sentence=_sentence(pace, contradicted, len(old) - len(common), len(new) - len(common)),
+            cards=_cards(old, new, pace, contradicted),
+            origin=origin,
+            circumstances=circumstances(Settings(), devices, origin.command),
+        ),
         files=(("Old result", files[0]), ("New result", files[1])),
         devices=devices,
         changes=tuple(_row(each.old, each.new) for each in changes),
         scatter=scatter(both),
         pairs=tuple(_row(*pair) for pair in slower[:MOST_ROWS]),
         left_out=max(0, len(both) - MOST_ROWS),
-        origin=origin,
-        circumstances=circumstances(Settings(), devices, origin.command),
     )
 
 

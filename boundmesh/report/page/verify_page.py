@@ -10,7 +10,7 @@ from boundmesh.report import words as terms
 from boundmesh.report.facts import of_margin
 from boundmesh.report.page import words
 from boundmesh.report.page.chart import Chart
-from boundmesh.report.page.circumstances import Circumstances, Origin, circumstances
+from boundmesh.report.page.circumstances import Origin, circumstances
 from boundmesh.report.page.effort import (
     LayerTable,
     Piece,
@@ -24,6 +24,7 @@ from boundmesh.report.page.effort import (
 from boundmesh.report.page.inputs import OutputRow, View, outputs, view
 from boundmesh.report.page.margins import MarginTable, margin_table
 from boundmesh.report.page.memory import Memory, memory, taken
+from boundmesh.report.page.parts import Head
 from boundmesh.report.page.stage_memory import stage_memory
 from boundmesh.result import Result
 from boundmesh.verdict import POSITIVE, Falsified, TimedOut, Unknown, Verified
@@ -43,10 +44,7 @@ class Broken:
 class VerifyPage:
     """The texts, figures and charts that the template `verify.html` shows."""
 
-    title: str
-    word: str
-    heading: str
-    sentence: str
+    head: Head
     reason: str
     advice: tuple[str, ...]
     claim: str
@@ -65,8 +63,6 @@ class VerifyPage:
     memory: Memory
     guarantee: tuple[str, ...]
     warnings: tuple[str, ...]
-    origin: Origin
-    circumstances: Circumstances
 
 
 def verify_page(result: Result, origin: Origin) -> VerifyPage:
@@ -92,10 +88,16 @@ def verify_page(result: Result, origin: Origin) -> VerifyPage:
         if "never" in claim:
             where = where.replace("every", "any", 1)
     return VerifyPage(
-        title=f"{heading}: {claim}",
-        word=verdict.word,
-        heading=heading,
-        sentence=sentence if prop.cases else "No input is left to check, so it holds.",
+        head=Head(
+            title=f"{heading}: {claim}",
+            word=verdict.word,
+            badge=heading,
+            question=claim[0].upper() + claim[1:] + (f" for {where}" if where else "") + ".",
+            sentence=sentence if prop.cases else "No input is left to check, so it holds.",
+            cards=(),
+            origin=origin,
+            circumstances=circumstances(result.settings, result.device, origin.command),
+        ),
         reason=reason(result),
         advice=advice(result),
         claim=claim,
@@ -116,8 +118,6 @@ def verify_page(result: Result, origin: Origin) -> VerifyPage:
             words.guarantee(arithmetic(result.graph, result.settings, prop), verdict.word)
         ),
         warnings=tuple(dict.fromkeys((*prop.warnings, *result.history.warnings))),
-        origin=origin,
-        circumstances=circumstances(result.settings, result.device, origin.command),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from boundmesh.errors import BoundmeshError
 from boundmesh.ranges import shown
 from boundmesh.report.page.bench_page import bench_page
 from boundmesh.report.page.certify_page import certify_page
-from boundmesh.report.page.circumstances import Origin
+from boundmesh.report.page.circumstances import Origin, now
 from boundmesh.report.page.compare_page import compare_page
 from boundmesh.report.page.verify_page import verify_page
 from boundmesh.report.records import Record
@@ -72,11 +71,6 @@ def report_comparison(
     """Write the page that compares two results; raises BoundmeshError where that fails."""
     page = compare_page(files, old, new, changes, pace, origin)
     write(path, rendered("compare.html", page))
-
-
-def now() -> str:
-    """Return the date and the time of day."""
-    return datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z").strip()
 
 
 def rendered(template: str, page: Any) -> str:
