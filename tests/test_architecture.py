@@ -22,6 +22,7 @@ IDS = [str(file.relative_to(ROOT)) for file in FILES]
 # before it.
 FLOORS = (
     "errors",
+    "register",
     "ranges",
     "rational",
     "mesh_shape",

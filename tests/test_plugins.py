@@ -128,7 +128,7 @@ def plugins() -> Iterator[None]:
     yield
     heuristics.remove(WIDEST)
     methods.remove(HALVES)
-    del RULES["thresholded"]
+    RULES.remove(THRESHOLDED)
     TRANSLATIONS["ThresholdedRelu"] = own
 
 

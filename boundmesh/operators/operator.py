@@ -22,6 +22,7 @@ from boundmesh.operators.partition import Partition
 from boundmesh.operators.rounding import Lengths, Rounded
 from boundmesh.operators.window_grid import Grid
 from boundmesh.operators.windows import PulledWindows, Windows
+from boundmesh.register import Register
 
 
 @dataclass(frozen=True)
@@ -177,12 +178,5 @@ class Operator:
         return self.pull is not None
 
 
-RULES: dict[str, Operator] = {}
-
-
-def register(operator: Operator) -> Operator:
-    """Add an operator to `RULES`. Raises ValueError if the name is already registered."""
-    if operator.name in RULES:
-        raise ValueError(f"operator '{operator.name}' is registered twice")
-    RULES[operator.name] = operator
-    return operator
+RULES: Register[Operator] = Register("an operator")
+register = RULES.register

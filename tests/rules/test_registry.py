@@ -29,7 +29,7 @@ def test_every_operator_is_affine_or_has_all_rules_of_a_nonlinear_one(name: str)
 
 
 def test_a_second_operator_of_one_name_is_refused() -> None:
-    with pytest.raises(ValueError, match="'relu' is registered twice"):
+    with pytest.raises(ValueError, match="the name 'relu' of an operator is taken"):
         register(RULES["relu"])
 
 
