@@ -111,3 +111,25 @@ def test_a_query_that_does_not_fit_its_network_cannot_be_asked(
     outcome = command("supports", path, spec)
     assert outcome.code == 1
     assert "cannot be asked" in outcome.out
+
+
+def test_what_depends_on_lengths_alone_is_not_refused_while_they_are_open(
+    command: Command, tmp_path: Path
+) -> None:
+    path = saved(
+        tmp_path,
+        helper.make_node("Shape", ["x"], ["lengths"]),
+        helper.make_node("ConstantOfShape", ["lengths"], ["zeros"], name="start"),
+        helper.make_node("Add", ["x", "zeros"], ["y"]),
+        inputs={"x": (1, "n")},
+    )
+    outcome = command("supports", path)
+    assert "refused" not in outcome.out and "2 of constants" in outcome.out
+    assert command("supports", path, "--shape", "x=1,4").code == 0
+    drawn = saved(
+        tmp_path,
+        helper.make_node("RandomNormal", [], ["drawn"], name="draw", shape=[1]),
+        helper.make_node("Add", ["x", "drawn"], ["y"]),
+        inputs={"x": (1, "n")},
+    )
+    assert "'draw' (RandomNormal)" in command("supports", drawn).out

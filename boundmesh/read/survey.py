@@ -15,7 +15,7 @@ from boundmesh.errors import BoundmeshError
 from boundmesh.graph.build import Constant
 from boundmesh.graph.graph import Graph, Port
 from boundmesh.operators.node import Node
-from boundmesh.read.alternatives import alternative
+from boundmesh.read.alternatives import ALTERNATIVES, FIXED, alternative
 from boundmesh.read.control_flow import CONTROL
 from boundmesh.read.files import contents
 from boundmesh.read.kinds import BOOL
@@ -33,6 +33,9 @@ from boundmesh.read.open_axes import UNKNOWN, Lengths, OpenAxisError
 from boundmesh.read.predict import forms
 from boundmesh.read.translate import TRANSLATIONS
 from boundmesh.read.translate.step import REAL
+
+LENGTHS = ("Constant", "Shape", "Size")
+"""Operators whose results depend on no value of an input, but at most on its shape."""
 
 
 @dataclass(frozen=True)
@@ -102,10 +105,12 @@ def survey(path: Path, lengths: Lengths = UNKNOWN) -> Survey:
         entry = enter_model(model, lengths)
     except OpenAxisError as error:
         check_types(model.graph, seen)
-        return Survey(opset, seen.operators, 0, tuple(seen.refused), open_axis=str(error))
+        found = opset, seen.operators, seen.constants, tuple(seen.refused)
+        return Survey(*found, open_axis=str(error))
     except BoundmeshError as error:
         check_types(model.graph, seen)
-        return Survey(opset, seen.operators, 0, tuple(seen.refused), problem=str(error))
+        found = opset, seen.operators, seen.constants, tuple(seen.refused)
+        return Survey(*found, problem=str(error))
     graph, problem = None, ""
     with silenced(), np.errstate(all="ignore"):
         try:
@@ -130,10 +135,19 @@ def survey(path: Path, lengths: Lengths = UNKNOWN) -> Survey:
 
 
 def check_types(graph: ir.Graph, seen: Seen) -> None:
-    """Refuse the nodes whose operator has no translation, whatever their operands are."""
+    """Refuse the nodes whose operator has no translation, whatever their operands are.
+
+    A node that depends on constants and lengths of axes alone is evaluated once these are given.
+    """
+    fixed = set(graph.initializers)
     for node in ir.traversal.RecursiveGraphIterator(graph):
         foreign = node.domain not in ("", "ai.onnx")
-        if foreign or node.op_type not in {*TRANSLATIONS, *CONTROL, "Constant", "Shape", "Size"}:
+        read = {name_of(value) for value in node.inputs if value is not None}
+        random = ALTERNATIVES.get(node.op_type) == FIXED
+        if node.op_type in LENGTHS or (read <= fixed and not foreign and not random):
+            fixed.update(name_of(value) for value in node.outputs)
+            seen.constants += 1
+        elif foreign or node.op_type not in {*TRANSLATIONS, *CONTROL}:
             # On constants an operator needs no translation; only a full check could tell.
             seen.refused.append(refusal(node, "it has no translation, unless it acts on constants"))
         else:
