@@ -42,6 +42,7 @@ class Run:
     groups: Groups
     settings: Settings
     clock: Clock
+    as_read: Graph
     standings: list[Standing] = field(default_factory=list)
 
     @cached_property

@@ -17,7 +17,7 @@ from boundmesh.graph.forward import multiplications
 from boundmesh.mesh.runtime.open import groups_for, layout_for
 from boundmesh.models import read
 from boundmesh.proof import exact, float64
-from boundmesh.proof.guarantee import holds_in_real
+from boundmesh.proof.guarantee import for_bounds, holds_in_real
 from boundmesh.proof.ladder import climb, steps
 from boundmesh.proof.memory import check_fits, memory_errors
 from boundmesh.proof.standing import (
@@ -61,12 +61,14 @@ def verify(
     clock = Clock(settings.timeout, recorder)
     torch.manual_seed(settings.seed)
     with clock.stage("read"):
-        graph, wanted = read(model, property)
+        as_read, wanted = read(model, property)
+        graph = for_bounds(as_read, settings, wanted)
     pin_threads(settings, multiplications(graph))
     for warning in wanted.warnings:
         recorder.warn(warning)
     groups = groups_for(settings) or ONE_GROUP
-    run = Run(graph, wanted, layout_for(graph.bounded, settings), groups, settings, clock)
+    layout = layout_for(graph.bounded, settings)
+    run = Run(graph, wanted, layout, groups, settings, clock, as_read)
     device, clock.agree = run.layout.device, groups.agree
     forget_peak(device)
     recorder.measure = partial(memory_of, device)
@@ -136,7 +138,7 @@ def _assist(run: Run) -> Verdict:
 
 def _check(run: Run) -> None:
     regions = [case.region for case in shrunk(run.property, RADII[0]).cases]
-    agrees_with_source(run.graph, regions, run.settings.seed, run.layout.dtype)
+    agrees_with_source(run.as_read, regions, run.settings.seed, run.layout.dtype)
 
 
 def _search_everywhere(run: Run) -> Verdict:

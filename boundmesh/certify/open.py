@@ -13,7 +13,7 @@ from boundmesh.certify.run import Run
 from boundmesh.graph.graph import Graph
 from boundmesh.mesh.runtime.open import groups_for, layout_for
 from boundmesh.operators.rounding import Rounding
-from boundmesh.proof.guarantee import rounding_for
+from boundmesh.proof.guarantee import for_bounds, rounding_for
 from boundmesh.proof.real import RealOutputs
 from boundmesh.runtime.clock import Clock
 from boundmesh.search.parallel.groups import ONE_GROUP, Groups
@@ -45,6 +45,7 @@ def open_run(graph: Graph, inputs: Inputs, settings: Settings, clock: Clock) -> 
 
     The ranks of a mesh join here.
     """
+    graph = for_bounds(graph, settings)
     layout = layout_for(graph, settings)
     rounding = rounding_for(graph, settings, layout)
     groups = groups_for(settings) or ONE_GROUP

@@ -161,7 +161,7 @@ def prepared(
         regions = inputs.regions(some, [radius] * len(some))
         agrees_with_source(graph, regions, settings.seed, layout.dtype)
     with clock.stage("score"):
-        scores = scores_of(graph, layout, inputs)
+        scores = scores_of(opened.graph, layout, inputs)
     return opened.about(scores.argmax(1) if wanted is None else wanted, scores)
 
 

@@ -6,6 +6,10 @@ x·y:
 
     x·y ≥ α(ly·x + lx·y − lx·ly) + (1 − α)(uy·x + ux·y − ux·uy)
     x·y ≤ α(uy·x + lx·y − lx·uy) + (1 − α)(ly·x + ux·y − ux·ly)
+
+The attribute `limit` of multiply, a number or one for each element, is given where the factors have
+something in common, so that no |x·y| is larger. Where a plane lies beyond it in the middle of the
+box, the limit takes its place.
 """
 
 from __future__ import annotations
@@ -43,7 +47,15 @@ def multiply(node: Node, weights: Weights, x: Tensor, y: Tensor) -> Tensor:
 
 
 def multiply_interval(node: Node, weights: Weights, x: Interval, y: Interval) -> Interval:
-    return product_range(x, y)
+    found, limit = product_range(x, y), limit_of(node, x.lower)
+    if limit is None:
+        return found
+    return Interval(*(torch.clamp(end, -limit, limit) for end in (found.lower, found.upper)))
+
+
+def limit_of(node: Node, like: Tensor) -> Tensor | None:
+    """Return the largest |x·y| that is possible, or None where there is no limit."""
+    return node.tensor("limit", like) if "limit" in node.attributes else None
 
 
 def multiply_relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
@@ -53,7 +65,17 @@ def multiply_relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Li
     below, above = uy + alpha * (ly - uy), ly + alpha * (uy - ly)
     lower = -(alpha * (lx * ly) + (1 - alpha) * (ux * uy))
     upper = -(alpha * (lx * uy) + (1 - alpha) * (ux * ly))
-    return Lines((below, at_x), (above, at_x), lower, upper)
+    limit = limit_of(node, lx)
+    if limit is None:
+        return Lines((below, at_x), (above, at_x), lower, upper)
+    middle, gap = (lx + ux) * (ly + uy) / 4, (ux - lx) * (uy - ly) / 4
+    low, high = middle - gap < -limit, middle + gap > limit
+    return Lines(
+        (torch.where(low, 0, below), torch.where(low, 0, at_x)),
+        (torch.where(high, 0, above), torch.where(high, 0, at_x)),
+        torch.where(low, -limit, lower),
+        torch.where(high, limit, upper),
+    )
 
 
 def multiply_unstable(node: Node, boxes: tuple[Interval, ...]) -> Tensor:

@@ -10,6 +10,7 @@ from boundmesh.graph.graph import Graph
 from boundmesh.kernels import launcher, matmul
 from boundmesh.operators.rounding import UNITS, Rounding
 from boundmesh.property import Property
+from boundmesh.read.common_factor import keep_common_factors
 from boundmesh.settings import Settings, rounding_words
 
 
@@ -39,17 +40,34 @@ def arithmetics(
     Raises UnsupportedError where a floating-point arithmetic was chosen, or declared, for a
     network with an operator whose rounding is not known.
     """
-    words = frozenset(rounding_words(settings.rounding))
-    if words == {"trust"}:
-        return words
-    if words == {"auto"}:
-        words = frozenset() if property is None else property.arithmetics
+    words = _named(settings, property)
     if (precision := coarsest(words)) in UNITS and graph.unbounded:
         raise UnsupportedError(
             f"how {', '.join(sorted(graph.unbounded))} rounds in {precision} is not known, so no "
             "verdict can hold in that arithmetic; --rounding real gives one for real numbers"
         )
     return words
+
+
+def _named(settings: Settings, property: Property | None) -> frozenset[str]:
+    """Return the arithmetics that the user names, or else the property."""
+    words = frozenset(rounding_words(settings.rounding))
+    if words == {"auto"}:
+        return frozenset() if property is None else property.arithmetics
+    return words
+
+
+def for_bounds(graph: Graph, settings: Settings, property: Property | None = None) -> Graph:
+    """Return the graph that bounds are computed on.
+
+    It is rewritten where that makes bounds tighter and verdicts hold in real arithmetic alone. A
+    floating-point arithmetic needs the operations that the network runs. Twin networks have a graph
+    for bounds of their own.
+    """
+    if graph.extended is not None:
+        return graph
+    in_real = coarsest(_named(settings, property)) not in UNITS
+    return keep_common_factors(graph) if in_real else graph
 
 
 def holds_in_real(graph: Graph, settings: Settings, property: Property) -> bool:

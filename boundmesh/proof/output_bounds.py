@@ -25,7 +25,7 @@ from boundmesh.graph.forward import multiplications
 from boundmesh.mesh.runtime.open import layout_for
 from boundmesh.models import load, point_of, region_of, rows_of
 from boundmesh.operators.interval import Interval
-from boundmesh.proof.guarantee import rounding_for
+from boundmesh.proof.guarantee import for_bounds, rounding_for
 from boundmesh.proof.memory import check_fits, memory_errors
 from boundmesh.proof.standing import unstable_counts
 from boundmesh.property import Ball, Box
@@ -124,7 +124,8 @@ def bounds(
     """
     OneOf([*METHODS]).read("method", method)
     clock = Clock(settings.timeout, progress)
-    graph = load(model, point_of(regions[0]))
+    as_read = load(model, point_of(regions[0]))
+    graph = for_bounds(as_read, settings)
     regions = [region_of(region, graph[graph.input].size) for region in regions]
     if not all(np.isfinite(end).all() for region in regions for end in _ends(region)):
         raise BoundmeshError("the region has an end that is NaN or infinite")
@@ -141,7 +142,7 @@ def bounds(
     layout = layout_for(graph, settings)
     device, clock.agree = layout.device, layout.agree
     with clock.stage("check"):
-        agrees_with_source(graph, regions, settings.seed, layout.dtype)
+        agrees_with_source(as_read, regions, settings.seed, layout.dtype)
     check_fits(graph, device, settings)
     forget_peak(device)
     matrix = _matrix(rows, graph[graph.output].size, len(regions))

@@ -1,0 +1,149 @@
+"""Rewrites normalised values so that bounds keep the factor that their elements have in common.
+
+A normalisation is `y = z·s` with one factor `s = 1/√(share·Σz² + ε)` for all elements of a group.
+Three rewrites make its bounds tighter, and do not change what it computes in exact arithmetic:
+
+* The root and the reciprocal become one power, so that s has one line and not the line of a line.
+* A linear layer moves in front of the product: `W(c·y + d) = (W(c·z))·s + W·d`. A bound of
+  `⟨w, z⟩` from the layers before is far tighter than the sum of bounds of its terms, and only that
+  bound meets the planes of the product.
+* The products get a limit. As `Σy² ≤ 1/share`, no output of the layer exceeds `‖w‖/√share` (the
+  inequality of Cauchy and Schwarz), and where z is centred, the mean may be taken off w.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from boundmesh.graph.constant import Constant, matrix_product, product, sum_of
+from boundmesh.graph.formed import size_of
+from boundmesh.graph.graph import Graph
+from boundmesh.graph.passes.drop_dead import drop_dead
+from boundmesh.graph.passes.fold_affine import Weights
+from boundmesh.operators.node import Node, Shape
+from boundmesh.read.normalized import ROOM, Normalized, normalized
+
+
+def keep_common_factors(graph: Graph) -> Graph:
+    """Return the graph with the rewrites of this file; it computes the same in exact arithmetic."""
+    found: dict[str, Normalized] = {}
+    nodes: list[Node] = []
+    weights = Weights(graph)
+    for node in graph.nodes:
+        normal = normalized(graph, node)
+        if normal is not None:
+            found[node.name] = normal
+            nodes += normal.before
+            nodes += scaled_by(node.name, normal.value, normal.factor, node.shape, normal.largest)
+            continue
+        moved = in_front(graph, weights, node, found) if node.op == "linear" else None
+        nodes += [node] if moved is None else moved
+    if not found:
+        return graph
+    rewritten = replace(
+        graph, nodes=tuple(nodes), weights=weights.arrays, formed=weights.formed,
+        unbounded=graph.unbounded | {"a product of a common factor"},
+    )  # fmt: skip
+    return drop_dead(rewritten)
+
+
+def scaled_by(
+    name: str, value: str, factor: str, shape: Shape, limit: float | np.ndarray
+) -> list[Node]:
+    """Return nodes of `value·factor`, a product of which no element exceeds its limit."""
+    short = (*shape[:-1], 1)
+    spread = Node(f"{name}:spread", "expand", (factor,), shape, (short,))
+    attributes = {"limit": limit if isinstance(limit, float) else np.array(limit)}
+    return [spread, Node(name, "multiply", (value, spread.name), shape, (shape, shape), attributes)]
+
+
+def in_front(
+    graph: Graph, weights: Weights, layer: Node, found: dict[str, Normalized]
+) -> list[Node] | None:
+    """Return nodes that replace a layer of a normalised value, or None where none can."""
+    way = way_to(graph, weights, layer, found)
+    if way is None:
+        return None
+    normal = found[way[-1].inputs[0]]
+    short, before = (*layer.shape[:-1], 1), (*graph[normal.value].shape[:-1], 1)
+    narrow = normal.axes == (len(before) - 1,)
+    if before != short and not narrow:
+        return None
+    name, value, matrix = layer.name, normal.value, weights[layer.weights[0]]
+    offset = weights[layer.weights[1]] if len(layer.weights) > 1 else None
+    for node in way[1:]:
+        if node.op in ("scale", "shift"):
+            each = per_element(weights[node.weights[0]], layer.input_shapes[0][-1])
+            assert each is not None
+            if node.op == "scale":
+                matrix = product(matrix, each)
+            else:
+                moved = matrix_product(each, matrix.moved(np.transpose))
+                moved = moved.moved(np.ravel)
+                offset = moved if offset is None else sum_of(offset, moved)
+    nodes: list[Node] = []
+    for place, node in enumerate(way[:0:-1]):
+        if node.op in ("scale", "reshape"):
+            nodes.append(replace(node, name=f"{name}:{node.op}:{place}", inputs=(value,)))
+            value = nodes[-1].name
+    inner = replace(layer, name=f"{name}:product", inputs=(value,), weights=layer.weights[:1])
+    nodes.append(inner)
+    factor, limit = normal.factor, largest_of(normal, matrix, narrow)
+    if before != short:
+        nodes.append(Node(f"{name}:factor", "reshape", (factor,), short, (before,)))
+        factor = nodes[-1].name
+    result = name if offset is None else f"{name}:scaled"
+    limits = np.broadcast_to(limit, layer.shape)
+    nodes += scaled_by(result, inner.name, factor, layer.shape, limits)
+    if offset is not None:
+        written = not any(node.op == "shift" for node in way)
+        held = layer.weights[1] if written else weights.enter(f"{name}:offset", offset)
+        nodes.append(Node(name, "shift", (result,), layer.shape, (layer.shape,), {}, (held,)))
+    return nodes
+
+
+def way_to(
+    graph: Graph, weights: Weights, layer: Node, found: dict[str, Normalized]
+) -> list[Node] | None:
+    """Return a layer and the nodes before it, back to the reader of a normalised value.
+
+    Each of them must scale or shift elements of the last axis alike in all groups, or leave that
+    axis as it is. Returns None where one does not.
+    """
+    way = [layer]
+    while way[-1].inputs[0] not in found:
+        before = graph[way[-1].inputs[0]]
+        if before.op in ("scale", "shift"):
+            if per_element(weights[before.weights[0]], before.shape[-1]) is None:
+                return None
+        elif before.op == "reshape":
+            if before.shape[-1] != before.input_shapes[0][-1]:
+                return None
+        elif before.op != "limited":
+            return None
+        way.append(before)
+    return way
+
+
+def per_element(constant: Constant, length: int) -> Constant | None:
+    """Return a constant as one number for each element of the last axis, `[1, n]`, or None."""
+    array = constant.array
+    if array.size == 1 or (array.ndim and array.shape[-1] == array.size == length):
+        return constant.moved(lambda each: np.broadcast_to(each.reshape(1, -1), (1, length)))
+    return None
+
+
+def largest_of(normal: Normalized, matrix: Constant, narrow: bool) -> np.ndarray:
+    """Return the largest |output| of every row of the matrix, by the inequality of Cauchy-Schwarz.
+
+    With `Σ(z·s)² ≤ 1/share`, it is ‖w‖/√share; of centred z, the mean of w may be taken off.
+    """
+    rows = np.asarray(matrix.array, np.float64)
+    off = 2.0**-40 * np.abs(size_of(rows, matrix.formed)).sum(-1) + 0 * rows.sum(-1)
+    if normal.centred and narrow:
+        rows = rows - rows.mean(-1, keepdims=True)
+    found: np.ndarray = (np.linalg.norm(rows, axis=-1) * ROOM + off) / math.sqrt(normal.share)
+    return found

@@ -1,0 +1,150 @@
+"""Finds values `z/√(share·Σz² + ε)` in a graph: LayerNorm, RMSNorm and the 2-norm."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from boundmesh.graph.formed import EXACT
+from boundmesh.graph.graph import Graph
+from boundmesh.operators.node import Node, Shape
+from boundmesh.read.same_value import same_value
+
+ROOM = 1 + 2.0**-20
+"""Limits are enlarged by this factor, which is more than their own rounding takes away."""
+
+
+@dataclass(frozen=True)
+class Normalized:
+    """A product `z·s`, s one factor for each group.
+
+    value    the name of z
+    factor   the name of s, in the shape of z with 1 for `axes`
+    before   the nodes that compute s in the new form
+    axes     the axes of a group
+    share    the factor of Σz²
+    largest  no |z·s| is larger
+    centred  True if the elements of a group of z add up to zero
+    """
+
+    value: str
+    factor: str
+    before: tuple[Node, ...]
+    axes: tuple[int, ...]
+    share: float
+    largest: float
+    centred: bool
+
+
+def normalized(graph: Graph, node: Node) -> Normalized | None:
+    """Return what a node normalises, where the last axis is one of the group's; None if nothing."""
+    if node.op != "multiply" or "limit" in node.attributes:
+        return None
+    for value, spread in (node.inputs, node.inputs[::-1]):
+        radicand = radicand_of(graph, spread)
+        group = None if radicand is None else group_of(graph, value, radicand)
+        if group is not None and graph[spread].input_shapes[0] == group.short:
+            assert radicand is not None
+            return normal_of(graph, node, value, radicand, group)
+    return None
+
+
+@dataclass(frozen=True)
+class Group:
+    """The sum that a radicand `share·Σz² + ε` has.
+
+    axes   the axes of the sum
+    share  the factor of the sum
+    short  the shape of the sum, 1 along the axes
+    """
+
+    axes: tuple[int, ...]
+    share: float
+    short: Shape
+
+
+def radicand_of(graph: Graph, spread: str) -> str | None:
+    """Return v for a value that repeats `1/√v`."""
+    node = graph[spread]
+    if node.op != "expand":
+        return None
+    node = unshaped(graph, node.inputs[0])
+    if node.op == "scale" and single(graph, node) == 1:
+        node = unshaped(graph, node.inputs[0])
+    if node.op == "power" and node["exponent"] == -0.5:
+        return node.inputs[0]
+    root = unshaped(graph, node.inputs[0]) if node.op == "reciprocal" else node
+    is_root = root.op == "sqrt" or (root.op == "power" and root["exponent"] == 0.5)
+    return root.inputs[0] if node.op == "reciprocal" and is_root else None
+
+
+def unshaped(graph: Graph, name: str) -> Node:
+    """Return the value before it was reshaped."""
+    while graph[name].op == "reshape":
+        name = graph[name].inputs[0]
+    return graph[name]
+
+
+def single(graph: Graph, node: Node) -> float | None:
+    """Return the number that a scale or a shift has for all elements; None where they differ."""
+    array = graph.weights[node.weights[0]]
+    formed = graph.formed.get(node.weights[0], EXACT)
+    alike = array.size and np.all(array == array.flat[0]) and formed.size is None
+    return float(array.flat[0]) if alike else None
+
+
+def group_of(graph: Graph, value: str, radicand: str) -> Group | None:
+    """Return the group of a radicand `share·Σ value² + ε` with ε ≥ 0, or None where it is none."""
+    node, share = unshaped(graph, radicand), 1.0
+    if node.op == "shift":
+        epsilon = single(graph, node)
+        if epsilon is None or not epsilon >= 0:
+            return None
+        node = unshaped(graph, node.inputs[0])
+    while node.op == "scale":
+        factor = single(graph, node)
+        if factor is None or not factor > 0:
+            return None
+        share, node = share * factor, unshaped(graph, node.inputs[0])
+    if node.op != "sum":
+        return None
+    squares, axes = graph[node.inputs[0]], tuple(node["axes"])
+    square = squares.op == "power" and squares["exponent"] == 2
+    if not square or not same_value(graph, squares.inputs[0], value):
+        return None
+    shape = graph[value].shape
+    return Group(axes, share, node.shape) if len(shape) - 1 in axes else None
+
+
+def normal_of(graph: Graph, node: Node, value: str, radicand: str, group: Group) -> Normalized:
+    shape, short = graph[radicand].shape, group.short
+    factor = Node(f"{node.name}:factor", "power", (radicand,), shape, (shape,), {"exponent": -0.5})
+    before = [factor]
+    if shape != short:
+        before.append(Node(f"{node.name}:short", "reshape", (factor.name,), short, (shape,)))
+    count = math.prod(graph[value].shape[axis] for axis in group.axes)
+    centred = is_centred(graph, value, group.axes)
+    largest = math.sqrt((count - 1) / count if centred else 1.0) / math.sqrt(group.share) * ROOM
+    # The mean is taken off only up to its rounding, of which a single element consists.
+    largest += 2.0**-20 / math.sqrt(group.share)
+    name = before[-1].name
+    return Normalized(value, name, tuple(before), group.axes, group.share, largest, centred)
+
+
+def is_centred(graph: Graph, name: str, axes: tuple[int, ...]) -> bool:
+    """Return True if a value is another less its exact mean over `axes`."""
+    node = graph[name]
+    if node.op != "subtract" or graph[node.inputs[1]].op != "expand":
+        return False
+    short = graph[graph[node.inputs[1]].inputs[0]]
+    mean = unshaped(graph, short.name)
+    total = unshaped(graph, mean.inputs[0]) if mean.op == "scale" else mean
+    if total.op != "sum" or tuple(total["axes"]) != axes or total.shape != short.shape:
+        return False
+    count = node.size // total.size
+    share = single(graph, mean) if mean.op == "scale" else 1.0
+    # A quotient stands for the exact number; a number of the file does not.
+    exact = count & (count - 1) == 0 or graph.formed.get(mean.weights[0], EXACT).depth > 0
+    return exact and share == 1 / count and same_value(graph, total.inputs[0], node.inputs[0])
