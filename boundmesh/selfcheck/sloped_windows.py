@@ -14,11 +14,11 @@ from boundmesh.operators.convolution import CONV
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.node import Node
 from boundmesh.operators.relu import RELU
-from boundmesh.operators.window_grid import Grid, Span
 from boundmesh.operators.windows import Windows
 from boundmesh.selfcheck.comparisons import Comparison, trusted
+from boundmesh.selfcheck.sample_windows import ROWS, sample_windows
 
-ROWS, FEATURES, LENGTH, WINDOW = 6, 8, 9, 4
+FEATURES = 8
 
 
 @cache
@@ -30,13 +30,8 @@ def sloped_windows_agree(device: torch.device) -> bool:
 def of_sloped_windows(device: torch.device) -> Iterator[Comparison]:
     """Compare windows through a ReLU with slopes, gradients of that, and gradients of products."""
     generator = torch.Generator().manual_seed(0)
-    shape = (1, FEATURES, LENGTH, LENGTH + 1)
-    places = torch.randint(0, LENGTH, (ROWS, 2), generator=generator)
-    grid = Grid(places, (Span(1, -2, WINDOW, shape[2]), Span(1, 0, WINDOW - 1, shape[3])))
-    rows = torch.randn(1, ROWS, *grid.window, FEATURES, generator=generator)
-    rows.masked_fill_(grid.outside.unsqueeze(-1), 0)
-    windows = Windows(rows.double(), grid, shape[:2])
-    middle = torch.randn(1, *shape, generator=generator)
+    windows, middle = sample_windows(1, FEATURES, generator)
+    shape, grid = windows.shape, windows.grid
     index = ((middle > -0.5) & (middle < 0.5)).flatten().nonzero().squeeze(1)
     slots = torch.full((middle.numel(),), -1, dtype=torch.int32)
     slots[index] = torch.arange(len(index), dtype=torch.int32)

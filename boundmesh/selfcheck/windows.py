@@ -15,13 +15,13 @@ from boundmesh.operators.max_pool import MAX_POOL
 from boundmesh.operators.node import Node
 from boundmesh.operators.pooled_lines import PooledLines
 from boundmesh.operators.relu import RELU
-from boundmesh.operators.window_grid import Grid, Span
 from boundmesh.operators.window_lines import pull_window_lines, signed_inner_windows
 from boundmesh.operators.window_products import spread_by_kernel
 from boundmesh.operators.windows import Windows
 from boundmesh.selfcheck.comparisons import Comparison, trusted
+from boundmesh.selfcheck.sample_windows import sample_windows
 
-ROWS, FEATURES, LENGTH, WINDOW = 6, 5, 9, 4
+FEATURES = 5
 
 
 @cache
@@ -33,15 +33,8 @@ def windows_agree(device: torch.device) -> bool:
 def of_windows(device: torch.device) -> Iterator[Comparison]:
     """Compare sums over windows, windows pulled back through a ReLU, and through a convolution."""
     generator = torch.Generator().manual_seed(0)
-    shape, window = (1, FEATURES, LENGTH, LENGTH + 1), (WINDOW, WINDOW - 1)
-    places = torch.randint(0, LENGTH, (ROWS, 2), generator=generator)
-    spans = (Span(1, -2, window[0], shape[2]), Span(1, 0, window[1], shape[3]))
-    grid = Grid(places, spans)
-    rows = torch.randn(2, ROWS, *window, FEATURES, generator=generator)
-    rows.masked_fill_(grid.outside.unsqueeze(-1), 0)
-    exact = Windows(rows.double(), grid, shape[:2])
-    here = exact.to(device, torch.float32)
-    middle = torch.randn(1, *shape, generator=generator)
+    exact, middle = sample_windows(2, FEATURES, generator)
+    here, shape = exact.to(device, torch.float32), exact.shape
     box = Interval(middle - 0.5, middle + 0.5)
     low, high = (here.table(end.to(device)) for end in (box.lower, box.upper))
     wide = Interval(box.lower.double(), box.upper.double())
