@@ -161,6 +161,7 @@ def report(
         "rounding": options.rounding,
         "tile_elements": options.tile_elements,
         "milliseconds": round(median * 1000, 2),
+        "fastest": round(min(seconds) * 1000, 2),
         "spread": round((max(seconds) - min(seconds)) * 1000, 2),
         "peak_mib": round(peak / MIB, 1),
         "sum": float(found[0].double().sum()),
