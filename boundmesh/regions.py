@@ -101,7 +101,7 @@ class Box:
     def size(self) -> int:
         return self.lower.size
 
-    @property
+    @cached_property
     def empty(self) -> bool:
         """True if no input lies inside."""
         if (self.lower > self.upper).any():

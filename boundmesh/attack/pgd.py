@@ -21,8 +21,6 @@ from boundmesh.verdict import Counterexample
 
 # The attack may take this share of the time that is left.
 PATIENCE = 0.2
-# A sample is searched where there are more cases than this.
-MOST_CASES = 200
 
 
 @dataclass(frozen=True)
@@ -33,16 +31,23 @@ class AttackEffort:
     rounds  after the restarts, how often as many descents start again around the best points
     paid    multiplications to spend on restarts; small networks get more restarts for them
     most    restarts, at most
+    cases   a sample of so many cases is searched where there are more
     """
 
     few: int
     rounds: int
     paid: int
     most: int
+    cases: int
 
 
-LIGHT = AttackEffort(few=9, rounds=1, paid=3 * 10**8, most=500)
-WIDE = AttackEffort(few=0, rounds=7, paid=10**10, most=3000)
+# Cases are bounded thousands at a time, and searched one by one. So few of them are searched before
+# bounds show where a counterexample may be.
+LIGHT = AttackEffort(few=9, rounds=1, paid=3 * 10**8, most=500, cases=25)
+WIDE = AttackEffort(few=0, rounds=7, paid=10**10, most=3000, cases=50)
+# Restarts of all cases together, at most. Steps of small networks take equally long however many
+# points descend, so many cases get fewer rounds.
+TURNS = 50
 
 
 # Checkers of competitions evaluate conditions in float32. Once a counterexample was found that does
@@ -81,12 +86,12 @@ def attack(
             for case, each in enumerate(property.cases)
             if not each.region.empty
         }
+    effort = WIDE if wide else LIGHT
     cases = [case for case, clauses in left.items() if clauses]
     searches = [
         Descent(graph, weights, property, case, replay, tuple(left[case]), recordable)
-        for case in cases[:: -(-len(cases) // MOST_CASES) or 1]
+        for case in cases[:: -(-len(cases) // effort.cases) or 1]
     ]
-    effort = WIDE if wide else LIGHT
     kept: Counterexample | None = None
     searched_on = False
     changing = (
@@ -123,13 +128,15 @@ def descents(
             short = max(1, settings.steps // 4)
             yield search.restart(min(effort.few, settings.restarts), short, generator)
     nearby = max(1, settings.steps * 2 // 5)
-    steps = settings.steps + effort.rounds * nearby
+    turns = TURNS / max(1, len(searches)) - 1
+    rounds = min(effort.rounds, int(turns * settings.steps / nearby))
+    steps = settings.steps + rounds * nearby
     affordable = effort.paid // (multiplications(graph) * steps * max(1, len(searches)))
     restarts = max(settings.restarts, min(affordable, effort.most))
     for search in searches:
         for count in batches(restarts, search.batch):
             yield search.restart(count, settings.steps, generator)
-    for _ in range(effort.rounds):
+    for _ in range(rounds):
         for search in searches:
             for count in batches(restarts, search.batch):
                 yield search.search_nearby(count, nearby, generator)

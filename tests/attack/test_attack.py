@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+import boundmesh
 from boundmesh.attack.objective import Objective
 from boundmesh.attack.pgd import attack
 from boundmesh.attack.replay import Replay
@@ -19,7 +20,7 @@ from boundmesh.property import Atom, Ball, Box, Case, Choice, Clause, Property
 from boundmesh.read import onnx, vnnlib
 from boundmesh.runtime.clock import Clock, OutOfTime
 from boundmesh.settings import AttackSettings
-from boundmesh.verdict import Counterexample
+from boundmesh.verdict import Counterexample, Falsified
 from tests.attack.networks import affine, identity, random_mlp
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "vnncomp"
@@ -87,6 +88,17 @@ def test_the_case_that_has_a_counterexample_is_found_among_many():
              for k in range(60)]  # fmt: skip
     found = search(identity(1), Property(tuple(cases), 1, 1))
     assert found is not None and found.case >= 40
+
+
+def test_a_case_that_no_sample_holds_is_searched_once_bounds_leave_it_open() -> None:
+    graph = affine(([[1.0]], [0.0]), ([[1.0]], [0.0]))
+    cases = [
+        Case(Box(np.array([low]), np.array([low + 0.5])), (Clause((outputs({0: -1.0}, -58.25),)),))
+        for low in range(59)
+    ]
+    assert search(graph, Property(cases, 1, 1)) is None
+    verdict = boundmesh.verify(graph, Property(cases, 1, 1)).verdict
+    assert isinstance(verdict, Falsified) and verdict.counterexample.case == 58
 
 
 def test_atoms_over_inputs_are_descended_too():
