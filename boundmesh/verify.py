@@ -17,7 +17,7 @@ from boundmesh.graph.forward import multiplications
 from boundmesh.mesh.runtime.open import groups_for, layout_for
 from boundmesh.models import read
 from boundmesh.proof import exact, float64
-from boundmesh.proof.guarantee import for_bounds, holds_in_real
+from boundmesh.proof.guarantee import for_bounds, holds_in_real, names_real
 from boundmesh.proof.ladder import climb, steps
 from boundmesh.proof.memory import check_fits, memory_errors
 from boundmesh.proof.standing import (
@@ -114,16 +114,23 @@ def _lead(run: Run) -> Verdict:
 
 
 def _with_unconfirmed(run: Run, verdict: Verdict) -> Verdict:
-    """Name a point that breaks the property only as ONNX Runtime rounds, if one was met.
+    """Use a point that breaks the property only as ONNX Runtime rounds, if one was met.
 
-    It is a part of the reason why nothing was decided, and a warning beside a proof.
+    It is a warning beside a proof. Where nothing is proved, the network as it runs breaks the
+    property at this point, so it is a counterexample; if the user named real arithmetic, it is only
+    a part of the reason why nothing was decided.
     """
-    text = of_unconfirmed(run.replay.unconfirmed, run.graph)
-    if text and isinstance(verdict, Verified):
+    point = run.replay.unconfirmed
+    text = of_unconfirmed(point, run.graph)
+    if point is None or isinstance(verdict, Falsified):
+        return verdict
+    if isinstance(verdict, Verified):
         run.clock.progress.warn(f"the proof is about real numbers: {text}")
-    if text and isinstance(verdict, Unknown | TimedOut):
+        return verdict
+    if names_real(run.settings):
         return replace(verdict, reason=f"{verdict.reason}; {text}")
-    return verdict
+    run.clock.progress.warn(f"the counterexample is about the network as it runs: {text}")
+    return Falsified(point)
 
 
 def _assist(run: Run) -> Verdict:

@@ -14,7 +14,7 @@ SHOWN = 4
 
 
 def of_unconfirmed(found: Counterexample | None, graph: Graph) -> str:
-    """Tell what ONNX Runtime computes at a point, and which option accepts it; empty for None.
+    """Describe what ONNX Runtime computes at a point, and which option accepts it; empty for None.
 
     An option is named where the rounding of every operator is known.
     """

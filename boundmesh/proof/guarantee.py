@@ -87,6 +87,11 @@ def needs_real(settings: Settings, property: Property) -> bool:
     return (property.arithmetics if words == {"auto"} else words) == {"real"}
 
 
+def names_real(settings: Settings) -> bool:
+    """Return True if the user named real arithmetic."""
+    return "real" in rounding_words(settings.rounding)
+
+
 def rounding_for(
     graph: Graph, settings: Settings, layout: DeviceLayout, property: Property | None = None
 ) -> Rounding | None:

@@ -1,4 +1,4 @@
-"""Points that break a property only as ONNX Runtime rounds are named, and decide nothing."""
+"""Points that break a property only as ONNX Runtime rounds are named, and no proof gives way."""
 
 from __future__ import annotations
 
@@ -40,8 +40,16 @@ def test_in_float32_the_point_is_a_counterexample() -> None:
     assert isinstance(decided("Real", rounding="float32").verdict, Falsified)
 
 
-def test_in_real_arithmetic_the_reason_names_the_point_and_the_option() -> None:
-    verdict = decided("Real", method="crown").verdict
+def test_what_nothing_proves_over_real_numbers_is_broken_by_the_network_as_it_runs() -> None:
+    result = decided("Real", method="crown")
+    assert isinstance(result.verdict, Falsified)
+    assert result.verdict.counterexample.input.tolist() == [3.0]
+    (warning,) = result.history.warnings
+    assert warning.startswith("the counterexample is about the network as it runs: as ONNX Runtime")
+
+
+def test_where_the_user_names_real_arithmetic_the_reason_names_the_point_and_the_option() -> None:
+    verdict = decided("Real", method="crown", rounding="real").verdict
     assert isinstance(verdict, Unknown)
     assert f"the input (3.0) breaks the property with the output ({ROUNDED!r})" in verdict.reason
     assert verdict.reason.endswith("--rounding float32 accepts it")
