@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from boundmesh.certify.inputs import classes_of, inputs_for, labels_of
 from boundmesh.errors import BoundmeshError
 from boundmesh.graph.forward import AsNeeded, forward
 from boundmesh.graph.graph import Graph
-from boundmesh.property import Property
+from boundmesh.property import Property, Variable
 from boundmesh.rational import array_of, radius_of
 
 
@@ -38,7 +39,11 @@ def keeps_label(
     if label is None:
         label = predicted(graph, torch.from_numpy(inputs.points))
     (chosen,) = labels_of([label], 1, classes).tolist()
-    return Property.largest(inputs.region(0, radius_of(eps)), chosen, classes)
+    prop = Property.largest(inputs.region(0, radius_of(eps)), chosen, classes)
+    if len(graph.inputs) > 1 or len(graph.outputs) > 1:
+        return prop
+    ports = ("X", "input", graph.inputs[0].shape), ("Y", "output", graph.outputs[0].shape)
+    return replace(prop, variables=tuple(Variable(*port, element_type="") for port in ports))
 
 
 @torch.no_grad()

@@ -186,7 +186,17 @@ def test_verify_proves_that_one_input_keeps_its_label(command: Command, here: Pa
     assert command(*words[:1], "--network", CONV, *words[2:]).out == "unsat\n"
     assert command(*words, "--norm", "2").out == "unsat\n"
     assert command(*words, "--norm", "1", "--clip", "0,1").out == "unsat\n"
-    assert command(*words, "--label", "3").out.startswith("sat\nX Real [64]")
+    assert command(*words, "--label", "3").out.startswith("sat\nX Real [1,1,8,8]")
+
+
+def test_a_counterexample_of_one_input_is_written_in_the_shape_of_the_input(
+    command: Command, here: Path
+) -> None:
+    np.save("one.npy", IMAGE)
+    outcome = command("verify", CONV, "--input", "one.npy", "--eps", "0.5", "--clip", "0,1")
+    lines = outcome.out.splitlines()
+    assert lines[:2] == ["sat", "X Real [1,1,8,8]"]
+    assert lines[66] == "Y Real [1,10]" and len(lines) == 2 + 64 + 1 + 10
 
 
 @pytest.mark.parametrize(
