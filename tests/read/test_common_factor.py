@@ -120,7 +120,7 @@ def test_limits_hold_and_are_reached() -> None:
     """The weights in the direction of a normalised value give the largest product."""
     graph = keep_common_factors(network(BODIES["LayerNorm of parts"], 3))
     (product,) = (node for node in graph.nodes if node.op == "multiply")
-    until = boundmesh.graph.graph.Graph(
+    until = Graph(
         graph.nodes[: graph.position[product.name] + 1], graph.input, product.name, graph.weights,
         graph.inputs, (),
     )  # fmt: skip

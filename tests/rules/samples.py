@@ -39,6 +39,8 @@ class Sample:
         """One box `[DOMAINS, *input_shape]` per input, of every kind: points, slivers, boxes that
         touch zero, and boxes as wide as the range."""
         generator = torch.Generator().manual_seed(seed)
+        if self.node.op == "either":  # Its inputs are equal.
+            return (self._box((DOMAINS, *self.node.shape), dtype, generator),) * 2
         return tuple(
             self._box((DOMAINS, *shape), dtype, generator) for shape in self.node.input_shapes
         )
@@ -73,10 +75,13 @@ def points_in(box: Interval, count: int, seed: int = 0) -> Iterator[Tensor]:
 
 
 def inputs_in(boxes: tuple[Interval, ...], count: int, seed: int = 0) -> Iterator[list[Tensor]]:
-    """Values of all inputs of a node, inside of its boxes."""
+    """Values of all inputs of a node, inside of its boxes. Inputs with one box are equal."""
     if not boxes:
         yield from ([] for _ in range(count + 2))
-    walks = [points_in(box, count, seed + 1000 * place) for place, box in enumerate(boxes)]
+    places = [next(p for p, other in enumerate(boxes) if other is box) for box in boxes]
+    walks = [
+        points_in(box, count, seed + 1000 * place) for place, box in zip(places, boxes, strict=True)
+    ]
     yield from map(list, zip(*walks, strict=True))
 
 
@@ -208,6 +213,7 @@ def nonlinear() -> Iterator[Sample]:
     yield sample("multiply", (5, 6), (5, 6))
     yield sample("matmul", (2, 3, 4), (2, 4, 5))
     yield sample("matmul", (1, 4), (4, 1))
+    yield sample("either", (5, 6), (5, 6))
     yield sample("exp", (40,), within=(-20.0, 10.0))
     yield sample("reciprocal", (40,), within=(0.01, 9.0))
     yield sample("reciprocal", (40,), within=(-9.0, -0.01))
