@@ -2,7 +2,8 @@
 
 Two networks of equal structure have neurons in pairs. If z is what φ reads in the first network and
 z + d what it reads in the second, the outputs of φ differ by e = φ(z + d) − φ(z). Bounds of d are
-often far narrower than those of z, and so are lines of e in d alone:
+often far narrower than those of z, and so are lines of e in d alone. The third input w is z + d as
+the second network computes it. Only its bounds count; lines have no slope in it:
 
     two linear pieces that meet at zero   e lies between two functions of d: at a fixed d, e rises
                                           or falls with z, so it is extreme at an end of z's bounds
@@ -51,10 +52,37 @@ def function_of(node: Node) -> tuple[Node, Operator]:
     return function, RULES[function.op]
 
 
-def forward(node: Node, weights: Weights, z: Tensor, d: Tensor) -> Tensor:
+def forward(node: Node, weights: Weights, z: Tensor, d: Tensor, w: Tensor) -> Tensor:
     """Return `φ(z + d) − φ(z)`. `weights` holds the weights of φ."""
     function, rules = function_of(node)
     return rules.forward(function, weights, z + d) - rules.forward(function, weights, z)
+
+
+@dataclass(frozen=True)
+class Known:
+    """Bounds of z, of d and of w = z + d, none of which the others show to be too wide."""
+
+    z: Interval
+    d: Interval
+    w: Interval
+
+    @staticmethod
+    def of(boxes: tuple[Interval, ...]) -> Known:
+        """Intersect the bounds of each with what those of the other two leave."""
+        z, d, w = boxes
+        d = both(d, outer_sum(w, Interval(-z.upper, -z.lower)))
+        w = both(w, outer_sum(z, d))
+        return Known(both(z, outer_sum(w, Interval(-d.upper, -d.lower))), d, w)
+
+    @property
+    def hull(self) -> Interval:
+        """The box of z and w together."""
+        lower = torch.minimum(self.z.lower, self.w.lower)
+        return Interval(lower, torch.maximum(self.z.upper, self.w.upper))
+
+
+def both(one: Interval, other: Interval) -> Interval:
+    return Interval(torch.maximum(one.lower, other.lower), torch.minimum(one.upper, other.upper))
 
 
 def outer_sum(x: Interval, y: Interval) -> Interval:
@@ -112,39 +140,43 @@ def bend_of(function: Node, like: Tensor) -> Bend | None:
     return Bend(slope, turn, function.tensor("bend", like))
 
 
-def envelopes(node: Node, z: Interval, d: Interval) -> Envelopes:
-    """Return the envelopes of a node for bounds `[D, 1, *shape]`."""
-    function, _ = function_of(node)
-    bend = bend_of(function, z.lower)
+def envelopes(function: Node, known: Known) -> Envelopes:
+    """Return the envelopes of the change of φ for bounds `[D, 1, *shape]`."""
+    bend = bend_of(function, known.z.lower)
     if bend is not None:
-        return of_pieces(bend, bend.moved(z))
-    return of_slopes(*slopes(function, z, d))
+        return of_pieces(bend, bend.moved(known.z), bend.moved(known.w))
+    return of_slopes(*slopes(function, known.hull))
 
 
-def of_pieces(bend: Bend, z: Interval) -> Envelopes:
-    """Return the envelopes of slope·x + turn·relu(x) for x = z, bounds `[D, 1, *shape]`.
+def of_pieces(bend: Bend, z: Interval, w: Interval) -> Envelopes:
+    """Return the envelopes of slope·x + turn·relu(x) between x = z and x = w = z + d.
 
-    relu(z + d) − relu(z) is z + d, cut to [0, d], for d ≥ 0, and −z, cut to [d, 0], for d ≤ 0. The
-    first rises with z, the second falls.
+    relu(w) − relu(z) is w, cut to [0, d], for d ≥ 0, and −z, cut to [d, 0], for d ≤ 0. The first
+    rises with w, the second falls with z. At a given d, w lies between bounds of w and of z + d,
+    and z between bounds of z and of w − d.
     """
 
     def relu_change(d: Tensor, side: int) -> Tensor:
-        first, last = (z.lower, z.upper) if side < 0 else (z.upper, z.lower)
-        rise = torch.minimum(torch.maximum(next_to(first + d, side), 0 * d), d)
-        fall = torch.maximum(torch.minimum(-last, 0 * d), d)
-        return torch.where(d >= 0, rise, fall)
+        if side > 0:
+            rising = torch.minimum(next_to(z.upper + d, 1), w.upper)
+            falling = torch.minimum(-z.lower, next_to(d - w.lower, 1))
+        else:
+            rising = torch.maximum(next_to(z.lower + d, -1), w.lower)
+            falling = torch.maximum(-z.upper, next_to(d - w.upper, -1))
+        rise = torch.minimum(torch.maximum(rising, 0 * d), d)
+        return torch.where(d >= 0, rise, torch.maximum(torch.minimum(falling, 0 * d), d))
 
     def change(d: Tensor, side: int) -> Tensor:
         if not bend.slope and bend.turn == 1:
             return relu_change(d, side)
         return bend.slope * d + bend.turn * relu_change(d, side if bend.turn > 0 else -side)
 
-    knots = torch.stack((0 * z.lower, -z.lower, -z.upper))
+    ends = (-z.lower, -z.upper, w.lower, w.upper, w.lower - z.lower, w.upper - z.upper)
     steepest = max(abs(bend.slope), abs(bend.slope + bend.turn))
     return Envelopes(
         partial(change, side=-1),
         partial(change, side=1),
-        knots,
+        torch.stack((0 * z.lower, *ends)),
         torch.full_like(z.lower, steepest),
     )
 
@@ -162,38 +194,35 @@ def of_slopes(least: Tensor, most: Tensor) -> Envelopes:
 
 
 @torch.no_grad()
-def slopes(function: Node, z: Interval, d: Interval) -> tuple[Tensor, Tensor]:
-    """Return the least and the greatest slope of φ between all z and z + d, moved outward."""
-    other = outer_sum(z, d)
-    low, high = torch.minimum(z.lower, other.lower), torch.maximum(z.upper, other.upper)
-    (found,) = SLOPES[function.op](function, (Interval(low.double(), high.double()),))
-    least, most = found.lower.to(low.dtype), found.upper.to(low.dtype)
-    if low.dtype == torch.float64:
+def slopes(function: Node, box: Interval) -> tuple[Tensor, Tensor]:
+    """Return the least and the greatest slope of φ on a box, moved outward."""
+    double = Interval(box.lower.double(), box.upper.double())
+    (found,) = SLOPES[function.op](function, (double,))
+    least, most = found.lower.to(box.lower.dtype), found.upper.to(box.lower.dtype)
+    if box.lower.dtype == torch.float64:
         return least, most
     return next_to(least, -1), next_to(most, 1)
 
 
-def known_range(node: Node, z: Interval, d: Interval) -> Interval | None:
-    """Return the range of e from those of φ at z + d and at z; None where envelopes are as good."""
-    function, rules = function_of(node)
-    if bend_of(function, z.lower) is not None:
+def range_apart(function: Node, known: Known) -> Interval | None:
+    """Return the range of e from those of φ at w and at z; None where envelopes are as good."""
+    if bend_of(function, known.z.lower) is not None:
         return None
-    weights, other = (), outer_sum(z, d)
-    one, two = (rules.interval(function, weights, box) for box in (z, other))
+    one, two = (RULES[function.op].interval(function, (), box) for box in (known.z, known.w))
     size = 1 + reach_of(one) + reach_of(two)
     error = 2 * FUNCTION * torch.finfo(size.dtype).eps * size.detach()
     return Interval(two.lower - one.upper - error, two.upper - one.lower + error)
 
 
-def interval(node: Node, weights: Weights, z: Interval, d: Interval) -> Interval:
-    """Return the range of the envelopes over the bounds of d, within that of `known_range`."""
-    drawn = envelopes(node, z, d)
-    places = at_knots(drawn, d)
+def interval(node: Node, weights: Weights, *boxes: Interval) -> Interval:
+    """Return the range of the envelopes over the bounds of d, within that of `range_apart`."""
+    (function, _), known = function_of(node), Known.of(boxes)
+    drawn = envelopes(function, known)
+    places = at_knots(drawn, known.d)
     low, high = drawn.below(places).amin(0), drawn.above(places).amax(0)
-    known = known_range(node, z, d)
-    if known is None:
-        return Interval(low, high)
-    low, high = torch.maximum(low, known.lower), torch.minimum(high, known.upper)
+    apart = range_apart(function, known)
+    if apart is not None:
+        low, high = torch.maximum(low, apart.lower), torch.minimum(high, apart.upper)
     return Interval(torch.minimum(low, high), high)
 
 
@@ -235,26 +264,26 @@ class Pair:
         return of_z * z + of_d * d + at
 
 
-def together(node: Node, z: Interval, d: Interval) -> Pair:
+def together(function: Node, known: Known) -> Pair:
     """Return lines of e in d alone. Where the range of e is known to be narrower, they are flat."""
-    drawn = envelopes(node, z, d)
+    d, drawn = known.d, envelopes(function, known)
     places = at_knots(drawn, d)
-    known, middle = known_range(node, z, d), (d.lower + d.upper) / 2
+    apart, middle = range_apart(function, known), (d.lower + d.upper) / 2
     found = []
     for envelope, side in ((drawn.below, -1), (drawn.above, 1)):
         slope, at = line(envelope, places, drawn.steepest, side)
-        if known is not None:
-            end = known.lower if side < 0 else known.upper
+        if apart is not None:
+            end = apart.lower if side < 0 else apart.upper
             better = side * end < side * (slope * middle + at)
             slope, at = torch.where(better, 0 * slope, slope), torch.where(better, end, at)
         found.append((0 * slope, slope, at))
     return Pair(*found)
 
 
-def separate(node: Node, z: Interval, d: Interval) -> Pair:
+def separate(function: Node, known: Known) -> Pair:
     """Return lines of e from those of φ at z + d and at z."""
-    function, rules = function_of(node)
-    one, two = (_lines(function, rules, box) for box in (z, outer_sum(z, d)))
+    rules = RULES[function.op]
+    one, two = (_lines(function, rules, box) for box in (known.z, known.w))
     (low, low_at), (high, high_at) = two
     (other_low, other_low_at), (other_high, other_high_at) = one
     return Pair(
@@ -286,9 +315,10 @@ def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
 
     Where e is a known function of d, α counts as 1.
     """
-    z, d = map(rows_dim, boxes)
+    function, _ = function_of(node)
+    known = Known.of(tuple(map(rows_dim, boxes)))
     alpha = torch.where(unstable(node, boxes).unsqueeze(1), alpha, 1)
-    joint, apart = together(node, z, d), separate(node, z, d)
+    joint, apart = together(function, known), separate(function, known)
 
     def mixed(one: tuple[Tensor, ...], other: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return tuple(
@@ -297,14 +327,15 @@ def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
 
     of_z, of_d, at = mixed(joint.below, apart.below)
     over_z, over_d, over = mixed(joint.above, apart.above)
-    return Lines((of_z, of_d), (over_z, over_d), at, over)
+    return Lines((of_z, of_d, 0 * of_d), (over_z, over_d, 0 * over_d), at, over)
 
 
 def initial(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
     """Return α = 1 where the lines in d alone are nearer in the middle, and 0 elsewhere."""
-    z, d = map(rows_dim, boxes)
-    middle = [(box.lower + box.upper) / 2 for box in (z, d)]
-    joint, apart = (pair(node, z, d).gap(*middle) for pair in (together, separate))
+    function, _ = function_of(node)
+    known = Known.of(tuple(map(rows_dim, boxes)))
+    middle = [(box.lower + box.upper) / 2 for box in (known.z, known.d)]
+    joint, apart = (pair(function, known).gap(*middle) for pair in (together, separate))
     return (~(joint > apart)).to(joint.dtype).squeeze(1)
 
 
@@ -313,31 +344,40 @@ def unstable(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
 
     It is known where d is zero, and where z and z + d lie on the same of two linear pieces.
     """
-    z, d = boxes
+    z, d, _ = boxes
     varies = ((z.upper > z.lower) | (d.upper > d.lower)) & ((d.lower != 0) | (d.upper != 0))
     bend = bend_of(function_of(node)[0], z.lower)
     if bend is None:
         return varies
     if not bend.turn:
         return torch.zeros_like(varies)
-    one = bend.moved(z)
-    two = Interval(one.lower + d.lower, one.upper + d.upper)
+    known = Known.of(boxes)
+    one, two = bend.moved(known.z), bend.moved(known.w)
     above = (one.lower >= 0) & (two.lower >= 0)
     below = (one.upper <= 0) & (two.upper <= 0)
     return varies & ~above & ~below
 
 
+def cut_point(node: Node, box: Interval) -> Tensor:
+    """Return the point where φ bends, or else zero, where many functions are steepest.
+
+    A cut of d at zero divides its rises from its falls.
+    """
+    bend = bend_of(function_of(node)[0], box.lower)
+    zero = torch.zeros_like(box.lower)
+    return zero if bend is None or bend.point is None else zero + bend.point
+
+
 def rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
     """Return the sources of rounding: those of φ at z + d and at z, and those of lines in d."""
-    z, d = boxes
-    function, rules = function_of(node)
+    (function, rules), known = function_of(node), Known.of(boxes)
     assert rules.rounded is not None
     terms = []
-    for box in (z, outer_sum(z, d)):
+    for box in (known.z, known.w):
         for term in rules.rounded(function, (box,)):
             pull = term.pull + 8 if term.pull or term.summed else 0
             terms.append(replace(term, pull=pull))
-    size = envelopes(node, z, d).steepest * reach_of(d)
+    size = envelopes(function, known).steepest * reach_of(known.d)
     return (*terms, Rounded(4 * size, 8, 32, node.size))
 
 
@@ -349,6 +389,7 @@ register(
         relax=relax,
         initial=initial,
         unstable=unstable,
+        cut_point=cut_point,
         rounded=rounded,
     )
 )

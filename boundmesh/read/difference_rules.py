@@ -8,7 +8,7 @@ be charged with the rounding of both networks. Nodes that round have weights her
     linear, convolution, scale   W'w + b' − (Wv + b) = W'd + (W' − W)v + (b' − b)
     sums                         op(1·d + 0·v), where both factors have the size 4·terms
     moves                        op(d)
-    functions of one variable    change(v, d)
+    functions of one variable    change(v, d, w)
 
 Where the second network may overflow, a size exceeds the largest number as well. At a product, the
 sum of absolute values there is at most |W'|·|d| + (|W'|·|v| + |b'|), of which the sizes hold 4 and
@@ -141,8 +141,8 @@ def of_function(build: Builder, one: Node, two: Node, given: Sequence[Node | Non
     (d,), x = given, build.nodes[one.inputs[0]]
     if d is None and one.op in UNROUNDED:
         return None
-    weights = constants(build, one)
-    return build.add("change", x, zero(build, x) if d is None else d, weights=weights, of=one)
+    inputs = x, zero(build, x) if d is None else d, build.nodes[two.inputs[0]]
+    return build.add("change", *inputs, weights=constants(build, one), of=one)
 
 
 UNROUNDED = frozenset(("relu", "abs", "at_least", "at_most", "max", "max_pool"))

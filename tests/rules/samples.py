@@ -41,9 +41,10 @@ class Sample:
         generator = torch.Generator().manual_seed(seed)
         if self.node.op == "either":  # Its inputs are equal.
             return (self._box((DOMAINS, *self.node.shape), dtype, generator),) * 2
-        return tuple(
+        boxes = tuple(
             self._box((DOMAINS, *shape), dtype, generator) for shape in self.node.input_shapes
         )
+        return held(boxes) if self.node.op == "change" else boxes
 
     def _box(self, shape: Shape, dtype: torch.dtype, generator: torch.Generator) -> Interval:
         def random() -> Tensor:
@@ -59,6 +60,12 @@ class Sample:
         lower = torch.where((kind == 4) & (upper >= 0) & (self.low <= 0), 0, lower)
         upper = torch.where((kind == 5) & (lower <= 0) & (self.high >= 0), 0, upper)
         return Interval(lower, upper)
+
+
+def held(boxes: tuple[Interval, ...]) -> tuple[Interval, ...]:
+    """Return the boxes with that of the sum of the first and second values as the third one."""
+    z, d, _ = boxes
+    return z, d, Interval(z.lower + d.lower, z.upper + d.upper)
 
 
 def points_in(box: Interval, count: int, seed: int = 0) -> Iterator[Tensor]:
@@ -292,7 +299,7 @@ def changes() -> Iterator[Sample]:
 
 def change(op: str, shape: Shape, **attributes: object) -> Sample:
     of = Node(f"{op}_1", op, ("x0",), shape, (shape,), attributes)
-    node = Node("change_1", "change", ("x0", "x1"), shape, (shape, shape), {"of": of})
+    node = Node("change_1", "change", ("x0", "x1", "x2"), shape, (shape,) * 3, {"of": of})
     bend = attributes.get("bend")
     return Sample(node, () if bend is None else (torch.as_tensor(bend, dtype=torch.float64),))
 

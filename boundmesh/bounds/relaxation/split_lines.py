@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from boundmesh.bounds.methods.domain_bounds import DomainParameters
 from boundmesh.bounds.relaxation.cuts import CutValues
@@ -13,6 +14,7 @@ from boundmesh.bounds.relaxation.lines import (
     Drawn,
     Overlay,
     SharedLines,
+    at,
     boxes_of,
     in_one_pass,
     pieces_of,
@@ -57,6 +59,11 @@ class SplitLines:
         self._additions, self._able, self._boxes = additions, able, dict(bounds)
         if able is not None and parameters.cuts is not None:
             self._boxes |= able.boxes(parameters.cuts, bounds)
+        self._split_starts = {
+            neurons.unstable[name].part.inputs[0]: name
+            for name in neurons.places
+            if one_by_one(neurons.unstable[name].part)
+        }
 
     def __call__(self, node: Node, tile: Tile) -> Drawn | Pieces:
         drawn, cuts = self._drawn(node), self._parameters.cuts
@@ -78,7 +85,7 @@ class SplitLines:
         assert operator.relax is not None
         if not one_by_one(node):
             shape = (*alpha.shape[:2], *node.input_shapes[0])
-            wide = tuple(_wide(box, len(alpha)) for box in boxes_of(node, self._boxes))
+            wide = tuple(_wide(self._narrowed(name), len(alpha)) for name in node.inputs)
             return Drawn(operator.relax(node, wide, alpha.reshape(shape)))
         box, multipliers = Interval(self._box.lower[:, place], self._box.upper[:, place]), None
         points = None
@@ -94,6 +101,17 @@ class SplitLines:
             None if whole else self._shared(node),
             Overlay(index, own, multipliers, points, self._share(len(index))),
         )
+
+    def _narrowed(self, start: str) -> Interval:
+        """Return the bounds of a start node in each domain, cut where its neurons are split."""
+        box, reader = self._boxes[start], self._split_starts.get(start)
+        if reader is None or not len(self._neurons.unstable[reader].index):
+            return box
+        index, place = self._neurons.unstable[reader].index, self._neurons.places[reader]
+        domains = max(len(box.lower), len(self._box.lower))
+        wide = _wide(box, domains)
+        own = Interval(self._box.lower[:, place], self._box.upper[:, place])
+        return sharper_at(wide, index, _wide(own, domains))
 
     def _share(self, terms: int) -> float:
         """Bound the relative rounding error of Σ multiplier·point until the end of the sweep."""
@@ -112,6 +130,19 @@ class SplitLines:
             splits=parameters.splits[:, place],
             taker=NOBODY if notes is None else notes.at(place),
         )
+
+
+def sharper_at(box: Interval, index: Tensor, other: Interval) -> Interval:
+    """Intersect a box `[D, *shape]` with bounds `[D, n]` of its flat neurons `index` `[n]`."""
+    mine = at(box, index)
+    ends = (
+        (box.lower, torch.maximum(mine.lower, other.lower)),
+        (box.upper, torch.minimum(mine.upper, other.upper)),
+    )
+    lower, upper = (
+        whole.flatten(1).index_copy(1, index, own).reshape(whole.shape) for whole, own in ends
+    )
+    return Interval(lower, upper)
 
 
 def _wide(box: Interval, domains: int) -> Interval:
