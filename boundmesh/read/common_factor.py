@@ -111,10 +111,16 @@ def way_to(
     """Return a layer and the nodes before it, back to the reader of a normalised value.
 
     Each of them must scale or shift elements of the last axis alike in all groups, or leave that
-    axis as it is. Returns None where one does not.
+    axis as it is. Returns None where one does not, and where there would be more products than
+    before: where another node reads the value, or the layer has more outputs than inputs. Rows from
+    far behind such a layer would meet more planes, each with a loss of its own.
     """
     way = [layer]
-    while way[-1].inputs[0] not in found:
+    if layer.shape[-1] > layer.input_shapes[0][-1]:
+        return None
+    while len(graph.consumers[way[-1].inputs[0]]) == 1:
+        if way[-1].inputs[0] in found:
+            return way
         before = graph[way[-1].inputs[0]]
         if before.op in ("scale", "shift"):
             if per_element(weights[before.weights[0]], before.shape[-1]) is None:
@@ -125,7 +131,7 @@ def way_to(
         elif before.op != "limited":
             return None
         way.append(before)
-    return way
+    return None
 
 
 def per_element(constant: Constant, length: int) -> Constant | None:
