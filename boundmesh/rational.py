@@ -106,16 +106,37 @@ def quotients(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return quotients rounded up or down to float64, and the mask of those that are not exact.
 
-    Numerators and denominators are float64 arrays of whole numbers of magnitude at most 2⁵³, and
-    the denominators are above 0. With q the float64 nearest to n/d, the sign of n − q·d is exact:
-    the product is split into p + e (Dekker), n − p is exact as they are neighbours, and it is
-    compared with e.
+    Numerators are int64 and below 10¹⁸ in magnitude. Denominators are float64, whole and above 0,
+    at most 10²².
     """
-    near = numerators / denominators
-    product, error = _product(near, denominators)
-    above, below = numerators - product < error, numerators - product > error
-    away = np.nextafter(near, math.inf if up else -math.inf)
-    return np.where(below if up else above, away, near), above | below
+    toward, side = (math.inf, 1) if up else (-math.inf, -1)
+    high = numerators.astype(np.float64)
+    low = (numerators - high.astype(np.int64)).astype(np.float64)
+
+    def beyond(value: np.ndarray) -> np.ndarray:
+        """Return the sign of `numerators − value·denominators`, exactly, times the side.
+
+        The product is split into p + e (Dekker). `high − p` is exact, as both are close (Sterbenz).
+        Its sum with `low` is exact, as it is a small whole number or `low` is 0; e is compared.
+        """
+        product, error = _product(value, denominators)
+        rest = (high - product) + low
+        sign: np.ndarray = (rest > error).astype(np.int8) - (rest < error).astype(np.int8)
+        return side * sign
+
+    # The first value is less than 1.5 units in the last place off, or 3 of the next binade.
+    value = high / denominators
+    sign = beyond(value)
+    while (sign > 0).any():
+        value = np.where(sign > 0, np.nextafter(value, toward), value)
+        sign = beyond(value)
+    while low.any():
+        back = np.nextafter(value, -toward)
+        enough = beyond(back) <= 0
+        if not enough.any():
+            break
+        value = np.where(enough, back, value)
+    return value, beyond(value) != 0
 
 
 def _product(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -168,8 +189,8 @@ def rounded_all(values: Sequence[Exact], up: bool) -> tuple[np.ndarray, np.ndarr
         pairs = np.full((len(values), 2), 2 * WHOLE)
     pairs = pairs.reshape(-1, 2)
     small = np.all((pairs >= -WHOLE) & (pairs <= WHOLE), axis=1)
-    floats = np.where(small[:, None], pairs, 1).astype(np.float64)
-    ends, missed = quotients(floats[:, 0], floats[:, 1], up)
+    whole = np.where(small[:, None], pairs, 1)
+    ends, missed = quotients(whole[:, 0], whole[:, 1].astype(np.float64), up)
     for i in np.flatnonzero(~small).tolist():
         ends[i] = end = rounded(values[i], up)
         missed[i] = math.isfinite(end) and not is_float(values[i], end)

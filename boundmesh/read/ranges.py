@@ -17,18 +17,22 @@ from boundmesh.property import Variable
 from boundmesh.rational import Exact, quotients
 from boundmesh.read.formula import Comparison
 
+# A mantissa below 10¹⁸ fits into int64, and 10²² is the largest power of ten that is a float64.
+NUMBER = (
+    r"-?(?:0\.0{0,4}[0-9]{1,18}|[0-9]\.[0-9]{1,17}|[0-9]{1,3}\.[0-9]{1,15}"
+    r"|[0-9]{1,8}\.[0-9]{1,10}|[0-9]{1,18})"
+)
 LINE = re.compile(
     r"^\(assert \(([<>])= ([A-Za-z]\w*?)(?:_([0-9]+)|\[([0-9, ]+)\]) "
-    r"(-?[0-9]+(?:\.[0-9]+)?)\)\)[ \t]*$",
+    rf"({NUMBER})\)\)[ \t]*$",
     re.ASCII | re.MULTILINE,
 )
 # Shorter texts are read form by form.
 LARGE = 2**22
 # Characters that are converted at one time.
 CHUNK = 2**22
-# Longer numbers do not fit into the mantissa of float64.
-DIGITS = 15
-POWERS = np.array([float(10**k) for k in range(DIGITS + 1)])
+PLACES = 22
+POWERS = np.array([float(10**k) for k in range(PLACES + 1)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +133,7 @@ def _lines(matches: Sequence[tuple[str, str, str, str, str]]) -> Lines | None:
     if not matches:
         return None
     signs, names, flats, indices, numbers = zip(*matches, strict=True)
-    if len(set(names)) > 1 or max(map(len, numbers)) > DIGITS or (any(flats) and not all(flats)):
+    if len(set(names)) > 1 or (any(flats) and not all(flats)):
         return None
     cells = flats if flats[0] else indices
     depth = cells[0].count(",") + 1
@@ -206,9 +210,8 @@ class _Side:
         return int(self.present.sum()) == before + len(flat)
 
     def ends(self, up: bool) -> Decimals:
-        """Round the ends outward. The mantissa and 10^k for k ≤ 22 are float64 numbers."""
-        scale = POWERS[self.places]
-        value, missed = quotients(self.mantissa.astype(np.float64), scale, up)
+        """Round the ends outward."""
+        value, missed = quotients(self.mantissa, POWERS[self.places], up)
         missing = np.inf if up else -np.inf
         value = np.where(self.present, value, missing)
         return Decimals(self.present, self.mantissa, self.places, value, missed)

@@ -52,7 +52,13 @@ def boxes(property: Property) -> list[tuple[list[Fraction], list[Fraction]]]:
     return found
 
 
-decimals = st.decimals(-1000, 1000, places=4, allow_nan=False, allow_infinity=False)
+decimals = (
+    st.decimals(-1000, 1000, places=4, allow_nan=False, allow_infinity=False)
+    | st.decimals(-9, 9, places=17, allow_nan=False, allow_infinity=False)
+    | st.decimals(Decimal("1e-5"), Decimal("9e-5"), places=22)
+    | st.integers(-(10**18) + 1, 10**18 - 1).map(Decimal)
+    | st.floats(-1, 1, width=32).map(Decimal).map(lambda each: round(each, 17))
+)
 
 
 @pytest.mark.usefixtures("at_once")
@@ -83,6 +89,7 @@ def test_ranges_read_at_once_are_the_same(version):
 @settings(max_examples=300)
 def test_a_decimal_is_rounded_outward_to_the_nearest_float(decimal):
     number = format(decimal, "f")
+    assert ranges.LINE.search(f"(assert (<= X_0 {number}))")
     lines = ranges._lines([("<", "X", "0", "", number), (">", "X", "0", "", number)])
     assert lines is not None
     side = ranges._Side(1)
@@ -100,7 +107,7 @@ def test_a_decimal_is_rounded_outward_to_the_nearest_float(decimal):
     "line",
     [
         "(assert (<= X[0,0] 1e-3))",
-        "(assert (<= X[0,0] 0.12345678901234567))",
+        "(assert (<= X[0,0] 0.12345678901234567890123))",
         "(assert (<= X[0,1] 0.25))",
         "(assert (<= X[0,0] Y[0]))",
         "; (assert (<= X[0,0] 0.5))",
