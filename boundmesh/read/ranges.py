@@ -7,7 +7,7 @@ numbers are converted by array arithmetic, exactly. Whatever has another form is
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -27,6 +27,8 @@ LINE = re.compile(
     rf"({NUMBER})\)\)[ \t]*$",
     re.ASCII | re.MULTILINE,
 )
+# The names of tensors whose bounds are no ranges of inputs.
+OUTPUT = re.compile(r"\(declare-(?:output|hidden)\s+([A-Za-z]\w*)", re.ASCII)
 # Shorter texts are read form by form.
 LARGE = 2**22
 # Characters that are converted at one time.
@@ -108,9 +110,10 @@ class Lines:
 
 
 def taken_out(text: str) -> tuple[str, list[Lines]]:
-    """Return the text without its simple bounds, and these. Other lines keep their numbers."""
+    """Return the text without its simple bounds of inputs, and these."""
     if len(text) < LARGE:
         return text, []
+    pattern = _line_of_inputs(set(OUTPUT.findall(text)) or {"Y"})
     rest: list[str] = []
     found: list[Lines] = []
     start = 0
@@ -119,13 +122,21 @@ def taken_out(text: str) -> tuple[str, list[Lines]]:
         if end <= start:
             end = len(text)
         chunk = text[start:end]
-        lines = _lines(LINE.findall(chunk))
+        lines = _lines(pattern.findall(chunk))
         if lines is not None:
             found.append(lines)
-            chunk = LINE.sub("", chunk)
+            chunk = pattern.sub("", chunk)
         rest.append(chunk)
         start = end
     return "".join(rest), found
+
+
+def _line_of_inputs(outputs: Iterable[str]) -> re.Pattern[str]:
+    """Return the pattern of a simple bound on a tensor that is none of these outputs."""
+    names = "|".join(sorted(outputs))
+    return re.compile(
+        LINE.pattern.replace("([A-Za-z]", rf"(?!(?:{names})[_\[])([A-Za-z]"), LINE.flags
+    )
 
 
 def _lines(matches: Sequence[tuple[str, str, str, str, str]]) -> Lines | None:
@@ -139,7 +150,10 @@ def _lines(matches: Sequence[tuple[str, str, str, str, str]]) -> Lines | None:
     depth = cells[0].count(",") + 1
     if any(cell.count(",") + 1 != depth for cell in cells):
         return None
-    index = np.array(" ".join(cells).replace(",", " ").split(), dtype=np.int64)
+    try:
+        index = np.array(" ".join(cells).replace(",", " ").split(), dtype=np.int64)
+    except (OverflowError, ValueError):
+        return None
     points = [number.find(".") for number in numbers]
     places = [len(n) - p - 1 if p >= 0 else 0 for n, p in zip(numbers, points, strict=True)]
     mantissa = np.array(" ".join(numbers).replace(".", "").split(), dtype=np.int64)

@@ -85,6 +85,23 @@ def test_ranges_read_at_once_are_the_same(version):
         assert boxes(vnnlib.fit(query, *PORTS)) == boxes(vnnlib.fit(plain, *PORTS))
 
 
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_simple_bounds_of_outputs_leave_those_of_inputs_to_be_read_at_once(version: str) -> None:
+    lines = [f"(assert ({sign}= {cell(version, i)} {end}))\n" for i in range(COUNT)
+             for sign, end in ((">", "0.1"), ("<", "0.75"))]  # fmt: skip
+    output = "Y_0" if version == "1" else "Y[0]"
+    text = HEAD[version] + "".join(lines) + f"(assert (>= {output} 1.5))\n"
+    query = parse(text, Path("p"))
+    assert query.ranges is not None and len(query.assertions) == 1
+    too_far = (
+        text
+        + f"(assert (<= {'X_' if version == '1' else 'X['}{10**30}{']' * (version == '2')} 1))\n"
+    )
+    with pytest.raises(PropertyError, match="p:"):
+        parse(too_far, Path("p"))
+
+
 @given(decimals)
 @settings(max_examples=300)
 def test_a_decimal_is_rounded_outward_to_the_nearest_float(decimal):
