@@ -19,11 +19,9 @@ from boundmesh.commands.region import parse_clip, parse_numbers
 from boundmesh.commands.verify import less
 from boundmesh.report.certify_console import CertifyConsole
 from boundmesh.runtime.rank import is_first
-from boundmesh.settings import Method
 
 if TYPE_CHECKING:
     from boundmesh.certify.result import Certification
-    from boundmesh.read.arrays import Dataset
 
 BROKEN, UNDECIDED, INTERRUPTED = 1, 3, 130
 
@@ -180,14 +178,24 @@ def certify(
         progress.stage("start")
         from boundmesh import api
         from boundmesh.read.arrays import read_dataset, read_labels
-        from boundmesh.report import certification, results, words
+        from boundmesh.report import certification, certify_words, results, words
 
         progress.stage("read")
         graph = api.load(model)
         data = read_dataset(inputs, graph.inputs[0].shape).first(first)
         wanted = data.labels if labels is None else read_labels(labels)[:first]
         progress.say("network", f"{model.name}: {words.of_graph(graph)}")
-        progress.say("inputs", _described(inputs, data, labels, eps, norm, clip))
+        progress.say(
+            "inputs",
+            certify_words.of_inputs(
+                inputs.name,
+                data.inputs.shape,
+                labels is not None or data.labels is not None,
+                eps,
+                norm,
+                clip,
+            ),
+        )
         progress.begin(len(data.inputs))
         result = api.certify(
             graph,
@@ -206,7 +214,7 @@ def certify(
             progress=progress,
         )
         progress.finish()
-        for line in _told(result, run.method):
+        for line in certify_words.of_result(result, run.method):
             progress.say("", line)
         peak = words.of_bytes(result.peak_bytes)
         progress.say("done", f"{perf_counter() - began:.1f} s, peak memory {peak}")
@@ -229,40 +237,6 @@ def certify(
         raise typer.Exit(INTERRUPTED)
     if exit_code:
         raise typer.Exit(_exit_code(result))
-
-
-def _described(
-    source: Path, data: Dataset, labels: Path | None, eps: str, norm: str, clip: str | None
-) -> str:
-    """Describe the inputs and what may happen to them, in words."""
-    shape = "×".join(map(str, data.inputs.shape[1:])) or "one number"
-    given = labels is not None or data.labels is not None
-    whose = "labels given" if given else "the network's own predictions are kept"
-    within = f", cut to {clip}" if clip else ""
-    return (
-        f"{source.name}: {len(data.inputs)} of shape {shape}, {whose}; each changed by at most "
-        f"{eps} ({norm}-norm){within}"
-    )
-
-
-def _told(result: Certification, method: Method) -> list[str]:
-    """Return what a reader of the table should know beside it."""
-    lines = []
-    if result.labelled:
-        low, high = result.certified_accuracy, result.robust_accuracy_at_most
-        clean = f"clean accuracy {result.clean_accuracy:.1%}"
-        sure = f"certified accuracy {low:.1%}"
-        lines.append(f"{clean}, {sure}" + (f", at most {high:.1%} is possible" * (high > low)))
-    if result.interrupted == "interrupted":
-        lines.append("interrupted: the inputs that were still open are unknown")
-    elif result.interrupted == "timeout":
-        lines.append("out of time: a longer --timeout may decide more")
-    elif result.count("unknown") and not result.interrupted:
-        more = "a longer --timeout-per-input may decide the unknown"
-        if method != "auto":
-            more = "--method auto goes on to tighter bounds and searches what they leave open"
-        lines.append(f"{more}; --csv gives reasons")
-    return lines
 
 
 def _exit_code(result: Certification) -> int:

@@ -4,65 +4,33 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-import numpy as np
-
 from boundmesh.certify.account import CERTIFIED, FALSIFIED, MISCLASSIFIED, UNKNOWN, WORDS
-from boundmesh.certify.result import Certification, Certified
+from boundmesh.certify.result import Certification
 from boundmesh.proof.guarantee import arithmetic
 from boundmesh.report import words as terms
-from boundmesh.report.facts import of_margin
 from boundmesh.report.page import words
 from boundmesh.report.page.certify_charts import decided_chart, margin_chart, radius_chart
+from boundmesh.report.page.certify_rows import (
+    STYLES,
+    ClassRow,
+    Example,
+    Line,
+    class_rows,
+    examples,
+    line_of,
+    shape_of,
+)
 from boundmesh.report.page.chart import Chart
 from boundmesh.report.page.circumstances import Origin, circumstances
 from boundmesh.report.page.effort import Piece, StageRow, stage_rows, strip
-from boundmesh.report.page.inputs import pictures_of
 from boundmesh.report.page.memory import Memory, memory, taken
 from boundmesh.report.page.parts import Card, Head
-from boundmesh.report.page.picture import ImageShape, Picture, image_shape, value_range
 from boundmesh.report.page.stage_memory import StageMemory, stage_peaks
 
-MOST_EXAMPLES, MOST_ROWS = 6, 1000
-STYLES = {CERTIFIED: "unsat", FALSIFIED: "sat", MISCLASSIFIED: "error", UNKNOWN: "unknown"}
-"""The colours of verdicts are those of the verdicts of a property."""
-
-
-@dataclass(frozen=True)
-class ClassRow:
-    """The inputs of one label: how many there are, and how many have each verdict."""
-
-    label: int
-    inputs: int
-    counts: tuple[int, ...]
-    share: float
-
-
-@dataclass(frozen=True)
-class Example:
-    """A falsified input: a sentence about it, and its pictures, where inputs are images."""
-
-    sentence: str
-    pictures: tuple[Picture, ...]
-
-
-@dataclass(frozen=True)
-class Line:
-    """A line of the table of all inputs."""
-
-    index: int
-    label: int
-    predicted: int
-    verdict: str
-    style: str
-    margin: str
-    radius: str
-    stage: str
-    seconds: float
-    reason: str
+MOST_ROWS = 1000
 
 
 @dataclass(frozen=True)
@@ -95,7 +63,7 @@ class CertifyPage:
 def certify_page(result: Certification, origin: Origin) -> CertifyPage:
     """Assemble the page of a certification."""
     counts, every = result.counts, len(result)
-    images = _shape(result) is not None
+    images = shape_of(result) is not None
     badge = f"{counts[CERTIFIED]:,} of {every:,} certified"
     question = (
         f"How many of {every:,} {'images' if images else 'inputs'} keep their "
@@ -123,11 +91,11 @@ def certify_page(result: Certification, origin: Origin) -> CertifyPage:
         decided=decided_chart(result),
         margins=margin_chart(result),
         deciders=tuple((words.stage(name), count) for name, count in deciders.items()),
-        classes=_classes(result),
+        classes=class_rows(result),
         words=tuple(word for word in WORDS if counts[word]),
-        examples=tuple(_examples(result)),
+        examples=tuple(examples(result)),
         falsified=counts[FALSIFIED],
-        lines=tuple(_line(each) for each in lines[:MOST_ROWS]),
+        lines=tuple(line_of(each) for each in lines[:MOST_ROWS]),
         left_out=max(0, every - MOST_ROWS),
         largest=result.largest,
         stages=stage_rows(result.seconds),
@@ -193,66 +161,6 @@ def _cards(result: Certification) -> tuple[Card, ...]:
             cards.append(Card(most, "robust accuracy at most"))
     cards.append(Card(f"{result.total_seconds:.1f} s", "time"))
     return tuple(cards)
-
-
-def _classes(result: Certification) -> tuple[ClassRow, ...]:
-    shown = [word for word in WORDS if result.count(word)]
-    groups: dict[int, list[Certified]] = {}
-    for each in result:
-        groups.setdefault(each.label, []).append(each)
-    rows = []
-    for label, members in sorted(groups.items()):
-        count = Counter(each.verdict for each in members)
-        share = round(100 * count[CERTIFIED] / len(members), 2)
-        rows.append(ClassRow(label, len(members), tuple(count[word] for word in shown), share))
-    return tuple(rows)
-
-
-def _shape(result: Certification) -> ImageShape | None:
-    """Return how the inputs form images; None where they do not."""
-    return image_shape([port.shape for port in result.graph.inputs], result.points)
-
-
-def _examples(result: Certification) -> Sequence[Example]:
-    """Return some falsified inputs, of as many labels as there are."""
-    flat = result.points.reshape(len(result), -1)
-    shape, values = _shape(result), value_range(result.points)
-    found = [each for each in result if each.verdict == FALSIFIED]
-    turn: Counter[int] = Counter()
-    order = []
-    for each in found:
-        order.append((turn[each.label], each.index, each))
-        turn[each.label] += 1
-    examples = []
-    for _, _, each in sorted(order, key=lambda entry: entry[:2])[:MOST_EXAMPLES]:
-        assert each.counterexample is not None and each.output is not None
-        point, original = each.counterexample.reshape(-1), flat[each.index]
-        becomes = int(np.asarray(each.output).reshape(-1).argmax())
-        most = float(np.abs(point - original).max(initial=0))
-        pictures = () if shape is None else pictures_of(original, point, shape, values)
-        tie = " (a tie counts as lost)" if becomes == each.label else ""
-        sentence = (
-            f"Input {each.index}: class {each.label} becomes {becomes}{tie}, where values change "
-            f"by at most {most:.4g}."
-        )
-        examples.append(Example(sentence, pictures))
-    return examples
-
-
-def _line(each: Certified) -> Line:
-    refuted = f" … {each.falsified_eps:.5g}" if math.isfinite(each.falsified_eps) else ""
-    return Line(
-        each.index,
-        each.label,
-        each.predicted,
-        each.verdict,
-        STYLES[each.verdict],
-        of_margin(each.margin) if each.verdict in (CERTIFIED, UNKNOWN) else "",
-        f"{each.certified_eps:.5g}{refuted}" if each.certified_eps >= 0 else "none",
-        each.stage,
-        each.seconds,
-        each.reason,
-    )
 
 
 def _guarantee(result: Certification) -> tuple[str, ...]:
