@@ -89,13 +89,19 @@ class Searchers:
         facts = run.graph, run.inputs, run.labels, run.scores, settings
         # The facts are in a file, as starting a process waits until it has read its arguments,
         # which it does only after it has imported torch.
-        (folder / "facts").write_bytes(pickle.dumps(facts))
+        try:
+            (folder / "facts").write_bytes(pickle.dumps(facts))
+        except OSError as error:
+            raise BoundmeshError(
+                f"cannot write the network for other processes to {folder}: {error.strerror}; name "
+                "a folder with more room in the variable TMPDIR, or leave jobs out"
+            ) from error
         before = set(active_children())
         # None is a fork of this process, whose threads a fork would lack.
         self._pool = ProcessPoolExecutor(
             processes, get_context("spawn"), _start, (str(folder / "facts"),)
         )
-        with _interruptions_left_to_this_process():
+        with _interruptions_left_to_this_process(), _deaths_told():
             self._started = [self._pool.submit(_ready) for _ in range(processes)]
         mine = set(active_children()) - before
         self._left.callback(self._end, self._pool, mine)
@@ -109,7 +115,7 @@ class Searchers:
         """
         self.start(count)
         running: dict[Future[tuple[Searched, float]], Task] = {}
-        try:
+        with _deaths_told():
             while True:
                 while self._open(len(running)) and (task := take()) is not None:
                     running[self._submit(task)] = task
@@ -121,11 +127,6 @@ class Searchers:
                     done(task, *self._search_here(task))
                 else:
                     return
-        except BrokenProcessPool as error:
-            raise BoundmeshError(
-                "a process that searches has died; it may have run out of memory, or the program "
-                'lacks `if __name__ == "__main__":` around its work, which jobs > 1 needs'
-            ) from error
 
     def _open(self, running: int) -> bool:
         """Return True if the other processes are ready and one of them has nothing to search."""
@@ -162,6 +163,18 @@ class Searchers:
 def share_of(run: Run, limit: float, places: int, jobs: int) -> float:
     """Return how long each of so many searches may take."""
     return min(limit, run.clock.left, run.clock.left * jobs / max(1, places))
+
+
+@contextmanager
+def _deaths_told() -> Iterator[None]:
+    """Raise BoundmeshError where another process has died."""
+    try:
+        yield
+    except BrokenProcessPool as error:
+        raise BoundmeshError(
+            "a process that searches has died; it may have run out of memory, or the program "
+            'lacks `if __name__ == "__main__":` around its work, which jobs > 1 needs'
+        ) from error
 
 
 @contextmanager
