@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from boundmesh.attack.objective import Objective
+from boundmesh.attack.smoothing import NARROW, WIDE
 from boundmesh.attack.space import Space
 
 LAST_STEP = 0.001  # as a share of the region
@@ -21,6 +22,10 @@ class Descending:
     x      `[N, inputs]`, where the points are
     best   `[N, inputs]`, where each point was nearest to a clause, and `least` `[N]`, how near
     near   `[N, inputs]`, the same since the last call of `forget`, and `nearest` `[N]`
+    still  the share of the points that had no gradient in the last step, as a tensor
+
+    `output` computes the network's output at points; its second argument is the width of smoothed
+    jumps, as a multiple of the measured one, which falls from step to step.
 
     A step never waits for a value from the device, so it can be recorded as a CUDA graph.
     """
@@ -29,7 +34,7 @@ class Descending:
         self,
         objective: Objective,
         space: Space,
-        output: Callable[[Tensor], Tensor],
+        output: Callable[[Tensor, Tensor], Tensor],
         x: Tensor,
         target: Tensor,
         length: Tensor,
@@ -37,21 +42,25 @@ class Descending:
     ) -> None:
         self._objective, self._space, self._output, self._target = objective, space, output, target
         self._length = length.clone()
+        self._width = x.new_tensor(WIDE)
+        self._narrower = (NARROW / WIDE) ** (1 / max(1, steps - 1))
         self._decay = (LAST_STEP / length) ** (1 / max(1, steps - 1))
         self._momentum = torch.zeros_like(x)
         self.x, self.best, self.near = x.clone(), x.clone(), x.clone()
         self.least = x.new_full((len(x),), torch.inf)
         self.nearest = self.least.clone()
+        self.still = x.new_zeros(())
 
     def step(self) -> None:
         """Note how near every point is to a clause, then move it towards its target."""
         x = self.x.detach().clone().requires_grad_(True)
         with torch.enable_grad():
-            excess = self._objective.excess(x, self._output(x))
+            excess = self._objective.excess(x, self._output(x, self._width))
             gradient = slope(self._objective.loss(excess, self._target).sum(), x)
         with torch.no_grad():
             self._note(excess.detach())
             gradient = gradient.nan_to_num(0, 0, 0)
+            self.still.copy_((gradient == 0).all(1).to(x.dtype).mean())
             unit = gradient / gradient.norm(dim=1, keepdim=True).clamp(min=TINY)
             self._momentum.mul_(MOMENTUM).add_(unit)
             # Two kinds of descent are used, since each finds points that the other one misses.
@@ -59,11 +68,12 @@ class Descending:
             direction[::2] = self._space.along(gradient[::2])
             self.x.copy_(self._space.project(self.x - self._length * direction))
             self._length.mul_(self._decay)
+            self._width.mul_(self._narrower)
 
     @torch.no_grad()
     def look(self) -> None:
         """Note how near every point is to a clause."""
-        self._note(self._objective.excess(self.x, self._output(self.x)))
+        self._note(self._objective.excess(self.x, self._output(self.x, self._width)))
 
     def forget(self) -> None:
         """Forget where the points were nearest."""

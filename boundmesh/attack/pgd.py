@@ -32,6 +32,7 @@ class AttackEffort:
     paid    multiplications to spend on restarts; small networks get more restarts for them
     most    restarts, at most
     cases   a sample of so many cases is searched where there are more
+    turns   turns of the search without gradients, where it is needed, for each step of a descent
     """
 
     few: int
@@ -39,12 +40,13 @@ class AttackEffort:
     paid: int
     most: int
     cases: int
+    turns: int
 
 
 # Cases are bounded thousands at a time, and searched one by one. So few of them are searched before
 # bounds show where a counterexample may be.
-LIGHT = AttackEffort(few=9, rounds=1, paid=3 * 10**8, most=500, cases=25)
-WIDE = AttackEffort(few=0, rounds=7, paid=10**10, most=3000, cases=50)
+LIGHT = AttackEffort(few=9, rounds=1, paid=3 * 10**8, most=500, cases=25, turns=4)
+WIDE = AttackEffort(few=0, rounds=7, paid=10**10, most=3000, cases=50, turns=32)
 # Restarts of all cases together, at most. Steps of small networks take equally long however many
 # points descend, so many cases get fewer rounds.
 TURNS = 50
@@ -136,6 +138,8 @@ def descents(
     for search in searches:
         for count in batches(restarts, search.batch):
             yield search.restart(count, settings.steps, generator)
+        if search.stuck():
+            yield search.flip(settings.steps * effort.turns, generator)
     for _ in range(rounds):
         for search in searches:
             for count in batches(restarts, search.batch):

@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from boundmesh.attack.changing import search_by_changes
 from boundmesh.attack.descending import Descending, slope
+from boundmesh.attack.flips import Flips
 from boundmesh.attack.objective import Objective
 from boundmesh.attack.replay import Replay, representable
+from boundmesh.attack.smoothing import SAMPLES, WIDE, Smoothing, measured
 from boundmesh.attack.space import Space, space_of
 from boundmesh.graph.forward import forward
 from boundmesh.graph.graph import Graph
@@ -30,6 +34,8 @@ FIRST_STEP_NEARBY = 0.002, 0.2
 # The number of best points whose neighbourhood is searched, and how far from them.
 ELITE = 20
 NEARBY = 0.01, 0.2
+# A descent has no use where more than this share of its points have no gradient.
+STILL = 0.5
 # Steps of so few elements are recorded on a GPU, which finishes them before the host starts more.
 SMALL = 2**23
 # A GPU waits for the host whenever the host looks at the points, so it looks after so many steps.
@@ -69,8 +75,15 @@ class Descent:
         self.held = sum(node.size for node in self.graph.nodes) + self.objective.width
         self.batch = max(1, ELEMENTS // self.held)
         inputs = self.graph[self.graph.input].size
+        # The share of the points that had no gradient at the end of the last descent.
+        self.still = torch.zeros((), dtype=self.dtype, device=self.device)
         self.elite = torch.empty(0, inputs, dtype=self.dtype, device=self.device)
         self._elite_excess = torch.empty(0, dtype=self.dtype, device=self.device)
+
+    @cached_property
+    def smoothing(self) -> Smoothing:
+        """The widths of smoothed jumps."""
+        return measured(self.graph, self.weights, self.space, min(SAMPLES, self.batch))
 
     def restart(
         self, count: int, steps: int, generator: torch.Generator
@@ -101,7 +114,10 @@ class Descent:
         """
         target = self.targets(self.objective.excess(x, self.output(x)))
         length = self._between(lengths, len(x), generator)
-        moving = Descending(self.objective, self.space, self.output, x, target, length, steps)
+        _ = self.smoothing  # measured here, because a recorded step must not draw random points
+        moving = Descending(
+            self.objective, self.space, self.smooth_output, x, target, length, steps
+        )
         small = len(x) * self.held <= SMALL
         on_gpu = self.device.type == "cuda"
         step = repeated(moving.step, self.device, recordable=self.recordable and small)
@@ -110,11 +126,23 @@ class Descent:
             if not on_gpu or place % BETWEEN_LOOKS == 0 or place == steps:
                 yield self.confirm(moving)
         moving.look()
+        self.still = moving.still
         yield self.confirm(moving)
         points = torch.cat([self.elite, moving.best])
         excesses = torch.cat([self._elite_excess, moving.least])
         order = excesses.argsort()[:ELITE]
         self.elite, self._elite_excess = points[order], excesses[order]
+
+    def flip(self, turns: int, generator: torch.Generator) -> Iterator[Counterexample | None]:
+        """Search without gradients, from the best points so far among others."""
+        return search_by_changes(
+            self.graph, self.weights, self.property, self.case, self.clauses, self.replay, turns,
+            generator, Flips(self.space, self.graph[self.graph.input].shape, self.elite),
+        )  # fmt: skip
+
+    def stuck(self) -> bool:
+        """Return True if jumps or missing gradients call for a search without gradients."""
+        return bool(self.smoothing.widths) or float(self.still) > STILL
 
     def _between(self, ends: tuple[float, float], count: int, generator: torch.Generator) -> Tensor:
         """Draw numbers `[count, 1]` between two ends, evenly in their logarithm."""
@@ -139,7 +167,8 @@ class Descent:
         for _ in range(DIVERSE_STEPS):
             diverse = diverse.detach().requires_grad_(True)
             with torch.enable_grad():
-                score = (wanted * self.output(diverse).flatten(1)).sum()
+                output = self.smooth_output(diverse, diverse.new_tensor(WIDE))
+                score = (wanted * output.flatten(1)).sum()
                 gradient = slope(score, diverse)
             with torch.no_grad():
                 gradient = gradient.nan_to_num(0, 0, 0)
@@ -149,6 +178,14 @@ class Descent:
     def output(self, x: Tensor) -> Tensor:
         """Compute the network's output `[N, *shape]` at flat points `[N, inputs]`."""
         return forward(self.graph, self.weights, x.reshape(-1, *self.graph[self.graph.input].shape))
+
+    def smooth_output(self, x: Tensor, width: Tensor) -> Tensor:
+        """Compute the same output, with gradients through smoothed jumps.
+
+        `width` is a multiple of the measured widths, as a tensor of one number.
+        """
+        x = x.reshape(-1, *self.graph[self.graph.input].shape)
+        return forward(self.graph, self.weights, x, self.smoothing.scaled(width))
 
     def targets(self, excess: Tensor) -> Tensor:
         """Choose the clause that each point descends towards, `[N]`.

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from boundmesh.graph.graph import Graph
 from boundmesh.operators import RULES
+from boundmesh.operators.node import Node
 
 
 def tensor(array: np.ndarray) -> Tensor:
@@ -45,12 +46,18 @@ class AsNeeded(Mapping[str, Tensor]):
         return len(self._arrays)
 
 
-def forward(graph: Graph, weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
+def forward(
+    graph: Graph,
+    weights: Mapping[str, Tensor],
+    x: Tensor,
+    widths: Mapping[str, Tensor] | None = None,
+) -> Tensor:
     """Return the output `[N, *shape]` at x `[N, *input_shape]`.
 
-    Each value is freed after its last use.
+    Each value is freed after its last use. A node that jumps and that `widths` names has the
+    gradient of its smoothed function with that width; its value is exact all the same.
     """
-    return _evaluate(graph, weights, x, keep=False)[graph.output].expand(
+    return _evaluate(graph, weights, x, keep=False, widths=widths)[graph.output].expand(
         x.shape[0], *graph[graph.output].shape
     )
 
@@ -64,7 +71,11 @@ def values(graph: Graph, weights: Mapping[str, Tensor], x: Tensor) -> dict[str, 
 
 
 def _evaluate(
-    graph: Graph, weights: Mapping[str, Tensor], x: Tensor, keep: bool
+    graph: Graph,
+    weights: Mapping[str, Tensor],
+    x: Tensor,
+    keep: bool,
+    widths: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
     last = {name: node.name for node in graph.nodes for name in node.inputs}
     last[graph.output] = ""
@@ -72,14 +83,26 @@ def _evaluate(
     for node in graph.nodes:
         if node.is_input:
             continue
-        operands = (found[name] for name in node.inputs)
+        operands = [found[name] for name in node.inputs]
         own_weights = [weights[name] for name in node.weights]
-        found[node.name] = RULES[node.op].forward(node, own_weights, *operands)
+        value = RULES[node.op].forward(node, own_weights, *operands)
+        if widths is not None and node.name in widths:
+            value = _with_slope(node, value, operands[0], widths[node.name])
+        found[node.name] = value
+        del operands, value
         if not keep:
             for name in set(node.inputs):
                 if last[name] == node.name:
                     del found[name]
     return found
+
+
+def _with_slope(node: Node, value: Tensor, x: Tensor, width: Tensor) -> Tensor:
+    """Return the value of a node that jumps, with the gradient of its smoothed function at x."""
+    rule = RULES[node.op].smoothed
+    assert rule is not None, f"'{node.op}' is not smoothed"
+    smooth = rule(node, x, width)
+    return value.detach() + (smooth - smooth.detach())
 
 
 def multiplications(graph: Graph) -> int:

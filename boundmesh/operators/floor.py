@@ -38,6 +38,18 @@ def raised(node: Node, box: Interval) -> Interval:
     return box if node.op == "floor" else Interval(box.lower + 0.5, box.upper + 0.5)
 
 
+def smoothed(node: Node, x: Tensor, width: Tensor) -> Tensor:
+    """Return x less ½ where `width` exceeds ½, and else the sum of a sigmoid for each near jump.
+
+    For floor with the jump k that is nearest to x, the sum is `k − 2 + Σⱼ σ((x − k − j)/width)`
+    over j = −1, 0, 1. The result of round is that of floor at x + ½.
+    """
+    high = x if node.op == "floor" else x + 0.5
+    jump = high.detach().round()
+    sides = (torch.sigmoid((high - jump - place) / width) for place in (-1.0, 0.0, 1.0))
+    return torch.where(width > 0.5, high - 0.5, jump - 2 + sum(sides))
+
+
 def interval(node: Node, weights: Weights, box: Interval) -> Interval:
     """Return `[⌊l⌋, ⌊u⌋]` of the widened box."""
     return floors(raised(node, box))
@@ -113,5 +125,6 @@ for name, function in (("floor", torch.floor), ("round", torch.round)):
             rounded=rounded,
             rising=True,
             jumps=True,
+            smoothed=smoothed,
         )
     )

@@ -131,6 +131,11 @@ class Operator:
     relative   True if the error of a value is relative to the value itself, as that of one product
                is. Rounding then moves an end of an interval in proportion to that end alone.
     jumps      True if the function is not continuous, so that any rounding can change its value
+    smoothed(node, x, width)                   a smooth function near the operator's, which rises
+                                               over `width` > 0 (as x, or broadcastable to it)
+                                               where the operator jumps. An attack follows its
+                                               gradient; no bound uses it. Every operator of one
+                                               input that jumps has this rule
     mixes      True if an output depends on several elements of one input, although the output has
                the input's shape
     least(node)  the least value that the operator has, however it is rounded; None where unknown
@@ -157,6 +162,7 @@ class Operator:
     rising: bool = False
     relative: bool = False
     jumps: bool = False
+    smoothed: Callable[[Node, Tensor, Tensor], Tensor] | None = None
     mixes: bool = False
     least: Callable[[Node], float | None] | None = None
     by_blocks: bool = False

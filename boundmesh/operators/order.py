@@ -42,6 +42,12 @@ def argmax(node: Node, weights: Weights, x: Tensor) -> Tensor:
     return found.to(x.dtype) + 0 * x.sum(dim)
 
 
+def smoothed_argmax(node: Node, x: Tensor, width: Tensor) -> Tensor:
+    """Return the mean place, weighted by the softmax of `x/width` along `axis`."""
+    dim = int(node["axis"]) + 1
+    return (places(node, x) * torch.softmax(x / width, dim)).sum(dim)
+
+
 def place_range(node: Node, weights: Weights, box: Interval) -> Interval:
     """Return the first and the last place whose element may be the largest."""
     dim = int(node["axis"]) + 1
@@ -159,6 +165,7 @@ register(
         unstable=unstable,
         rounded=rounded_argmax,
         jumps=True,
+        smoothed=smoothed_argmax,
     )
 )
 register(

@@ -33,6 +33,12 @@ def forward(node: Node, weights: Weights, x: Tensor) -> Tensor:
     return torch.where(x < c, node["low"], above) + 0 * x
 
 
+def smoothed(node: Node, x: Tensor, width: Tensor) -> Tensor:
+    """Return `low + (high − low)·σ((x − c)/width)`."""
+    rise = float(node["high"]) - float(node["low"])
+    return float(node["low"]) + rise * torch.sigmoid((x - bend(node, x)) / width)
+
+
 def widened(node: Node, box: Interval) -> Interval:
     """Return the box, which reaches further by what rounding may move a point."""
     aside = ASIDE * torch.maximum(reach_of(box), bend(node, box.lower).abs()).clamp(min=1)
@@ -113,5 +119,6 @@ register(
         rounded=rounded,
         rising=True,
         jumps=True,
+        smoothed=smoothed,
     )
 )
