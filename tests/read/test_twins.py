@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -181,12 +182,19 @@ def test_networks_of_the_same_weights_differ_by_rounding_alone(name: str) -> Non
     assert (lower(graph, box, both_ways(graphs), dtype="float32") > 1e-3 * apart - 1e-4).all()
 
 
-def tiny(seed: int, change: Change) -> tuple[Graph, Graph]:
-    """Return twins of one input, six ReLUs and one output, which have ONNX sources."""
+def sourced(seed: int, change: Change, *sizes: int) -> tuple[Graph, Graph]:
+    """Return twins of linear layers and ReLUs that have ONNX sources."""
     rng = np.random.default_rng(seed)
-    layers = [(rng.normal(size=(6, 1)), rng.normal(size=6)), (rng.normal(size=(1, 6)), [0.1])]
-    changed = [tuple(change(np.array(each), rng) for each in layer) for layer in layers]
+    layers = [
+        (rng.normal(size=(out, wide)) / np.sqrt(wide), rng.normal(size=out))
+        for wide, out in pairwise(sizes)
+    ]
+    changed = [tuple(change(each, rng) for each in layer) for layer in layers]
     return affine(*layers), affine(*changed)
+
+
+def tiny(seed: int, change: Change) -> tuple[Graph, Graph]:
+    return sourced(seed, change, 1, 6, 1)
 
 
 def extremes(graphs: Sequence[Graph], box: Box) -> tuple[float, float]:
@@ -195,7 +203,8 @@ def extremes(graphs: Sequence[Graph], box: Box) -> tuple[float, float]:
     for graph in graphs:
         layer = next(node for node in graph.nodes if node.weights)
         weight, bias = (graph.weights[name] for name in layer.weights)
-        points += (-bias / weight[:, 0]).tolist()
+        turning = weight[:, 0] != 0
+        points += (-bias[turning] / weight[turning, 0]).tolist()
     inside = [x for x in points if points[0] <= x <= points[1]]
     x = torch.tensor(inside, dtype=torch.float64).unsqueeze(1)
     first, last = (forward(each, tensors(each, torch.float64), x).flatten() for each in graphs)
@@ -327,3 +336,13 @@ def test_terms_of_inputs_and_products_keep_their_places_beside_twins() -> None:
         prop = Property((Case(box, (Clause((atom,)),)),), 1, 2)
         graph = with_twins(together(*graphs, sums=False), prop)
         assert isinstance(decided(graph, prop), expected)
+
+
+def test_a_search_over_splits_proves_what_bounds_of_the_whole_region_leave_open() -> None:
+    graphs = sourced(0, quantised, 10, 12, 12, 1)
+    box = around(graphs[0], 0.4)
+    graph = extended(graphs)
+    root = lower(graph, box, both_ways(graphs), method="alpha-crown").min().item()
+    graph, prop = never_beyond(graphs, -0.8 * root, box)
+    assert not isinstance(decided(graph, prop, method="alpha-crown", restarts=0), Verified)
+    assert isinstance(decided(graph, prop, restarts=0, branching="babsr"), Verified)
