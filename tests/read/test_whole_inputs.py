@@ -92,6 +92,14 @@ def test_bounds_of_two_neighbouring_rows_are_their_range() -> None:
     assert np.allclose(found.upper, np.tile(TABLE[4:6].max(0), 2), atol=1e-5)
 
 
+@pytest.mark.parametrize("method", ["ibp", "crown"])
+def test_no_bound_of_many_rows_lies_aside_of_the_table(method: str) -> None:
+    graph = whole_network(helper.make_node("Gather", ["table", "x"], ["y"]))
+    found = boundmesh.bounds(graph, box(0, 11), method=method)
+    assert np.allclose(found.lower, np.tile(TABLE.min(0), 2), atol=1e-5)
+    assert np.allclose(found.upper, np.tile(TABLE.max(0), 2), atol=1e-5)
+
+
 def test_rows_are_picked_along_any_axis() -> None:
     node = helper.make_node("Gather", ["table", "x"], ["y"], axis=1)
     graph = whole_network(node, table=np.ascontiguousarray(TABLE.T))

@@ -6,7 +6,8 @@ With `[x ≥ k]` as a step at k − ½, the row of a whole number x of 0 … V �
 
 Where x is known to lie in l … u, all steps but those of l + 1 … u are known, so that the bounds
 are those of the rows that the range selects. A row of one number is exact, and so is the range of
-two neighbouring rows.
+two neighbouring rows. Of more rows the sum of all steps is far wider than the rows are, so the
+result is clipped to the least and the largest number of each column, which changes no row.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 from boundmesh.graph.build import Builder, Constant
 from boundmesh.graph.constant import known, negated, sum_of
 from boundmesh.operators.node import Node
-from boundmesh.read.translate.arithmetic import minus, plus, scale
+from boundmesh.read.translate.arithmetic import clip, minus, plus, scale
 from boundmesh.read.translate.step import TRANSLATIONS, Step, Value, positive_axis
 
 
@@ -85,7 +86,13 @@ def rows_of_table(build: Builder, table: Constant, index: Node) -> Node:
         return build.constant(whole)
     lower, upper = table.moved(lambda array: array[:-1]), table.moved(lambda array: array[1:])
     rises = sum_of(upper, negated(lower)).moved(lambda array: np.ascontiguousarray(array.T))
-    return build.add("linear", reached(build, index, count), weights=(rises, first))
+    rows = build.add("linear", reached(build, index, count), weights=(rises, first))
+    # Numbers that were rounded may lie aside of the least and the largest that are known.
+    if count == 2 or table.formed.depth:
+        return rows
+    shape = (*index.shape, width)
+    low, high = (np.broadcast_to(end, shape) for end in (table.array.min(0), table.array.max(0)))
+    return clip(build, rows, low.copy(), high.copy())
 
 
 def rows_of_node(step: Step, data: Node, index: Node, axis: int) -> Node:
