@@ -37,7 +37,8 @@ def keep_common_factors(graph: Graph) -> Graph:
         if normal is not None:
             found[node.name] = normal
             nodes += normal.before
-            nodes += scaled_by(node.name, normal.value, normal.factor, node.shape, normal.largest)
+            factor = normal.before[-1]
+            nodes += scaled_by(node.name, normal.value, factor, node.shape, normal.largest)
             continue
         moved = in_front(graph, weights, node, found) if node.op == "linear" else None
         nodes += [node] if moved is None else moved
@@ -51,11 +52,10 @@ def keep_common_factors(graph: Graph) -> Graph:
 
 
 def scaled_by(
-    name: str, value: str, factor: str, shape: Shape, limit: float | np.ndarray
+    name: str, value: str, factor: Node, shape: Shape, limit: float | np.ndarray
 ) -> list[Node]:
     """Return nodes of `value·factor`, a product of which no element exceeds its limit."""
-    short = (*shape[:-1], 1)
-    spread = Node(f"{name}:spread", "expand", (factor,), shape, (short,))
+    spread = Node(f"{name}:spread", "expand", (factor.name,), shape, (factor.shape,))
     attributes = {"limit": limit if isinstance(limit, float) else np.array(limit)}
     return [spread, Node(name, "multiply", (value, spread.name), shape, (shape, shape), attributes)]
 
@@ -91,10 +91,10 @@ def in_front(
             value = nodes[-1].name
     inner = replace(layer, name=f"{name}:product", inputs=(value,), weights=layer.weights[:1])
     nodes.append(inner)
-    factor, limit = normal.factor, largest_of(normal, matrix, narrow)
+    factor, limit = normal.before[-1], largest_of(normal, matrix, narrow)
     if before != short:
-        nodes.append(Node(f"{name}:factor", "reshape", (factor,), short, (before,)))
-        factor = nodes[-1].name
+        factor = Node(f"{name}:factor", "reshape", (factor.name,), short, (before,))
+        nodes.append(factor)
     result = name if offset is None else f"{name}:scaled"
     limits = np.broadcast_to(limit, layer.shape)
     nodes += scaled_by(result, inner.name, factor, layer.shape, limits)

@@ -21,8 +21,8 @@ class Normalized:
     """A product `z·s`, s one factor for each group.
 
     value    the name of z
-    factor   the name of s, in the shape of z with 1 for `axes`
-    before   the nodes that compute s in the new form
+    before   the nodes that compute s in the new form; the last one is s, in the shape of z with 1
+             for `axes`
     axes     the axes of a group
     share    the factor of Σz²
     largest  no |z·s| is larger
@@ -30,7 +30,6 @@ class Normalized:
     """
 
     value: str
-    factor: str
     before: tuple[Node, ...]
     axes: tuple[int, ...]
     share: float
@@ -129,8 +128,7 @@ def normal_of(graph: Graph, node: Node, value: str, radicand: str, group: Group)
     largest = math.sqrt((count - 1) / count if centred else 1.0) / math.sqrt(group.share) * ROOM
     # The mean is taken off only up to its rounding, of which a single element consists.
     largest += 2.0**-20 / math.sqrt(group.share)
-    name = before[-1].name
-    return Normalized(value, name, tuple(before), group.axes, group.share, largest, centred)
+    return Normalized(value, tuple(before), group.axes, group.share, largest, centred)
 
 
 def is_centred(graph: Graph, name: str, axes: tuple[int, ...]) -> bool:

@@ -16,6 +16,7 @@ import numpy as np
 import boundmesh
 from boundmesh.graph.build import Builder
 from boundmesh.graph.graph import Graph, Port
+from boundmesh.operators.node import Node
 from tests.adversary import exact
 from tests.adversary.containment import Leak, leak
 from tests.adversary.exact import DOUBT, FUNCTIONS, Exact
@@ -200,6 +201,16 @@ def step(rng: Rng) -> Form:
     return Form("step", (some_shape(rng),), given)
 
 
+def either(rng: Rng) -> Form:
+    return Form("either", (some_shape(rng),), {})
+
+
+def change(rng: Rng) -> Form:
+    """The change of a relu."""
+    shape = some_shape(rng)
+    return Form("change", (shape, shape), {"of": Node("f", "relu", ("z",), shape, (shape,))})
+
+
 def argmax(rng: Rng) -> Form:
     shape = some_shape(rng)
     given = {"axis": int(rng.integers(len(shape))), "last": bool(rng.integers(2))}
@@ -303,6 +314,8 @@ FORMS: dict[str, Callable[[Rng], Form]] = {
     "elu": elu,
     "gelu_tanh": gelu_tanh,
     "step": step,
+    "either": either,
+    "change": change,
     "argmax": argmax,
     "top": top,
     "softmax": softmax,
@@ -374,6 +387,8 @@ def simple(form: Form, how: Exact, inputs: list[Value], held: list[Value]) -> Va
         "floor": lambda: how.steps("floor", x),
         "round": lambda: how.steps("round", x),
         "limited": lambda: x,
+        "either": lambda: x,
+        "change": lambda: how.subtract(how.maximum(how.add(*inputs), zero), how.maximum(x, zero)),
         "elu": lambda: how.function_of(exact.elu(given["alpha"]), x),
         "gelu_tanh": lambda: how.function_of(exact.gelu_tanh(given["factor"], given["cubic"]), x),
         "step": lambda: how.exactly(step_of(given), x),
@@ -466,6 +481,13 @@ def ends(rng: Rng, form: Form, size: int) -> tuple[np.ndarray, np.ndarray]:
     return low.astype(np.float64), np.maximum(low, high).astype(np.float64)
 
 
+# The last input of some operators is no input of a form, but computed from the others.
+LAST: dict[str, Callable[[Builder, list[Node]], Node]] = {
+    "either": lambda build, parts: parts[0],
+    "change": lambda build, parts: build.add("add", *parts),
+}
+
+
 def graph_of(form: Form) -> Graph:
     """A graph with one flat input, cut into the operator's inputs."""
     build = Builder()
@@ -479,6 +501,8 @@ def graph_of(form: Form) -> Graph:
             part = build.add("slice", entry, ranges=((start, start + count, 1),))
         parts.append(build.reshape(part, shape))
         start += count
+    if form.op in LAST:
+        parts.append(LAST[form.op](build, parts))
     last = build.add(form.op, *parts, weights=form.weights, shape=form.shape, **form.attributes)
     port = Port(entry.name, entry.shape)
     return build.graph(last, (port,), (Port(last.name, last.shape),))

@@ -67,7 +67,7 @@ def of_windows(tile_elements: int) -> int:
     A sweep of windows holds more such tensors at a time than one of whole maps: those of the parts
     that are not yet swept, and those that recorded kernels read.
     """
-    return tile_elements * 3 // 4
+    return max(1, tile_elements * 3 // 4)
 
 
 def divisions(
