@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
@@ -39,18 +40,23 @@ MAPS = {
 }
 
 
-def problem_of(graph: Graph, device: str) -> Problem:
+def problem_of(graph: Graph, device: str, tile_elements: int = 2**12) -> Problem:
     center = torch.randn(2, *graph[graph.input].shape, generator=torch.Generator().manual_seed(3))
     region = BoxRegion((center - 0.05).to(device), (center + 0.05).to(device))
     layout = OneDevice(graph, device)
     rounding = Rounding.of(torch.float32, "real")
-    return Problem(Program(graph, graph.output), region, layout, 2**10, rounding=rounding)
+    return Problem(Program(graph, graph.output), region, layout, tile_elements, rounding=rounding)
 
 
 def outputs(problem: Problem) -> DenseRows:
     node = problem.program.graph[problem.program.target]
     eye = torch.eye(node.size, device=problem.layout.device).reshape(1, node.size, *node.shape)
     return DenseRows(torch.cat([eye, -eye], 1))
+
+
+@cache
+def sweeps_of(name: str) -> Sweeps:
+    return Sweeps(problem_of(MAPS[name], "cpu"))
 
 
 class Sweeps:
@@ -86,12 +92,11 @@ class Sweeps:
         return lowest
 
 
-@pytest.mark.parametrize("name", MAPS)
-@pytest.mark.parametrize("passed", [0, 1, 3])
+@pytest.mark.parametrize(("name", "passed"), [(name, n) for name in MAPS for n in (0, 1, 3)])
 def test_the_tensors_of_a_state_are_all_that_the_rest_of_its_sweep_reads(
     name: str, passed: int
 ) -> None:
-    sweeps = Sweeps(problem_of(MAPS[name], "cpu"))
+    sweeps = sweeps_of(name)
     one, two = (sweeps.state(tile, passed) for tile in sweeps.tiles)
     other = one.mapped(torch.clone)
     for mine, given in zip(tensors_of(other), tensors_of(two), strict=True):
@@ -103,7 +108,7 @@ def test_the_tensors_of_a_state_are_all_that_the_rest_of_its_sweep_reads(
 
 @pytest.mark.parametrize("name", MAPS)
 def test_a_sweep_in_windows_never_waits_for_a_value_once_its_lines_are_known(name: str) -> None:
-    sweeps = Sweeps(problem_of(MAPS[name], "cpu"))
+    sweeps = sweeps_of(name)
     sweeps.finish(sweeps.state(sweeps.tiles[0], 0), 0)
     with never_waits():
         sweeps.finish(sweeps.state(sweeps.tiles[1], 0), 0)
@@ -112,7 +117,7 @@ def test_a_sweep_in_windows_never_waits_for_a_value_once_its_lines_are_known(nam
 @needs_gpu
 @pytest.mark.parametrize("name", MAPS)
 def test_crown_recorded_is_crown(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    problem = problem_of(MAPS[name], "cuda:0")
+    problem = problem_of(MAPS[name], "cuda:0", 2**10)
     wider = replace(problem, tile_elements=2**14)
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
@@ -127,7 +132,7 @@ def test_crown_recorded_is_crown(name: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_parts_are_recorded_only_on_a_gpu_and_only_where_there_are_many_tiles_of_windows() -> None:
-    sweeps = Sweeps(problem_of(MAPS["2d"], "cpu"))
+    sweeps = sweeps_of("2d")
     order = sweeps.problem.program.order(sweeps.start)
     tiles, gpu = [replace(each, divisions={}) for each in sweeps.tiles], torch.device("cuda", 0)
     assert repeats_of(order, tiles * 2, torch.device("cpu")) is None

@@ -155,8 +155,9 @@ def test_joint_bounds_of_every_method_hold(name: str, method: str) -> None:
     first = NETWORKS[name]()
     graphs = (first, twin(first, perturbed(0.05)))
     graph, box = extended(graphs), around(first, 0.3)
-    found = lower(graph, box, both_ways(graphs), method=method)
-    apart = lower(replace(graph, extended=None), box, both_ways(graphs), method=method)
+    how: dict[str, object] = {"method": method, "iterations": 4}
+    found = lower(graph, box, both_ways(graphs), **how)
+    apart = lower(replace(graph, extended=None), box, both_ways(graphs), **how)
     seen = samples(graphs, box)
     assert (found <= torch.cat((seen, -seen), 1).amin(0) + 1e-9).all()
     assert found.sum() >= apart.sum() * (1 + 1e-6)
