@@ -45,10 +45,11 @@ def agrees_with_source(
     In a large network, boxes are made only if outputs differ by more than that, and only from the
     values before. There outputs must not differ by more than 1 % of the largest one.
 
-    Raises ReadError for an output that is NaN or infinite. Raises it for a difference beyond
-    rounding, and names the first value that differs. Raises it for a network whose outputs float32
-    gives with errors above 1 %, if bounds are computed in that `dtype`. A graph without a source
-    passes without a comparison. One that was made of several networks is compared part by part.
+    Raises ReadError for an output that is NaN or infinite in ONNX Runtime or in the graph. Raises
+    it for a difference beyond rounding, and names the first value that differs. Raises it for a
+    network whose outputs float32 gives with errors above 1 %, if bounds are computed in that
+    `dtype`. A graph without a source passes without a comparison. One that was made of several
+    networks is compared part by part.
     """
     points = sample_points(regions, graph.inputs, WORK // multiplications(graph), seed)
     if not len(points):
@@ -73,6 +74,12 @@ def _compare(graph: Graph, points: np.ndarray, dtype: torch.dtype) -> None:
         raise ReadError(
             f"the network as read has {mine.shape[1]} outputs and ONNX Runtime's "
             f"{theirs.shape[1]}{first}; {REPORT}"
+        )
+    if not np.isfinite(mine).all():
+        raise ReadError(
+            "the network has no value at a point of the property's region: its formula gives NaN "
+            "or infinity there, as 0/0 does, though ONNX Runtime gives a number; choose a region "
+            "without such points"
         )
     rounding = np.abs(own(graph, points, torch.float32) - mine).max(axis=1, initial=0.0)
     if dtype == torch.float32:

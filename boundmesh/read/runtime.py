@@ -14,6 +14,8 @@ from boundmesh.graph.graph import Graph, Port
 from boundmesh.read.files import contents
 
 EXTERNAL_DATA = "session.model_external_initializers_file_folder_path"
+STAGED = frozenset(("GroupNormalization", "LayerNormalization", "RMSNormalization"))
+"""Operators that compute means in a type of their own: float32, unless the file names another."""
 COARSEST_FIRST = ("bfloat16", "float16", "float32", "float64")
 SPINNING = "session.intra_op.allow_spinning"
 
@@ -170,10 +172,14 @@ def inside(graph: Graph) -> Inside:
     import onnx
 
     assert graph.source is not None
+    float32 = onnx.TensorProto.FLOAT
     nodes = onnx.load_model_from_string(source_bytes(graph.source)).graph.node
     names = [name for node in nodes for name in node.output if name in graph.by_name]
     types = {port.dtype for port in (*graph.inputs, *graph.outputs)}
     casts = [each.i for node in nodes if node.op_type == "Cast" for each in node.attribute
              if each.name == "to"]  # fmt: skip
-    types.update(onnx.helper.tensor_dtype_to_np_dtype(kind).name for kind in casts)
+    stages = [next((each.i for each in node.attribute if each.name == "stash_type"), float32)
+              for node in nodes if node.op_type in STAGED]  # fmt: skip
+    kinds = (*casts, *stages)
+    types.update(onnx.helper.tensor_dtype_to_np_dtype(kind).name for kind in kinds)
     return Inside(tuple(names), next((kind for kind in COARSEST_FIRST if kind in types), "float32"))

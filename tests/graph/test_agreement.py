@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import onnx.parser
 import pytest
 import torch
 from onnx import helper
@@ -13,11 +14,12 @@ import boundmesh
 from boundmesh.errors import BoundmeshError, ReadError
 from boundmesh.graph.build import Builder
 from boundmesh.graph.forward import tensors
-from boundmesh.graph.graph import Port
+from boundmesh.graph.graph import Graph, Port
 from boundmesh.property import Atom, Ball, Box, Case, Clause, Property
 from boundmesh.read.agreement import agrees_with_source
 from boundmesh.read.onnx import loads
 from boundmesh.read.points import sample_points
+from boundmesh.read.runtime import inside
 from boundmesh.read.value_boxes import PRECISIONS, boxes
 from boundmesh.verdict import Verified
 from tests.graph.small import changed, network
@@ -56,6 +58,30 @@ def test_an_output_that_is_nan_is_refused():
     graph = network(helper.make_node("Sqrt", ["s"], ["y"]))
     with pytest.raises(ReadError, match="NaN"):
         agrees_with_source(graph, [BOX])
+
+
+def test_a_point_without_an_exact_value_is_no_error_of_translation() -> None:
+    """The standard's formula is 0/0 at zero, where ONNX Runtime gives zero."""
+    graph = network(helper.make_node("LpNormalization", ["x"], ["y"]))
+    box = Box(np.zeros(4), np.ones(4))
+    with pytest.raises(ReadError, match="the network has no value at a point"):
+        agrees_with_source(graph, [box])
+
+
+def test_means_of_a_group_agree_in_the_type_that_they_are_computed_in() -> None:
+    """ONNX Runtime computes them in float32 in a float64 network, unless the file has another."""
+    for stage, dtype in ((1, "float32"), (11, "float64")):
+        graph = grouped(stage)
+        assert inside(graph).narrowest == dtype
+        agrees_with_source(graph, [Box(np.full(6, 0.1), np.full(6, 0.2))])
+
+
+def grouped(stage: int) -> Graph:
+    model = onnx.parser.parse_model(f"""<ir_version: 9, opset_import: ["" : 21]>
+    g (double[1, 2, 3] x) => (double[1, 2, 3] y)
+    <double[2] gain = {{1.1, 2.3}}, double[2] offset = {{0.1, 0.7}}>
+    {{ y = GroupNormalization<num_groups=2, stash_type={stage}>(x, gain, offset) }}""")
+    return loads(model.SerializeToString())
 
 
 def test_a_network_that_drowns_in_float32_is_refused_unless_bounds_are_in_float64():
