@@ -22,6 +22,8 @@ from boundmesh.operators.node import Node
 
 LONGEST = 256
 """A form of more variables is left as it is: its squares cost as much as a layer of that size."""
+LARGEST = 2.0**200
+"""A form with a larger number is left as it is: its roots, in float32, must not overflow."""
 
 
 def with_squares(graph: Graph) -> Graph:
@@ -49,7 +51,8 @@ def variable_of(graph: Graph, node: Node) -> tuple[str, Node] | None:
     for value, other in (terms.inputs, terms.inputs[::-1]):
         layer = graph[other]
         short = layer.op == "linear" and len(layer.weights) == 1 and layer.shape[-1] <= LONGEST
-        if short and layer.inputs == (value,) and layer.shape == graph[value].shape:
+        same = short and layer.inputs == (value,) and layer.shape == graph[value].shape
+        if same and float(np.abs(graph.weights[layer.weights[0]]).max(initial=0.0)) <= LARGEST:
             return value, layer
     return None
 

@@ -109,3 +109,19 @@ def test_the_lower_bound_of_a_convex_form_is_the_lowest_tangent(radius: float) -
 def test_a_run_in_floating_point_keeps_the_products() -> None:
     graph = network("convex")
     assert for_bounds(graph, Settings(rounding="float32")) is graph
+
+
+@pytest.mark.parametrize("size", [1e60, 1e80, 1e300])
+def test_a_form_of_huge_numbers_keeps_its_bounds(size: float) -> None:
+    """Roots of numbers above 10^77 are no float32 numbers."""
+    text = f"""<ir_version: 8, opset_import: ["" : 17]>
+    g (double[1, 2] x) => (double[1, 1] y)
+    <double[2, 2] p = {{{size}, {size / 8}, {size / 9}, {-size}}}, int64[1] axes = {{1}}>
+    {{ l = MatMul(x, p) q = Mul(x, l) y = ReduceSum(q, axes) }}"""
+    graph = loads(onnx.parser.parse_model(text).SerializeToString())
+    region = boundmesh.Box(np.full(2, 0.1), np.full(2, 0.2))
+    found = boundmesh.bounds(graph, region, method="crown", dtype="float64")
+    x = np.random.default_rng(0).uniform(0.1, 0.2, (100, 2))
+    y = values(graph, x)
+    assert np.isfinite(found.lower).all() and np.isfinite(found.upper).all()
+    assert (found.lower <= y).all() and (y <= found.upper).all()
