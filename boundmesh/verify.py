@@ -121,9 +121,9 @@ def _with_unconfirmed(run: Run, verdict: Verdict) -> Verdict:
     a part of the reason why nothing was decided.
     """
     point = run.replay.unconfirmed
-    text = of_unconfirmed(point, run.graph)
     if point is None or isinstance(verdict, Falsified):
         return verdict
+    text = of_unconfirmed(point, run.graph)
     if isinstance(verdict, Verified):
         run.clock.progress.warn(f"the proof is about real numbers: {text}")
         return verdict

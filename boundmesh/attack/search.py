@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -15,7 +14,7 @@ from boundmesh.attack.descending import Descending, slope
 from boundmesh.attack.flips import Flips
 from boundmesh.attack.objective import Objective
 from boundmesh.attack.replay import Replay, representable
-from boundmesh.attack.smoothing import SAMPLES, WIDE, Smoothing, measured
+from boundmesh.attack.smoothing import SAMPLES, WIDE, measured
 from boundmesh.attack.space import Space, space_of
 from boundmesh.graph.forward import forward
 from boundmesh.graph.graph import Graph
@@ -74,16 +73,13 @@ class Descent:
         self.objective = Objective(chosen, self.dtype, self.device)
         self.held = sum(node.size for node in self.graph.nodes) + self.objective.width
         self.batch = max(1, ELEMENTS // self.held)
+        samples = min(SAMPLES, self.batch)
+        self.smoothing = measured(self.graph, self.weights, self.space, samples)
         inputs = self.graph[self.graph.input].size
         # The share of the points that had no gradient at the end of the last descent.
         self.still = torch.zeros((), dtype=self.dtype, device=self.device)
         self.elite = torch.empty(0, inputs, dtype=self.dtype, device=self.device)
         self._elite_excess = torch.empty(0, dtype=self.dtype, device=self.device)
-
-    @cached_property
-    def smoothing(self) -> Smoothing:
-        """The widths of smoothed jumps."""
-        return measured(self.graph, self.weights, self.space, min(SAMPLES, self.batch))
 
     def restart(
         self, count: int, steps: int, generator: torch.Generator
@@ -114,7 +110,6 @@ class Descent:
         """
         target = self.targets(self.objective.excess(x, self.output(x)))
         length = self._between(lengths, len(x), generator)
-        _ = self.smoothing  # measured here, because a recorded step must not draw random points
         moving = Descending(
             self.objective, self.space, self.smooth_output, x, target, length, steps
         )

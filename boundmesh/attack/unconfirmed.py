@@ -13,13 +13,11 @@ SHOWN = 4
 """So many coordinates of a point are written out."""
 
 
-def of_unconfirmed(found: Counterexample | None, graph: Graph) -> str:
-    """Describe what ONNX Runtime computes at a point, and which option accepts it; empty for None.
+def of_unconfirmed(found: Counterexample, graph: Graph) -> str:
+    """Describe what ONNX Runtime computes at a point, and which option accepts it.
 
     An option is named where the rounding of every operator is known.
     """
-    if found is None:
-        return ""
     types = [port.dtype for port in graph.inputs if port.dtype in UNITS]
     runs_in = max(types or ["float32"], key=UNITS.__getitem__)
     option = "" if graph.unbounded else f"; --rounding {runs_in} accepts it"

@@ -51,7 +51,7 @@ class RowOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class TravelOptions:
-    """What travels between devices, and between a device and the host."""
+    """Options about what is sent between devices, and between a device and the host."""
 
     schedule: ScheduleOption = Layout.schedule
     offload: OffloadOption = Layout.offload
@@ -122,7 +122,7 @@ class PointOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ConsoleOptions:
-    """What a command tells on standard error and in a log."""
+    """Options about what a command writes to standard error and to a log."""
 
     quiet: Quiet = False
     verbose: Verbose = False

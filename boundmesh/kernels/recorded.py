@@ -41,17 +41,27 @@ class Recorded:
 
     def __call__(self) -> None:
         if self._graph is None and not self._fails:
-            recorder = recorder_of(self._device)
-            self._fails = recorder.broken
-            try:
-                self._graph = None if self._fails else recorder.record(self._step)
-            except RuntimeError as error:
-                warnings.warn(f"a step is not recorded: {error}", RuntimeWarning, stacklevel=2)
-                self._fails = True
+            self._graph = recorded(self._step, self._device)
+            self._fails = self._graph is None
         if self._graph is None:
             self._step()
         else:
             self._graph.replay()
+
+
+def recorded(step: Step, device: torch.device) -> torch.cuda.CUDAGraph | None:
+    """Record a step without running it.
+
+    The result is None if that fails, with a warning, or if an earlier recording failed.
+    """
+    recorder = recorder_of(device)
+    if recorder.broken:
+        return None
+    try:
+        return recorder.record(step)
+    except RuntimeError as error:
+        warnings.warn(f"a step is not recorded: {error}", RuntimeWarning, stacklevel=3)
+        return None
 
 
 class Recorder:

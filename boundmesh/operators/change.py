@@ -60,7 +60,7 @@ def forward(node: Node, weights: Weights, z: Tensor, d: Tensor, w: Tensor) -> Te
 
 @dataclass(frozen=True)
 class Known:
-    """Bounds of z, of d and of w = z + d, none of which the others show to be too wide."""
+    """Bounds of z, of d and of w = z + d. Each was cut to what the other two allow."""
 
     z: Interval
     d: Interval

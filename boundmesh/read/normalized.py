@@ -126,7 +126,7 @@ def normal_of(graph: Graph, node: Node, value: str, radicand: str, group: Group)
     count = math.prod(graph[value].shape[axis] for axis in group.axes)
     centred = is_centred(graph, value, group.axes)
     largest = math.sqrt((count - 1) / count if centred else 1.0) / math.sqrt(group.share) * ROOM
-    # The mean is taken off only up to its rounding, of which a single element consists.
+    # Subtracting the mean leaves its rounding behind, which is all that a single element has.
     largest += 2.0**-20 / math.sqrt(group.share)
     return Normalized(value, tuple(before), group.axes, group.share, largest, centred)
 

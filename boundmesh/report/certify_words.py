@@ -1,4 +1,4 @@
-"""Describes in words what `certify` was asked and what a reader should know beside its table."""
+"""Writes the question that a run of `certify` answers, and the remarks beside its table."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def of_inputs(
 
 
 def of_result(result: Certification, method: Method) -> list[str]:
-    """Return what a reader of the table should know beside it."""
+    """Return the remarks that stand beside the table."""
     lines = []
     if result.labelled:
         low, high = result.certified_accuracy, result.robust_accuracy_at_most

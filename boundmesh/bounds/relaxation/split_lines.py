@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
-from torch import Tensor
 
+from boundmesh.bounds.methods.crown import intersect
 from boundmesh.bounds.methods.domain_bounds import DomainParameters
 from boundmesh.bounds.relaxation.cuts import CutValues
 from boundmesh.bounds.relaxation.lines import (
     Drawn,
     Overlay,
     SharedLines,
-    at,
     boxes_of,
     in_one_pass,
     pieces_of,
@@ -111,7 +110,8 @@ class SplitLines:
         domains = max(len(box.lower), len(self._box.lower))
         wide = _wide(box, domains)
         own = Interval(self._box.lower[:, place], self._box.upper[:, place])
-        return sharper_at(wide, index, _wide(own, domains))
+        own = _wide(own, domains)
+        return intersect(wide, index, own.lower, own.upper)
 
     def _share(self, terms: int) -> float:
         """Bound the relative rounding error of Σ multiplier·point until the end of the sweep."""
@@ -130,19 +130,6 @@ class SplitLines:
             splits=parameters.splits[:, place],
             taker=NOBODY if notes is None else notes.at(place),
         )
-
-
-def sharper_at(box: Interval, index: Tensor, other: Interval) -> Interval:
-    """Intersect a box `[D, *shape]` with bounds `[D, n]` of its flat neurons `index` `[n]`."""
-    mine = at(box, index)
-    ends = (
-        (box.lower, torch.maximum(mine.lower, other.lower)),
-        (box.upper, torch.minimum(mine.upper, other.upper)),
-    )
-    lower, upper = (
-        whole.flatten(1).index_copy(1, index, own).reshape(whole.shape) for whole, own in ends
-    )
-    return Interval(lower, upper)
 
 
 def _wide(box: Interval, domains: int) -> Interval:

@@ -8,7 +8,6 @@ copies its rows to where the recorded kernels read them. The results have the sa
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,7 +19,7 @@ from torch import Tensor
 from boundmesh.bounds.sweep.parts import in_parts
 from boundmesh.bounds.sweep.rows import Division, Tile
 from boundmesh.kernels.imagined_gpu import imagined
-from boundmesh.kernels.recorded import Recorder, recorder_of
+from boundmesh.kernels.recorded import recorded
 from boundmesh.operators.node import Node
 
 LEAST_PARTS = 4
@@ -97,8 +96,7 @@ class Repeats:
             return finish(state, self)
         recording = self._known[key]
         if recording is None:
-            recorder = recorder_of(self._device)
-            recording = None if recorder.broken else _recorded(recorder, state, finish)
+            recording = _recording(state, finish, self._device)
             if recording is None:
                 return finish(state, None)
             self._known[key] = recording
@@ -153,14 +151,10 @@ def tensors_of(state: Movable) -> list[Tensor]:
     return found
 
 
-def _recorded(recorder: Recorder, state: State, finish: Finish[State]) -> Recording | None:
-    """Record a part; None if that fails, with a warning."""
+def _recording(state: State, finish: Finish[State], device: torch.device) -> Recording | None:
+    """Record a part; None if that fails."""
     copy, results = state.mapped(torch.clone), list[Tensor]()
     # A sweep takes the tensors out of its state, so they are listed before it begins.
     inputs = tensors_of(copy)
-    try:
-        graph = recorder.record(lambda: results.extend(finish(copy, None)))
-    except RuntimeError as error:
-        warnings.warn(f"a sweep is not recorded: {error}", RuntimeWarning, stacklevel=2)
-        return None
-    return Recording(graph, inputs, results)
+    graph = recorded(lambda: results.extend(finish(copy, None)), device)
+    return None if graph is None else Recording(graph, inputs, results)

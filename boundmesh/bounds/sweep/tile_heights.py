@@ -17,6 +17,7 @@ LEAST_ELEMENTS = 2**20
 LEAST_ELEMENTS_OF_CURVES = 2**22
 LEAST_ROWS = 256
 MOST_WHOLE = 16
+"""A start node with more tiles of windows than this gets fewer, which are divided on their way."""
 GROWTH = 4
 """How much a part of a tile may grow before it is divided again; parts that are not yet swept stay
 in memory meanwhile, so a larger number saves memory and a smaller one saves launches."""

@@ -18,7 +18,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Head:
-    """What a page begins with, and what a reader needs to repeat its run.
+    """The head of a page: its verdict in words, and all that is needed to repeat its run.
 
     title          the title of the window
     word           the style of the answer, such as `unsat`
