@@ -12,6 +12,7 @@ widest bound, and how many of 100 images of the box lie inside the bounds, which
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import resource
 import subprocess
@@ -89,12 +90,13 @@ def main(name: str, options: argparse.Namespace) -> None:
 @torch.no_grad()
 def sampled(module: nn.Module, image: Tensor, options: argparse.Namespace) -> np.ndarray:
     """Return the outputs in float64 at random corners of the box."""
-    module = module.double()
+    at = "cuda" if device_name(options.device) != "cpu" else "cpu"
+    module = copy.deepcopy(module).to(at, torch.float64)
     radius, found = float(Fraction(options.radius)), []
     for _ in range(SAMPLES):
         signs = torch.randint(0, 2, image.shape) * 2 - 1
-        found.append(module((image.double() + radius * signs).clamp(0, 1)))
-    return torch.cat(found).numpy()
+        found.append(module((image.double() + radius * signs).clamp(0, 1).to(at)))
+    return torch.cat(found).cpu().numpy()
 
 
 def device_name(chosen: str) -> str:
