@@ -20,6 +20,8 @@ from boundmesh.kernels.fused_windows import Reach, in_three
 from boundmesh.kernels.matmul import BLOCK_ROUNDINGS
 
 KERNELS = "kernels.spread_triton"
+PART = 1024
+"""The numbers of a weight that one program cuts into three parts."""
 FEATURES = 16
 """The fewest features that the kernel is used for; its blocks are no narrower."""
 
@@ -62,19 +64,33 @@ def spread(
     out = rows.new_empty(domains, count, *window, features)
     if not out.numel():
         return out
-    rows, table = rows.contiguous(), weight.flatten(2).permute(2, 0, 1).contiguous()
-    lines = domains * count
-    block = block or block_of(channels, features)
+    lines, rows = domains * count, rows.contiguous()
+    block = block or block_of(channels, features, shallow=channels < 128)
     three = [in_three(each) for each in (places, window, kernel, stride, dilation)]
     most = lines * prod(-(-n // s) for n, s in zip(three[1], three[3], strict=True))
     grid = (-(-most // block.high) * -(-features // block.wide), prod(three[3]), 1)
-    precision = precision or precision_of(channels, kernel.numel(), block.deep)
-    how = (*three[2], *three[3], *three[4], block.high, block.wide, block.deep, precision)
-    kind = (launcher.number(channels), launcher.number(features), block.warps, *how)
+    in_parts = (precision or precision_of(channels, kernel.numel(), block.deep)) == "bf16x6"
+    table = parts(weight) if in_parts else weight.flatten(2).permute(2, 0, 1).contiguous()
+    how = (*three[2], *three[3], *three[4], block.high, block.wide, block.deep, in_parts)
+    numbers = map(launcher.number, (channels, features, weight.numel()))
+    kind = (*numbers, block.warps, *how)
     launcher.start(
         launcher.module(KERNELS).spread, (launcher.aligned(rows, table, out), *kind), grid, out,
-        rows, table, reach.places, out, lines, count, channels, features, *three[0],
+        rows, table, reach.places, out, lines, count, channels, features, weight.numel(), *three[0],
         *in_three(front, 0), three[1][0], *reach.spans, *how, num_warps=block.warps, num_stages=3,
+    )  # fmt: skip
+    return out
+
+
+def parts(weight: Tensor) -> Tensor:
+    """Return three bfloat16 tables `[3, taps, C, O]` whose sum is W `[C, O, *kernel]`."""
+    weight = weight.contiguous()
+    channels, features, *kernel = weight.shape
+    out = weight.new_empty(3, prod(kernel), channels, features, dtype=torch.bfloat16)
+    launcher.start(
+        launcher.module(KERNELS).parts, launcher.aligned(weight, out),
+        (-(-weight.numel() // PART), 1, 1), weight, weight, out, channels, features, prod(kernel),
+        weight.numel(), PART,
     )  # fmt: skip
     return out
 
@@ -108,10 +124,13 @@ def precision_of(channels: int, taps: int, deep: int) -> str:
     return "bf16x6" if BLOCK_ROUNDINGS + blocks <= taps * channels else "ieee"
 
 
-def block_of(channels: int, features: int) -> Block:
-    """Return the block size for so many channels and features."""
+def block_of(channels: int, features: int, *, shallow: bool = True) -> Block:
+    """Return the block size for so many channels and features.
+
+    A program of few channels, `shallow`, takes more places. The order of the sums stays the same.
+    """
     wide, deep = (min(most, max(16, power(n))) for most, n in ((64, features), (32, channels)))
-    return Block(128, wide, deep, 4)
+    return Block(128 if shallow else 64, wide, deep, 4)
 
 
 def power(number: int) -> int:

@@ -1,7 +1,6 @@
 """Kernels for rows in windows, each in one pass over memory, on GPUs that have Triton.
 
-Without them a read of maps at the windows takes a table of places and a copy for each map. Each row
-is one program, which adds up its sum in a fixed order, as in `fused_rows.py`.
+Without them a read of maps at the windows takes a table of places and a copy for each map.
 """
 
 from __future__ import annotations
@@ -14,14 +13,8 @@ import torch
 from torch import Tensor
 
 from boundmesh.kernels import launcher
-from boundmesh.kernels.fused_rows import apart, within
-from boundmesh.kernels.sums import added
 
 BLOCK = 1024
-LONG_BLOCK, LONG = 4096, 8192
-"""Rows of at least LONG coefficients are added up in blocks of LONG_BLOCK.
-
-Neither block takes more roundings than `by_kernel` counts."""
 WIDEST = 64
 """The most features whose place the kernels compute once; more would be fewer, longer steps."""
 KERNELS = "kernels.windows_triton"
@@ -70,59 +63,6 @@ def ready(rows: Tensor) -> bool:
         and rows.dtype == torch.float32
         and launcher.usable(rows.device, "windows")
     )
-
-
-def signed_sums(
-    rows: Tensor, below: Tensor, above: Tensor, reach: Reach, onto: Tensor | None = None
-) -> Tensor:
-    """Return `onto + ⟨A⁺, below⟩ + ⟨A⁻, above⟩` `[D, S]`, where `onto` may be None for zero.
-
-    A = rows `[D or 1, S, *window, C]`; below and above are maps `[D or 1, places, C]`, or `[1, C]`
-    with the same features at all places; onto `[D or 1, S]`.
-    """
-    rows, everywhere = rows.contiguous(), below.dim() == 2
-    domains, count, size = max(len(rows), len(below)), rows.shape[1], prod(rows.shape[2:])
-    out = rows.new_empty(domains, count)
-    if not rows.numel():
-        return added(onto, out.zero_())
-    earlier = within(onto, domains)
-    wide = chunk(rows.shape[-1])
-    how = everywhere, earlier is not None, wide, block(size)
-    launcher.start(
-        launcher.module(KERNELS).signed_sums, (launcher.aligned(rows, below, above), *how),
-        (domains * count, 1, 1), rows, rows, below, above, reach.places, earlier, out, count,
-        size // wide, rows.shape[-1] // wide, 0 if len(rows) == 1 else count * size // wide,
-        0 if len(below) == 1 else below.stride(0) // wide, apart(earlier), *reach.spans, *how,
-        num_warps=block(size) // 256,
-    )  # fmt: skip
-    return out if onto is None or earlier is not None else added(onto, out)
-
-
-def pull_pieces(
-    rows: Tensor, lower: Tensor, upper: Tensor, slope: float, reach: Reach
-) -> tuple[Tensor, Tensor]:
-    """Return rows `[D, S, *window, C]` pulled back through CROWN's lines, and their bias `[D, S]`.
-
-    The lines belong to the function that is x above zero and `slope·x` below. `rows` has the shape
-    `[D or 1, S, *window, C]`; `lower` and `upper` are maps `[D or 1, places, C]` of the bounds of
-    x; `reach` holds where the windows lie.
-    """
-    rows = rows.contiguous()
-    domains, count, size = max(len(rows), len(lower)), rows.shape[1], prod(rows.shape[2:])
-    out, bias = rows.new_empty(domains, *rows.shape[1:]), rows.new_empty(domains, count)
-    if not rows.numel():
-        return out, bias.zero_()
-    wide = chunk(rows.shape[-1])
-    launcher.start(
-        launcher.module(KERNELS).pull_pieces,
-        (launcher.aligned(rows, lower, upper), wide, block(size)),
-        (domains * count, 1, 1), rows, rows, lower, upper, reach.places, out, bias, float(slope),
-        count, size // wide, rows.shape[-1] // wide,
-        0 if len(rows) == 1 else count * size // wide,
-        0 if len(lower) == 1 else lower.stride(0) // wide, *reach.spans, wide, block(size),
-        num_warps=block(size) // 256,
-    )  # fmt: skip
-    return out, bias
 
 
 def fold(
@@ -181,11 +121,6 @@ def joined(
         *of_two.shifts, *of_two.lengths, *how,
     )  # fmt: skip
     return out
-
-
-def block(size: int) -> int:
-    """Return how many coefficients a program adds up side by side, out of `size`."""
-    return LONG_BLOCK if size >= LONG else BLOCK
 
 
 def in_three(lengths: Sequence[int], missing: int = 1) -> Axes:

@@ -11,8 +11,6 @@ place of a chunk is computed once for all of its features. Lengths are counted i
 import triton
 import triton.language as tl
 
-from boundmesh.kernels.pieces_triton import _lines
-
 
 @triton.jit
 def _along(places, row, axis, step, shift, coordinate, whole):
@@ -48,95 +46,6 @@ SPANS = (
     "length1", "length2", "step0", "step1", "step2",
     "shift0", "shift1", "shift2", "whole0", "whole1", "whole2",
 )  # fmt: skip
-
-
-@triton.jit(
-    do_not_specialize=(
-        "count", "size", "chunks", "rows_domain", "values_domain", "onto_domain", *SPANS,
-    ),
-    do_not_specialize_on_alignment=("onto",),
-)  # fmt: skip
-def signed_sums(
-    rows, below, above, places, onto, out, count, size, chunks, rows_domain, values_domain,
-    onto_domain,
-    length1, length2, step0, step1, step2, shift0, shift1, shift2, whole0, whole1, whole2,
-    EVERYWHERE: tl.constexpr, ONTO: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
-    """Compute out = ⟨A⁺, below⟩ + ⟨A⁻, above⟩, added to `onto` if ONTO.
-
-    The values are maps, or one place's features for all places if EVERYWHERE. Each program handles
-    one row of `size` chunks, BLOCK coefficients at a time. A coefficient that is NaN takes `above`.
-    """
-    program = tl.program_id(0).to(tl.int64)
-    domain = program // count
-    row = program % count
-    rows += (domain * rows_domain + row * size) * WIDE
-    below += domain * values_domain * WIDE
-    above += domain * values_domain * WIDE
-    inner = tl.arange(0, WIDE)[None, :]
-    total = tl.zeros([BLOCK // WIDE, WIDE], tl.float32)
-    for first in range(0, size, BLOCK // WIDE):
-        at = first + tl.arange(0, BLOCK // WIDE)
-        here = at < size
-        a = tl.load(rows + at[:, None] * WIDE + inner, mask=here[:, None], other=0.0)
-        if EVERYWHERE:
-            place = at % chunks
-            inside = here
-        else:
-            place, exists = _where(
-                places, row, at, chunks, length1, length2, step0, step1, step2,
-                shift0, shift1, shift2, whole0, whole1, whole2,
-            )  # fmt: skip
-            inside = here & exists
-        where = place[:, None] * WIDE + inner
-        low = tl.load(below + where, mask=inside[:, None], other=0.0)
-        high = tl.load(above + where, mask=inside[:, None], other=0.0)
-        total += a * tl.where(a >= 0, low, high)
-    found = tl.sum(tl.sum(total, 1), 0)
-    if ONTO:
-        found += tl.load(onto + domain * onto_domain + row)
-    tl.store(out + program, found)
-
-
-@triton.jit(do_not_specialize=("count", "size", "chunks", "rows_domain", "box_domain", *SPANS))
-def pull_pieces(
-    rows, lower, upper, places, out, bias, slope, count, size, chunks, rows_domain, box_domain,
-    length1, length2, step0, step1, step2, shift0, shift1, shift2, whole0, whole1, whole2,
-    WIDE: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
-    """Pull rows back through CROWN's lines of `x` above zero and `slope·x` below.
-
-    Each program handles one row of `size` chunks. A coefficient that is NaN takes the line above.
-    """
-    program = tl.program_id(0).to(tl.int64)
-    domain = program // count
-    row = program % count
-    rows += (domain * rows_domain + row * size) * WIDE
-    out += program * size * WIDE
-    lower += domain * box_domain * WIDE
-    upper += domain * box_domain * WIDE
-    inner = tl.arange(0, WIDE)[None, :]
-    total = tl.zeros([BLOCK // WIDE, WIDE], tl.float32)
-    for first in range(0, size, BLOCK // WIDE):
-        at = first + tl.arange(0, BLOCK // WIDE)
-        here = at < size
-        index = at[:, None] * WIDE + inner
-        a = tl.load(rows + index, mask=here[:, None], other=0.0)
-        place, exists = _where(
-            places, row, at, chunks, length1, length2, step0, step1, step2,
-            shift0, shift1, shift2, whole0, whole1, whole2,
-        )  # fmt: skip
-        where = place[:, None] * WIDE + inner
-        inside = (here & exists)[:, None]
-        l = tl.load(lower + where, mask=inside, other=0.0)  # noqa: E741
-        u = tl.load(upper + where, mask=inside, other=0.0)
-        _, _, _, chord, intercept, crosses = _lines(l, u, slope)
-        below = tl.where(crosses, tl.where(u > -l, 1.0, slope), chord)
-        pulled = a * tl.where(a >= 0, below, chord)
-        tl.store(out + index, tl.where(inside, pulled, 0.0), mask=here[:, None])
-        negative = tl.where(a >= 0, 0.0, a)
-        total += tl.where(inside, negative * intercept, 0.0)
-    tl.store(bias + program, tl.sum(tl.sum(total, 1), 0))
 
 
 @triton.jit

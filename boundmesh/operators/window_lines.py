@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from boundmesh.kernels import fused_windows
+from boundmesh.kernels import fused_window_sums, fused_windows
 from boundmesh.operators.inner_products import signed_product
 from boundmesh.operators.linear_bounds import Lines, Pulled
 from boundmesh.operators.window_neurons import at, find, with_neurons
@@ -110,7 +110,7 @@ def signed_inner_windows(windows: Windows, below: Tensor, above: Tensor) -> Tens
     rows = windows.coefficients
     if fused_windows.applies(rows):
         tables = windows.table(below), windows.table(above)
-        return fused_windows.signed_sums(rows, *tables, windows.grid.reach)
+        return fused_window_sums.signed_sums(rows, *tables, windows.grid.reach)
     result = _signed_sums(windows, below, above)
     assert result is not None
     return result

@@ -49,8 +49,8 @@ def pull_conv_windows(node: Node, weights: Weights, windows: Windows) -> PulledW
         found = fused_spread.spread(rows, weight, *how[:2], front, grid.window, grid.reach)
     else:
         found = spread_by_kernel(rows, weight, *how, front, grid)
-    bias = windows.inner_features(weights[1]) if len(weights) > 1 else None
-    return PulledWindows((Windows(found, grid, shape[:2]),), bias)
+    features = weights[1] if len(weights) > 1 else None
+    return PulledWindows((Windows(found, grid, shape[:2]),), features=features)
 
 
 def cropped(found: Tensor, front: Sequence[int], window: Sequence[int]) -> Tensor:

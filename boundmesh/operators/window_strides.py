@@ -110,8 +110,8 @@ def pull_conv_transpose_windows(
     y = convolve(x, weight, None, node["stride"], 0, node["dilation"], node["groups"])
     found = y.movedim(1, -1).unflatten(0, rows.shape[:2]).contiguous()
     found = found.masked_fill(grid.outside.unsqueeze(-1), 0)
-    bias = windows.inner_features(weights[1]) if len(weights) > 1 else None
-    return PulledWindows((Windows(found, grid, shape[:2]),), bias)
+    features = weights[1] if len(weights) > 1 else None
+    return PulledWindows((Windows(found, grid, shape[:2]),), features=features)
 
 
 def pull_gather_windows(node: Node, weights: Weights, windows: Windows) -> PulledWindows | None:

@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from boundmesh.kernels import fused_windows, launcher
+from boundmesh.kernels import fused_window_sums, fused_windows, launcher
+from boundmesh.kernels.sums import Collected, added
 from boundmesh.operators.node import Shape
 from boundmesh.operators.rounding import CHUNK
 from boundmesh.operators.window_grid import Grid, Span, widths
@@ -73,11 +74,18 @@ class Windows:
         """Return `⟨A, values⟩` `[D, S]`; values broadcast to the coefficients."""
         return sums(self.coefficients * values)
 
+    def collect(self, before: Collected, features: Tensor | None = None) -> Collected:
+        """Count what is due, and add `⟨A, features⟩` for features `[C]` to the bias."""
+        if fused_windows.applies(self.coefficients):
+            reach = self.grid.reach
+            return fused_window_sums.row_sums(self.coefficients, reach, features, before)
+        assert before.due is None  # only kernels count it
+        if features is None:
+            return before
+        return Collected(added(before.bias, self.inner_features(features)), before.error)
+
     def inner_features(self, values: Tensor) -> Tensor:
         """Return `⟨A, values⟩` `[D, S]` for values `[C]` that are the same at all places."""
-        if fused_windows.applies(self.coefficients):
-            same = values.reshape(1, -1)
-            return fused_windows.signed_sums(self.coefficients, same, same, self.grid.reach)
         places, wide = prod(self.grid.window), self.coefficients.shape[-1]
         if max(places, wide) > CHUNK or not launcher.on_cpu(self.coefficients):
             return self.inner(values)
@@ -167,12 +175,19 @@ class Windows:
 class PulledWindows:
     """Rows in windows after they were pulled back through one operator.
 
-    windows  one per input of the operator
-    bias     `[D, S]`, the constant that the operator adds to each row; None stands for zero
+    windows   one per input of the operator
+    bias      `[D, S]`, a constant that the operator adds to each row; None stands for zero
+    features  `[C]`, a constant that the operator adds to its result at every place: it adds
+              `⟨A, features⟩` to each row A; None stands for zero
     """
 
     windows: tuple[Windows, ...]
     bias: Tensor | None = None
+    features: Tensor | None = None
+
+    def all_bias(self, rows: Windows) -> Tensor | None:
+        """Return all that the operator adds to each of `rows`, `[D, S]`."""
+        return rows.collect(Collected(self.bias), self.features).bias
 
 
 def unit_windows(index: Tensor, sign: Tensor, shape: Shape, spatial: int) -> Windows:

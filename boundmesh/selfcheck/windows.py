@@ -7,7 +7,8 @@ from functools import cache
 
 import torch
 
-from boundmesh.kernels import fused_pools, fused_spread, fused_windows
+from boundmesh.kernels import fused_pools, fused_spread, fused_window_sums, fused_windows
+from boundmesh.kernels.sums import Collected
 from boundmesh.operators.convolution import CONV
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.linear_bounds import Lines
@@ -17,11 +18,13 @@ from boundmesh.operators.pooled_lines import PooledLines
 from boundmesh.operators.relu import RELU
 from boundmesh.operators.window_lines import pull_window_lines, signed_inner_windows
 from boundmesh.operators.window_products import spread_by_kernel
+from boundmesh.operators.window_sums import sums_of_magnitudes
 from boundmesh.operators.windows import Windows
 from boundmesh.selfcheck.comparisons import Comparison, trusted
 from boundmesh.selfcheck.sample_windows import sample_windows
 
-FEATURES = 5
+FEATURES, LONG = 5, 128
+"""Numbers of features; kernels divide a row of the map with LONG features into parts."""
 
 
 @cache
@@ -39,7 +42,7 @@ def of_windows(device: torch.device) -> Iterator[Comparison]:
     low, high = (here.table(end.to(device)) for end in (box.lower, box.upper))
     wide = Interval(box.lower.double(), box.upper.double())
     with torch.no_grad():
-        found = fused_windows.signed_sums(here.coefficients, low, high, here.grid.reach)
+        found = fused_window_sums.signed_sums(here.coefficients, low, high, here.grid.reach)
         yield "sums over windows", found, signed_inner_windows(exact, wide.lower, wide.upper)
         reach, whole = here.grid.reach, here.grid.filled().reach
         found = fused_windows.joined(here.coefficients, reach, None, None, whole)
@@ -49,12 +52,33 @@ def of_windows(device: torch.device) -> Iterator[Comparison]:
         lines = RELU.relax(node, (wide,), RELU.initial(node, (wide,)).unsqueeze(1))
         assert isinstance(lines, Lines)
         pulled = pull_window_lines(lines, exact)
-        own, bias = fused_windows.pull_pieces(here.coefficients, low, high, 0.0, here.grid.reach)
+        own, collected = fused_window_sums.pull_pieces(
+            here.coefficients, low, high, 0.0, reach, Collected()
+        )
         yield "windows through a ReLU", own, pulled.windows[0].coefficients
-        assert pulled.bias is not None
-        yield "biases of windows", bias, pulled.bias
+        assert collected.bias is not None and pulled.bias is not None
+        yield "biases of windows", collected.bias, pulled.bias
+        yield from of_sums(device)
         yield from of_pool(here, exact)
     yield from of_convolution(here, exact)
+
+
+def of_sums(device: torch.device) -> Iterator[Comparison]:
+    """Compare what rows collect: short rows, and whole maps that kernels divide into parts."""
+    generator = torch.Generator().manual_seed(3)
+    for features in (FEATURES, LONG):
+        windows, middle = sample_windows(2, features, generator)
+        exact, values = windows.filled(), torch.randn(features, generator=generator).double()
+        here, sizes = exact.to(device, torch.float32), middle.double().abs()
+        due = here.table(sizes.to(device, torch.float32))
+        zeros = due.new_zeros(1, here.count)
+        rows, vector = here.coefficients, values.to(device, torch.float32)
+        before = Collected(zeros, zeros, due)
+        found = fused_window_sums.row_sums(rows, here.grid.reach, vector, before)
+        assert found.bias is not None and found.error is not None
+        yield "biases of features", found.bias, exact.inner_features(values)
+        expected = sums_of_magnitudes(exact.read(sizes) * exact.coefficients)
+        yield "rounding errors of windows", found.error, expected
 
 
 def of_pool(here: Windows, exact: Windows) -> Iterator[Comparison]:

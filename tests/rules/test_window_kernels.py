@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from boundmesh.kernels import fused_pools, fused_rows, fused_spread, fused_windows
+from boundmesh.kernels import (
+    fused_pools,
+    fused_rows,
+    fused_spread,
+    fused_window_sums,
+    fused_windows,
+)
+from boundmesh.kernels.sums import Collected
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.linear_bounds import Lines
 from boundmesh.operators.node import Node, Shape
@@ -36,14 +43,14 @@ def test_sums_over_windows(shape: Shape, domains: int) -> None:
     windows = random_windows(shape, 1, domains)
     below, above = (torch.randn(2, *shape, dtype=torch.float64) for _ in range(2))
     here = on_device(windows)
-    found = fused_windows.signed_sums(
+    found = fused_window_sums.signed_sums(
         here.coefficients,
         here.table(below.to(DEVICE, torch.float32)),
         here.table(above.to(DEVICE, torch.float32)),
         here.grid.reach,
     )
     close(found, signed_inner_windows(windows, below, above))
-    again = fused_windows.signed_sums(
+    again = fused_window_sums.signed_sums(
         here.coefficients,
         here.table(below.to(DEVICE, torch.float32)),
         here.table(above.to(DEVICE, torch.float32)),
@@ -51,14 +58,34 @@ def test_sums_over_windows(shape: Shape, domains: int) -> None:
         found[:1],
     )
     close(again, found + found[:1])
-    vector = torch.randn(1, shape[1])
-    there = vector.to(DEVICE)
-    found = fused_windows.signed_sums(here.coefficients, there, there, here.grid.reach)
-    close(found, windows.inner(vector.double()))
 
 
 @needs_kernels
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", [*SHAPES, (1, 128, 8, 9)])
+@pytest.mark.parametrize("domains", [1, 2])
+def test_rows_collect_biases_and_rounding_errors(shape: Shape, domains: int) -> None:
+    windows = random_windows(shape, 1, domains).filled()
+    sizes, features = torch.rand(2, *shape).double(), torch.randn(shape[1]).double()
+    here, values = on_device(windows), features.to(DEVICE, torch.float32)
+    due = here.table(sizes.to(DEVICE, torch.float32))
+    before = torch.randn(1, here.count, device=DEVICE)
+    error = (windows.coefficients.abs() * windows.read(sizes)).flatten(2).sum(2)
+    bias = windows.inner(features)
+    rows, reach = here.coefficients, here.grid.reach
+    found = fused_window_sums.row_sums(rows, reach, values, Collected(before, 2 * before, due))
+    only = fused_window_sums.row_sums(rows, reach, None, Collected(due=due))
+    other = fused_window_sums.row_sums(rows, reach, values, Collected())
+    assert found.bias is not None and found.error is not None
+    close(found.bias, (bias + before.double().cpu()).expand_as(found.bias))
+    close(found.error, error + 2 * before.double().cpu())
+    assert only.bias is None and only.error is not None
+    close(only.error, error)
+    assert other.error is None and other.bias is not None
+    close(other.bias, bias)
+
+
+@needs_kernels
+@pytest.mark.parametrize("shape", [*SHAPES, (1, 128, 14, 9)])
 @pytest.mark.parametrize("slope", [0.0, 0.1])
 def test_windows_pulled_back_through_two_pieces(shape: Shape, slope: float) -> None:
     windows = random_windows(shape, 2)
@@ -72,10 +99,17 @@ def test_windows_pulled_back_through_two_pieces(shape: Shape, slope: float) -> N
     expected = pull_window_lines(lines, windows)
     here = on_device(windows)
     lower, upper = (here.table(end.to(DEVICE, torch.float32)) for end in (box.lower, box.upper))
-    rows, bias = fused_windows.pull_pieces(here.coefficients, lower, upper, slope, here.grid.reach)
+    sizes = torch.rand(2, *shape).double()
+    error = (windows.coefficients.abs() * windows.read(sizes)).flatten(2).sum(2)
+    before = torch.ones(1, here.count, device=DEVICE)
+    due = here.table(sizes.to(DEVICE, torch.float32))
+    rows, found = fused_window_sums.pull_pieces(
+        here.coefficients, lower, upper, slope, here.grid.reach, Collected(before, None, due)
+    )
     close(rows, expected.windows[0].coefficients)
-    assert expected.bias is not None
-    close(bias, expected.bias)
+    assert expected.bias is not None and found.bias is not None and found.error is not None
+    close(found.bias, expected.bias + 1)
+    close(found.error, error)
 
 
 @needs_kernels

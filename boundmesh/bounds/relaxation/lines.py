@@ -18,9 +18,9 @@ from torch import Tensor
 from boundmesh.bounds.relaxation.cuts import Taken
 from boundmesh.bounds.sweep.largest_row import meets_at_zero, one_by_one
 from boundmesh.bounds.sweep.rows import Tile
-from boundmesh.kernels import fused_windows, pieces, sloped_windows
+from boundmesh.kernels import fused_window_sums, fused_windows, pieces, sloped_windows
 from boundmesh.kernels.pieces import Pieces
-from boundmesh.kernels.sums import added
+from boundmesh.kernels.sums import Collected, added
 from boundmesh.operators import RULES
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.linear_bounds import Lines, Pulled, Relaxation, pull_lines
@@ -163,27 +163,40 @@ def sparse_lines(node: Node, inputs: tuple[Interval, ...]) -> SparseLines | None
 
 
 def relax_rows(
-    drawn: Drawn | Pieces, rows: Tensor | Windows, node: Node, onto: Tensor | None
-) -> Pulled | PulledWindows:
-    """Pull rows back through a relaxation; their bias is added to `onto`.
+    drawn: Drawn | Pieces, rows: Tensor | Windows, collected: Collected, node: Node
+) -> tuple[Pulled | PulledWindows, Collected]:
+    """Pull rows back through a relaxation; return what they have collected then.
 
     Windows stay windows at an elementwise node, and where the relaxation is a `WindowRelaxation`.
     Elsewhere they become dense. An overlay needs an operator that `meets_at_zero`.
     """
-    if isinstance(rows, Tensor):
-        return pull_drawn(drawn, rows, node, onto)
+    if isinstance(rows, Windows):
+        by_kernel = fused_windows.applies(rows.coefficients)
+        if isinstance(drawn, Pieces) and drawn.alpha is None and by_kernel:
+            return _relax_by_kernel(drawn, rows, collected)
+        collected = rows.collect(collected)
+        found: Pulled | PulledWindows = relax_windows(drawn, rows, node, collected.bias)
+    else:
+        found = pull_drawn(drawn, rows, node, collected.bias)
+    return found, Collected(found.bias, collected.error)
+
+
+def _relax_by_kernel(
+    pieces: Pieces, rows: Windows, collected: Collected
+) -> tuple[PulledWindows, Collected]:
+    coefficients, found = fused_window_sums.pull_pieces(
+        rows.coefficients, *pieces.features_last, pieces.slope, rows.grid.reach, collected
+    )
+    return PulledWindows((rows.with_coefficients(coefficients),)), found
+
+
+def relax_windows(
+    drawn: Drawn | Pieces, rows: Windows, node: Node, onto: Tensor | None
+) -> Pulled | PulledWindows:
+    """Pull rows in windows back through a relaxation; their bias is added to `onto`."""
     if isinstance(drawn, Pieces) and sloped_windows.applies(drawn, rows.coefficients):
         coefficients, bias = sloped_windows.pull(drawn, rows.coefficients, rows.grid.reach, onto)
         return PulledWindows((rows.with_coefficients(coefficients),), bias)
-    if (
-        isinstance(drawn, Pieces)
-        and drawn.alpha is None
-        and fused_windows.applies(rows.coefficients)
-    ):
-        coefficients, bias = fused_windows.pull_pieces(
-            rows.coefficients, *drawn.features_last, drawn.slope, rows.grid.reach
-        )
-        return PulledWindows((rows.with_coefficients(coefficients),), added(onto, bias))
     if isinstance(drawn, Drawn) and isinstance(drawn.shared, WindowRelaxation):
         passed = drawn.shared.pull_windows(rows)
         if passed is not None:

@@ -17,7 +17,7 @@ from boundmesh.bounds.sweep.products import offset, times, transposed
 from boundmesh.bounds.sweep.tape import Tape
 from boundmesh.bounds.sweep.window_affine import pull_windows
 from boundmesh.bounds.sweep.window_rows import dense
-from boundmesh.kernels.sums import of_domains
+from boundmesh.kernels.sums import Collected, of_domains
 from boundmesh.operators import RULES
 from boundmesh.operators.linear_bounds import Pulled
 from boundmesh.operators.windows import PulledWindows, Windows
@@ -50,19 +50,23 @@ def pull_rows(
     node_weights: NodeWeights,
     tape: Tape,
     rows: Sequence[Tensor | Windows],
-    onto: Sequence[Tensor | None],
-) -> Sequence[Pulled | PulledWindows]:
-    """Pull rows of several tiles back through an affine node.
+    collected: Sequence[Collected],
+) -> Sequence[tuple[Pulled | PulledWindows, Collected]]:
+    """Pull rows of several tiles back through an affine node; return what each has collected then.
 
     All of them are dense or all lie in windows, which become dense if the operator has no rule for
-    them. The bias of each tile is added to its entry of `onto`, `[D, S]` (None: zero).
+    them.
     """
     windows = [each for each in rows if isinstance(each, Windows)]
     if windows:
-        found = pull_windows(node_weights, tape, windows, onto)
+        found = pull_windows(node_weights, tape, windows, collected)
         if found is not None:
             return found
-    return pull(node_weights, tape, [dense(each) for each in rows], onto)
+        collected = [each.collect(owed) for each, owed in zip(windows, collected, strict=True)]
+    biases = [each.bias for each in collected]
+    pulled = pull(node_weights, tape, [dense(each) for each in rows], biases)
+    errors = [each.error for each in collected]
+    return [(p, Collected(p.bias, error)) for p, error in zip(pulled, errors, strict=True)]
 
 
 class _Product(torch.autograd.Function):

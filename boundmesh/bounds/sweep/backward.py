@@ -28,6 +28,7 @@ from boundmesh.bounds.sweep.tape import Tape, WeightStream
 from boundmesh.bounds.sweep.tile_state import TileState
 from boundmesh.bounds.sweep.unit_rows import needed, pull_units
 from boundmesh.kernels.pieces import Pieces
+from boundmesh.kernels.sums import Collected
 from boundmesh.operators import RULES
 from boundmesh.operators.node import Node
 
@@ -223,20 +224,20 @@ def pass_node(
         pulled = pull_units(node_weights, units) if units else None
         if pulled is not None:
             for each, unit, passed in zip(carried, units, pulled, strict=True):
-                each.charge_units(node, unit)
-                each.add(node, passed)
+                each.add(node, passed, Collected(passed.bias, each.error_of_units(node, unit)))
             return
         for each in carried:
             each.begin(node)
     if node.is_input or node.name not in carried[0].at:
         return
     if RULES[node.op].affine:
-        rows, biases = [each.take(node) for each in carried], [each.bias for each in carried]
-        for each, result in zip(carried, pull_rows(node_weights, tape, rows, biases), strict=True):
-            each.add(node, result)
+        rows, collected = zip(*(each.take(node) for each in carried), strict=True)
+        found = pull_rows(node_weights, tape, rows, collected)
+        for each, result in zip(carried, found, strict=True):
+            each.add(node, *result)
     else:
         for each in carried:
-            each.add(node, relax_rows(draw(node, each.tile), each.take(node), node, each.bias))
+            each.add(node, *relax_rows(draw(node, each.tile), *each.take(node), node))
 
 
 def input_rows(

@@ -19,8 +19,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from boundmesh.kernels import fused_rows, fused_windows
-from boundmesh.kernels.sums import added
+from boundmesh.kernels import fused_rows, fused_window_sums, fused_windows
+from boundmesh.kernels.sums import Collected, added
 from boundmesh.operators.inner_products import inner
 from boundmesh.operators.rounding import INFLATION, Rounding
 from boundmesh.operators.window_sums import sums_of_magnitudes
@@ -54,12 +54,25 @@ class Errors:
         self, name: str, rows: Tensor | Windows, onto: Tensor | None = None
     ) -> Tensor | None:
         """Compute the error `[D, S]` of rows `[D, S, *shape]` at a node, added to `onto`."""
-        error = self.at.get(name)
-        if error is None:
+        sizes = self.at.get(name)
+        if sizes is None:
             return onto
         if isinstance(rows, Windows):
-            return error.of_windows(rows, onto)
-        return error.of_rows(rows, onto)
+            return sizes.of_windows(rows, onto)
+        return sizes.of_rows(rows, onto)
+
+    def collected(
+        self, name: str, rows: Tensor | Windows, bias: Tensor | None, error: Tensor | None
+    ) -> Collected:
+        """Return what rows have collected in front of a node, with the error of the rows there.
+
+        Where kernels pull windows back, the error is due instead, as these can count it.
+        """
+        sizes = self.at.get(name)
+        by_kernel = isinstance(rows, Windows) and fused_windows.applies(rows.coefficients)
+        if sizes is not None and by_kernel:
+            return Collected(bias, error, sizes.features_last)
+        return Collected(bias, self.of_rows(name, rows, error))
 
     def of_units(self, name: str, index: Tensor) -> Tensor | None:
         """Compute the error `[D, S]` of rows of single neurons at their start node."""
@@ -80,11 +93,10 @@ class Sizes:
     below: Tensor
 
     @cached_property
-    def features_last(self) -> tuple[Tensor, Tensor]:
-        """`below` and `above` of maps `[1, C, *spatial]`, as `[D or 1, places, C]`."""
+    def features_last(self) -> Tensor:
+        """The sizes of maps `[1, C, *spatial]`, as `[D or 1, places, C]`."""
         domains, _, _, wide = self.above.shape[:4]
-        table = self.above.reshape(domains, wide, -1).mT.contiguous()
-        return -table, table
+        return self.above.reshape(domains, wide, -1).mT.contiguous()
 
     @staticmethod
     def of(sizes: Tensor) -> Sizes:
@@ -105,8 +117,10 @@ class Sizes:
         """Compute `⟨|A|, sizes⟩` `[D, S]` of rows in windows, added to `onto`."""
         rows = windows.coefficients.detach()
         if fused_windows.applies(rows):
-            below, above = self.features_last
-            return fused_windows.signed_sums(rows, above, below, windows.grid.reach, onto)
+            due = Collected(error=onto, due=self.features_last)
+            found = fused_window_sums.row_sums(rows, windows.grid.reach, None, due).error
+            assert found is not None
+            return found
         return added(onto, sums_of_magnitudes(windows.read(self.above) * rows))
 
 

@@ -10,7 +10,7 @@ from boundmesh.bounds.sweep.region import Region
 from boundmesh.bounds.sweep.rounding_errors import Errors, lowered, magnitude
 from boundmesh.bounds.sweep.rows import DenseRows, Tile, UnitRows
 from boundmesh.bounds.sweep.window_rows import dense, minimum, part_of, smallest, total
-from boundmesh.kernels.sums import added
+from boundmesh.kernels.sums import Collected, added
 from boundmesh.operators.linear_bounds import Pulled
 from boundmesh.operators.node import Node
 from boundmesh.operators.windows import PulledWindows, Windows
@@ -69,31 +69,31 @@ class TileState:
         if self.errors is not None and isinstance(rows, DenseRows) and rows.deviation is not None:
             self.error = added(self.error, magnitude(rows.deviation, self.errors.reach[node.name]))
 
-    def charge(self, name: str, rows: Tensor | Windows) -> None:
-        """Add the rounding error of rows at a node."""
-        if self.errors is not None:
-            self.error = self.errors.of_rows(name, rows, self.error)
+    def error_of_units(self, node: Node, rows: UnitRows) -> Tensor | None:
+        """Return the error with that of rows of single neurons at their start node."""
+        if self.errors is None:
+            return self.error
+        return added(self.error, self.errors.of_units(node.name, rows.index))
 
-    def charge_units(self, node: Node, rows: UnitRows) -> None:
-        """Add the rounding error of rows of single neurons at their start node."""
-        if self.errors is not None:
-            self.error = added(self.error, self.errors.of_units(node.name, rows.index))
+    def take(self, node: Node) -> tuple[Tensor | Windows, Collected]:
+        """Remove the coefficients at the output of the node that is passed now.
 
-    def take(self, node: Node) -> Tensor | Windows:
-        """Remove and return the coefficients at the output of the node that is passed now."""
+        They are returned with what they collected, including their rounding error there.
+        """
         rows = self.at.pop(node.name)
-        self.charge(node.name, rows)
         if node.name in self.watch:
             self.seen[node.name] = dense(rows)
-        return rows
+        if self.errors is None:
+            return rows, Collected(self.bias, self.error)
+        return rows, self.errors.collected(node.name, rows, self.bias, self.error)
 
-    def add(self, node: Node, pulled: Pulled | PulledWindows) -> None:
-        """Add the coefficients that a node passes to its inputs, and replace the bias.
+    def add(self, node: Node, pulled: Pulled | PulledWindows, collected: Collected) -> None:
+        """Add the coefficients that a node passes to its inputs, and replace what is collected.
 
-        `pulled.bias` contains the bias from before. Where several nodes read one value, the
-        coefficients at that value add up. Windows as large as the map become dense.
+        Where several nodes read one value, the coefficients at that value add up. Windows as large
+        as the map become dense.
         """
-        self.bias = pulled.bias
+        self.bias, self.error = collected.bias, collected.error
         found: Sequence[Tensor | Windows | None] = (
             pulled.windows if isinstance(pulled, PulledWindows) else pulled.coefficients
         )

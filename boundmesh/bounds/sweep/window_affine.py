@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from boundmesh.bounds.sweep.node_weights import NodeWeights, product_of
 from boundmesh.bounds.sweep.tape import Tape
-from boundmesh.kernels.sums import added, of_domains
+from boundmesh.kernels.sums import Collected, added, of_domains
 from boundmesh.operators import RULES
 from boundmesh.operators.window_grid import Grid
 from boundmesh.operators.windows import PulledWindows, Windows
@@ -21,18 +21,18 @@ def pull_windows(
     node_weights: NodeWeights,
     tape: Tape,
     rows: Sequence[Windows],
-    onto: Sequence[Tensor | None],
-) -> list[PulledWindows] | None:
+    collected: Sequence[Collected],
+) -> list[tuple[PulledWindows, Collected]] | None:
     """Pull windows of several tiles back through an affine node; None if they must be dense.
 
-    The bias of each tile is added to its entry of `onto`, `[D, S]` (None: zero).
+    The bias of each tile is added to what it collected, and what is due there is counted.
     """
     node = node_weights.node
     rule = RULES[node.op].pull_windows
     if rule is None:
         return None
     weights, found = node_weights.tensors, []
-    for each, bias in zip(rows, onto, strict=True):
+    for each, before in zip(rows, collected, strict=True):
         recorded = torch.is_grad_enabled() and product_of(node) is not None
         with torch.set_grad_enabled(torch.is_grad_enabled() and not recorded):
             pulled = rule(node, weights, each)
@@ -40,7 +40,8 @@ def pull_windows(
             return None
         if recorded:
             pulled = _with_gradients(node_weights, tape, each, pulled)
-        found.append(PulledWindows(pulled.windows, added(bias, pulled.bias)))
+        after = each.collect(before, pulled.features)
+        found.append((pulled, Collected(added(after.bias, pulled.bias), after.error)))
     return found
 
 
@@ -49,7 +50,7 @@ def _with_gradients(
 ) -> PulledWindows:
     (windows,) = pulled.windows
     coefficients, bias = _Product.apply(
-        rows.coefficients, node_weights, tape, rows.grid, windows, pulled.bias
+        rows.coefficients, node_weights, tape, rows.grid, windows, pulled.all_bias(rows)
     )
     return PulledWindows((windows.with_coefficients(coefficients),), bias)
 

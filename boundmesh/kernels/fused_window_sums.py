@@ -1,0 +1,189 @@
+"""Sums over rows in windows, and their pull through two pieces, on GPUs that have Triton.
+
+Each kernel reads the rows once and computes all sums that their way needs at a node. A program adds
+up a short row, or a part of a long one, in a fixed order. A last kernel adds up the parts. How a
+row is divided depends on its size alone, so its sums do not depend on the other rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+from torch import Tensor
+
+from boundmesh.kernels import launcher
+from boundmesh.kernels.fused_rows import apart, within
+from boundmesh.kernels.fused_windows import Reach, chunk
+from boundmesh.kernels.sums import Collected, added
+
+KERNELS = "kernels.window_sums_triton"
+SHORT_BLOCK, BLOCK, WHOLE = 1024, 4096, 8192
+"""Rows of more than WHOLE coefficients are divided into parts of BLOCK coefficients.
+
+Others are added up in blocks of BLOCK, or of SHORT_BLOCK if they are no longer than BLOCK. A block
+of 2ᵏ numbers takes k roundings, and each further block or part one more. This is never more than
+`by_kernel` counts.
+"""
+LINES = 128
+"""The rows whose parts one program adds up."""
+
+
+def signed_sums(
+    rows: Tensor, below: Tensor, above: Tensor, reach: Reach, onto: Tensor | None = None
+) -> Tensor:
+    """Return `onto + ⟨A⁺, below⟩ + ⟨A⁻, above⟩` `[D, S]`, where `onto` may be None for zero.
+
+    A = rows `[D or 1, S, *window, C]`; below and above are maps `[D or 1, places, C]`; onto
+    `[D or 1, S]`.
+    """
+    rows = rows.contiguous()
+    to = _room(rows, max(len(rows), len(below)), (onto,))
+    if rows.numel():
+        how = to.added[0], to.divided, chunk(rows.shape[-1]), to.block
+        launcher.start(
+            launcher.module(KERNELS).signed_sums, (launcher.aligned(rows, below, above), *how),
+            to.grid, rows, rows, below, above, reach.places, to.onto[0], to.sums[0],
+            *to.lengths, _apart(rows), _apart(below), apart(to.onto[0]), *reach.spans, *how,
+            num_warps=to.block // 512 + 2,
+        )  # fmt: skip
+    (found,) = _added_up(to, (onto,))
+    return found
+
+
+def row_sums(
+    rows: Tensor, reach: Reach, features: Tensor | None, collected: Collected
+) -> Collected:
+    """Add `⟨A, features⟩` to the bias, and what is due to the error; nothing is due then.
+
+    A = rows `[D or 1, S, *window, C]`; features `[C]` are the same at all places (None: zero).
+    """
+    due = collected.due
+    if features is None and due is None:
+        return collected
+    rows = rows.contiguous()
+    domains = max(len(rows), 1 if due is None else len(due))
+    onto = [collected.bias] * (features is not None) + [collected.error] * (due is not None)
+    to = _room(rows, domains, onto)
+    if rows.numel():
+        bias, error = 0, len(onto) - 1
+        how = (
+            features is not None, due is not None, features is not None and to.added[bias],
+            due is not None and to.added[error], to.divided, chunk(rows.shape[-1]), to.block,
+        )  # fmt: skip
+        values, sizes = (rows if each is None else each for each in (features, due))
+        launcher.start(
+            launcher.module(KERNELS).row_sums, (launcher.aligned(rows, values, sizes), *how),
+            to.grid, rows, rows, values, sizes, reach.places, to.onto[bias], to.onto[error],
+            to.sums[bias], to.sums[error], *to.lengths, _apart(rows),
+            0 if due is None else _apart(due), apart(to.onto[bias]), apart(to.onto[error]),
+            *reach.spans, *how, num_warps=to.block // 512 + 2,
+        )  # fmt: skip
+    found = _added_up(to, onto)
+    return Collected(
+        collected.bias if features is None else found[0],
+        collected.error if due is None else found[-1],
+    )
+
+
+def pull_pieces(
+    rows: Tensor,
+    lower: Tensor,
+    upper: Tensor,
+    slope: float,
+    reach: Reach,
+    collected: Collected,
+) -> tuple[Tensor, Collected]:
+    """Return rows `[D, S, *window, C]` pulled back through CROWN's lines, and what they collect.
+
+    The lines belong to the function that is x above zero and `slope·x` below. `rows` has the shape
+    `[D or 1, S, *window, C]`; `lower` and `upper` are maps `[D or 1, places, C]` of the bounds of
+    x; `reach` holds where the windows lie. Intercepts are added to the bias, and what is due to the
+    error.
+    """
+    rows, due = rows.contiguous(), collected.due
+    domains = max(len(rows), len(lower), 1 if due is None else len(due))
+    onto = [collected.bias, *[collected.error] * (due is not None)]
+    to, out = _room(rows, domains, onto), rows.new_empty(domains, *rows.shape[1:])
+    if rows.numel():
+        charged = due is not None
+        how = (
+            charged, to.added[0], charged and to.added[-1], to.divided, chunk(rows.shape[-1]),
+            to.block,
+        )  # fmt: skip
+        sizes = rows if due is None else due
+        launcher.start(
+            launcher.module(KERNELS).pull_pieces,
+            (launcher.aligned(rows, lower, upper, sizes), *how), to.grid, rows, rows, lower, upper,
+            sizes, reach.places, to.onto[0], to.onto[-1], out, to.sums[0], to.sums[-1],
+            float(slope), *to.lengths, _apart(rows), _apart(lower),
+            0 if due is None else _apart(due), apart(to.onto[0]), apart(to.onto[-1]),
+            *reach.spans, *how, num_warps=to.block // 512 + 2,
+        )  # fmt: skip
+    found = _added_up(to, onto)
+    return out, Collected(found[0], found[-1] if due is not None else collected.error)
+
+
+@dataclass(frozen=True)
+class _Room:
+    """Where a kernel writes its sums of rows, and how it divides a row.
+
+    sums     `[domains, S]` each, or `[domains·S, parts]` if rows are divided
+    onto     what a sum is added to, `[D or 1, S]` (None: zero, or more domains than the sum has)
+    divided  True if rows are divided into parts
+    block    how many coefficients are added up side by side
+    grid     the programs
+    lengths  S, the chunks of a row, those of a part, and those of a place
+    """
+
+    sums: Tensor
+    onto: Sequence[Tensor | None]
+    divided: bool
+    block: int
+    grid: tuple[int, int, int]
+    lengths: tuple[int, int, int, int]
+
+    @property
+    def added(self) -> tuple[bool, ...]:
+        return tuple(each is not None for each in self.onto)
+
+
+def _room(rows: Tensor, domains: int, onto: Sequence[Tensor | None]) -> _Room:
+    count, size, wide = rows.shape[1], prod(rows.shape[2:]), chunk(rows.shape[-1])
+    parts = -(-size // BLOCK) if size > WHOLE and rows.numel() else 1
+    shape = (domains, count) if parts == 1 else (domains * count, parts)
+    new = rows.new_empty if rows.numel() else rows.new_zeros
+    length, chunks = (size if parts == 1 else BLOCK) // wide, rows.shape[-1] // wide
+    return _Room(
+        new(len(onto), *shape),
+        [within(each, domains) for each in onto],
+        parts > 1,
+        SHORT_BLOCK if size <= BLOCK else BLOCK,
+        (domains * count, parts, 1),
+        (count, size // wide, length, chunks),
+    )
+
+
+def _added_up(room: _Room, onto: Sequence[Tensor | None]) -> list[Tensor]:
+    """Return the sums `[D, S]`, each added to its entry of `onto`."""
+    sums, known = room.sums, room.onto
+    if room.divided:
+        (lines, parts, _), count = room.grid, room.lengths[0]
+        how = known[0] is not None, known[-1] is not None, LINES
+        out = sums.new_empty(len(onto), lines // count, count)
+        launcher.start(
+            launcher.module(KERNELS).add_parts, how, (-(-lines // LINES), len(onto), 1), sums,
+            sums, known[0], known[-1], out, lines, count, parts, apart(known[0]), apart(known[-1]),
+            *how,
+        )  # fmt: skip
+        sums = out
+    return [
+        each if mine is not None and each.numel() else added(wanted, each)
+        for wanted, mine, each in zip(onto, known, sums, strict=True)
+    ]
+
+
+def _apart(values: Tensor) -> int:
+    """Return the stride between two domains in chunks; 0 if all domains share one entry."""
+    return 0 if len(values) == 1 else values.stride(0) // chunk(values.shape[-1])
