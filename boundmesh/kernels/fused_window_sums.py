@@ -46,7 +46,7 @@ def signed_sums(
             launcher.module(KERNELS).signed_sums, (launcher.aligned(rows, below, above), *how),
             to.grid, rows, rows, below, above, reach.places, to.onto[0], to.sums[0],
             *to.lengths, _apart(rows), _apart(below), apart(to.onto[0]), *reach.spans, *how,
-            num_warps=to.block // 512 + 2,
+            num_warps=to.warps,
         )  # fmt: skip
     (found,) = _added_up(to, (onto,))
     return found
@@ -78,7 +78,7 @@ def row_sums(
             to.grid, rows, rows, values, sizes, reach.places, to.onto[bias], to.onto[error],
             to.sums[bias], to.sums[error], *to.lengths, _apart(rows),
             0 if due is None else _apart(due), apart(to.onto[bias]), apart(to.onto[error]),
-            *reach.spans, *how, num_warps=to.block // 512 + 2,
+            *reach.spans, *how, num_warps=to.warps,
         )  # fmt: skip
     found = _added_up(to, onto)
     return Collected(
@@ -119,7 +119,7 @@ def pull_pieces(
             sizes, reach.places, to.onto[0], to.onto[-1], out, to.sums[0], to.sums[-1],
             float(slope), *to.lengths, _apart(rows), _apart(lower),
             0 if due is None else _apart(due), apart(to.onto[0]), apart(to.onto[-1]),
-            *reach.spans, *how, num_warps=to.block // 512 + 2,
+            *reach.spans, *how, num_warps=to.warps,
         )  # fmt: skip
     found = _added_up(to, onto)
     return out, Collected(found[0], found[-1] if due is not None else collected.error)
@@ -143,6 +143,10 @@ class _Room:
     block: int
     grid: tuple[int, int, int]
     lengths: tuple[int, int, int, int]
+
+    @property
+    def warps(self) -> int:
+        return 4 if self.block == SHORT_BLOCK else 8
 
     @property
     def added(self) -> tuple[bool, ...]:
