@@ -39,7 +39,7 @@ def signed_sums(
     `[D or 1, S]`.
     """
     rows = rows.contiguous()
-    to = _room(rows, max(len(rows), len(below)), (onto,))
+    to = room(rows, max(len(rows), len(below)), (onto,))
     if rows.numel():
         how = to.added[0], to.divided, chunk(rows.shape[-1]), to.block
         launcher.start(
@@ -48,7 +48,7 @@ def signed_sums(
             *to.lengths, _apart(rows), _apart(below), apart(to.onto[0]), *reach.spans, *how,
             num_warps=to.warps,
         )  # fmt: skip
-    (found,) = _added_up(to, (onto,))
+    (found,) = added_up(to, (onto,))
     return found
 
 
@@ -65,7 +65,7 @@ def row_sums(
     rows = rows.contiguous()
     domains = max(len(rows), 1 if due is None else len(due))
     onto = [collected.bias] * (features is not None) + [collected.error] * (due is not None)
-    to = _room(rows, domains, onto)
+    to = room(rows, domains, onto)
     if rows.numel():
         bias, error = 0, len(onto) - 1
         how = (
@@ -80,7 +80,7 @@ def row_sums(
             0 if due is None else _apart(due), apart(to.onto[bias]), apart(to.onto[error]),
             *reach.spans, *how, num_warps=to.warps,
         )  # fmt: skip
-    found = _added_up(to, onto)
+    found = added_up(to, onto)
     return Collected(
         collected.bias if features is None else found[0],
         collected.error if due is None else found[-1],
@@ -104,8 +104,7 @@ def pull_pieces(
     """
     rows, due = rows.contiguous(), collected.due
     domains = max(len(rows), len(lower), 1 if due is None else len(due))
-    onto = [collected.bias, *[collected.error] * (due is not None)]
-    to, out = _room(rows, domains, onto), rows.new_empty(domains, *rows.shape[1:])
+    to, out = room(rows, domains, changing(collected)), rows.new_empty(domains, *rows.shape[1:])
     if rows.numel():
         charged = due is not None
         how = (
@@ -121,12 +120,11 @@ def pull_pieces(
             0 if due is None else _apart(due), apart(to.onto[0]), apart(to.onto[-1]),
             *reach.spans, *how, num_warps=to.warps,
         )  # fmt: skip
-    found = _added_up(to, onto)
-    return out, Collected(found[0], found[-1] if due is not None else collected.error)
+    return out, collected_in(to, collected)
 
 
 @dataclass(frozen=True)
-class _Room:
+class Room:
     """Where a kernel writes its sums of rows, and how it divides a row.
 
     sums     `[domains, S]` each, or `[domains·S, parts]` if rows are divided
@@ -153,13 +151,25 @@ class _Room:
         return tuple(each is not None for each in self.onto)
 
 
-def _room(rows: Tensor, domains: int, onto: Sequence[Tensor | None]) -> _Room:
+def changing(collected: Collected) -> list[Tensor | None]:
+    """Return the sums that a pull through a nonlinear node changes, which an error is if due."""
+    return [collected.bias, *[collected.error] * (collected.due is not None)]
+
+
+def collected_in(to: Room, before: Collected) -> Collected:
+    """Return what rows have collected after a kernel wrote the sums that `changing` returns."""
+    found = added_up(to, changing(before))
+    return Collected(found[0], before.error if before.due is None else found[-1])
+
+
+def room(rows: Tensor, domains: int, onto: Sequence[Tensor | None]) -> Room:
+    """Return where a kernel writes one sum for each of `onto`."""
     count, size, wide = rows.shape[1], prod(rows.shape[2:]), chunk(rows.shape[-1])
     parts = -(-size // BLOCK) if size > WHOLE and rows.numel() else 1
     shape = (domains, count) if parts == 1 else (domains * count, parts)
     new = rows.new_empty if rows.numel() else rows.new_zeros
     length, chunks = (size if parts == 1 else BLOCK) // wide, rows.shape[-1] // wide
-    return _Room(
+    return Room(
         new(len(onto), *shape),
         [within(each, domains) for each in onto],
         parts > 1,
@@ -169,7 +179,7 @@ def _room(rows: Tensor, domains: int, onto: Sequence[Tensor | None]) -> _Room:
     )
 
 
-def _added_up(room: _Room, onto: Sequence[Tensor | None]) -> list[Tensor]:
+def added_up(room: Room, onto: Sequence[Tensor | None]) -> list[Tensor]:
     """Return the sums `[D, S]`, each added to its entry of `onto`."""
     sums, known = room.sums, room.onto
     if room.divided:

@@ -16,16 +16,15 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from boundmesh.kernels import fused_rows, launcher, pieces_pass
+from boundmesh.kernels import launcher, pieces_pass
 from boundmesh.kernels.fused_rows import apart
-from boundmesh.kernels.fused_windows import Reach
+from boundmesh.kernels.fused_window_sums import changing, collected_in, room
+from boundmesh.kernels.fused_windows import Reach, chunk
 from boundmesh.kernels.pieces import Pieces
-from boundmesh.kernels.sums import added, of_domains
+from boundmesh.kernels.sums import Collected, of_domains
 
 KERNELS = "kernels.sloped_windows_triton"
 BLOCK = 1024
-WIDEST = 64
-"""The most features whose place the kernels compute once."""
 BACK_ROWS, BACK_BLOCK = 16, 128
 """The numbers of rows and neurons that one program sums gradients over."""
 
@@ -46,20 +45,18 @@ def applies(pieces: Pieces, rows: Tensor) -> bool:
     return given and pieces.own is None and pieces.splits is None and usable(rows)
 
 
-def pull(
-    pieces: Pieces, rows: Tensor, reach: Reach, onto: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """Pull rows A `[D or 1, S, *window, C]` back: the rows, and the bias `[D, S]`.
+def pull(pieces: Pieces, rows: Tensor, reach: Reach, before: Collected) -> tuple[Tensor, Collected]:
+    """Pull rows A `[D or 1, S, *window, C]` back: the rows, and what they have collected then.
 
-    A⁺·below + A⁻·chord        onto + ⟨A⁻, intercept⟩
+    A⁺·below + A⁻·chord        bias + ⟨A⁻, intercept⟩
     """
     rows, tick = rows.contiguous(), pieces.taker.tick
     if not torch.is_grad_enabled():
-        return _there(pieces, rows, reach, onto)
-    result: tuple[Tensor, Tensor] = _Pull.apply(
-        pieces, rows, reach, pieces.lower, pieces.upper, tick, onto
+        return _there(pieces, rows, reach, before)
+    out, bias, error = _Pull.apply(
+        pieces, rows, reach, pieces.lower, pieces.upper, tick, before.bias, before
     )
-    return result
+    return out, Collected(bias, error)
 
 
 class _Pull(torch.autograd.Function):
@@ -73,44 +70,54 @@ class _Pull(torch.autograd.Function):
         upper: Tensor,
         tick: Tensor | None,
         onto: Tensor | None,
-    ) -> tuple[Tensor, Tensor]:
+        before: Collected,
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         ctx.pieces, ctx.reach, ctx.earlier = pieces, reach, 0 if onto is None else len(onto)
         ctx.save_for_backward(rows, lower, upper)
-        return _there(pieces, rows, reach, onto)
+        out, after = _there(pieces, rows, reach, Collected(onto, before.error, before.due))
+        error = None if after.error is None else after.error.detach()
+        if error is not None:
+            ctx.mark_non_differentiable(error)
+        return out, after.bias, error
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor, of_bias: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(
+        ctx: Any, gradient: Tensor, of_bias: Tensor, _: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
         pieces, (rows, _, _) = ctx.pieces, ctx.saved_tensors
-        _, to_rows, _, *to_ends, _, to_onto = ctx.needs_input_grad
+        _, to_rows, _, *to_ends, _, to_onto, _ = ctx.needs_input_grad
         earlier = of_domains(of_bias, ctx.earlier) if to_onto else None
         of_bias = of_domains(of_bias, max(len(rows), pieces.domains)).contiguous()
         gradient = gradient.contiguous()
         # The sums over rows come first, because they read no α, and the step changes α.
         ends = _ends(pieces, rows, ctx.reach, gradient, of_bias) if any(to_ends) else (None, None)
         out = _back(pieces, rows, ctx.reach, gradient, of_bias, to_rows)
-        return None, out, None, *ends, None, earlier
+        return None, out, None, *ends, None, earlier, None
 
 
 def _there(
-    pieces: Pieces, rows: Tensor, reach: Reach, onto: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    lower, upper = pieces.features_last
-    domains, count, size = max(len(rows), pieces.domains), rows.shape[1], prod(rows.shape[2:])
-    out, bias = rows.new_empty(domains, *rows.shape[1:]), rows.new_empty(domains, count)
-    if not out.numel():
-        return out, added(onto, bias.zero_())
-    earlier = fused_rows.within(onto, domains)
-    alpha, wide = _alpha(pieces), chunk(rows.shape[-1])
-    how = earlier is not None, wide, BLOCK
-    launcher.start(
-        launcher.module(KERNELS).pull_sloped,
-        (launcher.aligned(rows, lower, upper, out), alpha.dtype, *how), (domains * count, 1, 1),
-        rows, rows, lower, upper, pieces.places_last, alpha, reach.places, earlier, out, bias,
-        float(pieces.slope), count, size // wide, rows.shape[-1] // wide, apart(rows),
-        apart(lower), apart(alpha), alpha.stride(1), apart(earlier), *reach.spans, *how,
-    )  # fmt: skip
-    return out, bias if onto is None or earlier is not None else added(onto, bias)
+    pieces: Pieces, rows: Tensor, reach: Reach, before: Collected
+) -> tuple[Tensor, Collected]:
+    (lower, upper), due = pieces.features_last, before.due
+    domains = max(len(rows), pieces.domains, 1 if due is None else len(due))
+    to, out = room(rows, domains, changing(before)), rows.new_empty(domains, *rows.shape[1:])
+    if out.numel():
+        alpha, sizes, charged = _alpha(pieces), rows if due is None else due, due is not None
+        how = (
+            charged, to.added[0], charged and to.added[-1], to.divided, chunk(rows.shape[-1]),
+            to.block,
+        )  # fmt: skip
+        launcher.start(
+            launcher.module(KERNELS).pull_sloped,
+            (launcher.aligned(rows, lower, upper, sizes, out), alpha.dtype, *how), to.grid, rows,
+            rows, lower, upper, pieces.places_last, alpha, sizes, reach.places, to.onto[0],
+            to.onto[-1], out, to.sums[0], to.sums[-1], float(pieces.slope), *to.lengths,
+            apart(rows), apart(lower), apart(alpha), alpha.stride(1),
+            0 if due is None else apart(due), apart(to.onto[0]), apart(to.onto[-1]),
+            *reach.spans, *how, num_warps=to.warps,
+        )  # fmt: skip
+    return out, collected_in(to, before)
 
 
 def _back(
@@ -178,8 +185,3 @@ def _ends(
 def _alpha(pieces: Pieces) -> Tensor:
     assert pieces.alpha is not None
     return pieces.alpha
-
-
-def chunk(features: int) -> int:
-    """Return the largest power of two, up to `WIDEST`, that divides the number of features."""
-    return min(features & -features, WIDEST)

@@ -9,28 +9,32 @@ import triton
 import triton.language as tl
 
 from boundmesh.kernels.pieces_triton import _climb, _lines
+from boundmesh.kernels.window_sums_triton import _store
 from boundmesh.kernels.windows_triton import SPANS, _where
 
 FREE = (
     "count", "size", "chunks", "neurons", "features", "length0", "rows_domain", "box_domain",
-    "alpha_domain", "alpha_row", "onto_domain", *SPANS,
+    "alpha_domain", "alpha_row", "length", "sizes_domain", "bias_domain", "error_domain", *SPANS,
 )  # fmt: skip
 ANYWHERE = (
-    "alpha", "which", "onto", "bias", "of_bias", "index", "sums", "first_moment", "second_moment",
-    "pace",
+    "alpha", "which", "onto_bias", "onto_error", "bias", "error", "of_bias", "index", "sums",
+    "first_moment", "second_moment", "pace",
 )  # fmt: skip
 
 
 @triton.jit(do_not_specialize=FREE, do_not_specialize_on_alignment=ANYWHERE)
 def pull_sloped(
-    rows, lower, upper, which, alpha, places, onto, out, bias, slope, count, size, chunks,
-    rows_domain, box_domain, alpha_domain, alpha_row, onto_domain,
+    rows, lower, upper, which, alpha, sizes, places, onto_bias, onto_error, out, bias, error,
+    slope, count, size, length, chunks, rows_domain, box_domain, alpha_domain, alpha_row,
+    sizes_domain, bias_domain, error_domain,
     length1, length2, step0, step1, step2, shift0, shift1, shift2, whole0, whole1, whole2,
-    ONTO: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
+    SIZES: tl.constexpr, ONTO_BIAS: tl.constexpr, ONTO_ERROR: tl.constexpr,
+    DIVIDED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Compute out = A⁺·below + A⁻·k and bias = ⟨A⁻, c⟩, added to `onto` if ONTO.
+    """Compute out = A⁺·below + A⁻·k and bias = ⟨A⁻, c⟩, and error = ⟨|A|, sizes⟩ if SIZES.
 
-    Each program handles one row of `size` chunks.
+    Both sums are added to those from before if ONTO_BIAS and ONTO_ERROR. Each program handles
+    `length` of the `size` chunks of one row.
     """
     program = tl.program_id(0).to(tl.int64)
     domain = program // count
@@ -40,9 +44,12 @@ def pull_sloped(
     lower += domain * box_domain
     upper += domain * box_domain
     alpha += domain * alpha_domain + row * alpha_row
+    sizes += domain * sizes_domain
     inner = tl.arange(0, WIDE)[None, :]
     total = tl.zeros([BLOCK // WIDE, WIDE], tl.float32)
-    for first in range(0, size, BLOCK // WIDE):
+    errors = tl.zeros([BLOCK // WIDE, WIDE], tl.float32)
+    begin = tl.program_id(1) * length
+    for first in range(begin, tl.minimum(begin + length, size), BLOCK // WIDE):
         at = first + tl.arange(0, BLOCK // WIDE)
         here = (at < size)[:, None]
         index = at[:, None] * WIDE + inner
@@ -62,10 +69,12 @@ def pull_sloped(
         pulled = a * tl.where(a >= 0, below, chord)
         tl.store(out + index, tl.where(inside, pulled, 0.0), mask=here)
         total += tl.where(inside, tl.where(a >= 0, 0.0, a) * intercept, 0.0)
-    found = tl.sum(tl.sum(total, 1), 0)
-    if ONTO:
-        found += tl.load(onto + domain * onto_domain + row)
-    tl.store(bias + program, found)
+        if SIZES:
+            errors += tl.abs(a) * tl.load(sizes + where, mask=inside, other=0.0)
+    _store(total, onto_bias, bias, program, domain * bias_domain + row, ONTO_BIAS, DIVIDED)
+    if SIZES:
+        at_onto = domain * error_domain + row
+        _store(errors, onto_error, error, program, at_onto, ONTO_ERROR, DIVIDED)
 
 
 @triton.jit(do_not_specialize=FREE, do_not_specialize_on_alignment=ANYWHERE)

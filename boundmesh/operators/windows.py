@@ -76,10 +76,12 @@ class Windows:
 
     def collect(self, before: Collected, features: Tensor | None = None) -> Collected:
         """Count what is due, and add `⟨A, features⟩` for features `[C]` to the bias."""
-        if fused_windows.applies(self.coefficients):
-            reach = self.grid.reach
-            return fused_window_sums.row_sums(self.coefficients, reach, features, before)
-        assert before.due is None  # only kernels count it
+        rows, reach = self.coefficients, self.grid.reach
+        if fused_windows.applies(rows):
+            return fused_window_sums.row_sums(rows, reach, features, before)
+        if before.due is not None:
+            with torch.no_grad():
+                before = fused_window_sums.row_sums(rows.detach(), reach, None, before)
         if features is None:
             return before
         return Collected(added(before.bias, self.inner_features(features)), before.error)

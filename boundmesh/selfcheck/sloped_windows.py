@@ -10,10 +10,12 @@ from torch import Tensor
 
 from boundmesh.kernels import fused_collect, sloped_windows
 from boundmesh.kernels.pieces import Pieces, Steps
+from boundmesh.kernels.sums import Collected
 from boundmesh.operators.convolution import CONV
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.node import Node
 from boundmesh.operators.relu import RELU
+from boundmesh.operators.window_sums import sums_of_magnitudes
 from boundmesh.operators.windows import Windows
 from boundmesh.selfcheck.comparisons import Comparison, trusted
 from boundmesh.selfcheck.sample_windows import ROWS, sample_windows
@@ -62,12 +64,17 @@ def of_sloped_windows(device: torch.device) -> Iterator[Comparison]:
     )  # fmt: skip
     own = here.coefficients.requires_grad_()
     with torch.enable_grad():
-        found, bias = sloped_windows.pull(pieces, own, here.grid.reach)
+        due = here.table(middle.abs().to(device, torch.float32))
+        found, after = sloped_windows.pull(pieces, own, here.grid.reach, Collected(due=due))
+        bias, error = after.bias, after.error
+        assert bias is not None and error is not None
         total = found.square().sum() + bias.sum()
         gradients = torch.autograd.grad(total, [own, *ends, tick], allow_unused=True)
     existing = ~grid.outside.unsqueeze(-1)
     yield "windows through slopes", found.detach(), expected.detach()
     yield "biases of windows through slopes", bias.detach(), pulled.bias.detach()
+    magnitudes = windows.read(middle.double().abs()) * windows.coefficients
+    yield "rounding errors of windows through slopes", error, sums_of_magnitudes(magnitudes)
     yield "gradients to windows", gradients[0], to_rows * existing
     for each, end in zip(gradients[1:3], to_ends, strict=True):
         yield "gradients of windows to bounds", each, end

@@ -15,8 +15,9 @@ from torch.nn import functional
 
 from boundmesh.bounds.methods.adam import StepSizes
 from boundmesh.bounds.relaxation.slopes import Slope
-from boundmesh.kernels import fused_collect, sloped_windows
+from boundmesh.kernels import fused_collect, fused_window_sums, sloped_windows
 from boundmesh.kernels.pieces import Pieces, Steps
+from boundmesh.kernels.sums import Collected
 from boundmesh.operators import RULES
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.node import Node, Shape
@@ -30,6 +31,7 @@ from tests.rules.test_windows import random_windows
 pytestmark = needs_kernels
 OPERATORS = [("relu", 0.0), ("leaky_relu", 0.1)]
 SHAPES = [(1, 3, 7), (1, 8, 5, 6), (1, 2, 4, 3, 5)]
+LONG = (1, 512, 12, 13)
 each_operator = pytest.mark.parametrize(("op", "slope"), OPERATORS)
 each_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 
@@ -91,7 +93,7 @@ def case_of(shape: Shape, slope: float, domains: int, seed: int = 0) -> Case:
 
 
 @each_operator
-@each_shape
+@pytest.mark.parametrize("shape", [*SHAPES, LONG], ids=str)
 @pytest.mark.parametrize("domains", [1, 2])
 def test_pulled_windows_are_those_of_the_lines(
     op: str, slope: float, shape: Shape, domains: int
@@ -99,22 +101,28 @@ def test_pulled_windows_are_those_of_the_lines(
     case = case_of(shape, slope, domains)
     rows, reach = case.here.coefficients, case.here.grid.reach
     with torch.no_grad():
-        found, bias = sloped_windows.pull(case.pieces, rows, reach)
-        _, twice = sloped_windows.pull(case.pieces, rows, reach, bias)
+        due = case.here.table(torch.ones(1, *case.windows.shape, device=DEVICE))
+        found, once = sloped_windows.pull(case.pieces, rows, reach, Collected(due=due))
+        _, twice = sloped_windows.pull(case.pieces, rows, reach, replace(once, due=due))
     expected, of_lines = case.pulled(case.windows.coefficients, case.alpha.double(), case.box, op)
+    error = case.windows.coefficients.abs().flatten(2).sum(2).expand(domains, -1)
+    assert shape != LONG or rows[0, 0].numel() > fused_window_sums.WHOLE
     close(found, expected)
-    close(bias, of_lines)
-    close(twice, 2 * of_lines)
+    for after, times in ((once, 1), (twice, 2)):
+        assert after.bias is not None and after.error is not None
+        close(after.bias, times * of_lines)
+        close(after.error, times * error)
 
 
 def back(case: Case, pieces: Pieces, tick: Tensor) -> list[Tensor]:
     rows = case.here.coefficients.clone().requires_grad_()
     lower, upper = (end.clone().requires_grad_() for end in (pieces.lower, pieces.upper))
     pieces = replace(pieces, lower=lower, upper=upper)
-    found, bias = sloped_windows.pull(pieces, rows, case.here.grid.reach)
+    found, after = sloped_windows.pull(pieces, rows, case.here.grid.reach, Collected())
+    assert after.bias is not None
     gradients = [each.to(DEVICE, torch.float32) for each in (case.gradient, case.of_bias)]
     leaves = [rows, lower, upper, tick]
-    return list(torch.autograd.grad([found, bias], leaves, gradients, allow_unused=True))[:3]
+    return list(torch.autograd.grad([found, after.bias], leaves, gradients, allow_unused=True))[:3]
 
 
 @each_operator
@@ -151,12 +159,14 @@ def test_a_row_has_the_same_bits_alone_and_among_others() -> None:
     here = case.here
     assert case.pieces.alpha is not None
     with torch.no_grad():
-        every = sloped_windows.pull(case.pieces, here.coefficients, here.grid.reach)
+        reach, none = here.grid.reach, Collected()
+        every, after = sloped_windows.pull(case.pieces, here.coefficients, reach, none)
         one = replace(here.grid, places=here.grid.places[3:4])
         pieces = replace(case.pieces, alpha=case.pieces.alpha[:, 3:4])
-        alone = sloped_windows.pull(pieces, here.coefficients[:, 3:4], one.reach)
-    for whole, part in zip(every, alone, strict=True):
-        assert torch.equal(whole[:, 3:4], part)
+        alone, its = sloped_windows.pull(pieces, here.coefficients[:, 3:4], one.reach, none)
+    assert torch.equal(every[:, 3:4], alone)
+    assert after.bias is not None and its.bias is not None
+    assert torch.equal(after.bias[:, 3:4], its.bias)
 
 
 def test_the_comparison_before_the_first_use_agrees() -> None:

@@ -171,8 +171,7 @@ def relax_rows(
     Elsewhere they become dense. An overlay needs an operator that `meets_at_zero`.
     """
     if isinstance(rows, Windows):
-        by_kernel = fused_windows.applies(rows.coefficients)
-        if isinstance(drawn, Pieces) and drawn.alpha is None and by_kernel:
+        if isinstance(drawn, Pieces) and _by_kernel(drawn, rows):
             return _relax_by_kernel(drawn, rows, collected)
         collected = rows.collect(collected)
         found: Pulled | PulledWindows = relax_windows(drawn, rows, node, collected.bias)
@@ -181,22 +180,28 @@ def relax_rows(
     return found, Collected(found.bias, collected.error)
 
 
+def _by_kernel(drawn: Pieces, rows: Windows) -> bool:
+    if drawn.alpha is None:
+        return fused_windows.applies(rows.coefficients)
+    return sloped_windows.applies(drawn, rows.coefficients)
+
+
 def _relax_by_kernel(
-    pieces: Pieces, rows: Windows, collected: Collected
+    drawn: Pieces, rows: Windows, before: Collected
 ) -> tuple[PulledWindows, Collected]:
-    coefficients, found = fused_window_sums.pull_pieces(
-        rows.coefficients, *pieces.features_last, pieces.slope, rows.grid.reach, collected
-    )
-    return PulledWindows((rows.with_coefficients(coefficients),)), found
+    given, reach = rows.coefficients, rows.grid.reach
+    if drawn.alpha is None:
+        ends = drawn.features_last
+        found, after = fused_window_sums.pull_pieces(given, *ends, drawn.slope, reach, before)
+    else:
+        found, after = sloped_windows.pull(drawn, given, reach, before)
+    return PulledWindows((rows.with_coefficients(found),)), after
 
 
 def relax_windows(
     drawn: Drawn | Pieces, rows: Windows, node: Node, onto: Tensor | None
 ) -> Pulled | PulledWindows:
     """Pull rows in windows back through a relaxation; their bias is added to `onto`."""
-    if isinstance(drawn, Pieces) and sloped_windows.applies(drawn, rows.coefficients):
-        coefficients, bias = sloped_windows.pull(drawn, rows.coefficients, rows.grid.reach, onto)
-        return PulledWindows((rows.with_coefficients(coefficients),), bias)
     if isinstance(drawn, Drawn) and isinstance(drawn.shared, WindowRelaxation):
         passed = drawn.shared.pull_windows(rows)
         if passed is not None:

@@ -69,7 +69,7 @@ class Errors:
         Where kernels pull windows back, the error is due instead, as these can count it.
         """
         sizes = self.at.get(name)
-        by_kernel = isinstance(rows, Windows) and fused_windows.applies(rows.coefficients)
+        by_kernel = isinstance(rows, Windows) and fused_windows.ready(rows.coefficients)
         if sizes is not None and by_kernel:
             return Collected(bias, error, sizes.features_last)
         return Collected(bias, self.of_rows(name, rows, error))

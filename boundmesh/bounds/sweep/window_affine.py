@@ -36,23 +36,26 @@ def pull_windows(
         recorded = torch.is_grad_enabled() and product_of(node) is not None
         with torch.set_grad_enabled(torch.is_grad_enabled() and not recorded):
             pulled = rule(node, weights, each)
-        if pulled is None:
-            return None
+            if pulled is None:
+                return None
+            known = Collected(None, before.error, before.due) if recorded else before
+            after = each.collect(known, pulled.features)
+            after = Collected(added(after.bias, pulled.bias), after.error)
         if recorded:
-            pulled = _with_gradients(node_weights, tape, each, pulled)
-        after = each.collect(before, pulled.features)
-        found.append((pulled, Collected(added(after.bias, pulled.bias), after.error)))
+            pulled, bias = _with_gradients(node_weights, tape, each, pulled, after.bias)
+            after = Collected(added(before.bias, bias), after.error)
+        found.append((pulled, after))
     return found
 
 
 def _with_gradients(
-    node_weights: NodeWeights, tape: Tape, rows: Windows, pulled: PulledWindows
-) -> PulledWindows:
+    node_weights: NodeWeights, tape: Tape, rows: Windows, pulled: PulledWindows, bias: Tensor | None
+) -> tuple[PulledWindows, Tensor | None]:
     (windows,) = pulled.windows
     coefficients, bias = _Product.apply(
-        rows.coefficients, node_weights, tape, rows.grid, windows, pulled.all_bias(rows)
+        rows.coefficients, node_weights, tape, rows.grid, windows, bias
     )
-    return PulledWindows((windows.with_coefficients(coefficients),), bias)
+    return PulledWindows((windows.with_coefficients(coefficients),)), bias
 
 
 class _Product(torch.autograd.Function):
