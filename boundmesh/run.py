@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import torch
 from torch import Tensor
 
 from boundmesh.attack.pgd import attack
 from boundmesh.attack.replay import Replay, representable
-from boundmesh.bounds.sweep.layout import DeviceLayout
+from boundmesh.bounds.sweep.layout import DeviceLayout, OneDevice
 from boundmesh.graph.graph import Graph
 from boundmesh.proof.guarantee import needs_real, rounding_for
 from boundmesh.proof.question import Question, questions
@@ -47,8 +48,21 @@ class Run:
 
     @cached_property
     def questions(self) -> list[Question]:
-        rounding = rounding_for(self.graph, self.settings, self.layout, self.property)
-        return questions(self.graph, self.property, self.layout, rounding)
+        return self._questions_on(self.layout)
+
+    @cached_property
+    def questions_in_float64(self) -> list[Question]:
+        """The same questions in float64, for a layout of one device."""
+        device = self.layout.device
+        return self._questions_on(OneDevice(self.graph.bounded, device, torch.float64))
+
+    def _questions_on(self, layout: DeviceLayout) -> list[Question]:
+        rounding = rounding_for(self.graph, self.settings, layout, self.property)
+        return questions(self.graph, self.property, layout, rounding)
+
+    def questions_in(self, dtype: torch.dtype) -> list[Question]:
+        """The questions in the arithmetic `dtype`: that of the layout, or float64."""
+        return self.questions if dtype == self.layout.dtype else self.questions_in_float64
 
     @cached_property
     def replay(self) -> Replay:

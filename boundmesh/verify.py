@@ -136,7 +136,7 @@ def _with_unconfirmed(run: Run, verdict: Verdict) -> Verdict:
 def _assist(run: Run) -> Verdict:
     """Help the first group in every search, then return the verdict that it sends."""
     chosen = run.settings.bounds, run.settings.branch
-    received = assist(lambda: run.questions, *chosen, run.clock.progress, run.look, run.groups)
+    received = assist(run.questions_in, *chosen, run.clock.progress, run.look, run.groups)
     if isinstance(received, Stop):
         raise received.error()
     assert isinstance(received, Verdict)
@@ -181,7 +181,7 @@ def _climb(run: Run) -> None:
         first, *more = steps(standing.question, settings.bounds)
         climb(standing, settings.bounds, clock, methods=[first])
         if more and standing.open.any() and float64.helps(run.graph, run.layout):
-            chosen = run.graph, run.property, settings, clock
+            chosen = run.questions_in_float64, settings.bounds, clock
             float64.climb_again(standings, *chosen, methods=["crown"], only=standing)
         climb(standing, settings.bounds, clock, methods=more)
 
@@ -202,7 +202,7 @@ def _decide(run: Run) -> Verdict:
                 with clock.stage("exact"):
                     exact.settle_all(standings, run.graph, run.property, clock)
             if open_clauses(standings) and float64.helps(run.graph, run.layout):
-                float64.climb_again(standings, run.graph, run.property, settings, clock)
+                float64.climb_again(standings, run.questions_in_float64, settings.bounds, clock)
             left = open_clauses(standings)
             if left and (found := run.hunt(left)) is not None:
                 return Falsified(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from onnx import TensorProto, helper, numpy_helper
 
 import boundmesh
 from boundmesh.bounds.sweep.layout import OneDevice
@@ -12,6 +13,7 @@ from boundmesh.graph.build import Builder
 from boundmesh.graph.graph import Graph, Port
 from boundmesh.proof import float64
 from boundmesh.property import Atom, Box, Case, Clause, Property
+from boundmesh.read.onnx import loads
 from tests import networks
 
 
@@ -66,3 +68,68 @@ def test_float64_helps_networks_of_up_to_four_million_multiplications(
 ) -> None:
     graph = networks.mlp(wide, wide, 1, activation="tanh")
     assert float64.helps(graph, OneDevice(graph)) == expected
+
+
+def kinks_beside_fourth_powers(off: float, inputs: int = 9) -> Graph:
+    """The mean of `0.01·(relu(x) − relu(−x) − x) − x⁴`, which is at least −1 on [−1, 1].
+
+    x² is computed as `(x + off)² − 2·off·x − off²`, and float32 rounds at off².
+    """
+    shape = [1, inputs]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 1])
+    nodes = [
+        helper.make_node("Add", ["x", "off"], ["moved"]),
+        helper.make_node("Mul", ["moved", "moved"], ["both"]),
+        helper.make_node("Mul", ["x", "slope"], ["line"]),
+        helper.make_node("Sub", ["both", "line"], ["rest"]),
+        helper.make_node("Sub", ["rest", "constant"], ["square"]),
+        helper.make_node("Mul", ["square", "square"], ["fourth"]),
+        helper.make_node("Relu", ["x"], ["positive"]),
+        helper.make_node("Neg", ["x"], ["opposite"]),
+        helper.make_node("Relu", ["opposite"], ["negative"]),
+        helper.make_node("Sub", ["positive", "negative"], ["same"]),
+        helper.make_node("Sub", ["same", "x"], ["kinks"]),
+        helper.make_node("Mul", ["kinks", "small"], ["few"]),
+        helper.make_node("Sub", ["few", "fourth"], ["each"]),
+        helper.make_node("MatMul", ["each", "mean"], ["y"]),
+    ]
+    numbers = {"off": [off], "slope": [2 * off], "constant": [off * off], "small": [0.01]}
+    arrays = {name: np.array(value, np.float32) for name, value in numbers.items()}
+    arrays["mean"] = np.full((inputs, 1), 1 / inputs, np.float32)
+    constants = [numpy_helper.from_array(array, name) for name, array in arrays.items()]
+    graph = helper.make_graph(nodes, "kinks", [x], [y], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return loads(model.SerializeToString())
+
+
+@pytest.mark.parametrize("branching", ["auto", "fsb"])
+def test_a_search_goes_on_in_float64_where_float32_could_close_no_domain(branching: str) -> None:
+    clause = Clause((Atom((), ((0, 1.0),), -1.004),))
+    wanted = Property((Case(Box(-np.ones(9), np.ones(9)), (clause,)),), 9, 1)
+    options = {"rounding": "real", "branching": branching, "timeout": 20.0, "restarts": 0}
+    found = boundmesh.verify(kinks_beside_fourth_powers(64.0), wanted, **options)
+    assert found.verdict.word == "unsat"
+    assert "branch" in found.seconds
+
+
+def table(*margins: float) -> torch.Tensor:
+    return torch.tensor([margins], dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("coarse", "fine", "expected"),
+    [
+        ((-0.5,), (-0.1,), True),
+        ((-0.5,), (-0.49,), False),
+        ((-0.5, -0.5), (0.1, -0.5), False),
+        ((-0.5, -0.5), (-0.5, -0.2), True),
+        ((-np.inf,), (-1.0,), True),
+        ((-np.inf,), (-np.inf,), False),
+        ((np.nan,), (-1.0,), True),
+    ],
+)
+def test_float32_hides_a_proof_where_float64_wins_much_of_what_an_open_clause_lacks(
+    coarse: tuple[float, ...], fine: tuple[float, ...], expected: bool
+) -> None:
+    assert float64.hides(table(*coarse), table(*fine)) == expected

@@ -36,6 +36,7 @@ class Task:
     """A search that the first group starts in all groups: one region of one question.
 
     question  the place of the question
+    dtype     the arithmetic in which it is searched
     domain    the place of the region in the question
     part      the part of the region and of the clauses that is searched; None for all
     rows      `[S]`: the best margins of the rows so far
@@ -46,6 +47,7 @@ class Task:
     """
 
     question: int
+    dtype: torch.dtype
     domain: int
     part: Narrowed | None
     rows: Tensor
@@ -133,7 +135,8 @@ class Searching:
             at = domain if part is None else whole
             sent = None if part is None else part.to(torch.device("cpu"))
             left = self.clock.left
-            task = Task(self.place, at, sent, rows, settled, slack, there, left)
+            dtype = question.layout.dtype
+            task = Task(self.place, dtype, at, sent, rows, settled, slack, there, left)
             self.groups.broadcast_object(task)
         meetings = Meetings(self.groups)
         with meetings.ending_all():
@@ -173,20 +176,23 @@ class Searching:
 
 
 def assist(
-    questions: Callable[[], Sequence[Question]],
+    questions: Callable[[torch.dtype], Sequence[Question]],
     bounds: BoundSettings,
     settings: BranchSettings,
     progress: Progress,
     look: Look,
     groups: Groups,
 ) -> object:
-    """Take part in every search that the first group starts; return its final message."""
+    """Take part in every search that the first group starts; return its final message.
+
+    `questions` returns the questions in the arithmetic that is given.
+    """
     while isinstance(task := groups.broadcast_object(None), Task):
         clock, meetings = Clock(task.seconds, progress), Meetings(groups)
         clock.agree = groups.agree
         # An error stops this search in all groups. The first group then sends its outcome.
         with suppress(Exception, KeyboardInterrupt), meetings.ending_all():
-            question = replace(questions()[task.question], slack=task.slack)
+            question = replace(questions(task.dtype)[task.question], slack=task.slack)
             domain = task.domain
             if task.part is not None:
                 part = task.part.to(question.layout.device)

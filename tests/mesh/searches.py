@@ -168,7 +168,7 @@ def decided(
     chosen = BoundSettings(), settings
     with patch.multiple(region_search, LEAST_PATIENCE=patience, LONGEST_REFINEMENT=4):
         if groups.rank:
-            said = assist(lambda: [question], *chosen, SILENT, look, groups)
+            said = assist(lambda dtype: [question], *chosen, SILENT, look, groups)
             assert isinstance(said, tuple)
             return said
         clock, standing = Clock(60), Standing.at_start(question)
