@@ -16,6 +16,7 @@ from boundmesh.bounds.methods.beta_ascent import Ascent
 from boundmesh.bounds.methods.crown import intermediate_bounds
 from boundmesh.bounds.methods.domain_bounds import DomainParameters
 from boundmesh.bounds.methods.problem import Problem
+from boundmesh.bounds.relaxation.cuts import Cuts, cut_values
 from boundmesh.bounds.relaxation.neurons import neurons_of
 from boundmesh.bounds.sweep.layout import OneDevice
 from boundmesh.bounds.sweep.program import Program
@@ -28,7 +29,6 @@ from tests.networks import NETWORKS, attention_net, both_ways, divided_net, prob
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 DEVICE = torch.device("cuda", 0)
-RELU_NETWORKS = ("mlp", "leaky", "conv", "resnet")
 EVERY = {**NETWORKS, "attention": attention_net, "divided": divided_net}
 
 
@@ -82,24 +82,48 @@ def test_alpha_crown_recorded_is_alpha_crown(name: str, recording) -> None:
     assert all(map(torch.equal, *found))
 
 
+def divided(task: Problem, domains: int) -> tuple[DomainBounder, DomainParameters, Tensor]:
+    """Domains with random splits and cuts, and two random rows for each."""
+    bounds = intermediate_bounds(task, by_rows=True).sharpest
+    neurons, able = neurons_of(task.program, bounds), cut_values(task.program, bounds)
+    bounder = DomainBounder(task, bounds, neurons, None, able)
+    like = neurons.lower
+    random = torch.Generator(like.device).manual_seed(0)
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(shape, device=like.device, dtype=like.dtype, generator=random)
+
+    splits = (3 * uniform(domains, neurons.count)).floor().to(torch.int8) - 1
+    slots = 3 if able.count else 0
+    place = (able.count * uniform(domains, slots)).int()
+    point = torch.lerp(able.lower[place], able.upper[place], uniform(domains, slots))
+    cuts = Cuts(place, (3 * uniform(domains, slots)).floor().to(torch.int8) - 1, point)
+    alpha_there = uniform(domains, 2, neurons.count)
+    beta = torch.zeros_like(uniform(domains, 2, neurons.count + slots))
+    start = DomainParameters(alpha_there, beta, splits, cuts=cuts if slots else None)
+    shape = task.program.graph[task.program.target].shape
+    return bounder, start, 2 * uniform(domains, 2, *shape) - 1
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_step_of_domains_never_waits_for_a_value(name: str) -> None:
+    graph = EVERY[name](3)
+    bounder, start, rows = divided(problem(graph, region(graph, 0.2)), 7)
+    batch = beta_ascent.Batch(bounder, rows, rows.new_zeros(7, 2), start)
+    batch.prepare(Ascent(12), 1)
+    batch.rise()
+    with never_waits():
+        batch.rise()
+
+
 @needs_gpu
-@pytest.mark.parametrize("name", RELU_NETWORKS)
+@pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("domains", [1, 300])
 def test_a_climb_of_domains_recorded_is_that_climb(name: str, domains: int, recording) -> None:
-    task = gpu_problem(name)
-    bounds = intermediate_bounds(task, by_rows=True).sharpest
-    neurons = neurons_of(task.program, bounds)
-    bounder = DomainBounder(task, bounds, neurons)
-    random = torch.Generator(DEVICE).manual_seed(0)
-    shape = domains, 1, neurons.count
-    splits = torch.randint(-1, 2, (domains, neurons.count), device=DEVICE, generator=random)
-    alpha_there = torch.rand(shape, device=DEVICE, generator=random)
-    start = DomainParameters(alpha_there, torch.zeros_like(alpha_there), splits.to(torch.int8))
-    rows = torch.randn(
-        domains, 1, *task.program.graph[task.program.target].shape, device=DEVICE, generator=random
-    )
+    bounder, start, rows = divided(gpu_problem(name), domains)
     # A third of the domains is proved at once.
     offset = torch.arange(domains, device=DEVICE).float()[:, None] % 3 * -100 + 50
+    offset = offset.expand(-1, 2)
     found: list[list[Tensor]] = []
     for on in (False, True):
         recording(on)

@@ -62,7 +62,7 @@ class DomainBounder:
         self.cut_readers = () if able is None else able.nodes(problem.program)
         inside = [in_one_pass(node, neurons.lower) for node in problem.program.nonlinear]
         self.takes_notes = any(inside)
-        self.recordable = all(inside) and problem.layout.whole_rows.recordable
+        self.recordable = problem.layout.whole_rows.recordable
 
     @property
     def slots(self) -> int:

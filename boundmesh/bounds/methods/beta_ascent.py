@@ -54,7 +54,7 @@ def climb(
     α and β are returned in 16 bits, and coefficients are not returned. Proved domains may leave the
     batch at every `LEAVE`th step. If each rank has domains of its own, all ranks end together.
     """
-    batch = _Batch(bounder, rows, offset, start)
+    batch = Batch(bounder, rows, offset, start)
     proved: list[tuple[Tensor, BoundedDomains]] = []
     again: Step | None = None
     for step in range(1, ascent.iterations + 1):
@@ -78,7 +78,7 @@ def climb(
     return in_order([*proved, (batch.where, batch.best)])
 
 
-class _Batch:
+class Batch:
     """The state of the optimisation of a batch of domains.
 
     `where` `[D]` are the places of the remaining domains among all domains at the start. A step
