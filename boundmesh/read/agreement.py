@@ -39,8 +39,10 @@ def agrees_with_source(
 
     A value inside the network that both compute must lie in its box (`value_boxes.boxes`), which is
     made from ONNX Runtime's values before it. An output must lie in the box that is made from the
-    input. Where a box is not a number, an output may differ by `64·ε·max|y| + 16·w`, where w is the
-    largest difference between the graph's forward pass in float32 and in float64.
+    input. Boxes are as wide as the rounding of the values that are summed, so that a variance of
+    nearly equal numbers leaves open what a normalisation divides by. Where a box is not a number,
+    an output may differ by `64·ε·max|y| + 16·w`, where w is the largest difference between the
+    graph's forward pass in float32 and in float64.
 
     In a large network, boxes are made only if outputs differ by more than that, and only from the
     values before. There outputs must not differ by more than 1 % of the largest one.

@@ -8,6 +8,10 @@ operator's own rounding widens it. A sum of k terms adds at most γ_k·Σ|terms|
 Beside the box goes the size of a value: the sum of |terms| before anything cancels. An operator
 that ONNX Runtime computes by another formula than the graph, such as a variance by E[x²] − E[x]²,
 has terms of that size, too, so that the box holds its result as well.
+
+Boxes serve to judge finite numbers that ONNX Runtime gave. So a rounded box that reaches outside of
+where the next operator is defined, as that of a variance of nearly equal numbers does, is cut to
+where it is defined (`defined_ranges.py`): beyond it, ONNX Runtime would have given NaN.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from boundmesh.graph.graph import Graph
 from boundmesh.operators import RULES, Interval
 from boundmesh.operators.node import Node
 from boundmesh.operators.rounding import SMALLEST, UNITS, gamma
+from boundmesh.read.defined_ranges import range_of, with_overflow
 
 # Another formula of the same value may do so many operations more than the operator.
 MORE = 8
@@ -137,11 +142,14 @@ def rounded_value(
     `sizes` are those of the weights, which the network itself may compute in `depth` operations.
     """
     rule = RULES[node.op]
+    if node.op == "limited":
+        # A limit holds for exact numbers; what rounding adds may exceed it.
+        return operands[0]
     if all(operand.exact for operand in operands):
         value = rule.forward(node, weights, *(operand.box.lower for operand in operands))
         box = Interval(value, value)
     else:
-        box = rule.interval(node, weights, *(operand.box for operand in operands))
+        box = range_of(node, weights, [operand.box for operand in operands])
     steps = roundings(node, weights, operands) + depth
     reach = torch.maximum(box.lower.abs(), box.upper.abs())
     if not steps:
@@ -159,7 +167,13 @@ def rounded_value(
             error = error + gamma(depth, precision.unit) * sizes[0]
     # What is smaller than the smallest normal number may be lost altogether.
     error = error + (steps + MORE) * precision.smallest
-    return RoundedValue(Interval(box.lower - error, box.upper + error), size + error)
+    lower = box.lower - error
+    if rule.least is not None and node.op not in SIZES:
+        # A library function gives no number below its least one, but a square that another formula
+        # computes as a difference may.
+        lower = lower.clamp(min=rule.least(node))
+    widened = with_overflow(Interval(lower, box.upper + error), size, precision.largest)
+    return RoundedValue(widened, size + error)
 
 
 def roundings(node: Node, weights: Sequence[Tensor], operands: Sequence[RoundedValue]) -> int:

@@ -104,6 +104,8 @@ def batch_normalization(step: Step) -> Value:
         raise step.refuse("it is in training mode; export the network in evaluation mode")
     if step.attribute("spatial", 1) == 0:
         raise step.refuse("spatial=0 normalises every position alone; spatial=1 is supported")
+    if any(isinstance(step.value(index), Node) for index in (3, 4)):
+        return batch_of_its_own(step)
     names = ("scale", "bias", "mean", "variance")
     parts = [step.known(index, name) for index, name in enumerate(names, start=1)]
     gain, bias, mean, variance = parts
@@ -113,6 +115,30 @@ def batch_normalization(step: Step) -> Value:
     shape = (-1, *(1,) * (len(x.shape) - 2))
     scaled = scale(step.build, x, factor.moved(lambda array: array.reshape(shape)))
     return shift(step.build, scaled, offset.moved(lambda array: array.reshape(shape)))
+
+
+def batch_of_its_own(step: Step) -> Node:
+    """`(x − mean)/√(variance + ε)·γ + bias`, where the network computes mean and variance itself.
+
+    PyTorch writes so a normalisation that keeps no running statistics.
+    """
+    build, x = step.build, step.node()
+    # ONNX Runtime rounds other operations than these.
+    build.unbounded.add(step.op)
+    shape = (-1, *(1,) * (len(x.shape) - 2))
+    gain, bias, mean = (channelwise(build, step.value(index), shape) for index in (1, 2, 3))
+    variance = build.reshape(step.node(4), (x.shape[1], *shape[1:]))
+    radicand = shift(build, variance, step.real("epsilon", 1e-5))
+    inverse = build.add("reciprocal", build.add("sqrt", radicand))
+    found = times(build, minus(build, x, mean), inverse)
+    return plus(build, times(build, found, gain), bias)
+
+
+def channelwise(build: Builder, value: Value, shape: tuple[int, ...]) -> Value:
+    """One number for each channel, in a shape that broadcasts along all other axes."""
+    if isinstance(value, Constant):
+        return value.moved(lambda array: array.reshape(shape))
+    return build.reshape(value, (value.shape[0], *shape[1:]))
 
 
 def standardized(build: Builder, x: Node, axes: tuple[int, ...], epsilon: float) -> Node:
