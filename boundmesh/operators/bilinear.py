@@ -10,6 +10,11 @@ x·y:
 The attribute `limit` of multiply, a number or one for each element, is given where the factors have
 something in common, so that no |x·y| is larger. Where a plane lies beyond it in the middle of the
 box, the limit takes its place.
+
+The attribute `ceiling` is given beside a limit where the second factor stands for one that is never
+negative, equals it below the ceiling, and may be any larger number where it reaches the ceiling, as
+1/max(‖x‖, t) stands for 1/‖x‖. Where y may reach it, bounds of the product of x and that factor are
+the limits and, for x of one sign, the line `ly·x`.
 """
 
 from __future__ import annotations
@@ -50,7 +55,22 @@ def multiply_interval(node: Node, weights: Weights, x: Interval, y: Interval) ->
     found, limit = product_range(x, y), limit_of(node, x.lower)
     if limit is None:
         return found
-    return Interval(*(torch.clamp(end, -limit, limit) for end in (found.lower, found.upper)))
+    lower, upper = found.lower.clamp(-limit, limit), found.upper.clamp(-limit, limit)
+    open_above = reaches_ceiling(node, y)
+    return Interval(
+        torch.where(open_above & (x.lower < 0), -limit, lower),
+        torch.where(open_above & (x.upper > 0), limit, upper),
+    )
+
+
+NEAR_CEILING = 1 - 2.0**-10
+"""A bound of the second factor counts as the ceiling from this share of it on."""
+
+
+def reaches_ceiling(node: Node, y: Interval) -> Tensor:
+    """Return a mask of the elements whose second factor may be above the ceiling."""
+    ceiling = float(node.attributes.get("ceiling", math.inf))
+    return y.upper >= NEAR_CEILING * ceiling
 
 
 def limit_of(node: Node, like: Tensor) -> Tensor | None:
@@ -70,11 +90,16 @@ def multiply_relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Li
         return Lines((below, at_x), (above, at_x), lower, upper)
     middle, gap = (lx + ux) * (ly + uy) / 4, (ux - lx) * (uy - ly) / 4
     low, high = middle - gap < -limit, middle + gap > limit
+    # Beyond the ceiling, x ≥ 0 has the line ly·x below and the limit above, and x ≤ 0 the reverse.
+    open_above = reaches_ceiling(node, boxes[1]).unsqueeze(1)
+    low, high = low | open_above, high | open_above
+    least = torch.where(open_above, ly.clamp(min=0), 0)
+    rising, falling = open_above & (lx >= 0), open_above & (ux <= 0)
     return Lines(
-        (torch.where(low, 0, below), torch.where(low, 0, at_x)),
-        (torch.where(high, 0, above), torch.where(high, 0, at_x)),
-        torch.where(low, -limit, lower),
-        torch.where(high, limit, upper),
+        (torch.where(low, least * rising, below), torch.where(low, 0, at_x)),
+        (torch.where(high, least * falling, above), torch.where(high, 0, at_x)),
+        torch.where(rising, 0, torch.where(low, -limit, lower)),
+        torch.where(falling, 0, torch.where(high, limit, upper)),
     )
 
 
@@ -186,8 +211,12 @@ def multiply_rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, 
     A plane has two slopes and an intercept. Each contributes at most twice the largest |x·y|.
     """
     x, y = boxes
-    size = reach_of(x) * reach_of(y)
-    return Rounded(size, 1, 0), Rounded(6 * size, 0, 16, node.size)
+    size, limit = reach_of(x) * reach_of(y), limit_of(node, x.lower)
+    planes = size
+    if limit is not None:
+        lines = limit + reach_of(x) * y.lower.abs()
+        planes = torch.where(reaches_ceiling(node, y), lines, size)
+    return Rounded(size, 1, 0), Rounded(6 * planes, 0, 16, node.size)
 
 
 def matmul_rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:

@@ -11,6 +11,7 @@ from boundmesh.kernels import launcher, matmul
 from boundmesh.operators.rounding import UNITS, Rounding
 from boundmesh.property import Property
 from boundmesh.read.common_factor import keep_common_factors
+from boundmesh.read.directions import limit_directions
 from boundmesh.read.quadratic import with_squares
 from boundmesh.settings import Settings, rounding_words
 
@@ -68,7 +69,7 @@ def for_bounds(graph: Graph, settings: Settings, property: Property | None = Non
     if graph.extended is not None:
         return graph
     in_real = coarsest(_named(settings, property)) not in UNITS
-    return with_squares(keep_common_factors(graph)) if in_real else graph
+    return with_squares(limit_directions(keep_common_factors(graph))) if in_real else graph
 
 
 def holds_in_real(graph: Graph, settings: Settings, property: Property) -> bool:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -37,10 +38,11 @@ def keep_common_factors(graph: Graph) -> Graph:
         if normal is not None:
             found[node.name] = normal
             nodes += normal.before
-            factor = normal.before[-1]
-            nodes += scaled_by(node.name, normal.value, factor, node.shape, normal.largest)
+            if normal.floor is not None:
+                weights.enter(normal.least, Constant("", np.asarray(normal.floor)))
+            nodes += scaled_by(node.name, normal.value, normal, node.shape, normal.largest)
             continue
-        moved = in_front(graph, weights, node, found) if node.op == "linear" else None
+        moved = in_front(graph, weights, as_layer(weights, node), found)
         nodes += [node] if moved is None else moved
     if not found:
         return graph
@@ -52,18 +54,40 @@ def keep_common_factors(graph: Graph) -> Graph:
 
 
 def scaled_by(
-    name: str, value: str, factor: Node, shape: Shape, limit: float | np.ndarray
+    name: str,
+    value: str,
+    normal: Normalized,
+    shape: Shape,
+    limit: float | np.ndarray,
+    factor: Node | None = None,
 ) -> list[Node]:
-    """Return nodes of `value·factor`, a product of which no element exceeds its limit."""
+    """Return nodes of `value·factor`, a product of which no element exceeds its limit.
+
+    The factor is that of the normalisation, or has another shape.
+    """
+    factor = factor or normal.before[-1]
     spread = Node(f"{name}:spread", "expand", (factor.name,), shape, (factor.shape,))
-    attributes = {"limit": limit if isinstance(limit, float) else np.array(limit)}
+    attributes: dict[str, Any] = {"limit": limit if isinstance(limit, float) else np.array(limit)}
+    if normal.ceiling is not None:
+        attributes["ceiling"] = normal.ceiling
     return [spread, Node(name, "multiply", (value, spread.name), shape, (shape, shape), attributes)]
+
+
+def as_layer(weights: Weights, node: Node) -> Node:
+    """Return a sum along the last axis as the layer of one output that it is; else the node."""
+    if node.op != "sum" or tuple(node["axes"]) != (len(node.shape) - 1,):
+        return node
+    ones = Constant("", np.ones((1, node.input_shapes[0][-1]), np.float32))
+    held = (weights.enter(f"{node.name}:weight", ones),)
+    return replace(node, op="linear", attributes={}, weights=held)
 
 
 def in_front(
     graph: Graph, weights: Weights, layer: Node, found: dict[str, Normalized]
 ) -> list[Node] | None:
     """Return nodes that replace a layer of a normalised value, or None where none can."""
+    if layer.op != "linear":
+        return None
     way = way_to(graph, weights, layer, found)
     if way is None:
         return None
@@ -97,7 +121,7 @@ def in_front(
         nodes.append(factor)
     result = name if offset is None else f"{name}:scaled"
     limits = np.broadcast_to(limit, layer.shape)
-    nodes += scaled_by(result, inner.name, factor, layer.shape, limits)
+    nodes += scaled_by(result, inner.name, normal, layer.shape, limits, factor)
     if offset is not None:
         written = not any(node.op == "shift" for node in way)
         held = layer.weights[1] if written else weights.enter(f"{name}:offset", offset)

@@ -9,9 +9,13 @@ import numpy as np
 from boundmesh.graph.build import Builder
 from boundmesh.graph.constant import quotient
 from boundmesh.operators.node import Node
-from boundmesh.read.translate.arithmetic import minus, scale, shift, times
+from boundmesh.read.translate.arithmetic import at_least, minus, scale, shift, times
 from boundmesh.read.translate.linear import limited, standardized
 from boundmesh.read.translate.step import Step, Value, positive_axis, translates
+
+SMALLEST = {1: 2.0**-126, 2: 2.0**-149}
+"""A sum that is smaller counts as this number: the smallest one whose inverse, or the inverse of
+whose root, float32 has."""
 
 
 @translates("GroupNormalization")
@@ -58,13 +62,16 @@ def mean(build: Builder, x: Node, axes: tuple[int, ...]) -> Node:
 
 @translates("LpNormalization")
 def lp_normalization(step: Step) -> Value:
-    """`x/‖x‖` along one axis, of the 1-norm or the 2-norm."""
+    """`x/‖x‖` along one axis, of the 1-norm or the 2-norm; zero where x is, as ONNX Runtime has it.
+
+    A norm below the smallest number of float32, or whose square is, counts as zero.
+    """
     build, x, p = step.build, step.node(), step.attribute("p", 2)
     axis = positive_axis(step.attribute("axis", -1), len(x.shape))
     if p not in (1, 2):
         raise step.refuse(f"its norm has p = {p}; 1 and 2 are supported")
     sizes = build.add("abs", x) if p == 1 else build.add("power", x, exponent=2.0)
-    norm = build.add("sum", sizes, axes=(axis,))
+    norm = at_least(build, build.add("sum", sizes, axes=(axis,)), SMALLEST[p])
     norm = norm if p == 1 else build.add("sqrt", norm)
     return limited(build, times(build, x, build.add("reciprocal", norm)), 1.0)
 
