@@ -32,13 +32,26 @@ WIDE, NARROW = 3.0, 0.3
 
 @dataclass(frozen=True)
 class Smoothing:
-    """The measured widths of the nodes that jump, by node name: `[1, *input_shape]`, all > 0."""
+    """The measured widths of the nodes that jump, by node name: `[D, *input_shape]`, all > 0.
+
+    D counts the regions that are searched together.
+    """
 
     widths: Mapping[str, Tensor]
 
-    def scaled(self, scale: Tensor | float) -> dict[str, Tensor]:
-        """Return the widths times a number, or times a tensor of one number."""
-        return {name: width * scale for name, width in self.widths.items()}
+    def scaled(self, scale: Tensor | float, points: int = 1) -> dict[str, Tensor]:
+        """Return the widths for so many points of each region, `[D · points, *input_shape]`.
+
+        They are multiplied by a number, or by a tensor of one number.
+        """
+        found = {name: width * scale for name, width in self.widths.items()}
+        if points == 1:
+            return found
+        return {name: width.repeat_interleave(points, 0) for name, width in found.items()}
+
+    def take(self, which: Tensor) -> Smoothing:
+        """Return the widths of the regions in the mask `which` `[D]`."""
+        return Smoothing({name: width[which] for name, width in self.widths.items()})
 
 
 def jumping(graph: Graph) -> tuple[str, ...]:
@@ -55,21 +68,34 @@ def measured(
     graph: Graph, weights: Mapping[str, Tensor], space: Space, count: int, seed: int = 0
 ) -> Smoothing:
     """Measure the widths of all nodes that jump at `count` random points of a space."""
+    x = space.random(max(2, count), torch.Generator().manual_seed(seed))
+    return measured_at(graph, weights, x.unsqueeze(0))
+
+
+@torch.no_grad()
+def measured_at(graph: Graph, weights: Mapping[str, Tensor], x: Tensor) -> Smoothing:
+    """Measure the widths of all nodes that jump at points `[D, N, inputs]` of D regions."""
     names = jumping(graph)
     if not names:
         return Smoothing({})
-    x = space.random(max(2, count), torch.Generator().manual_seed(seed))
-    found = values(graph, weights, x)
-    return Smoothing({name: _spread(found[graph[name].inputs[0]]) for name in names})
+    found = values(graph, weights, x.flatten(0, 1))
+    widths = {}
+    for name in names:
+        value = found[graph[name].inputs[0]]
+        # A value that depends on no input is there once.
+        every = value.expand(x.shape[0] * x.shape[1], *value.shape[1:])
+        widths[name] = _spread(every.unflatten(0, x.shape[:2]))
+    return Smoothing(widths)
 
 
 def _spread(value: Tensor) -> Tensor:
-    """Return how far each neuron moves among points `[N, *shape]`: its standard deviation.
+    """Return how far each neuron moves among points `[D, N, *shape]`: its standard deviation.
 
     Neurons that move less than a share of the average do not count as narrower than that, and a
-    node whose neurons all stand still is as wide as rounding.
+    node whose neurons all stand still is as wide as rounding. The result is `[D, *shape]`.
     """
     finite = value.nan_to_num(0, 0, 0)
-    spread = finite.std(0, correction=0, keepdim=True)
-    least = torch.finfo(value.dtype).eps * finite.abs().mean().clamp(min=1)
-    return spread.clamp(min=TYPICAL * spread.mean() + least)
+    spread, count = finite.std(1, correction=0), len(value)
+    rounding = torch.finfo(value.dtype).eps * finite.abs().reshape(count, -1).mean(1).clamp(min=1)
+    least = TYPICAL * spread.reshape(count, -1).mean(1) + rounding
+    return torch.maximum(spread, least.reshape(count, *[1] * (spread.dim() - 1)))

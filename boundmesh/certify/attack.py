@@ -1,7 +1,8 @@
 """Searches counterexamples of many inputs at once by projected gradient descent (1706.06083).
 
 Some descents of an input raise the highest score of any other class, the others the score of one
-class each. A point counts only once ONNX Runtime has replayed it inside the exact region.
+class each. Their gradients lead through smoothed jumps, as those of `attack/` do. A point counts
+only once ONNX Runtime has replayed it inside the exact region.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from boundmesh.attack.descending import TINY, slope
 from boundmesh.attack.search import ELEMENTS
+from boundmesh.attack.smoothing import NARROW, SAMPLES, WIDE, Smoothing, jumping, measured_at
 from boundmesh.attack.space import BallSpace, BoxSpace, space_of
 from boundmesh.certify.run import Radius, Run
 from boundmesh.graph.forward import forward
@@ -139,8 +141,19 @@ class _Descents:
         scores = torch.from_numpy(run.scores[self.places]).to(self.device, dtype)
         nearest = scores.scatter(1, self.labels[:, None], -torch.inf).argsort(1, descending=True)
         turns = torch.arange(effort.descents - 1, device=self.device) % (run.classes - 1)
+        self.smoothing = self._smoothing()
         self.targets = nearest[:, turns]
         """The class that each descent but the first aims at, `[D, R − 1]`."""
+
+    def _smoothing(self) -> Smoothing:
+        """Measure the widths of jumps at random points of every region."""
+        graph = self.run.graph
+        if not jumping(graph):
+            return Smoothing({})
+        held = len(self.places) * sum(node.size for node in graph.nodes)
+        count = max(2, min(SAMPLES, ELEMENTS // held))
+        points = self.spaces.starts(count, torch.Generator().manual_seed(0))
+        return measured_at(graph, self.run.layout.weights, points)
 
     def search(self, generator: torch.Generator) -> dict[int, Counterexample]:
         found: dict[int, Counterexample] = {}
@@ -151,7 +164,7 @@ class _Descents:
             self.run.clock.check()
             x = x.detach().requires_grad_(True)
             with torch.enable_grad():
-                excess = self._excess(x)
+                excess = self._excess(x, WIDE * (NARROW / WIDE) ** (step / max(1, steps - 1)))
                 gradient = slope(self._aims(excess).sum(), x)
             new, still = self._confirm(x.detach(), excess.detach())
             found |= new
@@ -166,10 +179,14 @@ class _Descents:
             x = self.spaces.project(x + 2 * length * self.spaces.steepest(momentum))
         return found
 
-    def _excess(self, x: Tensor) -> Tensor:
-        """How much each class exceeds the label, `[D, R, classes]`; −∞ at the label."""
+    def _excess(self, x: Tensor, width: float) -> Tensor:
+        """How much each class exceeds the label, `[D, R, classes]`; −∞ at the label.
+
+        Gradients lead through jumps smoothed over a multiple of the measured widths.
+        """
         graph, layout = self.run.graph, self.run.layout
-        y = forward(graph, layout.weights, x.reshape(-1, *graph[graph.input].shape))
+        widths = self.smoothing.scaled(width, x.shape[1])
+        y = forward(graph, layout.weights, x.reshape(-1, *graph[graph.input].shape), widths)
         y = y.reshape(*x.shape[:2], -1)
         labels = self.labels[:, None, None].expand(*x.shape[:2], 1)
         return (y - y.gather(2, labels)).scatter(2, labels, -torch.inf)
@@ -203,4 +220,4 @@ class _Descents:
         self.places, self.regions = [self.places[i] for i in kept], [self.regions[i] for i in kept]
         self.replays = [self.replays[i] for i in kept]
         self.spaces, self.labels = self.spaces.take(still), self.labels[still]
-        self.targets = self.targets[still]
+        self.targets, self.smoothing = self.targets[still], self.smoothing.take(still)
