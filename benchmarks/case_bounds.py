@@ -30,7 +30,7 @@ from boundmesh.graph.graph import Graph
 from boundmesh.read.runtime import Runtime
 
 METHODS = ("ibp", "crown", "alpha-crown")
-RADII = (0.0, 1e-6, 0.05, 0.3, 2.0)
+RADII = (0.0, 1e-6, 1e-3, 0.05, 0.1, 0.3, 2.0)
 SAMPLES = 200
 TIGHTER = 1e-3
 """α-CROWN is tighter than CROWN if its mean width is smaller by this share."""

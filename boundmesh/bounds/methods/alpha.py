@@ -88,26 +88,30 @@ def alpha_crown(
 
     The optimisation maximises Σ weigh·lower over the α of the rows and of all start nodes' rows.
     `stop` is called with the best bounds `[D, S]` after every iteration, and ends the optimisation
-    if it returns true. It also ends when two iterations in a row gained nothing. An iteration costs
-    about three sweeps of CROWN. Each α takes 6 bytes.
+    if it returns true. It also ends when it has stalled. An iteration costs about three sweeps of
+    CROWN. Each α takes 6 bytes.
     """
     climb = Climb(problem, rows, schedule)
     if not climb.sloped.below(problem.program.target) or stop(climb.lower):
         return Optimised(climb.lower, climb.best, 0)
     iterate = climb.ready()
-    stalling = Stalling(climb.lower)
+    stalling = Stalling(climb.lower, climb.present, schedule.iterations)
     done = 0
     for done in range(1, schedule.iterations + 1):
         problem.check()
         climb.prepare(done, weigh(climb.lower))
         iterate()
-        if stop(climb.lower) or stalling.after(climb.lower, climb.weight):
+        if stop(climb.lower) or stalling.after(climb.lower, climb.present, climb.weight):
             break
     return Optimised(climb.lower, climb.best, done)
 
 
 class Climb:
-    """The state of one optimisation: tensors that every iteration reads and writes in place."""
+    """The state of one optimisation: tensors that every iteration reads and writes in place.
+
+    lower    `[D, S]`: the best bounds of the rows so far
+    present  `[D, S]`: their bounds under the present slopes
+    """
 
     def __init__(self, problem: Problem, rows: Rows, schedule: StepSchedule) -> None:
         program = problem.program
@@ -121,6 +125,7 @@ class Climb:
         with torch.no_grad():
             draw = problem.fixed_lines(self.first)
             self.lower = bound_rows(problem, program.target, rows, draw, found.errors)
+            self.present = self.lower.clone()
             if isinstance(rows, DenseRows):
                 self.lower = no_looser(problem, rows, self.lower)
         self.sloped = Sloped.of(problem, self.first, found.errors)
@@ -158,8 +163,8 @@ class Climb:
         for pace in of_rows[1:]:
             self.sloped.step_slopes(self.final, self.best, self.weight, Gradients(self.best), pace)
         with torch.no_grad():
-            lower = self.sloped.bound(self.final, self.best)
-            self.lower.copy_(better(self.lower, lower, torch.maximum))
+            self.present.copy_(self.sloped.bound(self.final, self.best))
+            self.lower.copy_(better(self.lower, self.present, torch.maximum))
 
     def _down(self, own: Tensor, of_rows: Tensor) -> None:
         slope = Gradients(self.best)
