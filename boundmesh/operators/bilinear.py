@@ -25,10 +25,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from boundmesh.operators.affine_forms import AffineForms
 from boundmesh.operators.common_rules import Weights, same_partition
 from boundmesh.operators.curve import reach_of, rows_dim
 from boundmesh.operators.inner_products import inner
 from boundmesh.operators.interval import Interval
+from boundmesh.operators.joint_products import joint_gain
 from boundmesh.operators.linear_bounds import Lines, Pulled
 from boundmesh.operators.node import Node
 from boundmesh.operators.operator import Operator, register
@@ -101,6 +103,21 @@ def multiply_relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Li
         torch.where(rising, 0, torch.where(low, -limit, lower)),
         torch.where(falling, 0, torch.where(high, limit, upper)),
     )
+
+
+def multiply_joint_gain(
+    node: Node,
+    boxes: tuple[Interval, Interval],
+    rows: Tensor,
+    forms: tuple[AffineForms, AffineForms],
+) -> Tensor:
+    """Return by how much rows `[D, S, *shape]` gain from the relation of x to y, `[D, S]`.
+
+    They gain nothing where the planes may have given way to a limit.
+    """
+    if "limit" in node.attributes:
+        return rows.new_zeros(len(boxes[0].lower), rows.shape[1], dtype=torch.float64)
+    return joint_gain(rows, boxes, forms)
 
 
 def multiply_unstable(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
@@ -239,6 +256,7 @@ register(
         relax=multiply_relax,
         initial=middle,
         unstable=multiply_unstable,
+        joint_gain=multiply_joint_gain,
         relative=True,
         rounded=multiply_rounded,
         partition=same_partition,

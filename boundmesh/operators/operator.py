@@ -101,6 +101,11 @@ class Operator:
                                                `[D, *input_shape]` per input. Operators whose lines
                                                are `Lines`, element by element, need no such rule
 
+    joint_gain(node, boxes, rows, forms)       by how much the lines of `relax` at the `initial` α
+                                               are too low for rows `[D, S, *shape]`, since the
+                                               inputs are `AffineForms` of the same values:
+                                               `[D, S]`, float64, ≥ 0
+
     product                                    how the operator multiplies by its first weight;
                                                None if it does not
     keeps_box                                  True if the operator shifts or scales each neuron
@@ -157,6 +162,7 @@ class Operator:
     slope_below: Callable[[Node], float] | None = None
     cut_point: Callable[[Node, Interval], Tensor] | None = None
     cut_gain: Callable[..., tuple[Tensor, ...]] | None = None
+    joint_gain: Callable[..., Tensor] | None = None
     lengths: Callable[[Node, Weights], Lengths] = exact
     rounded: Callable[[Node, tuple[Interval, ...]], tuple[Rounded, ...]] | None = None
     rising: bool = False

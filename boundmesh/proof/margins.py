@@ -116,6 +116,29 @@ class Margins:
             choices=tuple(self.choices_of(clause) for clause in chosen) if self.choices else (),
         )
 
+    def needed(self) -> tuple[Margins, Tensor]:
+        """Return the same clauses without the rows that none of them has, and the rows kept."""
+        used = {row for clause in range(len(self.members)) for row in self.rows_of(clause)}
+        kept = torch.tensor(sorted(used) or [0])
+        place = {int(row): position for position, row in enumerate(kept)}
+
+        def moved(rows: tuple[int, ...]) -> tuple[int, ...]:
+            return tuple(place[row] for row in rows)
+
+        margins = Margins(
+            self.graph,
+            self.coefficients[kept],
+            self.bound[kept],
+            self.strict[kept],
+            tuple(map(moved, self.members)),
+            None if self.deviation is None else self.deviation[kept],
+            tuple(
+                tuple(tuple(map(moved, choice)) for choice in choices) for choices in self.choices
+            ),
+            tuple(self.atoms[row] for row in kept) if self.atoms else (),
+        )
+        return margins, kept
+
     def slack(self, output: Tensor, dtype: torch.dtype) -> Tensor:
         """Return what a margin must exceed to count as positive, `[S]`.
 

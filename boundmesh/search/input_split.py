@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from boundmesh.bounds.methods.crown import intermediate_bounds
+from boundmesh.bounds.methods.joint import joint_lines, related
 from boundmesh.bounds.methods.mixture import mixed_margin
 from boundmesh.bounds.methods.problem import Problem
-from boundmesh.bounds.relaxation.lines import FixedLines
 from boundmesh.bounds.sweep.backward import input_rows
 from boundmesh.bounds.sweep.region import BoxRegion, part_of
 from boundmesh.bounds.sweep.rounding_errors import Errors, lowered
@@ -51,6 +51,8 @@ class InputSplitting:
         look: Look,
         meetings: Meetings | None = None,
     ) -> None:
+        margins, kept = margins.needed()
+        offset = offset[kept]
         self.problem, self.margins, self.clock, self.look = problem, margins, clock, look
         self.device, layout = problem.layout.device, problem.layout
         rows = torch.arange(len(offset))
@@ -59,6 +61,7 @@ class InputSplitting:
         self._exact_offset, self._settings = offset, settings
         whole = torch.from_numpy(whole_places(problem.program.graph.inputs))
         self.whole = whole.to(layout.device) if bool(whole.any()) else None
+        self.related = related(problem)
         self.members = margins.table
         # Without atoms that must hold together, there is nothing to mix, and nothing cuts a box.
         self.mixes = all(margins.members)
@@ -143,7 +146,7 @@ class InputSplitting:
         problem = replace(self.problem, region=region, layout=self.problem.layout.own_domains)
         known = intermediate_bounds(problem, by_rows=True, keep_best=True)
         tile = Tile(problem.program.target, slice(0, len(self.offset)), self.rows)
-        draw, watch = FixedLines(known.sharpest), frozenset[str]()
+        draw, watch = joint_lines(problem, known, self.related), frozenset[str]()
         carried = input_rows(problem.layout, problem.program, tile, draw, watch, known.errors)
         name = problem.program.graph.input
         lowest = carried.minimum(name, region).double()
