@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 
+from tests.mesh.command_ranks import CommandRanks
 from tests.mesh.ranks import Ranks
 
 
@@ -30,3 +31,20 @@ def ranks(request: pytest.FixtureRequest, start_ranks: Callable[..., Ranks]) -> 
     """So many ranks on CPUs, or what `COMBINATIONS` asks for."""
     asked = request.param
     return start_ranks(*asked) if isinstance(asked, tuple) else start_ranks(asked)
+
+
+@pytest.fixture(scope="session")
+def command_ranks(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[[int], CommandRanks]]:
+    """Ranks that run commands, so many as are asked for."""
+    started: dict[int, CommandRanks] = {}
+
+    def start(size: int) -> CommandRanks:
+        if size not in started:
+            started[size] = CommandRanks(size, tmp_path_factory.mktemp("command_ranks"))
+        return started[size]
+
+    yield start
+    for ranks in started.values():
+        ranks.close()

@@ -13,7 +13,7 @@ import torch
 
 import boundmesh
 from tests.certify.networks import graph_of, inputs, mlp
-from tests.mesh.test_command import boundmesh as command
+from tests.mesh.test_command import Start, on_mesh
 
 
 @pytest.fixture(scope="module")
@@ -27,20 +27,17 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def on_shards(here: Path, *words: str) -> list[dict[str, Any]]:
+def on_shards(start: Start, here: Path, *words: str) -> list[dict[str, Any]]:
     file = here / "found.json"
-    done = command(
-        "certify", here / "net.onnx", here / "x.npy", "--device", "cpu", "--json", file,
-        "--mesh", "shards=2", *words,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    words = "certify", str(here / "net.onnx"), str(here / "x.npy"), "--json", str(file), *words
+    done = on_mesh(start, "shards=2", *words)
+    assert done.code == 0, done.err
     found: list[dict[str, Any]] = json.loads(file.read_text())["inputs"]
     file.unlink()
     return found
 
 
-@pytest.mark.parametrize("schedule", ["gather", "exchange"])
-def test_shards_give_the_verdicts_of_one_process(here: Path, schedule: str) -> None:
+def test_shards_give_the_verdicts_of_one_process(here: Path, command_ranks: Start) -> None:
     """The radius is so large that some inputs are certified by a search."""
     alone = boundmesh.certify(
         boundmesh.load(here / "net.onnx"), inputs(8, seed=2), eps="0.12", timeout_per_input=30,
@@ -48,18 +45,20 @@ def test_shards_give_the_verdicts_of_one_process(here: Path, schedule: str) -> N
     )  # fmt: skip
     assert {"certified", "falsified"} <= set(alone.verdicts)
     assert any(each.stage == "search" for each in alone)
-    words = "--eps", "0.12", "--timeout-per-input", "30", "--schedule", schedule
-    for one, two in zip(alone, on_shards(here, *words), strict=True):
-        assert (one.verdict, one.stage) == (two["verdict"], two["stage"])
+    words = "--eps", "0.12", "--timeout-per-input", "30", "--schedule"
+    for schedule in ("gather", "exchange"):
+        found = on_shards(command_ranks, here, *words, schedule)
+        for one, two in zip(alone, found, strict=True):
+            assert (one.verdict, one.stage) == (two["verdict"], two["stage"])
 
 
-def test_shards_find_the_radii_of_one_process(here: Path) -> None:
+def test_shards_find_the_radii_of_one_process(here: Path, command_ranks: Start) -> None:
     alone = boundmesh.certify(
         boundmesh.load(here / "net.onnx"), inputs(8, seed=2)[:2], eps="0.2", largest=True,
         tolerance="0.02", method="crown", device="cpu",
     )  # fmt: skip
     words = "--eps", "0.2", "--largest", "--tolerance", "0.02", "--first", "2", "--method", "crown"
-    found = on_shards(here, *words, "--schedule", "gather")
+    found = on_shards(command_ranks, here, *words, "--schedule", "gather")
     assert max(each.certified_eps for each in alone) > 0
     for one, two in zip(alone, found, strict=True):
         assert one.certified_eps == two["certified_eps"]

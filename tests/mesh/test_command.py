@@ -8,16 +8,25 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from boundmesh.mesh_shape import parse_mesh
+from tests.conftest import Command, Outcome
+from tests.mesh.command_ranks import CommandRanks
+
 DIGITS = Path(__file__).parents[2] / "examples" / "digits"
 ON = "--network", DIGITS / "mlp.onnx", "--device", "cpu"
+SHAPES = ("shards=2", "domains=2", "domains=2,shards=2")
+
+
+Start = Callable[[int], CommandRanks]
 
 
 def boundmesh(*words: object) -> subprocess.CompletedProcess[str]:
+    """Run a command that starts its ranks itself."""
     return subprocess.run(
         [sys.executable, "-m", "boundmesh", *map(str, words)],
         capture_output=True,
@@ -27,26 +36,34 @@ def boundmesh(*words: object) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("shape", ["shards=2", "domains=2", "domains=2,shards=2"])
+def on_mesh(start: Start, shape: str, *words: object) -> Outcome:
+    """Return how a command ended on the first rank of a mesh, which speaks for all."""
+    return start(parse_mesh(shape).size).run(*words, "--device", "cpu", "--mesh", shape)
+
+
 @pytest.mark.parametrize("spec", sorted(DIGITS.glob("*.vnnlib")), ids=lambda spec: spec.stem)
-def test_a_mesh_gives_the_answer_of_one_device(spec: Path, shape: str) -> None:
-    alone = boundmesh("verify", spec, *ON, "--exit-code", "--quiet")
-    mesh = boundmesh("verify", spec, *ON, "--exit-code", "--quiet", "--mesh", shape)
-    assert (mesh.stdout, mesh.returncode) == (alone.stdout, alone.returncode)
-    assert alone.stdout.split()[0] in ("sat", "unsat")
+def test_a_mesh_gives_the_answer_of_one_device(
+    spec: Path, command: Command, command_ranks: Start
+) -> None:
+    words = "verify", spec, "--network", DIGITS / "mlp.onnx", "--exit-code", "--quiet"
+    alone = command(*words, "--device", "cpu")
+    assert alone.out.split()[0] in ("sat", "unsat")
+    for shape in SHAPES:
+        found = on_mesh(command_ranks, shape, *words)
+        assert (found.code, found.out) == (alone.code, alone.out)
 
 
-def test_a_mesh_writes_the_bounds_of_one_device(tmp_path: Path) -> None:
-    spec = min(DIGITS.glob("*.vnnlib"))
-    found: list[dict[str, Any]] = []
-    for mesh in ("", "shards=2"):
-        file = tmp_path / f"bounds{len(found)}.json"
-        schedule = ("--mesh", mesh, "--schedule", "gather") if mesh else ()
-        done = boundmesh("bounds", spec, *ON, "--json", file, *schedule)
-        assert done.returncode == 0, done.stderr
-        found.append(json.loads(file.read_text()))
-    assert found[0]["lower"] == found[1]["lower"]
-    assert found[0]["upper"] == found[1]["upper"]
+def test_a_command_that_starts_its_ranks_writes_the_bounds_of_one_device(
+    tmp_path: Path, command: Command
+) -> None:
+    one, two = tmp_path / "one.json", tmp_path / "two.json"
+    words = "bounds", min(DIGITS.glob("*.vnnlib")), *ON, "--json"
+    assert command(*words, one).code == 0
+    done = boundmesh(*words, two, "--mesh", "shards=2", "--schedule", "gather")
+    assert done.returncode == 0, done.stderr
+    alone, found = json.loads(one.read_text()), json.loads(two.read_text())
+    assert found["lower"] == alone["lower"]
+    assert found["upper"] == alone["upper"]
 
 
 def test_an_error_that_all_ranks_meet_is_said_once() -> None:
@@ -59,38 +76,42 @@ def test_an_error_that_all_ranks_meet_is_said_once() -> None:
     assert "use one of the two" in done.stderr
 
 
-def test_bounds_alone_have_no_use_for_groups_of_domains() -> None:
-    done = boundmesh("bounds", min(DIGITS.glob("*.vnnlib")), *ON, "--mesh", "domains=2", "--quiet")
-    assert done.returncode == 2
-    assert "bounds alone have none to divide; use shards" in done.stderr
+def test_bounds_alone_have_no_use_for_groups_of_domains(command_ranks: Start) -> None:
+    words = "bounds", min(DIGITS.glob("*.vnnlib")), "--network", DIGITS / "mlp.onnx", "--quiet"
+    done = on_mesh(command_ranks, "domains=2", *words)
+    assert done.code == 2
+    assert "bounds alone have none to divide; use shards" in done.err
 
 
-@pytest.mark.parametrize("shape", ["domains=2", "shards=2", "domains=2,shards=2"])
-def test_a_mesh_decides_a_list_and_goes_on_after_an_error(tmp_path: Path, shape: str) -> None:
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_mesh_decides_a_list_and_goes_on_after_an_error(
+    tmp_path: Path, shape: str, command_ranks: Start
+) -> None:
     lines = ["mlp.onnx,near.vnnlib,60", "absent.onnx,near.vnnlib,60", "mlp.onnx,far.vnnlib,60"]
     for file in ("mlp.onnx", "near.vnnlib", "far.vnnlib"):
         shutil.copy(DIGITS / file, tmp_path)
     (tmp_path / "instances.csv").write_text("\n".join(lines[:2]))
     out = tmp_path / "results.csv"
-    words = "bench", tmp_path / "instances.csv", "--device", "cpu", "--mesh", shape, "--out", out
-    first = boundmesh(*words)
-    assert (first.returncode, first.stdout) == (0, ""), first.stderr
+    words = "bench", tmp_path / "instances.csv", "--out", out
+    first = on_mesh(command_ranks, shape, *words)
+    assert (first.code, first.out) == (0, ""), first.err
     (tmp_path / "instances.csv").write_text("\n".join(lines))
-    second = boundmesh(*words)
-    assert (second.returncode, second.stdout) == (0, ""), second.stderr
+    second = on_mesh(command_ranks, shape, *words)
+    assert (second.code, second.out) == (0, ""), second.err
     with out.open(newline="") as table:
         found = list(csv.DictReader(table))
     assert [row["verdict"] for row in found] == ["unsat", "error", "sat"]
-    assert {row["device"] for row in found} == {f"cpu × {4 if ',' in shape else 2}"}
+    assert {row["device"] for row in found} == {f"cpu × {parse_mesh(shape).size}"}
 
 
-def test_a_wrong_verdict_of_a_mesh_is_shown_and_ends_with_2(tmp_path: Path) -> None:
+def test_a_wrong_verdict_of_a_mesh_is_shown_and_ends_with_2(
+    tmp_path: Path, command_ranks: Start
+) -> None:
     for file in ("mlp.onnx", "far.vnnlib"):
         shutil.copy(DIGITS / file, tmp_path)
     (tmp_path / "instances.csv").write_text("mlp.onnx,far.vnnlib,60,unsat")
-    summary = tmp_path / "summary.json"
-    done = boundmesh("bench", tmp_path / "instances.csv", "--device", "cpu",
-                     "--mesh", "domains=2", "--json", summary)  # fmt: skip
-    assert done.returncode == 2
-    assert "WRONG: expected unsat" in done.stderr
-    assert len(json.loads(summary.read_text())["wrong"]) == 1
+    words = "bench", tmp_path / "instances.csv", "--json", tmp_path / "summary.json"
+    done = on_mesh(command_ranks, "domains=2", *words)
+    assert done.code == 2
+    assert "WRONG: expected unsat" in done.err
+    assert len(json.loads((tmp_path / "summary.json").read_text())["wrong"]) == 1
