@@ -87,23 +87,34 @@ def row_sums(
     )
 
 
-def pull_pieces(
-    rows: Tensor,
-    lower: Tensor,
-    upper: Tensor,
-    slope: float,
-    reach: Reach,
-    collected: Collected,
-) -> tuple[Tensor, Collected]:
-    """Return rows `[D, S, *window, C]` pulled back through CROWN's lines, and what they collect.
+def lines_of(lower: Tensor, upper: Tensor, slope: float) -> Tensor:
+    """Return CROWN's lines of the function that is x above zero and `slope·x` below.
 
-    The lines belong to the function that is x above zero and `slope·x` below. `rows` has the shape
-    `[D or 1, S, *window, C]`; `lower` and `upper` are maps `[D or 1, places, C]` of the bounds of
-    x; `reach` holds where the windows lie. Intercepts are added to the bias, and what is due to the
+    `lower` and `upper` are bounds of x, and the result is `[3, *shape]` for their shape: the slope
+    below, the slope above, and the intercept above.
+    """
+    lower, upper = lower.contiguous(), upper.contiguous()
+    out = lower.new_empty(3, *lower.shape)
+    if lower.numel():
+        launcher.start(
+            launcher.module(KERNELS).lines, launcher.aligned(lower, upper, out),
+            (-(-lower.numel() // SHORT_BLOCK), 1, 1), lower, lower, upper, out, float(slope),
+            lower.numel(), SHORT_BLOCK,
+        )  # fmt: skip
+    return out
+
+
+def pull_pieces(
+    rows: Tensor, lines: Tensor, reach: Reach, collected: Collected
+) -> tuple[Tensor, Collected]:
+    """Return rows `[D, S, *window, C]` pulled back through `lines_of`, and what they collect.
+
+    `rows` has the shape `[D or 1, S, *window, C]`, and `lines` are maps `[3, D or 1, places, C]`;
+    `reach` holds where the windows lie. Intercepts are added to the bias, and what is due to the
     error.
     """
-    rows, due = rows.contiguous(), collected.due
-    domains = max(len(rows), len(lower), 1 if due is None else len(due))
+    rows, due, (below, above, intercept) = rows.contiguous(), collected.due, lines
+    domains = max(len(rows), len(below), 1 if due is None else len(due))
     to, out = room(rows, domains, changing(collected)), rows.new_empty(domains, *rows.shape[1:])
     if rows.numel():
         charged = due is not None
@@ -114,9 +125,9 @@ def pull_pieces(
         sizes = rows if due is None else due
         launcher.start(
             launcher.module(KERNELS).pull_pieces,
-            (launcher.aligned(rows, lower, upper, sizes), *how), to.grid, rows, rows, lower, upper,
-            sizes, reach.places, to.onto[0], to.onto[-1], out, to.sums[0], to.sums[-1],
-            float(slope), *to.lengths, _apart(rows), _apart(lower),
+            (launcher.aligned(rows, below, above, intercept, sizes), *how), to.grid, rows, rows,
+            below, above, intercept, sizes, reach.places, to.onto[0], to.onto[-1], out, to.sums[0],
+            to.sums[-1], *to.lengths, _apart(rows), _apart(below),
             0 if due is None else _apart(due), apart(to.onto[0]), apart(to.onto[-1]),
             *reach.spans, *how, num_warps=to.warps,
         )  # fmt: skip

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from boundmesh.kernels import launcher
+from boundmesh.kernels.fused_window_sums import lines_of
 from boundmesh.kernels.pieces_pass import Way, in_runs
 from boundmesh.kernels.sums import of_domains
 
@@ -127,11 +128,12 @@ class Pieces:
     @cached_property
     def features_last(self) -> tuple[Tensor, Tensor]:
         """The bounds of maps `[1, C, *spatial]`, as `[D or 1, places, C]`."""
-        lower, upper = (
-            end.reshape(len(end), end.shape[2], -1).mT.contiguous()
-            for end in (self.lower, self.upper)
-        )
-        return lower, upper
+        return _features_last(self.lower), _features_last(self.upper)
+
+    @cached_property
+    def lines_last(self) -> Tensor:
+        """CROWN's lines `[3, D or 1, places, C]` on the bounds of maps, as `lines_of` has them."""
+        return lines_of(_features_last(self.lower), _features_last(self.upper), self.slope)
 
     @cached_property
     def places_last(self) -> Tensor:
@@ -171,6 +173,10 @@ class Pieces:
 
     def _way(self, rows: Tensor) -> Way:
         return Way(self, rows.contiguous(), *in_runs(self.lower, self.upper))
+
+
+def _features_last(end: Tensor) -> Tensor:
+    return end.reshape(len(end), end.shape[2], -1).mT.contiguous()
 
 
 def applies(like: Tensor) -> bool:

@@ -115,28 +115,29 @@ def row_sums(
 
 
 @triton.jit(
-    do_not_specialize=(*FREE, "box_domain", "sizes_domain", "bias_domain", "error_domain"),
+    do_not_specialize=(*FREE, "lines_domain", "sizes_domain", "bias_domain", "error_domain"),
     do_not_specialize_on_alignment=("onto_bias", "onto_error", "bias", "error"),
 )  # fmt: skip
 def pull_pieces(
-    rows, lower, upper, sizes, places, onto_bias, onto_error, out, bias, error, slope,
-    count, size, length, chunks, rows_domain, box_domain, sizes_domain, bias_domain, error_domain,
+    rows, below, above, intercept, sizes, places, onto_bias, onto_error, out, bias, error,
+    count, size, length, chunks, rows_domain, lines_domain, sizes_domain, bias_domain, error_domain,
     length1, length2, step0, step1, step2, shift0, shift1, shift2, whole0, whole1, whole2,
     SIZES: tl.constexpr, ONTO_BIAS: tl.constexpr, ONTO_ERROR: tl.constexpr,
     DIVIDED: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Pull rows back through CROWN's lines of `x` above zero and `slope·x` below.
+    """Compute out = A⁺·below + A⁻·above, bias = ⟨A⁻, intercept⟩, and error = ⟨|A|, sizes⟩ if SIZES.
 
-    error = ⟨|A|, sizes⟩ of the rows before is computed if SIZES. Each program handles `length` of
-    the `size` chunks of one row. A coefficient that is NaN takes the line above.
+    Each program handles `length` of the `size` chunks of one row. A coefficient that is NaN takes
+    the line above.
     """
     program = tl.program_id(0).to(tl.int64)
     domain = program // count
     row = program % count
     rows += (domain * rows_domain + row * size) * WIDE
     out += program * size * WIDE
-    lower += domain * box_domain * WIDE
-    upper += domain * box_domain * WIDE
+    below += domain * lines_domain * WIDE
+    above += domain * lines_domain * WIDE
+    intercept += domain * lines_domain * WIDE
     sizes += domain * sizes_domain * WIDE
     inner = tl.arange(0, WIDE)[None, :]
     total = tl.zeros([BLOCK // WIDE, WIDE], tl.float32)
@@ -153,20 +154,35 @@ def pull_pieces(
         )  # fmt: skip
         where = place[:, None] * WIDE + inner
         inside = (here & exists)[:, None]
-        l = tl.load(lower + where, mask=inside, other=0.0)  # noqa: E741
-        u = tl.load(upper + where, mask=inside, other=0.0)
-        _, _, _, chord, intercept, crosses = _lines(l, u, slope)
-        below = tl.where(crosses, tl.where(u > -l, 1.0, slope), chord)
-        pulled = a * tl.where(a >= 0, below, chord)
+        low = tl.load(below + where, mask=inside, other=0.0)
+        high = tl.load(above + where, mask=inside, other=0.0)
+        constant = tl.load(intercept + where, mask=inside, other=0.0)
+        pulled = a * tl.where(a >= 0, low, high)
         tl.store(out + index, tl.where(inside, pulled, 0.0), mask=here[:, None])
-        negative = tl.where(a >= 0, 0.0, a)
-        total += tl.where(inside, negative * intercept, 0.0)
+        total += tl.where(inside, tl.where(a >= 0, 0.0, a) * constant, 0.0)
         if SIZES:
             errors += tl.abs(a) * tl.load(sizes + where, mask=inside, other=0.0)
     _store(total, onto_bias, bias, program, domain * bias_domain + row, ONTO_BIAS, DIVIDED)
     if SIZES:
         at_onto = domain * error_domain + row
         _store(errors, onto_error, error, program, at_onto, ONTO_ERROR, DIVIDED)
+
+
+@triton.jit(do_not_specialize=("size",))
+def lines(lower, upper, out, slope, size, BLOCK: tl.constexpr):
+    """Write CROWN's lines of `x` above zero and `slope·x` below, on bounds of `size` neurons.
+
+    `out` is `[3, size]`: the slope below, the slope above, and the intercept above.
+    """
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    here = at < size
+    least = tl.load(lower + at, mask=here, other=0.0)
+    most = tl.load(upper + at, mask=here, other=0.0)
+    _, _, _, chord, intercept, crosses = _lines(least, most, slope)
+    below = tl.where(crosses, tl.where(most > -least, 1.0, slope), chord)
+    tl.store(out + at, below, mask=here)
+    tl.store(out + size + at, chord, mask=here)
+    tl.store(out + 2 * size + at, intercept, mask=here)
 
 
 @triton.jit

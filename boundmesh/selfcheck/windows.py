@@ -52,9 +52,8 @@ def of_windows(device: torch.device) -> Iterator[Comparison]:
         lines = RELU.relax(node, (wide,), RELU.initial(node, (wide,)).unsqueeze(1))
         assert isinstance(lines, Lines)
         pulled = pull_window_lines(lines, exact)
-        own, collected = fused_window_sums.pull_pieces(
-            here.coefficients, low, high, 0.0, reach, Collected()
-        )
+        table = fused_window_sums.lines_of(low, high, 0.0)
+        own, collected = fused_window_sums.pull_pieces(here.coefficients, table, reach, Collected())
         yield "windows through a ReLU", own, pulled.windows[0].coefficients
         assert collected.bias is not None and pulled.bias is not None
         yield "biases of windows", collected.bias, pulled.bias

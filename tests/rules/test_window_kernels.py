@@ -103,8 +103,9 @@ def test_windows_pulled_back_through_two_pieces(shape: Shape, slope: float) -> N
     error = (windows.coefficients.abs() * windows.read(sizes)).flatten(2).sum(2)
     before = torch.ones(1, here.count, device=DEVICE)
     due = here.table(sizes.to(DEVICE, torch.float32))
+    table = fused_window_sums.lines_of(lower, upper, slope)
     rows, found = fused_window_sums.pull_pieces(
-        here.coefficients, lower, upper, slope, here.grid.reach, Collected(before, None, due)
+        here.coefficients, table, here.grid.reach, Collected(before, None, due)
     )
     close(rows, expected.windows[0].coefficients)
     assert expected.bias is not None and found.bias is not None and found.error is not None

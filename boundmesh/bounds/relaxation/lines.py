@@ -191,8 +191,7 @@ def _relax_by_kernel(
 ) -> tuple[PulledWindows, Collected]:
     given, reach = rows.coefficients, rows.grid.reach
     if drawn.alpha is None:
-        ends = drawn.features_last
-        found, after = fused_window_sums.pull_pieces(given, *ends, drawn.slope, reach, before)
+        found, after = fused_window_sums.pull_pieces(given, drawn.lines_last, reach, before)
     else:
         found, after = sloped_windows.pull(drawn, given, reach, before)
     return PulledWindows((rows.with_coefficients(found),)), after
