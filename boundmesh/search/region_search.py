@@ -28,6 +28,14 @@ LONGEST_REFINEMENT = 240
 MOST_PARTS = 2**18
 # The first attempt may bound at least so many domains.
 LEAST_PATIENCE = 2048
+# The domains of an attempt are looked at once so many are bounded: where no split has gained
+# anything by then, the bounds are sharpened at once.
+FIRST_LOOK = 256
+# A limit at which a search ends when its roots are bounded.
+ROOTS_ALONE = 0
+# A search begins anew where refined bounds win this share of what the root's margin lacks. A tree
+# that is 20 deep is then an eighth smaller.
+NEARER = 0.01
 # Where boxes and values are cut in turns, the first turn halves so many boxes, and a turn cuts at
 # least so many domains.
 FIRST_TURN, LEAST_TURN = 2048, 64
@@ -149,28 +157,37 @@ class RegionSearch:
         )
 
     def _split_neurons(self) -> SearchAccount:
-        """Split neurons. An attempt that takes long ends; the bounds are sharpened for the next.
+        """Split neurons. An attempt that takes long ends, and the bounds are sharpened.
 
         Each refinement splits deeper than the one before, and into four times as many domains. The
-        number of domains is unlimited in the last attempt, and in one whose bounds could not be
-        sharpened.
+        search begins anew where sharper bounds bring the root nearer to a proof. Otherwise it goes
+        on with the domains that it has, and nothing is refined again. The number of domains is
+        then unlimited, as it is in the last attempt.
         """
         bounds, best = self.known, self.standing.clauses[self.domain, self.clauses]
-        attempts = self.settings.refinements
-        for attempt in range(attempts + 1):
-            splitting = self._splitting(bounds)
-            self.standing.searches.append(splitting.shared.whole)
+        splitting = self._splitting(bounds)
+        self._now(splitting.shared.whole)
+        with self.clock.stage("branch"):
+            root = splitting.run(self.clauses, best, ROOTS_ALONE).worst
+        for attempt in range(self.settings.refinements):
             patience = max(LEAST_PATIENCE, 2 * splitting.batch) * 2 ** max(0, attempt - 1)
-            last = attempt == attempts
             with self.clock.stage("branch"):
-                search = splitting.run(self.clauses, best, float("inf") if last else patience)
-            if last or search.found or not search.open:
+                search = splitting.go_on(min(FIRST_LOOK, patience))
+                if not _idle(search, root):
+                    search = splitting.go_on(patience)
+            if _ended(search):
                 return search
             with self.clock.stage("refine"):
-                sharper = self._refined(bounds, splitting, attempt)
-            if not _sharper(sharper, bounds):
+                bounds, known = self._refined(bounds, splitting, attempt), bounds
+            if not _sharper(bounds, known):
                 break
-            bounds = sharper
+            again = self._splitting(bounds)
+            with self.clock.stage("branch"):
+                worst = again.run(self.clauses, best, ROOTS_ALONE).worst
+            if not (_ended(again.shared.whole) or _nearer(worst, root)):
+                break
+            splitting, root = again, worst
+            self._now(splitting.shared.whole)
         with self.clock.stage("branch"):
             return splitting.go_on()
 
@@ -202,6 +219,16 @@ class RegionSearch:
 def _ended(search: SearchAccount) -> bool:
     """Return True if a search that has begun has nothing left to do, or found a counterexample."""
     return bool(search.found) or (search.visited > 0 and not search.open)
+
+
+def _idle(search: SearchAccount, root: float) -> bool:
+    """Return True if splits have closed no domain, and the worst one is as bad as the root was."""
+    return search.proved == float("inf") and not search.worst > root
+
+
+def _nearer(margin: float, root: float) -> bool:
+    """Return True if the margin of a root lacks noticeably less than that of an earlier root."""
+    return margin > root * (1 - NEARER)
 
 
 def _sharper(one: dict[str, Interval], other: dict[str, Interval]) -> bool:
