@@ -16,7 +16,7 @@ from boundmesh.graph.graph import Graph
 from boundmesh.proof.guarantee import needs_real, rounding_for
 from boundmesh.proof.question import Question, questions
 from boundmesh.proof.real import RealOutputs
-from boundmesh.proof.standing import Standing
+from boundmesh.proof.standing import Standing, open_clauses
 from boundmesh.property import Property
 from boundmesh.runtime.clock import Clock
 from boundmesh.search.parallel.groups import Groups
@@ -104,3 +104,55 @@ class Run:
                 self.layout.recordable,
             )
             return self.clock.agree(seen)
+
+
+LEAST_SHARE = 1 / 8
+"""A search that may cost more than this share of the time left is not tried before an attack."""
+
+
+@dataclass
+class Lookout:
+    """Replays the points of a search, and attacks once the search has taken its trial time.
+
+    After bounds a wide attack comes next. A search that bounds have prepared well decides the
+    property in less time, so it is tried first, for half as long as the run has taken so far. If it
+    takes longer, it is interrupted once by the attack.
+
+    run       the run
+    until     the time on the run's clock at which the attack begins
+    attacked  true once the attack has begun
+    """
+
+    run: Run
+    until: float
+    attacked: bool = False
+
+    @staticmethod
+    def after_bounds(run: Run, begun: float) -> Lookout:
+        """Start the trial time of a search now; attack and bounds began at `begun`.
+
+        There is none where several groups search, or where the time left is short.
+        """
+        now, left = run.clock.spent, run.clock.left
+        trial = (now - begun) / 2
+        alone = run.groups.size == 1
+        return Lookout(run, now + trial if alone and trial <= LEAST_SHARE * left else now)
+
+    def __call__(self, case: int, points: Tensor) -> Counterexample | None:
+        """Replay points as `Run.look` does; attack where it is time."""
+        seen = self.run.look(case, points)
+        return seen if seen is not None else self.attack_in_time()
+
+    def attack_in_time(self) -> Counterexample | None:
+        """Attack the open clauses if that is not done yet and the trial time is over."""
+        if self.attacked or self.run.clock.spent < self.until:
+            return None
+        return self.attack()
+
+    def attack(self) -> Counterexample | None:
+        """Attack the open clauses, unless that is done already."""
+        left = open_clauses(self.run.standings)
+        if self.attacked or not left:
+            return None
+        self.attacked = True
+        return self.run.hunt(left)

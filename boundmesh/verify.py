@@ -31,7 +31,7 @@ from boundmesh.proof.standing import (
 from boundmesh.property import Property
 from boundmesh.read.agreement import agrees_with_source
 from boundmesh.result import Result
-from boundmesh.run import Run
+from boundmesh.run import Lookout, Run
 from boundmesh.runtime.clock import Clock, OutOfTime
 from boundmesh.runtime.device import forget_peak, memory_of, name_of, peak_bytes, pin_threads
 from boundmesh.runtime.history import Recorder
@@ -193,6 +193,7 @@ def _decide(run: Run) -> Verdict:
     try:
         # Reading may have taken all the time, above all the export of a module.
         clock.check()
+        begun = clock.spent
         if (found := run.hunt()) is not None:
             return Falsified(found)
         standings += [Standing.at_start(question) for question in run.questions]
@@ -203,14 +204,16 @@ def _decide(run: Run) -> Verdict:
                     exact.settle_all(standings, run.graph, run.property, clock)
             if open_clauses(standings) and float64.helps(run.graph, run.layout):
                 float64.climb_again(standings, run.questions_in_float64, settings.bounds, clock)
-            left = open_clauses(standings)
-            if left and (found := run.hunt(left)) is not None:
+            lookout = Lookout.after_bounds(run, begun)
+            if (found := lookout.attack_in_time()) is not None:
                 return Falsified(found)
             for place, standing in enumerate(standings):
                 chosen = settings.bounds, settings.branch
-                for search in branch(standing, *chosen, clock, run.look, run.groups, place):
+                for search in branch(standing, *chosen, clock, lookout, run.groups, place):
                     if isinstance(search.found, Counterexample):
                         return Falsified(search.found)
+            if (found := lookout.attack()) is not None:
+                return Falsified(found)
     except OutOfTime:
         return TimedOut(what_remains(standings), worst_margin(standings))
     except KeyboardInterrupt:

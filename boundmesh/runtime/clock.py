@@ -49,6 +49,8 @@ class Clock:
         self.progress = progress
         self.agree: Agree = _alone
         self.seconds: dict[str, float] = {}
+        self._stages: list[tuple[str, str]] = []
+        self._counted = self._begun
 
     @property
     def spent(self) -> float:
@@ -72,10 +74,25 @@ class Clock:
 
     @contextmanager
     def stage(self, name: str, detail: str = "") -> Iterator[None]:
-        """Measure and report a stage. The seconds of a stage that is entered twice add up."""
+        """Measure and report a stage. The seconds of a stage that is entered twice add up.
+
+        A stage within another one interrupts it: its seconds are not the other's.
+        """
+        self._count()
+        self._stages.append((name, detail))
         self.progress.stage(name, detail)
-        begun = time.monotonic()
         try:
             yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - begun
+            self._count()
+            self._stages.pop()
+            if self._stages:
+                self.progress.stage(*self._stages[-1])
+
+    def _count(self) -> None:
+        """Add the time since the last call to the running stage."""
+        now = time.monotonic()
+        if self._stages:
+            name, _ = self._stages[-1]
+            self.seconds[name] = self.seconds.get(name, 0.0) + now - self._counted
+        self._counted = now
