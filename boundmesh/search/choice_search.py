@@ -26,7 +26,9 @@ from boundmesh.proof.question import TOGETHER, Question
 from boundmesh.proof.standing import Standing
 from boundmesh.read.tighten import VariableBounds
 from boundmesh.runtime.clock import Clock
-from boundmesh.search.choice_parts import Ends, Part, Reasoning
+from boundmesh.search.choice_parts import Part
+from boundmesh.search.choice_reasoning import Ends, Reasoning
+from boundmesh.search.choice_reduction import reduced
 from boundmesh.search.searcher import Look
 from boundmesh.settings import BoundSettings
 
@@ -154,9 +156,9 @@ class ChoiceSearch:
             for part in parts:
                 self.clock.check()
                 self.account.depth = max(self.account.depth, part.depth)
-                reduced = part.reduced(self.reasoning)
-                if reduced is not None:
-                    found.append(reduced)
+                left = reduced(part, self.reasoning)
+                if left is not None:
+                    found.append(left)
                 elif part.margin > 0:
                     self.account.proved = min(self.account.proved, part.margin)
         return found
