@@ -96,9 +96,9 @@ def parsed(text: str, path: Path, strict: bool) -> Query:
         raise PropertyError(f"{path}: {error}") from None
     if declared.headless:
         try:
-            reader.depart("files without (vnnlib-version <2.0>) in front")
+            reader.departures.meet("files without (vnnlib-version <2.0>) in front")
         except PropertyError as error:
             raise PropertyError(f"{path}: {error}") from None
     networks, assertions = tuple(declared.networks.values()), tuple(reader.assertions)
-    products, departures = tuple(reader.products), tuple(reader.departures)
+    products, departures = tuple(reader.arithmetic.products), reader.departures.met
     return Query(path, declared.version, networks, variables, assertions, products, departures)
