@@ -37,6 +37,7 @@ def main(name: str, options: argparse.Namespace) -> None:
     full_precision()
     torch.manual_seed(42)
     module = BUILD[name]().eval()
+    fill_zero_weights(module)
     torch.manual_seed(7)
     image = torch.rand(1, 3, SIDES[name], SIDES[name])
     begun = time.perf_counter()
@@ -85,6 +86,17 @@ def main(name: str, options: argparse.Namespace) -> None:
             "torch": torch.__version__,
         }
         print(json.dumps(about | line), flush=True)
+
+
+@torch.no_grad()
+def fill_zero_weights(module: nn.Module) -> None:
+    """Draw the weights of layers that begin with zeros, as the head of `vit_b_16` does.
+
+    Its outputs would be zero on every input.
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear) and not layer.weight.any():
+            layer.weight.normal_(std=0.02)
 
 
 @torch.no_grad()
