@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from boundmesh.operators import RULES
 
 ROOT = Path(boundmesh.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
-IDS = [str(file.relative_to(ROOT)) for file in FILES]
 
 # Every room, from the lowest floor to the highest: a file imports from its own room and from those
 # before it.
@@ -88,24 +87,34 @@ def room(file: Path) -> str:
     return file.relative_to(ROOT).parts[0].removesuffix(".py")
 
 
+@cache
 def tree(file: Path) -> ast.Module:
     return ast.parse(file.read_text(encoding="utf-8"), str(file))
 
 
-def imports(module: ast.Module) -> Iterator[str]:
+@cache
+def imports(file: Path) -> frozenset[str]:
     """Every imported module and name with its dots, wherever in the file it is imported."""
-    for node in ast.walk(module):
+    found: set[str] = set()
+    for node in ast.walk(tree(file)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "imports are absolute"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            assert node.level == 0, f"{file}: imports are absolute"
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return frozenset(found)
+
+
+def failing(problems: Callable[[Path], Iterable[str]]) -> dict[str, list[str]]:
+    """The files with problems, and their problems."""
+    found = {str(file.relative_to(ROOT)): sorted(problems(file)) for file in FILES}
+    return {name: each for name, each in found.items() if each}
 
 
 @cache
 def shared_names() -> frozenset[str]:
     """What some file imports of another, such as boundmesh.bounds.methods.crown.Problem."""
-    return frozenset(name for file in FILES for name in imports(tree(file)))
+    return frozenset(name for file in FILES for name in imports(file))
 
 
 def is_part_of(name: str, package: str) -> bool:
@@ -123,7 +132,7 @@ MODULES = {module_of(file): file for file in FILES}
 def imported(file: Path) -> set[str]:
     """The modules of boundmesh that a file imports, wherever in the file."""
     found = set()
-    for name in imports(tree(file)):
+    for name in imports(file):
         while name and name not in MODULES:
             name = name.rpartition(".")[0]
         found.add(name)
@@ -134,14 +143,14 @@ def test_every_room_has_a_floor() -> None:
     assert {room(file) for file in FILES} == {*FLOORS, "__init__"}
 
 
-@pytest.mark.parametrize("file", FILES, ids=IDS)
-def test_imports_run_downhill(file: Path) -> None:
-    if room(file) == "__init__":
-        return
-    above = FLOORS[FLOORS.index(room(file)) + 1 :]
-    assert not {
-        name for name in imported(file) if name.split(".")[1:2] and name.split(".")[1] in above
-    }
+def test_imports_run_downhill() -> None:
+    def uphill(file: Path) -> set[str]:
+        if room(file) == "__init__":
+            return set()
+        above = FLOORS[FLOORS.index(room(file)) + 1 :]
+        return {name for name in imported(file) if [*name.split("."), ""][1] in above}
+
+    assert not failing(uphill)
 
 
 def test_no_file_imports_itself_by_way_of_others() -> None:
@@ -176,54 +185,63 @@ boundmesh.bounds(graph, boundmesh.Box(-np.ones(2), np.ones(2)))
     assert not {name for name in found for part in SCHEDULES if is_part_of(name, part)}
 
 
-@pytest.mark.parametrize("file", FILES, ids=IDS)
-def test_operators_are_named_only_where_they_are_read_and_defined(file: Path) -> None:
-    if room(file) in ("operators", "read"):
-        return
-    words = {node.value for node in ast.walk(tree(file)) if isinstance(node, ast.Constant)}
-    names = {word for word in words if isinstance(word, str)} & RULES.keys()
-    assert names <= OTHER_MEANINGS.get(file.relative_to(ROOT).as_posix(), set())
+def test_operators_are_named_only_where_they_are_read_and_defined() -> None:
+    def named(file: Path) -> set[str]:
+        if room(file) in ("operators", "read"):
+            return set()
+        words = {node.value for node in ast.walk(tree(file)) if isinstance(node, ast.Constant)}
+        names = {word for word in words if isinstance(word, str)} & RULES.keys()
+        return names - OTHER_MEANINGS.get(file.relative_to(ROOT).as_posix(), set())
+
+    assert not failing(named)
 
 
-@pytest.mark.parametrize("file", FILES, ids=IDS)
-def test_libraries_are_imported_only_at_home(file: Path) -> None:
-    met = {name for name in imports(tree(file)) for library, homes in HOMES.items()
-           if is_part_of(name, library) and room(file) not in homes}  # fmt: skip
-    assert not met
+def test_libraries_are_imported_only_at_home() -> None:
+    def away(file: Path) -> set[str]:
+        return {
+            name
+            for name in imports(file)
+            for library, homes in HOMES.items()
+            if is_part_of(name, library) and room(file) not in homes
+        }
+
+    assert not failing(away)
 
 
-@pytest.mark.parametrize("file", FILES, ids=IDS)
-def test_files_have_at_most_400_lines(file: Path) -> None:
-    assert len(file.read_text(encoding="utf-8").splitlines()) <= 400
+def test_files_have_at_most_400_lines() -> None:
+    lengths = {file: len(file.read_text(encoding="utf-8").splitlines()) for file in FILES}
+    assert not {file: length for file, length in lengths.items() if length > 400}
 
 
-@pytest.mark.parametrize("file", FILES, ids=IDS)
-def test_modules_and_what_others_import_of_them_have_docstrings(file: Path) -> None:
-    module = tree(file)
-    if not module.body:
-        return
-    assert ast.get_docstring(module), "the module has none"
-    dotted = ".".join(("boundmesh", *file.relative_to(ROOT).with_suffix("").parts))
-    silent = [
-        node.name
-        for node in module.body
-        if isinstance(node, ast.FunctionDef | ast.ClassDef)
-        and f"{dotted}.{node.name}" in shared_names()
-        and not ast.get_docstring(node)
-        and "overload" not in [ast.unparse(each) for each in node.decorator_list]
-    ]
-    assert not silent
+def test_modules_and_what_others_import_of_them_have_docstrings() -> None:
+    def silent(file: Path) -> list[str]:
+        module = tree(file)
+        if not module.body:
+            return []
+        dotted = ".".join(("boundmesh", *file.relative_to(ROOT).with_suffix("").parts))
+        return ([] if ast.get_docstring(module) else ["the module"]) + [
+            node.name
+            for node in module.body
+            if isinstance(node, ast.FunctionDef | ast.ClassDef)
+            and f"{dotted}.{node.name}" in shared_names()
+            and not ast.get_docstring(node)
+            and "overload" not in [ast.unparse(each) for each in node.decorator_list]
+        ]
+
+    assert not failing(silent)
 
 
-@pytest.mark.parametrize("file", FILES, ids=IDS)
-def test_no_probing_and_no_swallowed_errors(file: Path) -> None:
-    for node in ast.walk(tree(file)):
-        if isinstance(node, ast.ExceptHandler):
-            assert node.type is not None, f"line {node.lineno}: bare except"
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            assert node.func.id != "hasattr", f"line {node.lineno}: hasattr"
-        if isinstance(node, ast.ImportFrom):
-            assert all(alias.name != "*" for alias in node.names), f"line {node.lineno}: import *"
+def test_no_probing_and_no_swallowed_errors() -> None:
+    def careless(file: Path) -> Iterator[str]:
+        for node in ast.walk(tree(file)):
+            if isinstance(node, ast.ExceptHandler) and node.type is None:
+                yield f"line {node.lineno}: bare except"
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "hasattr":
+                yield f"line {node.lineno}: hasattr"
+            if isinstance(node, ast.ImportFrom) and any(each.name == "*" for each in node.names):
+                yield f"line {node.lineno}: import *"
+
+    assert not failing(careless)
 
 
 def test_the_command_line_starts_without_torch() -> None:
