@@ -30,6 +30,7 @@ from boundmesh.proof.standing import (
 )
 from boundmesh.property import Property
 from boundmesh.read.agreement import agrees_with_source
+from boundmesh.read.inner_values import no_look
 from boundmesh.result import Result
 from boundmesh.run import Lookout, Run
 from boundmesh.runtime.clock import Clock, OutOfTime
@@ -104,8 +105,10 @@ def _lead(run: Run) -> Verdict:
     try:
         with run.clock.stage("check"):
             check_fits(run.graph, run.layout.device, run.settings)
-            _check(run)
-        verdict = _with_unconfirmed(run, _decide(run))
+            in_time = _check(run)
+        verdict = (
+            _with_unconfirmed(run, _decide(run)) if in_time else TimedOut(UNCOMPARED, -math.inf)
+        )
     except BaseException as error:
         run.groups.broadcast_object(Stop.of(error))
         raise
@@ -143,9 +146,18 @@ def _assist(run: Run) -> Verdict:
     return received
 
 
-def _check(run: Run) -> None:
+UNCOMPARED = "the network as read was not yet compared with ONNX Runtime"
+
+
+def _check(run: Run) -> bool:
+    """Compare the network as read with ONNX Runtime; return False where time did not suffice."""
     regions = [case.region for case in shrunk(run.property, RADII[0]).cases]
-    agrees_with_source(run.as_read, regions, run.settings.seed, run.layout.dtype)
+    look = run.clock.check if run.layout.looks_between_nodes else no_look
+    try:
+        agrees_with_source(run.as_read, regions, run.settings.seed, run.layout.dtype, look)
+    except OutOfTime:
+        return False
+    return True
 
 
 def _search_everywhere(run: Run) -> Verdict:

@@ -90,10 +90,11 @@ def attack(
         }
     effort = WIDE if wide else LIGHT
     cases = [case for case, clauses in left.items() if clauses]
-    searches = [
-        Descent(graph, weights, property, case, replay, tuple(left[case]), recordable)
-        for case in cases[:: -(-len(cases) // effort.cases) or 1]
-    ]
+    searches = []
+    for case in cases[:: -(-len(cases) // effort.cases) or 1]:
+        clock.check()
+        chosen = tuple(left[case])
+        searches.append(Descent(graph, weights, property, case, replay, chosen, recordable))
     kept: Counterexample | None = None
     searched_on = False
     changing = (
@@ -128,7 +129,8 @@ def descents(
     if effort.few:
         for search in searches:
             short = max(1, settings.steps // 4)
-            yield search.restart(min(effort.few, settings.restarts), short, generator)
+            few = min(effort.few, settings.restarts, search.batch)
+            yield search.restart(few, short, generator)
     nearby = max(1, settings.steps * 2 // 5)
     turns = TURNS / max(1, len(searches)) - 1
     rounds = min(effort.rounds, int(turns * settings.steps / nearby))

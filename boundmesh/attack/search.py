@@ -16,14 +16,20 @@ from boundmesh.attack.objective import Objective
 from boundmesh.attack.replay import Replay, representable
 from boundmesh.attack.smoothing import SAMPLES, WIDE, measured
 from boundmesh.attack.space import Space, space_of
-from boundmesh.graph.forward import forward
+from boundmesh.graph.forward import forward, multiplications
 from boundmesh.graph.graph import Graph
 from boundmesh.kernels.recorded import repeated
 from boundmesh.property import Property
 from boundmesh.verdict import Counterexample
 
-# The most elements held for one backward pass. Larger batches are divided.
+# The most numbers held for one step of a descent. Larger batches are divided.
 ELEMENTS = 2**26
+# So many numbers are held for each input of a point: where it is, where it was nearest, twice, its
+# momentum, and what a step computes.
+PER_INPUT = 14
+# The most multiplications in one forward pass on a CPU, which takes about a second with its
+# gradient: the clock is looked at between steps.
+WORK = 4 * 10**9
 # This share of the starts is driven apart first.
 DIVERSE = 2 / 3
 DIVERSE_STEPS = 2
@@ -71,11 +77,14 @@ class Descent:
         self.space: Space = space_of(case.region, self.dtype, self.device)
         chosen = [case.clauses[place] for place in self.clauses]
         self.objective = Objective(chosen, self.dtype, self.device)
+        inputs = self.graph[self.graph.input].size
         self.held = sum(node.size for node in self.graph.nodes) + self.objective.width
-        self.batch = max(1, ELEMENTS // self.held)
+        self.batch = max(1, ELEMENTS // (self.held + PER_INPUT * inputs))
+        if self.device.type == "cpu":
+            self.batch = max(1, min(self.batch, WORK // multiplications(self.graph)))
         samples = min(SAMPLES, self.batch)
         self.smoothing = measured(self.graph, self.weights, self.space, samples)
-        inputs = self.graph[self.graph.input].size
+        self.kept = max(1, min(ELITE, ELEMENTS // (PER_INPUT * inputs)))
         # The share of the points that had no gradient at the end of the last descent.
         self.still = torch.zeros((), dtype=self.dtype, device=self.device)
         self.elite = torch.empty(0, inputs, dtype=self.dtype, device=self.device)
@@ -85,7 +94,9 @@ class Descent:
         self, count: int, steps: int, generator: torch.Generator
     ) -> Iterator[Counterexample | None]:
         """Descend from `count` new starts; yield the counterexample or None now and then."""
-        return self.descend(self.starts(count, generator), steps, generator)
+        x = self.starts(count, generator)
+        yield None
+        yield from self.descend(x, steps, generator)
 
     def search_nearby(
         self, count: int, steps: int, generator: torch.Generator
@@ -125,7 +136,7 @@ class Descent:
         yield self.confirm(moving)
         points = torch.cat([self.elite, moving.best])
         excesses = torch.cat([self._elite_excess, moving.least])
-        order = excesses.argsort()[:ELITE]
+        order = excesses.argsort()[: self.kept]
         self.elite, self._elite_excess = points[order], excesses[order]
 
     def flip(self, turns: int, generator: torch.Generator) -> Iterator[Counterexample | None]:

@@ -12,7 +12,7 @@ from boundmesh.graph.forward import AsNeeded, forward, multiplications
 from boundmesh.graph.graph import Graph
 from boundmesh.operators import RULES, Interval
 from boundmesh.property import Ball, Box
-from boundmesh.read.inner_values import first_difference
+from boundmesh.read.inner_values import Look, first_difference, looking, no_look
 from boundmesh.read.points import sample_points
 from boundmesh.read.runtime import Inside, Runtime, inside
 from boundmesh.read.value_boxes import PRECISIONS, Precision, boxes
@@ -34,6 +34,7 @@ def agrees_with_source(
     regions: Sequence[Box | Ball],
     seed: int = 0,
     dtype: torch.dtype = torch.float32,
+    look: Look = no_look,
 ) -> None:
     """Compare the graph with ONNX Runtime at points of all `regions`: centres, corners, random.
 
@@ -51,28 +52,29 @@ def agrees_with_source(
     it for a difference beyond rounding, and names the first value that differs. Raises it for a
     network whose outputs float32 gives with errors above 1 %, if bounds are computed in that
     `dtype`. A graph without a source passes without a comparison. One that was made of several
-    networks is compared part by part.
+    networks is compared part by part. `look` is called between points and between nodes, and may
+    raise.
     """
     points = sample_points(regions, graph.inputs, WORK // multiplications(graph), seed)
     if not len(points):
         return
     if not graph.parts:
-        _compare(graph, points, dtype)
+        _compare(graph, points, dtype, look)
     for part in graph.parts:
-        _compare(part.graph, points[:, list(part.places)], dtype)
+        _compare(part.graph, points[:, list(part.places)], dtype, look)
 
 
-def _compare(graph: Graph, points: np.ndarray, dtype: torch.dtype) -> None:
+def _compare(graph: Graph, points: np.ndarray, dtype: torch.dtype, look: Look) -> None:
     if graph.source is None:
         return
     runtime = Runtime(graph)
-    theirs = np.stack([runtime(point) for point in points]).astype(np.float64)
+    theirs = np.stack([runtime(point) for point in looking(points, look)]).astype(np.float64)
     if not np.isfinite(theirs).all():
         raise ReadError("the network's output is NaN or infinite inside of the property's region")
     mine = own(graph, points, torch.float64)
     facts = inside(graph)
     if mine.shape != theirs.shape:
-        first = first_difference(graph, points[:1], facts) or ""
+        first = first_difference(graph, points[:1], facts, look) or ""
         raise ReadError(
             f"the network as read has {mine.shape[1]} outputs and ONNX Runtime's "
             f"{theirs.shape[1]}{first}; {REPORT}"
@@ -86,7 +88,8 @@ def _compare(graph: Graph, points: np.ndarray, dtype: torch.dtype) -> None:
     rounding = np.abs(own(graph, points, torch.float32) - mine).max(axis=1, initial=0.0)
     if dtype == torch.float32:
         refuse_coarse(graph, theirs, rounding)
-    where = difference(graph, points, mine, theirs, float(rounding.max()), facts)
+    look()
+    where = difference(graph, points, mine, theirs, float(rounding.max()), facts, look)
     if where is not None:
         raise ReadError(
             f"the network as read differs from ONNX Runtime{where}: its outputs differ by "
@@ -119,6 +122,7 @@ def difference(
     theirs: np.ndarray,
     rounding: float,
     facts: Inside,
+    look: Look = no_look,
 ) -> str | None:
     """Return None if the graph differs from ONNX Runtime by no more than rounding.
 
@@ -128,13 +132,13 @@ def difference(
     away, reach = np.abs(mine - theirs), float(np.abs(theirs).max(initial=0.0))
     near = away <= measured(reach, rounding, precision)
     if multiplications(graph) <= MULTIPLICATIONS and weights_of(graph) <= WEIGHTS:
-        right = in_boxes(graph, points, theirs, near, precision).all(axis=1)
+        right = in_boxes(graph, points, theirs, near, precision, look).all(axis=1)
         most = max(1, VALUES // sum(node.size for node in graph.nodes))
         compared = points[:most] if right.all() else points[~right][:1]
     else:
         right = (away <= COARSE * reach).all(axis=1)
         compared = points[~near.all(axis=1)][:1]
-    where = first_difference(graph, compared, facts) if len(compared) else None
+    where = first_difference(graph, compared, facts, look) if len(compared) else None
     return "" if where is None and not right.all() else where
 
 
@@ -150,13 +154,18 @@ def measured(reach: float, rounding: float, precision: Precision) -> float:
 
 
 def in_boxes(
-    graph: Graph, points: np.ndarray, theirs: np.ndarray, near: np.ndarray, precision: Precision
+    graph: Graph,
+    points: np.ndarray,
+    theirs: np.ndarray,
+    near: np.ndarray,
+    precision: Precision,
+    look: Look = no_look,
 ) -> np.ndarray:
     """Return the mask `[N, outputs]` of ONNX Runtime's outputs that rounding can explain.
 
     Where the box of an output is not a number, the mask is that of `near`.
     """
-    box = output_box(graph, points, precision)
+    box = output_box(graph, points, precision, look)
     lower, upper = (
         end.expand(len(points), *end.shape[1:]).reshape(theirs.shape).numpy()
         for end in (box.lower, box.upper)
@@ -165,12 +174,15 @@ def in_boxes(
     return np.where(unknown, near, (lower <= theirs) & (theirs <= upper))
 
 
-def output_box(graph: Graph, points: np.ndarray, precision: Precision) -> Interval:
+def output_box(
+    graph: Graph, points: np.ndarray, precision: Precision, look: Look = no_look
+) -> Interval:
     """Compute the box of the outputs from the input alone."""
     x = torch.from_numpy(points)
     found = Interval(x, x)
     with torch.no_grad():
-        for node, box in boxes(graph, AsNeeded(graph, torch.float64), x, precision):
+        found_boxes = boxes(graph, AsNeeded(graph, torch.float64), x, precision)
+        for node, box in looking(found_boxes, look):
             if node.name == graph.output:
                 found = box
     return found

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,31 +16,50 @@ from boundmesh.operators import Interval
 from boundmesh.read.runtime import Inside, Runtime
 from boundmesh.read.value_boxes import PRECISIONS, Precision, boxes
 
+Look = Callable[[], None]
+"""A function that is called in long work and may raise, to end it in time."""
 
-def first_difference(graph: Graph, points: np.ndarray, inside: Inside) -> str | None:
+Item = TypeVar("Item")
+
+
+def no_look() -> None:
+    """Look at no clock."""
+
+
+def looking(items: Iterable[Item], look: Look) -> Iterator[Item]:
+    """Yield the items, and call `look` before each."""
+    for item in items:
+        look()
+        yield item
+
+
+def first_difference(
+    graph: Graph, points: np.ndarray, inside: Inside, look: Look = no_look
+) -> str | None:
     """Name in words the first value that differs at one of the points; None where none does.
 
     A value of the graph is compared with that of the same name in the file. The graph computes it
     from ONNX Runtime's values before it, so that no difference is passed on or hidden.
     """
     precision = PRECISIONS[inside.narrowest]
-    given = theirs(graph, points, inside)
+    given = theirs(graph, points, inside, look)
     x = torch.from_numpy(points)
     with torch.no_grad():
-        for node, box in boxes(graph, AsNeeded(graph, torch.float64), x, precision, given):
+        found = boxes(graph, AsNeeded(graph, torch.float64), x, precision, given)
+        for node, box in looking(found, look):
             if node.name in given and not agrees(given[node.name], box, precision):
                 return f", first at '{node.name}' (operator '{node.op}')"
     return None
 
 
-def theirs(graph: Graph, points: np.ndarray, inside: Inside) -> dict[str, Tensor]:
+def theirs(graph: Graph, points: np.ndarray, inside: Inside, look: Look) -> dict[str, Tensor]:
     """Return ONNX Runtime's values `[N, *shape]`, in float64, that the graph has as well."""
     try:
         runtime = Runtime(graph, also=inside.names)
     except ReadError:
         # ONNX Runtime runs the file, but with some value of it as an output it does not.
         return {}
-    seen = [runtime.values(point) for point in points]
+    seen = [runtime.values(point) for point in looking(points, look)]
     stacked = {
         name: torch.from_numpy(np.stack([each[name] for each in seen]).astype(np.float64))
         for name in inside.names

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from boundmesh.bounds.relaxation.lines import FixedLines
+from boundmesh.bounds.sweep.backward import no_look
 from boundmesh.bounds.sweep.largest_row import spatial_axes, windowed_row
 from boundmesh.bounds.sweep.layout import DeviceLayout
 from boundmesh.bounds.sweep.program import Program
@@ -24,7 +25,8 @@ class Problem:
     region         the input regions of D domains
     layout         where weights and rows lie
     tile_elements  the most numbers in a coefficient tensor of a tile
-    check          a function that is called between waves of tiles and may raise, to stop in time
+    check          a function that is called between waves of tiles and may raise, to stop in time;
+                   also between nodes, where the layout allows it
     rounding       the arithmetics whose errors are subtracted from bounds (None: no errors are)
     """
 
@@ -34,6 +36,11 @@ class Problem:
     tile_elements: int = 2**23
     check: Callable[[], None] = lambda: None
     rounding: Rounding | None = None
+
+    @property
+    def look(self) -> Callable[[], None]:
+        """`check` where it may be called at any time, and else a function that does nothing."""
+        return self.check if self.layout.looks_between_nodes else no_look
 
     def tiles(self, start: str, rows: Rows, *, gradients: bool = False) -> tuple[Tile, ...]:
         """Divide rows of a start node into tiles, which are smaller if `gradients` is true."""

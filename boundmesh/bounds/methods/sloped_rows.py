@@ -104,7 +104,10 @@ class Sloped:
         tiles = problem.tiles(name, rows, gradients=True)
         layout = problem.layout.suited(tiles, problem.region.domains)
         mine, widths = layout.deal(tiles), [tile.rows.count for tile in tiles]
-        slopes = [start_slopes(problem.program, tile, self.unstable) for tile in mine]
+        slopes = []
+        for tile in mine:
+            problem.look()
+            slopes.append(start_slopes(problem.program, tile, self.unstable))
         return SlopedRows(name, index, layout, widths, mine, slopes)
 
     def bound(self, start: SlopedRows, bounds: Mapping[str, Interval]) -> Tensor:
@@ -164,7 +167,7 @@ class Sloped:
         alpha = {name: s.value for name, s in slopes.items()} | leaves
         with torch.enable_grad():
             wave = Wave([tile], self._lines(boxes, alpha, steps))
-            (lower,) = sweep(layout, problem.program, problem.region, [wave])
+            (lower,) = sweep(layout, problem.program, problem.region, [wave], problem.look)
         ends = [end for box in boxes.values() for end in (box.lower, box.upper)]
         gradients = torch.autograd.grad(
             lower,

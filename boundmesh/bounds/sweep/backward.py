@@ -60,6 +60,11 @@ class SweepLayout(WeightStream, Protocol):
         """A layout in which a rank holds all coefficients of the rows that it works on."""
         ...
 
+    @property
+    def looks_between_nodes(self) -> bool:
+        """True if the clock may be looked at between any two nodes."""
+        ...
+
     def passage(
         self,
         program: Program,
@@ -103,10 +108,11 @@ def sweep(
         ⟨row, start(x)⟩ ≥ ⟨A, x⟩ + bias ≥ min over the region of ⟨A, x⟩ + bias
 
     The method is CROWN (arXiv 1811.00866). Memory peaks at the weights of `layout` and a few copies
-    of each tile of a wave. `check` is called before each wave and may raise. If `errors` is given,
-    the bounds are lowered by the largest rounding error that they can contain. With `repeats` parts
-    of tiles that pass the same nodes are recorded; all relaxations must then be the same for all
-    tiles, and all weights must stay on the device.
+    of each tile of a wave. `check` is called before each wave, and before each node where the
+    layout allows it; it may raise. If `errors` is given, the bounds are lowered by the largest
+    rounding error that they can contain. With `repeats` parts of tiles that pass the same nodes are
+    recorded; all relaxations must then be the same for all tiles, and all weights must stay on the
+    device.
     """
     first = waves[0].tiles[0]
     order = program.order(first.start)
@@ -117,10 +123,12 @@ def sweep(
         for visit in (needed(start, wave.tiles), *visits(in_parts(above, first.divisions)))
     )
     lowest: list[Tensor] = []
+    look = check if layout.looks_between_nodes else no_look
     for wave in waves:
         check()
         passage = layout.passage(program, region, wave.tiles, errors)
-        lowest += _pull_back(passage, Way(order, first.divisions, passing, wave.draw, repeats))
+        way = Way(order, first.divisions, passing, wave.draw, repeats, look)
+        lowest += _pull_back(passage, way)
     return lowest
 
 
@@ -133,6 +141,7 @@ class Way:
     passing    the nodes in turn, with their weights
     draw       computes relaxations
     repeats    records and replays parts (None: nothing is recorded)
+    look       is called before each node, and raises where the sweep must end
     """
 
     order: Sequence[Node]
@@ -140,6 +149,11 @@ class Way:
     passing: Iterator[NodeWeights]
     draw: Draw
     repeats: Repeats | None
+    look: Callable[[], None]
+
+
+def no_look() -> None:
+    """Look at no clock."""
 
 
 def _pull_back(passage: Passage, way: Way) -> list[Tensor]:
@@ -165,6 +179,7 @@ def _advance(passage: Passage, way: Way) -> list[Tensor]:
             parts = passage.parts(way.divisions[node.name])
             found = [_pull_back(part, rest) for part in parts]
             return [torch.cat(every, 1) for every in zip(*found, strict=True)]
+        way.look()
         passage.pass_node(next(way.passing), way.draw)
     return passage.lowest()
 

@@ -62,6 +62,8 @@ class DeviceLayout(Protocol):
     recordable  true if work with the weights can be recorded as a CUDA graph and replayed
     resident    true if all weights stay on the device, so that any of them may be read at any time
     windows     true if rows of single neurons may lie in windows; else they are dense
+    looks_between_nodes  true if the clock may be looked at between any two nodes of a sweep: where
+                no rank works in step with others, and no GPU works ahead of the host
     """
 
     device: torch.device
@@ -72,6 +74,7 @@ class DeviceLayout(Protocol):
     """Recording needs weights to arrive without any action of the host."""
     resident: bool = False
     windows: bool = True
+    looks_between_nodes: bool = False
 
     @property
     def weights(self) -> Mapping[str, Tensor]:
@@ -201,6 +204,7 @@ class OneDevice(DeviceLayout):
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.device, self.dtype = torch.device(device), dtype
+        self.looks_between_nodes = self.device.type == "cpu"
         full_precision()
         self._graph = graph
         self._weights = DeviceWeights(graph, self.device, dtype)
