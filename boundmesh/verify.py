@@ -39,6 +39,7 @@ from boundmesh.runtime.history import Recorder
 from boundmesh.runtime.progress import SILENT, Progress
 from boundmesh.search.decide import assist, branch
 from boundmesh.search.parallel.groups import ONE_GROUP, Stop
+from boundmesh.search.trial import Trials
 from boundmesh.settings import Settings
 from boundmesh.verdict import Counterexample, Falsified, TimedOut, Unknown, Verdict, Verified
 
@@ -215,7 +216,9 @@ def _decide(run: Run) -> Verdict:
                 with clock.stage("exact"):
                     exact.settle_all(standings, run.graph, run.property, clock)
             if open_clauses(standings) and float64.helps(run.graph, run.layout):
-                float64.climb_again(standings, run.questions_in_float64, settings.bounds, clock)
+                attempt = Trials(settings.bounds, settings.branch, clock)
+                again = run.questions_in_float64, settings.bounds, clock
+                float64.climb_again(standings, *again, attempt=attempt)
             lookout = Lookout.after_bounds(run, begun)
             if (found := lookout.attack_in_time()) is not None:
                 return Falsified(found)

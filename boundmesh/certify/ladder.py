@@ -88,7 +88,7 @@ class Ladder:
             settings.learning_rate,
             settings.decay,
             weigh=lambda best: note(best).to(best),
-            stop=lambda best: not note(best).any(),
+            stop=lambda best, bounds: not note(best).any(),
         )
         rows = self._rows(labels, classes)
         found = METHODS[method].bound(problem, rows, options)

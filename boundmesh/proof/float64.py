@@ -17,7 +17,7 @@ from boundmesh.bounds.sweep.program import Program
 from boundmesh.graph.forward import multiplications
 from boundmesh.graph.graph import Graph
 from boundmesh.operators import RULES
-from boundmesh.proof.ladder import climb
+from boundmesh.proof.ladder import Attempt, climb
 from boundmesh.proof.question import Question
 from boundmesh.proof.standing import Standing
 from boundmesh.runtime.clock import Clock
@@ -50,13 +50,14 @@ def climb_again(
     clock: Clock,
     methods: Sequence[str] | None = None,
     only: Standing | None = None,
+    attempt: Attempt | None = None,
 ) -> None:
     """Bound the open clauses once more in float64, and enter in `standings` those refuted.
 
     `in_float64` are the questions of `standings` in float64. The methods are `methods`, or else
     those of the settings. After those of the settings, a standing goes on in float64, with
     float64's bounds, if rounding hides its proof. If `only` is given, the clauses of the other
-    standings are left.
+    standings are left. `attempt` is made as in `climb`.
 
     Where arithmetic is trusted a margin must outweigh the rounding of float32 as before, since the
     network itself may run in float32.
@@ -68,7 +69,7 @@ def climb_again(
         # Both share the tables of margins, so that what the one proves the other has proved.
         again = replace(standing, question=question, bounds={})
         known = standing.clauses
-        climb(again, settings, clock, STAGE, methods)
+        climb(again, settings, clock, STAGE, methods, attempt)
         if methods is None and again.bounds and hides(known, standing.clauses):
             standing.question = question
             standing.bounds, standing.domains = again.bounds, again.domains

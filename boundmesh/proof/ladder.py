@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from boundmesh.bounds.methods.method import MethodOptions
 from boundmesh.bounds.methods.table import METHODS
 from boundmesh.bounds.sweep.region import part_of
+from boundmesh.operators.interval import Interval
 from boundmesh.proof.margins import Margins
 from boundmesh.proof.outlook import worthwhile
 from boundmesh.proof.question import Question, free_inputs
@@ -19,6 +20,9 @@ from boundmesh.settings import BoundSettings
 
 FEW_INPUTS = 8
 """A box with at most so many free inputs is split by input, which is cheaper than optimising."""
+
+Attempt = Callable[[Standing, Tensor, Mapping[str, Interval]], None]
+"""Enters in a standing what else refutes open clauses on the regions `[D]`, given bounds there."""
 
 AUTO = ("crown-ibp", "alpha-crown")
 """The methods that `--method auto` uses in turn."""
@@ -30,11 +34,12 @@ def climb(
     clock: Clock,
     stage: str | None = None,
     methods: Sequence[str] | None = None,
+    attempt: Attempt | None = None,
 ) -> None:
     """Use `methods`, or else those of `settings.method`, in turn on the clauses that are open.
 
-    The clock counts each method as a stage of the method's name, or all of them as `stage`. Raises
-    OutOfTime.
+    The clock counts each method as a stage of the method's name, or all of them as `stage`. Where
+    `attempt` is given, it is made between iterations that optimise slopes. Raises OutOfTime.
     """
     for method in steps(standing.question, settings) if methods is None else methods:
         domains = standing.open.any(1).nonzero().flatten()
@@ -43,7 +48,7 @@ def climb(
             return
         with clock.stage(stage or method, _extent(len(rows), len(domains))):
             try:
-                unstable = _improve(standing, method, domains, rows, settings, clock)
+                unstable = _improve(standing, method, domains, rows, settings, clock, attempt)
             except (OutOfTime, KeyboardInterrupt):
                 standing.enter(stage or method)
                 raise
@@ -69,6 +74,7 @@ def _improve(
     rows: Tensor,
     settings: BoundSettings,
     clock: Clock,
+    attempt: Attempt | None,
 ) -> Mapping[str, tuple[int, int]]:
     """Enter the margins and bounds of one method; return the unstable neurons after it."""
     question = standing.question
@@ -90,13 +96,18 @@ def _improve(
         clock.progress.update(margin=standing.worst, open=int(standing.open.sum()))
         return (still > 0).to(best)
 
-    reached, begun = [], clock.spent
+    reached: list[Tensor] = []
+    begun = clock.spent
 
-    def stop(best: Tensor) -> bool:
+    def stop(best: Tensor, bounds: Mapping[str, Interval]) -> bool:
         """End where no clause is open, or where a search is a better use of the time.
 
-        Without `auto` no search follows, so all iterations are run.
+        Without `auto` no search follows, so all iterations are run. An attempt to refute the open
+        clauses by other means is made after 0, 1, 2, 4, 8, … iterations.
         """
+        done = len(reached)
+        if note(best).any() and attempt is not None and done & (done - 1) == 0:
+            attempt(standing, domains, bounds)
         if not note(best).any():
             return True
         if settings.method != "auto":

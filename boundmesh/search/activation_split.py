@@ -76,15 +76,29 @@ class ActivationSplitting:
         ) * self.groups.ranks
         self.splits = Splits(self.bounder, settings, self.division, self.batch, self._quick)
 
+    @torch.no_grad()
+    def may_close(self, clauses: Tensor, margins: Tensor) -> bool:
+        """Return True if one round of splits may refute `clauses` `[C]` with these margins `[C]`.
+
+        This is so where the scores of the best `levels` splits add up to what each margin lacks.
+        """
+        domains = self._roots(clauses, margins)
+        score = self.splits.scores(domains, self._quick(domains)).score.clamp(min=0)
+        best = score.topk(min(self.splits.settings.levels, score.shape[1]), 1).values
+        return bool((best.sum(1).double() >= -domains.margin).all())
+
+    def _roots(self, clauses: Tensor, margins: Tensor) -> Domains:
+        where, known = clauses.to(self.device), margins.to(self.device)
+        bounder = self.bounder
+        return root(bounder.neurons, where, known, self.atoms, bounder.root_box, bounder.slots)
+
     def run(self, clauses: Tensor, margins: Tensor, limit: float = float("inf")) -> SearchAccount:
         """Search until `clauses` `[C]`, whose margins so far are `margins` `[C]`, are refuted.
 
         The search stops with open domains once `limit` domains have been bounded. Raises OutOfTime.
         """
         if self.shared.begins:
-            where, known = clauses.to(self.device), margins.to(self.device)
-            neurons, slots = self.bounder.neurons, self.bounder.slots
-            first = root(neurons, where, known, self.atoms, self.bounder.root_box, slots)
+            first = self._roots(clauses, margins)
             longer = replace(self.ascent, iterations=2 * self.ascent.iterations)
             divided(self, first, lambda mine: self._bound(mine, longer, Outcome()))
         return self.go_on(limit)

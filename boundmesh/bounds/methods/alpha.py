@@ -11,7 +11,7 @@ The bounds of every iteration are sound, so the best one of every row and neuron
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -31,6 +31,7 @@ from boundmesh.bounds.methods.method import (
     BoundMethod,
     MethodOptions,
     RowBounds,
+    Stop,
     Weigh,
     never,
     ones,
@@ -82,17 +83,17 @@ def alpha_crown(
     rows: Rows,
     schedule: StepSchedule = StepSchedule(),
     weigh: Weigh = ones,
-    stop: Callable[[Tensor], bool] = never,
+    stop: Stop = never,
 ) -> Optimised:
     """Compute α-CROWN's lower bounds of rows of the target, which are never below CROWN's.
 
     The optimisation maximises Σ weigh·lower over the α of the rows and of all start nodes' rows.
-    `stop` is called with the best bounds `[D, S]` after every iteration, and ends the optimisation
-    if it returns true. It also ends when it has stalled. An iteration costs about three sweeps of
-    CROWN. Each α takes 6 bytes.
+    `stop` is called with the best bounds `[D, S]` of the rows and those of the start nodes after
+    every iteration, and ends the optimisation if it returns true. It also ends when it has stalled.
+    An iteration costs about three sweeps of CROWN. Each α takes 6 bytes.
     """
     climb = Climb(problem, rows, schedule)
-    if not climb.sloped.below(problem.program.target) or stop(climb.lower):
+    if not climb.sloped.below(problem.program.target) or stop(climb.lower, climb.best):
         return Optimised(climb.lower, climb.best, 0)
     iterate = climb.ready()
     stalling = Stalling(climb.lower, climb.present, schedule.iterations)
@@ -101,7 +102,9 @@ def alpha_crown(
         problem.check()
         climb.prepare(done, weigh(climb.lower))
         iterate()
-        if stop(climb.lower) or stalling.after(climb.lower, climb.present, climb.weight):
+        if stop(climb.lower, climb.best) or stalling.after(
+            climb.lower, climb.present, climb.weight
+        ):
             break
     return Optimised(climb.lower, climb.best, done)
 

@@ -24,7 +24,14 @@ def ones(best: Tensor) -> Tensor:
     return torch.ones_like(best)
 
 
-def never(best: Tensor) -> bool:
+Stop = Callable[[Tensor, Mapping[str, Interval]], bool]
+"""A function of the best lower bounds `[D, S]` and the bounds of the start nodes so far.
+
+It returns True where no further iteration is needed.
+"""
+
+
+def never(best: Tensor, bounds: Mapping[str, Interval]) -> bool:
     """Return false: a `stop` that lets a method run all its iterations."""
     return False
 
@@ -36,14 +43,14 @@ class MethodOptions:
     iterations: how many steps an ascent takes at most.
     learning_rate, decay: the size of its first step, and the factor from one step to the next.
     weigh: from the best lower bounds `[D, S]` so far, how much each row counts in the next step.
-    stop: from the same bounds, True where no further iteration is needed.
+    stop: called after every iteration, which is the last one where it returns True.
     """
 
     iterations: int = 20
     learning_rate: float = 0.2
     decay: float = 0.98
     weigh: Weigh = ones
-    stop: Callable[[Tensor], bool] = never
+    stop: Stop = never
 
 
 @dataclass(frozen=True)
