@@ -269,4 +269,4 @@ def test_functions_keep_their_names_beside_rooms_of_the_same_name() -> None:
     answer = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
-    assert answer.stdout.split() == ["boundmesh.api", "boundmesh.api"]
+    assert answer.stdout.split() == ["boundmesh.api.deciding", "boundmesh.api.bounding"]

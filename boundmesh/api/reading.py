@@ -1,0 +1,56 @@
+"""Reads networks from ONNX files and PyTorch modules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from boundmesh.errors import ReadError
+from boundmesh.graph.graph import Graph
+from boundmesh.ranges import shown
+from boundmesh.read import onnx, torch_module
+from boundmesh.read.open_axes import Lengths, OpenAxisError, of_property
+
+
+def load(
+    path: str | Path,
+    *,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    property: str | Path | None = None,
+) -> Graph:
+    """Read the network in an ONNX file (`.onnx` or `.onnx.gz`).
+
+    Where the file leaves lengths of axes open, `shapes` gives the shapes of inputs by their names,
+    or the declarations in the VNN-LIB file `property` give them.
+    Raises ReadError for a file that holds no valid network, and UnsupportedError for a network
+    with an operator that cannot be translated.
+    """
+    if not isinstance(path, str | Path):
+        raise ReadError(f"the path is {shown(path)}; expected the name of an ONNX file")
+    try:
+        known = {name: tuple(map(int, shape)) for name, shape in dict(shapes or {}).items()}
+    except (TypeError, ValueError) as error:
+        raise ReadError(
+            f"shapes are {shown(shapes)}; expected lists of whole numbers by input name ({error})"
+        ) from None
+    try:
+        return onnx.load(path, lengths=Lengths(by_name=known))
+    except OpenAxisError:
+        if property is None:
+            raise
+    return onnx.load(path, lengths=replace(of_property(property), by_name=known))
+
+
+def from_torch(module: torch.nn.Module, example: Any) -> Graph:
+    """Translate a PyTorch module into a Graph.
+
+    `example` is one input with its batch axis, as a tensor, an array or lists of numbers. A module
+    with several inputs takes a tuple of tensors or arrays, one for each input. Raises
+    UnsupportedError where the module cannot be translated, and ReadError where `module` is no
+    module, `example` is no example, or one of them holds NaN.
+    """
+    return torch_module.from_torch(module, example)
