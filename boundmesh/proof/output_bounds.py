@@ -13,7 +13,7 @@ from boundmesh.bounds.methods.crown import errors_on
 from boundmesh.bounds.methods.method import MethodOptions
 from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.methods.table import METHODS
-from boundmesh.bounds.relaxation.lines import FixedLines
+from boundmesh.bounds.relaxation.fixed_lines import FixedLines
 from boundmesh.bounds.sweep.backward import input_rows
 from boundmesh.bounds.sweep.layout import DeviceLayout
 from boundmesh.bounds.sweep.program import Program

@@ -14,7 +14,7 @@ from torch import Tensor
 from boundmesh.bounds.methods import crown as method
 from boundmesh.bounds.methods.crown import crown, intermediate_bounds
 from boundmesh.bounds.methods.problem import Problem
-from boundmesh.bounds.relaxation.lines import FixedLines
+from boundmesh.bounds.relaxation.fixed_lines import FixedLines
 from boundmesh.bounds.sweep.backward import WholeRows
 from boundmesh.bounds.sweep.layout import OneDevice
 from boundmesh.bounds.sweep.node_weights import visits

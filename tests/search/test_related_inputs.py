@@ -9,7 +9,7 @@ import torch
 from boundmesh.bounds.methods.crown import intermediate_bounds
 from boundmesh.bounds.methods.joint import forms_of, joint_lines, related
 from boundmesh.bounds.methods.problem import Problem
-from boundmesh.bounds.relaxation.lines import FixedLines
+from boundmesh.bounds.relaxation.fixed_lines import FixedLines
 from boundmesh.bounds.sweep.backward import input_rows
 from boundmesh.bounds.sweep.layout import OneDevice
 from boundmesh.bounds.sweep.program import Program

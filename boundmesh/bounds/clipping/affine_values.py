@@ -11,7 +11,7 @@ from torch import Tensor
 
 from boundmesh.bounds.methods.crown import errors_on
 from boundmesh.bounds.methods.problem import Problem
-from boundmesh.bounds.relaxation.lines import FixedLines
+from boundmesh.bounds.relaxation.fixed_lines import FixedLines
 from boundmesh.bounds.relaxation.neurons import Neurons
 from boundmesh.bounds.sweep.backward import input_rows
 from boundmesh.bounds.sweep.largest_row import one_by_one

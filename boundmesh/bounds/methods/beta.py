@@ -22,7 +22,8 @@ from boundmesh.bounds.methods.domain_bounds import BoundedDomains, DomainParamet
 from boundmesh.bounds.methods.mixture import mixed_margin
 from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.relaxation.cuts import CutValues
-from boundmesh.bounds.relaxation.lines import SharedLines, at, in_one_pass
+from boundmesh.bounds.relaxation.fixed_lines import SharedLines
+from boundmesh.bounds.relaxation.lines import at, in_one_pass
 from boundmesh.bounds.relaxation.neurons import Neurons, cut_at_splits
 from boundmesh.bounds.relaxation.split_lines import SplitLines
 from boundmesh.bounds.sweep.backward import input_rows

@@ -11,7 +11,7 @@ from torch import Tensor
 from boundmesh.bounds.methods.ibp import no_looser
 from boundmesh.bounds.methods.method import BoundMethod, MethodOptions, RowBounds
 from boundmesh.bounds.methods.problem import Problem
-from boundmesh.bounds.relaxation.lines import FixedLines
+from boundmesh.bounds.relaxation.fixed_lines import FixedLines
 from boundmesh.bounds.sweep.backward import in_waves, sweep
 from boundmesh.bounds.sweep.intervals import Intervals
 from boundmesh.bounds.sweep.program import Program

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from boundmesh.bounds.methods.crown import Intermediate
 from boundmesh.bounds.methods.problem import Problem
+from boundmesh.bounds.relaxation.fixed_lines import FixedLines
 from boundmesh.bounds.relaxation.joint_lines import FixedJointLines
-from boundmesh.bounds.relaxation.lines import FixedLines
 from boundmesh.bounds.sweep.backward import input_rows
 from boundmesh.bounds.sweep.region import BoxRegion
 from boundmesh.bounds.sweep.rounding_errors import lowered

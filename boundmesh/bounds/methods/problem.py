@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from boundmesh.bounds.relaxation.lines import FixedLines
+from boundmesh.bounds.relaxation.fixed_lines import FixedLines
 from boundmesh.bounds.sweep.backward import no_look
 from boundmesh.bounds.sweep.largest_row import spatial_axes, windowed_row
 from boundmesh.bounds.sweep.layout import DeviceLayout

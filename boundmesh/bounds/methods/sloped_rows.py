@@ -13,7 +13,8 @@ from torch import Tensor
 
 from boundmesh.bounds.methods.bound_gradients import Gradients
 from boundmesh.bounds.methods.problem import Problem
-from boundmesh.bounds.relaxation.lines import SharedLines, in_one_pass
+from boundmesh.bounds.relaxation.fixed_lines import SharedLines
+from boundmesh.bounds.relaxation.lines import in_one_pass
 from boundmesh.bounds.relaxation.slopes import (
     SlopedLines,
     TileSlopes,

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.relaxation.lines import Drawn, FixedLines, boxes_of
+from boundmesh.bounds.relaxation.drawn import Drawn
+from boundmesh.bounds.relaxation.fixed_lines import FixedLines
+from boundmesh.bounds.relaxation.lines import boxes_of
 from boundmesh.bounds.sweep.rows import Tile
 from boundmesh.kernels.pieces import Pieces
 from boundmesh.operators import RULES

@@ -12,16 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.relaxation.lines import (
-    Drawn,
-    Overlay,
-    SharedLines,
-    at,
-    boxes_of,
-    in_one_pass,
-    neurons_at,
-    pieces_of,
-)
+from boundmesh.bounds.relaxation.drawn import Drawn, Overlay
+from boundmesh.bounds.relaxation.fixed_lines import SharedLines
+from boundmesh.bounds.relaxation.lines import at, boxes_of, in_one_pass, neurons_at, pieces_of
 from boundmesh.bounds.sweep.largest_row import one_by_one
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.rows import Tile

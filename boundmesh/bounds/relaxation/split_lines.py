@@ -10,14 +10,9 @@ import torch
 from boundmesh.bounds.methods.crown import intersect
 from boundmesh.bounds.methods.domain_bounds import DomainParameters
 from boundmesh.bounds.relaxation.cuts import CutValues
-from boundmesh.bounds.relaxation.lines import (
-    Drawn,
-    Overlay,
-    SharedLines,
-    boxes_of,
-    in_one_pass,
-    pieces_of,
-)
+from boundmesh.bounds.relaxation.drawn import Drawn, Overlay
+from boundmesh.bounds.relaxation.fixed_lines import SharedLines
+from boundmesh.bounds.relaxation.lines import boxes_of, in_one_pass, pieces_of
 from boundmesh.bounds.relaxation.neurons import Neurons
 from boundmesh.bounds.sweep.largest_row import one_by_one
 from boundmesh.bounds.sweep.rows import Tile

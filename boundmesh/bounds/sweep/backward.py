@@ -15,7 +15,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.relaxation.lines import Drawn, relax_rows
+from boundmesh.bounds.relaxation.drawn import Drawn, relax_rows
 from boundmesh.bounds.sweep.affine import pull_rows
 from boundmesh.bounds.sweep.node_weights import NodeWeights, visits
 from boundmesh.bounds.sweep.parts import in_parts, without

@@ -15,7 +15,7 @@ from math import prod
 
 from torch import Tensor
 
-from boundmesh.bounds.relaxation.lines import Drawn
+from boundmesh.bounds.relaxation.drawn import Drawn
 from boundmesh.bounds.sweep.region import BoxRegion
 from boundmesh.kernels.pieces import Pieces
 from boundmesh.kernels.sums import added

@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.relaxation.lines import pull_drawn
+from boundmesh.bounds.relaxation.drawn import pull_drawn
 from boundmesh.bounds.sweep.backward import Draw
 from boundmesh.bounds.sweep.node_weights import NodeWeights, multiplies_one_vector, product_of
 from boundmesh.bounds.sweep.products import offset
