@@ -31,7 +31,7 @@ class SampledLayout(DeviceLayout):
 
     def __init__(self, inner: DeviceLayout, meter: Meter, unstable: Unstable, tiles: int) -> None:
         self.device, self.dtype, self.wave = inner.device, inner.dtype, inner.wave
-        self.recordable, self.resident = inner.recordable, inner.resident
+        self.recordable, self.dealers = inner.recordable, inner.dealers
         self.windows = inner.windows
         self._inner, self._meter, self._unstable = inner, meter, unstable
         self._tiles = tiles
@@ -60,6 +60,9 @@ class SampledLayout(DeviceLayout):
 
     def stream(self, visits: Iterable[Visit]) -> Iterator[NodeWeights]:
         return self._inner.stream(visits)
+
+    def holds(self, nodes: Iterable[Node]) -> bool:
+        return self._inner.holds(nodes)
 
     def some(self, mask: Tensor) -> Tensor:
         return self._inner.some(mask)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from boundmesh.bounds.sweep.node_weights import PART_OUTPUTS
+from boundmesh.mesh.gather.sources import FromHost
+from boundmesh.mesh.gather.weights import ShardedWeights
 from tests.mesh import cases
 from tests.mesh.cases import Case
 from tests.mesh.ranks import Ranks
@@ -41,3 +44,16 @@ def test_the_device_holds_two_parts_and_the_biases() -> None:
     layout = case.offload()
     cases.bound(case.problem(layout), "alpha-crown")
     assert layout.weights.bytes == 8 * (2 * 64 * 64 + 6 * 64 + 5)
+
+
+def test_weights_are_held_whole_where_they_are_too_few_to_fetch() -> None:
+    """Only a way whose weights stay on the device can be recorded."""
+    case = CASES["resnet"]
+    order = case.problem(case.one_device()).program.order(case.graph.output)
+    assert case.one_device().holds(order)
+    weights, device, dtype = case.graph.weights, torch.device("cpu"), case.dtype
+    largest = max(array.size for array in weights.values())
+    for replicated, held in ((largest, False), (largest + 1, True)):
+        kept = ShardedWeights(case.graph, FromHost(device, dtype), device, dtype, replicated)
+        assert kept.holds(order) == held
+        assert kept.holds(node for node in order if not node.weights)

@@ -30,7 +30,8 @@ def bound_rows(
     layout = problem.layout.suited(tiles, problem.region.domains)
     waves = in_waves(layout.deal(tiles), layout.wave, draw)
     order = problem.program.order(start)
-    repeats = repeats_of(order, tiles, layout.device) if layout.resident else None
+    held = layout.holds(order)
+    repeats = repeats_of(order, tiles, layout.device, layout.dealers) if held else None
     lowest = sweep(layout, problem.program, problem.region, waves, problem.check, errors, repeats)
     return torch.cat([*layout.join(lowest, [tile.rows.count for tile in tiles])], dim=1)
 

@@ -60,7 +60,7 @@ class DeviceLayout(Protocol):
     dtype       the type of weights and rows
     wave        how many tiles are pulled back together
     recordable  true if work with the weights can be recorded as a CUDA graph and replayed
-    resident    true if all weights stay on the device, so that any of them may be read at any time
+    dealers     how many ranks divide the tiles of a start node among each other
     windows     true if rows of single neurons may lie in windows; else they are dense
     looks_between_nodes  true if the clock may be looked at between any two nodes of a sweep: where
                 no rank works in step with others, and no GPU works ahead of the host
@@ -72,7 +72,7 @@ class DeviceLayout(Protocol):
     """A weight is fetched once for all tiles of a wave."""
     recordable: bool = False
     """Recording needs weights to arrive without any action of the host."""
-    resident: bool = False
+    dealers: int = 1
     windows: bool = True
     looks_between_nodes: bool = False
 
@@ -104,6 +104,13 @@ class DeviceLayout(Protocol):
     def stream(self, visits: Iterable[Visit]) -> Iterator[NodeWeights]:
         """Yield each node with its weights on `device`; they are valid until the next node."""
         ...
+
+    def holds(self, nodes: Iterable[Node]) -> bool:
+        """Return True if all weights of these nodes stay whole on the device.
+
+        Any of them may then be read at any time.
+        """
+        return False
 
     def some(self, mask: Tensor) -> Tensor:
         """Return a mask that is true where `mask` is true on any rank.
@@ -195,7 +202,7 @@ class OneDevice(DeviceLayout):
     """The layout that keeps the whole network on one device."""
 
     wave = 1
-    recordable = resident = True
+    recordable = True
 
     def __init__(
         self,
@@ -212,6 +219,9 @@ class OneDevice(DeviceLayout):
 
     def in_float64(self) -> DeviceLayout:
         return OneDevice(self._graph, self.device, torch.float64)
+
+    def holds(self, nodes: Iterable[Node]) -> bool:
+        return True
 
     @property
     def weights(self) -> Mapping[str, Tensor]:

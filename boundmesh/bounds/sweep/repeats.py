@@ -104,16 +104,17 @@ class Repeats:
 
 
 def repeats_of(
-    order: Sequence[Node], tiles: Sequence[Tile], device: torch.device
+    order: Sequence[Node], tiles: Sequence[Tile], device: torch.device, dealers: int = 1
 ) -> Repeats | None:
     """Return where parts of these tiles are recorded on their way; None if nowhere.
 
-    Rows of whole maps keep a GPU busy without recordings.
+    The tiles are divided among `dealers` ranks. Rows of whole maps keep a GPU busy without
+    recordings.
     """
     on_gpu = device.type == "cuda" or imagined(device) is not None
     if not on_gpu or not tiles or not tiles[0].windowed:
         return None
-    found = worthwhile(order, tiles[0].divisions, len(tiles))
+    found = worthwhile(order, tiles[0].divisions, -(-len(tiles) // dealers))
     return Repeats(device, found) if found else None
 
 

@@ -22,6 +22,7 @@ from boundmesh.mesh.gather.sources import FromHost, FromRanks, WeightSource
 from boundmesh.mesh.gather.weights import REPLICATED, ShardedWeights
 from boundmesh.mesh.runtime.group import Group
 from boundmesh.mesh.runtime.regathered import regathered
+from boundmesh.operators.node import Node
 from boundmesh.runtime.device import full_precision
 
 # The largest product of rows and domains of a tile for which weights stay on their ranks.
@@ -47,7 +48,7 @@ class Gather(DeviceLayout):
         source: WeightSource | None = None,
     ) -> None:
         full_precision()
-        self.group = group
+        self.group, self.dealers = group, group.size
         self.device, self.dtype = torch.device(device), dtype
         bring = source or _bring(group, self.device, dtype, offload)
         self.wave = wave or bring.wave(graph)
@@ -76,6 +77,9 @@ class Gather(DeviceLayout):
 
     def stream(self, visits: Iterable[Visit]) -> Iterator[NodeWeights]:
         return self._weights.stream(visits)
+
+    def holds(self, nodes: Iterable[Node]) -> bool:
+        return self._weights.holds(nodes)
 
     def agree(self, value: Value) -> Value:
         return self.group.agree(value)

@@ -74,6 +74,10 @@ class ShardedWeights(Gathered):
         whole = sum(each.nbytes for each in (*self._held.values(), *self._buffers))
         return whole + self._bring.bytes
 
+    def holds(self, nodes: Iterable[Node]) -> bool:
+        """Return True if no weight of these nodes lies in shards."""
+        return not any(name in self._shards for node in nodes for name in node.weights)
+
     def stream(self, visits: Iterable[Visit], among: Group | None = None) -> Iterator[NodeWeights]:
         """Yield each node with its weights; parts are fetched in order, one ahead of its use.
 
