@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from boundmesh.errors import PropertyError
 from boundmesh.graph.graph import Graph, Part, Port
 from boundmesh.graph.whole import INTEGERS, range_of
-from boundmesh.property import Property, Variable
+from boundmesh.property import Property
 from boundmesh.read.declarations import Network
 from boundmesh.read.formula import Formula
 from boundmesh.read.influence import without_idle_inputs
 from boundmesh.read.integers import at_whole_numbers
 from boundmesh.read.joined import joined, with_products
-from boundmesh.read.normal_form import normal_form
+from boundmesh.read.normal_form import NormalForm, normal_form
 from boundmesh.read.products import simplified
 from boundmesh.read.query import Query
-from boundmesh.read.renaming import Renaming, equal_inputs, representatives
+from boundmesh.read.renaming import Renaming, equal_inputs
+from boundmesh.read.shared_inputs import moved, one_for_equal
+from boundmesh.read.tensor_places import Ports, laid_out, order
 from boundmesh.read.twins import with_twins
 from boundmesh.runtime.collection import no_collection
 
@@ -43,15 +45,6 @@ class Fitted:
     property: Property
     inputs: tuple[Port, ...]
     places: Mapping[str | None, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Ports:
-    """The inputs and outputs of a network, and the names of outputs that are inner values."""
-
-    inputs: Sequence[Port]
-    outputs: Sequence[Port]
-    exposed: Sequence[str] = ()
 
 
 def fit(query: Query, inputs: Sequence[Port], outputs: Sequence[Port]) -> Property:
@@ -116,157 +109,50 @@ def fit_all(query: Query, networks: Mapping[str | None, Ports], share: bool) -> 
 
 
 def _fit_all(query: Query, networks: Mapping[str | None, Ports], share: bool) -> Fitted:
-    whole: dict[tuple[str | None, str], int] = {}
-    first_in = first_out = 0
-    starts: dict[str | None, int] = {}
-    for name, own in networks.items():
-        mine = [each for each in query.variables if each.network == name]
-        inside = places([v for v in mine if v.role == "input"], own.inputs, query.version)
-        rest = [v for v in mine if v.role != "input"]
-        outside = places(rest, own.outputs, query.version, own.exposed)
-        whole |= {(name, tensor): first_in + place for tensor, place in inside.items()}
-        whole |= {(name, tensor): first_out + place for tensor, place in outside.items()}
-        starts[name] = first_in
-        first_in += sum(port.size for port in own.inputs)
-        first_out += sum(port.size for port in own.outputs)
-    ports = [
-        replace(port, name=port.name if len(networks) == 1 else f"{name}/{port.name}")
-        for name, own in networks.items()
-        for port in own.inputs
-    ]
-    into, out = (order(group, whole) for group in (query.inputs, query.outputs))
-    shared = np.arange(first_in)
-    if share and (pairs := equal_inputs(query.assertions)):
-        types = np.concatenate([np.full(port.size, port.dtype) for port in ports])
-        wide = [(int(into[one]), int(into[other])) for one, other in pairs]
-        same = representatives(first_in, [p for p in wide if types[p[0]] == types[p[1]]])
-        kept, shared = np.unique(same, return_inverse=True)
-        ports = shortened(ports, kept)
-    renaming = Renaming(shared[into], out, first_out)
+    whole = laid_out(query, networks)
+    ports, shared = list(whole.ports), np.arange(whole.inputs)
+    into, out = (order(group, whole.tensors) for group in (query.inputs, query.outputs))
+    if share:
+        ports, shared = one_for_equal(ports, into, equal_inputs(query.assertions))
+    renaming = Renaming(shared[into], out, whole.outputs)
+    form = _form(query, renaming, ports, bounded_by_type=share)
+    cases, products = form.cases, tuple(map(renaming.product, query.products))
+    if products:
+        shorter = (simplified(case, products, whole.outputs) for case in cases)
+        cases = tuple(case for case in shorter if case is not None)
+    departures = tuple(f"{query.path.name}: {each}" for each in query.departures)
+    made = Property(
+        cases,
+        sum(port.size for port in ports),
+        whole.outputs + len(products),
+        tuple(moved(each, whole.tensors, shared) for each in query.variables),
+        (*departures, *form.warnings),
+        products,
+        form.unbounded,
+    )
+    own = {name: shared[span] for name, span in whole.networks.items()}
+    return Fitted(made, tuple(ports), own)
+
+
+def _form(
+    query: Query, renaming: Renaming, ports: Sequence[Port], bounded_by_type: bool
+) -> NormalForm:
+    """Return the normal form of the assertions over the flat values of the networks."""
     assertions: Sequence[Formula] = query.assertions
     ranges = query.ranges
     if not renaming.is_identity or query.products:
         simple = [] if ranges is None else list(ranges.comparisons())
         assertions, ranges = renaming.formulas([*simple, *query.assertions]), None
     size = sum(port.size for port in ports)
-    back = np.empty(size, dtype=np.int64)
-    back[renaming.into[::-1]] = np.arange(len(into))[::-1]
-    largest = largest_of(ports) if share else None
-    form = normal_form(
-        assertions, size, lambda place: query.name(int(back[place])), largest, ranges
+    # For each flat input, the first declared element that it holds, for messages.
+    declared = np.empty(size, dtype=np.int64)
+    declared[renaming.into[::-1]] = np.arange(len(renaming.into))[::-1]
+    largest = largest_of(ports) if bounded_by_type else None
+    return normal_form(
+        assertions, size, lambda place: query.name(int(declared[place])), largest, ranges
     )
-    cases = form.cases
-    products = tuple(map(renaming.product, query.products))
-    variables = tuple(moved(each, whole, shared) for each in query.variables)
-    if products:
-        shorter = (simplified(case, products, first_out) for case in cases)
-        cases = tuple(case for case in shorter if case is not None)
-    total = first_out + len(products)
-    departures = tuple(f"{query.path.name}: {each}" for each in query.departures)
-    made = Property(
-        cases, size, total, variables, (*departures, *form.warnings), products, form.unbounded
-    )
-    spans = {
-        name: shared[start : start + sum(port.size for port in networks[name].inputs)]
-        for name, start in starts.items()
-    }
-    return Fitted(made, tuple(ports), spans)
-
-
-def moved(
-    variable: Variable, whole: Mapping[tuple[str | None, str], int], shared: np.ndarray
-) -> Variable:
-    """Return the variable with its place in the graph's flat input or output."""
-    start = whole[variable.network, variable.name]
-    if variable.role != "input":
-        return replace(variable, offset=start)
-    own = shared[start : start + variable.size]
-    if variable.size and np.array_equal(own, np.arange(own[0], own[0] + variable.size)):
-        return replace(variable, offset=int(own[0]))
-    return replace(variable, offset=0, places=tuple(own.tolist()))
-
-
-def shortened(ports: Sequence[Port], kept: np.ndarray) -> list[Port]:
-    """Return the ports, flat, with those of their elements that are kept; empty ones drop out."""
-    found, start = [], 0
-    for port in ports:
-        count = int(((kept >= start) & (kept < start + port.size)).sum())
-        start += port.size
-        if count:
-            found.append(port if count == port.size else replace(port, shape=(count,)))
-    return found
 
 
 def largest_of(ports: Sequence[Port]) -> np.ndarray:
     """Return the largest finite number of each flat input's type."""
     return np.concatenate([np.full(port.size, LARGEST[port.dtype]) for port in ports])
-
-
-def order(
-    variables: Sequence[Variable], starts: Mapping[tuple[str | None, str], int]
-) -> np.ndarray:
-    """Return the place in the flat value of all networks of each element, in declared order."""
-    return np.concatenate(
-        [starts[each.network, each.name] + np.arange(each.size) for each in variables]
-    )
-
-
-def places(
-    variables: Sequence[Variable],
-    ports: Sequence[Port],
-    version: str,
-    exposed: Sequence[str] = (),
-) -> dict[str, int]:
-    """Return where each declared tensor starts in the flat value of the ports.
-
-    Tensors and ports are matched by ONNX names where all are given, else by order (VNN-LIB 2.0,
-    "Multiple input and output declarations"). Hidden values are matched by ONNX names, and the
-    ports named in `exposed` are inner values.
-    """
-    role = variables[0].role
-    if version == "1":
-        size, declared = sum(port.size for port in ports), variables[0].size
-        if size != declared:
-            raise PropertyError(
-                f"it declares {declared} {role}s ({variables[0].name}_0 …), the network has {size}"
-            )
-        return {variables[0].name: 0}
-    by_name = {port.name: port for port in ports}
-    ends = np.cumsum([port.size for port in ports]).tolist()
-    starts = {port.name: end - port.size for port, end in zip(ports, ends, strict=True)}
-    matched = [(each, each.onnx_name) for each in variables if each.role == "hidden"]
-    for hidden, name in matched:
-        if name not in by_name:
-            raise PropertyError(f"{hidden.name} is hidden, and the network has no value '{name}'")
-    variables = [each for each in variables if each.role != "hidden"]
-    ports = [port for port in ports if port.name not in exposed]
-    if len(variables) != len(ports):
-        role = variables[0].role
-        raise PropertyError(
-            f"it declares {len(variables)} {role} tensors, the network has {len(ports)}"
-        )
-    chosen: list[str | None] = [each.onnx_name for each in variables if each.onnx_name is not None]
-    names = [port.name for port in ports]
-    if len(chosen) < len(variables):
-        chosen = [*names]
-    if sorted(map(str, chosen)) != sorted(names):
-        raise PropertyError(f"it names the {role}s {chosen}, the network {names}")
-    matched += zip(variables, chosen, strict=True)
-    for variable, name in matched:
-        check(variable, by_name[str(name)])
-    return {variable.name: starts[str(name)] for variable, name in matched}
-
-
-def check(variable: Variable, port: Port) -> None:
-    """Axes of length 1 do not move an element, so they may be left out of either shape."""
-    declared, shape = ([n for n in each.shape if n != 1] for each in (variable, port))
-    if declared != shape:
-        raise PropertyError(
-            f"{variable.role} {variable.name} is declared {list(variable.shape)}, "
-            f"the network's '{port.name}' is {list(port.shape)}"
-        )
-    if variable.element_type not in ("", "Real", port.dtype):
-        raise PropertyError(
-            f"{variable.role} {variable.name} is declared {variable.element_type}, "
-            f"the network's '{port.name}' is {port.dtype}; declare that, or Real"
-        )
