@@ -49,11 +49,11 @@ class Branch:
             elif isinstance(formula, Not):
                 todo.append((formula.part, not wanted))
             else:
-                parts = [(part, wanted) for part in formula.parts]
+                parts = formula.parts
                 if isinstance(formula, All) == wanted or len(parts) == 1:
-                    todo.extend(reversed(parts))
+                    todo.extend([(part, wanted) for part in reversed(parts)])
                 else:
-                    disjunctions.append(parts)
+                    disjunctions.append([(part, wanted) for part in parts])
         return disjunctions
 
     def add(self, comparison: Comparison) -> bool:
@@ -141,11 +141,12 @@ class Gathering:
         return self.clauses[places]
 
     def place(self, comparison: Comparison) -> int:
-        if comparison not in self.places:
-            self.places[comparison] = len(self.atoms)
+        # Hashes of Fractions take long, so a comparison is looked up once.
+        place = self.places.setdefault(comparison, len(self.atoms))
+        if place == len(self.atoms):
             self.atoms.append(atom_of(comparison))
             self.sides.append(Side.of(self.atoms[-1]))
-        return self.places[comparison]
+        return place
 
 
 def atom_of(comparison: Comparison) -> Atom:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 from boundmesh.errors import PropertyError
 from boundmesh.rational import Exact
@@ -87,9 +88,11 @@ def short(value: Exact) -> Exact:
     return value
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """`Σ c·v ≤ bound` (`<` where strict), terms by variable, no coefficient zero."""
+class Comparison(NamedTuple):
+    """`Σ c·v ≤ bound` (`<` where strict), terms by variable, no coefficient zero.
+
+    A tuple, as files have hundreds of thousands of them.
+    """
 
     terms: tuple[tuple[int, Exact], ...]
     bound: Exact

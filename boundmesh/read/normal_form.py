@@ -157,24 +157,40 @@ def positions(mask: np.ndarray) -> list[int]:
     return found
 
 
+TOGETHER = 2**20
+"""So many ends are replaced in one array at one time, at most."""
+
+
 def replaced(ends: Ends, every: Sequence[Mapping[int, Exact]], up: bool) -> Iterator[Ends]:
     """Yield, for each mapping, the ends of all inputs with those in the mapping replaced."""
-    flat = [end for own in every for place, end in own.items() if place >= 0]
+    count = max(1, TOGETHER // max(1, len(ends[0])))
+    for first in range(0, len(every), count):
+        yield from replaced_together(ends, every[first : first + count], up)
+
+
+def replaced_together(ends: Ends, every: Sequence[Mapping[int, Exact]], up: bool) -> Iterator[Ends]:
+    """Do the same in one array of all mappings."""
+    rows, places, flat = [], [], []
+    for row, own in enumerate(every):
+        for place, end in own.items():
+            if place >= 0:
+                rows.append(row)
+                places.append(place)
+                flat.append(end)
     values, missed = rounded_all(flat, up)
-    first = 0
-    for own in every:
-        places = [place for place in own if place >= 0]
-        if not places:
+    changed = np.repeat(ends[0][None], len(every), 0)
+    changed[rows, places] = values
+    exact: list[dict[int, Fraction]] = [{} for _ in every]
+    for i in positions(missed):
+        end = flat[i]
+        exact[rows[i]][places[i]] = end if isinstance(end, Fraction) else Fraction(end)
+    known = ends[1]
+    for row, own in enumerate(every):
+        if own:
+            kept = {place: end for place, end in known.items() if place not in own} if known else {}
+            yield changed[row], kept | exact[row]
+        else:
             yield ends
-            continue
-        last = first + len(places)
-        mine = ends[0].copy()
-        mine[places] = values[first:last]
-        kept = {place: end for place, end in ends[1].items() if place not in own}
-        for i in positions(missed[first:last]):
-            kept[places[i]] = Fraction(flat[first + i])
-        yield mine, kept
-        first = last
 
 
 def warnings_of(

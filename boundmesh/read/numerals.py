@@ -17,13 +17,16 @@ PLAIN = re.compile(r"-?(\d+\.?\d*|\.\d+)", re.ASCII)
 DIGITS = 4000
 # A decimal of so many characters is within the range of float64.
 SHORT = 300
+POWERS = [10**digits for digits in range(SHORT + 1)]
 SMALLEST = Decimal((0, (1,), -2 * DIGITS))
 
 
 def plain(text: str, sign: int = 1) -> Exact:
     """Read a decimal without an exponent exactly, times a sign."""
     whole, _, digits = text.partition(".")
-    exact = Fraction(sign * int(whole + digits), 10 ** len(digits))
+    if not digits:
+        return sign * int(whole)
+    exact = Fraction(sign * int(whole + digits), POWERS[len(digits)])
     return exact.numerator if exact.denominator == 1 else exact
 
 

@@ -137,7 +137,7 @@ class Reader:
             coefficient, strict = side
             known = self.arithmetic.variables.get(name)
             if known is not None and len(limit) <= SHORT and PLAIN.fullmatch(limit):
-                ((variable, _),) = known.terms.items()
+                (variable,) = known.terms
                 bound = plain(limit, coefficient)
                 return Comparison(((variable, coefficient),), bound, strict)
         return self.reduce([*words])

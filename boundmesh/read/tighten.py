@@ -108,7 +108,11 @@ class VariableBounds:
 
     def narrow(self, variable: int, value: Exact, above: bool) -> bool:
         """Add `variable ≤ value` (above) or `≥ value`; return False where the bounds then cross."""
-        lower, upper = self._lower(variable), self._upper(variable)
+        lower, upper = self.own_lower.get(variable), self.own_upper.get(variable)
+        if lower is None:
+            lower = self.base_lower.get(variable)
+        if upper is None:
+            upper = self.base_upper.get(variable)
         if above and (upper is None or value < upper):
             self.own_upper[variable] = upper = value
             self._key = None
@@ -224,6 +228,8 @@ class Side:
     def of(atom: Atom) -> Side:
         """Make the side of an atom; raise ValueError for an atom without terms."""
         (_, first), *_ = (*atom.inputs, *atom.outputs)
+        if first == 1:
+            return Side((atom.inputs, atom.outputs), False, atom.bound, atom.strict)
         inputs = tuple((place, each / first) for place, each in atom.inputs)
         outputs = tuple((place, each / first) for place, each in atom.outputs)
         return Side((inputs, outputs), first < 0, atom.bound / abs(first), atom.strict)
@@ -234,6 +240,8 @@ def contradictory(sides: Sequence[Side]) -> bool:
 
     `s ≤ b` and `−s ≤ −c` leave nothing where c > b, and where c = b and one of them is strict.
     """
+    if len(sides) < 2:
+        return False
     # The least bound of each sum from that side, and True if the sum may be equal to it.
     least: dict[tuple[tuple[Terms, Terms], bool], tuple[Fraction, bool]] = {}
     for side in sides:

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from onnx.parser import parse_model
 
 import boundmesh
 from boundmesh.attack.objective import Objective
 from boundmesh.attack.pgd import attack
 from boundmesh.attack.replay import Replay
-from boundmesh.attack.search import Descent
+from boundmesh.attack.search import ELEMENTS, PER_INPUT, Descent
 from boundmesh.attack.space import space_of
 from boundmesh.graph.forward import tensors
 from boundmesh.graph.graph import Graph
@@ -236,3 +237,16 @@ def test_the_attack_aims_at_the_nearest_alternative_of_each_choice():
     assert loss.item() == pytest.approx((1 + 9 + 25) ** 0.5, rel=1e-4)
     (slope,) = torch.autograd.grad(loss.sum(), y)
     assert slope.isfinite().all() and slope.item() > 0
+
+
+@pytest.mark.parametrize("size", [3, 2**18])
+def test_a_descent_holds_no_more_numbers_than_its_batch_allows(size: int) -> None:
+    """What a step holds for each input is counted beside the network's values."""
+    text = f"""<ir_version: 8, opset_import: ["" : 17]>
+    g (float[1, {size}] x) => (float[1, {size}] y) {{ y = Relu(x) }}"""
+    graph = onnx.loads(parse_model(text).SerializeToString())
+    property = Property((Case(unit_box(size), (Clause((outputs({0: 1}, -1),)),)),), size, size)
+    descent = Descent(graph, {}, property, 0, Replay(graph), (0,))
+    point = sum(node.size for node in graph.nodes) + PER_INPUT * size
+    assert descent.batch * point <= ELEMENTS < 2 * (descent.batch + 1) * point
+    assert descent.kept * PER_INPUT * size <= ELEMENTS

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from boundmesh.errors import PropertyError
 from boundmesh.graph.graph import Port
 from boundmesh.property import Box, Property
-from boundmesh.read import ranges, vnnlib
+from boundmesh.read import normal_form, ranges, vnnlib
+from boundmesh.read.normal_form import ends_of, replaced
 from boundmesh.read.query import parse, parsed
 
 COUNT = 6
@@ -150,3 +151,33 @@ def test_errors_keep_their_lines_and_contradictions_their_words():
     assert property.cases == () and "≥ 1.5 and ≤ 1.0" in property.warnings[0]
     with pytest.raises(PropertyError, match=r"is no element of X\[2, 3\]"):
         parse(HEAD["2"] + good + "(assert (<= X[2,0] 1))\n", Path("p"))
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(
+        st.dictionaries(
+            st.integers(-2, 4), st.fractions(max_denominator=1000) | st.integers(-(10**20), 10**20),
+            max_size=4,
+        ),
+        max_size=6,
+    ),
+    st.booleans(),
+    st.sampled_from([1, 12, 2**20]),
+)  # fmt: skip
+def test_ends_of_many_regions_are_those_of_each_alone(
+    every: list[dict[int, int | Fraction]], up: bool, together: int
+) -> None:
+    """A negative place is an output's, whose ends are no input's."""
+    shared = {place: Fraction(place, 3) for place in range(5)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(normal_form, "TOGETHER", together)
+        found = list(replaced(ends_of(shared, 5, up), every, up))
+    assert len(found) == len(every)
+    for own, (floats, exact) in zip(every, found, strict=True):
+        for place in range(5):
+            end = Fraction(own.get(place, shared[place]))
+            near = Fraction(float(floats[place]))
+            assert near >= end if up else near <= end
+            assert abs(near - end) <= abs(end) * Fraction(1, 2**52)
+            assert exact.get(place, near) == end
