@@ -133,3 +133,19 @@ def test_float32_hides_a_proof_where_float64_wins_much_of_what_an_open_clause_la
     coarse: tuple[float, ...], fine: tuple[float, ...], expected: bool
 ) -> None:
     assert float64.hides(table(*coarse), table(*fine)) == expected
+
+
+def test_boxes_that_float32_cannot_halve_are_halved_in_float64() -> None:
+    clause = Clause((Atom((), ((0, 1.0),), -1.0025),))
+    wanted = Property((Case(Box([-1.0], [1.0]), (clause,)),), 1, 1)
+    graph = kinks_beside_fourth_powers(64.0, inputs=1)
+    found = boundmesh.verify(graph, wanted, rounding="real", timeout=20.0, restarts=0)
+    assert found.verdict.word == "unsat"
+
+
+def test_halving_in_float64_ends_where_the_claim_is_false() -> None:
+    clause = Clause((Atom((), ((0, 1.0),), -0.99),))
+    wanted = Property((Case(Box([-1.0], [1.0]), (clause,)),), 1, 1)
+    graph = kinks_beside_fourth_powers(64.0, inputs=1)
+    found = boundmesh.verify(graph, wanted, rounding="real", timeout=60.0, restarts=0)
+    assert found.verdict.word in ("sat", "unknown")

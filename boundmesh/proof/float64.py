@@ -70,9 +70,13 @@ def climb_again(
         again = replace(standing, question=question, bounds={})
         known = standing.clauses
         climb(again, settings, clock, STAGE, methods, attempt)
-        if methods is None and again.bounds and hides(known, standing.clauses):
+        if methods is not None:
+            continue
+        if again.bounds and hides(known, standing.clauses):
             standing.question = question
             standing.bounds, standing.domains = again.bounds, again.domains
+        else:
+            standing.finer = again
 
 
 def hides(coarse: Tensor, fine: Tensor) -> bool:

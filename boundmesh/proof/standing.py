@@ -45,6 +45,8 @@ class Standing:
     reached   what each stage reached, in the order of the stages
     settled   `[D, clauses]`: True where exact arithmetic refuted the clause
     searched  `[D, clauses]`: the margin above 0 by which a search refuted the clause, else −∞
+    finer     the same proof in float64, which shares the tables of this one; None where the
+              question is not bounded in float64, or goes on in it
     """
 
     question: Question
@@ -55,6 +57,7 @@ class Standing:
     reached: list[Reached] = field(default_factory=list)
     settled: Tensor = field(default_factory=lambda: torch.zeros(1, 1, dtype=torch.bool))
     searched: Tensor = field(default_factory=lambda: torch.full((1, 1), -torch.inf).double())
+    finer: Standing | None = None
 
     @staticmethod
     def at_start(question: Question) -> Standing:

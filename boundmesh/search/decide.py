@@ -26,6 +26,8 @@ from boundmesh.settings import BoundSettings, BranchSettings
 
 # So many regions at most are split together.
 JOINED = 4096
+# A search in float64 may bound so many times the boxes of one in float32 that gave some up.
+MORE = 4
 
 Look = Callable[[int, Tensor], object]
 """Replays inputs `[K, *input_shape]` of a case; returns the counterexample among them, or None."""
@@ -90,9 +92,11 @@ def branch(
         plain = clauses[~question.margins.factored[clauses]]
         if len(plain):
             search = searching.region(standing, domain)
+            if search.stuck and not search.found:
+                search = searching.halves_in_float64(standing, domain, search)
             if search.found:
                 return standing.searches
-            if not search.stuck:
+            if not search.stuck and not search.open:
                 standing.close(domain, plain, search.proved)
         for clause in clauses[question.margins.factored[clauses]].tolist():
             search = searching.clause(standing, domain, clause)
@@ -143,6 +147,36 @@ class Searching:
             return _search(
                 standing, domain, problem, known, self.settings, self.clock, self.look, meetings
             )
+
+    def halves_in_float64(
+        self, standing: Standing, domain: int, search: SearchAccount
+    ) -> SearchAccount:
+        """Halve boxes in float64, where a `search` in float32 left some that it cannot halve.
+
+        The rounding of float32 may be all that they lack, and floats of 64 bits can be halved more
+        often. Boxes may be many, so that at most `MORE` times as many are bounded as before. The
+        result is `search` where the question is not bounded in float64.
+        """
+        finer = standing.finer
+        if finer is None or self.groups.size > 1:
+            return search
+        region = _region(finer.question, domain)
+        if not isinstance(region, BoxRegion):
+            return search
+        problem = finer.question.problem(region, self.bounds, self.clock)
+        again = RegionSearch(
+            finer,
+            domain,
+            problem,
+            {},
+            self.settings,
+            self.clock,
+            lambda points: self.look(finer.question.cases[domain], points),
+            Meetings(self.groups),
+        ).halve(MORE * search.visited)
+        # The boxes that were given up are searched again.
+        search.stuck, search.hardest = 0, float("inf")
+        return again
 
     def clause(self, standing: Standing, domain: int, clause: int) -> SearchAccount:
         """Search a region for a clause that has choices."""

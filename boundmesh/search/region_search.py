@@ -84,18 +84,18 @@ class RegionSearch:
             many = free_inputs(self.problem.region) > FEW_INPUTS
             if self.settings.branching == "auto" and many and self.problem.program.nonlinear:
                 return self._in_turns()
-            return self._split_inputs()
+            return self.halve()
         search = self._split_neurons()
         # Smaller boxes may decide domains that have no neuron left to split.
-        return self._split_inputs() if is_box and search.stuck and not search.found else search
+        return self.halve() if is_box and search.stuck and not search.found else search
 
-    def _split_inputs(self) -> SearchAccount:
-        """Halve boxes until every clause is refuted on each."""
+    def halve(self, limit: float = float("inf")) -> SearchAccount:
+        """Halve boxes until every clause is refuted on each, or `limit` of them are bounded."""
         region, splitting = self.problem.region, self._halving()
         assert isinstance(region, BoxRegion)
         self.standing.searches.append(splitting.shared.whole)
         with self.clock.stage("branch"):
-            return splitting.run(region)
+            return splitting.run(region, limit)
 
     def _in_turns(self) -> SearchAccount:
         """Halve boxes and cut values in turns of equal time, until either search ends.
