@@ -28,6 +28,7 @@ from boundmesh.mesh_shape import MeshShape
 from boundmesh.operators.rounding import Rounding
 from boundmesh.proof.guarantee import rounding_for
 from boundmesh.runtime.device import full_precision, peak_bytes, set_aside
+from boundmesh.runtime.memory import keep_freed_memory
 from boundmesh.runtime.rank import inside
 from boundmesh.settings import Settings
 
@@ -59,6 +60,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 def start(main: Callable[[argparse.Namespace], None], options: argparse.Namespace) -> None:
     """Run `main(options)` here, or as that many ranks of this host."""
     full_precision()
+    keep_freed_memory()
     if options.shards > 1 and not inside():
         sys.exit(launch.run(options.shards, start, main, options))
     main(options)

@@ -28,6 +28,7 @@ from boundmesh.commands.supports import supports
 from boundmesh.commands.verify import verify
 from boundmesh.errors import BoundmeshError
 from boundmesh.runtime.interruption import INTERRUPTION
+from boundmesh.runtime.memory import keep_freed_memory
 from boundmesh.runtime.rank import inside, is_first, under_torchrun
 
 FAILED = 2
@@ -125,6 +126,7 @@ def main() -> None:
 
     On a mesh only the first rank writes results.
     """
+    keep_freed_memory()
     if inside():
         INTERRUPTION.defer()
     if not is_first():

@@ -165,3 +165,27 @@ def test_brackets_may_nest_deeply_and_numbers_must_fit(tmp_path: Path) -> None:
         (tmp_path / "far.vnnlib").write_text(f"{declared}(assert (<= X_0 {number}))")
         with pytest.raises(BoundmeshError, match=r"far\.vnnlib"):
             vnnlib.read(tmp_path / "far.vnnlib")
+
+
+FREED_AGAIN = """
+import resource
+from boundmesh.runtime.memory import keep_freed_memory
+keeps = {keeps} and keep_freed_memory()
+for _ in range(10):
+    parts = [b"x" * 2**24 for _ in range(8)]
+    del parts
+print(keeps, resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+"""
+
+
+def test_freed_memory_is_used_again_without_new_pages() -> None:
+    def pages(keeps: bool) -> int:
+        command = [sys.executable, "-c", FREED_AGAIN.format(keeps=keeps)]
+        known, count = subprocess.run(
+            command, check=True, capture_output=True, text=True
+        ).stdout.split()
+        if keeps and known == "False":
+            pytest.skip("the C library is not glibc, which alone is set to keep memory")
+        return int(count)
+
+    assert pages(keeps=True) < pages(keeps=False) / 2

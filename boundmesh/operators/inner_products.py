@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from boundmesh.kernels import fused_rows
+from boundmesh.kernels import fused_rows, launcher
 from boundmesh.kernels.sums import of_domains
 from boundmesh.operators.rounding import CHUNK
 
@@ -74,7 +74,15 @@ def signed_product(rows: Tensor, below: Tensor, above: Tensor) -> Tensor:
     if torch.is_grad_enabled():
         result: Tensor = SignedProduct.apply(rows, below, above)
         return result
-    return torch.where(rows >= 0, below, above).mul_(rows)
+    return _signed_product(rows, below, above)
+
+
+def _signed_product(rows: Tensor, below: Tensor, above: Tensor) -> Tensor:
+    if not launcher.on_cpu(rows):
+        return torch.where(rows >= 0, below, above).mul_(rows)
+    # `where` takes several times as long on a CPU. One of the two products that are added is zero,
+    # so the sum is not rounded.
+    return torch.addcmul(rows.clamp(min=0) * below, rows.clamp(max=0), above)
 
 
 def signed_inner(
@@ -106,7 +114,7 @@ class SignedProduct(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, below: Tensor, above: Tensor) -> Tensor:
         ctx.save_for_backward(rows, below, above)
-        return torch.where(rows >= 0, below, above).mul_(rows)
+        return _signed_product(rows, below, above)
 
     @staticmethod
     @once_differentiable

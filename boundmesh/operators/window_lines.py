@@ -12,9 +12,11 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from boundmesh.kernels import fused_window_sums, fused_windows
+from boundmesh.kernels.sums import added
+from boundmesh.operators import window_blocks
 from boundmesh.operators.inner_products import signed_product
 from boundmesh.operators.linear_bounds import Lines, Pulled
-from boundmesh.operators.window_neurons import at, find, with_neurons
+from boundmesh.operators.window_neurons import at, find, meet, with_neurons
 from boundmesh.operators.window_sums import sums
 from boundmesh.operators.windows import PulledWindows, Windows
 
@@ -25,9 +27,13 @@ def pull_window_lines(lines: Lines, windows: Windows) -> PulledWindows:
     The lines belong to one input of the same shape, and all rows share them.
     """
     ((below,), (above,)) = lines.lower_slopes, lines.upper_slopes
-    rows = windows.coefficients
     bias = _signed_sums(windows, lines.lower_intercept, lines.upper_intercept)
-    found = signed_product(rows, windows.read(below), windows.read(above))
+    if window_blocks.applies(windows):
+        tables = (window_blocks.table_of(slopes, windows) for slopes in (below, above))
+        found = window_blocks.signed_product(windows, *tables)
+    else:
+        rows = windows.coefficients
+        found = signed_product(rows, windows.read(below), windows.read(above))
     return PulledWindows((windows.with_coefficients(found),), bias)
 
 
@@ -60,14 +66,37 @@ class SparseLines:
 
     def pull(self, windows: Windows) -> PulledWindows:
         """Pull rows back: a few coefficients have lines of their own, the others one slope."""
+        if window_blocks.applies(windows):
+            return self._pull_on_cpu(windows)
         neurons = find(windows, self.index)
         own = self.overlay.pull(at(windows, neurons))
         found = windows.with_coefficients(scaled(windows, self.slopes))
         return PulledWindows((with_neurons(found, neurons, own.only),), own.bias)
 
+    def _pull_on_cpu(self, windows: Windows) -> PulledWindows:
+        """Pull rows back; lines are looked up only where a neuron meets a window."""
+        met, lines, count = meet(windows, self.index), self.overlay, windows.count
+        own = windows.coefficients.flatten(1).index_select(1, met.place)
+        up, down = own.clamp(min=0), own.clamp(max=0)
+        ((below,), (above,)) = lines.lower_slopes, lines.upper_slopes
+        values = up * met.of_lines(below, count) + down * met.of_lines(above, count)
+        found = scaled(windows, self.slopes)
+        if len(found) < len(values):
+            found = found.repeat(len(values), *(1,) * (found.dim() - 1))
+        found.flatten(1).index_copy_(1, met.place, values.expand(len(found), -1))
+        bias: Tensor | None = None
+        for part, intercept in ((up, lines.lower_intercept), (down, lines.upper_intercept)):
+            if intercept is not None:
+                terms = part * met.of_lines(intercept, count)
+                table = terms.new_zeros(len(terms), count * len(self.index))
+                table.index_copy_(1, met.pair, terms)
+                bias = added(bias, sums(table.unflatten(1, (count, -1))))
+        return PulledWindows((windows.with_coefficients(found),), bias)
+
     def pays(self, windows: Windows) -> bool:
         """Return True if `pull` takes less work than `pull_window_lines`, which reads all lines."""
-        return 4 * len(self.index) < prod(windows.coefficients.shape[2:])
+        factor = 1 if window_blocks.applies(windows) else 4
+        return factor * len(self.index) < prod(windows.coefficients.shape[2:])
 
 
 def scaled(windows: Windows, factors: Tensor) -> Tensor:
@@ -75,6 +104,12 @@ def scaled(windows: Windows, factors: Tensor) -> Tensor:
     if torch.is_grad_enabled():
         result: Tensor = _Scaled.apply(windows.coefficients, windows, factors)
         return result
+    return _scaled(windows, factors)
+
+
+def _scaled(windows: Windows, factors: Tensor) -> Tensor:
+    if window_blocks.applies(windows):
+        return window_blocks.scaled(windows, window_blocks.table_of(factors, windows))
     return windows.read(factors) * windows.coefficients
 
 
@@ -85,18 +120,24 @@ class _Scaled(torch.autograd.Function):
     def forward(ctx: Any, coefficients: Tensor, windows: Windows, factors: Tensor) -> Tensor:
         ctx.windows, ctx.factors = windows.with_coefficients(coefficients[:0]), factors
         ctx.domains = len(coefficients)
-        return windows.read(factors) * coefficients
+        return _scaled(windows.with_coefficients(coefficients), factors)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        found = gradient * ctx.windows.read(ctx.factors)
+        found = _scaled(ctx.windows.with_coefficients(gradient), ctx.factors)
         return found.sum_to_size(ctx.domains, *found.shape[1:]), None, None
 
 
 def _signed_sums(windows: Windows, below: Tensor | None, above: Tensor | None) -> Tensor | None:
     """Return `⟨A⁺, below⟩ + ⟨A⁻, above⟩` `[D, S]`. None stands for zero."""
     rows = windows.coefficients
+    if window_blocks.applies(windows) and not (below is None and above is None):
+        tables = [
+            None if each is None else window_blocks.table_of(each, windows)
+            for each in (below, above)
+        ]
+        return window_blocks.signed_sums(windows, *tables)
     if below is None:
         return None if above is None else sums(rows.clamp(max=0) * windows.read(above))
     if above is None:

@@ -8,6 +8,7 @@ from math import prod
 import torch
 from torch import Tensor
 
+from boundmesh.operators.node import Shape
 from boundmesh.operators.windows import Windows
 
 
@@ -63,3 +64,58 @@ def with_neurons(windows: Windows, neurons: Neurons, values: Tensor) -> Windows:
     # additions does not matter.
     total = flat.index_add(1, neurons.index, values.flatten(1))
     return windows.with_coefficients(total.reshape(len(total), *windows.coefficients.shape[1:]))
+
+
+@dataclass(frozen=True)
+class Met:
+    """The neurons of a map that stand in the windows of S rows, one by one.
+
+    pair    `[K]`, the row and the neuron, as `row·U + neuron` where `neuron` counts the U neurons
+    neuron  `[K]`, the neuron
+    place   `[K]`, the place of the neuron among the coefficients of all rows
+    """
+
+    pair: Tensor
+    neuron: Tensor
+    place: Tensor
+
+    def of_lines(self, lines: Tensor, rows: int) -> Tensor:
+        """Return values `[D, K]` of lines `[D, 1 or S, U]` of the U neurons."""
+        shared = lines.shape[1] == 1 or rows == 1
+        return lines.flatten(1).index_select(1, self.neuron if shared else self.pair)
+
+
+def meet(windows: Windows, index: Tensor) -> Met:
+    """Find the neurons `index` `[U]` of the map that stand in the windows of rows.
+
+    Few neurons do, so the others are sorted out by comparisons of single bytes.
+    """
+    grid, wide, size = windows.grid, windows.coefficients.shape[-1], prod(windows.grid.whole)
+    along = _along_axes(index % size, grid.whole)
+    inside: Tensor | None = None
+    for axis, (span, place) in enumerate(zip(grid.spans, along, strict=True)):
+        own = grid.places[:, axis]
+        starts = torch.arange(int(own.max()) + 1 if len(own) else 0, device=own.device)
+        first = (starts * span.step + span.shift).unsqueeze(1)
+        here = ((place >= first) & (place < first + span.length)).index_select(0, own)
+        inside = here if inside is None else inside.logical_and_(here)
+    assert inside is not None
+    pair = inside.flatten().nonzero().squeeze(1)
+    row = pair.div(max(1, len(index)), rounding_mode="floor")
+    neuron = pair - row * len(index)
+    flat = row
+    for axis, (span, place) in enumerate(zip(grid.spans, along, strict=True)):
+        first = grid.places[:, axis] * span.step + span.shift
+        near = place.index_select(0, neuron) - first.index_select(0, row)
+        flat = flat * span.length + near
+    feature = index.div(size, rounding_mode="floor").index_select(0, neuron)
+    return Met(pair, neuron, flat * wide + feature)
+
+
+def _along_axes(places: Tensor, whole: Shape) -> list[Tensor]:
+    """Return the places along each axis of flat places in a map."""
+    found = []
+    for length in reversed(whole):
+        found.append(places % length)
+        places = places.div(length, rounding_mode="floor")
+    return found[::-1]

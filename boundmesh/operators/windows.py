@@ -105,7 +105,8 @@ class Windows:
 
     def _dense(self, coefficients: Tensor) -> Tensor:
         found = self._written_out(coefficients).movedim(-1, 2)
-        return found.reshape(len(coefficients), self.count, *self.shape)
+        # Sums over dense rows would copy coefficients that lie in another order.
+        return found.reshape(len(coefficients), self.count, *self.shape).contiguous()
 
     def _written_out(self, coefficients: Tensor) -> Tensor:
         """Write coefficients to all places of the map, `[D or 1, S, places, C]`."""

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from boundmesh.kernels import fused_rows, fused_window_sums, fused_windows
 from boundmesh.kernels.sums import Collected, added
+from boundmesh.operators import window_blocks
 from boundmesh.operators.inner_products import inner
 from boundmesh.operators.rounding import INFLATION, Rounding
 from boundmesh.operators.window_sums import sums_of_magnitudes
@@ -121,6 +122,10 @@ class Sizes:
             found = fused_window_sums.row_sums(rows, windows.grid.reach, None, due).error
             assert found is not None
             return found
+        windows = windows.with_coefficients(rows)
+        if window_blocks.applies(windows):
+            table = window_blocks.table_of(self.above, windows)
+            return added(onto, window_blocks.magnitudes(windows, table))
         return added(onto, sums_of_magnitudes(windows.read(self.above) * rows))
 
 

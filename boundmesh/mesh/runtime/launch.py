@@ -18,6 +18,7 @@ import torch.distributed as dist
 from torch.multiprocessing.spawn import ProcessExitedException, SpawnContext, start_processes
 
 from boundmesh.errors import DeviceError
+from boundmesh.runtime.memory import keep_freed_memory
 from boundmesh.runtime.rank import RENDEZVOUS
 
 # The exit codes of a rank that has done its work, and the exit code of an uncaught error.
@@ -92,6 +93,7 @@ def _enter(
     if rank:
         _speak_to(_said(folder, rank))
     _keep_to_own_cores(rank, ranks)
+    keep_freed_memory()
     code = 0
     try:
         main(*arguments)
