@@ -90,7 +90,7 @@ class SparseLines:
                 terms = part * met.of_lines(intercept, count)
                 table = terms.new_zeros(len(terms), count * len(self.index))
                 table.index_copy_(1, met.pair, terms)
-                bias = added(bias, sums(table.unflatten(1, (count, -1))))
+                bias = added(bias, sums(table.unflatten(1, (count, len(self.index)))))
         return PulledWindows((windows.with_coefficients(found),), bias)
 
     def pays(self, windows: Windows) -> bool:

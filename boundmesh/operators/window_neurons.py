@@ -95,9 +95,10 @@ def meet(windows: Windows, index: Tensor) -> Met:
     inside: Tensor | None = None
     for axis, (span, place) in enumerate(zip(grid.spans, along, strict=True)):
         own = grid.places[:, axis]
-        starts = torch.arange(int(own.max()) + 1 if len(own) else 0, device=own.device)
-        first = (starts * span.step + span.shift).unsqueeze(1)
-        here = ((place >= first) & (place < first + span.length)).index_select(0, own)
+        least, most = (int(own.min()), int(own.max())) if len(own) else (0, -1)
+        first = torch.arange(least, most + 1, device=own.device).unsqueeze(1) * span.step
+        first = first + span.shift
+        here = ((place >= first) & (place < first + span.length)).index_select(0, own - least)
         inside = here if inside is None else inside.logical_and_(here)
     assert inside is not None
     pair = inside.flatten().nonzero().squeeze(1)
