@@ -34,19 +34,15 @@ class Known:
     def of(boxes: tuple[Interval, ...]) -> Known:
         """Intersect the bounds of each with what those of the other two leave."""
         z, d, w = boxes
-        d = both(d, outer_sum(w, Interval(-z.upper, -z.lower)))
-        w = both(w, outer_sum(z, d))
-        return Known(both(z, outer_sum(w, Interval(-d.upper, -d.lower))), d, w)
+        d = d.intersect(outer_sum(w, Interval(-z.upper, -z.lower)))
+        w = w.intersect(outer_sum(z, d))
+        return Known(z.intersect(outer_sum(w, Interval(-d.upper, -d.lower))), d, w)
 
     @property
     def hull(self) -> Interval:
         """The box of z and w together."""
         lower = torch.minimum(self.z.lower, self.w.lower)
         return Interval(lower, torch.maximum(self.z.upper, self.w.upper))
-
-
-def both(one: Interval, other: Interval) -> Interval:
-    return Interval(torch.maximum(one.lower, other.lower), torch.minimum(one.upper, other.upper))
 
 
 def outer_sum(x: Interval, y: Interval) -> Interval:

@@ -28,7 +28,7 @@ def forward(node: Node, weights: Weights, x: Tensor, y: Tensor) -> Tensor:
 
 def interval(node: Node, weights: Weights, x: Interval, y: Interval) -> Interval:
     """Return the intersection. Both boxes contain the value; NaN of one of them stays NaN."""
-    return Interval(torch.maximum(x.lower, y.lower), torch.minimum(x.upper, y.upper))
+    return x.intersect(y)
 
 
 def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:

@@ -27,3 +27,8 @@ class Interval:
     def take(self, which: Tensor | slice) -> Interval:
         """Return the bounds of the domains that `which` selects."""
         return Interval(self.lower[which], self.upper[which])
+
+    def intersect(self, other: Interval) -> Interval:
+        """Return the bounds that follow from both intervals. NaN of one of them stays NaN."""
+        lower = torch.maximum(self.lower, other.lower)
+        return Interval(lower, torch.minimum(self.upper, other.upper))
