@@ -1,29 +1,22 @@
-"""Output bounds as numbers, for `boundmesh bounds` and `boundmesh.bounds`."""
+"""Bounds the outputs of a network, for `boundmesh bounds` and `boundmesh.bounds`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
-from boundmesh.bounds.methods.crown import errors_on
-from boundmesh.bounds.methods.method import MethodOptions
 from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.methods.table import METHODS
-from boundmesh.bounds.relaxation.fixed_lines import FixedLines
-from boundmesh.bounds.sweep.backward import input_rows
-from boundmesh.bounds.sweep.layout import DeviceLayout
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import region_tensors
-from boundmesh.bounds.sweep.rounding_errors import lowered
-from boundmesh.bounds.sweep.rows import DenseRows, Tile
+from boundmesh.bounds.sweep.rows import DenseRows
 from boundmesh.errors import BoundmeshError
 from boundmesh.graph.forward import multiplications
 from boundmesh.mesh.runtime.open import layout_for
-from boundmesh.models import load, point_of, region_of, rows_of
+from boundmesh.models import load, point_of, region_of
 from boundmesh.operators.interval import Interval
 from boundmesh.proof.guarantee import for_bounds, rounding_for
 from boundmesh.proof.memory import check_fits, memory_errors
@@ -38,32 +31,9 @@ from boundmesh.settings import Settings
 
 if TYPE_CHECKING:
     from boundmesh.models import Model
-
-
-ELEMENTS = {"cpu": 2**20, "cuda": 2**25}
-"""The most numbers in one value of the network, of all regions that are bounded together."""
-
-MOST_TOGETHER = 256
-"""The most regions that are bounded together."""
-
-SLOPES = 16
-"""By what factor fewer regions are bounded together where every row has slopes of its own."""
-
-
-@dataclass(frozen=True)
-class Affine:
-    """S linear functions `coefficients · x + constant` of the flat input x.
-
-    coefficients  `[S, inputs]`, float64
-    constant      `[S]`, float64
-    """
-
-    coefficients: np.ndarray
-    constant: np.ndarray
-
-    def __repr__(self) -> str:
-        rows, inputs = self.coefficients.shape
-        return f"Affine({rows} functions of {inputs} inputs)"
+from boundmesh.proof.output_lines import Affine, lines_below
+from boundmesh.proof.output_rows import dense_rows, matrix_of
+from boundmesh.proof.region_batches import batches, both_bounds
 
 
 @dataclass(frozen=True)
@@ -127,6 +97,39 @@ def bounds(
     as_read = load(model, point_of(regions[0]))
     graph = for_bounds(as_read, settings)
     regions = [region_of(region, graph[graph.input].size) for region in regions]
+    _check_together(regions, settings)
+    pin_threads(settings, multiplications(graph))
+    layout = layout_for(graph, settings)
+    device, clock.agree = layout.device, layout.agree
+    with clock.stage("check"):
+        agrees_with_source(as_read, regions, settings.seed, layout.dtype)
+    check_fits(graph, device, settings)
+    forget_peak(device)
+    matrix = matrix_of(rows, graph[graph.output].size, len(regions))
+    program, rounding = Program(graph, graph.output), rounding_for(graph, settings, layout)
+    parts = []
+    try:
+        with clock.stage(method), memory_errors(graph, device, settings):
+            for chosen in batches(program, method, device.type, len(regions)):
+                mine = matrix if len(matrix) == 1 else matrix[chosen]
+                asked = dense_rows(mine, (*mine.shape[:2], *graph[graph.output].shape), layout)
+                problem = Problem(
+                    program,
+                    region_tensors(regions[chosen], graph[graph.input].shape, layout.dtype, device),
+                    layout,
+                    settings.bounds.tile_elements,
+                    clock.check,
+                    rounding,
+                )
+                parts.append((problem, asked, *both_bounds(problem, asked, method, settings)))
+    except OutOfTime as error:
+        raise BoundmeshError(f"{method} was not done within {settings.timeout} s") from error
+    effort = method, clock.seconds[method], peak_bytes(device)
+    return [each for part in parts for each in _apart(*part, effort, lines)]
+
+
+def _check_together(regions: Sequence[Box | Ball], settings: Settings) -> None:
+    """Raise BoundmeshError where these regions cannot be bounded together."""
     if not all(np.isfinite(end).all() for region in regions for end in _ends(region)):
         raise BoundmeshError("the region has an end that is NaN or infinite")
     if len({region.p if isinstance(region, Ball) else np.inf for region in regions}) > 1:
@@ -138,34 +141,6 @@ def bounds(
             f"the mesh {settings.layout.shape} has several groups of domains, and bounds alone "
             "have none to divide; use shards"
         )
-    pin_threads(settings, multiplications(graph))
-    layout = layout_for(graph, settings)
-    device, clock.agree = layout.device, layout.agree
-    with clock.stage("check"):
-        agrees_with_source(as_read, regions, settings.seed, layout.dtype)
-    check_fits(graph, device, settings)
-    forget_peak(device)
-    matrix = _matrix(rows, graph[graph.output].size, len(regions))
-    program, rounding = Program(graph, graph.output), rounding_for(graph, settings, layout)
-    parts = []
-    try:
-        with clock.stage(method), memory_errors(graph, device, settings):
-            for chosen in _batches(program, method, device.type, len(regions)):
-                mine = matrix if len(matrix) == 1 else matrix[chosen]
-                asked = _rows(mine, (*mine.shape[:2], *graph[graph.output].shape), layout)
-                problem = Problem(
-                    program,
-                    region_tensors(regions[chosen], graph[graph.input].shape, layout.dtype, device),
-                    layout,
-                    settings.bounds.tile_elements,
-                    clock.check,
-                    rounding,
-                )
-                parts.append((problem, asked, *_bound(problem, asked, method, settings)))
-    except OutOfTime as error:
-        raise BoundmeshError(f"{method} was not done within {settings.timeout} s") from error
-    effort = method, clock.seconds[method], peak_bytes(device)
-    return [each for part in parts for each in _apart(*part, effort, lines)]
 
 
 def _apart(
@@ -185,91 +160,11 @@ def _apart(
         found.append(Bounds(lower[place], upper[place], *effort, counts, known))
     if not lines or bounds is None:
         return found
-    below, above = (_lines(problem, side, bounds) for side in (rows, rows.negated))
+    below, above = (lines_below(problem, side, bounds) for side in (rows, rows.negated))
     return [
         replace(each, below=low, above=Affine(-high.coefficients, -high.constant))
         for each, low, high in zip(found, below, above, strict=True)
     ]
-
-
-def _batches(program: Program, method: str, device: str, count: int) -> Iterator[slice]:
-    """Divide regions into those whose bounds fit into memory together."""
-    elements = ELEMENTS[device]
-    if METHODS[method].sides_apart:
-        elements //= SLOPES
-    most = max(1, min(MOST_TOGETHER, elements // program.widest(program.target)))
-    return (slice(first, first + most) for first in range(0, count, most))
-
-
-def _matrix(rows: Any, outputs: int, regions: int) -> np.ndarray:
-    """Return rows as float64 `[1, S, outputs]`, or `[N, S, outputs]` where each region has its own.
-
-    Raises BoundmeshError for anything else.
-    """
-    try:
-        shape = np.shape(rows.detach().cpu() if isinstance(rows, torch.Tensor) else rows)
-    except ValueError:
-        # Lists of different lengths have no shape; `rows_of` explains what is expected.
-        shape = ()
-    if len(shape) != 3 or shape[0] != regions or shape[2] != outputs:
-        return rows_of(rows, outputs)[None]
-    return np.stack([rows_of(each, outputs) for each in rows])
-
-
-@torch.no_grad()
-def _lines(problem: Problem, rows: DenseRows, bounds: Mapping[str, Interval]) -> list[Affine]:
-    """Compute linear functions of x below the rows `[1, S, *output_shape]`, on each region."""
-    program, coefficients = problem.program, rows.coefficients
-    tile, errors = Tile(program.target, slice(0, rows.count), rows), errors_on(problem, bounds)
-    draw = FixedLines(bounds)
-    carried = input_rows(problem.layout, program, tile, draw, frozenset(), errors)
-    at_input = carried.at_input(program.graph.input, coefficients)
-    size, count = program.graph[program.graph.input].size, coefficients.shape[1]
-    bias = coefficients.new_zeros(1, count) if carried.bias is None else carried.bias
-    regions = problem.region.domains
-    constant = lowered(bias, carried.error, errors).expand(regions, count)
-    flat = at_input.flatten(2) if at_input.dim() else at_input
-    slope = flat.expand(regions, count, size)
-    return [
-        Affine(one.double().cpu().numpy(), other.double().cpu().numpy())
-        for one, other in zip(slope, constant, strict=True)
-    ]
-
-
-def _rows(matrix: np.ndarray, shape: tuple[int, ...], layout: DeviceLayout) -> DenseRows:
-    """Convert rows to the layout's dtype, together with how far each is from the given one."""
-    exact = torch.from_numpy(np.asarray(matrix, dtype=np.float64))
-    near = exact.to(layout.dtype)
-    off = (exact - near.double()).abs().to(layout.dtype)
-    deviation = off.to(layout.device).reshape(shape) if bool(off.any()) else None
-    return DenseRows(near.to(layout.device).reshape(shape), deviation)
-
-
-def _bound(
-    problem: Problem, rows: DenseRows, method: str, settings: Settings
-) -> tuple[np.ndarray, np.ndarray, Mapping[str, Interval] | None]:
-    """Lower and upper bounds of the rows, float64 `[D, S]`, and those of the start nodes."""
-    entry, chosen = METHODS[method], settings.bounds
-    options = MethodOptions(chosen.iterations, chosen.learning_rate, chosen.decay)
-    if entry.sides_apart:
-        below, above = (entry.bound(problem, side, options) for side in (rows, rows.negated))
-        sides, intermediate = [below.lower, above.lower], below.bounds
-        if intermediate is not None and above.bounds is not None:
-            intermediate = _both(intermediate, above.bounds)
-    else:
-        found = entry.bound(problem, rows.both_sides, options)
-        sides, intermediate = [*found.lower.chunk(2, dim=1)], found.bounds
-    lower, upper = (side.double().cpu().numpy() for side in sides)
-    return lower, -upper, intermediate
-
-
-def _both(a: Mapping[str, Interval], b: Mapping[str, Interval]) -> dict[str, Interval]:
-    return {
-        name: Interval(
-            torch.maximum(a[name].lower, b[name].lower), torch.minimum(a[name].upper, b[name].upper)
-        )
-        for name in a
-    }
 
 
 def _ends(region: Box | Ball) -> tuple[np.ndarray, ...]:
