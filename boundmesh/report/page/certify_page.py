@@ -25,8 +25,7 @@ from boundmesh.report.page.certify_rows import (
 )
 from boundmesh.report.page.chart import Chart
 from boundmesh.report.page.circumstances import Origin, circumstances
-from boundmesh.report.page.effort import Piece, StageRow, stage_rows, strip
-from boundmesh.report.page.memory import Memory, memory, taken
+from boundmesh.report.page.course import Course, course_of
 from boundmesh.report.page.parts import Card, Head
 from boundmesh.report.page.stage_memory import StageMemory, stage_peaks
 
@@ -52,12 +51,7 @@ class CertifyPage:
     lines: tuple[Line, ...]
     left_out: int
     largest: bool
-    stages: tuple[StageRow, ...]
-    pieces: tuple[Piece, ...]
-    total: float
-    memory: Memory
-    guarantee: tuple[str, ...]
-    warnings: tuple[str, ...]
+    course: Course
 
 
 def certify_page(result: Certification, origin: Origin) -> CertifyPage:
@@ -72,7 +66,6 @@ def certify_page(result: Certification, origin: Origin) -> CertifyPage:
     )
     deciders = Counter(each.stage for each in result if each.stage)
     lines = sorted(result, key=lambda each: (WORDS.index(each.verdict) == 0, each.index))
-    known = taken(result.graph, result.settings, result.peak_bytes, result.device, 0)
     return CertifyPage(
         head=Head(
             title=f"{badge}: {question}",
@@ -98,12 +91,14 @@ def certify_page(result: Certification, origin: Origin) -> CertifyPage:
         lines=tuple(line_of(each) for each in lines[:MOST_ROWS]),
         left_out=max(0, every - MOST_ROWS),
         largest=result.largest,
-        stages=stage_rows(result.seconds),
-        pieces=strip(result.history, result.seconds),
-        total=result.total_seconds,
-        memory=memory(known, result.history, StageMemory(stage_peaks(result.history))),
-        guarantee=_guarantee(result),
-        warnings=result.history.warnings,
+        course=course_of(
+            result,
+            result.total_seconds,
+            0,
+            StageMemory(stage_peaks(result.history)),
+            _guarantee(result),
+            result.history.warnings,
+        ),
     )
 
 

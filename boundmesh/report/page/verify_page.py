@@ -11,19 +11,15 @@ from boundmesh.report.facts import of_margin
 from boundmesh.report.page import words
 from boundmesh.report.page.chart import Chart
 from boundmesh.report.page.circumstances import Origin, circumstances
+from boundmesh.report.page.course import Course, course_of
 from boundmesh.report.page.effort import (
     LayerTable,
-    Piece,
-    StageRow,
     bound_chart,
     domain_chart,
     layer_table,
-    stage_rows,
-    strip,
 )
 from boundmesh.report.page.inputs import OutputRow, View, outputs, view
 from boundmesh.report.page.margins import MarginTable, margin_table
-from boundmesh.report.page.memory import Memory, memory, taken
 from boundmesh.report.page.parts import Head
 from boundmesh.report.page.stage_memory import stage_memory
 from boundmesh.result import Result
@@ -57,12 +53,7 @@ class VerifyPage:
     bounds: Chart | None
     domains: Chart | None
     layers: LayerTable | None
-    stages: tuple[StageRow, ...]
-    pieces: tuple[Piece, ...]
-    total: float
-    memory: Memory
-    guarantee: tuple[str, ...]
-    warnings: tuple[str, ...]
+    course: Course
 
 
 def verify_page(result: Result, origin: Origin) -> VerifyPage:
@@ -81,7 +72,6 @@ def verify_page(result: Result, origin: Origin) -> VerifyPage:
         condition = words.listed(atoms) or "true"
         broken = Broken(condition, numbers, rows, prop.outputs - len(rows))
     neurons = sum(every for _, every in result.unstable.values())
-    known = taken(result.graph, result.settings, result.peak_bytes, result.device, neurons)
     where = ""
     if shown is not None:
         where = words.where(shown.near, shown.shape, prop.inputs)
@@ -110,14 +100,14 @@ def verify_page(result: Result, origin: Origin) -> VerifyPage:
         bounds=bound_chart(result.history, proved=result.proved),
         domains=domain_chart(result.history),
         layers=layer_table(result.reached, result.unstable),
-        stages=stage_rows(result.seconds),
-        pieces=strip(result.history, result.seconds),
-        total=sum(result.seconds.values()),
-        memory=memory(known, result.history, stage_memory(result)),
-        guarantee=tuple(
-            words.guarantee(arithmetic(result.graph, result.settings, prop), verdict.word)
+        course=course_of(
+            result,
+            sum(result.seconds.values()),
+            neurons,
+            stage_memory(result),
+            words.guarantee(arithmetic(result.graph, result.settings, prop), verdict.word),
+            dict.fromkeys((*prop.warnings, *result.history.warnings)),
         ),
-        warnings=tuple(dict.fromkeys((*prop.warnings, *result.history.warnings))),
     )
 
 
