@@ -16,7 +16,7 @@ from boundmesh.commands.options import REGION, RESULTS, RUN, Clip, Json, Report
 from boundmesh.commands.output import print_result
 from boundmesh.commands.ranks import start_ranks
 from boundmesh.commands.region import parse_clip, parse_numbers
-from boundmesh.commands.verify import less
+from boundmesh.commands.verify_run import less
 from boundmesh.report.certify_console import CertifyConsole
 from boundmesh.runtime.rank import is_first
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -16,7 +13,6 @@ from boundmesh.commands.files import (
     all_networks,
     check_order,
     check_readable,
-    check_writable,
     one_network,
     shapes_of,
 )
@@ -35,19 +31,14 @@ from boundmesh.commands.options import (
 )
 from boundmesh.commands.output import print_result
 from boundmesh.commands.ranks import start_ranks
-from boundmesh.commands.region import Neighbourhood, neighbourhood
+from boundmesh.commands.region import neighbourhood
+from boundmesh.commands.verify_files import ResultFiles, named
+from boundmesh.commands.verify_run import read_and_decide, tell
 from boundmesh.errors import BoundmeshError
-from boundmesh.report.console import ConsoleProgress
 from boundmesh.runtime.rank import is_first
-from boundmesh.runtime.startup import seconds_since_start
-from boundmesh.settings import Method, Settings
-
-if TYPE_CHECKING:
-    from boundmesh.result import Result
 
 EXIT_CODES = {"unsat": 0, "sat": 1}
 UNDECIDED, INTERRUPTED = 3, 130
-STYLES = {"unsat": "bold green", "sat": "bold red", "unknown": "yellow", "timed-out": "yellow"}
 
 
 @with_groups
@@ -143,27 +134,21 @@ def verify(
     settings = run.settings(timeout)
     networks = all_networks(network) if around is None else dict([one_network(network)])
     check_readable(None if spec is None else Path(spec), *networks.values(), input)
-    check_writable("--result-file", result_file)
-    check_writable("--json", json)
-    check_writable("--report", report)
+    files = ResultFiles(result_file, json, report)
+    files.check()
     start_ranks(settings.layout.shape)
     with console.progress(context) as progress, Ending() as ending:
         wanted = around or Path(spec or "")
         options = strict, shapes_of(shape), timeout_from_start
-        result = _run(wanted, networks, *options, settings, progress)
+        result = read_and_decide(wanted, networks, *options, settings, progress)
         seconds = perf_counter() - began
-        _tell(result, run.method, seconds, progress)
-
+        tell(result, run.method, seconds, progress)
+    # Imported here, since it brings torch.
     from boundmesh.report import results
 
-    if result_file is not None and is_first():
-        results.write(result_file, results.competition_text(result.verdict, result.property))
-    if json is not None and is_first():
+    if is_first():
         about = None if spec is None else str(spec)
-        content = results.verdict_json(result, settings, about, named(networks), seconds)
-        results.write_json(json, content)
-    if report is not None and is_first():
-        _write_report(report, result, str(spec or input), named(networks))
+        files.write(result, settings, about, str(spec or input), named(networks), seconds)
     print_result(results.answer(result))
     if ending.came and is_first():
         raise typer.Exit(INTERRUPTED)
@@ -184,76 +169,3 @@ def network_of(words: list[str], model: str | None, networks: list[str] | None) 
             "give the network first, or after --network, and no SPEC"
         )
     return [model]
-
-
-def named(networks: Mapping[str | None, Path]) -> str:
-    """Return the networks as text: the file of one without a name, else `f=a.onnx g=b.onnx`."""
-    return " ".join(str(f) if name is None else f"{name}={f}" for name, f in networks.items())
-
-
-def _run(
-    spec: Path | Neighbourhood,
-    networks: Mapping[str | None, Path],
-    strict: bool,
-    shapes: dict[str, tuple[int, ...]],
-    from_start: bool,
-    settings: Settings,
-    progress: ConsoleProgress,
-) -> Result:
-    progress.stage("start")
-    from boundmesh import api
-    from boundmesh.commands.query import read_query
-    from boundmesh.proof.guarantee import arithmetic
-    from boundmesh.report import words
-    from boundmesh.runtime.device import set_aside
-
-    progress.stage("read")
-    began = perf_counter()
-    if isinstance(spec, Neighbourhood):
-        (file,) = networks.values()
-        graph = api.load(file, shapes=shapes)
-        prop, source = spec.property(graph), spec.file
-    else:
-        load = partial(api.load, shapes=shapes, property=spec)
-        (graph, prop), source = read_query(spec, networks, load, strict), spec
-    set_aside()
-    files = ", ".join(file.name for file in networks.values())
-    progress.say("network", f"{files}: {words.of_graph(graph)}")
-    first, *more = words.of_property(prop)
-    progress.say("property", f"{source.name}: {first}")
-    for line in more:
-        progress.say("", line)
-    progress.say("arithmetic", words.of_arithmetic(arithmetic(graph, settings, prop)))
-    reading = perf_counter() - began
-    spent = seconds_since_start() if from_start else reading
-    result = api.verify(graph, prop, settings=less(settings, spent), progress=progress)
-    return replace(result, seconds={**result.seconds, "read": reading})
-
-
-def _write_report(path: Path, result: Result, spec: str, network: str) -> None:
-    from boundmesh.report.page import write
-    from boundmesh.report.page.circumstances import origin_here
-
-    write.report(result, path, origin_here(network, spec))
-
-
-def less(settings: Settings, seconds: float) -> Settings:
-    """Return `settings` with the timeout reduced by the seconds already spent on reading."""
-    if settings.timeout is None:
-        return settings
-    return replace(settings, timeout=max(settings.timeout - seconds, 1e-3))
-
-
-def _tell(result: Result, method: Method, seconds: float, progress: ConsoleProgress) -> None:
-    from boundmesh.report import words
-
-    word = result.verdict.word
-    progress.finish()
-    progress.say(word, words.of_verdict(result.verdict, result.property), STYLES[word])
-    if word in ("unknown", "timed-out") and result.unstable:
-        progress.say("", words.of_unstable(result.unstable))
-    if word == "unknown" and method != "auto":
-        progress.say("", "--method auto goes on to tighter bounds and splits what they leave open")
-    if word == "timed-out":
-        progress.say("", "a longer --timeout or a faster --device may decide it")
-    progress.say("", f"{seconds:.1f} s, peak memory {words.of_bytes(result.peak_bytes)}")
