@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated
@@ -13,6 +12,7 @@ import typer
 from boundmesh.bench.ending import Ending
 from boundmesh.bench.instances import read_instances, select
 from boundmesh.bench.session import Session, known
+from boundmesh.commands.bench_results import check_comparison, compare_results, sum_up, write_report
 from boundmesh.commands.defaults import described
 from boundmesh.commands.files import check_writable
 from boundmesh.commands.groups import with_groups
@@ -24,10 +24,8 @@ from boundmesh.errors import BoundmeshError
 from boundmesh.report import cactus, records
 from boundmesh.report.bench_console import BenchConsole
 from boundmesh.report.records import Record
-from boundmesh.report.summary import Summary, summarize
-from boundmesh.report.summary import compare as compare_runs
+from boundmesh.report.summary import summarize
 from boundmesh.runtime.rank import is_first
-from boundmesh.settings import Settings
 
 WHICH = "Which instances"
 ALL_FAILED, WRONG, INTERRUPTED = 1, 2, 130
@@ -123,17 +121,10 @@ def bench(
     """
     began = perf_counter()
     if compare is not None:
-        if lists:
-            raise BoundmeshError("--compare takes two results and no list of instances")
         written = {"--out": out, "--json-dir": json_dir, "--json": json, "--plot": plot}
-        for option, file in written.items():
-            if file is not None:
-                raise BoundmeshError(
-                    f"--compare runs nothing, so {option} has nothing to write; --report FILE.html "
-                    "writes the comparison"
-                )
-        check_writable("--report", report)
-        _compare(*compare, BenchConsole(quiet=console.quiet), report)
+        check_comparison(lists, written, report)
+        if not compare_results(*compare, BenchConsole(quiet=console.quiet), report):
+            raise typer.Exit(WRONG)
         return
     settings = run.settings(timeout)
     for option, file in (("--out", out), ("--json", json), ("--plot", plot), ("--report", report)):
@@ -172,66 +163,14 @@ def bench(
         shown.rest()
         summaries = summarize([instance.family for instance in instances], found)
         if first:
-            _sum_up(summaries, found, json, plot, shown)
+            sum_up(summaries, found, json, plot, shown)
     if not first:
         return
     if report is not None:
-        _write_report(report, found, summaries, settings, lists)
+        write_report(report, found, summaries, settings, lists)
     if any(record.wrong for record in found):
         raise typer.Exit(WRONG)
     if ending.came:
         raise typer.Exit(INTERRUPTED)
     if found and all(record.verdict == "error" for record in found):
         raise typer.Exit(ALL_FAILED)
-
-
-def _sum_up(
-    summaries: Sequence[Summary],
-    found: Sequence[Record],
-    json: Path | None,
-    plot: Path | None,
-    console: BenchConsole,
-) -> None:
-    console.summary(summaries)
-    if json is not None:
-        # Imported here, since it brings torch.
-        from boundmesh.report import results
-
-        *families, whole = map(asdict, summaries)
-        wrong = [record.key for record in found if record.wrong]
-        results.write_json(json, {"all": whole, "families": families, "wrong": wrong})
-    if plot is not None:
-        cactus.plot(plot, found)
-
-
-def _write_report(
-    path: Path,
-    found: Sequence[Record],
-    summaries: Sequence[Summary],
-    settings: Settings,
-    lists: Sequence[Path],
-) -> None:
-    # Imported here, since it brings torch.
-    from boundmesh.report.page import write
-    from boundmesh.report.page.circumstances import origin_here
-
-    write.report_bench(path, found, summaries, settings, list(map(str, lists)), origin_here())
-
-
-def _compare(old: Path, new: Path, console: BenchConsole, report: Path | None) -> None:
-    before, after = records.read_records(old), records.read_records(new)
-    changes, pace = compare_runs(before, after)
-    console.changes(changes, pace)
-    print_result("family,onnx,vnnlib,old,new\n")
-    for each in changes:
-        cells = *each.old.key, each.old.verdict, each.new.verdict
-        print_result(records.csv_line(cells))
-    if report is not None:
-        # Imported here, since it brings torch.
-        from boundmesh.report.page import write
-        from boundmesh.report.page.circumstances import origin_here
-
-        files = str(old), str(new)
-        write.report_comparison(report, files, before, after, changes, pace, origin_here())
-    if any(each.contradiction for each in changes):
-        raise typer.Exit(WRONG)
