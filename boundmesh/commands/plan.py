@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -141,6 +142,8 @@ def plan(
         )
     if json is not None:
         results.write_json(json, {"network": str(model), **plan_table.plan_json(found)})
-    typer.echo(plan_table.of_plan(found), nl=False)
+    # Without a terminal, and COLUMNS not set, there is no width to keep.
+    width = shutil.get_terminal_size(fallback=(0, 0)).columns or None
+    typer.echo(plan_table.of_plan(found, width), nl=False)
     if not found.fits:
         raise typer.Exit(DOES_NOT_FIT)

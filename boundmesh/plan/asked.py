@@ -19,6 +19,7 @@ from boundmesh.plan.neurons import Unstable
 from boundmesh.plan.planning import PER_HOST, Line, Plan, Ranks, plan_bounds
 from boundmesh.plan.rehearsal import Bounding
 from boundmesh.plan.words import parse_shards, parse_share, parse_size
+from boundmesh.proof.guarantee import for_bounds
 from boundmesh.proof.margins import margins_of
 from boundmesh.proof.question import TOGETHER
 from boundmesh.property import Ball, Box, Clause, Property
@@ -41,7 +42,7 @@ ABOVE_ZERO = Number(False, 0, above=True)
 class Asked:
     """What a run would bound.
 
-    graph    the network
+    graph    the network as a run rewrites it for its bounds
     rows     the rows of its output that are bounded together
     regions  the regions that are bounded together; empty where none was given
     """
@@ -73,7 +74,7 @@ def plan_of(
     per_host = POSITIVE_OR_NONE.read("gpus_per_host", per_host)
     machine = _with_rates(machine_named(settings.device), tflops, bandwidth)
     counted = asked is not None and share is None
-    question = _asked(model, asked, chosen.method, rows, shapes_only=not counted)
+    question = _asked(model, asked, settings, rows, shapes_only=not counted)
     shares = Unstable(1.0 if share is None else share)
     if counted:
         shares = count_unstable(question.graph, question.regions)
@@ -151,14 +152,15 @@ def machine_named(device: str) -> Machine:
 def _asked(
     model: Model,
     asked: Property | Box | Ball | str | Path | None,
-    method: str,
+    settings: Settings,
     rows: int | None,
     *,
     shapes_only: bool,
 ) -> Asked:
-    graph = _graph(model, asked, shapes_only=shapes_only)
+    graph, method = _graph(model, asked, shapes_only=shapes_only), settings.bounds.method
     if isinstance(asked, str | Path):
         asked = vnnlib.load(asked, graph.inputs, graph.outputs)
+    graph = for_bounds(graph, settings, asked if isinstance(asked, Property) else None)
     if isinstance(asked, Property):
         found = _of_property(graph, asked)
     else:

@@ -26,6 +26,7 @@ from boundmesh.graph.passes.drop_dead import drop_dead
 from boundmesh.graph.passes.fold_affine import Weights
 from boundmesh.operators.node import Node, Shape
 from boundmesh.read.normalized import ROOM, Normalized, normalized
+from boundmesh.read.shapes import stands_in
 
 
 def keep_common_factors(graph: Graph) -> Graph:
@@ -98,10 +99,14 @@ def in_front(
         return None
     name, value, matrix = layer.name, normal.value, weights[layer.weights[0]]
     offset = weights[layer.weights[1]] if len(layer.weights) > 1 else None
+    # A weight without numbers, of a plan, may not fit into memory: one column stands for it.
+    columns = slice(1) if stands_in(matrix.array) else slice(None)
+    matrix = matrix.moved(lambda array: array[:, columns])
     for node in way[1:]:
         if node.op in ("scale", "shift"):
             each = per_element(weights[node.weights[0]], layer.input_shapes[0][-1])
             assert each is not None
+            each = each.moved(lambda array: array[:, columns])
             if node.op == "scale":
                 matrix = product(matrix, each)
             else:

@@ -45,3 +45,8 @@ def stand_in(shape: tuple[int, ...], double: bool = False) -> np.ndarray:
     memory = mmap.mmap(-1, dtype.itemsize)
     memory.write(np.asarray(0.7, dtype).tobytes())
     return np.broadcast_to(np.frombuffer(memory, dtype, 1).reshape((1,) * len(shape)), shape)
+
+
+def stands_in(array: np.ndarray) -> bool:
+    """Return True if all numbers of an array are the same one in memory."""
+    return array.size > 1 and not any(array.strides)

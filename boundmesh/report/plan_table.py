@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -32,9 +34,38 @@ NAMES = 3
 """So many start nodes are written out; the rest is counted."""
 
 
-def of_plan(plan: Plan) -> str:
-    """Write a plan for people."""
-    return "\n".join([*_assumed(plan), "", *_table(plan), "", *_sweeps(plan), *_verdict(plan), ""])
+INDENT = 11
+"""What was assumed begins at this column, behind its name."""
+
+
+def of_plan(plan: Plan, width: int | None = None) -> str:
+    """Write a plan for people, in lines of at most `width` characters where that is given.
+
+    In a console that is too narrow for a column for each term of memory, the terms are written
+    below the table, line by line.
+    """
+    assumed = [line for text in _assumed(plan) for line in _wrapped(text, width, INDENT)]
+    table = list(_table(plan, _names(plan)))
+    if width is not None and max(map(len, table)) > width:
+        table = [*_table(plan, []), ""]
+        table += [line for text in _terms(plan) for line in _wrapped(text, width, 2)]
+    rest = [line for text in (*_sweeps(plan), *_verdict(plan)) for line in _wrapped(text, width)]
+    return "\n".join([*assumed, "", *table, "", *rest, ""])
+
+
+def _wrapped(text: str, width: int | None, indent: int = 0) -> list[str]:
+    if width is None or len(text) <= width:
+        return [text]
+    following = " " * min(indent, width // 3)
+    # A number stays beside its unit: textwrap does not break at a space of this kind.
+    found = textwrap.wrap(
+        re.sub(r"(\d) (?=[A-Za-zα]+)", "\\1\u00a0", text),
+        width,
+        subsequent_indent=following,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [line.replace("\u00a0", " ") for line in found]
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:
@@ -134,19 +165,34 @@ def _tiles(plan: Plan) -> str:
     return ", ".join(shown) + (f", and so on for {more} more" if more > 0 else "")
 
 
-def _table(plan: Plan) -> Sequence[str]:
-    names = [name for name in dict.fromkeys(COLUMNS.values()) if _large(plan, name)]
-    header = ["shards", "schedule", *names, "rest", "peak", "time", "fits"]
-    rows = [header]
+def _names(plan: Plan) -> list[str]:
+    """Return the names of the terms that are shown."""
+    return [name for name in dict.fromkeys(COLUMNS.values()) if _large(plan, name)]
+
+
+def _terms(plan: Plan) -> Iterator[str]:
+    """Write the terms of the peak of each line."""
+    names = _names(plan)
+    for line in plan.lines:
+        sizes = {name: _of(line, name) for name in names}
+        sizes["rest"] = line.peak - sum(sizes.values())
+        words = (f"{name} {of_size(size)}" for name, size in sizes.items() if size >= 1)
+        yield f"{_shards(line.shards)}: {', '.join(words)}"
+
+
+def _table(plan: Plan, names: Sequence[str]) -> Sequence[str]:
+    """Write a table with a row for each line, and a column for each of the terms `names`."""
+    rows = [["shards", "schedule", *names, *(["rest"] if names else []), "peak", "time", "fits"]]
     for line in plan.lines:
         sizes = [_of(line, name) for name in names]
-        rest = line.peak - sum(sizes)
+        if names:
+            sizes.append(line.peak - sum(sizes))
         fits = "" if plan.memory is None else "yes" if plan.holds(line) else "no"
         rows.append(
             [
                 str(line.shards),
                 line.schedule,
-                *map(of_size, [*sizes, rest, line.peak]),
+                *map(of_size, [*sizes, line.peak]),
                 of_time(line.seconds),
                 fits,
             ]

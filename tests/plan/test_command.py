@@ -35,6 +35,21 @@ def test_a_range_of_shards_has_a_line_for_powers_of_two_and_ends(
     assert "Times are estimates" in outcome.out
 
 
+@pytest.mark.parametrize("columns", [40, 60, 200])
+def test_a_plan_keeps_to_the_width_of_the_terminal(
+    command: Command, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    """The terms of memory stand in columns, or below a table without them."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    outcome = command("plan", MLP, NEAR, "--mesh", "shards=1..4", "--memory", "80GiB")
+    assert max(map(len, outcome.out.splitlines())) <= columns
+    (header,) = (line for line in outcome.out.splitlines() if line.startswith("shards"))
+    assert ("weights" in header) == (columns == 200)
+    if columns < 200:
+        assert header.split() == ["shards", "schedule", "peak", "time", "fits"]
+        assert "4 shards: weights" in outcome.out
+
+
 def test_json_holds_the_terms_in_bytes(command: Command, tmp_path: Path) -> None:
     file = tmp_path / "plan.json"
     outcome = command("plan", MLP, NEAR, "--mesh", "shards=1..2", "--json", file, "--quiet")

@@ -7,16 +7,25 @@ import resource
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from onnx.numpy_helper import from_array
+from onnx.parser import parse_model
 
 import boundmesh
 from boundmesh import BoundmeshError
+from boundmesh.graph.build import Builder
+from boundmesh.graph.graph import Port
 from boundmesh.plan.layouts import imagined_layout
 from boundmesh.plan.machine import CPU, HOPPER, OTHER_GPU, Machine
 from boundmesh.plan.neurons import Unstable
 from boundmesh.plan.planning import Plan, Ranks, plan_bounds
 from boundmesh.plan.rehearsal import Bounding, rehearse
+from boundmesh.proof.guarantee import for_bounds
+from boundmesh.read.onnx import loads
+from boundmesh.read.shapes import stand_in
+from boundmesh.settings import Settings
 from tests.plan.models import external_mlp, shapes_of_mlp
 
 MIB = 2**20
@@ -162,3 +171,39 @@ def test_a_plan_prints_in_few_words() -> None:
 def test_every_bad_argument_raises_a_boundmesh_error(options: dict[str, Any], words: str) -> None:
     with pytest.raises(BoundmeshError, match=words):
         boundmesh.plan(DIGITS / "mlp.onnx", **options)
+
+
+@pytest.mark.parametrize("rounding", ["real", "float32"])
+def test_a_plan_is_made_of_the_graph_that_a_run_bounds(rounding: str) -> None:
+    """In real arithmetic, normalised values keep their common factor, and forms their squares."""
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+    g (float[1, 6] x) => (float[1, 2] y)
+    <float[6, 4] w, float[4] gain, float[4, 2] v>
+    { h = MatMul(x, w) n = LayerNormalization(h, gain) y = MatMul(n, v) }"""
+    model = parse_model(text)
+    for name, shape in (("w", (6, 4)), ("gain", (4,)), ("v", (4, 2))):
+        model.graph.initializer.append(from_array(np.ones(shape, np.float32), name))
+    graph = loads(model.SerializeToString())
+    planned = boundmesh.plan(graph, method="crown", rounding=rounding).bounding.graph
+    run = for_bounds(graph, Settings(rounding=rounding))
+    assert [node.op for node in planned.nodes] == [node.op for node in run.nodes]
+    products = [node for node in planned.nodes if node.op == "multiply"]
+    limits = [node for node in products if "limit" in node.attributes]
+    assert bool(limits) == (rounding == "real")
+
+
+def test_a_normalisation_is_planned_without_the_numbers_of_large_weights(tmp_path: Path) -> None:
+    """The layer behind it would take 3 GiB in float64, of which a rewrite reads one column."""
+    build, one = Builder(), np.ones(1, np.float32)
+    x = build.input((1, HUGE))
+    squares = build.add("sum", build.add("power", x, exponent=2.0), axes=(1,))
+    root = build.add("reciprocal", build.add("sqrt", build.add("shift", squares, weights=(one,))))
+    scaled = build.add("multiply", x, build.broadcast(root, (1, HUGE)))
+    gain = build.add("scale", scaled, weights=(stand_in((HUGE,)),))
+    y = build.add("linear", gain, weights=(stand_in((HUGE, HUGE)), stand_in((HUGE,))))
+    graph = build.graph(y, (Port("x", (1, HUGE)),), (Port("y", (1, HUGE)),))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found = boundmesh.plan(graph, method="crown", rounding="real", rows=10, unstable="1%")
+    assert any("limit" in node.attributes for node in found.bounding.graph.nodes)
+    taken = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    assert taken < 300 * MIB
