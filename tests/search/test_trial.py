@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from boundmesh.bounds.methods.crown import intermediate_bounds
 from boundmesh.bounds.sweep.layout import OneDevice
+from boundmesh.bounds.sweep.region import BoxRegion
 from boundmesh.graph.build import Builder
+from boundmesh.graph.forward import tensors, values
 from boundmesh.graph.graph import Graph
 from boundmesh.operators.node import Node
 from boundmesh.proof.ladder import climb
@@ -17,7 +20,9 @@ from boundmesh.proof.question import Question
 from boundmesh.proof.standing import Standing
 from boundmesh.property import Atom, Clause
 from boundmesh.runtime.clock import Clock
+from boundmesh.search.activation_split import ActivationSplitting
 from boundmesh.search.decide import branch
+from boundmesh.search.domain import Domains
 from boundmesh.search.trial import Trials
 from boundmesh.settings import BoundSettings, BranchSettings
 from tests.networks import DTYPE, finished, region, sampled
@@ -112,3 +117,42 @@ def test_a_search_may_close_nothing_where_its_scores_add_up_to_less_than_is_miss
     standing.rows[:] = -1e-6
     made(standing, torch.tensor([0]), bounds)
     assert made.lacked == {0: 1e-6}
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_the_bound_of_every_domain_holds_at_the_samples_in_it(seed: int) -> None:
+    standing = asked(seed, 0.3, 0.0)
+    question, region = standing.question, standing.question.region
+    problem = question.problem(region, OPTIONS[0], Clock(60))
+    bounds = intermediate_bounds(problem, by_rows=True).sharpest
+    rest = question.margins, question.offset, OPTIONS[1], Clock(60), lambda points: None
+    splitting = ActivationSplitting(problem, bounds, *rest)
+    splitting.run(torch.tensor([0]), torch.tensor([-torch.inf], dtype=DTYPE), 100)
+    open_domains = splitting.frontier.pop(len(splitting.frontier))
+    assert len(open_domains) > 10
+    graph = problem.program.graph
+    assert isinstance(region, BoxRegion)
+    x, y = sampled(graph, region, 4000)
+    margin = y[0].flatten(1)[:, 0] - question.offset[0]
+    inside = _inside(splitting, open_domains, values(graph, tensors(graph, DTYPE), x[0]))
+    assert inside.any(1).sum() > 10
+    assert (~inside | (margin >= open_domains.margin[:, None])).all()
+
+
+def _inside(splitting: ActivationSplitting, domains: Domains, seen: dict[str, Tensor]) -> Tensor:
+    """Return the mask `[D, K]` of the samples that satisfy all splits and cuts of each domain."""
+    neurons, able = splitting.bounder.neurons, splitting.bounder.able
+    program = splitting.bounder.problem.program
+    z = torch.cat(
+        [
+            seen[program.graph[name].inputs[0]].flatten(1)[:, neurons.unstable[name].index]
+            for name in neurons.places
+        ],
+        dim=1,
+    )
+    above = (z - neurons.split_points).nan_to_num(0.0)
+    inside = (above * domains.splits[:, None] >= 0).all(2)
+    assert able is not None
+    cut = torch.cat([seen[name].flatten(1) for name in able.places], dim=1)
+    beyond = cut[:, domains.place.long()].transpose(0, 1) - domains.point[:, None]
+    return inside & (beyond * domains.sign[:, None] >= 0).all(2)
