@@ -9,14 +9,14 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from boundmesh.attack.pgd import attack
+from boundmesh.attack.pgd import Attack, in_parts
 from boundmesh.attack.replay import Replay, representable
 from boundmesh.bounds.sweep.layout import DeviceLayout, OneDevice
 from boundmesh.graph.graph import Graph
 from boundmesh.proof.guarantee import needs_real, rounding_for
 from boundmesh.proof.question import Question, questions
 from boundmesh.proof.real import RealOutputs
-from boundmesh.proof.standing import Standing, open_clauses
+from boundmesh.proof.standing import Standing
 from boundmesh.property import Property
 from boundmesh.runtime.clock import Clock
 from boundmesh.search.parallel.groups import Groups
@@ -82,77 +82,37 @@ class Run:
                 return seen
         return None
 
-    def hunt(self, left: Mapping[int, Sequence[int]] | None = None) -> Counterexample | None:
-        """Search a counterexample by gradient descent; return it, or None.
+    def attack(self, left: Mapping[int, Sequence[int]] | None = None) -> Attack:
+        """Return an attack that has not begun.
 
-        `left` maps each case to the clauses to search. None stands for all clauses of all cases.
+        `left` maps each case to the clauses to search. None stands for all clauses of all cases,
+        which are searched by fewer descents.
         """
-        chosen, weights = self.settings.attack, self.layout.weights
-        if not chosen.restarts:
-            return None
-        with self.clock.stage("attack"), self.layout.thrifty():
-            seed = self.settings.seed
-            seen = attack(
+        return Attack(
+            in_parts(
                 self.graph,
-                weights,
+                self.layout.weights,
                 self.property,
-                chosen,
+                self.settings.attack,
                 self.clock,
-                seed,
+                self.settings.seed,
                 left,
                 self.replay,
                 self.layout.recordable,
             )
-            return self.clock.agree(seen)
+        )
 
-
-LEAST_SHARE = 1 / 8
-"""A search that may cost more than this share of the time left is not tried before an attack."""
-
-
-@dataclass
-class Lookout:
-    """Replays the points of a search, and attacks once the search has taken its trial time.
-
-    After bounds a wide attack comes next. A search that bounds have prepared well decides the
-    property in less time, so it is tried first, for half as long as the run has taken so far. If it
-    takes longer, it is interrupted once by the attack.
-
-    run       the run
-    until     the time on the run's clock at which the attack begins
-    attacked  true once the attack has begun
-    """
-
-    run: Run
-    until: float
-    attacked: bool = False
-
-    @staticmethod
-    def after_bounds(run: Run, begun: float) -> Lookout:
-        """Start the trial time of a search now; attack and bounds began at `begun`.
-
-        There is none where several groups search, or where the time left is short.
-        """
-        now, left = run.clock.spent, run.clock.left
-        trial = (now - begun) / 2
-        alone = run.groups.size == 1
-        return Lookout(run, now + trial if alone and trial <= LEAST_SHARE * left else now)
-
-    def __call__(self, case: int, points: Tensor) -> Counterexample | None:
-        """Replay points as `Run.look` does; attack where it is time."""
-        seen = self.run.look(case, points)
-        return seen if seen is not None else self.attack_in_time()
-
-    def attack_in_time(self) -> Counterexample | None:
-        """Attack the open clauses if that is not done yet and the trial time is over."""
-        if self.attacked or self.run.clock.spent < self.until:
+    def go_on(self, attack: Attack) -> Counterexample | None:
+        """Run the next part of an attack; return the counterexample, or None."""
+        if not self.settings.attack.restarts:
+            attack.over = True
             return None
-        return self.attack()
+        with self.clock.stage("attack"), self.layout.thrifty():
+            return self.clock.agree(attack.go_on())
 
-    def attack(self) -> Counterexample | None:
-        """Attack the open clauses, unless that is done already."""
-        left = open_clauses(self.run.standings)
-        if self.attacked or not left:
-            return None
-        self.attacked = True
-        return self.run.hunt(left)
+    def hunt(self, left: Mapping[int, Sequence[int]] | None = None) -> Counterexample | None:
+        """Run a whole attack; return the counterexample, or None."""
+        attack, found = self.attack(left), None
+        while found is None and not attack.over:
+            found = self.go_on(attack)
+        return found

@@ -14,11 +14,12 @@ from boundmesh.attack.everywhere import RADII, shrunk
 from boundmesh.attack.unconfirmed import of_unconfirmed
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.graph.forward import multiplications
+from boundmesh.lookout import Lookout
 from boundmesh.mesh.runtime.open import groups_for, layout_for
 from boundmesh.models import read
 from boundmesh.proof import exact, float64
 from boundmesh.proof.guarantee import for_bounds, holds_in_real, names_real
-from boundmesh.proof.ladder import climb, steps
+from boundmesh.proof.ladder import climb, crown_passes, steps
 from boundmesh.proof.memory import check_fits, memory_errors
 from boundmesh.proof.standing import (
     Standing,
@@ -32,7 +33,7 @@ from boundmesh.property import Property
 from boundmesh.read.agreement import agrees_with_source
 from boundmesh.read.inner_values import no_look
 from boundmesh.result import Result
-from boundmesh.run import Lookout, Run
+from boundmesh.run import Run
 from boundmesh.runtime.clock import Clock, OutOfTime
 from boundmesh.runtime.device import forget_peak, memory_of, name_of, peak_bytes, pin_threads
 from boundmesh.runtime.history import Recorder
@@ -183,20 +184,38 @@ def _search_everywhere(run: Run) -> Verdict:
     return Unknown(reason, -math.inf)
 
 
-def _climb(run: Run) -> None:
-    """Bound all questions by the methods of the settings, one method after the other.
+def _climb(run: Run, lookout: Lookout) -> None:
+    """Bound all questions by the methods of the settings, from the cheapest to the tightest.
+
+    The light attack is finished before the second method, unless that is likely to cost less. Then
+    it interrupts the method once its trial time is over.
 
     Before slopes are optimised, CROWN is tried in float64 where rounding may be what prevents a
     proof: it costs less than one iteration of α-CROWN.
     """
     settings, clock, standings = run.settings, run.clock, run.standings
     for standing in standings:
-        first, *more = steps(standing.question, settings.bounds)
-        climb(standing, settings.bounds, clock, methods=[first])
-        if more and standing.open.any() and float64.helps(run.graph, run.layout):
+        cheapest = steps(standing.question, settings.bounds)[:1]
+        climb(standing, settings.bounds, clock, methods=cheapest)
+    for standing in standings:
+        _, *more = steps(standing.question, settings.bounds)
+        if not more or not standing.open.any():
+            continue
+        # A pass of the attack goes forward, too.
+        dear = crown_passes(standing) > 2 * lookout.plan.passes
+        if dear and lookout.finish_light():
+            return
+        if float64.helps(run.graph, run.layout):
             chosen = run.questions_in_float64, settings.bounds, clock
             float64.climb_again(standings, *chosen, methods=["crown"], only=standing)
-        climb(standing, settings.bounds, clock, methods=more)
+        climb(standing, settings.bounds, clock, methods=more, pause=lookout.light_in_time)
+        if lookout.found:
+            return
+
+
+def _falsified(lookout: Lookout) -> Verdict:
+    assert lookout.found is not None
+    return Falsified(lookout.found)
 
 
 def _decide(run: Run) -> Verdict:
@@ -206,29 +225,33 @@ def _decide(run: Run) -> Verdict:
     try:
         # Reading may have taken all the time, above all the export of a module.
         clock.check()
-        begun = clock.spent
-        if (found := run.hunt()) is not None:
-            return Falsified(found)
+        lookout = Lookout(run)
+        alone = settings.bounds.method != "auto"
+        if lookout.first() or (alone and lookout.finish_light()):
+            return _falsified(lookout)
         standings += [Standing.at_start(question) for question in run.questions]
-        _climb(run)
-        if settings.bounds.method == "auto":
+        _climb(run, lookout)
+        if lookout.found:
+            return _falsified(lookout)
+        if not alone:
             if open_clauses(standings) and holds_in_real(run.graph, settings, run.property):
+                if exact.suits(standings, run.graph, run.property) and lookout.finish_light():
+                    return _falsified(lookout)
                 with clock.stage("exact"):
                     exact.settle_all(standings, run.graph, run.property, clock)
             if open_clauses(standings) and float64.helps(run.graph, run.layout):
                 attempt = Trials(settings.bounds, settings.branch, clock)
                 again = run.questions_in_float64, settings.bounds, clock
                 float64.climb_again(standings, *again, attempt=attempt)
-            lookout = Lookout.after_bounds(run, begun)
-            if (found := lookout.attack_in_time()) is not None:
-                return Falsified(found)
+            if open_clauses(standings) and lookout.in_time():
+                return _falsified(lookout)
             for place, standing in enumerate(standings):
                 chosen = settings.bounds, settings.branch
                 for search in branch(standing, *chosen, clock, lookout, run.groups, place):
                     if isinstance(search.found, Counterexample):
                         return Falsified(search.found)
-            if (found := lookout.attack()) is not None:
-                return Falsified(found)
+            if open_clauses(standings) and lookout.finish():
+                return _falsified(lookout)
     except OutOfTime:
         return TimedOut(what_remains(standings), worst_margin(standings))
     except KeyboardInterrupt:

@@ -47,6 +47,7 @@ FLOORS = (
     "plan",
     "result",
     "run",
+    "lookout",
     "verify",
     "certify",
     "api",

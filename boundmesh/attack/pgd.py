@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
+from boundmesh.attack.effort import LIGHT, WIDE, AttackEffort, AttackPlan
 from boundmesh.attack.replay import Replay
 from boundmesh.attack.search import Descent
 from boundmesh.attack.whole import search_whole
-from boundmesh.graph.forward import multiplications
 from boundmesh.graph.graph import Graph
 from boundmesh.graph.whole import whole_places
 from boundmesh.property import Property
@@ -23,38 +22,30 @@ from boundmesh.verdict import Counterexample
 PATIENCE = 0.2
 
 
-@dataclass(frozen=True)
-class AttackEffort:
-    """How much work the attack does in each case.
-
-    few     short descents in the beginning
-    rounds  after the restarts, how often as many descents start again around the best points
-    paid    multiplications to spend on restarts; small networks get more restarts for them
-    most    restarts, at most
-    cases   a sample of so many cases is searched where there are more
-    turns   turns of the search without gradients, where it is needed, for each step of a descent
-    """
-
-    few: int
-    rounds: int
-    paid: int
-    most: int
-    cases: int
-    turns: int
-
-
-# Cases are bounded thousands at a time, and searched one by one. So few of them are searched before
-# bounds show where a counterexample may be.
-LIGHT = AttackEffort(few=9, rounds=1, paid=3 * 10**8, most=500, cases=25, turns=4)
-WIDE = AttackEffort(few=0, rounds=7, paid=10**10, most=3000, cases=50, turns=32)
-# Restarts of all cases together, at most. Steps of small networks take equally long however many
-# points descend, so many cases get fewer rounds.
-TURNS = 50
-
-
 # Checkers of competitions evaluate conditions in float32. Once a counterexample was found that does
 # not hold there, another one is searched for so long.
 MORE_SECONDS = 1.0
+
+
+class Attack:
+    """An attack that is run in two parts: short descents first, which are cheap, then all others.
+
+    found  the counterexample, once there is one
+    over   true once both parts were run, or a counterexample was found
+    """
+
+    def __init__(self, parts: Generator[None, None, Counterexample | None]) -> None:
+        self._parts = parts
+        self.found: Counterexample | None = None
+        self.over = False
+
+    def go_on(self) -> Counterexample | None:
+        """Run the next part; return the counterexample, or None where none was found."""
+        try:
+            next(self._parts)
+        except StopIteration as end:
+            self.found, self.over = end.value, True
+        return self.found
 
 
 def attack(
@@ -75,6 +66,28 @@ def attack(
     only these are searched, by far more descents. If `recordable`, work with the weights can be
     recorded as a CUDA graph. The search stops after a fifth of the time that
     was left. Raises OutOfTime at the deadline of `clock`.
+    """
+    chosen = seed, left, replay, recordable
+    whole = Attack(in_parts(graph, weights, property, settings, clock, *chosen))
+    while not whole.over:
+        whole.go_on()
+    return whole.found
+
+
+def in_parts(
+    graph: Graph,
+    weights: Mapping[str, Tensor],
+    property: Property,
+    settings: AttackSettings,
+    clock: Clock,
+    seed: int = 0,
+    left: Mapping[int, Sequence[int]] | None = None,
+    replay: Replay | None = None,
+    recordable: bool = False,
+) -> Generator[None, None, Counterexample | None]:
+    """Attack as `attack` does, and yield after the short descents if they found nothing.
+
+    The time limit of the second part begins with it.
     """
     if settings.restarts == 0:
         return None
@@ -104,6 +117,11 @@ def attack(
     )  # fmt: skip
     steps = descents(graph, searches, settings, effort, generator)
     for descent in changing if whole_places(graph.inputs).any() else steps:
+        if descent is None:
+            if clock.agree(kept is None):
+                yield
+                until = clock.spent + PATIENCE * clock.left
+            continue
         for found in descent:
             kept = kept or found
             if clock.agree(found is not None and found.single):
@@ -124,28 +142,26 @@ def descents(
     settings: AttackSettings,
     effort: AttackEffort,
     generator: torch.Generator,
-) -> Iterator[Iterator[Counterexample | None]]:
-    """Yield all descents of the search in order; the caller runs each to its end."""
+) -> Iterator[Iterator[Counterexample | None] | None]:
+    """Yield all descents of the search in order; the caller runs each to its end.
+
+    None stands between the short descents and the others.
+    """
+    plan = AttackPlan.of(graph, len(searches), settings, effort)
     if effort.few:
         for search in searches:
-            short = max(1, settings.steps // 4)
             few = min(effort.few, settings.restarts, search.batch)
-            yield search.restart(few, short, generator)
-    nearby = max(1, settings.steps * 2 // 5)
-    turns = TURNS / max(1, len(searches)) - 1
-    rounds = min(effort.rounds, int(turns * settings.steps / nearby))
-    steps = settings.steps + rounds * nearby
-    affordable = effort.paid // (multiplications(graph) * steps * max(1, len(searches)))
-    restarts = max(settings.restarts, min(affordable, effort.most))
+            yield search.restart(few, plan.short, generator)
+        yield None
     for search in searches:
-        for count in batches(restarts, search.batch):
-            yield search.restart(count, settings.steps, generator)
+        for count in batches(plan.restarts, search.batch):
+            yield search.restart(count, plan.steps, generator)
         if search.stuck():
             yield search.flip(settings.steps * effort.turns, generator)
-    for _ in range(rounds):
+    for _ in range(plan.rounds):
         for search in searches:
-            for count in batches(restarts, search.batch):
-                yield search.search_nearby(count, nearby, generator)
+            for count in batches(plan.restarts, search.batch):
+                yield search.search_nearby(count, plan.nearby, generator)
 
 
 def batches(count: int, most: int) -> Iterator[int]:

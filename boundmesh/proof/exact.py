@@ -54,8 +54,7 @@ def settle(
     standing: Standing, graph: Graph, property: Property, clock: Clock, deadline: float
 ) -> None:
     """Mark open clauses of one standing as settled, until the deadline in monotonic time."""
-    counted = [reached.unstable for reached in standing.reached if reached.unstable]
-    if counted and sum(some for some, _ in counted[-1].values()) > UNSTABLE_AT_MOST:
+    if not _few_unstable(standing):
         return
     still = standing.open
     weights: dict[str, np.ndarray] = {}
@@ -76,6 +75,22 @@ def settle(
             )
             if clock.agree(network.refutes(clause, until)):
                 standing.settled[domain, place] = True
+
+
+def suits(standings: Sequence[Standing], graph: Graph, property: Property) -> bool:
+    """Return True if exact arithmetic is tried on a clause that is open, which may take seconds."""
+    for standing in filter(_few_unstable, standings):
+        for domain in standing.open.any(1).nonzero().flatten().tolist():
+            region = property.cases[standing.question.cases[domain]].region
+            if isinstance(region, Box):
+                # Other regions have the same network.
+                return ExactNetwork.of(graph, region) is not None
+    return False
+
+
+def _few_unstable(standing: Standing) -> bool:
+    counted = [reached.unstable for reached in standing.reached if reached.unstable]
+    return not counted or sum(some for some, _ in counted[-1].values()) <= UNSTABLE_AT_MOST
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from boundmesh.bounds.methods.method import MethodOptions
 from boundmesh.bounds.methods.table import METHODS
+from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import part_of
 from boundmesh.operators.interval import Interval
 from boundmesh.proof.margins import Margins
@@ -35,11 +36,13 @@ def climb(
     stage: str | None = None,
     methods: Sequence[str] | None = None,
     attempt: Attempt | None = None,
+    pause: Callable[[], bool] = lambda: False,
 ) -> None:
     """Use `methods`, or else those of `settings.method`, in turn on the clauses that are open.
 
     The clock counts each method as a stage of the method's name, or all of them as `stage`. Where
-    `attempt` is given, it is made between iterations that optimise slopes. Raises OutOfTime.
+    `attempt` is given, it is made between iterations that optimise slopes. `pause` is called
+    between them, too, and ends the method if it returns true. Raises OutOfTime.
     """
     for method in steps(standing.question, settings) if methods is None else methods:
         domains = standing.open.any(1).nonzero().flatten()
@@ -48,12 +51,27 @@ def climb(
             return
         with clock.stage(stage or method, _extent(len(rows), len(domains))):
             try:
-                unstable = _improve(standing, method, domains, rows, settings, clock, attempt)
+                chosen = settings, clock, attempt, pause
+                unstable = _improve(standing, method, domains, rows, *chosen)
             except (OutOfTime, KeyboardInterrupt):
                 standing.enter(stage or method)
                 raise
             standing.enter(stage or method, unstable)
             clock.progress.update(margin=standing.worst, open=int(standing.open.sum()))
+
+
+def crown_passes(standing: Standing) -> int:
+    """Estimate how many passes backward CROWN takes, after a method that found bounds.
+
+    It pulls two rows back for each neuron that is unstable under these bounds, on every region.
+    Where nothing is known, every neuron counts.
+    """
+    question = standing.question
+    program = Program(question.margins.graph, question.margins.graph.output)
+    unstable = unstable_counts(standing.bounds, program)
+    sizes = {start: program.graph[start].size for start in program.starts}
+    rows = sum(unstable.get(start, (size, size))[0] for start, size in sizes.items())
+    return 2 * rows * int(standing.open.any(1).sum())
 
 
 def _extent(rows: int, regions: int) -> str:
@@ -75,6 +93,7 @@ def _improve(
     settings: BoundSettings,
     clock: Clock,
     attempt: Attempt | None,
+    pause: Callable[[], bool],
 ) -> Mapping[str, tuple[int, int]]:
     """Enter the margins and bounds of one method; return the unstable neurons after it."""
     question = standing.question
@@ -108,7 +127,7 @@ def _improve(
         done = len(reached)
         if note(best).any() and attempt is not None and done & (done - 1) == 0:
             attempt(standing, domains, bounds)
-        if not note(best).any():
+        if not note(best).any() or pause():
             return True
         if settings.method != "auto":
             return False
