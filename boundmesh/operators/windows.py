@@ -7,7 +7,7 @@ one matrix product, and a read copies runs of memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -157,11 +157,17 @@ class Windows:
         if fused_windows.ready(self.coefficients):
             total = joined(self.coefficients, self.grid, other.coefficients, other.grid, grid)
             return Windows(total, grid, self.features)
-        one, two = (
-            functional.pad(each.coefficients, widths(each.grid.spans, known))
-            for each in (self, other)
-        )
-        return Windows(one + two, grid, self.features)
+        one, two = self, other
+        if mine != known:
+            one, two = other, self
+        first = functional.pad(one.coefficients, widths(one.grid.spans, known))
+        if torch.is_grad_enabled() or len(first) < len(two.coefficients):
+            second = functional.pad(two.coefficients, widths(two.grid.spans, known))
+            return Windows(first + second, grid, self.features)
+        if one.grid.spans == known:
+            first = first.clone()
+        _inside(first, two.grid.spans, known).add_(two.coefficients)
+        return Windows(first, grid, self.features)
 
     def filled(self) -> Windows:
         """Return the same rows in windows that are the whole map."""
@@ -206,6 +212,13 @@ def unit_windows(index: Tensor, sign: Tensor, shape: Shape, spatial: int) -> Win
     coefficients = sign.new_zeros(len(index), wide).scatter(1, rest[:, None], sign[:, None])
     ones = (1,) * spatial
     return Windows(coefficients.reshape(1, len(index), *ones, wide), grid, features)
+
+
+def _inside(rows: Tensor, part: Sequence[Span], whole: Sequence[Span]) -> Tensor:
+    """Return the coefficients that rows in windows `whole` have in the windows `part`, a view."""
+    for axis, (mine, outer) in enumerate(zip(part, whole, strict=True), 2):
+        rows = rows.narrow(axis, mine.shift - outer.shift, mine.length)
+    return rows
 
 
 def joined(
