@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from boundmesh.commands.certify_files import CertificationFiles, read_inputs
 from boundmesh.commands.defaults import described
-from boundmesh.commands.files import check_readable, check_writable
+from boundmesh.commands.files import check_readable
 from boundmesh.commands.groups import with_groups
 from boundmesh.commands.option_groups import ConsoleOptions, RunOptions
 from boundmesh.commands.options import REGION, RESULTS, RUN, Clip, Json, Report
@@ -165,8 +166,8 @@ def certify(
     began = perf_counter()
     settings = run.settings(timeout)
     check_readable(model, inputs, labels)
-    for option, file in (("--csv", csv), ("--json", json), ("--npz", npz), ("--report", report)):
-        check_writable(option, file)
+    files = CertificationFiles(csv, json, npz, report)
+    files.check()
     cut, shift, scale = parse_clip(clip), parse_numbers("--mean", mean), parse_numbers("--std", std)
     start_ranks(settings.layout.shape)
     # The other ranks certify with the first one, which alone prints and writes results.
@@ -176,31 +177,22 @@ def certify(
         if defaults := described(context):
             progress.detail("defaults", defaults)
         progress.stage("start")
+        # Imported here, since they bring torch.
         from boundmesh import api
-        from boundmesh.read.arrays import read_dataset, read_labels
-        from boundmesh.report import certification, certify_words, results, words
+        from boundmesh.report import certification, certify_words, words
 
         progress.stage("read")
         graph = api.load(model)
-        data = read_dataset(inputs, graph.inputs[0].shape).first(first)
-        wanted = data.labels if labels is None else read_labels(labels)[:first]
+        data = read_inputs(inputs, labels, first, graph)
+        labelled = data.labels is not None
         progress.say("network", f"{model.name}: {words.of_graph(graph)}")
-        progress.say(
-            "inputs",
-            certify_words.of_inputs(
-                inputs.name,
-                data.inputs.shape,
-                labels is not None or data.labels is not None,
-                eps,
-                norm,
-                clip,
-            ),
-        )
+        told = certify_words.of_inputs(inputs.name, data.inputs.shape, labelled, eps, norm, clip)
+        progress.say("inputs", told)
         progress.begin(len(data.inputs))
         result = api.certify(
             graph,
             data.inputs,
-            wanted,
+            data.labels,
             eps=eps,
             norm=norm,
             clip=cut,
@@ -220,18 +212,7 @@ def certify(
         progress.say("done", f"{perf_counter() - began:.1f} s, peak memory {peak}")
     if not first_rank:
         return
-    if csv is not None:
-        certification.write_csv(csv, result, data.names)
-    if json is not None:
-        content = certification.content(result, settings, str(model), str(inputs), data.names)
-        results.write_json(json, content)
-    if npz is not None:
-        certification.write_npz(npz, result)
-    if report is not None:
-        from boundmesh.report.page import write
-        from boundmesh.report.page.circumstances import origin_here
-
-        write.report(result, report, origin_here(str(model), str(inputs)))
+    files.write(result, settings, model, inputs, data.names)
     print_result(certification.table(result))
     if result.interrupted == "interrupted":
         raise typer.Exit(INTERRUPTED)
