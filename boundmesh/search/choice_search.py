@@ -11,17 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import product
 from math import prod
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.sweep.region import BoxRegion, Region, part_of, region_to
+from boundmesh.bounds.sweep.region import BoxRegion, Region, part_of
 from boundmesh.proof.account import SearchAccount
 from boundmesh.proof.ladder import climb
-from boundmesh.proof.margins import ChoiceRows
 from boundmesh.proof.question import TOGETHER, Question
 from boundmesh.proof.standing import Standing
 from boundmesh.read.tighten import VariableBounds
@@ -29,6 +27,7 @@ from boundmesh.runtime.clock import Clock
 from boundmesh.search.choice_parts import Part
 from boundmesh.search.choice_reasoning import Ends, Reasoning
 from boundmesh.search.choice_reduction import reduced
+from boundmesh.search.narrowed import Narrowed, multiplied_out
 from boundmesh.search.searcher import Look
 from boundmesh.settings import BoundSettings
 
@@ -36,29 +35,6 @@ from boundmesh.settings import BoundSettings
 FEW = 64
 # So many boxes of each batch have their centres replayed.
 LOOKED_AT = 4
-
-
-@dataclass(frozen=True)
-class Narrowed:
-    """One region of a question, cut to a part, with other clauses over the same rows.
-
-    members  the rows of the atoms of each clause that must hold
-    choices  the choices of each clause
-    region   the cut region, with one domain
-    """
-
-    members: tuple[tuple[int, ...], ...]
-    choices: tuple[tuple[ChoiceRows, ...], ...]
-    region: Region
-
-    def to(self, device: torch.device) -> Narrowed:
-        return replace(self, region=region_to(self.region, device))
-
-    def of(self, question: Question, domain: int) -> Question:
-        """Return the question about this part of a region."""
-        margins = replace(question.margins, members=self.members, choices=self.choices)
-        cases = (question.cases[domain],)
-        return replace(question, margins=margins, region=self.region, cases=cases)
 
 
 SearchPart = Callable[[Narrowed, Tensor, list[SearchAccount]], None]
@@ -245,13 +221,3 @@ class ChoiceSearch:
         box = isinstance(self.question.region, BoxRegion)
         region = self._regions([part]) if box else self.region
         return Narrowed((part.required,), (part.choices,) if part.choices else (), region)
-
-
-def multiplied_out(part: Narrowed) -> Narrowed:
-    """Return the part with a clause for each combination of alternatives of its only clause."""
-    ((required,), (choices,)) = part.members, part.choices
-    every = (
-        tuple(dict.fromkeys([*required, *(row for own in combination for row in own)]))
-        for combination in product(*choices)
-    )
-    return replace(part, members=tuple(dict.fromkeys(every)), choices=())

@@ -18,8 +18,9 @@ from boundmesh.proof.question import Question
 from boundmesh.proof.standing import Standing
 from boundmesh.runtime.clock import Clock
 from boundmesh.runtime.progress import Progress
-from boundmesh.search.choice_search import ChoiceSearch, Narrowed
+from boundmesh.search.choice_search import ChoiceSearch
 from boundmesh.search.joint_search import open_together, search_together
+from boundmesh.search.narrowed import Narrowed
 from boundmesh.search.parallel.groups import ONE_GROUP, Groups, Meetings
 from boundmesh.search.region_search import RegionSearch, by_input
 from boundmesh.settings import BoundSettings, BranchSettings
