@@ -25,6 +25,7 @@ from boundmesh.operators import (
     select,
     softmax,
     step,
+    top_places,
 )
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.linear_bounds import Lines, Pulled, Relaxation, pull_lines
@@ -63,4 +64,5 @@ __all__ = [
     "select",
     "softmax",
     "step",
+    "top_places",
 ]

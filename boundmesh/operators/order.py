@@ -74,6 +74,7 @@ def rounded_argmax(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ..
 
 
 def unstable(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
+    """Return a mask of the elements that are not constant."""
     (box,) = boxes
     return box.upper > box.lower
 

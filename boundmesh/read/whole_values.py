@@ -92,6 +92,9 @@ def enter_reach(step: Step, found: Sequence[Value]) -> None:
     for value in found:
         if not isinstance(value, Node) or build.kinds.get(value.name) != "i":
             continue
+        if value.op == "top_places":
+            # Its translation notes them: they are not those of the elements.
+            continue
         dtype, reach = type_of(step), size_of(step, value)
         if dtype is not None:
             build.types[value.name] = dtype

@@ -318,6 +318,7 @@ FORMS: dict[str, Callable[[Rng], Form]] = {
     "change": change,
     "argmax": argmax,
     "top": top,
+    "top_places": lambda rng: replace(top(rng), op="top_places"),
     "softmax": softmax,
     "limited": limited,
     "power": power,
@@ -395,6 +396,11 @@ def simple(form: Form, how: Exact, inputs: list[Value], held: list[Value]) -> Va
         "argmax": lambda: how.along(place_of(given["last"]), x, given["axis"] + 1),
         "top": lambda: how.along(
             lambda row: sorted(row, reverse=True)[: given["count"]], x, given["axis"] + 1
+        ),
+        "top_places": lambda: how.along(
+            lambda row: sorted(range(len(row)), key=lambda i: -row[i])[: given["count"]],
+            x,
+            given["axis"] + 1,
         ),
         "softmax": lambda: how.softmax(x, given["axis"] + 1),
         "power": lambda: how.power(x, given["exponent"]),

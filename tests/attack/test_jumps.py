@@ -27,6 +27,7 @@ JUMPS = {
     "floor": {},
     "round": {},
     "argmax": {"axis": 0, "last": False},
+    "top_places": {"axis": 0, "count": 4},
 }
 
 

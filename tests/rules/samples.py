@@ -241,6 +241,8 @@ def nonlinear() -> Iterator[Sample]:
     yield sample("argmax", (5,), axis=0, last=True)
     yield sample("top", (3, 6), axis=1, count=3)
     yield sample("top", (4, 2), axis=0, count=4)
+    yield sample("top_places", (3, 6), axis=1, count=3)
+    yield sample("top_places", (5,), axis=0, count=2)
     yield sample("softmax", (3, 5), axis=1)
     yield sample("softmax", (4, 3), axis=0, within=(-60.0, 60.0))
     yield sample("softmax", (2, 4), axis=1, keep=np.array([[1, 1, 0, 1], [0, 1, 1, 0]], bool))

@@ -118,7 +118,7 @@ def test_lines_are_exact_where_nothing_is_unstable(each: Sample) -> None:
         neurons = ~open_inputs.any(each.node["axis"] + 1)
     elif each.node.op == "max_pool":
         neurons = ~RULES["max_pool"].forward(each.node, (), open_inputs.double()).bool()
-    elif each.node.op == "argmax":
+    elif each.node.op in ("argmax", "top_places"):
         pytest.skip("elements may be equal, and then bounds do not tell which one counts")
     elif each.node.op in ("softmax", "top"):
         one = ~open_inputs.any(each.node["axis"] + 1, keepdim=True)
@@ -138,7 +138,7 @@ def test_lines_are_exact_where_nothing_is_unstable(each: Sample) -> None:
 
 @each_nonlinear
 def test_a_box_of_one_point_has_lines_through_it(each: Sample) -> None:
-    if each.node.op == "argmax":
+    if each.node.op in ("argmax", "top_places"):
         pytest.skip("elements may be equal, and then bounds do not tell which one counts")
     point = [box.upper for box in each.boxes()]
     boxes = tuple(Interval(x, x) for x in point)

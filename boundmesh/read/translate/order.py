@@ -21,11 +21,12 @@ def argmax(step: Step) -> Value:
 
 
 @translates("TopK")
-def top_k(step: Step) -> Value:
-    """The k largest elements in falling order, or the k least ones in rising order."""
+def top_k(step: Step) -> Value | tuple[Value, ...]:
+    """The k largest elements in falling order, or the k least ones in rising order; their places.
+
+    Of equal elements the first counts, as in ONNX Runtime.
+    """
     build, x, given = step.build, step.node(), step.option(1, "k")
-    if len(step.outputs) > 1 and step.outputs[1]:
-        raise step.refuse("the places of the elements are read; only their values are supported")
     if given is None:
         raise step.refuse("its k is missing")
     axis, count = positive_axis(step.attribute("axis", -1), len(x.shape)), int(np.ravel(given)[0])
@@ -38,4 +39,10 @@ def top_k(step: Step) -> Value:
         found = build.reshape(peak, (*x.shape[:axis], 1, *x.shape[axis + 1 :]))
     else:
         found = build.add("top", x, axis=axis, count=count)
-    return negative(build, found) if least else found
+    values = negative(build, found) if least else found
+    if not any(step.outputs[1:]):
+        return values
+    places = build.add("top_places", x, axis=axis, count=count)
+    build.kinds[places.name], build.types[places.name] = "i", "int64"
+    build.reach[places.name] = float(x.shape[axis])
+    return values, places
