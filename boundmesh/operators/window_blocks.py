@@ -88,10 +88,14 @@ def signed_product(windows: Windows, below: Tensor, above: Tensor) -> Tensor:
     """Multiply coefficients ≥ 0 by the maps `below` and the others by `above`.
 
     Both are given as their `table_of`. One of the two products that are added is zero, so the sum
-    is not rounded.
+    is not rounded. Infinite values are selected instead, because 0·∞ is not a number.
     """
-    found = _results(windows, max(len(below), len(above)))
+    found, finite = _results(windows, max(len(below), len(above))), _all_finite(below, above)
     for block in blocks(windows):
+        if not finite:
+            values = torch.where(block.coefficients >= 0, block.read(below), block.read(above))
+            torch.mul(values, block.coefficients, out=found[:, block.rows])
+            continue
         up, down = block.coefficients.clamp(min=0), block.coefficients.clamp(max=0)
         total = _product(block.read(below), up)
         torch.addcmul(total, block.read(above), down, out=found[:, block.rows])
@@ -104,8 +108,11 @@ def signed_sums(windows: Windows, below: Tensor | None, above: Tensor | None) ->
     None stands for zero.
     """
     tables = [table for table in (below, above) if table is not None]
-    found = _sums(windows, max(map(len, tables)))
+    found, finite = _sums(windows, max(map(len, tables))), _all_finite(*tables)
     for block in blocks(windows):
+        if not finite:
+            found[:, block.rows] = sums(_selected(block, below, above))
+            continue
         total: Tensor | None = None
         if below is not None:
             total = _product(block.read(below), block.coefficients.clamp(min=0))
@@ -118,6 +125,19 @@ def signed_sums(windows: Windows, below: Tensor | None, above: Tensor | None) ->
         assert total is not None
         found[:, block.rows] = sums(total)
     return found
+
+
+def _selected(block: Block, below: Tensor | None, above: Tensor | None) -> Tensor:
+    """Multiply coefficients ≥ 0 by `below` and the others by `above`; None stands for zero."""
+    rows = block.coefficients
+    low, high = (
+        rows.new_zeros(()) if table is None else block.read(table) for table in (below, above)
+    )
+    return torch.where(rows >= 0, low, high) * rows
+
+
+def _all_finite(*tables: Tensor) -> bool:
+    return all(bool(table.isfinite().all()) for table in tables)
 
 
 def _product(values: Tensor, rows: Tensor) -> Tensor:

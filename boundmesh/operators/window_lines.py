@@ -77,17 +77,18 @@ class SparseLines:
         """Pull rows back; lines are looked up only where a neuron meets a window."""
         met, lines, count = meet(windows, self.index), self.overlay, windows.count
         own = windows.coefficients.flatten(1).index_select(1, met.place)
-        up, down = own.clamp(min=0), own.clamp(max=0)
+        up = own >= 0
         ((below,), (above,)) = lines.lower_slopes, lines.upper_slopes
-        values = up * met.of_lines(below, count) + down * met.of_lines(above, count)
+        values = own * torch.where(up, met.of_lines(below, count), met.of_lines(above, count))
         found = scaled(windows, self.slopes)
         if len(found) < len(values):
             found = found.repeat(len(values), *(1,) * (found.dim() - 1))
         found.flatten(1).index_copy_(1, met.place, values.expand(len(found), -1))
         bias: Tensor | None = None
-        for part, intercept in ((up, lines.lower_intercept), (down, lines.upper_intercept)):
+        for mine, intercept in ((up, lines.lower_intercept), (~up, lines.upper_intercept)):
             if intercept is not None:
-                terms = part * met.of_lines(intercept, count)
+                # An intercept may be infinite, and must not meet the coefficients of the other.
+                terms = torch.where(mine, own * met.of_lines(intercept, count), 0)
                 table = terms.new_zeros(len(terms), count * len(self.index))
                 table.index_copy_(1, met.pair, terms)
                 bias = added(bias, sums(table.unflatten(1, (count, len(self.index)))))

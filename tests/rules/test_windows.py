@@ -246,6 +246,24 @@ def test_the_minimum_over_a_box_is_that_of_dense_rows() -> None:
     torch.testing.assert_close(signed_inner_windows(windows, lower, upper), expected)
 
 
+@pytest.mark.parametrize("gradients", [False, True])
+def test_an_infinite_bound_counts_only_where_a_coefficient_of_its_sign_reads_it(
+    gradients: bool,
+) -> None:
+    grid = Grid(torch.tensor([[1]]), (Span(1, 0, 2, 4),))
+    windows = Windows(torch.tensor([[[[1.0], [-2.0]]]]), grid, (1,))
+    lower = torch.tensor([[[0.0, 0.0, -torch.inf, 0.0]]])
+    upper = torch.tensor([[[1.0, torch.inf, 3.0, 1.0]]])
+    with torch.set_grad_enabled(gradients):
+        assert signed_inner_windows(windows, lower, upper).item() == -6
+    zero, line = torch.zeros(1, 1, 1, 4), torch.tensor([0.5, 0.25]).reshape(1, 1, 2)
+    ends = (each.reshape(1, 1, 4)[..., 1:3] for each in (lower, upper))
+    own = SparseLines(zero, torch.tensor([1, 2]), Lines((line,), (2 * line,), *ends))
+    with torch.no_grad():
+        bias = own.pull(windows).bias
+    assert bias is not None and bias.item() == -6
+
+
 @pytest.mark.parametrize("domains", [1, 2])
 def test_sparse_lines_are_the_lines(domains: int) -> None:
     windows = random_windows((1, 3, 6, 5), 3, domains)
