@@ -68,9 +68,13 @@ class Verified:
 
 @dataclass(frozen=True)
 class Falsified:
-    """`counterexample` shows that the property does not hold."""
+    """`counterexample` shows that the property does not hold.
+
+    `stage` names the stage that found it, if that stage interrupted another one (None: the last).
+    """
 
     counterexample: Counterexample
+    stage: str | None = None
     word = "sat"
 
 

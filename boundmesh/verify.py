@@ -215,7 +215,7 @@ def _climb(run: Run, lookout: Lookout) -> None:
 
 def _falsified(lookout: Lookout) -> Verdict:
     assert lookout.found is not None
-    return Falsified(lookout.found)
+    return Falsified(lookout.found, "attack")
 
 
 def _decide(run: Run) -> Verdict:
@@ -249,7 +249,7 @@ def _decide(run: Run) -> Verdict:
                 chosen = settings.bounds, settings.branch
                 for search in branch(standing, *chosen, clock, lookout, run.groups, place):
                     if isinstance(search.found, Counterexample):
-                        return Falsified(search.found)
+                        return Falsified(search.found, "attack" if lookout.found else None)
             if open_clauses(standings) and lookout.finish():
                 return _falsified(lookout)
     except OutOfTime:

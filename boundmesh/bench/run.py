@@ -79,6 +79,8 @@ class Stages:
         if isinstance(verdict, Verified):
             bounding = [name for name in self.entered if name in TIGHTNESS]
             return max(bounding, key=TIGHTNESS.index)
+        if isinstance(verdict, Falsified) and verdict.stage is not None:
+            return verdict.stage
         return self.entered[-1]
 
 

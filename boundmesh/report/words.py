@@ -96,7 +96,7 @@ def of_verdict(verdict: Verdict, prop: Property) -> str:
     match verdict:
         case Verified(bound):
             return f"proved: there is no counterexample{_margin(bound)}"
-        case Falsified(found):
+        case Falsified(found, _):
             clause = prop.cases[found.case].clauses[found.clause]
             met = of_clause(clause, prop)
             return f"refuted: at the input printed, replayed with ONNX Runtime, {met}"
