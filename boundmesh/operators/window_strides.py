@@ -52,6 +52,7 @@ def aligned(node: Node, windows: Windows, axes: Sequence[Axis]) -> tuple[Tensor,
             low, high = -(-(first - axis.extent) // s), (first + span.length - 1) // s
             if not span.step:
                 low, high = max(low, 0), min(high, axis.whole - 1)
+            high = max(low, high)  # A window between two outputs reaches none, and becomes zero.
             spans.append(Span(span.step // s, low, high - low + 1, axis.whole))
             rows = _after_zeros(rows, dim + 2, first - s * low, s * (high - low) + axis.extent + 1)
             continue
@@ -71,8 +72,10 @@ def aligned(node: Node, windows: Windows, axes: Sequence[Axis]) -> tuple[Tensor,
 def _after_zeros(rows: Tensor, dim: int, zeros: int, length: int) -> Tensor:
     """Return rows with so many zeros in front along a dim, cut or extended to a length.
 
-    A negative number of zeros cuts coefficients off.
+    A negative number of zeros cuts coefficients off, all of them where there are no more.
     """
+    if -zeros >= rows.shape[dim] or zeros >= length:
+        return rows.new_zeros(*rows.shape[:dim], length, *rows.shape[dim + 1 :])
     behind = length - zeros - rows.shape[dim]
     widths = [0, 0] * (rows.dim() - 1 - dim) + [zeros, behind]
     return functional.pad(rows, widths) if zeros or behind else rows

@@ -167,6 +167,31 @@ def test_rows_times_a_convolution_equal_pulled_windows_times_its_input(seed: int
     )
 
 
+@pytest.mark.parametrize("kernel", [1, 2, 3])
+@pytest.mark.parametrize("stride", [1, 2, 3, 4])
+@pytest.mark.parametrize("behind", [0, 1, 2])
+def test_windows_between_the_outputs_of_a_transposed_convolution_become_zero(
+    kernel: int, stride: int, behind: int
+) -> None:
+    length = 4 * stride + kernel + behind
+    attributes = {
+        "stride": (stride,), "dilation": (1,), "padding": ((0, 0),), "groups": 1,
+    }  # fmt: skip
+    node = Node("y", "conv_transpose", ("x",), (1, 3, length), ((1, 2, 5),), attributes)
+    weights = torch.randn(2, 3, kernel).double(), torch.randn(3).double()
+    places = torch.arange(length).unsqueeze(1)
+    for step, size in ((1, 1), (1, 2), (stride, 1), (stride, 2), (2, 1)):
+        for shift in range(-1, stride):
+            count = -(-length // step)
+            grid = Grid(places[:count], (Span(step, shift, size, length),))
+            rows = torch.randn(1, count, size, 3).double()
+            compare(
+                node,
+                weights,
+                Windows(rows.masked_fill(grid.outside.unsqueeze(-1), 0), grid, (1, 3)),
+            )
+
+
 @pytest.mark.parametrize("shape", [(1, 3, 7), (1, 2, 5, 6), (1, 2, 4, 3, 5)])
 @pytest.mark.parametrize("seed", range(3))
 def test_reading_is_the_transpose_of_writing_out(shape: Shape, seed: int) -> None:
