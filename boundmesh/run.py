@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from boundmesh.attack.pgd import Attack, in_parts
+from boundmesh.attack.pgd import Attack
 from boundmesh.attack.replay import Replay, representable
 from boundmesh.bounds.sweep.layout import DeviceLayout, OneDevice
 from boundmesh.graph.graph import Graph
@@ -89,17 +89,15 @@ class Run:
         which are searched by fewer descents.
         """
         return Attack(
-            in_parts(
-                self.graph,
-                self.layout.weights,
-                self.property,
-                self.settings.attack,
-                self.clock,
-                self.settings.seed,
-                left,
-                self.replay,
-                self.layout.recordable,
-            )
+            self.graph,
+            self.layout.weights,
+            self.property,
+            self.settings.attack,
+            self.clock,
+            self.settings.seed,
+            left,
+            self.replay,
+            self.layout.recordable,
         )
 
     def go_on(self, attack: Attack) -> Counterexample | None:

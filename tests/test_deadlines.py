@@ -11,7 +11,7 @@ import torch
 from onnx import helper
 
 import boundmesh
-from boundmesh.attack.pgd import attack
+from boundmesh.attack.pgd import Attack
 from boundmesh.bounds.methods.alpha import StepSchedule, alpha_crown
 from boundmesh.bounds.methods.crown import bound_rows, intermediate_bounds
 from boundmesh.bounds.sweep.layout import OneDevice
@@ -130,7 +130,7 @@ def test_an_attack_ends_at_its_first_look_after_the_deadline() -> None:
     region = Box(np.full(4, -1.0), np.full(4, 1.0))
     property = Property(tuple(Case(region, clause(-1e9)) for _ in range(3)), 4, 3)
     with pytest.raises(OutOfTime):
-        attack(graph, tensors(graph), property, AttackSettings(), Clock(EARLY))
+        Attack(graph, tensors(graph), property, AttackSettings(), Clock(EARLY)).finish()
 
 
 def test_every_search_ends_at_its_first_look_after_the_deadline() -> None:

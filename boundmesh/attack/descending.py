@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from boundmesh.attack.objective import Objective
-from boundmesh.attack.smoothing import NARROW, WIDE
+from boundmesh.attack.smoothing import WIDE, narrowing
 from boundmesh.attack.space import Space
 
 LAST_STEP = 0.001  # as a share of the region
@@ -43,7 +43,7 @@ class Descending:
         self._objective, self._space, self._output, self._target = objective, space, output, target
         self._length = length.clone()
         self._width = x.new_tensor(WIDE)
-        self._narrower = (NARROW / WIDE) ** (1 / max(1, steps - 1))
+        self._narrower = narrowing(steps)
         self._decay = (LAST_STEP / length) ** (1 / max(1, steps - 1))
         self._momentum = torch.zeros_like(x)
         self.x, self.best, self.near = x.clone(), x.clone(), x.clone()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -20,24 +21,41 @@ from boundmesh.verdict import Counterexample
 
 # The attack may take this share of the time that is left.
 PATIENCE = 0.2
-
-
 # Checkers of competitions evaluate conditions in float32. Once a counterexample was found that does
 # not hold there, another one is searched for so long.
 MORE_SECONDS = 1.0
 
 
+@dataclass
 class Attack:
-    """An attack that is run in two parts: short descents first, which are cheap, then all others.
+    """A search for a counterexample in two parts: short descents first, which are cheap, then more.
 
-    found  the counterexample, once there is one
-    over   true once both parts were run, or a counterexample was found
+    `settings.restarts` descents of `settings.steps` steps start in every case, and more where the
+    network is small. Each part stops after a fifth of the time that was left when it began. Nothing
+    is searched before the first part is run. Raises OutOfTime at the deadline of `clock`.
+
+    seed        of random numbers
+    left        the clauses that bounds did not decide, by case; if it is given, only these are
+                searched, by far more descents
+    recordable  True if work with the weights can be recorded as a CUDA graph
+    found       the counterexample, once there is one that was replayed
+    over        True once both parts were run, or a counterexample was found
     """
 
-    def __init__(self, parts: Generator[None, None, Counterexample | None]) -> None:
-        self._parts = parts
-        self.found: Counterexample | None = None
-        self.over = False
+    graph: Graph
+    weights: Mapping[str, Tensor]
+    property: Property
+    settings: AttackSettings
+    clock: Clock
+    seed: int = 0
+    left: Mapping[int, Sequence[int]] | None = None
+    replay: Replay | None = None
+    recordable: bool = False
+    found: Counterexample | None = field(default=None, init=False)
+    over: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        self._parts = self._run()
 
     def go_on(self) -> Counterexample | None:
         """Run the next part; return the counterexample, or None where none was found."""
@@ -47,93 +65,67 @@ class Attack:
             self.found, self.over = end.value, True
         return self.found
 
+    def finish(self) -> Counterexample | None:
+        """Run all parts that are left; return the counterexample, or None where none was found."""
+        while not self.over:
+            self.go_on()
+        return self.found
 
-def attack(
-    graph: Graph,
-    weights: Mapping[str, Tensor],
-    property: Property,
-    settings: AttackSettings,
-    clock: Clock,
-    seed: int = 0,
-    left: Mapping[int, Sequence[int]] | None = None,
-    replay: Replay | None = None,
-    recordable: bool = False,
-) -> Counterexample | None:
-    """Search a counterexample; return it once it was replayed, or None where none was found.
+    def _run(self) -> Generator[None, None, Counterexample | None]:
+        """Search, and yield after the short descents if they found nothing."""
+        settings, clock = self.settings, self.clock
+        if settings.restarts == 0:
+            return None
+        wide = self.left is not None
+        effort = WIDE if wide else LIGHT
+        generator = torch.Generator().manual_seed(2 * self.seed + wide)
+        until = clock.spent + PATIENCE * clock.left
+        searches = self._searches(effort)
+        changing = (
+            search_whole(
+                self.graph, self.weights, self.property, each.case, each.clauses, each.replay,
+                settings.steps * (8 if wide else 1), generator,
+            )
+            for each in searches
+        )  # fmt: skip
+        steps = descents(self.graph, searches, settings, effort, generator)
+        kept: Counterexample | None = None
+        searched_on = False
+        for descent in changing if whole_places(self.graph.inputs).any() else steps:
+            if descent is None:
+                if clock.agree(kept is None):
+                    yield
+                    until = clock.spent + PATIENCE * clock.left
+                continue
+            for found in descent:
+                kept = kept or found
+                if clock.agree(found is not None and found.single):
+                    return found
+                if clock.agree(kept is not None and not searched_on):
+                    spent = clock.spent
+                    until, searched_on = min(until, spent + min(MORE_SECONDS, clock.left)), True
+                if not searched_on:
+                    clock.check()
+                if clock.spent > until:
+                    return kept
+        return kept
 
-    `settings.restarts` descents of `settings.steps` steps start in every case, and more where the
-    network is small. `left` maps cases to the clauses that bounds did not decide; if it is given,
-    only these are searched, by far more descents. If `recordable`, work with the weights can be
-    recorded as a CUDA graph. The search stops after a fifth of the time that
-    was left. Raises OutOfTime at the deadline of `clock`.
-    """
-    chosen = seed, left, replay, recordable
-    whole = Attack(in_parts(graph, weights, property, settings, clock, *chosen))
-    while not whole.over:
-        whole.go_on()
-    return whole.found
-
-
-def in_parts(
-    graph: Graph,
-    weights: Mapping[str, Tensor],
-    property: Property,
-    settings: AttackSettings,
-    clock: Clock,
-    seed: int = 0,
-    left: Mapping[int, Sequence[int]] | None = None,
-    replay: Replay | None = None,
-    recordable: bool = False,
-) -> Generator[None, None, Counterexample | None]:
-    """Attack as `attack` does, and yield after the short descents if they found nothing.
-
-    The time limit of the second part begins with it.
-    """
-    if settings.restarts == 0:
-        return None
-    wide = left is not None
-    generator = torch.Generator().manual_seed(2 * seed + wide)
-    replay = replay or Replay(graph)
-    until = clock.spent + PATIENCE * clock.left
-    if left is None:
-        left = {
-            case: range(len(each.clauses))
-            for case, each in enumerate(property.cases)
-            if not each.region.empty
-        }
-    effort = WIDE if wide else LIGHT
-    cases = [case for case, clauses in left.items() if clauses]
-    searches = []
-    for case in cases[:: -(-len(cases) // effort.cases) or 1]:
-        clock.check()
-        chosen = tuple(left[case])
-        searches.append(Descent(graph, weights, property, case, replay, chosen, recordable))
-    kept: Counterexample | None = None
-    searched_on = False
-    changing = (
-        search_whole(graph, weights, property, each.case, each.clauses, replay,
-                     settings.steps * (8 if wide else 1), generator)
-        for each in searches
-    )  # fmt: skip
-    steps = descents(graph, searches, settings, effort, generator)
-    for descent in changing if whole_places(graph.inputs).any() else steps:
-        if descent is None:
-            if clock.agree(kept is None):
-                yield
-                until = clock.spent + PATIENCE * clock.left
-            continue
-        for found in descent:
-            kept = kept or found
-            if clock.agree(found is not None and found.single):
-                return found
-            if clock.agree(kept is not None and not searched_on):
-                spent = clock.spent
-                until, searched_on = min(until, spent + min(MORE_SECONDS, clock.left)), True
-            if not searched_on:
-                clock.check()
-            if clock.spent > until:
-                return kept
-    return kept
+    def _searches(self, effort: AttackEffort) -> list[Descent]:
+        """Return the search of each case, or of a sample of the cases."""
+        left, replay = self.left, self.replay or Replay(self.graph)
+        if left is None:
+            left = {
+                case: range(len(each.clauses))
+                for case, each in enumerate(self.property.cases)
+                if not each.region.empty
+            }
+        cases = [case for case, clauses in left.items() if clauses]
+        searches = []
+        for case in cases[:: -(-len(cases) // effort.cases) or 1]:
+            self.clock.check()
+            given = self.graph, self.weights, self.property, case, replay
+            searches.append(Descent(*given, tuple(left[case]), self.recordable))
+        return searches
 
 
 def descents(

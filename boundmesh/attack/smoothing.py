@@ -30,6 +30,12 @@ WIDE, NARROW = 3.0, 0.3
 """The widths in the first and in the last step of a descent, as multiples of the measured ones."""
 
 
+def narrowing(steps: int) -> float:
+    """Return the factor from the width of one step to that of the next, in `steps` steps."""
+    factor: float = (NARROW / WIDE) ** (1 / max(1, steps - 1))
+    return factor
+
+
 @dataclass(frozen=True)
 class Smoothing:
     """The measured widths of the nodes that jump, by node name: `[D, *input_shape]`, all > 0.

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from boundmesh.attack.descending import TINY, slope
 from boundmesh.attack.search import ELEMENTS
-from boundmesh.attack.smoothing import NARROW, SAMPLES, WIDE, Smoothing, jumping, measured_at
+from boundmesh.attack.smoothing import SAMPLES, WIDE, Smoothing, jumping, measured_at, narrowing
 from boundmesh.attack.space import BallSpace, BoxSpace, space_of
 from boundmesh.certify.run import Radius, Run
 from boundmesh.graph.forward import forward
@@ -164,7 +164,7 @@ class _Descents:
             self.run.clock.check()
             x = x.detach().requires_grad_(True)
             with torch.enable_grad():
-                excess = self._excess(x, WIDE * (NARROW / WIDE) ** (step / max(1, steps - 1)))
+                excess = self._excess(x, WIDE * narrowing(steps) ** step)
                 gradient = slope(self._aims(excess).sum(), x)
             new, still = self._confirm(x.detach(), excess.detach())
             found |= new

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from boundmesh.attack.pgd import attack
+from boundmesh.attack.pgd import Attack
 from boundmesh.bounds.sweep.region import region_tensors
 from boundmesh.certify.run import Radius, Run
 from boundmesh.operators.interval import Interval
@@ -100,7 +100,7 @@ def _attacked(
     chosen, weights, left = run.settings, run.layout.weights, {0: clauses}
     recordable = run.layout.recordable
     with suppress(OutOfTime), run.layout.thrifty():
-        found = attack(
+        found = Attack(
             run.graph,
             weights,
             prop,
@@ -110,7 +110,7 @@ def _attacked(
             left,
             run.replay,
             recordable,
-        )
+        ).finish()
         return clock.agree(found)
     clock.check()
     return None

@@ -11,7 +11,7 @@ from onnx.parser import parse_model
 
 import boundmesh
 from boundmesh.attack.objective import Objective
-from boundmesh.attack.pgd import attack
+from boundmesh.attack.pgd import Attack
 from boundmesh.attack.replay import Replay
 from boundmesh.attack.search import ELEMENTS, PER_INPUT, Descent
 from boundmesh.attack.space import space_of
@@ -28,7 +28,7 @@ DATA = Path(__file__).parents[3] / "shared" / "data" / "vnncomp"
 
 
 def search(graph: Graph, property: Property, seed: int = 0, left=None):
-    found = attack(graph, tensors(graph), property, AttackSettings(), Clock(), seed, left)
+    found = Attack(graph, tensors(graph), property, AttackSettings(), Clock(), seed, left).finish()
     assert found is None or is_one(graph, property, found)
     return found
 
@@ -157,12 +157,12 @@ def test_time_that_is_up_ends_the_attack():
     graph = identity(1)
     property = Property((Case(unit_box(1), (Clause((outputs({0: -1.0}, -2),)),)),), 1, 1)
     with pytest.raises(OutOfTime):
-        attack(graph, tensors(graph), property, AttackSettings(), Clock(timeout=1e-9))
+        Attack(graph, tensors(graph), property, AttackSettings(), Clock(timeout=1e-9)).finish()
 
 
 def test_no_restarts_mean_no_attack():
     property = Property((Case(unit_box(1), (Clause(()),)),), 1, 1)
-    assert attack(identity(1), {}, property, AttackSettings(restarts=0), Clock()) is None
+    assert Attack(identity(1), {}, property, AttackSettings(restarts=0), Clock()).finish() is None
 
 
 def test_descending_from_points_given_reaches_what_is_downhill():

@@ -8,7 +8,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from boundmesh.attack.flips import Flips
-from boundmesh.attack.pgd import attack
+from boundmesh.attack.pgd import Attack
 from boundmesh.attack.replay import Replay
 from boundmesh.attack.search import Descent
 from boundmesh.attack.smoothing import jumping, measured
@@ -106,7 +106,7 @@ def test_a_counterexample_behind_layers_of_signs_is_found(seed: int) -> None:
     corners = (torch.rand(20_000, 64, generator=drawn) < 0.5).float() * 2 - 1
     most = float(forward(graph, tensors(graph), corners).max())
     property = at_least(most + 0.35, 64)
-    found = attack(graph, tensors(graph), property, AttackSettings(), Clock())
+    found = Attack(graph, tensors(graph), property, AttackSettings(), Clock()).finish()
     assert found is not None and float(found.output[0]) >= most + 0.35
 
 
