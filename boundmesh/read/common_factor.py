@@ -47,11 +47,7 @@ def keep_common_factors(graph: Graph) -> Graph:
         nodes += [node] if moved is None else moved
     if not found:
         return graph
-    rewritten = replace(
-        graph, nodes=tuple(nodes), weights=weights.arrays, formed=weights.formed,
-        unbounded=graph.unbounded | {"a product of a common factor"},
-    )  # fmt: skip
-    return drop_dead(rewritten)
+    return drop_dead(weights.held_by(nodes, "a product of a common factor"))
 
 
 def scaled_by(
@@ -62,7 +58,7 @@ def scaled_by(
     limit: float | np.ndarray,
     factor: Node | None = None,
 ) -> list[Node]:
-    """Return nodes of `value·factor`, a product of which no element exceeds its limit.
+    """Return nodes of the product `value·factor`, none of whose elements exceeds its limit.
 
     The factor is that of the normalisation, or has another shape.
     """

@@ -54,11 +54,7 @@ def limit_directions(graph: Graph) -> Graph:
         nodes += [node] if found is None else limited(graph, weights, node, *found)
     if len(nodes) == len(graph.nodes):
         return graph
-    rewritten = replace(
-        graph, nodes=tuple(nodes), weights=weights.arrays, formed=weights.formed,
-        unbounded=graph.unbounded | {"a quotient by a norm"},
-    )  # fmt: skip
-    return drop_dead(rewritten)
+    return drop_dead(weights.held_by(nodes, "a quotient by a norm"))
 
 
 def quotient(graph: Graph, node: Node) -> tuple[str, str, AboveNorm] | None:

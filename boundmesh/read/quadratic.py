@@ -35,10 +35,7 @@ def with_squares(graph: Graph) -> Graph:
         nodes += [node] if variable is None else beside(graph, weights, node, *variable)
     if len(nodes) == len(graph.nodes):
         return graph
-    return replace(
-        graph, nodes=tuple(nodes), weights=weights.arrays, formed=weights.formed,
-        unbounded=graph.unbounded | {"a quadratic form"},
-    )  # fmt: skip
+    return weights.held_by(nodes, "a quadratic form")
 
 
 def variable_of(graph: Graph, node: Node) -> tuple[str, Node] | None:

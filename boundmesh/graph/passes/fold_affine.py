@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +20,7 @@ class Weights:
     """The weights of a graph and their roundings, to which new ones can be added."""
 
     def __init__(self, graph: Graph) -> None:
+        self._graph = graph
         self.arrays, self.formed = dict(graph.weights), dict(graph.formed)
 
     def __getitem__(self, name: str) -> Constant:
@@ -33,6 +35,19 @@ class Weights:
             whole = None if size is None else np.ascontiguousarray(size)
             self.formed[name] = Formed(whole, constant.formed.depth)
         return name
+
+    def held_by(self, nodes: Iterable[Node], *unbounded: str) -> Graph:
+        """Return the graph with other nodes and these weights.
+
+        `unbounded` names operations of the new nodes whose rounding has no known bound.
+        """
+        return replace(
+            self._graph,
+            nodes=tuple(nodes),
+            weights=self.arrays,
+            formed=self.formed,
+            unbounded=self._graph.unbounded.union(unbounded),
+        )
 
 
 def fold_affine(graph: Graph) -> Graph:
@@ -52,9 +67,7 @@ def fold_affine(graph: Graph) -> Graph:
                 del nodes[layer.name]
                 node = folded
         nodes[node.name] = node
-    return replace(
-        graph, nodes=tuple(nodes.values()), weights=weights.arrays, formed=weights.formed
-    )
+    return weights.held_by(nodes.values())
 
 
 def constant_of(node: Node) -> str | None:
