@@ -41,7 +41,7 @@ def signed_sums(
     rows = rows.contiguous()
     to = room(rows, max(len(rows), len(below)), (onto,))
     if rows.numel():
-        how = to.added[0], to.divided, chunk(rows.shape[-1]), to.block
+        how = to.added[0], to.divided, to.wide, to.block
         launcher.start(
             launcher.module(KERNELS).signed_sums, (launcher.aligned(rows, below, above), *how),
             to.grid, rows, rows, below, above, reach.places, to.onto[0], to.sums[0],
@@ -70,7 +70,7 @@ def row_sums(
         bias, error = 0, len(onto) - 1
         how = (
             features is not None, due is not None, features is not None and to.added[bias],
-            due is not None and to.added[error], to.divided, chunk(rows.shape[-1]), to.block,
+            due is not None and to.added[error], to.divided, to.wide, to.block,
         )  # fmt: skip
         values, sizes = (rows if each is None else each for each in (features, due))
         launcher.start(
@@ -117,12 +117,7 @@ def pull_pieces(
     domains = max(len(rows), len(below), 1 if due is None else len(due))
     to, out = room(rows, domains, changing(collected)), rows.new_empty(domains, *rows.shape[1:])
     if rows.numel():
-        charged = due is not None
-        how = (
-            charged, to.added[0], charged and to.added[-1], to.divided, chunk(rows.shape[-1]),
-            to.block,
-        )  # fmt: skip
-        sizes = rows if due is None else due
+        how, sizes = to.kinds, rows if due is None else due
         launcher.start(
             launcher.module(KERNELS).pull_pieces,
             (launcher.aligned(rows, below, above, intercept, sizes), *how), to.grid, rows, rows,
@@ -140,18 +135,22 @@ class Room:
 
     sums     `[domains, S]` each, or `[domains·S, parts]` if rows are divided
     onto     what a sum is added to, `[D or 1, S]` (None: zero, or more domains than the sum has)
-    divided  True if rows are divided into parts
     block    how many coefficients are added up side by side
-    grid     the programs
+    wide     how many features a chunk has
+    grid     the programs; the second axis counts the parts of a row
     lengths  S, the chunks of a row, those of a part, and those of a place
     """
 
     sums: Tensor
     onto: Sequence[Tensor | None]
-    divided: bool
     block: int
+    wide: int
     grid: tuple[int, int, int]
     lengths: tuple[int, int, int, int]
+
+    @property
+    def divided(self) -> bool:
+        return self.grid[1] > 1
 
     @property
     def warps(self) -> int:
@@ -160,6 +159,13 @@ class Room:
     @property
     def added(self) -> tuple[bool, ...]:
         return tuple(each is not None for each in self.onto)
+
+    @property
+    def kinds(self) -> tuple[bool, bool, bool, bool, int, int]:
+        """The constants of a kernel that pulls rows back and writes the sums of `changing`."""
+        charged = len(self.onto) > 1
+        first, last = self.added[0], charged and self.added[-1]
+        return charged, first, last, self.divided, self.wide, self.block
 
 
 def changing(collected: Collected) -> list[Tensor | None]:
@@ -183,8 +189,8 @@ def room(rows: Tensor, domains: int, onto: Sequence[Tensor | None]) -> Room:
     return Room(
         new(len(onto), *shape),
         [within(each, domains) for each in onto],
-        parts > 1,
         SHORT_BLOCK if size <= BLOCK else BLOCK,
+        wide,
         (domains * count, parts, 1),
         (count, size // wide, length, chunks),
     )

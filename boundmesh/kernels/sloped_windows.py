@@ -103,11 +103,7 @@ def _there(
     domains = max(len(rows), pieces.domains, 1 if due is None else len(due))
     to, out = room(rows, domains, changing(before)), rows.new_empty(domains, *rows.shape[1:])
     if out.numel():
-        alpha, sizes, charged = _alpha(pieces), rows if due is None else due, due is not None
-        how = (
-            charged, to.added[0], charged and to.added[-1], to.divided, chunk(rows.shape[-1]),
-            to.block,
-        )  # fmt: skip
+        alpha, sizes, how = _alpha(pieces), rows if due is None else due, to.kinds
         launcher.start(
             launcher.module(KERNELS).pull_sloped,
             (launcher.aligned(rows, lower, upper, sizes, out), alpha.dtype, *how), to.grid, rows,

@@ -93,8 +93,7 @@ def signed_product(windows: Windows, below: Tensor, above: Tensor) -> Tensor:
     found, finite = _results(windows, max(len(below), len(above))), _all_finite(below, above)
     for block in blocks(windows):
         if not finite:
-            values = torch.where(block.coefficients >= 0, block.read(below), block.read(above))
-            torch.mul(values, block.coefficients, out=found[:, block.rows])
+            found[:, block.rows] = _selected(block, below, above)
             continue
         up, down = block.coefficients.clamp(min=0), block.coefficients.clamp(max=0)
         total = _product(block.read(below), up)

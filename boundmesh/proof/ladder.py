@@ -127,7 +127,7 @@ def _improve(
         done = len(reached)
         if note(best).any() and attempt is not None and done & (done - 1) == 0:
             attempt(standing, domains, bounds)
-        if not note(best).any() or pause():
+        if not standing.open[domains].any() or pause():
             return True
         if settings.method != "auto":
             return False
