@@ -1,4 +1,4 @@
-"""Reads the inputs of `boundmesh certify`, and writes the files that it is asked for."""
+"""Reads the inputs of `boundmesh certify`, and writes the files that its options name."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def read_inputs(inputs: Path, labels: Path | None, first: int | None, graph: Gra
 
 @dataclass(frozen=True)
 class CertificationFiles:
-    """The files to write; None for each that nobody wants.
+    """The files to write; a file that no option names is None.
 
     csv     a line for each input
     json    the result as JSON

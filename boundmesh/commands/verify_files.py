@@ -1,4 +1,4 @@
-"""Writes the files that `boundmesh verify` is asked for."""
+"""Writes the files that the options of `boundmesh verify` name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ResultFiles:
-    """The files to write; None for each that nobody wants.
+    """The files to write; a file that no option names is None.
 
     text    VNN-COMP's result text
     json    the result as JSON

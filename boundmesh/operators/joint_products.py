@@ -1,4 +1,4 @@
-"""What products of related values lose to McCormick's planes although it cannot happen.
+"""Raises rows by what McCormick's planes take off in vain for products of related values.
 
 With middles x̄, ȳ and radii r of the factors' ranges, the product and the planes of α = 1/2 differ:
 

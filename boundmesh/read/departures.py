@@ -7,7 +7,7 @@ from boundmesh.read.declarations import Declarations
 
 
 class Departures:
-    """What a file has that the standard 2.0 does not, in words, each once.
+    """The departures of a file from the standard 2.0, in words, each once.
 
     declarations  those of the file, with its version; a file of version 1 has no departures
     strict        True where the standard must be kept

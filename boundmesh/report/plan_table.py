@@ -35,7 +35,7 @@ NAMES = 3
 
 
 INDENT = 11
-"""What was assumed begins at this column, behind its name."""
+"""The column at which the text of an assumption begins; its name stands in front."""
 
 
 def of_plan(plan: Plan, width: int | None = None) -> str:

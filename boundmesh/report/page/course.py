@@ -14,7 +14,7 @@ from boundmesh.result import Result
 
 @dataclass(frozen=True)
 class Course:
-    """What a run took, and what its answer guarantees.
+    """The course of a run for a page: its seconds, its memory, and what its answer guarantees.
 
     stages     a row for each stage, with its seconds
     pieces     the stages in their order, as pieces of a strip

@@ -130,5 +130,5 @@ def _parts(terms: Mapping[Term, float], largest: float) -> tuple[Part, ...]:
 
 
 def _name(term: Term) -> str:
-    """Return the name of a term of memory in words that everyone knows, without the word rank."""
+    """Return the name of a term of memory in common words, without the word rank."""
     return term.value.removesuffix(" held by the rank")
