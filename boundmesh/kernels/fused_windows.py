@@ -58,11 +58,12 @@ def applies(rows: Tensor) -> bool:
 
 def ready(rows: Tensor) -> bool:
     """Return True if the kernels can be used where gradients are none of their concern."""
-    return (
-        launcher.on_gpu(rows)
-        and rows.dtype == torch.float32
-        and launcher.usable(rows.device, "windows")
-    )
+    return usable(rows.device, rows.dtype)
+
+
+def usable(device: torch.device, dtype: torch.dtype) -> bool:
+    """Return True if the kernels can be used for rows of this type on a device."""
+    return dtype == torch.float32 and launcher.usable(device, "windows")
 
 
 def fold(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 
@@ -20,12 +21,24 @@ from boundmesh.bounds.sweep.layout import OneDevice
 from boundmesh.bounds.sweep.node_weights import visits
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import BoxRegion
-from boundmesh.bounds.sweep.repeats import repeats_of, tensors_of, worthwhile
-from boundmesh.bounds.sweep.rows import DenseRows, Division, Tile, both_sides
-from boundmesh.bounds.sweep.tile_heights import divisions
+from boundmesh.bounds.sweep.repeats import passes_from, repeats_of, tensors_of, worthwhile
+from boundmesh.bounds.sweep.rows import (
+    DenseRows,
+    Division,
+    Tile,
+    both_sides,
+    into_tiles,
+    side_by_side,
+)
+from boundmesh.bounds.sweep.tile_heights import divisions, evened
 from boundmesh.graph.graph import Graph
+from boundmesh.kernels.once import nothing_new
 from boundmesh.operators.node import Node
 from boundmesh.operators.rounding import Rounding
+from boundmesh.plan.machine import HOPPER, OTHER_GPU, Machine
+from boundmesh.plan.meter import Meter
+from boundmesh.plan.neurons import Unstable
+from boundmesh.plan.rehearsal import Bounding, rehearse
 from tests.host_values import never_waits
 from tests.networks import encoder_decoder, maps, pooled_maps
 
@@ -138,7 +151,47 @@ def test_parts_are_recorded_only_on_a_gpu_and_only_where_there_are_many_tiles_of
     assert repeats_of(order, tiles * 2, torch.device("cpu")) is None
     assert repeats_of(order, tiles[:1], gpu) is None
     repeats = repeats_of(order, tiles * 2, gpu)
-    assert repeats is not None and repeats.passes == {order[0].name: len(order)}
+    assert repeats is not None
+    assert (repeats.place, repeats.height) == (order[0].name, tiles[0].rows.count)
+    assert repeats.passes == repeats.fresh == len(order)
+
+
+def test_only_nodes_up_to_the_last_that_no_sweep_has_passed_are_rehearsed() -> None:
+    sweeps, gpu = sweeps_of("2d"), torch.device("cuda", 0)
+    order = sweeps.problem.program.order(sweeps.start)
+    tiles = [replace(each, divisions={}) for each in sweeps.tiles] * 2
+    for known, fresh in ((order, 0), (order[2:], 2), (order[:2], len(order))):
+        repeats = repeats_of(order, tiles, gpu, known={node.name for node in known})
+        assert repeats is not None and repeats.fresh == fresh
+
+
+def test_what_later_work_shares_is_never_computed_in_a_recording() -> None:
+    sweeps = Sweeps(problem_of(MAPS["2d"], "cpu"))
+    with nothing_new(), pytest.raises(RuntimeError, match="before a recording"):
+        sweeps.finish(sweeps.state(sweeps.tiles[0], 0), 0)
+    sweeps.finish(sweeps.state(sweeps.tiles[0], 0), 0)
+    with nothing_new():
+        sweeps.finish(sweeps.state(sweeps.tiles[1], 0), 0)
+
+
+@pytest.mark.parametrize("name", MAPS)
+@pytest.mark.parametrize("machine", [HOPPER, OTHER_GPU], ids=lambda machine: machine.name)
+def test_nothing_that_later_work_shares_is_left_to_compute_when_a_gpu_records(
+    name: str, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside, recordings = Meter.beside, []
+
+    @contextmanager
+    def strict(meter: Meter) -> Iterator[None]:
+        recordings.append(meter.stage)
+        with beside(meter), nothing_new():
+            yield
+
+    monkeypatch.setattr(Meter, "beside", strict)
+    graph = MAPS[name]
+    bounding = Bounding(graph, "crown", 2, tile_elements=2**12)
+    rehearse(bounding, Unstable(), machine, lambda device, _: OneDevice(graph, device))
+    assert len(set(recordings)) > 1
 
 
 @pytest.mark.parametrize("name", MAPS)
@@ -151,23 +204,32 @@ def test_recordings_never_make_the_host_start_more_nodes(
     for start in program.starts:
         order = program.order(start)
         divided = divisions(program, start, 1, 64, tile_elements)
-        recorded = worthwhile(order, divided, tiles)
-        assert started(order, divided, tiles, recorded) <= started(order, divided, tiles, {})
+        place = worthwhile(order, divided, tiles)
+        if place is not None:
+            before = started(order[:place], divided, tiles)
+            parts = passes_from(order, divided, place)
+            assert before + parts < started(order, divided, tiles)
 
 
-def started(
-    order: Sequence[Node],
-    divided: Mapping[str, Division],
-    times: int,
-    recorded: Mapping[str, int],
-) -> int:
-    """Count the nodes that the host starts for `times` tiles or parts of one size."""
-    name, rest = order[0].name, {key: each for key, each in divided.items()}
-    rest.pop(name, None)
-    last = next((place for place, node in enumerate(order) if node.name in rest), len(order))
-    parts = rest[order[last].name].parts if last < len(order) else 0
-    below = order[last:]
-    if name in recorded and times > 1:
-        inner = started(below, rest, parts, recorded) if parts else 0
-        return last + inner + recorded[name]
-    return times * last + (started(below, rest, times * parts, recorded) if parts else 0)
+def started(order: Sequence[Node], divided: Mapping[str, Division], times: int) -> int:
+    """Count the nodes that the host passes for `times` tiles that are divided on their way."""
+    return times * passes_from(order, divided, 0)
+
+
+@pytest.mark.parametrize("count", [1, 63, 64, 65, 1000])
+@pytest.mark.parametrize("tile_elements", [2**7, 2**10, 2**13])
+def test_tiles_and_their_parts_have_equally_many_rows(count: int, tile_elements: int) -> None:
+    program = Program(MAPS["2d"], MAPS["2d"].output)
+    for start in program.starts:
+        divided = divisions(program, start, 1, 64, tile_elements)
+        height = evened(64, divided)
+        rows = both_sides(torch.arange(count), torch.float32)
+        tiles = into_tiles(start, rows, height, divided, equal=True)
+        assert {tile.rows.count for tile in tiles} == {min(2 * count, height)}
+        for each in divided.values():
+            assert height == each.parts * each.height
+            height = each.height
+        numbers = torch.arange(2 * count).unsqueeze(0)
+        spans = [tile.span for tile in tiles]
+        joined = side_by_side([numbers[:, span] for span in spans], spans)
+        assert torch.equal(joined, numbers)

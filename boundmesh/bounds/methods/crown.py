@@ -14,11 +14,13 @@ from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.relaxation.fixed_lines import FixedLines
 from boundmesh.bounds.sweep.backward import in_waves, sweep
 from boundmesh.bounds.sweep.intervals import Intervals
+from boundmesh.bounds.sweep.largest_row import forms
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import BoxRegion
 from boundmesh.bounds.sweep.repeats import repeats_of
 from boundmesh.bounds.sweep.rounding_errors import Errors
-from boundmesh.bounds.sweep.rows import DenseRows, Rows, both_sides, ends
+from boundmesh.bounds.sweep.rows import DenseRows, Rows, both_sides, ends, side_by_side
+from boundmesh.bounds.sweep.window_rows import whole_stay
 from boundmesh.operators.interval import Interval
 
 
@@ -30,10 +32,16 @@ def bound_rows(
     layout = problem.layout.suited(tiles, problem.region.domains)
     waves = in_waves(layout.deal(tiles), layout.wave, draw)
     order = problem.program.order(start)
-    held = layout.holds(order)
-    repeats = repeats_of(order, tiles, layout.device, layout.dealers) if held else None
+    stay = whole_stay(layout.device, layout.dtype)
+    passed, repeats = forms(problem.program, tiles[0], whole_stay=stay), None
+    if layout.holds(order):
+        known = {name for name, _ in passed & draw.passed}
+        repeats = repeats_of(order, tiles, layout.device, layout.dealers, known)
     lowest = sweep(layout, problem.program, problem.region, waves, problem.check, errors, repeats)
-    return torch.cat([*layout.join(lowest, [tile.rows.count for tile in tiles])], dim=1)
+    if any(tile.rows.count for wave in waves for tile in wave.tiles):
+        draw.passed |= passed
+    results = layout.join(lowest, [tile.rows.count for tile in tiles])
+    return side_by_side(results, [tile.span for tile in tiles])
 
 
 @dataclass(frozen=True)

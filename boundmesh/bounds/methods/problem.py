@@ -12,7 +12,7 @@ from boundmesh.bounds.sweep.layout import DeviceLayout
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import Region
 from boundmesh.bounds.sweep.rows import Division, Rows, Tile, UnitRows, into_tiles
-from boundmesh.bounds.sweep.tile_heights import divisions, tile_height
+from boundmesh.bounds.sweep.tile_heights import divisions, evened, tile_height
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.rounding import Rounding
 
@@ -62,7 +62,8 @@ class Problem:
         if windows and not gradients:
             domains = self.region.domains
             divided = divisions(self.program, start, domains, height, self.tile_elements)
-        return tuple(into_tiles(start, rows, height, divided))
+            height = evened(height, divided)
+        return tuple(into_tiles(start, rows, height, divided, equal=windows and not gradients))
 
     def fixed_lines(self, bounds: Mapping[str, Interval]) -> FixedLines:
         """Create CROWN's relaxations of this rank's share of the neurons."""

@@ -18,6 +18,7 @@ from boundmesh.bounds.relaxation.lines import (
 )
 from boundmesh.bounds.sweep.rows import Tile
 from boundmesh.kernels import fused_windows
+from boundmesh.kernels.once import once
 from boundmesh.kernels.pieces import Pieces
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.linear_bounds import Relaxation
@@ -33,6 +34,9 @@ class FixedLines:
     It is computed when a sweep first passes the node, because the bounds of the node's inputs are
     final then. Rows in windows take `Pieces` only where there are kernels for them. `localise`
     selects this rank's part of the bounds.
+
+    passed  the nodes that some sweep with these lines has passed, by name, and True if its rows lay
+            in windows there; all that such sweeps share is computed for these nodes
     """
 
     def __init__(
@@ -40,6 +44,7 @@ class FixedLines:
     ) -> None:
         self._boxes, self._localise = boxes, localise
         self._drawn: dict[tuple[str, bool], Drawn | Pieces] = {}
+        self.passed: set[tuple[str, bool]] = set()
 
     def __call__(self, node: Node, tile: Tile) -> Drawn | Pieces:
         key = node.name, tile.windowed
@@ -47,6 +52,7 @@ class FixedLines:
             mine = self._localise({name: self._boxes[name] for name in node.inputs})
             boxes = boxes_of(node, mine)
             first = boxes[0].lower
+            once()
             if in_one_pass(node, first) and (not tile.windowed or fused_windows.applies(first)):
                 self._drawn[key] = pieces_of(node, boxes[0])
             elif tile.windowed:

@@ -158,16 +158,25 @@ def no_look() -> None:
 
 def _pull_back(passage: Passage, way: Way) -> list[Tensor]:
     """Pull tiles back to the input; return lower bounds `[D, S]` of each."""
-    if way.repeats is None or way.order[0].name not in way.repeats.passes:
+    repeats = way.repeats
+    if repeats is None or way.order[0].name != repeats.place:
         return _advance(passage, way)
     assert isinstance(passage, WholeRows)
     # The weights stay on the device, so all of them may be taken before they are used.
-    weights = [*islice(way.passing, way.repeats.passes[way.order[0].name])]
+    weights = [*islice(way.passing, repeats.passes)]
 
-    def finish(part: WholeRows, repeats: Repeats | None) -> list[Tensor]:
-        return _advance(part, replace(way, passing=iter(weights), repeats=repeats))
+    def finish(part: WholeRows) -> list[Tensor]:
+        return _advance(part, replace(way, passing=iter(weights), repeats=None))
 
-    return way.repeats.finish(passage, way.order[0].name, finish)
+    def rehearse(part: WholeRows) -> None:
+        for node, each in zip(way.order[: repeats.fresh], weights, strict=False):
+            if node.name in way.divisions:
+                part = part.parts(way.divisions[node.name])[0]
+            part.pass_node(each, way.draw)
+        if repeats.fresh == len(way.order):
+            part.lowest()
+
+    return repeats.finish(passage, finish, rehearse)
 
 
 def _advance(passage: Passage, way: Way) -> list[Tensor]:
@@ -201,6 +210,10 @@ class WholeRows:
 
     def pass_node(self, node_weights: NodeWeights, draw: Draw) -> None:
         pass_node(node_weights, self._carried, draw, self._tape)
+
+    @property
+    def height(self) -> int:
+        return max(each.tile.rows.count for each in self._carried)
 
     def mapped(self, change: Callable[[Tensor], Tensor]) -> WholeRows:
         """Return a copy in which `change` replaced every tensor of the rows, in a fixed order."""

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from boundmesh.bounds.sweep.node_weights import product_of
-from boundmesh.bounds.sweep.program import Program
+from boundmesh.bounds.sweep.program import Passing, Program, WindowedWay
+from boundmesh.bounds.sweep.rows import Tile
 from boundmesh.bounds.sweep.window_rows import smallest, total
 from boundmesh.operators import RULES
 from boundmesh.operators.node import Node
@@ -66,12 +67,28 @@ def windowed_sizes(program: Program, start: str) -> Mapping[str, int] | None:
 
     The result is None where `windowed_row` is.
     """
-    if start not in program.windowed_sizes:
-        program.windowed_sizes[start] = _windowed_sizes(program, start)
-    return program.windowed_sizes[start]
+    way = _way(program, start)
+    return None if way is None else {name: each.size for name, each in way.items()}
 
 
-def _windowed_sizes(program: Program, start: str) -> Mapping[str, int] | None:
+def forms(program: Program, tile: Tile, *, whole_stay: bool) -> set[tuple[str, bool]]:
+    """Return the nodes that a tile passes, by name, and True where its rows lie in windows.
+
+    `whole_stay` is true where rows stay windows when these have become the whole map.
+    """
+    way = _way(program, tile.start) if tile.windowed else None
+    if way is None:
+        return {(node.name, False) for node in program.order(tile.start)}
+    return {(name, each.ruled if whole_stay else each.windowed) for name, each in way.items()}
+
+
+def _way(program: Program, start: str) -> WindowedWay | None:
+    if start not in program.windowed_ways:
+        program.windowed_ways[start] = _find_way(program, start)
+    return program.windowed_ways[start]
+
+
+def _find_way(program: Program, start: str) -> WindowedWay | None:
     node = program.graph[start]
     spatial = spatial_axes(node.shape)
     if not spatial:
@@ -80,20 +97,28 @@ def _windowed_sizes(program: Program, start: str) -> Mapping[str, int] | None:
     at: dict[str, Tensor | Windows] = {
         start: unit_windows(nothing.long(), nothing, node.shape, spatial)
     }
-    sizes, useful = {start: _size(at[start])}, False
+    ruled, useful = {start: True}, False
+    way: dict[str, Passing] = {}
     for node in program.order(start):
         rows = at.pop(node.name, None)
         if rows is None:
             continue
-        sizes[node.name] = _size(rows)
-        if node.is_input:
-            continue
-        found = _passed(program, node, rows)
-        useful |= product_of(node) is not None and isinstance(found[0], Windows)
-        for name, each in zip(node.inputs, found, strict=True):
+        size, windowed, mine = _size(rows), isinstance(rows, Windows), ruled[node.name]
+        found = [] if node.is_input else _passed(program, node, rows)
+        useful |= bool(found) and product_of(node) is not None and isinstance(found[0], Windows)
+        for name, each in zip(node.inputs, found, strict=False):
             at[name] = smallest(total(at[name], each) if name in at else each)
-            sizes[node.name] = max(sizes[node.name], _size(each), _size(at[name]))
-    return sizes if useful else None
+            size = max(size, _size(each), _size(at[name]))
+            stay = isinstance(each, Windows) or (not windowed and mine and _has_rule(node))
+            ruled[name] = stay and ruled.get(name, True)
+        way[node.name] = Passing(size, windowed, mine)
+    return way if useful else None
+
+
+def _has_rule(node: Node) -> bool:
+    """Return True if windows stay windows when they pass a node."""
+    operator = RULES[node.op]
+    return operator.pull_windows is not None or (operator.relax is not None and one_by_one(node))
 
 
 def _passed(program: Program, node: Node, rows: Tensor | Windows) -> list[Tensor | Windows]:

@@ -19,6 +19,25 @@ from boundmesh.operators.rounding import Lengths
 
 
 @dataclass(frozen=True)
+class Passing:
+    """How a unit row that starts as a window passes a node.
+
+    size      the most numbers that it has meanwhile
+    windowed  True if it lies in a window that is smaller than the map
+    ruled     True if all operators before have a rule for windows, so that it lies in a window of
+              any size
+    """
+
+    size: int
+    windowed: bool
+    ruled: bool
+
+
+WindowedWay = Mapping[str, Passing]
+"""How a unit row passes the nodes of its way, by name."""
+
+
+@dataclass(frozen=True)
 class Program:
     """The plan for bounding `target`, the name of a node of `graph`.
 
@@ -82,8 +101,8 @@ class Program:
         return self._widest[start]
 
     @cached_property
-    def windowed_sizes(self) -> dict[str, Mapping[str, int] | None]:
-        """The results of `windowed_sizes` so far, by start node."""
+    def windowed_ways(self) -> dict[str, WindowedWay | None]:
+        """How unit rows pass the nodes of their ways, by start node, as far as it was found."""
         return {}
 
     @cached_property

@@ -8,7 +8,7 @@ copies its rows to where the recorded kernels read them. The results have the sa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol, TypeVar
@@ -19,11 +19,14 @@ from torch import Tensor
 from boundmesh.bounds.sweep.parts import in_parts
 from boundmesh.bounds.sweep.rows import Division, Tile
 from boundmesh.kernels.imagined_gpu import imagined
+from boundmesh.kernels.once import nothing_new
 from boundmesh.kernels.recorded import recorded
 from boundmesh.operators.node import Node
 
-LEAST_PARTS = 4
-"""The fewest parts of a tile for which recording one of them takes less time than it saves."""
+RECORDING = 1.5
+"""How much longer than passing the nodes of a part it takes the host to record them."""
+REPLAY = 1.0
+"""A replay takes the host about as long as passing so many nodes."""
 
 Change = Callable[[Tensor], Tensor]
 """A function of a tensor, such as `Tensor.clone`."""
@@ -32,16 +35,19 @@ Change = Callable[[Tensor], Tensor]
 class Movable(Protocol):
     """The state of a sweep whose tensors can be replaced by others of the same shapes."""
 
+    @property
+    def height(self) -> int:
+        """The number of rows of the longest tile."""
+        ...
+
     def mapped(self: State, change: Change) -> State:
         """Return a copy in which `change` replaced every tensor, in a fixed order."""
         ...
 
 
 State = TypeVar("State", bound=Movable)
-Finish = Callable[[State, "Repeats | None"], list[Tensor]]
-"""A function that pulls rows back to the input, and returns lower bounds `[D, S]` of each tile.
-
-It records smaller parts of these rows if it gets `Repeats`."""
+Finish = Callable[[State], list[Tensor]]
+"""A function that pulls rows back to the input, and returns lower bounds `[D, S]` of each tile."""
 
 
 @dataclass(frozen=True)
@@ -65,79 +71,104 @@ class Recording:
         return [each.clone() for each in self.results]
 
 
+@dataclass
 class Repeats:
-    """The recordings of the sweep of one start node.
+    """The recording of the sweep of one start node.
 
-    The first part of a size runs as it is: it compiles kernels, and computes what all parts share,
-    such as relaxations. The second is recorded.
-
-    passes  how many nodes are passed from a node on by all parts together, for the nodes at which
-            parts are recorded
+    place   the name of the node from which on parts are recorded
+    height  how many rows such a part has; parts of another size are few and are not recorded
+    passes  how many nodes are passed from there on by a part and all of its own parts
+    fresh   how many nodes from there on are passed once before the recording, because something
+            that all parts share, such as a relaxation, was not computed for the last of them yet
+    device  the GPU
     """
 
-    def __init__(self, device: torch.device, passes: Mapping[str, int]) -> None:
-        self._device, self.passes = device, passes
-        self._known: dict[Hashable, Recording | None] = {}
+    place: str
+    height: int
+    passes: int
+    fresh: int
+    device: torch.device
+    _begun: bool = False
+    _shapes: Sequence[torch.Size] = ()
+    _recording: Recording | None = None
 
-    def finish(self, state: State, place: str, finish: Finish[State]) -> list[Tensor]:
-        """Pull a part back to the input from the node named `place`."""
+    def finish(
+        self, state: State, finish: Finish[State], rehearse: Callable[[State], object]
+    ) -> list[Tensor]:
+        """Pull a part back to the input by `finish`, which is recorded for the first part.
+
+        `rehearse` pulls rows through the fresh nodes.
+        """
         inputs = tensors_of(state)
-        if not all(each.numel() for each in inputs):
-            return finish(state, None)
-        gpu = imagined(self._device)
+        if state.height != self.height or not all(each.numel() for each in inputs):
+            return finish(state)
+        first, self._begun = not self._begun, True
+        if first and self.fresh:
+            rehearse(state.mapped(torch.clone))
+        gpu = imagined(self.device)
         if gpu is not None:
             copy = state.mapped(torch.clone)
             inputs = tensors_of(copy)  # recorded kernels would keep them
             with gpu.beside():
-                return finish(copy, None)
-        key = place, tuple(each.shape for each in inputs)
-        if key not in self._known:
-            self._known[key] = None
-            return finish(state, self)
-        recording = self._known[key]
-        if recording is None:
-            recording = _recording(state, finish, self._device)
-            if recording is None:
-                return finish(state, None)
-            self._known[key] = recording
-        return recording.replay(inputs)
+                return finish(copy)
+        if first:
+            self._recording = _recording(state, finish, self.device)
+            self._shapes = [each.shape for each in inputs]
+        if self._recording is None or self._shapes != [each.shape for each in inputs]:
+            return finish(state)
+        return self._recording.replay(inputs)
 
 
 def repeats_of(
-    order: Sequence[Node], tiles: Sequence[Tile], device: torch.device, dealers: int = 1
+    order: Sequence[Node],
+    tiles: Sequence[Tile],
+    device: torch.device,
+    dealers: int = 1,
+    known: Collection[str] = (),
 ) -> Repeats | None:
     """Return where parts of these tiles are recorded on their way; None if nowhere.
 
-    The tiles are divided among `dealers` ranks. Rows of whole maps keep a GPU busy without
-    recordings.
+    The tiles are divided among `dealers` ranks. `known` are the nodes for which all that parts
+    share was computed. Rows of whole maps keep a GPU busy without recordings.
     """
     on_gpu = device.type == "cuda" or imagined(device) is not None
     if not on_gpu or not tiles or not tiles[0].windowed:
         return None
-    found = worthwhile(order, tiles[0].divisions, -(-len(tiles) // dealers))
-    return Repeats(device, found) if found else None
+    first, divisions = tiles[0], tiles[0].divisions
+    place = worthwhile(order, divisions, -(-len(tiles) // dealers))
+    if place is None:
+        return None
+    name, rest = order[place].name, order[place:]
+    height = divisions[name].height if name in divisions else first.rows.count
+    fresh = max((at for at, node in enumerate(rest, 1) if node.name not in known), default=0)
+    return Repeats(name, height, passes_from(order, divisions, place), fresh, device)
 
 
-def worthwhile(
-    order: Sequence[Node], divisions: Mapping[str, Division], times: int
-) -> dict[str, int]:
-    """Return the nodes from which on parts are recorded, and the passes of one part from there.
+def worthwhile(order: Sequence[Node], divisions: Mapping[str, Division], times: int) -> int | None:
+    """Return the place of the node from which on it saves most time to record a part; None if none.
 
-    The way of a tile is cut into stretches where it is divided. A stretch is passed `times` times.
-    Recording it takes the time of two parts with all of their own parts, so it must save more.
-    Inside a recorded part nothing is recorded but during the first run.
+    The way of a tile is cut into stretches where it is divided. `times` tiles pass the first.
     """
-    ends = [place for place, node in enumerate(order) if node.name in divisions]
-    found = {}
+    ends = [place for place, node in enumerate(order) if node.name in divisions and place]
+    before, best, least = 0.0, None, float("inf")
     for first, last in pairwise([0, *ends, len(order)]):
-        name = order[first].name
-        times *= divisions[name].parts if first else 1
-        rest = {node.name for node in order[first + 1 :]}
-        inside = {each: divisions[each] for each in divisions if each in rest}
-        passes = sum(1 for _ in in_parts(order[first:], inside))
-        if times >= LEAST_PARTS and times * (last - first) >= 2 * passes:
-            found[name], times = passes, 1
-    return found
+        times *= divisions[order[first].name].parts if first else 1
+        cost = before + RECORDING * passes_from(order, divisions, first) + REPLAY * times
+        if cost < least:
+            best, least = first, cost
+        before += times * (last - first)
+    return best if least < before else None
+
+
+def passes_from(order: Sequence[Node], divisions: Mapping[str, Division], place: int) -> int:
+    """Return how many nodes a part that was divided at `place` passes with its own parts."""
+    rest = order[place:]
+    inside = {each.name for each in rest[1:]}
+    return sum(1 for _ in in_parts(rest, _only(divisions, inside)))
+
+
+def _only(divisions: Mapping[str, Division], names: Collection[str]) -> dict[str, Division]:
+    return {name: each for name, each in divisions.items() if name in names}
 
 
 def tensors_of(state: Movable) -> list[Tensor]:
@@ -157,5 +188,6 @@ def _recording(state: State, finish: Finish[State], device: torch.device) -> Rec
     copy, results = state.mapped(torch.clone), list[Tensor]()
     # A sweep takes the tensors out of its state, so they are listed before it begins.
     inputs = tensors_of(copy)
-    graph = recorded(lambda: results.extend(finish(copy, None)), device)
+    with nothing_new():
+        graph = recorded(lambda: results.extend(finish(copy)), device)
     return None if graph is None else Recording(graph, inputs, results)

@@ -173,8 +173,31 @@ def _places(index: Tensor) -> np.ndarray:
 
 
 def into_tiles(
-    start: str, rows: Rows, height: int, divisions: Mapping[str, Division] | None = None
+    start: str,
+    rows: Rows,
+    height: int,
+    divisions: Mapping[str, Division] | None = None,
+    *,
+    equal: bool = False,
 ) -> Sequence[Tile]:
-    """Divide rows into tiles of `height` rows; the last tile may have fewer."""
-    spans = (slice(low, min(low + height, rows.count)) for low in range(0, rows.count, height))
+    """Divide rows into tiles of `height` rows; the last tile may have fewer.
+
+    If `equal` is true, the last of several tiles has `height` rows, too, and shares its first ones
+    with the tile before.
+    """
+    last = max(0, rows.count - height) if equal else rows.count
+    firsts = (min(first, last) for first in range(0, rows.count, height))
+    spans = [slice(first, min(first + height, rows.count)) for first in firsts]
     return tuple(Tile(start, span, rows.part(span), divisions or {}) for span in spans)
+
+
+def side_by_side(results: Sequence[Tensor], spans: Sequence[slice]) -> Tensor:
+    """Return the results `[D, S]` of all rows, given those `[D, ·]` of tiles at `spans`, in order.
+
+    Where two tiles share rows, their results are equal, and those of the first are taken.
+    """
+    done, found = 0, []
+    for each, span in zip(results, spans, strict=True):
+        found.append(each[:, done - span.start :])
+        done = span.stop
+    return torch.cat(found, dim=1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from boundmesh.bounds.sweep.largest_row import windowed_row, windowed_sizes
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.rows import Division
@@ -78,7 +80,8 @@ def divisions(
 
     Windows grow on their way to the input. Thousands of rows pass the first nodes together, and are
     divided where their coefficients would hold more than `tile_elements` numbers. The parts are so
-    small that they can grow `GROWTH` times before they are divided again.
+    small that they can grow `GROWTH` times before they are divided again. All parts are equally
+    high in a tile of `evened(height, divisions)` rows, which are never fewer than `height`.
     """
     found: dict[str, Division] = {}
     tile_elements = of_windows(tile_elements)
@@ -93,6 +96,15 @@ def divisions(
             least = max(1, tile_elements // largest)
             parts = min(-(-height * size * GROWTH // tile_elements), -(-height // least))
             if parts > 1:
-                height = -(-height // parts)
-                found[name] = Division(parts, height)
+                whole, height = height, -(-height // parts)
+                found[name] = Division(-(-whole // height), height)
+    for name in reversed(found):
+        found[name] = Division(found[name].parts, height)
+        height *= found[name].parts
     return found
+
+
+def evened(height: int, divisions: Mapping[str, Division]) -> int:
+    """Return how many rows a tile has whose parts are all equally high, for `height` or more."""
+    first = next(iter(divisions.values()), None)
+    return height if first is None else first.parts * first.height

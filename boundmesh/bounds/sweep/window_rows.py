@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from boundmesh.bounds.sweep.region import BoxRegion, Region
@@ -32,12 +33,12 @@ def smallest(rows: Tensor | Windows) -> Tensor | Windows:
 
 
 def _stays(rows: Windows) -> bool:
-    """Return True if whole maps are multiplied as windows."""
-    return (
-        rows.count > 0
-        and fused_windows.ready(rows.coefficients)
-        and fused_spread.usable(rows.coefficients.device)
-    )
+    return rows.count > 0 and whole_stay(rows.coefficients.device, rows.coefficients.dtype)
+
+
+def whole_stay(device: torch.device, dtype: torch.dtype) -> bool:
+    """Return True if rows stay windows when these are whole maps, as kernels multiply them."""
+    return fused_windows.usable(device, dtype) and fused_spread.usable(device)
 
 
 def total(one: Tensor | Windows, other: Tensor | Windows) -> Tensor | Windows:
