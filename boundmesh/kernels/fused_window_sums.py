@@ -39,7 +39,7 @@ def signed_sums(
     `[D or 1, S]`.
     """
     rows = rows.contiguous()
-    to = room(rows, max(len(rows), len(below)), (onto,))
+    to = room(rows, max(rows.shape[0], below.shape[0]), (onto,))
     if rows.numel():
         how = to.added[0], to.divided, to.wide, to.block
         launcher.start(
@@ -63,7 +63,7 @@ def row_sums(
     if features is None and due is None:
         return collected
     rows = rows.contiguous()
-    domains = max(len(rows), 1 if due is None else len(due))
+    domains = max(rows.shape[0], 1 if due is None else due.shape[0])
     onto = [collected.bias] * (features is not None) + [collected.error] * (due is not None)
     to = room(rows, domains, onto)
     if rows.numel():
@@ -114,7 +114,7 @@ def pull_pieces(
     error.
     """
     rows, due, (below, above, intercept) = rows.contiguous(), collected.due, lines
-    domains = max(len(rows), len(below), 1 if due is None else len(due))
+    domains = max(rows.shape[0], below.shape[0], 1 if due is None else due.shape[0])
     to, out = room(rows, domains, changing(collected)), rows.new_empty(domains, *rows.shape[1:])
     if rows.numel():
         how, sizes = to.kinds, rows if due is None else due
@@ -217,4 +217,4 @@ def added_up(room: Room, onto: Sequence[Tensor | None]) -> list[Tensor]:
 
 def _apart(values: Tensor) -> int:
     """Return the stride between two domains in chunks; 0 if all domains share one entry."""
-    return 0 if len(values) == 1 else values.stride(0) // chunk(values.shape[-1])
+    return 0 if values.shape[0] == 1 else values.stride(0) // chunk(values.shape[-1])

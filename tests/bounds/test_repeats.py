@@ -153,7 +153,7 @@ def test_parts_are_recorded_only_on_a_gpu_and_only_where_there_are_many_tiles_of
     repeats = repeats_of(order, tiles * 2, gpu)
     assert repeats is not None
     assert (repeats.place, repeats.height) == (order[0].name, tiles[0].rows.count)
-    assert repeats.passes == repeats.fresh == len(order)
+    assert repeats.fresh == len(order)
 
 
 def test_only_nodes_up_to_the_last_that_no_sweep_has_passed_are_rehearsed() -> None:

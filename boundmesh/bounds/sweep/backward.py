@@ -6,10 +6,9 @@ At the input its minimum over the region is the lower bound.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Protocol
 
 import torch
@@ -34,6 +33,9 @@ from boundmesh.operators.node import Node
 
 Draw = Callable[[Node, Tile], Drawn | Pieces]
 """A function that computes the relaxation of a nonlinear node for the rows of a tile."""
+
+WeightsOf = Callable[[Node], NodeWeights]
+"""A function that returns a node with its weights; a sweep calls it once for each pass."""
 
 
 class Passage(Protocol):
@@ -112,24 +114,36 @@ def sweep(
     layout allows it; it may raise. If `errors` is given, the bounds are lowered by the largest
     rounding error that they can contain. With `repeats` parts of tiles that pass the same nodes are
     recorded; all relaxations must then be the same for all tiles, and all weights must stay on the
-    device.
+    device, so that they may be read at any time.
     """
     first = waves[0].tiles[0]
     order = program.order(first.start)
-    start, above = order[0], order[1:]
-    passing = layout.stream(
-        visit
-        for wave in waves
-        for visit in (needed(start, wave.tiles), *visits(in_parts(above, first.divisions)))
-    )
+    weights = _in_turn(layout, order, waves) if repeats is None else _held(layout, order)
     lowest: list[Tensor] = []
     look = check if layout.looks_between_nodes else no_look
     for wave in waves:
         check()
         passage = layout.passage(program, region, wave.tiles, errors)
-        way = Way(order, first.divisions, passing, wave.draw, repeats, look)
+        way = Way(order, first.divisions, weights, wave.draw, repeats, look)
         lowest += _pull_back(passage, way)
     return lowest
+
+
+def _in_turn(layout: SweepLayout, order: Sequence[Node], waves: Sequence[Wave]) -> WeightsOf:
+    """Fetch the weights of each node when it is its turn, once for all tiles of a wave."""
+    start, above, divisions = order[0], order[1:], waves[0].tiles[0].divisions
+    passing = layout.stream(
+        visit
+        for wave in waves
+        for visit in (needed(start, wave.tiles), *visits(in_parts(above, divisions)))
+    )
+    return lambda node: next(passing)
+
+
+def _held(layout: SweepLayout, order: Sequence[Node]) -> WeightsOf:
+    """Find the weights of each node once."""
+    found = {each.node.name: each for each in layout.stream(visits(order))}
+    return lambda node: found[node.name]
 
 
 @dataclass(frozen=True)
@@ -138,7 +152,7 @@ class Way:
 
     order      the nodes, last first
     divisions  how tiles are divided in front of some nodes, by name
-    passing    the nodes in turn, with their weights
+    weights    returns a node with its weights
     draw       computes relaxations
     repeats    records and replays parts (None: nothing is recorded)
     look       is called before each node, and raises where the sweep must end
@@ -146,7 +160,7 @@ class Way:
 
     order: Sequence[Node]
     divisions: Mapping[str, Division]
-    passing: Iterator[NodeWeights]
+    weights: WeightsOf
     draw: Draw
     repeats: Repeats | None
     look: Callable[[], None]
@@ -162,17 +176,15 @@ def _pull_back(passage: Passage, way: Way) -> list[Tensor]:
     if repeats is None or way.order[0].name != repeats.place:
         return _advance(passage, way)
     assert isinstance(passage, WholeRows)
-    # The weights stay on the device, so all of them may be taken before they are used.
-    weights = [*islice(way.passing, repeats.passes)]
 
     def finish(part: WholeRows) -> list[Tensor]:
-        return _advance(part, replace(way, passing=iter(weights), repeats=None))
+        return _advance(part, replace(way, repeats=None))
 
     def rehearse(part: WholeRows) -> None:
-        for node, each in zip(way.order[: repeats.fresh], weights, strict=False):
+        for node in way.order[: repeats.fresh]:
             if node.name in way.divisions:
                 part = part.parts(way.divisions[node.name])[0]
-            part.pass_node(each, way.draw)
+            part.pass_node(way.weights(node), way.draw)
         if repeats.fresh == len(way.order):
             part.lowest()
 
@@ -189,7 +201,7 @@ def _advance(passage: Passage, way: Way) -> list[Tensor]:
             found = [_pull_back(part, rest) for part in parts]
             return [torch.cat(every, 1) for every in zip(*found, strict=True)]
         way.look()
-        passage.pass_node(next(way.passing), way.draw)
+        passage.pass_node(way.weights(node), way.draw)
     return passage.lowest()
 
 

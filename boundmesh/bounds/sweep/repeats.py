@@ -57,16 +57,26 @@ class Recording:
     graph    the kernels
     inputs   the tensors that they read
     results  the tensors that they write
+    alike    the places of the inputs of each type, which are copied together
     """
 
     graph: torch.cuda.CUDAGraph
     inputs: Sequence[Tensor]
     results: Sequence[Tensor]
+    alike: Sequence[Sequence[int]]
+
+    @staticmethod
+    def of(
+        graph: torch.cuda.CUDAGraph, inputs: Sequence[Tensor], results: Sequence[Tensor]
+    ) -> Recording:
+        types = [each.dtype for each in inputs]
+        alike = [[at for at, each in enumerate(types) if each == one] for one in {*types}]
+        return Recording(graph, inputs, results, alike)
 
     def replay(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         """Compute the results for other inputs of the same shapes."""
-        for mine, given in zip(self.inputs, inputs, strict=True):
-            mine.copy_(given)
+        for places in self.alike:
+            torch._foreach_copy_([self.inputs[at] for at in places], [inputs[at] for at in places])
         self.graph.replay()
         return [each.clone() for each in self.results]
 
@@ -77,7 +87,6 @@ class Repeats:
 
     place   the name of the node from which on parts are recorded
     height  how many rows such a part has; parts of another size are few and are not recorded
-    passes  how many nodes are passed from there on by a part and all of its own parts
     fresh   how many nodes from there on are passed once before the recording, because something
             that all parts share, such as a relaxation, was not computed for the last of them yet
     device  the GPU
@@ -85,7 +94,6 @@ class Repeats:
 
     place: str
     height: int
-    passes: int
     fresh: int
     device: torch.device
     _begun: bool = False
@@ -141,7 +149,7 @@ def repeats_of(
     name, rest = order[place].name, order[place:]
     height = divisions[name].height if name in divisions else first.rows.count
     fresh = max((at for at, node in enumerate(rest, 1) if node.name not in known), default=0)
-    return Repeats(name, height, passes_from(order, divisions, place), fresh, device)
+    return Repeats(name, height, fresh, device)
 
 
 def worthwhile(order: Sequence[Node], divisions: Mapping[str, Division], times: int) -> int | None:
@@ -190,4 +198,4 @@ def _recording(state: State, finish: Finish[State], device: torch.device) -> Rec
     inputs = tensors_of(copy)
     with nothing_new():
         graph = recorded(lambda: results.extend(finish(copy)), device)
-    return None if graph is None else Recording(graph, inputs, results)
+    return None if graph is None else Recording.of(graph, inputs, results)
