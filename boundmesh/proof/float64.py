@@ -17,8 +17,9 @@ from boundmesh.bounds.sweep.program import Program
 from boundmesh.graph.forward import multiplications
 from boundmesh.graph.graph import Graph
 from boundmesh.operators import RULES
-from boundmesh.proof.ladder import Attempt, climb
+from boundmesh.proof.ladder import climb
 from boundmesh.proof.question import Question
+from boundmesh.proof.rung import Attempt
 from boundmesh.proof.standing import Standing
 from boundmesh.runtime.clock import Clock
 from boundmesh.settings import BoundSettings
