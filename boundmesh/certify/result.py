@@ -16,6 +16,9 @@ from boundmesh.ranges import shown
 from boundmesh.runtime.history import History
 from boundmesh.settings import Settings
 
+TIMEOUT, INTERRUPTED = "timeout", "interrupted"
+"""The reasons why a run ends early."""
+
 
 @dataclass(frozen=True, eq=False)
 class Certified:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 
 from boundmesh.certify.account import Account
+from boundmesh.certify.aim import Aim
 from boundmesh.certify.fixed import certify_at
 from boundmesh.certify.inputs import (
     Inputs,
@@ -21,24 +21,21 @@ from boundmesh.certify.inputs import (
 )
 from boundmesh.certify.largest import Radii, find_largest
 from boundmesh.certify.open import open_run
-from boundmesh.certify.result import Certification
-from boundmesh.certify.run import Run, scores_of
-from boundmesh.certify.summary import summarized
+from boundmesh.certify.result import INTERRUPTED, TIMEOUT, Certification
+from boundmesh.certify.run import Radius, Run, scores_of
+from boundmesh.certify.summary import result_of
 from boundmesh.certify.workers import Searchers
-from boundmesh.errors import BoundmeshError
 from boundmesh.graph.forward import multiplications
 from boundmesh.graph.graph import Graph
 from boundmesh.models import load
 from boundmesh.proof.memory import check_fits, memory_errors
-from boundmesh.ranges import SECONDS, Number
-from boundmesh.rational import radius_of
 from boundmesh.read.agreement import agrees_with_source
 from boundmesh.read.normalization import normalized
 from boundmesh.runtime.clock import Clock, OutOfTime
-from boundmesh.runtime.device import forget_peak, memory_of, name_of, peak_bytes, pin_threads
+from boundmesh.runtime.device import forget_peak, memory_of, pin_threads
 from boundmesh.runtime.history import Recorder
 from boundmesh.runtime.progress import SILENT, Progress
-from boundmesh.settings import MOST_THREADS, Settings
+from boundmesh.settings import Settings
 
 if TYPE_CHECKING:
     from boundmesh.models import Model
@@ -47,8 +44,6 @@ if TYPE_CHECKING:
 COMPARED = 64
 # An input with two scores nearer to each other than this share of the largest is replayed.
 CLOSE = 1e-3
-JOBS = Number(True, 1, MOST_THREADS)
-TIMEOUT, INTERRUPTED = "timeout", "interrupted"
 
 
 def certify(
@@ -74,73 +69,45 @@ def certify(
     """
     recorder = Recorder(progress)
     clock = Clock(settings.timeout, recorder)
-    refuse_domains(settings)
-    radius = radius_of(eps)
-    within = radius_of(tolerance, "tolerance") if tolerance is not None else radius / 256
-    limit = SECONDS.read("timeout_per_input", timeout_per_input) or math.inf
-    jobs = JOBS.read("jobs", jobs)
-    if jobs > 1 and settings.layout.shape.size > 1:
-        raise BoundmeshError(
-            "jobs divides searches among processes, and a mesh has its own; leave one of the two "
-            "out"
-        )
+    asked = eps, tolerance, timeout_per_input, jobs, settings
+    aim = Aim.of(*asked, largest=largest, labelled=labels is not None)
     torch.manual_seed(settings.seed)
     array = array_of_inputs(inputs)
     with clock.stage("read"):
         graph = normalized(load(model, array[:1]), mean, std)
     given = inputs_for(graph, array, norm, clip)
-    run = prepared(graph, given, labels, radius, settings, clock)
-    if jobs > 1 and run.layout.device.type != "cpu":
-        raise BoundmeshError(
-            f"jobs divides searches among processes on the CPU, and the device is "
-            f"{run.layout.device}; leave jobs out, or use device cpu"
-        )
-    recorder.measure = partial(memory_of, run.layout.device)
-    account, radii, ended = Account.of(run), Radii.of(len(given)), ""
+    run = prepared(graph, given, labels, aim.radius, settings, clock)
+    device = run.layout.device
+    aim.check_device(device)
+    recorder.measure = partial(memory_of, device)
+    account, radii = Account.of(run), Radii.of(len(given))
+    with memory_errors(graph, device, settings):
+        ended = decide(run, account, radii, aim)
+    return result_of(run, account, radii, aim, ended, graph, recorder.history())
+
+
+def decide(run: Run, account: Account, radii: Radii, aim: Aim) -> str:
+    """Enter the verdicts and radii of all inputs; return why the run ended early, or nothing."""
     try:
-        with memory_errors(graph, run.layout.device, settings), Searchers(run, jobs) as searchers:
-            sort_out(run, account, labels is not None)
-            if largest:
-                find_largest(run, account, radii, radius, within, limit, searchers)
+        with Searchers(run, aim.jobs) as searchers:
+            sort_out(run, account, aim.labelled)
+            if aim.largest:
+                facts = aim.radius, aim.tolerance, aim.limit
+                find_largest(run, account, radii, *facts, searchers)
             else:
-                certify_at(run, account, radius, limit, searchers)
+                certify_at(run, account, aim.radius, aim.limit, searchers)
     except OutOfTime:
-        ended = TIMEOUT
+        return TIMEOUT
     except KeyboardInterrupt:
-        ended = INTERRUPTED
-    return Certification(
-        summarized(run, account, radii, radius, ended, largest),
-        radius,
-        given.norm,
-        labels is not None,
-        largest,
-        dict(clock.seconds),
-        clock.spent,
-        peak_bytes(run.layout.device),
-        ended,
-        graph,
-        given.points.reshape(len(given), *given.shape),
-        given.clip,
-        recorder.history(),
-        settings,
-        name_of(run.layout.device, settings.layout.shape.size),
-    )
-
-
-def refuse_domains(settings: Settings) -> None:
-    """Raise BoundmeshError where a mesh of several groups was chosen."""
-    if settings.layout.domains > 1:
-        raise BoundmeshError(
-            f"the mesh {settings.layout.shape} has several groups of domains, and certify bounds "
-            "all inputs in one group; use shards, or run each group on a part of the inputs"
-        )
+        return INTERRUPTED
+    return ""
 
 
 def prepared(
     graph: Graph,
     inputs: Inputs,
     labels: Any,
-    radius: float | Fraction,
+    radius: Radius,
     settings: Settings,
     clock: Clock,
 ) -> Run:

@@ -6,47 +6,68 @@ import math
 from fractions import Fraction
 
 from boundmesh.certify.account import CERTIFIED, UNKNOWN, Account
+from boundmesh.certify.aim import Aim
 from boundmesh.certify.distance import distance
 from boundmesh.certify.largest import Radii
-from boundmesh.certify.result import Certified
-from boundmesh.certify.run import Radius, Run
+from boundmesh.certify.result import INTERRUPTED, TIMEOUT, Certification, Certified
+from boundmesh.certify.run import Run
+from boundmesh.graph.graph import Graph
 from boundmesh.rational import rounded
+from boundmesh.runtime.device import name_of, peak_bytes
+from boundmesh.runtime.history import History
 
-ENDED = {"timeout": "out of time", "interrupted": "interrupted", "": ""}
-
-
-def summarized(
-    run: Run, account: Account, radii: Radii, radius: Radius, ended: str, largest: bool
-) -> tuple[Certified, ...]:
-    """Return the result of every input; `ended` tells why the run ended early, or is empty."""
-    return tuple(
-        _one(run, account, radii, place, radius, ended, largest) for place in range(len(run.inputs))
-    )
+ENDED = {TIMEOUT: "out of time", INTERRUPTED: "interrupted", "": ""}
+"""The beginning of the reason why an input is not decided, for each way in which a run ends."""
 
 
-def _one(
+def result_of(
     run: Run,
     account: Account,
     radii: Radii,
-    place: int,
-    radius: Radius,
+    aim: Aim,
     ended: str,
-    largest: bool,
-) -> Certified:
+    graph: Graph,
+    history: History,
+) -> Certification:
+    """Return the result of a run, for the network `graph` as it was read.
+
+    `ended` is TIMEOUT or INTERRUPTED where the run ended early, else empty.
+    """
+    inputs, clock, device = run.inputs, run.clock, run.layout.device
+    places = range(len(inputs))
+    return Certification(
+        inputs=tuple(_one(run, account, radii, aim, ended, place) for place in places),
+        eps=aim.radius,
+        norm=inputs.norm,
+        labelled=aim.labelled,
+        largest=aim.largest,
+        seconds=dict(clock.seconds),
+        total_seconds=clock.spent,
+        peak_bytes=peak_bytes(device),
+        interrupted=ended,
+        graph=graph,
+        points=inputs.points.reshape(len(inputs), *inputs.shape),
+        clip=inputs.clip,
+        history=history,
+        settings=run.settings,
+        device=name_of(device, run.settings.layout.shape.size),
+    )
+
+
+def _one(run: Run, account: Account, radii: Radii, aim: Aim, ended: str, place: int) -> Certified:
     found, word = account.found.get(place), account.words[place]
-    margins = account.margins[place].numpy().copy()
     certified, falsified = radii.certified[place], radii.falsified[place]
-    if not largest:
-        certified = rounded(Fraction(radius), up=False) if word == CERTIFIED else 0.0
+    if not aim.largest:
+        certified = rounded(Fraction(aim.radius), up=False) if word == CERTIFIED else 0.0
     if found is not None:
         away = distance(found.input, run.inputs.points[place], run.inputs.norm)
-        falsified = min(away, falsified, rounded(Fraction(radius), up=True))
+        falsified = min(away, falsified, rounded(Fraction(aim.radius), up=True))
     return Certified(
         index=place,
         label=int(run.labels[place]),
         predicted=int(run.scores[place].argmax()),
         verdict=word,
-        margins=margins,
+        margins=account.margins[place].numpy().copy(),
         counterexample=None if found is None else found.input.reshape(run.inputs.shape),
         output=None if found is None else found.output,
         reason=reason(account, place, ended) if word == UNKNOWN else account.reasons.get(place, ""),
