@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from boundmesh.proof.guarantee import arithmetic
+from boundmesh.property import Property
 from boundmesh.report import words as terms
 from boundmesh.report.facts import of_margin
 from boundmesh.report.page import words
@@ -23,12 +24,18 @@ from boundmesh.report.page.margins import MarginTable, margin_table
 from boundmesh.report.page.parts import Head
 from boundmesh.report.page.stage_memory import stage_memory
 from boundmesh.result import Result
-from boundmesh.verdict import POSITIVE, Falsified, TimedOut, Unknown, Verified
+from boundmesh.verdict import POSITIVE, Counterexample, Falsified, TimedOut, Unknown, Verified
 
 
 @dataclass(frozen=True)
 class Broken:
-    """The condition that holds at a counterexample: in words, in numbers, and the outputs there."""
+    """A condition that must never hold, and that holds at a counterexample.
+
+    condition  the condition in words
+    numbers    a sentence that compares the scores; empty where there is nothing to compare
+    outputs    the outputs at the counterexample
+    left_out   how many outputs have no row
+    """
 
     condition: str
     numbers: str
@@ -38,7 +45,23 @@ class Broken:
 
 @dataclass(frozen=True)
 class VerifyPage:
-    """The texts, figures and charts that the template `verify.html` shows."""
+    """The texts, figures and charts that the template `verify.html` shows.
+
+    head     the verdict, and what is needed to repeat the run
+    reason   a sentence about why there is no decision, or about how large the margins are
+    advice   what may decide an open property
+    claim    what the property claims, in words
+    where    for which inputs it claims that; empty where there is no region
+    regions  how many regions the property has
+    network  the size of the network, in words
+    view     the region that is shown, with the counterexample if there is one
+    broken   the condition that holds at the counterexample
+    margins  the margins after each stage
+    bounds   a chart of the worst margin over time
+    domains  a chart of the open domains over time
+    layers   the unstable neurons of each layer
+    course   the seconds and the memory of the run, and what its answer guarantees
+    """
 
     head: Head
     reason: str
@@ -62,32 +85,10 @@ def verify_page(result: Result, origin: Origin) -> VerifyPage:
     found = verdict.counterexample if isinstance(verdict, Falsified) else None
     case = prop.cases[found.case if found else 0] if prop.cases else None
     shown = None if case is None else view(case.region, result.graph, prop, found)
-    heading, sentence = words.ANSWERS[verdict.word]
     claim = words.listed(words.claim(prop)) or "there is no input for which anything is asked"
-    broken = None
-    if found is not None and case is not None:
-        rows = outputs(found, prop)
-        atoms = terms.parts_of(case.clauses[found.clause], prop)
-        numbers = words.compared(case.clauses, prop, found.output.reshape(-1))
-        condition = words.listed(atoms) or "true"
-        broken = Broken(condition, numbers, rows, prop.outputs - len(rows))
-    neurons = sum(every for _, every in result.unstable.values())
-    where = ""
-    if shown is not None:
-        where = words.where(shown.near, shown.shape, prop.inputs)
-        if "never" in claim:
-            where = where.replace("every", "any", 1)
+    where = _where(claim, shown, prop)
     return VerifyPage(
-        head=Head(
-            title=f"{heading}: {claim}",
-            word=verdict.word,
-            badge=heading,
-            question=claim[0].upper() + claim[1:] + (f" for {where}" if where else "") + ".",
-            sentence=sentence if prop.cases else "No input is left to check, so it holds.",
-            cards=(),
-            origin=origin,
-            circumstances=circumstances(result.settings, result.device, origin.command),
-        ),
+        head=_head(result, origin, claim, where),
         reason=reason(result),
         advice=advice(result),
         claim=claim,
@@ -95,19 +96,59 @@ def verify_page(result: Result, origin: Origin) -> VerifyPage:
         regions=len(prop.cases),
         network=terms.of_graph(result.graph),
         view=shown,
-        broken=broken,
+        broken=None if found is None else broken_by(found, prop),
         margins=margin_table(result.reached, prop),
         bounds=bound_chart(result.history, proved=result.proved),
         domains=domain_chart(result.history),
         layers=layer_table(result.reached, result.unstable),
-        course=course_of(
-            result,
-            sum(result.seconds.values()),
-            neurons,
-            stage_memory(result),
-            words.guarantee(arithmetic(result.graph, result.settings, prop), verdict.word),
-            dict.fromkeys((*prop.warnings, *result.history.warnings)),
-        ),
+        course=_course(result),
+    )
+
+
+def _where(claim: str, shown: View | None, prop: Property) -> str:
+    """Tell for which inputs the claim is made; nothing where no region is shown."""
+    if shown is None:
+        return ""
+    where = words.where(shown.near, shown.shape, prop.inputs)
+    return where.replace("every", "any", 1) if "never" in claim else where
+
+
+def _head(result: Result, origin: Origin, claim: str, where: str) -> Head:
+    word = result.verdict.word
+    heading, sentence = words.ANSWERS[word]
+    return Head(
+        title=f"{heading}: {claim}",
+        word=word,
+        badge=heading,
+        question=claim[0].upper() + claim[1:] + (f" for {where}" if where else "") + ".",
+        sentence=sentence if result.property.cases else "No input is left to check, so it holds.",
+        cards=(),
+        origin=origin,
+        circumstances=circumstances(result.settings, result.device, origin.command),
+    )
+
+
+def broken_by(found: Counterexample, prop: Property) -> Broken:
+    """Describe the condition that holds at a counterexample."""
+    clauses = prop.cases[found.case].clauses
+    rows = outputs(found, prop)
+    return Broken(
+        condition=words.listed(terms.parts_of(clauses[found.clause], prop)) or "true",
+        numbers=words.compared(clauses, prop, found.output.reshape(-1)),
+        outputs=rows,
+        left_out=prop.outputs - len(rows),
+    )
+
+
+def _course(result: Result) -> Course:
+    used = arithmetic(result.graph, result.settings, result.property)
+    return course_of(
+        result,
+        total=sum(result.seconds.values()),
+        neurons=sum(every for _, every in result.unstable.values()),
+        stages=stage_memory(result),
+        guarantee=words.guarantee(used, result.verdict.word),
+        warnings=dict.fromkeys((*result.property.warnings, *result.history.warnings)),
     )
 
 
