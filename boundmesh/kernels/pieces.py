@@ -89,6 +89,38 @@ NOBODY = Nobody()
 
 
 @dataclass(frozen=True)
+class Maps:
+    """What all tiles read at a node whose input is a map, as kernels of windows take it.
+
+    lower   `[D or 1, 1, C, *spatial]`: lower bounds of the pre-activations
+    upper   `[D or 1, 1, C, *spatial]`: upper bounds of the pre-activations
+    places  `[size]`, int32: the index of each neuron's α, or −1 if its sign is known
+    index   `[U]`: the flat neurons that have an α
+    """
+
+    lower: Tensor
+    upper: Tensor
+    places: Tensor
+    index: Tensor
+
+    @cached_property
+    def bounds_last(self) -> tuple[Tensor, Tensor]:
+        """The bounds as `[D or 1, places, C]`."""
+        return _features_last(self.lower), _features_last(self.upper)
+
+    @cached_property
+    def places_last(self) -> Tensor:
+        """`places` as `[places, C]`."""
+        return self.places.reshape(self.lower.shape[2], -1).mT.contiguous()
+
+    @cached_property
+    def bounds_of_open(self) -> tuple[Tensor, Tensor]:
+        """The bounds of the neurons that have an α, `[D or 1, U]`."""
+        lower, upper = self.lower.flatten(1), self.upper.flatten(1)
+        return lower.index_select(1, self.index), upper.index_select(1, self.index)
+
+
+@dataclass(frozen=True)
 class Pieces:
     """The lines of `f(x) = x` above zero and `slope·x` below, for every neuron of a node.
 
@@ -102,6 +134,7 @@ class Pieces:
     splits  `[D, U]`, int8: the signs of split neurons, or None
     taker   what is done with the gradient to α
     index   `[U]`: the flat neurons that have an α; only rows in windows need it
+    maps    what all tiles share if rows lie in windows (None: it is computed for these pieces)
     """
 
     slope: float
@@ -114,6 +147,7 @@ class Pieces:
     splits: Tensor | None = None
     taker: Nobody | Steps | Notes = NOBODY
     index: Tensor | None = None
+    maps: Maps | None = None
 
     @cached_property
     def parameters(self) -> tuple[Tensor | None, ...]:
@@ -127,21 +161,18 @@ class Pieces:
         return self.alpha is not None, self.own is not None, self.splits is not None
 
     @cached_property
-    def features_last(self) -> tuple[Tensor, Tensor]:
-        """The bounds of maps `[1, C, *spatial]`, as `[D or 1, places, C]`."""
-        return _features_last(self.lower), _features_last(self.upper)
+    def shared(self) -> Maps:
+        """What all tiles of rows in windows share; there must be an α."""
+        if self.maps is not None:
+            return self.maps
+        assert self.places is not None and self.index is not None
+        return Maps(self.lower, self.upper, self.places, self.index)
 
     @cached_property
     def lines_last(self) -> Tensor:
         """CROWN's lines `[3, D or 1, places, C]` on the bounds of maps, as `lines_of` has them."""
         once()
         return lines_of(_features_last(self.lower), _features_last(self.upper), self.slope)
-
-    @cached_property
-    def places_last(self) -> Tensor:
-        """`places` of a map `[1, C, *spatial]`, as `[places, C]`."""
-        assert self.places is not None
-        return self.places.reshape(self.lower.shape[2], -1).mT.contiguous()
 
     @cached_property
     def domains(self) -> int:

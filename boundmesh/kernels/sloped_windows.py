@@ -99,7 +99,7 @@ class _Pull(torch.autograd.Function):
 def _there(
     pieces: Pieces, rows: Tensor, reach: Reach, before: Collected
 ) -> tuple[Tensor, Collected]:
-    (lower, upper), due = pieces.features_last, before.due
+    (lower, upper), due = pieces.shared.bounds_last, before.due
     domains = max(len(rows), pieces.domains, 1 if due is None else len(due))
     to, out = room(rows, domains, changing(before)), rows.new_empty(domains, *rows.shape[1:])
     if out.numel():
@@ -107,7 +107,7 @@ def _there(
         launcher.start(
             launcher.module(KERNELS).pull_sloped,
             (launcher.aligned(rows, lower, upper, sizes, out), alpha.dtype, *how), to.grid, rows,
-            rows, lower, upper, pieces.places_last, alpha, sizes, reach.places, to.onto[0],
+            rows, lower, upper, pieces.shared.places_last, alpha, sizes, reach.places, to.onto[0],
             to.onto[-1], out, to.sums[0], to.sums[-1], float(pieces.slope), *to.lengths,
             apart(rows), apart(lower), apart(alpha), alpha.stride(1),
             0 if due is None else apart(due), apart(to.onto[0]), apart(to.onto[-1]),
@@ -120,7 +120,7 @@ def _back(
     pieces: Pieces, rows: Tensor, reach: Reach, gradient: Tensor, of_bias: Tensor, to_rows: bool
 ) -> Tensor | None:
     """Return the gradient to the rows, and let α take its step."""
-    lower, upper = pieces.features_last
+    lower, upper = pieces.shared.bounds_last
     domains, count, size = *gradient.shape[:2], prod(rows.shape[2:])
     out = torch.empty_like(gradient) if to_rows else None
     step, noted = pieces.taker.kinds
@@ -133,7 +133,7 @@ def _back(
             launcher.module(KERNELS).push_sloped,
             (launcher.aligned(rows, gradient, lower, upper), alpha.dtype, *how),
             (domains * count, -(-size // BLOCK), 1), rows, rows, gradient, of_bias, lower, upper,
-            pieces.places_last, alpha, reach.places, out, first, second, pace,
+            pieces.shared.places_last, alpha, reach.places, out, first, second, pace,
             float(pieces.slope), count, size // wide, rows.shape[-1] // wide, apart(rows),
             apart(lower), apart(alpha), alpha.stride(1), *reach.spans, *how,
         )  # fmt: skip
@@ -146,10 +146,8 @@ def _ends(
     pieces: Pieces, rows: Tensor, reach: Reach, gradient: Tensor, of_bias: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return the gradients to the lower and the upper bounds, which are zero where no α is."""
-    index = pieces.index
-    assert index is not None
+    index, (lower, upper) = pieces.shared.index, pieces.shared.bounds_of_open
     whole = pieces.lower.flatten(1), pieces.upper.flatten(1)
-    lower, upper = (end.index_select(1, index) for end in whole)
     (domains, count), neurons = gradient.shape[:2], len(index)
     found = [rows.new_zeros(domains, end.shape[1]) for end in whole]
     blocks = -(-count // BACK_ROWS)

@@ -29,7 +29,7 @@ from boundmesh.bounds.sweep.layout import DeviceLayout, Share
 from boundmesh.bounds.sweep.rounding_errors import Errors
 from boundmesh.bounds.sweep.rows import Rows, Tile
 from boundmesh.kernels import sloped_windows
-from boundmesh.kernels.pieces import Steps
+from boundmesh.kernels.pieces import Maps, Steps
 from boundmesh.operators.interval import Interval
 
 # How many tiles share each fetched weight in sweeps without gradients. The height of tiles is that
@@ -114,8 +114,9 @@ class Sloped:
     def bound(self, start: SlopedRows, bounds: Mapping[str, Interval]) -> Tensor:
         """Compute lower bounds `[D, S]` of all rows of a start node from their present slopes."""
         problem, layout = self.problem, start.layout
+        maps: dict[str, Maps] = {}
         lines = [
-            self._lines(bounds, {name: s.value for name, s in slopes.items()}, {})
+            self._lines(bounds, {name: s.value for name, s in slopes.items()}, {}, maps)
             for slopes in start.slopes
         ]
         waves = in_waves(start.tiles, TOGETHER, _of_tiles(start.tiles, lines))
@@ -139,8 +140,9 @@ class Sloped:
         below = [name for node in self.problem.program.below(start.name) for name in node.inputs]
         below = list(dict.fromkeys(below))
         boxes = {name: _leaf(bounds[name]) for name in below}
+        maps: dict[str, Maps] = {}
         parts = [
-            self._tile_gradient(start.layout, tile, slopes, boxes, pull, pace)
+            self._tile_gradient(start.layout, tile, slopes, boxes, pull, pace, maps)
             for tile, slopes in zip(start.tiles, start.slopes, strict=True)
         ]
         width = parts[0].shape[1]
@@ -154,6 +156,7 @@ class Sloped:
         boxes: dict[str, Interval],
         pull: Tensor,
         pace: Tensor,
+        maps: dict[str, Maps],
     ) -> Tensor:
         problem = self.problem
         tick = pull.new_zeros((), requires_grad=True)
@@ -167,7 +170,7 @@ class Sloped:
         }
         alpha = {name: s.value for name, s in slopes.items()} | leaves
         with torch.enable_grad():
-            wave = Wave([tile], self._lines(boxes, alpha, steps))
+            wave = Wave([tile], self._lines(boxes, alpha, steps, maps))
             (lower,) = sweep(layout, problem.program, problem.region, [wave], problem.look)
         ends = [end for box in boxes.values() for end in (box.lower, box.upper)]
         gradients = torch.autograd.grad(
@@ -187,8 +190,10 @@ class Sloped:
         bounds: Mapping[str, Interval],
         alpha: Mapping[str, Tensor],
         steps: Mapping[str, Steps],
+        maps: dict[str, Maps],
     ) -> SlopedLines:
-        return SlopedLines(self.share.bounds(bounds), self.unstable, self.shared, alpha, steps)
+        mine = self.share.bounds(bounds)
+        return SlopedLines(mine, self.unstable, self.shared, alpha, steps, maps)
 
 
 def _of_tiles(tiles: Sequence[Tile], lines: Sequence[SlopedLines]) -> Draw:

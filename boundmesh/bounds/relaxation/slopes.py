@@ -19,7 +19,7 @@ from boundmesh.bounds.sweep.largest_row import one_by_one
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.rows import Tile
 from boundmesh.kernels import sloped_windows
-from boundmesh.kernels.pieces import NOBODY, Pieces, Steps
+from boundmesh.kernels.pieces import NOBODY, Maps, Pieces, Steps
 from boundmesh.operators import RULES
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.node import Node
@@ -141,6 +141,8 @@ class SlopedLines:
     shared     the lines that all rows share
     alpha      α `[D, S, U]` of the tile's rows, by node name
     steps      the steps of Adam that a kernel takes during autograd's backward pass, by node name
+    maps       what rows in windows read of these bounds, by node name; an entry is made when it is
+               first used, and the lines of other tiles may share it
     """
 
     def __init__(
@@ -150,9 +152,11 @@ class SlopedLines:
         shared: SharedLines,
         alpha: Mapping[str, Tensor],
         steps: Mapping[str, Steps],
+        maps: dict[str, Maps],
     ) -> None:
         self._bounds, self._unstable = bounds, unstable
         self._shared, self._alpha, self._steps = shared, alpha, steps
+        self._maps = maps
 
     def __call__(self, node: Node, tile: Tile) -> Drawn | Pieces:
         if node.name not in self._unstable:
@@ -170,6 +174,7 @@ class SlopedLines:
                 alpha=self._alpha[node.name],
                 taker=self._steps.get(node.name, NOBODY),
                 index=index,
+                maps=self._maps_of(node, inputs[0]) if tile.windowed else None,
             )
         alpha = self._alpha[node.name].to(first.dtype)
         relax = RULES[node.op].relax
@@ -182,6 +187,13 @@ class SlopedLines:
         part = self._unstable[node.name].part
         own = relax(part, (box if everything else at(box, index),), alpha)
         return Drawn(None if everything else self._shared(node), Overlay(index, own))
+
+    def _maps_of(self, node: Node, box: Interval) -> Maps:
+        if node.name not in self._maps:
+            mine = self._unstable[node.name]
+            lower, upper = box.lower.detach(), box.upper.detach()
+            self._maps[node.name] = Maps(lower, upper, mine.places, mine.index)
+        return self._maps[node.name]
 
     def _in_windows(self, node: Node) -> Drawn:
         mine, (box,) = self._unstable[node.name], boxes_of(node, self._bounds)
