@@ -109,6 +109,9 @@ class PooledLines(WindowRelaxation):
         (below,) = self.lines.lower_slopes
         if grid is None or below.shape[1] > 1 or torch.is_grad_enabled():
             return None
+        if fused_windows.applies(windows.coefficients):
+            # Larger windows read this table, and they may be recorded (`kernels/once.py`).
+            _ = self.open.table
         kernel = prod(self.node["kernel"])
         if kernel * len(self.open.index) <= prod(windows.coefficients.shape[2:]):
             return self._apart(windows, grid)
