@@ -126,7 +126,9 @@ def plan(
     with ConsoleProgress(quiet=quiet) as progress:
         progress.stage("plan")
         from boundmesh import api
-        from boundmesh.report import plan_table, results
+        from boundmesh.report import results
+        from boundmesh.report.plan_json import plan_json
+        from boundmesh.report.plan_text import of_plan
 
         found = api.plan(
             model,
@@ -141,9 +143,9 @@ def plan(
             settings=settings,
         )
     if json is not None:
-        results.write_json(json, {"network": str(model), **plan_table.plan_json(found)})
+        results.write_json(json, {"network": str(model), **plan_json(found)})
     # Without a terminal, and COLUMNS not set, there is no width to keep.
     width = shutil.get_terminal_size(fallback=(0, 0)).columns or None
-    typer.echo(plan_table.of_plan(found, width), nl=False)
+    typer.echo(of_plan(found, width), nl=False)
     if not found.fits:
         raise typer.Exit(DOES_NOT_FIT)
