@@ -3,7 +3,7 @@
 PyTorch's `normalize` and `cosine_similarity` divide by `max(‖x‖, ε)`, and others by `‖x‖ + ε`. No
 element of such a quotient is beyond ±1, while the planes of a product reach `|x|/ε`. Where the norm
 itself may be as small as zero, the reciprocal is taken of `max(w, FLOOR)`, and the product has a
-ceiling (`operators/bilinear.py`): what lies beyond it is bounded by the limit alone.
+ceiling (`operators/multiply.py`): what lies beyond it is bounded by the limit alone.
 
 Norms of exponent 2 along the last axis keep their common factor beside their limit
 (`common_factor.py`); this file finds the others.
