@@ -8,21 +8,15 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.methods.crown import intermediate_bounds
-from boundmesh.bounds.methods.joint import joint_lines, related
-from boundmesh.bounds.methods.mixture import mixed_margin
+from boundmesh.bounds.methods.joint import related
 from boundmesh.bounds.methods.problem import Problem
-from boundmesh.bounds.sweep.backward import input_rows
-from boundmesh.bounds.sweep.region import BoxRegion, part_of
-from boundmesh.bounds.sweep.rounding_errors import Errors, lowered
-from boundmesh.bounds.sweep.rows import Tile
-from boundmesh.bounds.sweep.tile_state import TileState
+from boundmesh.bounds.sweep.region import BoxRegion
 from boundmesh.graph.whole import whole_places
 from boundmesh.proof.account import SearchAccount
-from boundmesh.proof.margins import Margins, rounded_up
+from boundmesh.proof.margins import Margins
 from boundmesh.runtime.clock import Clock
+from boundmesh.search.box_bounder import MOST_NUMBERS, BoxBounder
 from boundmesh.search.contract import contract
-from boundmesh.search.float64_bounds import pays, region_in_double
 from boundmesh.search.frontier import Frontier
 from boundmesh.search.input_boxes import BoundedBoxes, InputBoxes, apart, halve, whole_ends
 from boundmesh.search.parallel.division import Corners, Division, Outcome, active, divided
@@ -32,8 +26,6 @@ from boundmesh.search.searcher import Look, give_way
 from boundmesh.settings import BranchSettings
 from boundmesh.verdict import POSITIVE
 
-# Mixtures of rows are tried, and boxes are cut, where that takes at most so many numbers.
-MOST_NUMBERS = 2**26
 # Every input counts for at least this share of the input that the rows depend on most.
 LEAST_REACH = 1e-4
 
@@ -52,27 +44,24 @@ class InputSplitting:
         meetings: Meetings | None = None,
     ) -> None:
         margins, kept = margins.needed()
-        offset = offset[kept]
-        self.problem, self.margins, self.clock, self.look = problem, margins, clock, look
-        self.device, layout = problem.layout.device, problem.layout
-        rows = torch.arange(len(offset))
-        self.rows = margins.dense(rows, layout.dtype, layout.device)
-        self.offset = offset.to(layout.device)
-        self._exact_offset, self._settings = offset, settings
-        whole = torch.from_numpy(whole_places(problem.program.graph.inputs))
-        self.whole = whole.to(layout.device) if bool(whole.any()) else None
+        self.problem, self.margins, self.offset = problem, margins, offset[kept]
+        self.clock, self.look, self.device = clock, look, problem.layout.device
         self.related = related(problem)
-        self.members = margins.table
-        # Without atoms that must hold together, there is nothing to mix, and nothing cuts a box.
-        self.mixes = all(margins.members)
-        self.belongs = torch.zeros(len(self.members), len(offset))
-        for clause in range(len(self.members)):
+        whole = torch.from_numpy(whole_places(problem.program.graph.inputs))
+        self.whole = whole.to(self.device) if bool(whole.any()) else None
+        self.belongs = torch.zeros(len(margins.members), len(kept))
+        for clause in range(len(margins.members)):
             self.belongs[clause, list(margins.rows_of(clause))] = 1
         self.frontier: Frontier[InputBoxes] = Frontier()
         self.search = SearchAccount()
         meetings = meetings or Meetings()
         self.groups, self.shared = meetings.groups, Shared(self, meetings)
-        self.batch = (settings.batch or _default_batch(problem, len(rows))) * self.groups.ranks
+        self.batch = (settings.batch or _default_batch(problem, len(kept))) * self.groups.ranks
+
+    @cached_property
+    def bounder(self) -> BoxBounder:
+        """Bounds boxes for the clauses of this search."""
+        return BoxBounder(self.problem, self.margins, self.offset, self.related)
 
     def run(self, region: BoxRegion, limit: float = float("inf")) -> SearchAccount:
         """Search until all clauses are refuted on every box of `region`.
@@ -96,8 +85,9 @@ class InputSplitting:
     def _split(self, boxes: InputBoxes) -> Outcome[InputBoxes]:
         """Bound this rank's share of a batch, and halve the boxes that stay open."""
         outcome = Outcome[InputBoxes]()
-        found = self._precise(self._bound(boxes.region), active(boxes))
         working = active(boxes)
+        found = self.bounder.bound(boxes.region)
+        found = self.bounder.precise(found, working, Division(self.groups))
         if not bool(working.all()):
             found = found.take(working.nonzero().flatten())
         still = outcome.account.count(found.margin)
@@ -108,62 +98,6 @@ class InputSplitting:
         if parts is not None:
             outcome.open.append(parts)
         return outcome
-
-    def _precise(self, found: BoundedBoxes, working: Tensor) -> BoundedBoxes:
-        """Return `found` with margins computed in float64 where only rounding prevents a proof.
-
-        As soon as one rank has such a box, every rank takes part.
-        """
-        coarse = self.problem
-        if coarse.rounding is None or coarse.layout.dtype == torch.float64:
-            return found
-        nominal = self.margins.clauses(found.rowwise + found.lost)
-        hidden = working & ((found.clauses <= 0) & (nominal > 0)).any(1)
-        if not pays(hidden, working, Division(self.groups)):
-            return found
-        which = hidden.nonzero().flatten()
-        some = which if len(which) else torch.zeros(1, dtype=torch.long, device=which.device)
-        region = region_in_double(part_of(found.region, some))
-        assert isinstance(region, BoxRegion)
-        sharp = self._fine._bound(region).clauses[: len(which)]
-        clauses = found.clauses.clone()
-        clauses[which] = torch.fmax(clauses[which], sharp)
-        return replace(found, clauses=clauses)
-
-    @cached_property
-    def _fine(self) -> InputSplitting:
-        """The same search in float64; only its bounds are used."""
-        coarse = self.problem
-        assert coarse.rounding is not None
-        fine = coarse.rounding.in_float64()
-        problem = replace(coarse, layout=coarse.layout.in_float64(), rounding=fine)
-        return InputSplitting(
-            problem, self.margins, self._exact_offset, self._settings, self.clock, self.look
-        )
-
-    def _bound(self, region: BoxRegion) -> BoundedBoxes:
-        """Bound boxes."""
-        problem = replace(self.problem, region=region, layout=self.problem.layout.own_domains)
-        known = intermediate_bounds(problem, by_rows=True, keep_best=True)
-        tile = Tile(problem.program.target, slice(0, len(self.offset)), self.rows)
-        draw, watch = joint_lines(problem, known, self.related), frozenset[str]()
-        carried = input_rows(problem.layout, problem.program, tile, draw, watch, known.errors)
-        name = problem.program.graph.input
-        lowest = carried.minimum(name, region).double()
-        rowwise, error = lowest - self.offset, carried.total_error(name)
-        # As much as `lowered` takes off, or a little more.
-        lost = 1e-5 * lowest.abs()
-        if error is not None:
-            lost = (lost + 1.02 * error.double()).expand_as(rowwise)
-        mixed = self._mixtures(region, carried, rowwise)
-        rows = carried.at_input(name, self.rows.coefficients).expand(
-            *rowwise.shape, *region.lower.shape[1:]
-        )
-        bias = rows.new_zeros(()) if carried.bias is None else carried.bias
-        constants = (bias.double() - self.offset).expand(rowwise.shape)
-        constants = lowered(constants, None if error is None else error.double(), known.errors)
-        clauses = torch.maximum(self.margins.clauses(rowwise), mixed)
-        return BoundedBoxes(region, rows, constants, rowwise, clauses, lost)
 
     def _halve(self, found: BoundedBoxes, account: SearchAccount) -> InputBoxes | None:
         """Halve boxes along the input that costs their bounds most.
@@ -200,8 +134,8 @@ class InputSplitting:
 
         Returns the boxes that are left, and the clauses that can hold in each.
         """
-        members = self.members.to(wanted.device)
-        if not self.mixes or members.numel() * found.region.lower.numel() > MOST_NUMBERS:
+        members = self.bounder.members.to(wanted.device)
+        if not self.bounder.together or members.numel() * found.region.lower.numel() > MOST_NUMBERS:
             return found, wanted
         region, empty = contract(found.region, found.rows, found.constants, members, wanted)
         left = wanted & ~empty
@@ -210,33 +144,6 @@ class InputSplitting:
             # Where atoms hold nowhere together, their clause's margin is positive but not known.
             account.proved = min(account.proved, POSITIVE)
         return replace(found, region=region).take(some), left[some]
-
-    def _mixtures(self, region: BoxRegion, carried: TileState, rowwise: Tensor) -> Tensor:
-        """Return the margins `[D, clauses]` of the best mixtures of each clause's rows.
-
-        They are −∞ for clauses of one atom, and where mixtures would take too many numbers.
-        """
-        members, domains = self.members.to(rowwise.device), len(rowwise)
-        unknown = rowwise.new_full((domains, len(members)), -torch.inf)
-        rows = carried.dense_at(self.problem.program.graph.input)
-        if rows is None or members.shape[1] == 1 or not self.mixes:
-            return unknown
-        if domains * members.numel() * rows[0, 0].numel() > MOST_NUMBERS:
-            return unknown
-        every = BoxRegion(
-            region.lower.repeat_interleave(len(members), 0),
-            region.upper.repeat_interleave(len(members), 0),
-        )
-        offset = rounded_up(self.offset, rows.dtype)
-        constants = (0 if carried.bias is None else carried.bias) - offset
-        constants = constants.expand(rowwise.shape)[:, members].flatten(0, 1)
-        error = carried.total_error(self.problem.program.graph.input)
-        if error is not None:
-            error = error.expand(rowwise.shape)[:, members].flatten(0, 1)
-        rows = rows.expand(*rowwise.shape, *rows.shape[2:])[:, members].flatten(0, 1)
-        found, _ = mixed_margin(every, rows, constants, error, _repeated(carried, len(members)))
-        found = found.reshape(domains, len(members))
-        return found.double().nan_to_num(nan=-torch.inf)
 
     def _cost(self, found: BoundedBoxes, left: Tensor) -> Tensor:
         """Estimate how much each input's width costs the rows of the clauses `left`, `[D, inputs]`.
@@ -259,14 +166,6 @@ class InputSplitting:
         row = worst.rowwise.argmax(1)
         at = worst.rows[torch.arange(len(row), device=row.device), row].unsqueeze(1)
         return [Corners(worst.margin, worst.region.minimizer(at).squeeze(1))]
-
-
-def _repeated(carried: TileState, times: int) -> Errors | None:
-    """Repeat the errors of each domain `times` times."""
-    errors = carried.errors
-    if errors is None or errors.lost is None or len(errors.lost) == 1:
-        return errors
-    return replace(errors, lost=errors.lost.repeat_interleave(times, 0))
 
 
 def _default_batch(problem: Problem, rows: int) -> int:
