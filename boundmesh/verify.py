@@ -38,7 +38,8 @@ from boundmesh.runtime.clock import Clock, OutOfTime
 from boundmesh.runtime.device import forget_peak, memory_of, name_of, peak_bytes, pin_threads
 from boundmesh.runtime.history import Recorder
 from boundmesh.runtime.progress import SILENT, Progress
-from boundmesh.search.decide import assist, branch
+from boundmesh.search.assisting import assist
+from boundmesh.search.decide import branch
 from boundmesh.search.parallel.groups import ONE_GROUP, Stop
 from boundmesh.search.trial import Trials
 from boundmesh.settings import Settings

@@ -33,7 +33,8 @@ from boundmesh.runtime.clock import Clock, OutOfTime
 from boundmesh.runtime.progress import SILENT
 from boundmesh.search import region_search
 from boundmesh.search.activation_split import ActivationSplitting
-from boundmesh.search.decide import assist, branch
+from boundmesh.search.assisting import assist
+from boundmesh.search.decide import branch
 from boundmesh.search.input_split import InputSplitting
 from boundmesh.search.parallel.groups import ONE_GROUP, Groups, Meetings
 from boundmesh.settings import BoundSettings, BranchSettings
