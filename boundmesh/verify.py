@@ -214,49 +214,74 @@ def _climb(run: Run, lookout: Lookout) -> None:
             return
 
 
-def _falsified(lookout: Lookout) -> Verdict:
+def _settle(run: Run, lookout: Lookout) -> None:
+    """Settle what bounds left open by exact arithmetic, then by bounds and trials in float64."""
+    settings, clock, standings = run.settings, run.clock, run.standings
+    if open_clauses(standings) and holds_in_real(run.graph, settings, run.property):
+        if exact.suits(standings, run.graph, run.property) and lookout.finish_light():
+            return
+        with clock.stage("exact"):
+            exact.settle_all(standings, run.graph, run.property, clock)
+    if open_clauses(standings) and float64.helps(run.graph, run.layout):
+        attempt = Trials(settings.bounds, settings.branch, clock)
+        again = run.questions_in_float64, settings.bounds, clock
+        float64.climb_again(standings, *again, attempt=attempt)
+
+
+def _search(run: Run, lookout: Lookout) -> Falsified | None:
+    """Split the regions that are open; return what breaks the property, or None."""
+    settings = run.settings
+    for place, standing in enumerate(run.standings):
+        chosen = settings.bounds, settings.branch, run.clock
+        for search in branch(standing, *chosen, lookout, run.groups, place):
+            if isinstance(search.found, Counterexample):
+                return Falsified(search.found, "attack" if lookout.found else None)
+    if open_clauses(run.standings) and lookout.finish():
+        return _falsified(lookout)
+    return None
+
+
+def _falsified(lookout: Lookout) -> Falsified:
     assert lookout.found is not None
     return Falsified(lookout.found, "attack")
 
 
+def _attack_and_prove(run: Run, lookout: Lookout) -> Falsified | None:
+    """Attack, bound and split; return what breaks the property, or None.
+
+    What is proved is entered in `run.standings`. Any method but `auto` stops after its bounds.
+    """
+    alone = run.settings.bounds.method != "auto"
+    if lookout.first() or (alone and lookout.finish_light()):
+        return _falsified(lookout)
+    run.standings.extend([Standing.at_start(question) for question in run.questions])
+    _climb(run, lookout)
+    if not lookout.found and not alone:
+        _settle(run, lookout)
+    if lookout.found:
+        return _falsified(lookout)
+    if alone:
+        return None
+    if open_clauses(run.standings) and lookout.in_time():
+        return _falsified(lookout)
+    return _search(run, lookout)
+
+
 def _decide(run: Run) -> Verdict:
-    settings, clock, standings = run.settings, run.clock, run.standings
+    """Decide the property, as far as time allows."""
     if run.property.unbounded and run.property.cases:
         return _search_everywhere(run)
+    standings = run.standings
     try:
         # Reading may have taken all the time, above all the export of a module.
-        clock.check()
-        lookout = Lookout(run)
-        alone = settings.bounds.method != "auto"
-        if lookout.first() or (alone and lookout.finish_light()):
-            return _falsified(lookout)
-        standings += [Standing.at_start(question) for question in run.questions]
-        _climb(run, lookout)
-        if lookout.found:
-            return _falsified(lookout)
-        if not alone:
-            if open_clauses(standings) and holds_in_real(run.graph, settings, run.property):
-                if exact.suits(standings, run.graph, run.property) and lookout.finish_light():
-                    return _falsified(lookout)
-                with clock.stage("exact"):
-                    exact.settle_all(standings, run.graph, run.property, clock)
-            if open_clauses(standings) and float64.helps(run.graph, run.layout):
-                attempt = Trials(settings.bounds, settings.branch, clock)
-                again = run.questions_in_float64, settings.bounds, clock
-                float64.climb_again(standings, *again, attempt=attempt)
-            if open_clauses(standings) and lookout.in_time():
-                return _falsified(lookout)
-            for place, standing in enumerate(standings):
-                chosen = settings.bounds, settings.branch
-                for search in branch(standing, *chosen, clock, lookout, run.groups, place):
-                    if isinstance(search.found, Counterexample):
-                        return Falsified(search.found, "attack" if lookout.found else None)
-            if open_clauses(standings) and lookout.finish():
-                return _falsified(lookout)
+        run.clock.check()
+        found = _attack_and_prove(run, Lookout(run))
     except OutOfTime:
         return TimedOut(what_remains(standings), worst_margin(standings))
     except KeyboardInterrupt:
         return Unknown(f"interrupted; {what_remains(standings)}", worst_margin(standings))
+    if found is not None:
+        return found
     if not any(standing.open.any() for standing in standings):
         return Verified(worst_margin(standings))
     return Unknown(what_remains(standings), worst_margin(standings))
