@@ -8,10 +8,8 @@ radius from its own distance on, and points on the way to it are tried as well.
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
@@ -21,34 +19,15 @@ from boundmesh.certify import attack
 from boundmesh.certify.account import CERTIFIED, FALSIFIED, Account
 from boundmesh.certify.ladder import Ladder
 from boundmesh.certify.nearer import nearer
+from boundmesh.certify.radii import Radii, Ranges
 from boundmesh.certify.run import Radius, Run
 from boundmesh.certify.search import Searched
 from boundmesh.certify.workers import Searchers, Task, share_of
 from boundmesh.graph.graph import counted
 from boundmesh.rational import rounded
 
-# The next radius is at least this share of the range away from both of its ends.
-INNER = 0.15
 # How often each attack tries a smaller radius.
 ATTACKS = 4
-
-
-@dataclass
-class Radii:
-    """The largest certified and the smallest refuted radius of each input.
-
-    certified  0 in the beginning
-    falsified  infinite in the beginning
-    above      the worst margin at the certified radius; at 0 it is the margin of the scores
-    """
-
-    certified: list[float]
-    falsified: list[float]
-    above: list[float] = field(default_factory=list)
-
-    @staticmethod
-    def of(count: int) -> Radii:
-        return Radii([0.0] * count, [math.inf] * count, [math.inf] * count)
 
 
 def find_largest(
@@ -79,7 +58,7 @@ class Bisection:
         self, run: Run, account: Account, radii: Radii, most: float, tolerance: float
     ) -> None:
         self.run, self.account, self.radii = run, account, radii
-        self.most, self.tolerance = most, tolerance
+        self.ranges = Ranges(radii, most, tolerance)
         self.places = account.open
         scores = np.sort(run.scores, axis=1)
         radii.above = (scores[:, -1] - scores[:, -2]).tolist()
@@ -89,7 +68,7 @@ class Bisection:
         if not self.places:
             return
         self.attack(attack.LIGHT)
-        for method in Ladder(self.run).methods(self.most):
+        for method in Ladder(self.run).methods(self.ranges.most):
             if method == "alpha-crown":
                 self.attack(attack.THOROUGH)
                 searchers.start(len(self.open))
@@ -101,25 +80,17 @@ class Bisection:
     @property
     def open(self) -> list[int]:
         """The inputs whose range is wider than the tolerance."""
-        return [place for place in self.places if self.width(place) > self.tolerance]
-
-    def top(self, place: int) -> float:
-        """The end of the range of an input: refuted, or the largest radius of all."""
-        return min(self.radii.falsified[place], self.most)
-
-    def width(self, place: int) -> float:
-        """How long the range of an input is; a range that is certified to its end has no length."""
-        return self.top(place) - self.radii.certified[place]
+        return self.ranges.wide(self.places)
 
     def narrow(self, method: str) -> None:
         """Raise certified radii by one method, until it cannot raise any by the tolerance."""
         ladder, account, clock = Ladder(self.run), self.account, self.run.clock
         failed: dict[int, tuple[float, float]] = {}
-        while places := self._worth(failed):
+        while places := self.ranges.worth_bounding(self.open, failed):
             most = ladder.together(method, account.unstable)
             with clock.stage(method, counted(len(places), "input")):
                 for batch in self.run.batches(places, most):
-                    tried = [self._next(place, failed.get(place)) for place in batch]
+                    tried = [self.ranges.next(place, failed.get(place)) for place in batch]
                     margins = self._unknown(batch)
                     with account.timed(batch):
                         account.survey(self.run, ladder.improve(method, batch, tried, margins))
@@ -138,12 +109,12 @@ class Bisection:
             return
         missed: dict[int, float] = {}
         for turn in range(ATTACKS):
-            places = [p for p in self.open if self.top(p) - missed.get(p, 0.0) > self.tolerance]
+            places = self.ranges.worth_attacking(self.open, missed)
             if not places:
                 return
             with run.clock.stage("attack", counted(len(places), "input")):
                 for batch in run.batches(places):
-                    tried = [self._attacked(place, missed) for place in batch]
+                    tried = [self.ranges.to_attack(place, missed) for place in batch]
                     with account.timed(batch):
                         found = nearer(run, attack.search(run, batch, tried, effort, turn))
                     for place, radius in zip(batch, tried, strict=True):
@@ -157,7 +128,7 @@ class Bisection:
     def search(self, limit: float, searchers: Searchers) -> None:
         """Search the wide ranges, the narrowest first, each until it is narrow or out of time."""
         run = self.run
-        places = deque(sorted(self.open, key=self.width))
+        places = deque(sorted(self.open, key=self.ranges.width))
         spent, searched = dict.fromkeys(places, 0.0), 0
 
         def take() -> Task | None:
@@ -166,7 +137,7 @@ class Bisection:
             share = share_of(run, limit, len(places), searchers.jobs)
             place = places.popleft()
             (margins,) = self._unknown([place])
-            return Task(place, self._next(place, None), margins, {}, share - spent[place])
+            return Task(place, self.ranges.next(place, None), margins, {}, share - spent[place])
 
         def done(task: Task, found: Searched, seconds: float) -> None:
             nonlocal searched
@@ -174,7 +145,8 @@ class Bisection:
             spent[place] += seconds
             self.account.seconds[place] += seconds
             self._enter(task, found)
-            if self.width(place) > self.tolerance and not found.reason and task.limit > seconds:
+            goes_on = not found.reason and task.limit > seconds
+            if goes_on and self.ranges.wide([place]):
                 places.appendleft(place)
             else:
                 searched += 1
@@ -186,9 +158,9 @@ class Bisection:
     def enter(self) -> None:
         """Enter in the account the verdicts at the largest radius, where ranges give one."""
         for place in self.places:
-            if self.radii.certified[place] >= self.most:
+            if self.radii.certified[place] >= self.ranges.most:
                 self.account.words[place] = CERTIFIED
-            elif self.radii.falsified[place] <= self.most:
+            elif self.radii.falsified[place] <= self.ranges.most:
                 self.account.words[place] = FALSIFIED
 
     def _enter(self, task: Task, found: Searched) -> None:
@@ -202,38 +174,6 @@ class Bisection:
             self.account.reasons[place] = f"at radius {float(radius):.6g}: {found.reason}"
         else:
             self._raise(place, float(radius), found.margins, "search")
-
-    def _worth(self, failed: dict[int, tuple[float, float]]) -> list[int]:
-        """Return the inputs that a method may still raise; it failed at the radii `failed`."""
-        wide = []
-        for place in self.open:
-            end = min(self.top(place), failed.get(place, (math.inf, 0.0))[0])
-            if end - self.radii.certified[place] > self.tolerance:
-                wide.append(place)
-        return wide
-
-    def _next(self, place: int, failed: tuple[float, float] | None) -> float:
-        """Return the next radius to try: first the largest of all, then one inside the range."""
-        low, top = self.radii.certified[place], self.top(place)
-        if failed is None:
-            untried = self.radii.falsified[place] > self.most
-            return top if untried else (low + top) / 2
-        end, below = failed
-        above = self.radii.above[place]
-        share = above / (above - below) if math.isfinite(below) and above > 0 else 0.5
-        share = min(max(share, INNER), 1 - INNER)
-        return low + share * (min(end, top) - low) if end <= top else (low + top) / 2
-
-    def _attacked(self, place: int, missed: dict[int, float]) -> float:
-        """Return the radius to attack: first the largest, then the middle of the open range.
-
-        The range begins at the largest radius that was certified, or attacked in vain, and ends at
-        the smallest with a counterexample.
-        """
-        top = self.top(place)
-        if self.radii.falsified[place] > self.most and place not in missed:
-            return self.most
-        return (max(missed.get(place, 0.0), self.radii.certified[place]) + top) / 2
 
     def _raise(self, place: int, radius: float, margins: torch.Tensor, stage: str) -> None:
         self.radii.certified[place] = radius

@@ -19,8 +19,9 @@ from boundmesh.certify.inputs import (
     inputs_for,
     labels_of,
 )
-from boundmesh.certify.largest import Radii, find_largest
+from boundmesh.certify.largest import find_largest
 from boundmesh.certify.open import open_run
+from boundmesh.certify.radii import Radii
 from boundmesh.certify.result import INTERRUPTED, TIMEOUT, Certification
 from boundmesh.certify.run import Radius, Run, scores_of
 from boundmesh.certify.summary import result_of

@@ -8,7 +8,7 @@ from fractions import Fraction
 from boundmesh.certify.account import CERTIFIED, UNKNOWN, Account
 from boundmesh.certify.aim import Aim
 from boundmesh.certify.distance import distance
-from boundmesh.certify.largest import Radii
+from boundmesh.certify.radii import Radii
 from boundmesh.certify.result import INTERRUPTED, TIMEOUT, Certification, Certified
 from boundmesh.certify.run import Run
 from boundmesh.graph.graph import Graph

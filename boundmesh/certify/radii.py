@@ -1,0 +1,101 @@
+"""The radii of each input: which is certified, which is refuted, and which is tried next."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+# The next radius is at least this share of the range away from both of its ends.
+INNER = 0.15
+
+
+@dataclass
+class Radii:
+    """The largest certified and the smallest refuted radius of each input.
+
+    certified  0 in the beginning
+    falsified  infinite in the beginning
+    above      the worst margin at the certified radius; at 0 it is the margin of the scores
+    """
+
+    certified: list[float]
+    falsified: list[float]
+    above: list[float] = field(default_factory=list)
+
+    @staticmethod
+    def of(count: int) -> Radii:
+        """Return the radii of so many inputs before anything is known of them."""
+        return Radii([0.0] * count, [math.inf] * count, [math.inf] * count)
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """The ranges in which the largest certified radii lie: from certified to refuted ones.
+
+    radii      the largest certified and the smallest refuted radius of each input
+    most       the largest radius that is tried
+    tolerance  a range that is no wider than this is narrow enough
+    """
+
+    radii: Radii
+    most: float
+    tolerance: float
+
+    def top(self, place: int) -> float:
+        """The upper end of the range of an input: the refuted radius, or the largest of all."""
+        return min(self.radii.falsified[place], self.most)
+
+    def width(self, place: int) -> float:
+        """How long the range of an input is; a range that is certified to its end has no length."""
+        return self.top(place) - self.radii.certified[place]
+
+    def wide(self, places: Sequence[int]) -> list[int]:
+        """Return the inputs whose range is wider than the tolerance."""
+        return [place for place in places if self.width(place) > self.tolerance]
+
+    def worth_bounding(
+        self, places: Sequence[int], failed: Mapping[int, tuple[float, float]]
+    ) -> list[int]:
+        """Return the inputs of which a method may still certify larger radii.
+
+        `failed` are the radii at which the method has failed, and the worst margins there.
+        """
+        found = []
+        for place in places:
+            end = min(self.top(place), failed.get(place, (math.inf, 0.0))[0])
+            if end - self.radii.certified[place] > self.tolerance:
+                found.append(place)
+        return found
+
+    def worth_attacking(self, places: Sequence[int], missed: Mapping[int, float]) -> list[int]:
+        """Return the inputs of which an attack may still refute smaller radii.
+
+        `missed` are the radii that were attacked in vain.
+        """
+        return [
+            place for place in places if self.top(place) - missed.get(place, 0.0) > self.tolerance
+        ]
+
+    def next(self, place: int, failed: tuple[float, float] | None) -> float:
+        """Return the next radius to try: first the largest of all, then one inside the range."""
+        low, top = self.radii.certified[place], self.top(place)
+        if failed is None:
+            untried = self.radii.falsified[place] > self.most
+            return top if untried else (low + top) / 2
+        end, below = failed
+        above = self.radii.above[place]
+        share = above / (above - below) if math.isfinite(below) and above > 0 else 0.5
+        share = min(max(share, INNER), 1 - INNER)
+        return low + share * (min(end, top) - low) if end <= top else (low + top) / 2
+
+    def to_attack(self, place: int, missed: Mapping[int, float]) -> float:
+        """Return the radius to attack: first the largest, then the middle of the open range.
+
+        The range begins at the largest radius that was certified, or attacked in vain, and ends at
+        the smallest with a counterexample.
+        """
+        top = self.top(place)
+        if self.radii.falsified[place] > self.most and place not in missed:
+            return self.most
+        return (max(missed.get(place, 0.0), self.radii.certified[place]) + top) / 2
