@@ -190,8 +190,9 @@ def test_nothing_that_later_work_shares_is_left_to_compute_when_a_gpu_records(
     monkeypatch.setattr(Meter, "beside", strict)
     graph = MAPS[name]
     bounding = Bounding(graph, "crown", 2, tile_elements=2**10)
-    # Few maxima are open, so that rows in large windows pass decided ones by slopes of their own.
-    rehearse(bounding, Unstable(0.05), machine, lambda device, _: OneDevice(graph, device))
+    # If few maxima are open, rows in large windows pass the decided ones by slopes of their own.
+    unstable = Unstable(0.05 if name == "pools" else 0.5)
+    rehearse(bounding, unstable, machine, lambda device, _: OneDevice(graph, device))
     assert recordings
 
 
