@@ -14,14 +14,19 @@ from boundmesh.bounds.methods.bound_gradients import Gradients
 from boundmesh.bounds.methods.crown import crown, unstable_neurons
 from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.methods.sloped_rows import Sloped
+from boundmesh.bounds.sweep.backward import WholeRows
 from boundmesh.bounds.sweep.largest_row import windowed_row
 from boundmesh.bounds.sweep.layout import OneDevice
+from boundmesh.bounds.sweep.node_weights import visits
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import BallRegion, BoxRegion, Region
-from boundmesh.bounds.sweep.rows import DenseRows, Tile, both_sides
+from boundmesh.bounds.sweep.rows import DenseRows, Tile, UnitRows, both_sides
 from boundmesh.graph.forward import tensors, values
 from boundmesh.graph.graph import Graph
+from boundmesh.kernels.imagined_gpu import ImaginedGPU, imagining
+from boundmesh.kernels.pieces import Pieces
 from boundmesh.operators.interval import Interval
+from boundmesh.operators.node import Node
 from boundmesh.operators.rounding import Rounding
 from tests.networks import encoder_decoder, maps, pooled_maps
 
@@ -203,6 +208,34 @@ def test_tiles_without_rows_change_nothing() -> None:
         problem = problem_of(maps(6), device)
         found.append(alpha_crown(problem, outputs(problem), StepSchedule(iterations=1)).lower)
     assert torch.equal(found[0], found[1])
+
+
+@pytest.mark.parametrize("hopper", [True, False])
+@pytest.mark.parametrize("graph", [maps(1, "relu", 2), encoder_decoder()], ids=["maps", "encoder"])
+def test_on_a_gpu_rows_have_the_form_of_those_of_a_tile_without_rows(
+    graph: Graph, hopper: bool
+) -> None:
+    """Ranks with too few tiles sweep tiles without rows, beside others of the same wave."""
+    with torch.no_grad(), imagining(ImaginedGPU(hopper, lambda name, arguments: None)):
+        end = torch.zeros(1, *graph[graph.input].shape, device="meta")
+        layout = OneDevice(graph, "meta")
+        problem = Problem(Program(graph, graph.output), BoxRegion(end, end), layout)
+        for start in problem.program.starts:
+            index = torch.arange(4)
+            rows = UnitRows(index.to("meta"), torch.ones(4, device="meta"), index.numpy(), 2)
+            tiles = [Tile(start, part, rows.part(part)) for part in (slice(0, 4), slice(0, 0))]
+            passage, draw = WholeRows(layout, problem.program, problem.region, tiles), zero_lines
+            for node_weights in layout.stream(visits(problem.program.order(start))):
+                passage.pass_node(node_weights, draw)
+                one, other = (each.at for each in passage._carried)
+                assert {name: type(each) for name, each in one.items()} == {
+                    name: type(each) for name, each in other.items()
+                }
+
+
+def zero_lines(node: Node, tile: Tile) -> Pieces:
+    end = torch.zeros(1, *node.shape, device="meta")
+    return Pieces(0.0, end, end)
 
 
 def test_pools_pass_windows_and_bounds_stay_those_of_dense_rows() -> None:

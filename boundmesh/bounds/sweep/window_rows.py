@@ -33,7 +33,7 @@ def smallest(rows: Tensor | Windows) -> Tensor | Windows:
 
 
 def _stays(rows: Windows) -> bool:
-    return rows.count > 0 and whole_stay(rows.coefficients.device, rows.coefficients.dtype)
+    return whole_stay(rows.coefficients.device, rows.coefficients.dtype)
 
 
 def whole_stay(device: torch.device, dtype: torch.dtype) -> bool:
