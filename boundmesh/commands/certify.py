@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from boundmesh.commands.certify_files import CertificationFiles, read_inputs
+from boundmesh.commands.certify_files import CertificationFiles
+from boundmesh.commands.certify_run import Request, read_and_certify, tell
 from boundmesh.commands.defaults import described
 from boundmesh.commands.files import check_readable
 from boundmesh.commands.groups import with_groups
@@ -17,7 +18,6 @@ from boundmesh.commands.options import REGION, RESULTS, RUN, Clip, Json, Report
 from boundmesh.commands.output import print_result
 from boundmesh.commands.ranks import start_ranks
 from boundmesh.commands.region import parse_clip, parse_numbers
-from boundmesh.commands.verify_run import less
 from boundmesh.report.certify_console import CertifyConsole
 from boundmesh.runtime.rank import is_first
 
@@ -168,7 +168,18 @@ def certify(
     check_readable(model, inputs, labels)
     files = CertificationFiles(csv, json, npz, report)
     files.check()
-    cut, shift, scale = parse_clip(clip), parse_numbers("--mean", mean), parse_numbers("--std", std)
+    options = {
+        "eps": eps,
+        "norm": norm,
+        "clip": parse_clip(clip),
+        "mean": parse_numbers("--mean", mean),
+        "std": parse_numbers("--std", std),
+        "largest": largest,
+        "tolerance": tolerance,
+        "timeout_per_input": timeout_per_input,
+        "jobs": jobs,
+    }
+    request = Request(model, inputs, labels, first, clip, options)
     start_ranks(settings.layout.shape)
     # The other ranks certify with the first one, which alone prints and writes results.
     first_rank = is_first()
@@ -176,43 +187,14 @@ def certify(
     with CertifyConsole(quiet=quiet, verbose=console.verbose, log=log) as progress:
         if defaults := described(context):
             progress.detail("defaults", defaults)
-        progress.stage("start")
-        # Imported here, since they bring torch.
-        from boundmesh import api
-        from boundmesh.report import certification, certify_words, words
-
-        progress.stage("read")
-        graph = api.load(model)
-        data = read_inputs(inputs, labels, first, graph)
-        labelled = data.labels is not None
-        progress.say("network", f"{model.name}: {words.of_graph(graph)}")
-        told = certify_words.of_inputs(inputs.name, data.inputs.shape, labelled, eps, norm, clip)
-        progress.say("inputs", told)
-        progress.begin(len(data.inputs))
-        result = api.certify(
-            graph,
-            data.inputs,
-            data.labels,
-            eps=eps,
-            norm=norm,
-            clip=cut,
-            mean=shift,
-            std=scale,
-            largest=largest,
-            tolerance=tolerance,
-            timeout_per_input=timeout_per_input,
-            jobs=jobs,
-            settings=less(settings, perf_counter() - began),
-            progress=progress,
-        )
-        progress.finish()
-        for line in certify_words.of_result(result, run.method):
-            progress.say("", line)
-        peak = words.of_bytes(result.peak_bytes)
-        progress.say("done", f"{perf_counter() - began:.1f} s, peak memory {peak}")
+        result, names = read_and_certify(request, settings, began, progress)
+        tell(result, run.method, began, progress)
     if not first_rank:
         return
-    files.write(result, settings, model, inputs, data.names)
+    # Imported here, since it brings torch.
+    from boundmesh.report import certification
+
+    files.write(result, settings, model, inputs, names)
     print_result(certification.table(result))
     if result.interrupted == "interrupted":
         raise typer.Exit(INTERRUPTED)
