@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated
@@ -10,7 +12,7 @@ from typing import Annotated
 import typer
 
 from boundmesh.bench.ending import Ending
-from boundmesh.bench.instances import read_instances, select
+from boundmesh.bench.instances import Instance, read_instances, select
 from boundmesh.bench.session import Session, known
 from boundmesh.commands.bench_results import check_comparison, compare_results, sum_up, write_report
 from boundmesh.commands.defaults import described
@@ -131,24 +133,15 @@ def bench(
         check_writable(option, file)
     if plot is not None:
         cactus.check_plot(plot)
-    if not lists:
-        raise BoundmeshError("which instances? give a list, INSTANCES.csv, or --compare")
-    instances = select(read_instances(lists), pattern, every)
-    if timeout is not None:
-        instances = [replace(instance, timeout=timeout) for instance in instances]
+    lists = lists or []
+    instances = _instances(lists, pattern, every, timeout)
     start_ranks(settings.layout.shape)
     # The other ranks decide with the first one, which alone reads and writes results.
     first = is_first()
     found = known(out, instances) if first else []
     if out is None:
         print_result(records.HEADER)
-
-    def keep(record: Record) -> None:
-        if out is None:
-            print_result(records.line(record))
-        elif first:
-            records.append(out, record)
-
+    keep = _keeping(out, first)
     until = float("inf") if limit is None else began + limit
     files = json_dir if first else None
     quiet, log_file = console.quiet or not first, console.open_log()
@@ -168,9 +161,36 @@ def bench(
         return
     if report is not None:
         write_report(report, found, summaries, settings, lists)
+    if code := _exit_code(found, ending.came):
+        raise typer.Exit(code)
+
+
+def _instances(
+    lists: Sequence[Path], pattern: str | None, every: int, timeout: float | None
+) -> list[Instance]:
+    """Read the instances that are chosen; `timeout` replaces their own where it is given."""
+    if not lists:
+        raise BoundmeshError("which instances? give a list, INSTANCES.csv, or --compare")
+    instances = select(read_instances(lists), pattern, every)
+    if timeout is None:
+        return instances
+    return [replace(instance, timeout=timeout) for instance in instances]
+
+
+def _keeping(out: Path | None, first: bool) -> Callable[[Record], None]:
+    """Return what is done with each new record: it is printed, or the first rank appends it."""
+    if out is None:
+        return lambda record: print_result(records.line(record))
+    if first:
+        return partial(records.append, out)
+    return lambda record: None
+
+
+def _exit_code(found: Sequence[Record], interrupted: bool) -> int:
+    """Return the exit code of a benchmark with these records."""
     if any(record.wrong for record in found):
-        raise typer.Exit(WRONG)
-    if ending.came:
-        raise typer.Exit(INTERRUPTED)
-    if found and all(record.verdict == "error" for record in found):
-        raise typer.Exit(ALL_FAILED)
+        return WRONG
+    if interrupted:
+        return INTERRUPTED
+    failed = [record.verdict == "error" for record in found]
+    return ALL_FAILED if found and all(failed) else 0
