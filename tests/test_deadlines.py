@@ -17,7 +17,7 @@ from boundmesh.bounds.methods.crown import bound_rows, intermediate_bounds
 from boundmesh.bounds.sweep.layout import OneDevice
 from boundmesh.bounds.sweep.rows import DenseRows
 from boundmesh.graph.forward import tensors
-from boundmesh.proof.margins import margins_of
+from boundmesh.proof.margin_rows import margins_of
 from boundmesh.property import Atom, Box, Case, Clause, Property
 from boundmesh.read.agreement import agrees_with_source
 from boundmesh.runtime.clock import Clock, OutOfTime

@@ -13,7 +13,7 @@ from boundmesh.attack.pgd import Attack
 from boundmesh.bounds.sweep.region import region_tensors
 from boundmesh.certify.run import Radius, Run
 from boundmesh.operators.interval import Interval
-from boundmesh.proof.margins import margins_of
+from boundmesh.proof.margin_rows import margins_of
 from boundmesh.proof.question import Question
 from boundmesh.proof.standing import Standing, what_remains
 from boundmesh.property import Property

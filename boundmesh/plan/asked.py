@@ -20,7 +20,7 @@ from boundmesh.plan.planning import PER_HOST, Line, Plan, Ranks, plan_bounds
 from boundmesh.plan.rehearsal import Bounding
 from boundmesh.plan.words import parse_shards, parse_share, parse_size
 from boundmesh.proof.guarantee import for_bounds
-from boundmesh.proof.margins import margins_of
+from boundmesh.proof.margin_rows import margins_of
 from boundmesh.proof.question import TOGETHER
 from boundmesh.property import Ball, Box, Clause, Property
 from boundmesh.ranges import Number

@@ -1,4 +1,4 @@
-"""From the clauses of a property to rows, and from the rows' bounds to what they prove.
+"""What bounds of rows prove: the margins of atoms, and of the clauses that atoms make up.
 
 An atom `⟨a, x⟩ + ⟨c, y⟩ ≤ b` cannot hold where its margin, the lower bound of
 `⟨a, x⟩ + ⟨c, y⟩ − b`, is positive. A clause is refuted when one of its atoms cannot hold;
@@ -8,9 +8,8 @@ choices is. A property is proved when every clause is refuted on every region.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import cached_property
 
 import torch
@@ -18,10 +17,7 @@ from torch import Tensor
 
 from boundmesh.bounds.sweep.rows import DenseRows
 from boundmesh.graph.graph import Graph
-from boundmesh.operators.reshape import reshape_node
-from boundmesh.operators.select import concat_node
-from boundmesh.property import Atom, Clause
-from boundmesh.rational import is_float, rounded
+from boundmesh.property import Atom
 
 # Bounds are computed in floating point: a margin is a proof only where it exceeds this many
 # rounding errors of the numbers that it was made from.
@@ -197,67 +193,3 @@ def rounded_up(values: Tensor, dtype: torch.dtype) -> Tensor:
     near = values.to(dtype)
     above = torch.nextafter(near, torch.full_like(near, torch.inf))
     return torch.where(near.double() < values.double(), above, near)
-
-
-def margins_of(graph: Graph, clauses: Sequence[Clause]) -> Margins:
-    """Make the rows of `clauses`.
-
-    Where an atom has terms of inputs, the rows belong to a graph whose output is the concatenation
-    of input and output. Rows of a graph that is extended belong to the extended graph. A clause
-    without atoms has no rows: it holds everywhere and can never be refuted.
-    """
-    atoms = list(dict.fromkeys(atom for clause in clauses for atom in clause.every_atom))
-    place = {atom: number for number, atom in enumerate(atoms)}
-    offset, places = 0, {} if graph.extended is None else graph.extended.places
-    graph = graph.bounded
-    if any(atom.inputs for atom in atoms):
-        offset = graph[graph.input].size
-        graph = with_inputs_joined(graph)
-    coefficients = torch.zeros(len(atoms), graph[graph.output].size, dtype=torch.float64)
-    deviation: Tensor | None = None
-    for number, atom in enumerate(atoms):
-        outputs = atom.outputs
-        if outputs in places:
-            outputs = ((places[outputs], Fraction(1)),)
-        joined = [*atom.inputs, *((offset + index, value) for index, value in outputs)]
-        for index, value in joined:
-            nearest = float(value)
-            coefficients[number, index] = nearest
-            if not is_float(value, nearest):
-                if deviation is None:
-                    deviation = torch.zeros_like(coefficients)
-                deviation[number, index] = rounded(abs(value - Fraction(nearest)), up=True)
-    return Margins(
-        graph,
-        coefficients,
-        torch.tensor([rounded(atom.bound, up=True) for atom in atoms], dtype=torch.float64),
-        torch.tensor([atom.strict for atom in atoms]),
-        tuple(tuple(place[atom] for atom in clause.atoms) for clause in clauses),
-        deviation,
-        _choices_of(clauses, place),
-        tuple(atoms),
-    )
-
-
-def _choices_of(
-    clauses: Sequence[Clause], place: Mapping[Atom, int]
-) -> tuple[tuple[ChoiceRows, ...], ...]:
-    if not any(clause.choices for clause in clauses):
-        return ()
-    return tuple(
-        tuple(
-            tuple(tuple(place[atom] for atom in own) for own in choice.alternatives)
-            for choice in clause.choices
-        )
-        for clause in clauses
-    )
-
-
-def with_inputs_joined(graph: Graph) -> Graph:
-    """Return `graph` with the flat concatenation of its input and output as its new output."""
-    parts = []
-    for name in (graph.input, graph.output):
-        node = graph[name]
-        parts.append(reshape_node(f"{name}:flat", name, (node.size,), node.shape))
-    joined = concat_node("input and output", parts)
-    return replace(graph, nodes=(*graph.nodes, *parts, joined), output=joined.name)

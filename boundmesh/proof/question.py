@@ -14,7 +14,8 @@ from boundmesh.bounds.sweep.region import Region, region_tensors
 from boundmesh.graph.forward import forward
 from boundmesh.graph.graph import Graph
 from boundmesh.operators.rounding import Rounding
-from boundmesh.proof.margins import Margins, margins_of
+from boundmesh.proof.margin_rows import margins_of
+from boundmesh.proof.margins import Margins
 from boundmesh.property import Ball, Case, Property
 from boundmesh.runtime.clock import Clock
 from boundmesh.settings import BoundSettings

@@ -9,7 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boundmesh.proof.margins import Margins, margins_of
+from boundmesh.proof.margin_rows import margins_of
+from boundmesh.proof.margins import Margins
 from boundmesh.property import Atom, Clause
 from tests.networks import mlp
 

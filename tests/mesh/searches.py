@@ -25,7 +25,8 @@ from boundmesh.mesh.runtime.group import Group
 from boundmesh.mesh.runtime.join import Mesh, arrange
 from boundmesh.mesh_shape import MeshShape
 from boundmesh.proof.account import SearchAccount
-from boundmesh.proof.margins import Margins, margins_of
+from boundmesh.proof.margin_rows import margins_of
+from boundmesh.proof.margins import Margins
 from boundmesh.proof.question import Question
 from boundmesh.proof.standing import Standing
 from boundmesh.property import Atom, Clause

@@ -16,7 +16,7 @@ from boundmesh.graph.build import Builder
 from boundmesh.graph.forward import forward, tensors
 from boundmesh.graph.graph import Graph, Port
 from boundmesh.operators.interval import Interval
-from boundmesh.proof.margins import margins_of
+from boundmesh.proof.margin_rows import margins_of
 from boundmesh.property import Atom, Clause
 from boundmesh.runtime.clock import Clock
 from boundmesh.search.activation_split import ActivationSplitting

@@ -22,7 +22,7 @@ from boundmesh.graph.forward import forward, tensors, values
 from boundmesh.graph.graph import Graph
 from boundmesh.operators import RULES
 from boundmesh.operators.interval import Interval
-from boundmesh.proof.margins import margins_of
+from boundmesh.proof.margin_rows import margins_of
 from boundmesh.property import Atom, Clause
 from boundmesh.runtime.clock import Clock
 from boundmesh.search.activation_split import ActivationSplitting

@@ -11,7 +11,7 @@ from boundmesh.bounds.sweep.layout import OneDevice
 from boundmesh.graph.build import Builder
 from boundmesh.graph.graph import Graph
 from boundmesh.operators.node import Node
-from boundmesh.proof.margins import margins_of
+from boundmesh.proof.margin_rows import margins_of
 from boundmesh.proof.question import Question
 from boundmesh.proof.standing import Standing
 from boundmesh.property import Atom, Clause

@@ -19,7 +19,7 @@ from boundmesh.graph.build import Builder
 from boundmesh.graph.forward import forward, tensors, values
 from boundmesh.graph.graph import Graph
 from boundmesh.operators.rounding import Rounding
-from boundmesh.proof.margins import margins_of
+from boundmesh.proof.margin_rows import margins_of
 from boundmesh.property import Atom, Clause
 from boundmesh.runtime.clock import Clock
 from boundmesh.search.input_split import InputSplitting

@@ -15,7 +15,7 @@ from boundmesh.bounds.methods.domain_bounds import DomainParameters
 from boundmesh.bounds.relaxation.neurons import neurons_of
 from boundmesh.bounds.sweep.region import BoxRegion
 from boundmesh.graph.forward import tensors, values
-from boundmesh.proof.margins import margins_of
+from boundmesh.proof.margin_rows import margins_of
 from boundmesh.property import Atom, Clause
 from boundmesh.runtime.clock import Clock
 from boundmesh.search.activation_split import ActivationSplitting

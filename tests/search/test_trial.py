@@ -15,7 +15,7 @@ from boundmesh.graph.forward import tensors, values
 from boundmesh.graph.graph import Graph
 from boundmesh.operators.node import Node
 from boundmesh.proof.ladder import climb
-from boundmesh.proof.margins import margins_of
+from boundmesh.proof.margin_rows import margins_of
 from boundmesh.proof.question import Question
 from boundmesh.proof.standing import Standing
 from boundmesh.property import Atom, Clause
