@@ -68,42 +68,54 @@ def differentiable_bounds(
         )
     lower, upper = boxes_of(region, module)
     network, weights = network_of(module, ((lower[:1] + upper[:1]) / 2).detach())
-    program = network.program
-    graph = program.graph
-    shape, output = graph[graph.input].shape, graph[graph.output]
+    program, graph = network.program, network.program.graph
     if torch.is_grad_enabled():
         # Rules use kernels without gradients where their operands need none.
         lower, upper = (
             end if end.requires_grad else end.detach().requires_grad_() for end in (lower, upper)
         )
+    shape = graph[graph.input].shape
     box = BoxRegion(lower.reshape(-1, *shape), upper.reshape(-1, *shape))
     propagation = Propagation(program, weights, box)
     propagation.propagate(by_rows=method == "crown")
+    output = graph[graph.output]
     asked = _rows(rows, len(lower), output.size, lower)
     if method == "ibp":
-        below, above = _of_interval(propagation.intervals[graph.output], asked, box.domains)
+        below, above = _of_interval(propagation.intervals[output.name], asked, box.domains)
     else:
-        matrix = torch.eye(output.size, dtype=lower.dtype, device=lower.device)[None]
-        matrix = matrix if asked is None else asked
-        known = _of_interval(propagation.intervals[graph.output], matrix, box.domains)
-        if sides == "both":
-            matrix = torch.cat([matrix, -matrix], dim=1)
-        matrix = matrix.reshape(*matrix.shape[:2], *output.shape)
-        if torch.is_grad_enabled() and not matrix.requires_grad:
-            matrix = matrix.detach().requires_grad_()
-        found = propagation.lowest(graph.output, matrix)
-        below, above = found, torch.full_like(found, -torch.inf)
-        if sides == "both":
-            below, above = found.chunk(2, dim=1)
-        above = -above
-        if program.has_curves:
-            # Lines around curves can be looser than intervals.
-            below = torch.maximum(below, known[0])
-            above = torch.minimum(above, known[1]) if sides == "both" else above
+        every = torch.eye(output.size, dtype=lower.dtype, device=lower.device)[None]
+        wanted = every if asked is None else asked
+        below, above = _of_lines(propagation, wanted, box.domains, both=sides == "both")
     if rows is None:
         whole = output.shape[1:] if output.shape[:1] == (1,) else output.shape
         below, above = below.reshape(-1, *whole), above.reshape(-1, *whole)
     return DifferentiableBounds(below, above, propagation.bounds)
+
+
+def _of_lines(
+    propagation: Propagation, rows: Tensor, domains: int, *, both: bool
+) -> tuple[Tensor, Tensor]:
+    """Bound rows `[N or 1, S, outputs]` of the output by CROWN; return bounds `[N, S]`.
+
+    Without `both` the upper bounds are ∞.
+    """
+    program = propagation.program
+    output = program.graph[program.graph.output]
+    known = _of_interval(propagation.intervals[output.name], rows, domains)
+    matrix = torch.cat([rows, -rows], dim=1) if both else rows
+    matrix = matrix.reshape(*matrix.shape[:2], *output.shape)
+    if torch.is_grad_enabled() and not matrix.requires_grad:
+        matrix = matrix.detach().requires_grad_()
+    found = propagation.lowest(output.name, matrix)
+    below, above = found, torch.full_like(found, torch.inf)
+    if both:
+        below, opposite = found.chunk(2, dim=1)
+        above = -opposite
+    if program.has_curves:
+        # Lines around curves can be looser than intervals.
+        below = torch.maximum(below, known[0])
+        above = torch.minimum(above, known[1]) if both else above
+    return below, above
 
 
 def boxes_of(region: Any, module: nn.Module) -> tuple[Tensor, Tensor]:
@@ -159,6 +171,7 @@ def _rows(rows: Any, count: int, outputs: int, like: Tensor) -> Tensor | None:
 
 
 def _of_interval(box: Interval, rows: Tensor | None, domains: int) -> tuple[Tensor, Tensor]:
+    """Bound the output, or rows of it, by its interval `box`; return bounds `[N, S]`."""
     lower, upper = (end.flatten(1).expand(domains, -1) for end in (box.lower, box.upper))
     if rows is None:
         return lower, upper
