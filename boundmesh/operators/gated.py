@@ -10,7 +10,8 @@ from torch import Tensor
 
 from boundmesh.operators.common_rules import Weights
 from boundmesh.operators.curve import Function, middle, reach_of, rounded_curve, rows_dim, steady
-from boundmesh.operators.gated_curve import GatedCurve, gated_curve, gated_lines, range_of
+from boundmesh.operators.gated_curve import GatedCurve, gated_curve, range_of
+from boundmesh.operators.gated_line import gated_lines
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.linear_bounds import Lines
 from boundmesh.operators.node import Node
