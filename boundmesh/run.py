@@ -34,6 +34,7 @@ class Run:
     groups     the groups of ranks that search together; one group where there is no mesh
     settings   the user's choices
     clock      measures the stages, and raises OutOfTime at the deadline
+    as_read    the network as it was read, before it is rewritten for bounds
     standings  one for each question, added once bounds begin
     """
 

@@ -63,7 +63,8 @@ def limit_of(node: Node, like: Tensor) -> Tensor | None:
 
 
 def multiply_relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
-    lx, ux, ly, uy = ends(boxes)
+    """Return McCormick's planes as α mixes them, within the limit where there is one."""
+    lx, ux, ly, uy = corners = ends(boxes)
     # Slopes are mixtures such as `α·lx + (1 − α)·ux`. Both planes have the same slope in y.
     at_x = ux + alpha * (lx - ux)
     below, above = uy + alpha * (ly - uy), ly + alpha * (uy - ly)
@@ -72,27 +73,28 @@ def multiply_relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Li
     limit = limit_of(node, lx)
     if limit is None:
         return Lines((below, at_x), (above, at_x), lower, upper)
-    return within_limit(node, boxes, limit, (below, above, at_x), (lower, upper))
+    open_above = reaches_ceiling(node, boxes[1]).unsqueeze(1)
+    return within_limit(limit, open_above, corners, (below, above, at_x), (lower, upper))
 
 
 def within_limit(
-    node: Node,
-    boxes: tuple[Interval, ...],
     limit: Tensor,
+    open_above: Tensor,
+    corners: tuple[Tensor, Tensor, Tensor, Tensor],
     slopes: tuple[Tensor, Tensor, Tensor],
     intercepts: tuple[Tensor, Tensor],
 ) -> Lines:
     """Return the planes, or the limit in their place where they lie beyond it.
 
-    `slopes` are those of the lower plane in x, of the upper one in x, and of both in y;
+    `open_above` is the mask of the elements where y may reach its ceiling. `corners` are lx, ux, ly
+    and uy. `slopes` are those of the lower plane in x, of the upper one in x, and of both in y.
     `intercepts` are those of the lower and of the upper plane.
     """
-    lx, ux, ly, uy = ends(boxes)
+    lx, ux, ly, uy = corners
     (below, above, at_x), (lower, upper) = slopes, intercepts
     center, gap = (lx + ux) * (ly + uy) / 4, (ux - lx) * (uy - ly) / 4
     low, high = center - gap < -limit, center + gap > limit
     # Beyond the ceiling, x ≥ 0 has the line ly·x below and the limit above, and x ≤ 0 the reverse.
-    open_above = reaches_ceiling(node, boxes[1]).unsqueeze(1)
     low, high = low | open_above, high | open_above
     least = torch.where(open_above, ly.clamp(min=0), 0)
     rising, falling = open_above & (lx >= 0), open_above & (ux <= 0)
