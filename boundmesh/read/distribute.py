@@ -9,14 +9,9 @@ from typing import Any
 
 from boundmesh.property import Atom, Clause
 from boundmesh.read.formula import All, Comparison, Formula, Not
-from boundmesh.read.tighten import (
-    Contradiction,
-    Side,
-    VariableBounds,
-    contradictory,
-    implied,
-    tighten,
-)
+from boundmesh.read.opposite_sides import Side, contradictory
+from boundmesh.read.tighten import implied, tighten
+from boundmesh.read.variable_bounds import Contradiction, VariableBounds
 
 # A literal is a formula, and True if it must hold.
 Literal = tuple[Formula, bool]

@@ -18,7 +18,8 @@ from boundmesh.read.distribute import (
     distribute,
 )
 from boundmesh.read.formula import All, Comparison, Formula, Not
-from boundmesh.read.tighten import ROUNDS, Contradiction, VariableBounds, enclose
+from boundmesh.read.tighten import ROUNDS, enclose
+from boundmesh.read.variable_bounds import Contradiction, VariableBounds
 
 # So many conjunctions are always made: regions are bounded together, and searched one by one.
 FEW = 1024

@@ -17,7 +17,7 @@ from boundmesh.read.distribute import Branch, Gathering, distribute
 from boundmesh.read.factored import factored, most_conjunctions
 from boundmesh.read.formula import Formula
 from boundmesh.read.ranges import Decimals, Missed, Ranges
-from boundmesh.read.tighten import Contradiction, Overlay, VariableBounds
+from boundmesh.read.variable_bounds import Contradiction, Overlay, VariableBounds
 
 
 @dataclass(frozen=True)

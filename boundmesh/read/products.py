@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from boundmesh.property import Affine, Atom, Box, Case, Choice, Clause, Product
-from boundmesh.read.tighten import Side, contradictory
+from boundmesh.read.opposite_sides import Side, contradictory
 
 
 def simplified(case: Case, products: Sequence[Product], outputs: int) -> Case | None:

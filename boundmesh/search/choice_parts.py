@@ -11,9 +11,7 @@ from torch import Tensor
 
 from boundmesh.proof.margins import ChoiceRows
 from boundmesh.rational import rounded
-from boundmesh.read.tighten import (
-    VariableBounds,
-)
+from boundmesh.read.variable_bounds import VariableBounds
 from boundmesh.search.choice_reasoning import Reasoning
 
 # A choice divides a box at once if its alternatives have less than this share of it together.

@@ -11,14 +11,9 @@ import numpy as np
 
 from boundmesh.conditions import Atom
 from boundmesh.proof.margins import ChoiceRows
-from boundmesh.read.tighten import (
-    Side,
-    VariableBounds,
-    contradictory,
-    implied,
-    terms_of,
-    tighten,
-)
+from boundmesh.read.opposite_sides import Side, contradictory
+from boundmesh.read.tighten import implied, terms_of, tighten
+from boundmesh.read.variable_bounds import VariableBounds
 
 
 class Ends(Mapping[int, Fraction]):

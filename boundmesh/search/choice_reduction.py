@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from boundmesh.proof.margins import ChoiceRows
-from boundmesh.read.tighten import ROUNDS, VariableBounds, enclose
+from boundmesh.read.tighten import ROUNDS, enclose
+from boundmesh.read.variable_bounds import VariableBounds
 from boundmesh.search.choice_parts import Part
 from boundmesh.search.choice_reasoning import Reasoning
 

@@ -22,7 +22,7 @@ from boundmesh.proof.account import SearchAccount
 from boundmesh.proof.ladder import climb
 from boundmesh.proof.question import TOGETHER, Question
 from boundmesh.proof.standing import Standing
-from boundmesh.read.tighten import VariableBounds
+from boundmesh.read.variable_bounds import VariableBounds
 from boundmesh.runtime.clock import Clock
 from boundmesh.search.choice_parts import Part
 from boundmesh.search.choice_reasoning import Ends, Reasoning
