@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from boundmesh.graph.graph import Graph
     from boundmesh.jacobian.bounds import JacobianBounds
     from boundmesh.jacobian.lipschitz import Lipschitz
-    from boundmesh.plan.planning import Plan
+    from boundmesh.plan.plan import Plan
     from boundmesh.proof.output_bounds import Bounds
     from boundmesh.property import Atom, Ball, Box, Case, Choice, Clause, Property
     from boundmesh.report.page.write import report
@@ -58,7 +58,7 @@ _HOMES = {
     "graph.graph": ("Graph",),
     "jacobian.bounds": ("JacobianBounds",),
     "jacobian.lipschitz": ("Lipschitz",),
-    "plan.planning": ("Plan",),
+    "plan.plan": ("Plan",),
     "proof.output_bounds": ("Bounds",),
     "property": ("Atom", "Ball", "Box", "Case", "Choice", "Clause", "Property"),
     "report.page.write": ("report",),

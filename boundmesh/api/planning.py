@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from boundmesh.plan.asked import plan_of
-from boundmesh.plan.planning import Plan
+from boundmesh.plan.plan import Plan
 from boundmesh.property import Ball, Box, Property
 from boundmesh.settings import Settings, with_options
 

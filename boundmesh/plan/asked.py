@@ -16,7 +16,8 @@ from boundmesh.models import point_of, region_of
 from boundmesh.plan.counting import count_unstable
 from boundmesh.plan.machine import CPU, HOPPER, OTHER_GPU, Machine
 from boundmesh.plan.neurons import Unstable
-from boundmesh.plan.planning import PER_HOST, Line, Plan, Ranks, plan_bounds
+from boundmesh.plan.plan import PER_HOST, Line, Plan, Ranks
+from boundmesh.plan.planning import plan_bounds
 from boundmesh.plan.rehearsal import Bounding
 from boundmesh.plan.words import parse_shards, parse_share, parse_size
 from boundmesh.proof.guarantee import for_bounds

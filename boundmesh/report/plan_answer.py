@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from boundmesh.plan.planning import Plan
+from boundmesh.plan.plan import Plan
 from boundmesh.plan.rehearsal import ITERATION
 from boundmesh.plan.terms import Term
 from boundmesh.report.amounts import of_shards, of_size, of_time

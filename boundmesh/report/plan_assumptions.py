@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from boundmesh.plan.planning import Plan, methods_of
+from boundmesh.plan.plan import Plan, methods_of
 from boundmesh.report.amounts import of_size
 from boundmesh.report.words import of_graph
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from boundmesh.plan.planning import Line, Plan, methods_of
+from boundmesh.plan.plan import Line, Plan, methods_of
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:

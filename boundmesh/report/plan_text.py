@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 
-from boundmesh.plan.planning import Plan
+from boundmesh.plan.plan import Plan
 from boundmesh.report.plan_answer import answer
 from boundmesh.report.plan_assumptions import INDENT, assumptions
 from boundmesh.report.plan_table import terms_by_line, with_terms, without_terms

@@ -20,7 +20,8 @@ from boundmesh.graph.graph import Port
 from boundmesh.plan.layouts import imagined_layout
 from boundmesh.plan.machine import CPU, HOPPER, OTHER_GPU, Machine
 from boundmesh.plan.neurons import Unstable
-from boundmesh.plan.planning import Plan, Ranks, plan_bounds
+from boundmesh.plan.plan import Plan, Ranks
+from boundmesh.plan.planning import plan_bounds
 from boundmesh.plan.rehearsal import Bounding, rehearse
 from boundmesh.proof.guarantee import for_bounds
 from boundmesh.read.onnx import loads

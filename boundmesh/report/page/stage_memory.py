@@ -9,7 +9,7 @@ from typing import get_args
 from boundmesh.errors import BoundmeshError
 from boundmesh.plan.asked import machine_named, planned_method
 from boundmesh.plan.neurons import Unstable
-from boundmesh.plan.planning import Line
+from boundmesh.plan.plan import Line
 from boundmesh.plan.terms import Term
 from boundmesh.report.facts import of_bytes
 from boundmesh.report.page import words
