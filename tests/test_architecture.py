@@ -48,6 +48,7 @@ FLOORS = (
     "result",
     "run",
     "lookout",
+    "decision",
     "verify",
     "certify",
     "api",
