@@ -7,11 +7,11 @@ from contextlib import AbstractContextManager
 
 from torch import Tensor
 
-from boundmesh.bounds.sweep.backward import Passage
 from boundmesh.bounds.sweep.charge import Charge
 from boundmesh.bounds.sweep.largest_row import one_by_one
 from boundmesh.bounds.sweep.layout import DeviceLayout, Share, Value
 from boundmesh.bounds.sweep.node_weights import NodeWeights, Visit
+from boundmesh.bounds.sweep.passage import Passage
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import Region
 from boundmesh.bounds.sweep.rounding_errors import Errors

@@ -11,9 +11,9 @@ import torch
 from boundmesh.bounds.methods.crown import errors_on
 from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.relaxation.fixed_lines import FixedLines
-from boundmesh.bounds.sweep.backward import input_rows
 from boundmesh.bounds.sweep.rounding_errors import lowered
 from boundmesh.bounds.sweep.rows import DenseRows, Tile
+from boundmesh.bounds.sweep.whole_rows import input_rows
 from boundmesh.operators.interval import Interval
 
 

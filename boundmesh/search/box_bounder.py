@@ -12,11 +12,11 @@ from boundmesh.bounds.methods.crown import intermediate_bounds
 from boundmesh.bounds.methods.joint import joint_lines
 from boundmesh.bounds.methods.mixture import mixed_margin
 from boundmesh.bounds.methods.problem import Problem
-from boundmesh.bounds.sweep.backward import input_rows
 from boundmesh.bounds.sweep.region import BoxRegion, part_of
 from boundmesh.bounds.sweep.rounding_errors import Errors, lowered
 from boundmesh.bounds.sweep.rows import DenseRows, Tile
 from boundmesh.bounds.sweep.tile_state import TileState
+from boundmesh.bounds.sweep.whole_rows import input_rows
 from boundmesh.proof.margins import Margins, rounded_up
 from boundmesh.search.float64_bounds import pays, region_in_double
 from boundmesh.search.input_boxes import BoundedBoxes

@@ -16,7 +16,6 @@ from boundmesh.bounds.methods import crown as method
 from boundmesh.bounds.methods.crown import crown, intermediate_bounds
 from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.relaxation.fixed_lines import FixedLines
-from boundmesh.bounds.sweep.backward import WholeRows
 from boundmesh.bounds.sweep.layout import OneDevice
 from boundmesh.bounds.sweep.node_weights import visits
 from boundmesh.bounds.sweep.program import Program
@@ -31,6 +30,7 @@ from boundmesh.bounds.sweep.rows import (
     side_by_side,
 )
 from boundmesh.bounds.sweep.tile_heights import divisions, evened
+from boundmesh.bounds.sweep.whole_rows import WholeRows
 from boundmesh.graph.graph import Graph
 from boundmesh.kernels.once import nothing_new
 from boundmesh.operators.node import Node

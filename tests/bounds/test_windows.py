@@ -14,13 +14,13 @@ from boundmesh.bounds.methods.bound_gradients import Gradients
 from boundmesh.bounds.methods.crown import crown, unstable_neurons
 from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.methods.sloped_rows import Sloped
-from boundmesh.bounds.sweep.backward import WholeRows
 from boundmesh.bounds.sweep.largest_row import windowed_row
 from boundmesh.bounds.sweep.layout import OneDevice
 from boundmesh.bounds.sweep.node_weights import visits
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import BallRegion, BoxRegion, Region
 from boundmesh.bounds.sweep.rows import DenseRows, Tile, UnitRows, both_sides
+from boundmesh.bounds.sweep.whole_rows import WholeRows
 from boundmesh.graph.forward import tensors, values
 from boundmesh.graph.graph import Graph
 from boundmesh.kernels.imagined_gpu import ImaginedGPU, imagining

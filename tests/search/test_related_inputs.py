@@ -10,11 +10,11 @@ from boundmesh.bounds.methods.crown import intermediate_bounds
 from boundmesh.bounds.methods.joint import forms_of, joint_lines, related
 from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.relaxation.fixed_lines import FixedLines
-from boundmesh.bounds.sweep.backward import input_rows
 from boundmesh.bounds.sweep.layout import OneDevice
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import BoxRegion
 from boundmesh.bounds.sweep.rows import DenseRows, Tile
+from boundmesh.bounds.sweep.whole_rows import input_rows
 from boundmesh.graph.build import Builder
 from boundmesh.graph.forward import forward, tensors, values
 from boundmesh.graph.graph import Graph

@@ -13,13 +13,13 @@ from boundmesh.bounds.methods.crown import errors_on
 from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.relaxation.fixed_lines import FixedLines
 from boundmesh.bounds.relaxation.neurons import Neurons
-from boundmesh.bounds.sweep.backward import input_rows
 from boundmesh.bounds.sweep.largest_row import one_by_one
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import BoxRegion
 from boundmesh.bounds.sweep.rounding_errors import Errors
 from boundmesh.bounds.sweep.rows import Tile, units
 from boundmesh.bounds.sweep.tile_state import TileState
+from boundmesh.bounds.sweep.whole_rows import input_rows
 from boundmesh.kernels.matmul import BLOCK_ROUNDINGS, mm
 from boundmesh.operators import RULES
 from boundmesh.operators.interval import Interval

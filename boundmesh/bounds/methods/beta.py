@@ -26,12 +26,12 @@ from boundmesh.bounds.relaxation.fixed_lines import SharedLines
 from boundmesh.bounds.relaxation.lines import at, in_one_pass
 from boundmesh.bounds.relaxation.neurons import Neurons, cut_at_splits
 from boundmesh.bounds.relaxation.split_lines import SplitLines
-from boundmesh.bounds.sweep.backward import input_rows
 from boundmesh.bounds.sweep.largest_row import one_by_one
 from boundmesh.bounds.sweep.region import BoxRegion, Region
 from boundmesh.bounds.sweep.rounding_errors import lowered
 from boundmesh.bounds.sweep.rows import DenseRows, Tile
 from boundmesh.bounds.sweep.tile_state import TileState
+from boundmesh.bounds.sweep.whole_rows import input_rows
 from boundmesh.operators.interval import Interval
 
 

@@ -16,10 +16,10 @@ from boundmesh.bounds.methods.crown import Intermediate
 from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.relaxation.fixed_lines import FixedLines
 from boundmesh.bounds.relaxation.joint_lines import FixedJointLines
-from boundmesh.bounds.sweep.backward import input_rows
 from boundmesh.bounds.sweep.region import BoxRegion
 from boundmesh.bounds.sweep.rounding_errors import lowered
 from boundmesh.bounds.sweep.rows import Tile, both_sides
+from boundmesh.bounds.sweep.whole_rows import input_rows
 from boundmesh.operators import RULES
 from boundmesh.operators.affine_forms import AffineForms, between
 

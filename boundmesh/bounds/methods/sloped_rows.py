@@ -23,9 +23,10 @@ from boundmesh.bounds.relaxation.slopes import (
     start_slopes,
     unstable_neurons_of,
 )
-from boundmesh.bounds.sweep.backward import Draw, Wave, in_waves, sweep
+from boundmesh.bounds.sweep.backward import Wave, in_waves, sweep
 from boundmesh.bounds.sweep.largest_row import one_by_one
 from boundmesh.bounds.sweep.layout import DeviceLayout, Share
+from boundmesh.bounds.sweep.passage import Draw
 from boundmesh.bounds.sweep.rounding_errors import Errors
 from boundmesh.bounds.sweep.rows import Rows, Tile
 from boundmesh.kernels import sloped_windows

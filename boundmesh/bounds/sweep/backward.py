@@ -7,75 +7,25 @@ At the input its minimum over the region is the lower bound.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.relaxation.drawn import Drawn, relax_rows
-from boundmesh.bounds.sweep.affine import pull_rows
 from boundmesh.bounds.sweep.node_weights import NodeWeights, visits
 from boundmesh.bounds.sweep.parts import in_parts, without
+from boundmesh.bounds.sweep.passage import Draw, Passage, SweepLayout
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import Region
 from boundmesh.bounds.sweep.repeats import Repeats
 from boundmesh.bounds.sweep.rounding_errors import Errors
-from boundmesh.bounds.sweep.rows import Division, Tile, UnitRows
-from boundmesh.bounds.sweep.tape import Tape, WeightStream
-from boundmesh.bounds.sweep.tile_state import TileState
-from boundmesh.bounds.sweep.unit_rows import needed, pull_units
-from boundmesh.kernels.pieces import Pieces
-from boundmesh.kernels.sums import Collected
-from boundmesh.operators import RULES
+from boundmesh.bounds.sweep.rows import Division, Tile
+from boundmesh.bounds.sweep.unit_rows import needed
+from boundmesh.bounds.sweep.whole_rows import WholeRows
 from boundmesh.operators.node import Node
-
-Draw = Callable[[Node, Tile], Drawn | Pieces]
-"""A function that computes the relaxation of a nonlinear node for the rows of a tile."""
 
 WeightsOf = Callable[[Node], NodeWeights]
 """A function that returns a node with its weights; a sweep calls it once for each pass."""
-
-
-class Passage(Protocol):
-    """The state of a sweep of some tiles of one start node; it hides how ranks divide the rows."""
-
-    def pass_node(self, node_weights: NodeWeights, draw: Draw) -> None:
-        """Pull the tiles back through one node. The caller passes nodes in the sweep's order."""
-        ...
-
-    def parts(self, division: Division) -> Sequence[Passage]:
-        """Divide the rows of every tile into parts, each with a state of its own."""
-        ...
-
-    def lowest(self) -> list[Tensor]:
-        """Return lower bounds `[D, S]` of each tile's rows, after the last node was passed."""
-        ...
-
-
-class SweepLayout(WeightStream, Protocol):
-    """The part of `DeviceLayout` that a sweep uses."""
-
-    @property
-    def whole_rows(self) -> SweepLayout:
-        """A layout in which a rank holds all coefficients of the rows that it works on."""
-        ...
-
-    @property
-    def looks_between_nodes(self) -> bool:
-        """True if the clock may be looked at between any two nodes."""
-        ...
-
-    def passage(
-        self,
-        program: Program,
-        region: Region,
-        tiles: Sequence[Tile],
-        errors: Errors | None = None,
-    ) -> Passage:
-        """Create the state of a sweep of tiles of one start node, before its first node."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -203,94 +153,3 @@ def _advance(passage: Passage, way: Way) -> list[Tensor]:
         way.look()
         passage.pass_node(way.weights(node), way.draw)
     return passage.lowest()
-
-
-class WholeRows:
-    """The state of a sweep whose rows have all their coefficients on this rank."""
-
-    def __init__(
-        self,
-        layout: SweepLayout,
-        program: Program,
-        region: Region,
-        tiles: Sequence[Tile],
-        errors: Errors | None = None,
-    ) -> None:
-        self._input, self._region = program.graph.input, region
-        self._carried = [TileState(tile, errors=errors) for tile in tiles]
-        self._tape = Tape(layout)
-
-    def pass_node(self, node_weights: NodeWeights, draw: Draw) -> None:
-        pass_node(node_weights, self._carried, draw, self._tape)
-
-    @property
-    def height(self) -> int:
-        return max(each.tile.rows.count for each in self._carried)
-
-    def mapped(self, change: Callable[[Tensor], Tensor]) -> WholeRows:
-        """Return a copy in which `change` replaced every tensor of the rows, in a fixed order."""
-        found = copy(self)
-        found._carried = [each.mapped(change) for each in self._carried]
-        return found
-
-    def parts(self, division: Division) -> Sequence[WholeRows]:
-        found = []
-        for place in range(division.parts):
-            part = copy(self)
-            part._carried = [
-                each.part(_run(place, division.height, each.tile.rows.count))
-                for each in self._carried
-            ]
-            found.append(part)
-        # The parts are views, and the whole is not needed any more.
-        self._carried = []
-        return found
-
-    def lowest(self) -> list[Tensor]:
-        return [rows.minimum(self._input, self._region) for rows in self._carried]
-
-
-def _run(place: int, height: int, count: int) -> slice:
-    return slice(min(place * height, count), min((place + 1) * height, count))
-
-
-def pass_node(
-    node_weights: NodeWeights, carried: Sequence[TileState], draw: Draw, tape: Tape
-) -> None:
-    """Pull tiles of one start node back through one node."""
-    node = node_weights.node
-    units = [each.tile.rows for each in carried if isinstance(each.tile.rows, UnitRows)]
-    if node.name == carried[0].tile.start:
-        pulled = pull_units(node_weights, units) if units else None
-        if pulled is not None:
-            for each, unit, passed in zip(carried, units, pulled, strict=True):
-                each.add(node, passed, Collected(passed.bias, each.error_of_units(node, unit)))
-            return
-        for each in carried:
-            each.begin(node)
-    if node.is_input or node.name not in carried[0].at:
-        return
-    if RULES[node.op].affine:
-        rows, collected = zip(*(each.take(node) for each in carried), strict=True)
-        found = pull_rows(node_weights, tape, rows, collected)
-        for each, result in zip(carried, found, strict=True):
-            each.add(node, *result)
-    else:
-        for each in carried:
-            each.add(node, *relax_rows(draw(node, each.tile), *each.take(node), node))
-
-
-def input_rows(
-    layout: SweepLayout,
-    program: Program,
-    tile: Tile,
-    draw: Draw,
-    watch: frozenset[str],
-    errors: Errors | None = None,
-) -> TileState:
-    """Sweep one tile back to the input; keep its coefficients at the outputs of `watch`."""
-    layout = layout.whole_rows
-    carried, tape = TileState(tile, watch, errors), Tape(layout)
-    for node_weights in layout.stream(visits(program.order(tile.start))):
-        pass_node(node_weights, [carried], draw, tape)
-    return carried

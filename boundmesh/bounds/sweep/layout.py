@@ -13,15 +13,16 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.sweep.backward import Passage, WholeRows
 from boundmesh.bounds.sweep.charge import Charge
 from boundmesh.bounds.sweep.node_weights import NodeWeights, Visit, parts_of, product_of
 from boundmesh.bounds.sweep.outward import outward
+from boundmesh.bounds.sweep.passage import Passage
 from boundmesh.bounds.sweep.products import interval
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import Region
 from boundmesh.bounds.sweep.rounding_errors import Errors
 from boundmesh.bounds.sweep.rows import Tile
+from boundmesh.bounds.sweep.whole_rows import WholeRows
 from boundmesh.graph.forward import tensor
 from boundmesh.graph.graph import Graph
 from boundmesh.operators.interval import Interval

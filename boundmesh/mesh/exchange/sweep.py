@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from boundmesh.bounds.relaxation.drawn import pull_drawn
-from boundmesh.bounds.sweep.backward import Draw
 from boundmesh.bounds.sweep.node_weights import NodeWeights, multiplies_one_vector, product_of
+from boundmesh.bounds.sweep.passage import Draw
 from boundmesh.bounds.sweep.products import offset
 from boundmesh.bounds.sweep.region import BoxRegion, Region
 from boundmesh.bounds.sweep.rounding_errors import Errors
