@@ -7,12 +7,14 @@ torch only when they need it.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import sys
 import traceback
 from io import StringIO
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -137,15 +139,24 @@ def main() -> None:
         _fail("\n".join(filter(None, (str(error), error.excerpt))))
     except KeyboardInterrupt:
         _fail("interrupted", INTERRUPTED)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            _defect(error)
+        _fail(f"cannot write: {error.strerror}")
     except Exception as error:
-        traceback.print_exc()
-        _fail(f"this is a defect of boundmesh, please report it with the lines above: {error}")
+        _defect(error)
 
 
-def _fail(message: str, code: int = FAILED) -> None:
-    print(f"boundmesh: {message}", file=sys.stderr)
+def _defect(error: Exception) -> NoReturn:
+    traceback.print_exc()
+    _fail(f"this is a defect of boundmesh, please report it with the lines above: {error}")
+
+
+def _fail(message: str, code: int = FAILED) -> NoReturn:
+    # Where standard error cannot be written either, the exit code alone tells of the failure.
+    with contextlib.suppress(OSError):
+        print(f"boundmesh: {message}", file=sys.stderr, flush=True)
     if under_torchrun():
         # Exit at once: other ranks may be waiting for this one, and it must not wait for them.
-        sys.stderr.flush()
         os._exit(code)
     sys.exit(code)

@@ -417,9 +417,13 @@ def test_no_list_a_missing_list_and_two_of_one_name_are_refused(command, family,
 def test_results_never_overwrite_another_file(command, family):
     listed = family(*LINES)
     before = listed.read_bytes()
-    outcome = command("bench", listed, "--out", listed)
-    assert outcome.code == 2
-    assert "no results file" in outcome.words
+    other = listed.with_name("other.csv")
+    other.write_bytes(before)
+    for file, words in ((listed, "is an input, which would be lost"), (other, "no results file")):
+        outcome = command("bench", listed, "--out", file)
+        assert outcome.code == 2
+        assert words in outcome.words
+        assert file.read_bytes() == before
     assert listed.read_bytes() == before
 
 

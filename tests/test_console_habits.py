@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -162,3 +163,77 @@ def test_bash_completes_commands_options_and_their_values(tmp_path: Path) -> Non
     outcome = subprocess.run([str(BASH), "-c", script], capture_output=True, text=True,
                              timeout=60, env=environment)  # fmt: skip
     assert outcome.stdout.split() == list(TRIES.values()), outcome.stderr
+
+
+FULL = Path("/dev/full")
+"""A device of Linux that takes nothing, as a full disk does."""
+
+needs_full = pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full here")
+
+
+def run(*words: object, stdout: Any = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "boundmesh", *map(str, words)], text=True,
+                          stdout=stdout, stderr=subprocess.PIPE, timeout=60,
+                          env=ENVIRONMENT)  # fmt: skip
+
+
+@needs_full
+@pytest.mark.parametrize("words", [("supports", MLP), ("verify", "--help")], ids=["result", "help"])
+def test_a_full_disk_behind_standard_output_is_an_error_of_one_line(
+    words: tuple[object, ...],
+) -> None:
+    with FULL.open("w") as full:
+        outcome = run(*words, stdout=full)
+    assert outcome.returncode == 2
+    assert outcome.stderr.startswith("boundmesh: cannot write")
+    assert len(outcome.stderr.splitlines()) == 1
+
+
+@needs_full
+def test_an_error_that_nobody_can_read_keeps_its_exit_code() -> None:
+    words = [sys.executable, "-m", "boundmesh", "supports", "absent.onnx"]
+    with FULL.open("w") as full:
+        outcome = subprocess.run(words, stderr=full, timeout=60, env=ENVIRONMENT)
+    assert outcome.returncode == 2
+
+
+def test_a_closed_standard_output_is_an_error_of_one_line() -> None:
+    script = f"exec {sys.executable} -m boundmesh supports {MLP} >&-"
+    outcome = subprocess.run(script, shell=True, stderr=subprocess.PIPE, text=True, timeout=60,
+                             env=ENVIRONMENT)  # fmt: skip
+    assert outcome.returncode == 2
+    assert outcome.stderr == "boundmesh: cannot write to standard output: it is closed\n"
+
+
+@needs_full
+def test_a_full_disk_ends_the_log_and_not_the_command(command: Command) -> None:
+    outcome = command("verify", NEAR, "--network", MLP, "--quiet", "--log", FULL)
+    assert (outcome.code, outcome.out) == (0, "unsat\n")
+    assert outcome.err == "warning      the log ends here: No space left on device\n"
+
+
+def test_a_result_takes_the_place_of_no_other_file(command: Command, tmp_path: Path) -> None:
+    network = tmp_path / "net.onnx"
+    shutil.copy(MLP, network)
+    (tmp_path / "link").symlink_to(network)
+    query = "verify", NEAR, "--network", network
+    for words in (
+        (*query, "--json", network),
+        (*query, "--report", tmp_path / "link"),
+        (*query, "--json", tmp_path / "a", "--result-file", tmp_path / "." / "a"),
+        ("bounds", NEAR, "--network", network, "--json", network),
+        ("plan", network, "--json", network),
+    ):
+        outcome = command(*words)
+        assert (outcome.code, outcome.out) == (2, "")
+        assert "which would be lost" in outcome.words
+    assert network.read_bytes() == MLP.read_bytes()
+    assert not (tmp_path / "a").exists()
+
+
+@needs_full
+def test_results_that_cannot_be_continued_are_refused(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text(f"{MLP},{NEAR},60\n")
+    outcome = command("bench", tmp_path / "list.csv", "--out", FULL)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "no file that can be continued" in outcome.words

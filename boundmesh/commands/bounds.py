@@ -10,7 +10,7 @@ import typer
 from boundmesh.commands.files import (
     check_order,
     check_readable,
-    check_writable,
+    check_results,
     one_network,
     shapes_of,
 )
@@ -58,8 +58,9 @@ def bounds(
     """
     check_order("bounds", context.args, spec, network)
     name, file = one_network(network)
-    check_readable(file, None if spec is None else Path(spec), point.input)
-    check_writable("--json", json)
+    inputs = (file, None if spec is None else Path(spec), point.input)
+    check_readable(*inputs)
+    check_results({"--json": json}, *inputs)
     around = point.region(spec)
     settings = Settings(
         device=devices.device,

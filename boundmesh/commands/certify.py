@@ -167,7 +167,7 @@ def certify(
     settings = run.settings(timeout)
     check_readable(model, inputs, labels)
     files = CertificationFiles(csv, json, npz, report)
-    files.check()
+    files.check(model, inputs, labels)
     options = {
         "eps": eps,
         "norm": norm,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from boundmesh.commands.files import check_writable
+from boundmesh.commands.files import check_results
 from boundmesh.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,12 +40,15 @@ class CertificationFiles:
     npz: Path | None
     report: Path | None
 
-    def check(self) -> None:
-        """Raise BoundmeshError for a file that cannot be written."""
-        check_writable("--csv", self.csv)
-        check_writable("--json", self.json)
-        check_writable("--npz", self.npz)
-        check_writable("--report", self.report)
+    def check(self, *inputs: Path | None) -> None:
+        """Raise BoundmeshError for a file that cannot be written, or would replace an input."""
+        named_by = {
+            "--csv": self.csv,
+            "--json": self.json,
+            "--npz": self.npz,
+            "--report": self.report,
+        }
+        check_results(named_by, *inputs)
 
     def write(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from boundmesh.errors import BoundmeshError, ReadError
@@ -113,3 +115,28 @@ def check_writable(option: str, file: Path | None) -> None:
         raise BoundmeshError(f"{option}: cannot write {file}: there is no folder {file.parent}")
     if file is not None and _exists(file) and file.is_dir():
         raise BoundmeshError(f"{option}: cannot write {file}: it is a folder")
+
+
+def check_results(results: Mapping[str, Path | None], *inputs: Path | None) -> None:
+    """Check before the work that each result can be written, and takes no other file's place.
+
+    `results` maps options to files. Raises BoundmeshError where a result would replace another one
+    or an input. Devices such as /dev/null keep nothing, so they may stand for several results.
+    """
+    taken = {_place(file): "it is an input" for file in inputs if file is not None}
+    for option, file in results.items():
+        check_writable(option, file)
+        if file is None or (_exists(file) and not file.is_file()):
+            continue
+        place = _place(file)
+        if place in taken:
+            raise BoundmeshError(
+                f"{option}: cannot write {file}: {taken[place]}, which would be lost; name another "
+                "file"
+            )
+        taken[place] = f"it holds the result of {option}"
+
+
+def _place(file: Path) -> str:
+    """Return one path for all names of a file."""
+    return os.path.realpath(file)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TextIO
 
 import typer
 
@@ -41,11 +42,19 @@ def log_of(quiet: bool, verbose: bool, log: Path | None) -> Log | None:
 def print_result(text: str) -> None:
     """Write a result to standard output.
 
-    A reader that has gone, such as `head`, changes no exit code: the rest is dropped.
+    A reader that has gone, such as `head`, changes no exit code: the rest is dropped. Raises
+    BoundmeshError where standard output is closed, or a disk is full.
     """
+    # Python has no standard output where the shell closed it with `>&-`.
+    output: TextIO | None = sys.stdout
+    if output is None:
+        raise BoundmeshError("cannot write to standard output: it is closed")
     try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
+        output.write(text)
+        output.flush()
+    except OSError as error:
         # Python flushes standard output once more when it ends, which must not fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())
+        if not isinstance(error, BrokenPipeError):
+            reason = error.strerror or error
+            raise BoundmeshError(f"cannot write to standard output: {reason}") from None

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from boundmesh.commands.files import check_readable, check_writable
+from boundmesh.commands.files import check_readable, check_results
 from boundmesh.commands.groups import with_groups
 from boundmesh.commands.option_groups import PointOptions, RowOptions, TravelOptions
 from boundmesh.commands.options import REGION, Json, MethodOption, Quiet
@@ -113,8 +113,9 @@ def plan(
     Large weights beside the file are not read, and no GPU is needed. Exit code 0: it fits, or no
     --memory was given. 1: no planned number of shards fits. 2: an error.
     """
-    check_readable(model, spec, point.input)
-    check_writable("--json", json)
+    inputs = (model, spec, point.input)
+    check_readable(*inputs)
+    check_results({"--json": json}, *inputs)
     around = point.region(None if spec is None else str(spec))
     settings = Settings(
         device=device,

@@ -133,9 +133,10 @@ def verify(
         raise BoundmeshError("which property? give SPEC, or --input FILE.npy --eps R")
     settings = run.settings(timeout)
     networks = all_networks(network) if around is None else dict([one_network(network)])
-    check_readable(None if spec is None else Path(spec), *networks.values(), input)
+    inputs = (None if spec is None else Path(spec), *networks.values(), input)
+    check_readable(*inputs)
     files = ResultFiles(result_file, json, report)
-    files.check()
+    files.check(*inputs)
     start_ranks(settings.layout.shape)
     with console.progress(context) as progress, Ending() as ending:
         wanted = around or Path(spec or "")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from boundmesh.commands.files import check_writable
+from boundmesh.commands.files import check_results
 from boundmesh.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,11 +27,10 @@ class ResultFiles:
     json: Path | None
     report: Path | None
 
-    def check(self) -> None:
-        """Raise BoundmeshError for a file that cannot be written."""
-        check_writable("--result-file", self.text)
-        check_writable("--json", self.json)
-        check_writable("--report", self.report)
+    def check(self, *inputs: Path | None) -> None:
+        """Raise BoundmeshError for a file that cannot be written, or would replace an input."""
+        named_by = {"--result-file": self.text, "--json": self.json, "--report": self.report}
+        check_results(named_by, *inputs)
 
     def write(
         self,

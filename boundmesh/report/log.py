@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +25,8 @@ class Log:
 
     def write(self, name: str, text: str) -> None:
         """Append one line, or several that begin alike where `text` has line breaks."""
+        if self._file.closed:
+            return
         time = datetime.now().astimezone().isoformat(timespec="milliseconds")
         lines = text.splitlines() or [""]
         try:
@@ -31,13 +34,15 @@ class Log:
                 f"{time}  {name:<{NAME_WIDTH}} {line}".rstrip() + "\n" for line in lines
             )
             self._file.flush()
-        except OSError:
+        except OSError as error:
             self.close()
-            self._file = sys.stderr
+            reason = error.strerror or error
+            print(f"warning      the log ends here: {reason}", file=sys.stderr)
 
     def close(self) -> None:
-        """Close the file; nothing may be written afterwards."""
-        if self._file is not sys.stderr:
+        """Close the file; what is written afterwards is dropped."""
+        # What a full disk did not take is still buffered, and fails once more.
+        with contextlib.suppress(OSError):
             self._file.close()
 
 
