@@ -19,7 +19,7 @@ from boundmesh.mesh.runtime.join import Mesh
 from boundmesh.operators.interval import Interval
 from boundmesh.proof.account import SearchAccount
 from boundmesh.runtime.clock import Clock
-from boundmesh.search import activation_split, input_split
+from boundmesh.search import activation_split, box_bounder
 from boundmesh.search.activation_split import ActivationSplitting
 from boundmesh.search.parallel.groups import Meetings
 from boundmesh.search.refine import RefineEffort, refine
@@ -54,7 +54,7 @@ def _counted(mesh: Mesh | None, asked: Asked) -> Worked:
     bounded: list[int] = []
     splitting = asked.splitting(mesh, asked.holds)
     neurons = isinstance(splitting, ActivationSplitting)
-    room, name = (activation_split, "climb") if neurons else (input_split, "intermediate_bounds")
+    room, name = (activation_split, "climb") if neurons else (box_bounder, "intermediate_bounds")
     real = getattr(room, name)
 
     def counted(*arguments, **options):
