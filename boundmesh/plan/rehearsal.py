@@ -90,8 +90,8 @@ def rehearse(
 
     graph = bounding.graph
     program = CountedProgram(graph, graph.output, announce)
-    # Some numbers of roundings depend on weights: they are read before numbers are gone.
-    _ = program.lengths
+    # Numbers of roundings and signs depend on weights, which are read before numbers are gone.
+    _ = program.lengths, program.nonnegative
     gpu = ImaginedGPU(machine.hopper, meter.kernel, meter.beside) if machine.gpu else None
     with imagining(gpu), meter:
         inner = layout_of(META, meter.received)

@@ -23,6 +23,9 @@ BODIES = {
     "softmax": "y = Softmax<axis=1>(h)",
     "squares": "p = Pow(h, two) s = Neg(p) e = Exp(s) t = Sub(two, e) r = Sqrt(t) l = Log(r) "
                "y = Add(l, one)",
+    "pool": "p = Pow(h, two) c = Unsqueeze(p, axis) a = AveragePool<kernel_shape=[3]>(c) "
+            "r = Sqrt(a) y = Flatten(r)",
+    "sizes": "a = Abs(h) m = MatMul(a, v) r = Sqrt(m) l = Sqrt(r) y = Add(l, one)",
     "root_of_relu": "p = Relu(h) r = Sqrt(p) y = Add(r, h)",
 }  # fmt: skip
 
@@ -33,7 +36,8 @@ def network(body: str, scale: float = 1.0) -> Graph:
     numbers = ", ".join(f"{value:.6g}" for value in weight.ravel())
     text = f"""<ir_version: 8, opset_import: ["" : 17]>
     g (float[1, 3] x) => (float[1, n] y)
-    <float[3, 4] w = {{{numbers}}}, float one = {{1}}, float two = {{2}}, float tiny = {{1e-5}}>
+    <float[3, 4] w = {{{numbers}}}, float one = {{1}}, float two = {{2}}, float tiny = {{1e-5}},
+     int64[1] axis = {{1}}, float[4, 2] v = {{0.1, 0.3, 0.7, 0, 0.2, 0.1, 0.9, 1}}>
     {{ h = MatMul(x, w) {body} }}"""
     return loads(onnx.parser.parse_model(text).SerializeToString())
 

@@ -52,3 +52,14 @@ def test_a_gate_is_recognised_and_computes_what_onnx_runtime_computes(name: str)
     ours = forward(graph, weights, torch.from_numpy(x).double().reshape(20, 1, 5)).flatten(1)
     theirs = np.stack([Runtime(graph)(each) for each in x])
     np.testing.assert_allclose(ours.numpy(), theirs, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("body", ["m = Mul(s, a)", "r = Relu(a) m = Mul(r, s)"])
+def test_a_size_times_its_sign_is_the_value(body: str) -> None:
+    graph = network(f"a = Abs(x) s = Sign(x) {body} y = Mul(m, three)")
+    assert [node.op for node in graph.nodes] == ["input", "scale"]
+
+
+def test_a_size_times_the_sign_of_another_value_stays_a_product() -> None:
+    graph = network("n = Neg(x) a = Abs(x) s = Sign(n) y = Mul(s, a)")
+    assert "multiply" in [node.op for node in graph.nodes]

@@ -32,6 +32,7 @@ class Charge:
     sizes      for each weight, the size to which its roundings are relative (None: its absolute
                values)
     blocks     true if rows are multiplied by the kernel of `matmul.py`
+    rising     true if the node is a product whose weights all are zero or more
     """
 
     rounding: Rounding
@@ -41,6 +42,7 @@ class Charge:
     depth: int
     sizes: tuple[Tensor | None, ...] = ()
     blocks: bool = False
+    rising: bool = False
 
     @staticmethod
     def of(program: Program, node: Node, rounding: Rounding, like: Tensor) -> Charge:
@@ -60,7 +62,8 @@ class Charge:
             depth = max(depth, (0 if formed is None else formed.depth) + cast)
         joins, additions = program.joins[node.name], program.additions
         lengths, blocks = program.lengths[node.name], rounding.blocks and RULES[node.op].by_blocks
-        return Charge(rounding, lengths, joins, additions, depth, tuple(sizes), blocks)
+        rising = node.name in program.nonnegative
+        return Charge(rounding, lengths, joins, additions, depth, tuple(sizes), blocks, rising)
 
     @property
     def pull(self) -> int:

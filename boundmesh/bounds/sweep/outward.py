@@ -100,18 +100,23 @@ def _above_least(
     """Cut off what lies below the least value that the operator can have.
 
     An affine operator whose terms all are zero or more gives zero or more, however it rounds. The
-    signs of the terms decide that: an end below zero counts as −1, and one above it as 0.
+    signs of the terms decide that: an end below zero counts as −1, and one above it as 0. Products
+    with a negative weight are not looked at, as they rarely have such terms.
     """
     operator = RULES[node.op]
     least = operator.least(node) if operator.least is not None else None
     if least is not None:
         return Interval(box.lower.clamp(min=least), box.upper)
     relative = all(size is None for size in charge.sizes)
-    if not operator.affine or operator.product is not None or not boxes or not relative:
+    product = operator.product is not None
+    if not operator.affine or not boxes or not relative or (product and not charge.rising):
         return box
     signs = [Interval(b.lower.sign().clamp(max=0), b.upper.sign().clamp(min=0)) for b in boxes]
-    factor = operator.constant == "factor"
-    own = [weight.sign() if factor else weight.sign().clamp(max=0) for weight in weights]
+    factors = len(weights) if operator.constant == "factor" else 1 if product else 0
+    own = [
+        weight.sign() if place < factors else weight.sign().clamp(max=0)
+        for place, weight in enumerate(weights)
+    ]
     lowest = operator.interval(node, own, *signs).lower
     return Interval(torch.where(lowest >= 0, box.lower.clamp(min=0), box.lower), box.upper)
 

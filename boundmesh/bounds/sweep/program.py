@@ -7,15 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from boundmesh.bounds.sweep.node_weights import product_of
 from boundmesh.graph.forward import tensor
 from boundmesh.graph.graph import Graph
 from boundmesh.operators import RULES
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.node import Node
 from boundmesh.operators.rounding import Lengths
+from boundmesh.read.shapes import stands_in
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,16 @@ class Program:
         }
 
     @cached_property
+    def nonnegative(self) -> frozenset[str]:
+        """The products, by name, all of whose weights and biases are zero or more."""
+        return frozenset(
+            node.name
+            for node in self.nodes
+            if product_of(node) is not None
+            and all(_none_negative(self.graph.weights[name]) for name in node.weights)
+        )
+
+    @cached_property
     def joins(self) -> Mapping[str, int]:
         """The number of roundings of each node's coefficients outside of products.
 
@@ -186,3 +199,14 @@ def _rises_alone(node: Node) -> bool:
     operator = RULES[node.op]
     alike = len(node.inputs) == 1 and node.shape == node.input_shapes[0]
     return alike and operator.rising and operator.relax is not None and not operator.mixes
+
+
+def _none_negative(weight: np.ndarray) -> bool:
+    """Return True if all numbers are zero or more; False for a `stand_in`, whose are unknown.
+
+    Most weights have a negative number among their first.
+    """
+    if stands_in(weight):
+        return False
+    first = weight[(slice(0, 1),) * max(0, weight.ndim - 1)]
+    return bool((first >= 0).all() and (weight >= 0).all())

@@ -1,6 +1,7 @@
 """Finds products `x·gate(x)` that are one function of x: GELU, SiLU and Mish, as files spell them.
 
 A product of two values is bounded by planes, which are far looser than the lines of the function.
+The product `|x|·sign(x)` is x itself; PyTorch's LPPool writes it as `relu(|x|)·sign(x)`.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ def function_of(build: Builder, x: Node, gate: Node) -> Scaled | None:
         softsign = softsign and operand(build, inner).op == "abs"
         softsign = softsign and operand(build, operand(build, inner)) == x
         return Scaled(build.add("softsign", x), ONE) if softsign else None
+    if gate.op == "step":
+        return of_sign(build, x, gate)
     if gate.op == "sigmoid":
         return of_sigmoid(build, x, operand(build, gate))
     if gate.op == "tanh":
@@ -59,6 +62,17 @@ def function_of(build: Builder, x: Node, gate: Node) -> Scaled | None:
     if curve.op == "erf":
         return of_erf(build, x, operand(build, curve))
     return of_tanh(build, x, operand(build, curve)) if curve.op == "tanh" else None
+
+
+def of_sign(build: Builder, x: Node, gate: Node) -> Scaled | None:
+    """`|x|·sign(x) = relu(|x|)·sign(x) = x`."""
+    inner, size = operand(build, gate), x
+    while size.op == "relu":
+        size = operand(build, size)
+    low, tie, high, bend = (gate[name] for name in ("low", "tie", "high", "bend"))
+    is_sign = (low, tie, high) == (-1, 0, 1) and not np.any(bend)
+    matches = is_sign and size.op == "abs" and operand(build, size) == inner
+    return Scaled(inner, ONE) if matches else None
 
 
 def of_sigmoid(build: Builder, x: Node, inner: Node) -> Scaled | None:
