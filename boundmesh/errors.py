@@ -26,3 +26,10 @@ class UnsupportedError(BoundmeshError):
 
 class DeviceError(BoundmeshError):
     """A device is absent, or its memory does not suffice."""
+
+
+def reason_of(error: Exception) -> str:
+    """Return why a file cannot be read, without a number and the path, such as "it is a folder"."""
+    if isinstance(error, IsADirectoryError):
+        return "it is a folder; expected a file"
+    return (isinstance(error, OSError) and error.strerror) or str(error)

@@ -132,6 +132,20 @@ def test_a_folder_is_no_network(command, tmp_path):
     refused(command("verify", NEAR, "--network", tmp_path), str(tmp_path))
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["verify", "{}", "--network", MLP],
+        ["bench", "{}"],
+        ["bounds", "--network", MLP, "--input", "{}", "--eps", "0.1"],
+    ],
+)
+def test_a_folder_in_the_place_of_a_file_is_told(command, tmp_path, words):
+    outcome = command(*(str(word).format(tmp_path) for word in words))
+    refused(outcome, str(tmp_path), "folder")
+    assert "Errno" not in outcome.err
+
+
 def test_an_unsupported_operator_is_named_with_its_node(command, tmp_path):
     network = tiny_network(tmp_path, helper.make_node("Det", ["x"], ["y"], name="Det_12"))
     outcome = command("verify", tiny_property(tmp_path), "--network", network)

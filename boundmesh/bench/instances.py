@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from boundmesh.errors import BoundmeshError, ReadError
+from boundmesh.errors import BoundmeshError, ReadError, reason_of
 
 DECIDED = ("unsat", "sat")
 UNDECIDED = ("", "unknown", "timeout", "timed-out", "error")
@@ -118,7 +118,8 @@ def _read(file: Path, family: str) -> list[Instance]:
     except FileNotFoundError:
         raise ReadError(f"{file}: there is no such file") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ReadError(f"{file}: cannot be read as a list of instances: {error}") from None
+        reason = reason_of(error)
+        raise ReadError(f"{file}: cannot be read as a list of instances: {reason}") from None
     columns: Sequence[str] = POSITIONS
     instances: list[Instance] = []
     rows = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)

@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from boundmesh.errors import BoundmeshError, ReadError
+from boundmesh.errors import BoundmeshError, ReadError, reason_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -129,7 +129,7 @@ def _load(file: Path) -> np.ndarray:
     try:
         point = np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise ReadError(f"cannot read {file} as .npy: {error}") from None
+        raise ReadError(f"cannot read {file} as .npy: {reason_of(error)}") from None
     if not isinstance(point, np.ndarray) or point.dtype.kind not in "fiub":
         raise ReadError(f"{file} holds no array of real numbers")
     return point.astype(np.float64)

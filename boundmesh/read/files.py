@@ -9,7 +9,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO
 
-from boundmesh.errors import ReadError
+from boundmesh.errors import ReadError, reason_of
 from boundmesh.runtime.memory import gibibytes, host_bytes
 
 GZIP = b"\x1f\x8b"
@@ -39,7 +39,7 @@ def contents(path: Path, copies: int = COPIES) -> bytes:
     except FileNotFoundError:
         raise ReadError(f"{path}: there is no such file") from None
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise ReadError(f"{path}: cannot be read: {error}") from None
+        raise ReadError(f"{path}: cannot be read: {reason_of(error)}") from None
 
 
 def _collected(

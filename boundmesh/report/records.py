@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from boundmesh.errors import BoundmeshError, ReadError
+from boundmesh.errors import BoundmeshError, ReadError, reason_of
 
 SOLVED = ("unsat", "sat")
 VERDICTS = (*SOLVED, "unknown", "timed-out", "error")
@@ -108,7 +108,7 @@ def read_records(path: Path) -> list[Record]:
         data = path.read_bytes()
         complete = data[: data.rfind(b"\n") + 1].decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ReadError(f"{path}: cannot be read as results: {error}") from None
+        raise ReadError(f"{path}: cannot be read as results: {reason_of(error)}") from None
     first, *lines = complete.removesuffix("\n").split("\n")
     if f"{first}\n" != HEADER and not (not first and HEADER.encode().startswith(data)):
         raise ReadError(
