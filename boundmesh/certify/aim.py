@@ -21,7 +21,7 @@ TOLERANCE = 256
 
 @dataclass(frozen=True)
 class Aim:
-    """What a run of `certify` is to find.
+    """The goal of a run of `certify`.
 
     radius     the largest change of an input
     largest    True if the largest certified radius of each input is wanted

@@ -57,7 +57,7 @@ class Ranges:
     def worth_bounding(
         self, places: Sequence[int], failed: Mapping[int, tuple[float, float]]
     ) -> list[int]:
-        """Return the inputs of which a method may still certify larger radii.
+        """Return the inputs whose certified radius a method may still enlarge.
 
         `failed` are the radii at which the method has failed, and the worst margins there.
         """
@@ -69,7 +69,7 @@ class Ranges:
         return found
 
     def worth_attacking(self, places: Sequence[int], missed: Mapping[int, float]) -> list[int]:
-        """Return the inputs of which an attack may still refute smaller radii.
+        """Return the inputs whose refuted radius an attack may still reduce.
 
         `missed` are the radii that were attacked in vain.
         """

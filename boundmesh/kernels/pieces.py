@@ -90,7 +90,7 @@ NOBODY = Nobody()
 
 @dataclass(frozen=True)
 class Maps:
-    """What all tiles read at a node whose input is a map, as kernels of windows take it.
+    """The bounds of a map and the places of its slopes, which the kernels of all tiles read.
 
     lower   `[D or 1, 1, C, *spatial]`: lower bounds of the pre-activations
     upper   `[D or 1, 1, C, *spatial]`: upper bounds of the pre-activations
@@ -162,7 +162,7 @@ class Pieces:
 
     @cached_property
     def shared(self) -> Maps:
-        """What all tiles of rows in windows share; there must be an α."""
+        """The bounds and places that all tiles of rows in windows share; there must be an α."""
         if self.maps is not None:
             return self.maps
         assert self.places is not None and self.index is not None

@@ -1,4 +1,4 @@
-"""The operator matmul: the product of two matrices, both of which vary."""
+"""The operator matmul, which multiplies two matrices that both vary."""
 
 from __future__ import annotations
 

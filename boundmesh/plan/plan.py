@@ -1,4 +1,4 @@
-"""What a plan is: what is bounded, on which devices, and the memory and time that this takes."""
+"""Defines a plan: what is bounded, on which devices, and the memory and time that this takes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What bounds of rows prove: the margins of atoms, and of the clauses that atoms make up.
+"""Computes what bounds of rows prove: the margins of atoms, and of the clauses that atoms make up.
 
 An atom `⟨a, x⟩ + ⟨c, y⟩ ≤ b` cannot hold where its margin, the lower bound of
 `⟨a, x⟩ + ⟨c, y⟩ − b`, is positive. A clause is refuted when one of its atoms cannot hold;

@@ -1,4 +1,4 @@
-"""What a plan comes to, in sentences: what takes longest, where it fits, and what would help."""
+"""Writes the answer of a plan: what takes longest, where the run fits, and what would help."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ADVICE: Mapping[Term, str] = {
     Term.ROWS: "use a smaller --tile-elements",
     Term.GRADIENTS: "use a smaller --tile-elements",
 }
-"""What to do where a term of memory is too large."""
+"""The advice for each term of memory, which is given where the term is too large."""
 OTHER_ADVICE = "use a device with more memory, or a cheaper --method"
 
 

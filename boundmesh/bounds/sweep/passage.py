@@ -1,4 +1,4 @@
-"""What a backward sweep needs of the layout of devices, whatever divides the rows and weights."""
+"""Defines what a backward sweep uses of a layout, which divides rows and weights among ranks."""
 
 from __future__ import annotations
 

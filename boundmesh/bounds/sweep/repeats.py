@@ -16,7 +16,7 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.sweep.parts import in_parts
+from boundmesh.bounds.sweep.parts import in_parts, without
 from boundmesh.bounds.sweep.rows import Division, Tile
 from boundmesh.kernels.imagined_gpu import imagined
 from boundmesh.kernels.once import nothing_new
@@ -171,12 +171,7 @@ def worthwhile(order: Sequence[Node], divisions: Mapping[str, Division], times: 
 def passes_from(order: Sequence[Node], divisions: Mapping[str, Division], place: int) -> int:
     """Return how many nodes a part that was divided at `place` passes with its own parts."""
     rest = order[place:]
-    inside = {each.name for each in rest[1:]}
-    return sum(1 for _ in in_parts(rest, _only(divisions, inside)))
-
-
-def _only(divisions: Mapping[str, Division], names: Collection[str]) -> dict[str, Division]:
-    return {name: each for name, each in divisions.items() if name in names}
+    return sum(1 for _ in in_parts(rest, without(divisions, rest[0].name))) if rest else 0
 
 
 def tensors_of(state: Movable) -> list[Tensor]:
