@@ -20,7 +20,7 @@ from boundmesh.bounds.sweep.layout import OneDevice
 from boundmesh.bounds.sweep.node_weights import visits
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import BoxRegion
-from boundmesh.bounds.sweep.repeats import passes_from, repeats_of, tensors_of, worthwhile
+from boundmesh.bounds.sweep.repeats import repeats_of, tensors_of
 from boundmesh.bounds.sweep.rows import (
     DenseRows,
     Division,
@@ -29,6 +29,7 @@ from boundmesh.bounds.sweep.rows import (
     into_tiles,
     side_by_side,
 )
+from boundmesh.bounds.sweep.stretches import Stretch, cheapest, passes_from, stretches
 from boundmesh.bounds.sweep.tile_heights import divisions, evened
 from boundmesh.bounds.sweep.whole_rows import WholeRows
 from boundmesh.graph.graph import Graph
@@ -135,7 +136,7 @@ def test_crown_recorded_is_crown(name: str, monkeypatch: pytest.MonkeyPatch) -> 
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
         found = [crown(each, outputs(each)) for each in (problem, wider)]
-    monkeypatch.setattr(method, "repeats_of", lambda *given: None)
+    monkeypatch.setattr(method, "repeats_of", lambda *given: {})
     expected = [crown(each, outputs(each)) for each in (problem, wider)]
     for (lowest, bounds), (other, others) in zip(found, expected, strict=True):
         assert torch.equal(lowest, other)
@@ -148,12 +149,10 @@ def test_parts_are_recorded_only_on_a_gpu_and_only_where_there_are_many_tiles_of
     sweeps = sweeps_of("2d")
     order = sweeps.problem.program.order(sweeps.start)
     tiles, gpu = [replace(each, divisions={}) for each in sweeps.tiles], torch.device("cuda", 0)
-    assert repeats_of(order, tiles * 2, torch.device("cpu")) is None
-    assert repeats_of(order, tiles[:1], gpu) is None
-    repeats = repeats_of(order, tiles * 2, gpu)
-    assert repeats is not None
-    assert (repeats.place, repeats.height) == (order[0].name, tiles[0].rows.count)
-    assert repeats.fresh == len(order)
+    assert not repeats_of(order, tiles * 2, torch.device("cpu"))
+    assert not repeats_of(order, tiles[:1], gpu)
+    (repeat,) = repeats_of(order, tiles * 2, gpu).values()
+    assert repeat.stretch == Stretch(order[0].name, True, tiles[0].rows.count, len(order))
 
 
 def test_only_nodes_up_to_the_last_that_no_sweep_has_passed_are_rehearsed() -> None:
@@ -161,8 +160,19 @@ def test_only_nodes_up_to_the_last_that_no_sweep_has_passed_are_rehearsed() -> N
     order = sweeps.problem.program.order(sweeps.start)
     tiles = [replace(each, divisions={}) for each in sweeps.tiles] * 2
     for known, fresh in ((order, 0), (order[2:], 2), (order[:2], len(order))):
-        repeats = repeats_of(order, tiles, gpu, known={node.name for node in known})
-        assert repeats is not None and repeats.fresh == fresh
+        (repeat,) = repeats_of(order, tiles, gpu, known={node.name for node in known}).values()
+        assert repeat.stretch.fresh == fresh
+
+
+def test_a_stretch_rehearses_only_its_own_fresh_nodes() -> None:
+    order = [replace(MAPS["2d"][MAPS["2d"].output], name=f"{at}") for at in range(40)]
+    divided = {"3": Division(20, 50), "6": Division(20, 10)}
+    found = stretches(order, divided, 1000, 4, known={each.name for each in order[5:]})
+    assert found == [
+        Stretch("0", False, 1000, 3),
+        Stretch("3", False, 50, 2),
+        Stretch("6", True, 10, 0),
+    ]
 
 
 def test_what_later_work_shares_is_never_computed_in_a_recording() -> None:
@@ -206,16 +216,31 @@ def test_recordings_never_make_the_host_start_more_nodes(
     for start in program.starts:
         order = program.order(start)
         divided = divisions(program, start, 1, 64, tile_elements)
-        place = worthwhile(order, divided, tiles)
-        if place is not None:
-            before = started(order[:place], divided, tiles)
-            parts = passes_from(order, divided, place)
-            assert before + parts < started(order, divided, tiles)
+        recorded = cheapest(order, divided, tiles)
+        if recorded:
+            assert started(order, divided, tiles, recorded) < started(order, divided, tiles)
 
 
-def started(order: Sequence[Node], divided: Mapping[str, Division], times: int) -> int:
-    """Count the nodes that the host passes for `times` tiles that are divided on their way."""
-    return times * passes_from(order, divided, 0)
+def started(
+    order: Sequence[Node],
+    divided: Mapping[str, Division],
+    times: int,
+    recorded: Mapping[int, bool] | None = None,
+) -> int:
+    """Count the nodes that the host passes for `times` tiles that are divided on their way.
+
+    A part that is recorded at a place passes its nodes once, and all others of its size are copies.
+    """
+    count, begin = 0, 0
+    while begin < len(order):
+        ends = [at for at in range(begin + 1, len(order)) if order[at].name in divided]
+        end, last = [*ends, len(order)][0], (recorded or {}).get(begin)
+        if last:
+            return count + passes_from(order, divided, begin)
+        count += (1 if last is False else times) * (end - begin)
+        times *= divided[order[end].name].parts if ends else 1
+        begin = end
+    return count
 
 
 @pytest.mark.parametrize("count", [1, 63, 64, 65, 1000])

@@ -17,7 +17,7 @@ from boundmesh.bounds.sweep.intervals import Intervals
 from boundmesh.bounds.sweep.largest_row import forms
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import BoxRegion
-from boundmesh.bounds.sweep.repeats import repeats_of
+from boundmesh.bounds.sweep.repeats import Repeats, repeats_of
 from boundmesh.bounds.sweep.rounding_errors import Errors
 from boundmesh.bounds.sweep.rows import DenseRows, Rows, both_sides, ends, side_by_side
 from boundmesh.bounds.sweep.window_rows import whole_stay
@@ -33,7 +33,8 @@ def bound_rows(
     waves = in_waves(layout.deal(tiles), layout.wave, draw)
     order = problem.program.order(start)
     stay = whole_stay(layout.device, layout.dtype)
-    passed, repeats = forms(problem.program, tiles[0], whole_stay=stay), None
+    passed = forms(problem.program, tiles[0], whole_stay=stay)
+    repeats: Repeats = {}
     if layout.holds(order):
         known = {name for name, _ in passed & draw.passed}
         repeats = repeats_of(order, tiles, layout.device, layout.dealers, known)

@@ -17,7 +17,7 @@ from boundmesh.bounds.sweep.parts import in_parts, without
 from boundmesh.bounds.sweep.passage import Draw, Passage, SweepLayout
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import Region
-from boundmesh.bounds.sweep.repeats import Repeats
+from boundmesh.bounds.sweep.repeats import Lowest, Repeats
 from boundmesh.bounds.sweep.rounding_errors import Errors
 from boundmesh.bounds.sweep.rows import Division, Tile
 from boundmesh.bounds.sweep.unit_rows import needed
@@ -62,13 +62,14 @@ def sweep(
     The method is CROWN (arXiv 1811.00866). Memory peaks at the weights of `layout` and a few copies
     of each tile of a wave. `check` is called before each wave, and before each node where the
     layout allows it; it may raise. If `errors` is given, the bounds are lowered by the largest
-    rounding error that they can contain. With `repeats` parts of tiles that pass the same nodes are
+    rounding error that they can contain. With `repeats` stretches that many parts of tiles pass are
     recorded; all relaxations must then be the same for all tiles, and all weights must stay on the
     device, so that they may be read at any time.
     """
     first = waves[0].tiles[0]
     order = program.order(first.start)
-    weights = _in_turn(layout, order, waves) if repeats is None else _held(layout, order)
+    repeats = repeats or {}
+    weights = _held(layout, order) if repeats else _in_turn(layout, order, waves)
     lowest: list[Tensor] = []
     look = check if layout.looks_between_nodes else no_look
     for wave in waves:
@@ -104,7 +105,7 @@ class Way:
     divisions  how tiles are divided in front of some nodes, by name
     weights    returns a node with its weights
     draw       computes relaxations
-    repeats    records and replays parts (None: nothing is recorded)
+    repeats    the stretches that are recorded
     look       is called before each node, and raises where the sweep must end
     """
 
@@ -112,8 +113,14 @@ class Way:
     divisions: Mapping[str, Division]
     weights: WeightsOf
     draw: Draw
-    repeats: Repeats | None
+    repeats: Repeats
     look: Callable[[], None]
+
+    @property
+    def stretch(self) -> int:
+        """How many nodes tiles pass before they are divided, or reach the input."""
+        places = (at for at, node in enumerate(self.order) if node.name in self.divisions)
+        return next(places, len(self.order))
 
 
 def no_look() -> None:
@@ -122,34 +129,47 @@ def no_look() -> None:
 
 def _pull_back(passage: Passage, way: Way) -> list[Tensor]:
     """Pull tiles back to the input; return lower bounds `[D, S]` of each."""
-    repeats = way.repeats
-    if repeats is None or way.order[0].name != repeats.place:
-        return _advance(passage, way)
+    repeat = way.repeats.get(way.order[0].name)
+    if repeat is None:
+        _pass(passage, way)
+        return _finish(passage, way)
     assert isinstance(passage, WholeRows)
 
-    def finish(part: WholeRows) -> list[Tensor]:
-        return _advance(part, replace(way, repeats=None))
-
     def rehearse(part: WholeRows) -> None:
-        for node in way.order[: repeats.fresh]:
+        fresh = way.order[: repeat.stretch.fresh]
+        for node in fresh:
             if node.name in way.divisions:
                 part = part.parts(way.divisions[node.name])[0]
             part.pass_node(way.weights(node), way.draw)
-        if repeats.fresh == len(way.order):
+        if len(fresh) == len(way.order):
             part.lowest()
 
-    return repeats.finish(passage, finish, rehearse)
+    def to_input(part: WholeRows) -> Lowest:
+        return Lowest(_pull_back(part, replace(way, repeats={})))
+
+    def to_division(part: WholeRows) -> WholeRows:
+        _pass(part, way)
+        return part
+
+    if repeat.stretch.last:
+        found = repeat.run(passage, to_input, rehearse)
+        return [each.clone() for each in found.bounds]
+    return _finish(repeat.run(passage, to_division, rehearse), way)
 
 
-def _advance(passage: Passage, way: Way) -> list[Tensor]:
-    """Pull tiles back to the next division, and their parts to the input."""
-    for place, node in enumerate(way.order):
-        if node.name in way.divisions:
-            divisions = without(way.divisions, node.name)
-            rest = replace(way, order=way.order[place:], divisions=divisions)
-            parts = passage.parts(way.divisions[node.name])
-            found = [_pull_back(part, rest) for part in parts]
-            return [torch.cat(every, 1) for every in zip(*found, strict=True)]
+def _pass(passage: Passage, way: Way) -> None:
+    """Pull tiles back to the node in front of which they are divided next, or to the input."""
+    for node in way.order[: way.stretch]:
         way.look()
         passage.pass_node(way.weights(node), way.draw)
-    return passage.lowest()
+
+
+def _finish(passage: Passage, way: Way) -> list[Tensor]:
+    """Pull the parts of tiles that have passed a stretch back to the input."""
+    if way.stretch == len(way.order):
+        return passage.lowest()
+    name, rest = way.order[way.stretch].name, way.order[way.stretch :]
+    parts = passage.parts(way.divisions[name])
+    way = replace(way, order=rest, divisions=without(way.divisions, name))
+    found = [_pull_back(part, way) for part in parts]
+    return [torch.cat(every, 1) for every in zip(*found, strict=True)]
