@@ -18,6 +18,7 @@ from torch import Tensor
 from boundmesh.kernels import launcher, matmul
 from boundmesh.kernels.fused_windows import Reach, in_three
 from boundmesh.kernels.matmul import BLOCK_ROUNDINGS
+from boundmesh.kernels.once import kept
 
 KERNELS = "kernels.spread_triton"
 PART = 1024
@@ -70,7 +71,7 @@ def spread(
     most = lines * prod(-(-n // s) for n, s in zip(three[1], three[3], strict=True))
     grid = (-(-most // block.high) * -(-features // block.wide), prod(three[3]), 1)
     in_parts = (precision or precision_of(channels, kernel.numel(), block.deep)) == "bf16x6"
-    table = parts(weight) if in_parts else weight.flatten(2).permute(2, 0, 1).contiguous()
+    table = kept(weight, parts if in_parts else _by_taps)
     how = (*three[2], *three[3], *three[4], block.high, block.wide, block.deep, in_parts)
     numbers = map(launcher.number, (channels, features, weight.numel()))
     kind = (*numbers, block.warps, *how)
@@ -80,6 +81,10 @@ def spread(
         *in_three(front, 0), three[1][0], *reach.spans, *how, num_warps=block.warps, num_stages=3,
     )  # fmt: skip
     return out
+
+
+def _by_taps(weight: Tensor) -> Tensor:
+    return weight.flatten(2).permute(2, 0, 1).contiguous()
 
 
 def parts(weight: Tensor) -> Tensor:

@@ -183,6 +183,7 @@ register(
         monotone(add),
         pull=pull_add,
         pull_windows=pull_add_windows,
+        keeps_rows=True,
         lengths=one_forward,
         rising=True,
         exact_on_box=True,

@@ -9,7 +9,7 @@ applies padding that is equal on both sides, so the rest is added, or cut off, s
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -20,6 +20,7 @@ from torch.nn import functional
 from boundmesh.kernels import launcher
 from boundmesh.kernels.matmul import BLOCK_ROUNDINGS
 from boundmesh.operators import overlaps, patches
+from boundmesh.operators.centered_boxes import around_center, sized_around_center
 from boundmesh.operators.common_rules import Weights
 from boundmesh.operators.inner_products import inner
 from boundmesh.operators.interval import Interval
@@ -176,21 +177,16 @@ def conv_transpose_interval(node: Node, weights: Weights, box: Interval) -> Inte
     return around_center(conv_transpose, node, weights, box)
 
 
-def around_center(
-    forward: Callable[..., Tensor], node: Node, weights: Weights, box: Interval
-) -> Interval:
-    """Return `f(c) ± |W|∗r` for either convolution f, where c is the centre and r the radius.
+def conv_sized_interval(node: Node, weights: Weights, box: Interval) -> tuple[Interval, Tensor]:
+    """Return `conv_interval` and the size of each output."""
+    return sized_around_center(conv, node, weights, box)
 
-    On a GPU it is computed in float64. There cuDNN either does not transform the maps, or loses
-    so little by it that the error does not show in float32.
-    """
-    dtype = box.lower.dtype
-    if launcher.on_gpu(box.lower):
-        weights = tuple(weight.double() for weight in weights)
-        box = Interval(box.lower.double(), box.upper.double())
-    middle = forward(node, weights, (box.upper + box.lower) / 2)
-    radius = forward(node, (weights[0].abs(),), (box.upper - box.lower) / 2)
-    return Interval((middle - radius).to(dtype), (middle + radius).to(dtype))
+
+def conv_transpose_sized_interval(
+    node: Node, weights: Weights, box: Interval
+) -> tuple[Interval, Tensor]:
+    """Return `conv_transpose_interval` and the size of each output."""
+    return sized_around_center(conv_transpose, node, weights, box)
 
 
 def lengths(node: Node, weights: Weights) -> Lengths:
@@ -230,6 +226,7 @@ CONV = register(
         "conv",
         conv,
         conv_interval,
+        sized_interval=conv_sized_interval,
         pull=pull_conv,
         pull_windows=pull_conv_windows,
         forward_windows=conv_windows,
@@ -245,6 +242,7 @@ register(
         "conv_transpose",
         conv_transpose,
         conv_transpose_interval,
+        sized_interval=conv_transpose_sized_interval,
         pull=pull_conv_transpose,
         pull_windows=pull_summed_windows,
         lengths=lengths,

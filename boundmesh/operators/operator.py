@@ -59,6 +59,10 @@ class Operator:
 
     forward(node, weights, *values)            values `[D, *input_shape]` → `[D, *shape]`
     interval(node, weights, *boxes)            Interval of each input → Interval of the output
+    sized_interval(node, weights, box)         `interval` of a product, and the size that its
+                                               roundings are relative to, `[D, *shape]`: the same
+                                               sum over the absolute values of its terms. Without
+                                               it the size is computed by `interval`
     pull(node, weights, rows)                  rows `[D, S, *shape]` → Pulled, so that
                                                ⟨rows, f(x)⟩ = Σᵢ ⟨coefficients[i], xᵢ⟩ + bias
     pull_units(node, weights, index, sign)     the same for S unit rows `sign[s]·e_index[s]` and
@@ -141,6 +145,7 @@ class Operator:
                                                where the operator jumps. An attack follows its
                                                gradient; no bound uses it. Every operator of one
                                                input that jumps has this rule
+    keeps_rows True if rows pass to every input as they are, as those of a sum do
     mixes      True if an output depends on several elements of one input, although the output has
                the input's shape
     least(node)  the least value that the operator has, however it is rounded; None where unknown
@@ -150,6 +155,7 @@ class Operator:
     name: str
     forward: Callable[..., Tensor]
     interval: Callable[..., Interval]
+    sized_interval: Callable[..., tuple[Interval, Tensor]] | None = None
     pull: Callable[..., Pulled] | None = None
     pull_units: Callable[..., Pulled | None] | None = None
     pull_windows: Callable[[Node, Weights, Windows], PulledWindows | None] | None = None
@@ -169,6 +175,7 @@ class Operator:
     relative: bool = False
     jumps: bool = False
     smoothed: Callable[[Node, Tensor, Tensor], Tensor] | None = None
+    keeps_rows: bool = False
     mixes: bool = False
     least: Callable[[Node], float | None] | None = None
     by_blocks: bool = False

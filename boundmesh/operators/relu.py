@@ -11,7 +11,6 @@ from torch import Tensor
 
 from boundmesh.errors import UnsupportedError
 from boundmesh.operators.common_rules import Weights, monotone
-from boundmesh.operators.curve import reach_of
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.linear_bounds import Lines
 from boundmesh.operators.node import Node
@@ -92,9 +91,11 @@ def rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
     (box,) = boxes
     slope = slope_below_zero(node)
     crosses = (box.lower < 0) & (box.upper > 0)
-    chord = torch.minimum(-box.lower, box.upper).clamp(min=0) * (1 - slope)
-    reach = torch.where(crosses, 2 * reach_of(box), 0)
-    terms = [Rounded(reach, 0, 8), Rounded(torch.where(crosses, chord, 0), 0, 0, node.size)]
+    below = -box.lower
+    reach = torch.where(crosses, 2 * torch.maximum(below, box.upper), 0)
+    chord = torch.where(crosses, torch.minimum(below, box.upper), 0)
+    chord = chord if slope == 0 else chord * (1 - slope)
+    terms = [Rounded(reach, 0, 8), Rounded(chord, 0, 0, node.size)]
     if slope not in (0.0, 1.0, -1.0):
         # A network that runs in a narrow type also rounds the slope.
         terms.append(Rounded(abs(slope) * (-box.lower).clamp(min=0), 2, 2))

@@ -33,7 +33,7 @@ from boundmesh.bounds.sweep.stretches import Stretch, cheapest, passes_from, str
 from boundmesh.bounds.sweep.tile_heights import divisions, evened
 from boundmesh.bounds.sweep.whole_rows import WholeRows
 from boundmesh.graph.graph import Graph
-from boundmesh.kernels.once import nothing_new
+from boundmesh.kernels.once import Tables, keeping, kept, nothing_new
 from boundmesh.operators.node import Node
 from boundmesh.operators.rounding import Rounding
 from boundmesh.plan.machine import HOPPER, OTHER_GPU, Machine
@@ -260,3 +260,20 @@ def test_tiles_and_their_parts_have_equally_many_rows(count: int, tile_elements:
         spans = [tile.span for tile in tiles]
         joined = side_by_side([numbers[:, span] for span in spans], spans)
         assert torch.equal(joined, numbers)
+
+
+def test_a_table_is_computed_once_for_a_weight_and_never_kept_from_a_recording() -> None:
+    weight, computed = torch.ones(2), list[Tensor]()
+
+    def double(each: Tensor) -> Tensor:
+        computed.append(each)
+        return 2 * each
+
+    tables: Tables = {}
+    with keeping(tables):
+        with nothing_new():
+            assert torch.equal(kept(weight, double), 2 * weight)
+        assert not tables
+        assert kept(weight, double) is kept(weight, double)
+    kept(weight, double)
+    assert len(computed) == 3

@@ -18,6 +18,7 @@ from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import BallRegion, BoxRegion
 from boundmesh.bounds.sweep.rounding_errors import Errors
 from boundmesh.bounds.sweep.rows import DenseRows
+from boundmesh.bounds.sweep.whole_rows import input_rows
 from boundmesh.graph.graph import Graph, Port
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.node import Node
@@ -26,6 +27,7 @@ from boundmesh.proof.guarantee import rounding_for
 from boundmesh.search.contract import contract
 from boundmesh.search.float64_bounds import region_in_double
 from boundmesh.settings import Settings
+from tests.networks import both_ways, problem, region, resnet
 
 
 def exact_sum(row: torch.Tensor, point: torch.Tensor) -> Fraction:
@@ -189,3 +191,18 @@ def test_float64_takes_over_the_same_region() -> None:
     wide = region_in_double(box)
     assert isinstance(wide, BoxRegion)
     assert wide.lower.float().equal(box.lower) and wide.upper.float().equal(box.upper)
+
+
+def test_a_sweep_has_the_same_rows_at_a_node_and_where_its_rounding_is_charged() -> None:
+    graph = resnet(1)
+    program = Program(graph, graph.output)
+    rounding = Rounding.of(torch.float64, "real")
+    task = replace(problem(graph, region(graph, 0.1)), rounding=rounding)
+    found = intermediate_bounds(task, by_rows=True)
+    draw = task.fixed_lines(found.bounds)
+    (tile,) = task.tiles(graph.output, DenseRows(both_ways(graph)))
+    assert program.charged_at and found.errors is not None
+    for name, place in program.charged_at.items():
+        assert name not in found.errors.at
+        state = input_rows(task.layout, program, tile, draw, frozenset({name, place}))
+        assert torch.equal(state.seen[name], state.seen[place])

@@ -39,6 +39,27 @@ def test_rows_times_the_output_equal_pulled_rows_times_the_inputs(each: Sample) 
         )
 
 
+@pytest.mark.parametrize("each", [each for each in AFFINE if each.operator.keeps_rows], ids=name_of)
+def test_an_operator_that_keeps_rows_passes_them_to_every_input_as_they_are(each: Sample) -> None:
+    rows = random_rows(each)
+    found = pull(each, rows).coefficients
+    assert found and all(torch.equal(coefficients, rows) for coefficients in found)
+
+
+@pytest.mark.parametrize(
+    "each", [each for each in AFFINE if each.operator.sized_interval is not None], ids=name_of
+)
+def test_a_sized_interval_is_the_interval_and_the_sum_of_the_magnitudes(each: Sample) -> None:
+    assert each.operator.sized_interval is not None
+    (box,) = each.boxes()
+    found, size = each.operator.sized_interval(each.node, each.weights, box)
+    expected = each.operator.interval(each.node, each.weights, box)
+    torch.testing.assert_close((found.lower, found.upper), (expected.lower, expected.upper))
+    reach = torch.maximum(box.lower.abs(), box.upper.abs())
+    magnitudes = tuple(weight.abs() for weight in each.weights)
+    torch.testing.assert_close(size, each.operator.forward(each.node, magnitudes, reach))
+
+
 @each_affine
 def test_pull_is_the_transpose_that_autograd_finds(each: Sample) -> None:
     if not each.node.inputs:

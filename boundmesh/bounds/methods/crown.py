@@ -21,6 +21,7 @@ from boundmesh.bounds.sweep.repeats import Repeats, repeats_of
 from boundmesh.bounds.sweep.rounding_errors import Errors
 from boundmesh.bounds.sweep.rows import DenseRows, Rows, both_sides, ends, side_by_side
 from boundmesh.bounds.sweep.window_rows import whole_stay
+from boundmesh.kernels.once import keeping
 from boundmesh.operators.interval import Interval
 
 
@@ -35,10 +36,14 @@ def bound_rows(
     stay = whole_stay(layout.device, layout.dtype)
     passed = forms(problem.program, tiles[0], whole_stay=stay)
     repeats: Repeats = {}
-    if layout.holds(order):
+    holds = layout.holds(order)
+    if holds:
         known = {name for name, _ in passed & draw.passed}
         repeats = repeats_of(order, tiles, layout.device, layout.dealers, known)
-    lowest = sweep(layout, problem.program, problem.region, waves, problem.check, errors, repeats)
+    with keeping(draw.tables if holds else None):
+        lowest = sweep(
+            layout, problem.program, problem.region, waves, problem.check, errors, repeats
+        )
     if any(tile.rows.count for wave in waves for tile in wave.tiles):
         draw.passed |= passed
     results = layout.join(lowest, [tile.rows.count for tile in tiles])

@@ -18,7 +18,7 @@ from boundmesh.bounds.relaxation.lines import (
 )
 from boundmesh.bounds.sweep.rows import Tile
 from boundmesh.kernels import fused_windows
-from boundmesh.kernels.once import once
+from boundmesh.kernels.once import Tables, once
 from boundmesh.kernels.pieces import Pieces
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.linear_bounds import Relaxation
@@ -35,6 +35,7 @@ class FixedLines:
     final then. Rows in windows take `Pieces` only where there are kernels for them. `localise`
     selects this rank's part of the bounds.
 
+    tables  tables of weights that all sweeps with these lines share
     passed  the nodes that some sweep with these lines has passed, by name, and True if its rows lay
             in windows there; all that such sweeps share is computed for these nodes
     """
@@ -44,6 +45,7 @@ class FixedLines:
     ) -> None:
         self._boxes, self._localise = boxes, localise
         self._drawn: dict[tuple[str, bool], Drawn | Pieces] = {}
+        self.tables: Tables = {}
         self.passed: set[tuple[str, bool]] = set()
 
     def __call__(self, node: Node, tile: Tile) -> Drawn | Pieces:

@@ -45,7 +45,7 @@ class Intervals:
         self._unread = {name: len(readers) for name, readers in graph.consumers.items()}
         self.errors: Errors | None = None
         if rounding is not None:
-            self.errors = Errors(rounding)
+            self.errors = Errors(rounding, program.charged_at)
             self.errors.enter(graph.input, *of_input(program, box, rounding))
 
     @property

@@ -48,8 +48,7 @@ def outward(
 def _outward(
     node: Node, weights: Weights, boxes: Sequence[Interval], charge: Charge
 ) -> tuple[Interval, Tensor | None]:
-    box = RULES[node.op].interval(node, weights, *boxes)
-    terms = sources(node, weights, boxes, charge)
+    box, terms = _enclosed(node, weights, boxes, charge)
     if any(charge.of_interval(term.forward) for term in terms):
         below, above = _widths(node, weights, boxes, charge, terms, box)
         box = Interval(box.lower - below, box.upper + above)
@@ -59,11 +58,23 @@ def _outward(
         share = charge.of_rows(term)
         if share:
             own = (share * INFLATION) * term.size
-            if term.forward:
+            if term.forward and charge.rounding.lost:
                 # Underflow changes the network's value, which coefficients multiply.
                 own = own + 4 * (term.forward + charge.depth + 1) * charge.rounding.lost
             error = own if error is None else error + own
     return box, error
+
+
+def _enclosed(
+    node: Node, weights: Weights, boxes: Sequence[Interval], charge: Charge
+) -> tuple[Interval, tuple[Rounded, ...]]:
+    """Compute the interval of a node and its sources of rounding, which may share their work."""
+    operator = RULES[node.op]
+    if operator.sized_interval is None or any(size is not None for size in charge.sizes):
+        return operator.interval(node, weights, *boxes), sources(node, weights, boxes, charge)
+    box, size = operator.sized_interval(node, weights, *boxes)
+    term = Rounded(size, charge.lengths.forward, charge.pull)
+    return box, _overflowing((term,), charge)
 
 
 def _widths(
@@ -141,7 +152,12 @@ def sources(
     The size of an affine node is the upper end of its interval on `|x| ≤ reach`, computed with the
     absolute values of its biases.
     """
-    terms, largest = _sources(node, weights, boxes, charge), charge.rounding.largest
+    return _overflowing(_sources(node, weights, boxes, charge), charge)
+
+
+def _overflowing(terms: tuple[Rounded, ...], charge: Charge) -> tuple[Rounded, ...]:
+    """Return sources of rounding whose sizes are infinite where the network may overflow."""
+    largest = charge.rounding.largest
     if largest == math.inf:
         return terms
     return tuple(
@@ -210,10 +226,11 @@ def lost_to_underflow(boxes: Sequence[Interval], charge: Charge) -> Tensor | Non
     """
     rounding, total = charge.rounding, None
     operations = 8 * (charge.pull + charge.joins + charge.additions + 8)
+    each = operations * (rounding.tiny + rounding.lost)
     for box in boxes:
         lower, upper = (end.reshape(len(end), -1) for end in (box.lower, box.upper))
         largest = torch.maximum(-lower.amin(1), upper.amax(1))
-        reach = lower.shape[1] * (2 * largest + 1)
-        own = operations * (rounding.tiny + rounding.lost) * reach
+        alike = each * lower.shape[1]
+        own = largest * (2 * alike) + alike
         total = own if total is None else total + own
     return total

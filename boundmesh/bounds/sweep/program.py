@@ -156,6 +156,22 @@ class Program:
         return sum(bool(node.weights) or node in self.nonlinear for node in self.nodes) + 2
 
     @cached_property
+    def charged_at(self) -> Mapping[str, str]:
+        """The nodes at which rows are charged with the rounding errors of others, by their names.
+
+        If a node passes rows on as they are, and alone reads one of its inputs, every sweep has the
+        same rows at both. The errors of both are then charged there at once.
+        """
+        found: dict[str, str] = {}
+        for node in self.nodes:
+            keeps = not node.is_input and RULES[node.op].keeps_rows
+            for name in node.inputs if keeps else ():
+                alone = self.graph.consumers[name] == (node.name,) and name not in self.starts
+                if alone and self.graph[name].shape == node.shape and node.name not in found:
+                    found[node.name] = found.get(name, name)
+        return found
+
+    @cached_property
     def exact(self) -> frozenset[str]:
         """The nodes whose interval is their exact range if the region is a box."""
         boxes, exact = {self.graph.input}, {self.graph.input}

@@ -13,6 +13,7 @@ all rows of a region. Intervals are widened by both kinds of errors.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -34,6 +35,7 @@ class Errors:
     """Bounds of the rounding errors of rows on a region.
 
     rounding  the two arithmetics, of this computation and of the network
+    moved     the nodes at which the E of others are counted, as `Program.charged_at` finds them
     at        the E of every node at which rows have errors, `[D or 1, 1, *shape]`, by node name
     reach     the largest absolute values `[D, *shape]` of the target, by name; they bound the
               effect of inexact coefficients
@@ -41,6 +43,7 @@ class Errors:
     """
 
     rounding: Rounding
+    moved: Mapping[str, str] = field(default_factory=dict)
     at: dict[str, Sizes] = field(default_factory=dict)
     reach: dict[str, Tensor] = field(default_factory=dict)
     lost: Tensor | None = None
@@ -48,7 +51,10 @@ class Errors:
     def enter(self, name: str, error: Tensor | None, lost: Tensor | None) -> None:
         """Add the E `[D or 1, *shape]` of a node, and the error `[D or 1]` from underflow there."""
         if error is not None:
-            self.at[name] = Sizes.of(error)
+            name = self.moved.get(name, name)
+            known = self.at.get(name)
+            # `INFLATION` covers the rounding of this sum.
+            self.at[name] = Sizes.of(error if known is None else error + known.above.squeeze(1))
         if lost is not None:
             self.lost = lost if self.lost is None else self.lost + lost
 
@@ -87,12 +93,15 @@ class Sizes:
     """Sizes ≥ 0 by which absolute coefficients are weighted in a sum.
 
     above  the sizes, `[D or 1, 1, *shape]`
-    below  the negated sizes; the kernel multiplies positive coefficients by `above` and negative
-           ones by `below`
     """
 
     above: Tensor
-    below: Tensor
+
+    @cached_property
+    def below(self) -> Tensor:
+        """The negated sizes, by which a kernel multiplies negative coefficients."""
+        once()
+        return -self.above
 
     @cached_property
     def features_last(self) -> Tensor:
@@ -103,15 +112,14 @@ class Sizes:
 
     @staticmethod
     def of(sizes: Tensor) -> Sizes:
-        """Create both tensors from sizes `[D or 1, *shape]`."""
-        above = sizes.unsqueeze(1).contiguous()
-        return Sizes(above, -above)
+        """Create them from sizes `[D or 1, *shape]`."""
+        return Sizes(sizes.unsqueeze(1).contiguous())
 
     @torch.no_grad()
     def of_rows(self, rows: Tensor, onto: Tensor | None = None) -> Tensor:
         """Compute `⟨|A|, sizes⟩` `[D, S]` of rows `[D, S, *shape]`, added to `onto`."""
         rows = rows.detach()
-        if fused_rows.sums(rows, self.above, self.below):
+        if fused_rows.sums(rows, self.above, self.above):
             return fused_rows.signed_inner(rows, self.above, self.below, onto)
         return inner(rows.abs(), self.above, onto)
 
