@@ -112,6 +112,11 @@ class Recorder:
             nothing.capture_end()
 
 
+def busy(device: torch.device) -> bool:
+    """Return True if a GPU has not finished the work that was started on its current stream."""
+    return device.type == "cuda" and not torch.cuda.current_stream(device).query()
+
+
 def recorder_of(device: torch.device) -> Recorder:
     """Return the recorder of a GPU."""
     return _recorder(numbered(device))

@@ -7,12 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from boundmesh.bounds.methods import ahead
 from boundmesh.bounds.methods import crown as method
+from boundmesh.bounds.methods.ahead import NOTHING, Ahead
 from boundmesh.bounds.methods.crown import crown, intermediate_bounds
 from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.relaxation.fixed_lines import FixedLines
@@ -20,7 +23,7 @@ from boundmesh.bounds.sweep.layout import OneDevice
 from boundmesh.bounds.sweep.node_weights import visits
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import BoxRegion
-from boundmesh.bounds.sweep.repeats import repeats_of, tensors_of
+from boundmesh.bounds.sweep.repeats import Repeat, repeats_of, tensors_of
 from boundmesh.bounds.sweep.rows import (
     DenseRows,
     Division,
@@ -30,7 +33,7 @@ from boundmesh.bounds.sweep.rows import (
     side_by_side,
 )
 from boundmesh.bounds.sweep.stretches import Stretch, cheapest, passes_from, stretches
-from boundmesh.bounds.sweep.tile_heights import divisions, evened
+from boundmesh.bounds.sweep.tile_heights import divisions, evened, fixed_tiling, tiling
 from boundmesh.bounds.sweep.whole_rows import WholeRows
 from boundmesh.graph.graph import Graph
 from boundmesh.kernels.once import Tables, keeping, kept, nothing_new
@@ -143,6 +146,67 @@ def test_crown_recorded_is_crown(name: str, monkeypatch: pytest.MonkeyPatch) -> 
         for start, box in bounds.items():
             assert torch.equal(box.lower, others[start].lower)
             assert torch.equal(box.upper, others[start].upper)
+
+
+@needs_gpu
+@pytest.mark.parametrize("name", MAPS)
+def test_crown_recorded_ahead_is_crown(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead, "busy", lambda device: True)
+    made = list[Ahead]()
+
+    def noted(*given: Any) -> Ahead:
+        made.append(ahead.recorded_ahead(*given))
+        return made[-1]
+
+    monkeypatch.setattr(method, "recorded_ahead", noted)
+    problem = problem_of(MAPS[name], "cuda:0", 2**9)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        lowest, bounds = crown(problem, outputs(problem))
+    assert any(each.repeats for each in made)
+    monkeypatch.setattr(method, "recorded_ahead", lambda *given: NOTHING)
+    monkeypatch.setattr(method, "repeats_of", lambda *given: {})
+    other, others = crown(problem, outputs(problem))
+    assert torch.equal(lowest, other)
+    for start, box in bounds.items():
+        assert torch.equal(box.lower, others[start].lower)
+        assert torch.equal(box.upper, others[start].upper)
+
+
+def test_recordings_made_ahead_are_used_only_for_tiles_with_parts_of_their_heights() -> None:
+    rows = both_sides(torch.arange(8), torch.float32)
+    tile = Tile("y", slice(0, 16), rows, {"a": Division(2, 8), "b": Division(4, 2)})
+    cpu = torch.device("cpu")
+    begin, other, early = (
+        Repeat(Stretch(name, last, 16, 0), cpu)
+        for name, last in (("y", False), ("y", True), ("a", True))
+    )
+    made = Ahead({"a": 8, "b": 2}, {"a": early})
+    assert made.onto({"y": begin}, tile) == {"y": begin, "a": early}
+    assert made.onto({"y": other}, tile) == {"a": early}
+    narrow = replace(tile, divisions={"a": Division(2, 8), "b": Division(8, 1)})
+    assert made.onto({"y": other}, narrow) == {"y": other}
+    assert NOTHING.onto({"y": other}, replace(tile, divisions={})) == {"y": other}
+
+
+@pytest.mark.parametrize("name", MAPS)
+@pytest.mark.parametrize("tile_elements", [2**7, 2**10])
+def test_the_heights_of_parts_do_not_depend_on_how_many_rows_there_are(
+    name: str, tile_elements: int
+) -> None:
+    program = Program(MAPS[name], MAPS[name].output)
+    for start in program.starts:
+        fixed = fixed_tiling(program, start, 1, tile_elements)
+        if fixed is None:
+            continue
+        heights = [each.height for each in fixed.divisions.values()]
+        for rows in range(2, 2 * program.graph[start].size, 14):
+            found = tiling(program, start, 1, rows, tile_elements, windows=True)
+            if found.divisions and rows >= 2 * heights[0]:
+                assert [each.height for each in found.divisions.values()] == heights
+                assert found.height <= fixed.height
+                tiles = -(-rows // found.height)
+                assert tiles * found.height < rows + heights[0] * tiles
 
 
 def test_parts_are_recorded_only_on_a_gpu_and_only_where_there_are_many_tiles_of_windows() -> None:

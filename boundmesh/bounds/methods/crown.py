@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from boundmesh.bounds.methods.ahead import NOTHING, Ahead, recorded_ahead
 from boundmesh.bounds.methods.ibp import no_looser
 from boundmesh.bounds.methods.method import BoundMethod, MethodOptions, RowBounds
 from boundmesh.bounds.methods.problem import Problem
@@ -26,9 +27,17 @@ from boundmesh.operators.interval import Interval
 
 
 def bound_rows(
-    problem: Problem, start: str, rows: Rows, draw: FixedLines, errors: Errors | None
+    problem: Problem,
+    start: str,
+    rows: Rows,
+    draw: FixedLines,
+    errors: Errors | None,
+    ahead: Ahead = NOTHING,
 ) -> Tensor:
-    """Compute lower bounds `[D, S]` of all rows of a start node, tile by tile."""
+    """Compute lower bounds `[D, S]` of all rows of a start node, tile by tile.
+
+    `ahead` holds recordings that were made before.
+    """
     tiles = problem.tiles(start, rows)
     layout = problem.layout.suited(tiles, problem.region.domains)
     waves = in_waves(layout.deal(tiles), layout.wave, draw)
@@ -39,7 +48,8 @@ def bound_rows(
     holds = layout.holds(order)
     if holds:
         known = {name for name, _ in passed & draw.passed}
-        repeats = repeats_of(order, tiles, layout.device, layout.dealers, known)
+        own = repeats_of(order, tiles, layout.device, layout.dealers, known)
+        repeats = ahead.onto(own, tiles[0])
     with keeping(draw.tables if holds else None):
         lowest = sweep(
             layout, problem.program, problem.region, waves, problem.check, errors, repeats
@@ -92,10 +102,11 @@ def intermediate_bounds(
         box = sharpest = intervals.known[start]
         if by_rows and not _exact(problem, start):
             unstable = program.unstable(start, {**found.bounds, start: box})
+            ahead = recorded_ahead(problem, start, draw, errors)
             index = problem.layout.some(unstable.any(0)).nonzero().squeeze(1)
             if len(index):
                 rows = both_sides(index, box.lower.dtype)
-                lowest = bound_rows(problem, start, rows, draw, errors)
+                lowest = bound_rows(problem, start, rows, draw, errors, ahead)
                 bounded = replace_at(box, index, *_where(unstable, box, index, *ends(lowest)))
                 sharpest = sharper(box, bounded)
                 box = sharpest if keep_best or program.has_curves else bounded

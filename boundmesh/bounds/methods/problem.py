@@ -11,8 +11,8 @@ from boundmesh.bounds.sweep.largest_row import spatial_axes, windowed_row
 from boundmesh.bounds.sweep.layout import DeviceLayout
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import Region
-from boundmesh.bounds.sweep.rows import Division, Rows, Tile, UnitRows, into_tiles
-from boundmesh.bounds.sweep.tile_heights import divisions, evened, tile_height
+from boundmesh.bounds.sweep.rows import Rows, Tile, UnitRows, into_tiles
+from boundmesh.bounds.sweep.tile_heights import tiling
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.rounding import Rounding
 
@@ -49,21 +49,10 @@ class Problem:
             windows = windowed_row(self.program, start, gradients) is not None
             spatial = spatial_axes(self.program.graph[start].shape) if windows else 0
             rows = replace(rows, spatial=spatial)
-        height = tile_height(
-            self.program,
-            start,
-            self.region.domains,
-            rows.count,
-            self.tile_elements,
-            gradients,
-            windows,
-        )
-        divided: dict[str, Division] = {}
-        if windows and not gradients:
-            domains = self.region.domains
-            divided = divisions(self.program, start, domains, height, self.tile_elements)
-            height = evened(height, divided)
-        return tuple(into_tiles(start, rows, height, divided, equal=windows and not gradients))
+        domains, most = self.region.domains, self.tile_elements
+        cut = tiling(self.program, start, domains, rows.count, most, gradients, windows)
+        equal = windows and not gradients
+        return tuple(into_tiles(start, rows, cut.height, cut.divisions, equal=equal))
 
     def fixed_lines(self, bounds: Mapping[str, Interval]) -> FixedLines:
         """Create CROWN's relaxations of this rank's share of the neurons."""

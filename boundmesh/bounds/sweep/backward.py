@@ -17,7 +17,7 @@ from boundmesh.bounds.sweep.parts import in_parts, without
 from boundmesh.bounds.sweep.passage import Draw, Passage, SweepLayout
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import Region
-from boundmesh.bounds.sweep.repeats import Lowest, Repeats
+from boundmesh.bounds.sweep.repeats import Lowest, Repeat, Repeats
 from boundmesh.bounds.sweep.rounding_errors import Errors
 from boundmesh.bounds.sweep.rows import Division, Tile
 from boundmesh.bounds.sweep.unit_rows import needed
@@ -122,9 +122,62 @@ class Way:
         places = (at for at, node in enumerate(self.order) if node.name in self.divisions)
         return next(places, len(self.order))
 
+    def to_division(self, tiles: WholeRows) -> WholeRows:
+        """Pull tiles back to where they are divided next."""
+        _pass(tiles, self)
+        return tiles
+
+    def to_input(self, tiles: WholeRows) -> Lowest:
+        """Pull tiles back to the input without further recordings."""
+        return Lowest(_pull_back(tiles, replace(self, repeats={})))
+
+    def rehearse(self, repeat: Repeat) -> Callable[[WholeRows], None]:
+        """Return a function that passes the fresh nodes of a stretch."""
+
+        def passed(part: WholeRows) -> None:
+            fresh = self.order[: repeat.stretch.fresh]
+            for node in fresh:
+                if node.name in self.divisions:
+                    part = part.parts(self.divisions[node.name])[0]
+                part.pass_node(self.weights(node), self.draw)
+            if len(fresh) == len(self.order):
+                part.lowest()
+
+        return passed
+
 
 def no_look() -> None:
     """Look at no clock."""
+
+
+def record(
+    layout: SweepLayout,
+    program: Program,
+    region: Region,
+    wave: Wave,
+    errors: Errors | None,
+    repeats: Repeats,
+) -> None:
+    """Record stretches for one wave of tiles without passing rows through them.
+
+    Only the nodes before the first recorded stretch are passed, and those that are fresh.
+    """
+    first = wave.tiles[0]
+    order = program.order(first.start)
+    way = Way(order, first.divisions, _held(layout, order), wave.draw, repeats, no_look)
+    passage: Passage | None = layout.passage(program, region, wave.tiles, errors)
+    while isinstance(passage, WholeRows):
+        repeat = repeats.get(way.order[0].name)
+        if repeat is None:
+            _pass(passage, way)
+        elif repeat.stretch.last:
+            repeat.record(passage, way.to_input, way.rehearse(repeat))
+            return
+        else:
+            passage = repeat.record(passage, way.to_division, way.rehearse(repeat))
+        if passage is not None:
+            parts, way = _divide(passage, way)
+            passage = parts[0]
 
 
 def _pull_back(passage: Passage, way: Way) -> list[Tensor]:
@@ -134,27 +187,10 @@ def _pull_back(passage: Passage, way: Way) -> list[Tensor]:
         _pass(passage, way)
         return _finish(passage, way)
     assert isinstance(passage, WholeRows)
-
-    def rehearse(part: WholeRows) -> None:
-        fresh = way.order[: repeat.stretch.fresh]
-        for node in fresh:
-            if node.name in way.divisions:
-                part = part.parts(way.divisions[node.name])[0]
-            part.pass_node(way.weights(node), way.draw)
-        if len(fresh) == len(way.order):
-            part.lowest()
-
-    def to_input(part: WholeRows) -> Lowest:
-        return Lowest(_pull_back(part, replace(way, repeats={})))
-
-    def to_division(part: WholeRows) -> WholeRows:
-        _pass(part, way)
-        return part
-
     if repeat.stretch.last:
-        found = repeat.run(passage, to_input, rehearse)
+        found = repeat.run(passage, way.to_input, way.rehearse(repeat))
         return [each.clone() for each in found.bounds]
-    return _finish(repeat.run(passage, to_division, rehearse), way)
+    return _finish(repeat.run(passage, way.to_division, way.rehearse(repeat)), way)
 
 
 def _pass(passage: Passage, way: Way) -> None:
@@ -165,11 +201,16 @@ def _pass(passage: Passage, way: Way) -> None:
 
 
 def _finish(passage: Passage, way: Way) -> list[Tensor]:
-    """Pull the parts of tiles that have passed a stretch back to the input."""
+    """Pull tiles that have passed a stretch back to the input."""
     if way.stretch == len(way.order):
         return passage.lowest()
-    name, rest = way.order[way.stretch].name, way.order[way.stretch :]
-    parts = passage.parts(way.divisions[name])
-    way = replace(way, order=rest, divisions=without(way.divisions, name))
+    parts, way = _divide(passage, way)
     found = [_pull_back(part, way) for part in parts]
     return [torch.cat(every, 1) for every in zip(*found, strict=True)]
+
+
+def _divide(passage: Passage, way: Way) -> tuple[Sequence[Passage], Way]:
+    """Divide tiles that have passed a stretch; return their parts and the rest of the way."""
+    name, rest = way.order[way.stretch].name, way.order[way.stretch :]
+    divisions = without(way.divisions, name)
+    return passage.parts(way.divisions[name]), replace(way, order=rest, divisions=divisions)

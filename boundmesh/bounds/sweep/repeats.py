@@ -88,6 +88,11 @@ class Recording(Generic[Moved]):
         for places in self.alike:
             torch._foreach_copy_([self.inputs[at] for at in places], [inputs[at] for at in places])
         self.graph.replay()
+        return self.result
+
+    @property
+    def result(self) -> Moved:
+        """What the last replay computed, in an object that a sweep may change."""
         return self.results.mapped(lambda each: each)
 
 
@@ -120,23 +125,46 @@ class Repeat:
         inputs = tensors_of(state)
         if state.height != self.stretch.height or not all(each.numel() for each in inputs):
             return step(state)
-        first, self._begun = not self._begun, True
-        if first and self.stretch.fresh:
-            rehearse(state.mapped(torch.clone))
         if imagined(self.device) is not None:
-            return self._imagine(state, step)
-        if first:
-            self._recording = _recording(state, step, self.device)
-            self._shapes = [each.shape for each in inputs]
+            return self._imagine(state, step, rehearse)
+        if not self._begun:
+            self.record(state, step, rehearse)
         if self._recording is None or self._shapes != [each.shape for each in inputs]:
             return step(state)
         found: Moved = self._recording.replay(inputs)
         return found
 
-    def _imagine(self, state: State, step: Callable[[State], Moved]) -> Moved:
+    def record(
+        self,
+        state: State,
+        step: Callable[[State], Moved],
+        rehearse: Callable[[State], object],
+    ) -> Moved | None:
+        """Record `step` for parts of the shapes of `state`.
+
+        Returns where it writes its result, which is not computed yet; None if recording fails.
+        """
+        self._rehearse(state, rehearse)
+        self._recording = _recording(state, step, self.device)
+        self._shapes = [each.shape for each in tensors_of(state)]
+        return None if self._recording is None else self._recording.result
+
+    def _rehearse(self, state: State, rehearse: Callable[[State], object]) -> None:
+        """Compute before the first part what all parts share."""
+        first, self._begun = not self._begun, True
+        if first and self.stretch.fresh:
+            rehearse(state.mapped(torch.clone))
+
+    def _imagine(
+        self,
+        state: State,
+        step: Callable[[State], Moved],
+        rehearse: Callable[[State], object],
+    ) -> Moved:
         """Return the result in memory of its own, as a recording has it with its inputs."""
         gpu = imagined(self.device)
         assert gpu is not None
+        self._rehearse(state, rehearse)
         self._kept = ()
         copy = state.mapped(torch.clone)
         self._kept = tensors_of(copy)

@@ -1,8 +1,9 @@
-"""How many rows a tile has."""
+"""How many rows a tile has, and how it is divided on its way."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from boundmesh.bounds.sweep.largest_row import windowed_row, windowed_sizes
 from boundmesh.bounds.sweep.program import Program
@@ -23,6 +24,65 @@ MOST_WHOLE = 16
 GROWTH = 4
 """How much a part of a tile may grow before it is divided again; parts that are not yet swept stay
 in memory meanwhile, so a larger number saves memory and a smaller one saves launches."""
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How the rows of a start node are cut into tiles.
+
+    height     the number of rows of a tile; the last tile may have fewer
+    divisions  how a tile is divided in front of some nodes, by name
+    """
+
+    height: int
+    divisions: Mapping[str, Division]
+
+
+def tiling(
+    program: Program,
+    start: str,
+    domains: int,
+    rows: int,
+    tile_elements: int,
+    gradients: bool = False,
+    windows: bool = False,
+) -> Tiling:
+    """Return how `rows` rows of `start` are cut; `tile_height` describes the other arguments."""
+    given = program, start, domains
+    height = tile_height(*given, rows, tile_elements, gradients, windows)
+    if not windows or gradients:
+        return Tiling(height, {})
+    divided = divisions(*given, height, tile_elements)
+    fixed = fixed_tiling(*given, tile_elements) if divided else None
+    if fixed is not None and rows >= 2 * first_part(fixed):
+        return _of_parts(fixed, rows)
+    return Tiling(evened(height, divided), divided)
+
+
+def fixed_tiling(program: Program, start: str, domains: int, tile_elements: int) -> Tiling | None:
+    """Return the tiling if all neurons of `start` get rows in windows; None without divisions.
+
+    Other tiles that are divided have parts of these heights, so these are known before the rows.
+    """
+    rows = 2 * program.graph[start].size
+    height = tile_height(program, start, domains, rows, tile_elements, windows=True)
+    divided = divisions(program, start, domains, height, tile_elements)
+    return Tiling(evened(height, divided), divided) if divided else None
+
+
+def first_part(tiling: Tiling) -> int:
+    """Return the number of rows of a part after the first division."""
+    return next(iter(tiling.divisions.values())).height
+
+
+def _of_parts(fixed: Tiling, rows: int) -> Tiling:
+    """Return tiles with as many parts of a fixed tiling as `rows` rows need, or a few more."""
+    (name, first), *rest = fixed.divisions.items()
+    needed = -(-rows // first.height)
+    fewest = max(min(LEAST_TILES, needed), -(-needed // first.parts))
+    tiles = min(range(fewest, fewest + LEAST_TILES), key=lambda tiles: -needed % tiles)
+    parts = -(-needed // tiles)
+    return Tiling(parts * first.height, {name: Division(parts, first.height), **dict(rest)})
 
 
 def tile_height(

@@ -7,7 +7,7 @@ from math import prod
 
 from boundmesh.bounds.sweep.node_weights import product_of
 from boundmesh.bounds.sweep.program import Program
-from boundmesh.bounds.sweep.tile_heights import divisions, evened, tile_height
+from boundmesh.bounds.sweep.tile_heights import tiling
 from boundmesh.graph.graph import Graph
 from boundmesh.mesh.exchange.placement import gathers_rows, is_product
 from boundmesh.operators import RULES
@@ -47,9 +47,8 @@ def traffic(graph: Graph, ranks: int, tile_elements: int, domains: int = 1) -> T
             continue
         rows = 2 * graph[start].size
         units = start != program.target
-        height = tile_height(program, start, domains, rows, tile_elements, windows=units)
-        divided = divisions(program, start, domains, height, tile_elements) if units else {}
-        tiles = -(-rows // evened(height, divided))
+        cut = tiling(program, start, domains, rows, tile_elements, windows=units)
+        divided, tiles = cut.divisions, -(-rows // cut.height)
         for node in program.order(start):
             tiles *= divided[node.name].parts if node.name in divided else 1
             if product_of(node) is not None:
