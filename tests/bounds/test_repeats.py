@@ -177,16 +177,12 @@ def test_recordings_made_ahead_are_used_only_for_tiles_with_parts_of_their_heigh
     rows = both_sides(torch.arange(8), torch.float32)
     tile = Tile("y", slice(0, 16), rows, {"a": Division(2, 8), "b": Division(4, 2)})
     cpu = torch.device("cpu")
-    begin, other, early = (
-        Repeat(Stretch(name, last, 16, 0), cpu)
-        for name, last in (("y", False), ("y", True), ("a", True))
-    )
-    made = Ahead({"a": 8, "b": 2}, {"a": early})
-    assert made.onto({"y": begin}, tile) == {"y": begin, "a": early}
-    assert made.onto({"y": other}, tile) == {"a": early}
+    early, other = (Repeat(Stretch(name, True, 8, 0), cpu) for name in ("a", "y"))
+    made, others = Ahead({"a": 8, "b": 2}, {"a": early}), {"y": other}
+    assert made.instead_of(others, tile) == {"a": early}
     narrow = replace(tile, divisions={"a": Division(2, 8), "b": Division(8, 1)})
-    assert made.onto({"y": other}, narrow) == {"y": other}
-    assert NOTHING.onto({"y": other}, replace(tile, divisions={})) == {"y": other}
+    assert made.instead_of(others, narrow) == others
+    assert NOTHING.instead_of(others, replace(tile, divisions={})) == others
 
 
 @pytest.mark.parametrize("name", MAPS)

@@ -38,21 +38,14 @@ class Ahead:
     heights: Mapping[str, int] = field(default_factory=dict)
     repeats: Repeats = field(default_factory=dict)
 
-    def onto(self, others: Repeats, tile: Tile) -> Repeats:
-        """Return these recordings, and the one of `others` before them, if they fit a tile.
+    def instead_of(self, others: Repeats, tile: Tile) -> Repeats:
+        """Return these recordings if they fit a tile, and `others` if not.
 
-        If they do not, return `others`.
+        A stretch before them must not be recorded any more. The recordings share their memory, so
+        its results would lie where the kernels of these recordings write.
         """
-        if not self.repeats or self.heights != {
-            name: each.height for name, each in tile.divisions.items()
-        }:
-            return others
-        before = {
-            name: each
-            for name, each in others.items()
-            if name not in self.heights and not each.stretch.last
-        }
-        return {**before, **self.repeats}
+        fits = self.heights == {name: each.height for name, each in tile.divisions.items()}
+        return self.repeats if fits and self.repeats else others
 
 
 NOTHING = Ahead()

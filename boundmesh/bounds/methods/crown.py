@@ -49,7 +49,7 @@ def bound_rows(
     if holds:
         known = {name for name, _ in passed & draw.passed}
         own = repeats_of(order, tiles, layout.device, layout.dealers, known)
-        repeats = ahead.onto(own, tiles[0])
+        repeats = ahead.instead_of(own, tiles[0])
     with keeping(draw.tables if holds else None):
         lowest = sweep(
             layout, problem.program, problem.region, waves, problem.check, errors, repeats

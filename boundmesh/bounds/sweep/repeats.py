@@ -98,7 +98,10 @@ class Recording(Generic[Moved]):
 
 @dataclass
 class Repeat:
-    """The recording of one stretch of a sweep.
+    """The recording of one stretch of a sweep, which is made for its first part.
+
+    All recordings share their memory, and each writes its results where no later recording writes.
+    So a stretch is recorded before those behind it, or never.
 
     stretch  the nodes, and the size of the parts that are recorded; parts of another size are few
     device   the GPU
@@ -124,6 +127,7 @@ class Repeat:
         """
         inputs = tensors_of(state)
         if state.height != self.stretch.height or not all(each.numel() for each in inputs):
+            self._begun = True
             return step(state)
         if imagined(self.device) is not None:
             return self._imagine(state, step, rehearse)
