@@ -13,7 +13,10 @@ from contextvars import ContextVar
 from torch import Tensor
 
 Tables = dict[int, tuple[Tensor, Tensor]]
-"""Weights and the tables that were computed from them, by the identity of the weights."""
+"""Weights, or bounds of inputs, and the tables that were computed from them.
+
+The identity of the first is the key.
+"""
 
 _NOTHING_NEW: ContextVar[bool] = ContextVar("nothing_new", default=False)
 _TABLES: ContextVar[Tables | None] = ContextVar("tables", default=None)
@@ -39,7 +42,7 @@ def once() -> None:
 def keeping(tables: Tables | None) -> Iterator[None]:
     """A context in which `kept` stores tables in `tables` (None: it stores nothing).
 
-    The weights must stay as they are as long as the tables are in use.
+    What they are computed from must stay as it is as long as they are in use.
     """
     before = _TABLES.set(tables)
     try:
@@ -48,15 +51,18 @@ def keeping(tables: Tables | None) -> Iterator[None]:
         _TABLES.reset(before)
 
 
-def kept(weight: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
-    """Return `compute(weight)`, which a context of `keeping` computes once for each weight."""
+def kept(source: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return `compute(source)`, which a context of `keeping` computes once for each source.
+
+    `compute` must be the same function for the same source.
+    """
     tables = _TABLES.get()
     if tables is None:
-        return compute(weight)
-    known = tables.get(id(weight))
+        return compute(source)
+    known = tables.get(id(source))
     if known is not None:
         return known[1]
-    table = compute(weight)
+    table = compute(source)
     if not _NOTHING_NEW.get():
-        tables[id(weight)] = weight, table
+        tables[id(source)] = source, table
     return table

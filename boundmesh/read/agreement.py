@@ -22,8 +22,9 @@ WORK = 10**8
 # Rounding is bounded in networks of up to so many multiplications and weights, which takes up to
 # two seconds; in larger ones it is measured first.
 MULTIPLICATIONS, WEIGHTS = 3 * 10**8, 2 * 10**7
-# Values inside that are held at one time, of all points together.
-VALUES = 5 * 10**7
+# Values inside that are compared, of all points together; those of one point always are. More would
+# take seconds, and a node that is read wrongly shows at every point.
+VALUES = 10**6
 # The share of the largest output above which rounding counts as too much.
 COARSE = 0.01
 REPORT = "this is an error of boundmesh: please report the network"

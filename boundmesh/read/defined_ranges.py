@@ -75,9 +75,10 @@ def range_of(node: Node, weights: Weights, boxes: Sequence[Interval]) -> Interva
     """
     rule = RANGES.get(node.op, RULES[node.op].interval)
     found = rule(node, weights, *boxes)
-    ends = [end for box in boxes for end in (box.lower, box.upper)]
-    finite = not any(bool(end.isinf().any()) for end in ends)
-    if finite or any(bool(end.isnan().any()) for end in ends):
+    ends = [end for box in boxes for end in (box.lower, box.upper) if end.numel()]
+    # The least and the largest number are both NaN if any number is.
+    extremes = [end for each in ends for end in torch.aminmax(each)]
+    if not any(map(torch.isinf, extremes)) or any(map(torch.isnan, extremes)):
         return found
     lower = torch.where(found.lower.isnan(), -torch.inf, found.lower)
     return Interval(lower, torch.where(found.upper.isnan(), torch.inf, found.upper))

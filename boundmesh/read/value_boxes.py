@@ -183,7 +183,9 @@ def roundings(node: Node, weights: Sequence[Tensor], operands: Sequence[RoundedV
         return rule.lengths(node, weights).forward
     if rule.rounded is None:
         return 1
-    sources = rule.rounded(node, tuple(operand.box for operand in operands))
+    # The number is the same at all points.
+    first = (operand.box.take(slice(0, 1)) for operand in operands)
+    sources = rule.rounded(node, tuple(first))
     return max((source.forward for source in sources), default=0)
 
 

@@ -17,7 +17,7 @@ from boundmesh.operators.node import Node
 
 RECORDING = 1.5
 """How much longer than passing the nodes of a part it takes the host to record them."""
-REPLAY = 0.25
+REPLAY = 0.5
 """A replay takes the host about as long as passing so many nodes."""
 
 
