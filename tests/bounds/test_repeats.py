@@ -33,7 +33,12 @@ from boundmesh.bounds.sweep.rows import (
     side_by_side,
 )
 from boundmesh.bounds.sweep.stretches import Stretch, cheapest, passes_from, stretches
-from boundmesh.bounds.sweep.tile_heights import divisions, evened, fixed_tiling, tiling
+from boundmesh.bounds.sweep.tile_heights import (
+    divisions,
+    evened,
+    fixed_tiling,
+    tiling,
+)
 from boundmesh.bounds.sweep.whole_rows import WholeRows
 from boundmesh.graph.graph import Graph
 from boundmesh.kernels.once import Tables, keeping, kept, nothing_new
@@ -187,7 +192,7 @@ def test_recordings_made_ahead_are_used_only_for_tiles_with_parts_of_their_heigh
 
 @pytest.mark.parametrize("name", MAPS)
 @pytest.mark.parametrize("tile_elements", [2**7, 2**10])
-def test_the_heights_of_parts_do_not_depend_on_how_many_rows_there_are(
+def test_rows_that_fill_parts_of_the_fixed_heights_are_cut_into_these(
     name: str, tile_elements: int
 ) -> None:
     program = Program(MAPS[name], MAPS[name].output)
@@ -195,14 +200,16 @@ def test_the_heights_of_parts_do_not_depend_on_how_many_rows_there_are(
         fixed = fixed_tiling(program, start, 1, tile_elements)
         if fixed is None:
             continue
-        heights = [each.height for each in fixed.divisions.values()]
+        heights = [part.height for part in fixed.divisions.values()]
+        for parts in range(4, fixed.height // heights[0] + 1, 4):
+            rows = parts * heights[0]
+            found = tiling(program, start, 1, rows, tile_elements, windows=True)
+            if found.divisions:
+                assert [part.height for part in found.divisions.values()] == heights
+                assert found.height <= fixed.height
         for rows in range(2, 2 * program.graph[start].size, 14):
             found = tiling(program, start, 1, rows, tile_elements, windows=True)
-            if found.divisions and rows >= 2 * heights[0]:
-                assert [each.height for each in found.divisions.values()] == heights
-                assert found.height <= fixed.height
-                tiles = -(-rows // found.height)
-                assert tiles * found.height < rows + heights[0] * tiles
+            assert found.height * -(-rows // found.height) >= rows
 
 
 def test_parts_are_recorded_only_on_a_gpu_and_only_where_there_are_many_tiles_of_windows() -> None:

@@ -21,6 +21,8 @@ LEAST_ELEMENTS_OF_CURVES = 2**22
 LEAST_ROWS = 256
 MOST_WHOLE = 16
 """A start node with more tiles of windows than this gets fewer, which are divided on their way."""
+MOST_REPEATED = 1.1
+"""Tiles that share rows with others may have so many times the rows that there are."""
 GROWTH = 4
 """How much a part of a tile may grow before it is divided again; parts that are not yet swept stay
 in memory meanwhile, so a larger number saves memory and a smaller one saves launches."""
@@ -54,8 +56,10 @@ def tiling(
         return Tiling(height, {})
     divided = divisions(*given, height, tile_elements)
     fixed = fixed_tiling(*given, tile_elements) if divided else None
-    if fixed is not None and rows >= 2 * first_part(fixed):
-        return _of_parts(fixed, rows)
+    if fixed is not None:
+        found = _of_parts(fixed, rows)
+        if -(-rows // found.height) * found.height <= rows * MOST_REPEATED:
+            return found
     return Tiling(evened(height, divided), divided)
 
 
