@@ -7,7 +7,7 @@ one matrix product, and a read copies runs of memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -15,13 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn import functional
 
 from boundmesh.kernels import fused_window_sums, fused_windows, launcher
 from boundmesh.kernels.sums import Collected, added
 from boundmesh.operators.node import Shape
 from boundmesh.operators.rounding import CHUNK
-from boundmesh.operators.window_grid import Grid, Span, widths
+from boundmesh.operators.window_grid import Grid, Span
+from boundmesh.operators.window_joins import added_windows, joined
 from boundmesh.operators.window_sums import sums
 
 
@@ -104,9 +104,9 @@ class Windows:
         return self._dense(self.coefficients)
 
     def _dense(self, coefficients: Tensor) -> Tensor:
-        found = self._written_out(coefficients).movedim(-1, 2)
+        maps = self._written_out(coefficients).movedim(-1, 2)
         # Sums over dense rows would copy coefficients that lie in another order.
-        return found.reshape(len(coefficients), self.count, *self.shape).contiguous()
+        return maps.reshape(len(coefficients), self.count, *self.shape).contiguous()
 
     def _written_out(self, coefficients: Tensor) -> Tensor:
         """Write coefficients to all places of the map, `[D or 1, S, places, C]`."""
@@ -114,8 +114,8 @@ class Windows:
         flat = coefficients.flatten(1, -2)
         if not flat.shape[1]:
             return flat.new_zeros(len(flat), *outside.shape, flat.shape[2])
-        found: Tensor = flat.index_select(1, sources).unflatten(1, outside.shape)
-        return found.masked_fill_(outside.unsqueeze(2), 0)
+        maps: Tensor = flat.index_select(1, sources).unflatten(1, outside.shape)
+        return maps.masked_fill_(outside.unsqueeze(2), 0)
 
     def cut(self, rows: Tensor) -> Tensor:
         """Return the coefficients that dense rows `[D, S, *shape]` have in the windows."""
@@ -124,10 +124,10 @@ class Windows:
         table = rows.reshape(len(rows), self.count, wide, places).mT.flatten(1, 2)
         window = self.grid.positions.reshape(self.count, prod(self.grid.window))
         missing = window == places
-        first = torch.arange(self.count, device=rows.device).unsqueeze(1) * places
-        found = table.index_select(1, (window.masked_fill(missing, 0) + first).flatten())
-        found = found.unflatten(1, window.shape).masked_fill_(missing.unsqueeze(-1), 0)
-        return torch.reshape(found, (len(rows), *self.coefficients.shape[1:]))
+        row_start = torch.arange(self.count, device=rows.device).unsqueeze(1) * places
+        inside = table.index_select(1, (window.masked_fill(missing, 0) + row_start).flatten())
+        inside = inside.unflatten(1, window.shape).masked_fill_(missing.unsqueeze(-1), 0)
+        return torch.reshape(inside, (len(rows), *self.coefficients.shape[1:]))
 
     def read(self, values: Tensor) -> Tensor:
         """Read maps `[D or 1, 1, *shape]` at the windows, `[D or 1, S, *window, C]`.
@@ -136,48 +136,35 @@ class Windows:
         """
         table = values.reshape(len(values), prod(self.features), prod(self.grid.whole)).mT
         table = torch.cat([table, table.new_zeros(len(table), 1, table.shape[2])], 1)
-        found = table.index_select(1, self.grid.positions)
-        return found.reshape(len(values), *self.coefficients.shape[1:])
+        windows = table.index_select(1, self.grid.positions)
+        return windows.reshape(len(values), *self.coefficients.shape[1:])
 
     def plus(self, other: Windows) -> Windows | None:
         """Add rows of the same map; None if no window of one size contains both.
 
         The windows of both must be counted from the same origin, or be whole maps.
         """
-        mine, others = self.grid.spans, other.grid.spans
         if self.grid.origin != other.grid.origin and not (self.grid.full and other.grid.full):
             return None
-        if mine == others:
+        if self.grid.spans == other.grid.spans:
             return self.with_coefficients(self.coefficients + other.coefficients)
-        spans = [one.joined(two) for one, two in zip(mine, others, strict=True)]
-        known = tuple(span for span in spans if span is not None)
-        if len(known) < len(spans):
+        spans = [a.joined(b) for a, b in zip(self.grid.spans, other.grid.spans, strict=True)]
+        common = tuple(span for span in spans if span is not None)
+        if len(common) < len(spans):
             return None
-        grid = self.grid.moved(known)
-        if fused_windows.ready(self.coefficients):
-            total = joined(self.coefficients, self.grid, other.coefficients, other.grid, grid)
-            return Windows(total, grid, self.features)
-        one, two = self, other
-        if mine != known:
-            one, two = other, self
-        first = functional.pad(one.coefficients, widths(one.grid.spans, known))
-        if torch.is_grad_enabled() or len(first) < len(two.coefficients):
-            second = functional.pad(two.coefficients, widths(two.grid.spans, known))
-            return Windows(first + second, grid, self.features)
-        if one.grid.spans == known:
-            first = first.clone()
-        _inside(first, two.grid.spans, known).add_(two.coefficients)
-        return Windows(first, grid, self.features)
+        grid = self.grid.moved(common)
+        total = added_windows(self.coefficients, self.grid, other.coefficients, other.grid, grid)
+        return Windows(total, grid, self.features)
 
     def filled(self) -> Windows:
         """Return the same rows in windows that are the whole map."""
         if fused_windows.ready(self.coefficients):
             grid = self.grid.filled()
-            found = joined(self.coefficients, self.grid, None, None, grid)
-            return Windows(found, grid, self.features)
-        found = self._written_out(self.coefficients)
-        found = found.reshape(*found.shape[:2], *self.grid.whole, found.shape[-1])
-        return Windows(found, self.grid.filled(), self.features)
+            maps = joined(self.coefficients, self.grid, None, None, grid)
+            return Windows(maps, grid, self.features)
+        maps = self._written_out(self.coefficients)
+        maps = maps.reshape(*maps.shape[:2], *self.grid.whole, maps.shape[-1])
+        return Windows(maps, self.grid.filled(), self.features)
 
 
 @dataclass(frozen=True)
@@ -212,46 +199,6 @@ def unit_windows(index: Tensor, sign: Tensor, shape: Shape, spatial: int) -> Win
     coefficients = sign.new_zeros(len(index), wide).scatter(1, rest[:, None], sign[:, None])
     ones = (1,) * spatial
     return Windows(coefficients.reshape(1, len(index), *ones, wide), grid, features)
-
-
-def _inside(rows: Tensor, part: Sequence[Span], whole: Sequence[Span]) -> Tensor:
-    """Return the coefficients that rows in windows `whole` have in the windows `part`, a view."""
-    for axis, (mine, outer) in enumerate(zip(part, whole, strict=True), 2):
-        rows = rows.narrow(axis, mine.shift - outer.shift, mine.length)
-    return rows
-
-
-def joined(
-    one: Tensor, of_one: Grid, two: Tensor | None, of_two: Grid | None, grid: Grid
-) -> Tensor:
-    """Write rows to windows that contain theirs, or add up two such rows, by a kernel."""
-    result: Tensor = _Joined.apply(one, two, of_one, of_two, grid)
-    return result
-
-
-class _Joined(torch.autograd.Function):
-    """`joined`. A gradient is read at the windows of each of the rows."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, one: Tensor, two: Tensor | None, of_one: Grid, of_two: Grid | None, grid: Grid
-    ) -> Tensor:
-        ctx.grid, ctx.parts = grid, (of_one, of_two)
-        ctx.domains = len(one), 0 if two is None else len(two)
-        there = None if of_two is None else of_two.reach
-        return fused_windows.joined(one, of_one.reach, two, there, grid.reach)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        found: list[Tensor | None] = []
-        for part, domains in zip(ctx.parts, ctx.domains, strict=True):
-            if part is None:
-                found.append(None)
-                continue
-            own = fused_windows.joined(gradient, ctx.grid.reach, None, None, part.reach)
-            found.append(own if len(own) == domains else own.sum(0, keepdim=True))
-        return found[0], found[1], None, None, None
 
 
 class _WriteOut(torch.autograd.Function):
