@@ -1,25 +1,25 @@
-"""Convolution and transposed convolution in one, two or three dimensions.
+"""The rules of convolution and transposed convolution in one, two or three dimensions.
 
-`convolve` and `transposed_convolve` work on a batch `[B, C, *spatial]`. Each is the transpose of
-the other, so rows are pulled back through one by the forward pass of the other. Domains, rows and
-the ONNX batch axis are folded into B. The padding before and after an axis may differ. torch only
-applies padding that is equal on both sides, so the rest is added, or cut off, separately.
+Rows are pulled back through one by the forward pass of the other. Domains, rows and the ONNX batch
+axis are folded into the batch of `batch_convolution.py`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-import torch
 from torch import Tensor
-from torch.nn import functional
 
-from boundmesh.kernels import launcher
 from boundmesh.kernels.matmul import BLOCK_ROUNDINGS
-from boundmesh.operators import overlaps, patches
+from boundmesh.operators import patches
+from boundmesh.operators.batch_convolution import (
+    convolve,
+    summed,
+    transposed_convolve,
+    transposed_lengths,
+)
 from boundmesh.operators.centered_boxes import around_center, sized_around_center
 from boundmesh.operators.common_rules import Weights
 from boundmesh.operators.inner_products import inner
@@ -33,82 +33,6 @@ from boundmesh.operators.window_products import conv_windows, pull_conv_windows
 from boundmesh.operators.window_strides import pull_conv_transpose_windows
 from boundmesh.operators.windows import PulledWindows, Windows
 
-CONVOLVE = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
-TRANSPOSE = {
-    1: functional.conv_transpose1d,
-    2: functional.conv_transpose2d,
-    3: functional.conv_transpose3d,
-}
-
-
-def summed(x: Tensor) -> AbstractContextManager[object]:
-    """Return a context in which a float32 convolution on a GPU is computed as sums of products.
-
-    cuDNN is turned off there, because it may transform the maps instead, and no bound on sums
-    covers that. The context changes nothing on a CPU, in float64, or when gradients are recorded.
-    """
-    recorded = x.requires_grad and torch.is_grad_enabled()
-    if launcher.on_gpu(x) and x.dtype == torch.float32 and not recorded:
-        return torch.backends.cudnn.flags(enabled=False, allow_tf32=False)
-    return nullcontext()
-
-
-def common_padding(node: Node) -> list[int]:
-    return [min(pair) for pair in node["padding"]]
-
-
-def convolve(node: Node, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return the convolution of x `[B, C, *spatial]` with W `[O, C/groups, *kernel]`."""
-    common = common_padding(node)
-    pairs = zip(node["padding"], common, strict=True)
-    extra = [(before - both, after - both) for (before, after), both in pairs]
-    if any(before or after for before, after in extra):
-        x = functional.pad(x, [width for pair in reversed(extra) for width in pair])
-    convolution = CONVOLVE[len(common)]
-    return convolution(x, weight, bias, node["stride"], common, node["dilation"], node["groups"])
-
-
-def transposed_convolve(
-    node: Node,
-    x: Tensor,
-    weight: Tensor,
-    output_padding: list[int],
-    lengths: list[int],
-    bias: Tensor | None = None,
-) -> Tensor:
-    """Return the transposed convolution of x `[B, C, *]` with W `[C, O/groups, *kernel]`.
-
-    The result is cut to the spatial `lengths`.
-    """
-    if patches.apart(node, weight):
-        return patches.scatter_patches(x, weight, output_padding, bias)
-    common = common_padding(node)
-    if bias is None and overlaps.applies(node, x):
-        y = overlaps.scatter_columns(node, x, weight, common, output_padding)
-    else:
-        transposed, groups = TRANSPOSE[len(common)], node["groups"]
-        with summed(x):
-            y = transposed(
-                x, weight, bias, node["stride"], common, output_padding, groups, node["dilation"]
-            )
-    for axis, length in enumerate(lengths):
-        y = y.narrow(axis + 2, node["padding"][axis][0] - common[axis], length)
-    return y
-
-
-def transposed_lengths(node: Node, lengths: tuple[int, ...], kernel: tuple[int, ...]) -> list[int]:
-    """Return the length of each spatial axis after a transposed convolution.
-
-    It is `stride·(n − 1) + dilation·(kernel − 1) + 1 − before − after`, where n is the length of
-    the input and `before` and `after` are the paddings.
-    """
-    return [
-        stride * (n - 1) + dilation * (k - 1) + 1 - before - after
-        for n, k, stride, dilation, (before, after) in zip(
-            lengths, kernel, node["stride"], node["dilation"], node["padding"], strict=True
-        )
-    ]
-
 
 def conv(node: Node, weights: Weights, x: Tensor) -> Tensor:
     """Compute the convolution of x `[D, N, C, *spatial]`.
@@ -120,14 +44,16 @@ def conv(node: Node, weights: Weights, x: Tensor) -> Tensor:
 
 
 def pull_conv(node: Node, weights: Weights, rows: Tensor) -> Pulled:
-    """Pull rows A back: the coefficients are the transposed convolution of A, cut or extended to
-    the lengths of the input, and the bias is `⟨A, b⟩`."""
+    """Pull rows A back: the coefficients are the transposed convolution of A, the bias `⟨A, b⟩`.
+
+    The coefficients are cut or extended to the lengths of the input.
+    """
     weight, lengths = weights[0], node.input_shapes[0][2:]
     reached = transposed_lengths(node, tuple(rows.shape[4:]), tuple(weight.shape[2:]))
     # The last window may end before the input does. The rest is shorter than one stride, and its
     # coefficients are zero.
-    left = [length - reach for length, reach in zip(lengths, reached, strict=True)]
-    pulled = transposed_convolve(node, rows.flatten(0, 2), weight, left, list(lengths))
+    rest = [length - reach for length, reach in zip(lengths, reached, strict=True)]
+    pulled = transposed_convolve(node, rows.flatten(0, 2), weight, rest, list(lengths))
     return Pulled((pulled.unflatten(0, rows.shape[:3]),), channel_bias(weights, rows))
 
 
@@ -137,9 +63,9 @@ def conv_transpose(node: Node, weights: Weights, x: Tensor) -> Tensor:
     `weights` holds W `[C, O/groups, *kernel]` and b `[O]`; b may be absent.
     """
     reached = transposed_lengths(node, tuple(x.shape[3:]), tuple(weights[0].shape[2:]))
-    left = list(node["output_padding"])
-    lengths = [reach + more for reach, more in zip(reached, left, strict=True)]
-    y = transposed_convolve(node, x.flatten(0, 1), weights[0], left, lengths, *weights[1:])
+    extra = list(node["output_padding"])
+    lengths = [reach + more for reach, more in zip(reached, extra, strict=True)]
+    y = transposed_convolve(node, x.flatten(0, 1), weights[0], extra, lengths, *weights[1:])
     result: Tensor = y.unflatten(0, x.shape[:2])
     return result
 
@@ -209,11 +135,11 @@ def grouped(node: Node, cut: Partition) -> Partition | None:
 
     Returns None for every other partition of the input.
     """
-    wide, out = node.input_shapes[0][1] // node["groups"], node.shape[1] // node["groups"]
-    aligned = cut.axis == 1 and not any(end % wide for end in cut.ends)
+    fan_in, fan_out = node.input_shapes[0][1] // node["groups"], node.shape[1] // node["groups"]
+    aligned = cut.axis == 1 and not any(end % fan_in for end in cut.ends)
     if not aligned or len(set(cut.ends)) < len(cut.ends):
         return None
-    return Partition(1, tuple(end // wide * out for end in cut.ends))
+    return Partition(1, tuple(end // fan_in * fan_out for end in cut.ends))
 
 
 def groups_of_piece(node: Node, axis: int, length: int) -> Mapping[str, Any]:

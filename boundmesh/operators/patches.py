@@ -25,10 +25,10 @@ def apart(node: Node, weight: Tensor) -> bool:
     )
 
 
-def scatter_patches(x: Tensor, weight: Tensor, left: list[int], bias: Tensor | None) -> Tensor:
-    """Return the transposed convolution: `[B, C, *spatial]` → `[B, O, *(spatial·kernel + left)]`.
+def scatter_patches(x: Tensor, weight: Tensor, extra: list[int], bias: Tensor | None) -> Tensor:
+    """Return the transposed convolution: `[B, C, *spatial]` → `[B, O, *(spatial·kernel + extra)]`.
 
-    The last `left` places of each axis hold zero, or the bias.
+    The last `extra` places of each axis hold zero, or the bias.
     """
     (count, _, *spatial), (_, outputs, *kernel) = x.shape, weight.shape
     windows = times(x.movedim(1, -1), weight.flatten(1).mT).view(count, *spatial, outputs, *kernel)
@@ -36,6 +36,6 @@ def scatter_patches(x: Tensor, weight: Tensor, left: list[int], bias: Tensor | N
     order = [0, 1 + len(axes), *(place for a in axes for place in (1 + a, 2 + len(axes) + a))]
     lengths = [n * k for n, k in zip(spatial, kernel, strict=True)]
     y = windows.permute(order).reshape(count, outputs, *lengths)
-    if any(left):
-        y = functional.pad(y, [width for more in reversed(left) for width in (0, more)])
+    if any(extra):
+        y = functional.pad(y, [width for more in reversed(extra) for width in (0, more)])
     return y if bias is None else y + bias.reshape(-1, *[1] * len(axes))

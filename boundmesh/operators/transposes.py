@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from boundmesh.errors import UnsupportedError
-from boundmesh.operators.convolution import transposed_lengths
+from boundmesh.operators.batch_convolution import transposed_lengths
 from boundmesh.operators.node import Node, Shape
 
 MOST = 2**22
