@@ -11,19 +11,17 @@ from torch import Tensor
 from boundmesh.bounds.clipping.affine_values import affine_values
 from boundmesh.bounds.methods.beta import DomainBounder
 from boundmesh.bounds.methods.beta_ascent import Ascent, climb
-from boundmesh.bounds.methods.crown import errors_on
 from boundmesh.bounds.methods.domain_bounds import BoundedDomains
 from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.relaxation.cuts import cut_values
 from boundmesh.bounds.relaxation.neurons import neurons_of
 from boundmesh.bounds.sweep.program import Program
-from boundmesh.bounds.sweep.rounding_errors import magnitude
 from boundmesh.operators.interval import Interval
-from boundmesh.operators.rounding import INFLATION
 from boundmesh.proof.account import SearchAccount
-from boundmesh.proof.margins import Margins, rounded_up
+from boundmesh.proof.margins import Margins
 from boundmesh.runtime.clock import Clock
 from boundmesh.search.branching.splits import Splits
+from boundmesh.search.clause_rows import deviation, rows_by_clause
 from boundmesh.search.clip import clipped, empty
 from boundmesh.search.domain import Domains, root
 from boundmesh.search.float64_bounds import Precise
@@ -35,10 +33,21 @@ from boundmesh.search.searcher import Look, give_way
 from boundmesh.settings import BranchSettings
 
 LEAF_STEPS = (50, 200, 1000)
+"""The gradient steps of the ascents on a leaf, one ascent after the other until it is refuted."""
 
 
 class ActivationSplitting:
-    """Branch and bound on one region for the clauses that are open there."""
+    """Branch and bound on one region for the clauses that are open there.
+
+    problem   the network, the region and the layout
+    bounds    the bounds of the start nodes on the region
+    margins   all clauses of the question as S rows of the output
+    offset    `[S]`, float64: the number that the lower bound of each row must exceed
+    settings  the options of branch and bound
+    clock     raises OutOfTime at the deadline
+    look      replays points
+    meetings  the meetings with the other groups; None means that there are none
+    """
 
     def __init__(
         self,
@@ -55,12 +64,12 @@ class ActivationSplitting:
         neurons = neurons_of(problem.program, bounds, problem.region.interval.lower)
         divisible = replace(problem, layout=problem.layout.own_domains)
         values = affine_values(problem, bounds, neurons)
-        able = cut_values(problem.program, bounds)
-        self.bounder = DomainBounder(divisible, bounds, neurons, values, able)
+        cuttable = cut_values(problem.program, bounds)
+        self.bounder = DomainBounder(divisible, bounds, neurons, values, cuttable)
         self.device, dtype = problem.layout.device, problem.layout.dtype
-        exact_offset = offset + _deviation(problem, bounds, margins, torch.float64)
-        offset = offset + _deviation(problem, bounds, margins, dtype)
-        self.rows, self.offset = _rows_by_clause(margins, offset, self.device, dtype)
+        exact_offset = offset + deviation(problem, bounds, margins, torch.float64)
+        offset = offset + deviation(problem, bounds, margins, dtype)
+        self.rows, self.offset = rows_by_clause(margins, offset, self.device, dtype)
         self.cushion = torch.finfo(dtype).eps * (1 + self.offset.abs())
         self.frontier: Frontier[Domains] = Frontier()
         self.leaves: Frontier[Domains] = Frontier()
@@ -100,7 +109,7 @@ class ActivationSplitting:
         if self.shared.begins:
             first = self._roots(clauses, margins)
             longer = replace(self.ascent, iterations=2 * self.ascent.iterations)
-            divided(self, first, lambda mine: self._bound(mine, longer, Outcome()))
+            divided(self, first, lambda share: self._bound(share, longer, Outcome()))
         return self.go_on(limit)
 
     def go_on(self, limit: float = float("inf")) -> SearchAccount:
@@ -216,34 +225,6 @@ class ActivationSplitting:
         region = self.bounder.region(found.parameters.take(worst))
         points = region.minimizer(rows[worst, 0].unsqueeze(1)).squeeze(1)
         return Corners(margins[worst], points)
-
-
-def _deviation(
-    problem: Problem, bounds: Mapping[str, Interval], margins: Margins, dtype: torch.dtype
-) -> Tensor | float:
-    """Return how much rounding the coefficients to `dtype` can change each row's margin.
-
-    The result is float64 `[S]`, and at least as large as the true change.
-    """
-    every = torch.arange(len(margins.bound))
-    deviation = margins.deviations(every, dtype, problem.layout.device)
-    errors = None if deviation is None else errors_on(problem, bounds)
-    if deviation is None or errors is None:
-        return 0.0
-    reach = errors.reach[problem.program.target]
-    return INFLATION * magnitude(deviation.double(), reach.double())[0].cpu()
-
-
-def _rows_by_clause(
-    margins: Margins, offset: Tensor, device: torch.device, dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
-    """Return rows `[C, S, *output_shape]` and offsets `[C, S]` of all clauses.
-
-    Short clauses repeat their first atom.
-    """
-    table = margins.table
-    rows = margins.rows(table.flatten(), dtype, device)[0]
-    return rows.reshape(*table.shape, *rows.shape[1:]), rounded_up(offset[table], dtype).to(device)
 
 
 def default_batch(program: Program, *, gpu: bool) -> int:
