@@ -10,7 +10,6 @@ replaced in parts is not noticed.
 from __future__ import annotations
 
 import builtins
-import dis
 import functools
 import types
 from collections.abc import Callable, Iterator, Mapping
@@ -21,16 +20,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from boundmesh.read.code_names import (
+    OPAQUE,
+    NoContentError,
+    globals_read,
+    is_fixed,
+    names_read,
+)
+
 Content = tuple[Any, ...]
 
-# Packages whose modules, functions and classes stay as they are.
-FIXED = frozenset(("torch", "math", "numpy", "functools", "operator", "itertools", "typing",
-                   "collections", "builtins", "abc", "torchvision", "einops", "_operator",
-                   "_functools"))  # fmt: skip
 PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), slice, range, torch.dtype,
          torch.device, torch.layout, torch.memory_format, np.generic)  # fmt: skip
-# What code that uses one of these names reads cannot be found.
-OPAQUE = frozenset(("eval", "exec", "globals", "locals", "vars", "__import__", "__dict__"))
 # Attributes of a class that no result depends on.
 ASIDE = frozenset(("__module__", "__doc__", "__dict__", "__weakref__", "__annotations__",
                    "__qualname__", "__static_attributes__", "__firstlineno__", "__parameters__",
@@ -42,21 +43,17 @@ CALLED = frozenset(("forward", "_call_impl", "eval", "train"))
 UNUSED = frozenset(("__init__", "__new__", "__repr__", "__str__", "extra_repr", "__del__"))
 
 
-class NoContentError(Exception):
-    """A module depends on something whose changes cannot be seen."""
-
-
 class Same:
-    """An object that equals itself alone. It keeps the object alive."""
+    """Wraps an object, and equals only wrappers of the same object. It keeps the object alive."""
 
-    def __init__(self, it: object) -> None:
-        self.it = it
+    def __init__(self, wrapped: object) -> None:
+        self.wrapped = wrapped
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Same) and self.it is other.it
+        return isinstance(other, Same) and self.wrapped is other.wrapped
 
     def __hash__(self) -> int:
-        return id(self.it)
+        return id(self.wrapped)
 
 
 def content_of(module: nn.Module) -> Content | None:
@@ -76,10 +73,10 @@ def content_of(module: nn.Module) -> Content | None:
 
 
 class _Walk:
-    """Walks from a module to all that it depends on; what is met again is not walked again.
+    """Walks from a module to all that it depends on, and walks nothing twice.
 
-    Of the methods of classes it walks those in `names`. `named` collects the names in all code that
-    it met, which may call further methods.
+    Of the methods of classes it walks those in `names`. `named` collects the names that all code on
+    the way reads, since that code may call further methods.
     """
 
     def __init__(self, names: frozenset[str]) -> None:
@@ -87,106 +84,105 @@ class _Walk:
         self._met: dict[int, int] = {}
         self._kept: list[object] = []
 
-    def value(self, it: Any) -> Content:
+    def value(self, value: Any) -> Content:
         """Return the content of any value; raises NoContentError where there is none."""
-        if isinstance(it, PLAIN) and _is_fixed(type(it).__module__):
-            return type(it), repr(it)
-        if id(it) in self._met:
-            return "met", self._met[id(it)]
-        self._met[id(it)] = len(self._met)
-        self._kept.append(it)
+        if isinstance(value, PLAIN) and is_fixed(type(value).__module__):
+            return type(value), repr(value)
+        if id(value) in self._met:
+            return "met", self._met[id(value)]
+        self._met[id(value)] = len(self._met)
+        self._kept.append(value)
         for kind, walk in self._walks():
             # A class of the user's own may hold more than the kind that it extends.
-            if isinstance(it, kind) and (kind is nn.Module or _is_fixed(type(it).__module__)):
-                return type(it), *walk(it)
-        raise NoContentError(type(it).__name__)
+            if isinstance(value, kind) and (kind is nn.Module or is_fixed(type(value).__module__)):
+                return type(value), *walk(value)
+        raise NoContentError(type(value).__name__)
 
     def _walks(self) -> Iterator[tuple[Any, Callable[[Any], Content]]]:
         yield nn.Module, self._module
         yield Tensor, _tensor
         yield np.ndarray, _array
         yield (tuple, list), self._sequence
-        yield (set, frozenset), lambda it: tuple(sorted(map(repr, map(self.value, it))))
+        yield (set, frozenset), lambda value: tuple(sorted(map(repr, map(self.value, value))))
         yield dict, self._mapping
         yield types.FunctionType, self._function
         yield (type, types.ModuleType, types.BuiltinFunctionType), self._fixed
-        yield functools.partial, lambda it: self._sequence((it.func, it.args, it.keywords))
+        yield functools.partial, self._partial
 
-    def _sequence(self, it: Any) -> Content:
-        return tuple(map(self.value, it))
+    def _sequence(self, values: Any) -> Content:
+        return tuple(map(self.value, values))
 
-    def _mapping(self, it: Mapping[Any, Any]) -> Content:
-        return tuple((self.value(key), self.value(part)) for key, part in it.items())
+    def _partial(self, call: functools.partial[Any]) -> Content:
+        return self._sequence((call.func, call.args, call.keywords))
 
-    def _fixed(self, it: Any) -> Content:
+    def _mapping(self, mapping: Mapping[Any, Any]) -> Content:
+        return tuple((self.value(key), self.value(value)) for key, value in mapping.items())
+
+    def _fixed(self, value: Any) -> Content:
         """Return the identity of what does not change: a part of torch, NumPy or Python itself."""
-        home = it.__name__ if isinstance(it, types.ModuleType) else (it.__module__ or "builtins")
-        if not _is_fixed(home):
-            if isinstance(it, type) and issubclass(it, nn.Module):
-                return Same(it), *self._class(it)
+        is_module = isinstance(value, types.ModuleType)
+        home = value.__name__ if is_module else (value.__module__ or "builtins")
+        if not is_fixed(home):
+            if isinstance(value, type) and issubclass(value, nn.Module):
+                return Same(value), *self._class(value)
             raise NoContentError(str(home))
-        return (Same(it),)
+        return (Same(value),)
 
     def _module(self, module: nn.Module) -> Content:
         kind = type(module)
         attributes = []
-        for name, part in vars(module).items():
-            if name.endswith("_hooks") and part:
+        for name, value in vars(module).items():
+            if name.endswith("_hooks") and value:
                 raise NoContentError(name)
-            if callable(part) and not isinstance(part, nn.Module | type) and _closed(part):
+            if callable(value) and not isinstance(value, nn.Module | type) and _closed(value):
                 # It may hold the module itself, which would then never be freed.
                 raise NoContentError(name)
-            attributes.append((name, self.value(part)))
+            attributes.append((name, self.value(value)))
         return Same(kind), self._class(kind), tuple(attributes)
 
     def _class(self, kind: type) -> Content:
         """Return the methods of a class that its forward pass can reach, and its plain values."""
-        found: list[Content] = []
-        for part in kind.__mro__:
-            if _is_fixed(part.__module__):
-                found.append((Same(part), Same(part.__dict__.get("forward"))))
+        content: list[Content] = []
+        for base in kind.__mro__:
+            if is_fixed(base.__module__):
+                content.append((Same(base), Same(base.__dict__.get("forward"))))
                 continue
-            for name, attribute in vars(part).items():
+            for name, attribute in vars(base).items():
                 method = isinstance(attribute, types.FunctionType)
                 if name in ASIDE | UNUSED or (method and not self._may_run(name)):
                     continue
-                found.append((name, self.value(_bare(attribute))))
-        return tuple(found)
+                content.append((name, self.value(_bare(attribute))))
+        return tuple(content)
 
     def _may_run(self, name: str) -> bool:
         """Return True for a method that some code names, or may name by `getattr`."""
         return name in self._names or name.startswith("__") or "getattr" in self._names
 
     def _function(self, function: types.FunctionType) -> Content:
-        if _is_fixed(str(function.__globals__.get("__name__"))):
+        if is_fixed(str(function.__globals__.get("__name__"))):
             return (Same(function),)
         cells = function.__closure__ or ()
-        inside = [cell.cell_contents for cell in cells]
-        closed = [Same(part) if isinstance(part, type) else self.value(part) for part in inside]
-        names = _names(function.__code__)
+        contents = [cell.cell_contents for cell in cells]
+        closure = [Same(part) if isinstance(part, type) else self.value(part) for part in contents]
+        names = names_read(function.__code__)
         if names & OPAQUE:
             raise NoContentError(f"{function.__qualname__} reads {names & OPAQUE}")
         self.named |= names
         scope = function.__globals__
-        read = [
+        globals_seen = [
             (name, self.value(scope[name]))
-            for name in sorted(_globals(function.__code__))
+            for name in sorted(globals_read(function.__code__))
             if name in scope and name not in vars(builtins)
         ]
-        own = self.value(function.__defaults__), self.value(function.__kwdefaults__)
-        return Same(function.__code__), own, tuple(closed), tuple(read)
+        defaults = self.value(function.__defaults__), self.value(function.__kwdefaults__)
+        return Same(function.__code__), defaults, tuple(closure), tuple(globals_seen)
 
 
-def _is_fixed(home: str) -> bool:
-    """Return True for the name of a Python module whose contents stay as they are."""
-    return home.split(".")[0] in FIXED
-
-
-def _closed(it: Any) -> bool:
+def _closed(function: Any) -> bool:
     """Return True for a function that is bound to an object or has a closure."""
-    if isinstance(it, types.FunctionType):
-        return bool(it.__closure__)
-    return not isinstance(it, types.BuiltinFunctionType | functools.partial)
+    if isinstance(function, types.FunctionType):
+        return bool(function.__closure__)
+    return not isinstance(function, types.BuiltinFunctionType | functools.partial)
 
 
 def _bare(attribute: Any) -> Any:
@@ -198,46 +194,18 @@ def _bare(attribute: Any) -> Any:
     return attribute
 
 
-def _names(code: types.CodeType) -> set[str]:
-    """Return the names that code reads, also in the functions inside of it.
-
-    Raises NoContentError where it imports a package that may change.
-    """
-    for step in dis.get_instructions(code):
-        if step.opname == "IMPORT_NAME" and str(step.argval).split(".")[0] not in FIXED:
-            raise NoContentError(f"import {step.argval}")
-    found = {*code.co_names}
-    for part in code.co_consts:
-        if isinstance(part, types.CodeType):
-            found |= _names(part)
-    return found
-
-
-def _globals(code: types.CodeType) -> set[str]:
-    """Return the names of globals that code reads, also in the functions inside of it."""
-    found = {
-        str(step.argval)
-        for step in dis.get_instructions(code)
-        if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")
-    }
-    for part in code.co_consts:
-        if isinstance(part, types.CodeType):
-            found |= _globals(part)
-    return found
-
-
-def _tensor(it: Tensor) -> Content:
-    if type(it) not in (Tensor, nn.Parameter, nn.Buffer) or it.layout != torch.strided:
-        raise NoContentError(type(it).__name__)
-    facts = tuple(it.shape), it.dtype, it.device, it.requires_grad
-    flat = it.detach().cpu().contiguous().reshape(-1)
+def _tensor(tensor: Tensor) -> Content:
+    if type(tensor) not in (Tensor, nn.Parameter, nn.Buffer) or tensor.layout != torch.strided:
+        raise NoContentError(type(tensor).__name__)
+    facts = tuple(tensor.shape), tensor.dtype, tensor.device, tensor.requires_grad
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
     return *facts, _digest(flat.view(torch.uint8).numpy())
 
 
-def _array(it: np.ndarray) -> Content:
-    if it.dtype.hasobject:
+def _array(array: np.ndarray) -> Content:
+    if array.dtype.hasobject:
         raise NoContentError("an array of objects")
-    return it.shape, it.dtype, _digest(np.ascontiguousarray(it).reshape(-1).view(np.uint8))
+    return array.shape, array.dtype, _digest(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
 
 
 def _digest(numbers: np.ndarray) -> bytes:
