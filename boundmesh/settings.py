@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from boundmesh.errors import BoundmeshError
@@ -216,37 +216,3 @@ def rounding_words(rounding: str) -> tuple[str, ...]:
             "but auto and trust joined by +"
         )
     return words
-
-
-def with_options(
-    settings: Settings, *, mesh: str | Layout | None = None, **options: Any
-) -> Settings:
-    """Return `settings` with options replaced by name, as in `timeout=60, method="crown"`.
-
-    An option may belong to any stage. `mesh` is a Layout or a string such as `shards=2`. Raises
-    BoundmeshError for a name that no stage has and for a value out of range.
-    """
-    if not isinstance(settings, Settings):
-        raise BoundmeshError(f"settings is {shown(settings)}; expected boundmesh.Settings(…)")
-    if isinstance(mesh, Layout):
-        settings = replace(settings, layout=mesh)
-    elif mesh is not None:
-        if not isinstance(mesh, str):
-            raise BoundmeshError(
-                f"mesh is {shown(mesh)}; expected a Layout or words such as shards=2,domains=4"
-            )
-        chosen = settings.layout
-        settings = replace(settings, layout=Layout.of(mesh, chosen.schedule, chosen.offload))
-    homes = {f.name: stage for stage, kind in STAGES.items() for f in fields(kind)}
-    own = {f.name for f in fields(settings)}
-    if unknown := sorted(set(options) - own - set(homes)):
-        known = " ".join(sorted((own - set(STAGES)) | set(homes) | {"mesh"}))
-        raise BoundmeshError(f"no option is called {', '.join(unknown)}; options are: {known}")
-    settings = replace(settings, **{n: v for n, v in options.items() if n in own})
-    parts = {
-        stage: replace(
-            settings.__dict__[stage], **{n: v for n, v in options.items() if homes.get(n) == stage}
-        )
-        for stage in STAGES
-    }
-    return replace(settings, **parts)

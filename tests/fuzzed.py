@@ -30,9 +30,10 @@ import boundmesh
 from boundmesh import Atom, Ball, BoundmeshError, Box, Case, Clause, Layout, Property, Settings
 from boundmesh.cli import main
 from boundmesh.graph.graph import Graph, Port
+from boundmesh.named_options import with_options
 from boundmesh.read import vnnlib
 from boundmesh.read.onnx import loads
-from boundmesh.settings import BRANCHING_NAMES, with_options
+from boundmesh.settings import BRANCHING_NAMES
 
 PORTS = (Port("x", (1, 2)),), (Port("y", (1, 2)),)
 SCALARS = (

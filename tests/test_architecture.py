@@ -30,6 +30,7 @@ FLOORS = (
     "conditions",
     "property",
     "settings",
+    "named_options",
     "runtime",
     "kernels",
     "operators",

@@ -22,6 +22,7 @@ from boundmesh.bounds.relaxation.neurons import Neurons
 from boundmesh.bounds.sweep.region import BoxRegion
 from boundmesh.bounds.sweep.rows import DenseRows
 from boundmesh.graph.graph import Graph
+from boundmesh.named_options import with_options
 from boundmesh.operators import RULES
 from boundmesh.operators.common_rules import Weights, monotone
 from boundmesh.operators.interval import Interval
@@ -34,7 +35,7 @@ from boundmesh.read.translate.step import TRANSLATIONS, Step, Value, translates
 from boundmesh.search.branching import table as heuristics
 from boundmesh.search.branching.heuristic import Heuristic
 from boundmesh.search.domain import Domains
-from boundmesh.settings import Branching, OutputMethod, Settings, with_options
+from boundmesh.settings import Branching, OutputMethod, Settings
 from tests.bounds.test_exact import exact_minimum
 
 Layer = tuple[np.ndarray, np.ndarray]

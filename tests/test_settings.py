@@ -4,14 +4,8 @@ import numpy as np
 import pytest
 
 from boundmesh.errors import BoundmeshError
-from boundmesh.settings import (
-    AttackSettings,
-    BoundSettings,
-    BranchSettings,
-    Layout,
-    Settings,
-    with_options,
-)
+from boundmesh.named_options import with_options
+from boundmesh.settings import AttackSettings, BoundSettings, BranchSettings, Layout, Settings
 
 
 def test_options_find_the_stage_they_belong_to():

@@ -9,12 +9,13 @@ import torch
 
 from boundmesh.api.progress import check_progress
 from boundmesh.errors import BoundmeshError
+from boundmesh.named_options import with_options
 from boundmesh.proof.output_bounds import Bounds
 from boundmesh.proof.output_bounds import bounds as bound
 from boundmesh.property import Ball, Box
 from boundmesh.ranges import shown
 from boundmesh.runtime.progress import SILENT, Progress
-from boundmesh.settings import Settings, with_options
+from boundmesh.settings import Settings
 from boundmesh.training.bounds import DifferentiableBounds, differentiable_bounds
 
 if TYPE_CHECKING:

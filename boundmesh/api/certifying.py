@@ -9,9 +9,10 @@ from boundmesh.api.progress import check_progress
 from boundmesh.certify.result import Certification
 from boundmesh.certify.story import certify as certify_all
 from boundmesh.errors import BoundmeshError
+from boundmesh.named_options import with_options
 from boundmesh.ranges import shown
 from boundmesh.runtime.progress import SILENT, Progress
-from boundmesh.settings import Settings, with_options
+from boundmesh.settings import Settings
 
 if TYPE_CHECKING:
     from boundmesh.models import Model

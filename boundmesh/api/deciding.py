@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from boundmesh.api.progress import check_progress
+from boundmesh.named_options import with_options
 from boundmesh.property import Property
 from boundmesh.result import Result
 from boundmesh.runtime.progress import SILENT, Progress
-from boundmesh.settings import Settings, with_options
+from boundmesh.settings import Settings
 from boundmesh.verify import verify as decide
 
 if TYPE_CHECKING:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from boundmesh.named_options import with_options
 from boundmesh.plan.asked import plan_of
 from boundmesh.plan.plan import Plan
 from boundmesh.property import Ball, Box, Property
-from boundmesh.settings import Settings, with_options
+from boundmesh.settings import Settings
 
 if TYPE_CHECKING:
     from boundmesh.models import Model

@@ -12,10 +12,11 @@ from boundmesh.graph.graph import Graph
 from boundmesh.graph.passes.spell_out import spell_out
 from boundmesh.jacobian.backward_graph import Slopes, backward_graph, slopes_of
 from boundmesh.models import load, point_of, region_of
+from boundmesh.named_options import with_options
 from boundmesh.proof.output_bounds import bounds
 from boundmesh.property import Ball, Box
 from boundmesh.ranges import OneOf
-from boundmesh.settings import Settings, with_options
+from boundmesh.settings import Settings
 
 if TYPE_CHECKING:
     from boundmesh.models import Model
