@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 import boundmesh
 from boundmesh.graph.forward import forward, tensors
-from boundmesh.graph.graph import Graph, Part
+from boundmesh.graph.graph import Graph, Subnetwork
 from boundmesh.read.joined import joined
 from boundmesh.read.twins import with_sums
 
@@ -64,7 +64,7 @@ def changed(module: nn.Module, change: Callable[[Tensor], Tensor]) -> nn.Module:
 def pair(one: Graph, two: Graph) -> Graph:
     """Return both networks on one input, extended by the differences of their outputs."""
     size, outputs = one[one.input].size, one[one.output].size
-    parts = [Part(graph, tuple(range(size))) for graph in (one, two)]
+    parts = [Subnetwork(graph, tuple(range(size))) for graph in (one, two)]
     sums = [
         ((j, Fraction(-sign)), (outputs + j, Fraction(sign)))
         for sign in (1, -1)

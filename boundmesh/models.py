@@ -18,7 +18,7 @@ from boundmesh.read import onnx, vnnlib
 from boundmesh.read.integers import at_whole_numbers
 from boundmesh.read.joined import with_products
 from boundmesh.read.networks import graphs_of
-from boundmesh.read.open_axes import UNKNOWN, Lengths, OpenAxisError, of_property
+from boundmesh.read.open_axes import UNKNOWN, KnownShapes, OpenAxisError, of_property
 from boundmesh.runtime.memory import refuse_beyond
 
 if TYPE_CHECKING:
@@ -98,12 +98,12 @@ def load(model: Model, example: np.ndarray | None = None) -> Graph:
     return from_torch(model, torch.as_tensor(example).to(next(floating, torch.float32)))
 
 
-def _lengths(example: np.ndarray | None) -> Lengths:
+def _lengths(example: np.ndarray | None) -> KnownShapes:
     """Return what an example input tells of the lengths that a network leaves open."""
     if example is None:
         return UNKNOWN
     shape = np.shape(example)
-    return Lengths(by_order=[tuple(shape)], size=math.prod(shape))
+    return KnownShapes(by_order=[tuple(shape)], size=math.prod(shape))
 
 
 def rows_of(rows: Any, outputs: int) -> np.ndarray:

@@ -13,7 +13,7 @@ from boundmesh.errors import ReadError
 from boundmesh.graph.graph import Graph
 from boundmesh.ranges import shown
 from boundmesh.read import onnx, torch_module
-from boundmesh.read.open_axes import Lengths, OpenAxisError, of_property
+from boundmesh.read.open_axes import KnownShapes, OpenAxisError, of_property
 
 
 def load(
@@ -38,7 +38,7 @@ def load(
             f"shapes are {shown(shapes)}; expected lists of whole numbers by input name ({error})"
         ) from None
     try:
-        return onnx.load(path, lengths=Lengths(by_name=known))
+        return onnx.load(path, lengths=KnownShapes(by_name=known))
     except OpenAxisError:
         if property is None:
             raise

@@ -10,7 +10,7 @@ from time import monotonic
 import torch
 from torch import Tensor
 
-from boundmesh.certify.run import Run
+from boundmesh.certify.run import CertifyRun
 from boundmesh.operators.interval import Interval
 from boundmesh.proof.standing import unstable_counts
 from boundmesh.verdict import Counterexample
@@ -43,7 +43,7 @@ class Account:
     unstable: dict[str, int] = field(default_factory=dict)
 
     @staticmethod
-    def of(run: Run) -> Account:
+    def of(run: CertifyRun) -> Account:
         """Make the account with which a run begins: no input has a verdict."""
         count = len(run.inputs)
         labels = torch.from_numpy(run.labels)[:, None]
@@ -78,7 +78,7 @@ class Account:
         self.found[place] = found
         self._decide(place, MISCLASSIFIED, "clean")
 
-    def survey(self, run: Run, bounds: Mapping[str, Interval]) -> None:
+    def survey(self, run: CertifyRun, bounds: Mapping[str, Interval]) -> None:
         """Count the unstable neurons of a batch, given bounds of its start nodes."""
         for start, (some, _) in unstable_counts(bounds, run.program).items():
             self.unstable[start] = max(self.unstable.get(start, 0), some)

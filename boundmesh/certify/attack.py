@@ -17,7 +17,7 @@ from boundmesh.attack.descending import TINY, slope
 from boundmesh.attack.search import ELEMENTS
 from boundmesh.attack.smoothing import SAMPLES, WIDE, Smoothing, jumping, measured_at, narrowing
 from boundmesh.attack.space import BallSpace, BoxSpace, space_of
-from boundmesh.certify.run import Radius, Run
+from boundmesh.certify.run import CertifyRun, Radius
 from boundmesh.graph.forward import forward
 from boundmesh.operators.cut_ball import farthest
 from boundmesh.property import Ball, Box
@@ -31,15 +31,15 @@ MOST_REPLAYS = 3
 
 
 @dataclass(frozen=True)
-class AttackEffort:
+class DescentEffort:
     """How many descents there are of each input, and how many steps each takes."""
 
     descents: int
     steps: int
 
 
-LIGHT = AttackEffort(descents=2, steps=10)
-THOROUGH = AttackEffort(descents=10, steps=40)
+LIGHT = DescentEffort(descents=2, steps=10)
+THOROUGH = DescentEffort(descents=10, steps=40)
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,11 @@ class Spaces:
 
 
 def search(
-    run: Run, places: Sequence[int], radii: Sequence[Radius], effort: AttackEffort, seed: int = 0
+    run: CertifyRun,
+    places: Sequence[int],
+    radii: Sequence[Radius],
+    effort: DescentEffort,
+    seed: int = 0,
 ) -> dict[int, Counterexample]:
     """Search counterexamples of inputs; return those that were found, by the input's place.
 
@@ -130,7 +134,11 @@ class _Descents:
     """Descents of one batch of inputs, all at once."""
 
     def __init__(
-        self, run: Run, places: Sequence[int], regions: Sequence[Box | Ball], effort: AttackEffort
+        self,
+        run: CertifyRun,
+        places: Sequence[int],
+        regions: Sequence[Box | Ball],
+        effort: DescentEffort,
     ) -> None:
         self.run, self.effort = run, effort
         self.places, self.regions = list(places), list(regions)

@@ -12,9 +12,9 @@ from boundmesh.bounds.sweep.layout import OneDevice
 from boundmesh.certify import attack
 from boundmesh.certify.account import CERTIFIED, Account
 from boundmesh.certify.ladder import WITHOUT_ROWS, Ladder
-from boundmesh.certify.run import Radius, Run
+from boundmesh.certify.run import CertifyRun, Radius
 from boundmesh.certify.search import Searched
-from boundmesh.certify.workers import Searchers, Task, share_of
+from boundmesh.certify.workers import InputSearch, Searchers, share_of
 from boundmesh.graph.graph import counted
 from boundmesh.proof import float64
 from boundmesh.proof.guarantee import rounding_for
@@ -24,7 +24,7 @@ WORTH_REPEATING = 3
 
 
 def certify_at(
-    run: Run, account: Account, radius: Radius, limit: float, searchers: Searchers
+    run: CertifyRun, account: Account, radius: Radius, limit: float, searchers: Searchers
 ) -> None:
     """Decide the open inputs of `account` at one radius, each search within `limit` seconds.
 
@@ -47,7 +47,7 @@ def certify_at(
     branch(run, account, radius, limit, searchers)
 
 
-def seek(run: Run, account: Account, radius: Radius, effort: attack.AttackEffort) -> None:
+def seek(run: CertifyRun, account: Account, radius: Radius, effort: attack.DescentEffort) -> None:
     """Search counterexamples of the open inputs, unless attacks are switched off."""
     places = account.open
     if not places or not run.settings.attack.restarts:
@@ -61,7 +61,7 @@ def seek(run: Run, account: Account, radius: Radius, effort: attack.AttackEffort
 
 
 def climb(
-    run: Run, account: Account, method: str, radius: Radius, stage: str | None = None
+    run: CertifyRun, account: Account, method: str, radius: Radius, stage: str | None = None
 ) -> None:
     """Bound the open inputs by one method, in batches."""
     places, ladder = account.open, Ladder(run)
@@ -86,7 +86,9 @@ def climb(
             tell(run, account)
 
 
-def branch(run: Run, account: Account, radius: Radius, limit: float, searchers: Searchers) -> None:
+def branch(
+    run: CertifyRun, account: Account, radius: Radius, limit: float, searchers: Searchers
+) -> None:
     """Search the open inputs one by one, those nearest to a proof first.
 
     With a deadline each gets an even share of the time that is left. Where there is far more time
@@ -102,7 +104,7 @@ def branch(run: Run, account: Account, radius: Radius, limit: float, searchers: 
 
 
 def _branch(
-    run: Run,
+    run: CertifyRun,
     account: Account,
     radius: Radius,
     places: Sequence[int],
@@ -112,14 +114,16 @@ def _branch(
     """Search every one of `places` once."""
     left, searched = deque(places), 0
 
-    def take() -> Task | None:
+    def take() -> InputSearch | None:
         if not left:
             return None
         share = share_of(run, limit, len(left), searchers.jobs)
         place = left.popleft()
-        return Task(place, radius, account.margins[place], account.known.get(place, {}), share)
+        return InputSearch(
+            place, radius, account.margins[place], account.known.get(place, {}), share
+        )
 
-    def done(task: Task, found: Searched, seconds: float) -> None:
+    def done(task: InputSearch, found: Searched, seconds: float) -> None:
         nonlocal searched
         searched += 1
         place = task.place
@@ -142,14 +146,14 @@ def nearest_first(account: Account) -> Sequence[int]:
     return sorted(account.open, key=lambda place: (-float(account.margins[place].min()), place))
 
 
-def in_float64(run: Run) -> Run:
+def in_float64(run: CertifyRun) -> CertifyRun:
     """Return the run with bounds in float64."""
     layout = OneDevice(run.graph, run.layout.device, torch.float64)
     rounding = rounding_for(run.graph, run.settings, layout)
     return replace(run, layout=layout, rounding=rounding)
 
 
-def tell(run: Run, account: Account, **facts: int) -> None:
+def tell(run: CertifyRun, account: Account, **facts: int) -> None:
     """Report how many inputs are decided."""
     left = len(account.open)
     done = len(account.words) - left

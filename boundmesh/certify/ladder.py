@@ -17,7 +17,7 @@ from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.methods.table import METHODS
 from boundmesh.bounds.sweep.region import region_tensors
 from boundmesh.bounds.sweep.rows import DenseRows
-from boundmesh.certify.run import Radius, Run
+from boundmesh.certify.run import CertifyRun, Radius
 from boundmesh.operators.interval import Interval
 from boundmesh.proof.ladder import FEW_INPUTS
 from boundmesh.proof.question import free_inputs
@@ -44,7 +44,7 @@ Bounds = Mapping[str, Interval]
 class Ladder:
     """Bounds inputs of a run by one method after the other."""
 
-    run: Run
+    run: CertifyRun
 
     def improve(
         self,

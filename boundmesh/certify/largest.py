@@ -19,10 +19,10 @@ from boundmesh.certify import attack
 from boundmesh.certify.account import CERTIFIED, FALSIFIED, Account
 from boundmesh.certify.ladder import Ladder
 from boundmesh.certify.nearer import nearer
-from boundmesh.certify.radii import Radii, Ranges
-from boundmesh.certify.run import Radius, Run
+from boundmesh.certify.radii import Radii, RadiusRanges
+from boundmesh.certify.run import CertifyRun, Radius
 from boundmesh.certify.search import Searched
-from boundmesh.certify.workers import Searchers, Task, share_of
+from boundmesh.certify.workers import InputSearch, Searchers, share_of
 from boundmesh.graph.graph import counted
 from boundmesh.rational import rounded
 
@@ -31,7 +31,7 @@ ATTACKS = 4
 
 
 def find_largest(
-    run: Run,
+    run: CertifyRun,
     account: Account,
     radii: Radii,
     most: Radius,
@@ -55,10 +55,10 @@ class Bisection:
     """The ranges of all inputs while they are narrowed."""
 
     def __init__(
-        self, run: Run, account: Account, radii: Radii, most: float, tolerance: float
+        self, run: CertifyRun, account: Account, radii: Radii, most: float, tolerance: float
     ) -> None:
         self.run, self.account, self.radii = run, account, radii
-        self.ranges = Ranges(radii, most, tolerance)
+        self.ranges = RadiusRanges(radii, most, tolerance)
         self.places = account.open
         scores = np.sort(run.scores, axis=1)
         radii.above = (scores[:, -1] - scores[:, -2]).tolist()
@@ -102,7 +102,7 @@ class Bisection:
                             failed[place] = tried[row], worst
                     self._tell()
 
-    def attack(self, effort: attack.AttackEffort) -> None:
+    def attack(self, effort: attack.DescentEffort) -> None:
         """Lower refuted radii by attacks in the range of each input."""
         run, account = self.run, self.account
         if not run.settings.attack.restarts:
@@ -131,15 +131,17 @@ class Bisection:
         places = deque(sorted(self.open, key=self.ranges.width))
         spent, searched = dict.fromkeys(places, 0.0), 0
 
-        def take() -> Task | None:
+        def take() -> InputSearch | None:
             if not places:
                 return None
             share = share_of(run, limit, len(places), searchers.jobs)
             place = places.popleft()
             (margins,) = self._unknown([place])
-            return Task(place, self.ranges.next(place, None), margins, {}, share - spent[place])
+            return InputSearch(
+                place, self.ranges.next(place, None), margins, {}, share - spent[place]
+            )
 
-        def done(task: Task, found: Searched, seconds: float) -> None:
+        def done(task: InputSearch, found: Searched, seconds: float) -> None:
             nonlocal searched
             place = task.place
             spent[place] += seconds
@@ -163,7 +165,7 @@ class Bisection:
             elif self.radii.falsified[place] <= self.ranges.most:
                 self.account.words[place] = FALSIFIED
 
-    def _enter(self, task: Task, found: Searched) -> None:
+    def _enter(self, task: InputSearch, found: Searched) -> None:
         """Narrow the range of an input by the result of a search, or note why there is none."""
         place, radius = task.place, task.radius
         if found.counterexample is not None:

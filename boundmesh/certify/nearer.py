@@ -9,7 +9,7 @@ import torch
 
 from boundmesh.attack.replay import representable
 from boundmesh.certify.distance import distance
-from boundmesh.certify.run import Run
+from boundmesh.certify.run import CertifyRun
 from boundmesh.graph.forward import forward
 from boundmesh.property import Box
 from boundmesh.verdict import Counterexample
@@ -20,7 +20,7 @@ POINTS, ROUNDS = 16, 3
 
 @torch.no_grad()
 def nearer(
-    run: Run, found: Mapping[int, Counterexample]
+    run: CertifyRun, found: Mapping[int, Counterexample]
 ) -> dict[int, tuple[Counterexample, float]]:
     """Return a counterexample of each input on the way to the given one, and its distance.
 
@@ -29,7 +29,7 @@ def nearer(
     return {place: _nearer(run, place, each) for place, each in found.items()}
 
 
-def _nearer(run: Run, place: int, found: Counterexample) -> tuple[Counterexample, float]:
+def _nearer(run: CertifyRun, place: int, found: Counterexample) -> tuple[Counterexample, float]:
     start = run.inputs.points[place]
     low, high = 0.0, 1.0
     way = found.input.reshape(-1) - start
@@ -47,7 +47,7 @@ def _nearer(run: Run, place: int, found: Counterexample) -> tuple[Counterexample
     return found, distance(found.input.reshape(-1), start, run.inputs.norm)
 
 
-def _broken(run: Run, place: int, points: np.ndarray) -> np.ndarray:
+def _broken(run: CertifyRun, place: int, points: np.ndarray) -> np.ndarray:
     """Return the mask of the points at which another class has the largest score."""
     graph, layout, label = run.graph, run.layout, int(run.labels[place])
     x = torch.from_numpy(points).to(layout.device, layout.dtype)

@@ -9,7 +9,7 @@ import numpy as np
 from boundmesh.attack.replay import Replay
 from boundmesh.bounds.sweep.layout import DeviceLayout
 from boundmesh.certify.inputs import Inputs
-from boundmesh.certify.run import Run
+from boundmesh.certify.run import CertifyRun
 from boundmesh.graph.graph import Graph
 from boundmesh.mesh.runtime.open import groups_for, layout_for
 from boundmesh.operators.rounding import Rounding
@@ -22,7 +22,7 @@ from boundmesh.settings import Settings, rounding_words
 
 @dataclass(frozen=True)
 class Opened:
-    """A run before its labels and scores are known; the fields are those of `Run`."""
+    """A run before its labels and scores are known; the fields are those of `CertifyRun`."""
 
     graph: Graph
     inputs: Inputs
@@ -32,12 +32,12 @@ class Opened:
     settings: Settings
     clock: Clock
 
-    def about(self, labels: np.ndarray, scores: np.ndarray) -> Run:
+    def about(self, labels: np.ndarray, scores: np.ndarray) -> CertifyRun:
         """Return the run for labels `[N]` and the network's scores `[N, classes]`."""
         real = set(rounding_words(self.settings.rounding)) == {"real"}
         replay = Replay(self.graph, RealOutputs(self.graph).confirms if real else None)
         facts = self.rounding, replay, self.settings, self.clock
-        return Run(self.graph, self.inputs, labels, scores, self.layout, self.groups, *facts)
+        return CertifyRun(self.graph, self.inputs, labels, scores, self.layout, self.groups, *facts)
 
 
 def open_run(graph: Graph, inputs: Inputs, settings: Settings, clock: Clock) -> Opened:

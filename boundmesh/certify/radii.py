@@ -30,7 +30,7 @@ class Radii:
 
 
 @dataclass(frozen=True)
-class Ranges:
+class RadiusRanges:
     """The ranges in which the largest certified radii lie: from certified to refuted ones.
 
     radii      the largest certified and the smallest refuted radius of each input

@@ -35,7 +35,7 @@ MOST_TOGETHER = 256
 
 
 @dataclass(frozen=True)
-class Run:
+class CertifyRun:
     """The network, inputs, devices and settings of a run.
 
     graph     the network

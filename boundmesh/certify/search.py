@@ -11,7 +11,7 @@ from torch import Tensor
 
 from boundmesh.attack.pgd import Attack
 from boundmesh.bounds.sweep.region import region_tensors
-from boundmesh.certify.run import Radius, Run
+from boundmesh.certify.run import CertifyRun, Radius
 from boundmesh.operators.interval import Interval
 from boundmesh.proof.margin_rows import margins_of
 from boundmesh.proof.question import Question
@@ -41,7 +41,7 @@ class Searched:
 
 
 def search(
-    run: Run,
+    run: CertifyRun,
     place: int,
     radius: Radius,
     margins: Tensor,
@@ -92,7 +92,7 @@ def search(
 
 
 def _attacked(
-    run: Run, prop: Property, clauses: Sequence[int], clock: Clock
+    run: CertifyRun, prop: Property, clauses: Sequence[int], clock: Clock
 ) -> Counterexample | None:
     """Search a counterexample for a small share of the time; raises OutOfTime after all of it."""
     short = Clock(min(ATTACK_SHARE * clock.left, MOST_ATTACK))

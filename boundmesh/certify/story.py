@@ -23,7 +23,7 @@ from boundmesh.certify.largest import find_largest
 from boundmesh.certify.open import open_run
 from boundmesh.certify.radii import Radii
 from boundmesh.certify.result import INTERRUPTED, TIMEOUT, Certification
-from boundmesh.certify.run import Radius, Run, scores_of
+from boundmesh.certify.run import CertifyRun, Radius, scores_of
 from boundmesh.certify.summary import result_of
 from boundmesh.certify.workers import Searchers
 from boundmesh.graph.forward import multiplications
@@ -87,7 +87,7 @@ def certify(
     return result_of(run, account, radii, aim, ended, graph, recorder.history())
 
 
-def decide(run: Run, account: Account, radii: Radii, aim: Aim) -> str:
+def decide(run: CertifyRun, account: Account, radii: Radii, aim: Aim) -> str:
     """Enter the verdicts and radii of all inputs; return why the run ended early, or nothing."""
     try:
         with Searchers(run, aim.jobs) as searchers:
@@ -111,7 +111,7 @@ def prepared(
     radius: Radius,
     settings: Settings,
     clock: Clock,
-) -> Run:
+) -> CertifyRun:
     """Check the network and load it onto the device; compute the scores of all inputs.
 
     Raises BoundmeshError where the network differs from ONNX Runtime, does not fit the device, or
@@ -133,7 +133,7 @@ def prepared(
     return opened.about(scores.argmax(1) if wanted is None else wanted, scores)
 
 
-def sort_out(run: Run, account: Account, labelled: bool) -> None:
+def sort_out(run: CertifyRun, account: Account, labelled: bool) -> None:
     """Find the inputs that have another class than their label without any change.
 
     ONNX Runtime confirms each. An input whose prediction is a tie is falsified by itself.

@@ -10,7 +10,7 @@ from boundmesh.certify.aim import Aim
 from boundmesh.certify.distance import distance
 from boundmesh.certify.radii import Radii
 from boundmesh.certify.result import INTERRUPTED, TIMEOUT, Certification, Certified
-from boundmesh.certify.run import Run
+from boundmesh.certify.run import CertifyRun
 from boundmesh.graph.graph import Graph
 from boundmesh.rational import rounded
 from boundmesh.runtime.device import name_of, peak_bytes
@@ -21,7 +21,7 @@ ENDED = {TIMEOUT: "out of time", INTERRUPTED: "interrupted", "": ""}
 
 
 def result_of(
-    run: Run,
+    run: CertifyRun,
     account: Account,
     radii: Radii,
     aim: Aim,
@@ -54,7 +54,9 @@ def result_of(
     )
 
 
-def _one(run: Run, account: Account, radii: Radii, aim: Aim, ended: str, place: int) -> Certified:
+def _one(
+    run: CertifyRun, account: Account, radii: Radii, aim: Aim, ended: str, place: int
+) -> Certified:
     found, word = account.found.get(place), account.words[place]
     certified, falsified = radii.certified[place], radii.falsified[place]
     if not aim.largest:

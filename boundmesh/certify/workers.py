@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from boundmesh.certify.open import open_run
-from boundmesh.certify.run import Radius, Run
+from boundmesh.certify.run import CertifyRun, Radius
 from boundmesh.certify.search import Searched, search
 from boundmesh.errors import BoundmeshError
 from boundmesh.operators.interval import Interval
@@ -35,7 +35,7 @@ Ends = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Task:
+class InputSearch:
     """A search: an input, a radius, what is known, and the most seconds that it may take.
 
     margins  `[classes]`, the best margins so far
@@ -49,7 +49,7 @@ class Task:
     limit: float
 
 
-Done = Callable[[Task, Searched, float], None]
+Done = Callable[[InputSearch, Searched, float], None]
 """A function that receives what a search came to, and the seconds that it took."""
 
 
@@ -60,7 +60,7 @@ class Searchers:
     are ready this process searches. Leaving the context ends them at once.
     """
 
-    def __init__(self, run: Run, jobs: int) -> None:
+    def __init__(self, run: CertifyRun, jobs: int) -> None:
         self.run, self.jobs = run, jobs
         self._threads = run.settings.threads or max(1, torch.get_num_threads() // jobs)
         self._pool: ProcessPoolExecutor | None = None
@@ -106,7 +106,7 @@ class Searchers:
         mine = set(active_children()) - before
         self._left.callback(self._end, self._pool, mine)
 
-    def work(self, count: int, take: Callable[[], Task | None], done: Done) -> None:
+    def work(self, count: int, take: Callable[[], InputSearch | None], done: Done) -> None:
         """Run the searches that `take` returns until it returns None, about `count` in all.
 
         `done` receives what each search came to and the seconds that it took. `take` is called
@@ -114,7 +114,7 @@ class Searchers:
         the run.
         """
         self.start(count)
-        running: dict[Future[tuple[Searched, float]], Task] = {}
+        running: dict[Future[tuple[Searched, float]], InputSearch] = {}
         with _deaths_told():
             while True:
                 while self._open(len(running)) and (task := take()) is not None:
@@ -136,11 +136,11 @@ class Searchers:
             each.result()
         return running < len(self._started)
 
-    def _submit(self, task: Task) -> Future[tuple[Searched, float]]:
+    def _submit(self, task: InputSearch) -> Future[tuple[Searched, float]]:
         assert self._pool is not None
         return self._pool.submit(_search, _packed(task))
 
-    def _search_here(self, task: Task) -> tuple[Searched, float]:
+    def _search_here(self, task: InputSearch) -> tuple[Searched, float]:
         run, began, threads = self.run, monotonic(), torch.get_num_threads()
         if self._pool is not None:
             # Equal numbers of threads give equal bits, whichever process searches.
@@ -160,7 +160,7 @@ class Searchers:
             process.join()
 
 
-def share_of(run: Run, limit: float, places: int, jobs: int) -> float:
+def share_of(run: CertifyRun, limit: float, places: int, jobs: int) -> float:
     """Return how long each of so many searches may take."""
     return min(limit, run.clock.left, run.clock.left * jobs / max(1, places))
 
@@ -193,7 +193,7 @@ def _interruptions_left_to_this_process() -> Iterator[None]:
         signal.signal(signal.SIGINT, usual)
 
 
-_RUN: list[Run] = []
+_RUN: list[CertifyRun] = []
 """The run of a process that searches, which its first task finds as `_start` left it."""
 
 
@@ -211,7 +211,7 @@ def _ready() -> None:
 Packed = tuple[int, Radius, np.ndarray, dict[str, Ends], float]
 
 
-def _packed(task: Task) -> Packed:
+def _packed(task: InputSearch) -> Packed:
     """Return a task without tensors, which processes would share by file descriptors."""
     known = {n: (box.lower.cpu().numpy(), box.upper.cpu().numpy()) for n, box in task.known.items()}
     return task.place, task.radius, task.margins.numpy(), known, task.limit

@@ -48,11 +48,11 @@ def check_network(
     spec: Path | None,
     shapes: Mapping[str, tuple[int, ...]],
 ) -> None:
-    from boundmesh.read.open_axes import Lengths, of_property
+    from boundmesh.read.open_axes import KnownShapes, of_property
     from boundmesh.read.survey import survey
     from boundmesh.report.support import of_survey
 
-    lengths = Lengths(by_name=shapes)
+    lengths = KnownShapes(by_name=shapes)
     seen = survey(file, lengths)
     if seen.open_axis and spec is not None:
         seen = survey(file, replace(of_property(spec), by_name=shapes))

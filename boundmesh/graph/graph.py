@@ -35,7 +35,7 @@ class Port:
 
 
 @dataclass(frozen=True)
-class Part:
+class Subnetwork:
     """A network inside a graph that was made of several, or of one network and products.
 
     The outputs of all parts are the first outputs of the whole graph.
@@ -93,7 +93,7 @@ class Graph:
     formed: Mapping[str, Formed] = field(default_factory=dict)
     unbounded: frozenset[str] = frozenset()
     exposed: tuple[str, ...] = ()
-    parts: tuple[Part, ...] = ()
+    parts: tuple[Subnetwork, ...] = ()
     extended: Extended | None = None
 
     @property

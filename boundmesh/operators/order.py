@@ -93,7 +93,7 @@ def top(node: Node, weights: Weights, x: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Ranks:
+class DecidedRanks:
     """What bounds decide about the largest elements; all tensors `[D, 1, *shape]`.
 
     dim              the dim of the elements
@@ -121,7 +121,7 @@ class Ranks:
         return Pulled((coefficients,), bias)
 
 
-def relax_top(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Ranks:
+def relax_top(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> DecidedRanks:
     """Return an element itself where no other can have its rank, and else the rank's range.
 
     In the order of lower bounds, an element has its place for certain if all before it have lower
@@ -137,7 +137,7 @@ def relax_top(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Ranks:
     after = torch.cat((later.narrow(dim, 1, low.shape[dim] - 1), -inf), dim)
     decided = ((before >= high) & (low >= after)).narrow(dim, 0, count)
     found = monotone(top)(node, (), box)
-    return Ranks(
+    return DecidedRanks(
         dim + 1,
         low.shape[dim],
         source.narrow(dim, 0, count).unsqueeze(1),

@@ -15,7 +15,7 @@ from boundmesh.operators.curve import reach_of
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.node import Node
 from boundmesh.operators.operator import Operator, register
-from boundmesh.operators.order import ASIDE, Ranks, initial, unstable
+from boundmesh.operators.order import ASIDE, DecidedRanks, initial, unstable
 from boundmesh.operators.rounding import Rounded
 
 
@@ -61,13 +61,15 @@ def place_range(node: Node, weights: Weights, box: Interval) -> Interval:
     return Interval(*ends)
 
 
-def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Ranks:
+def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> DecidedRanks:
     """Return the range of each rank, which no line narrows."""
     (box,) = boxes
     dim, found = int(node["axis"]) + 1, place_range(node, (), box)
     lower, upper = found.lower.unsqueeze(1), found.upper.unsqueeze(1)
     nowhere = torch.zeros_like(lower, dtype=torch.int64)
-    return Ranks(dim + 1, box.lower.shape[dim], nowhere, torch.zeros_like(lower), lower, upper)
+    return DecidedRanks(
+        dim + 1, box.lower.shape[dim], nowhere, torch.zeros_like(lower), lower, upper
+    )
 
 
 def rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:

@@ -23,7 +23,7 @@ BLOCK = 2**17
 
 
 @dataclass(frozen=True)
-class Block:
+class RowBlock:
     """Some rows of a tile.
 
     rows          where they stand in the tile
@@ -57,7 +57,7 @@ def table_of(values: Tensor, windows: Windows) -> Tensor:
     return table
 
 
-def blocks(windows: Windows) -> Iterator[Block]:
+def blocks(windows: Windows) -> Iterator[RowBlock]:
     """Divide rows into blocks of at most `BLOCK` coefficients, or of one row."""
     rows = windows.coefficients
     places = prod(windows.grid.window)
@@ -65,7 +65,7 @@ def blocks(windows: Windows) -> Iterator[Block]:
     for first in range(0, windows.count, height):
         last = min(first + height, windows.count)
         positions = windows.grid.positions[first * places : last * places]
-        yield Block(slice(first, last), rows[:, first:last], positions)
+        yield RowBlock(slice(first, last), rows[:, first:last], positions)
 
 
 def scaled(windows: Windows, table: Tensor) -> Tensor:
@@ -126,7 +126,7 @@ def signed_sums(windows: Windows, below: Tensor | None, above: Tensor | None) ->
     return found
 
 
-def _selected(block: Block, below: Tensor | None, above: Tensor | None) -> Tensor:
+def _selected(block: RowBlock, below: Tensor | None, above: Tensor | None) -> Tensor:
     """Multiply coefficients ≥ 0 by `below` and the others by `above`; None stands for zero."""
     rows = block.coefficients
     low, high = (

@@ -13,7 +13,7 @@ from boundmesh.operators.windows import Windows
 
 
 @dataclass(frozen=True)
-class Neurons:
+class WindowNeurons:
     """Where some neurons of a map stand in the windows of S rows.
 
     index    `[S · U]`, the place of each neuron among the coefficients of all rows; if it lies
@@ -25,7 +25,7 @@ class Neurons:
     outside: Tensor
 
 
-def find(windows: Windows, index: Tensor) -> Neurons:
+def find(windows: Windows, index: Tensor) -> WindowNeurons:
     """Find the flat neurons `index` `[U]` of the map in the windows of rows."""
     grid, wide = windows.grid, windows.coefficients.shape[-1]
     feature = index.div(prod(grid.whole), rounding_mode="floor")
@@ -42,16 +42,16 @@ def find(windows: Windows, index: Tensor) -> Neurons:
         missing = out if missing is None else missing | out
         flat = flat * span.length + near
     assert missing is not None
-    return Neurons((flat * wide + feature).flatten(), missing)
+    return WindowNeurons((flat * wide + feature).flatten(), missing)
 
 
-def at(windows: Windows, neurons: Neurons) -> Tensor:
+def at(windows: Windows, neurons: WindowNeurons) -> Tensor:
     """Return the coefficients `[D or 1, S, U]` of neurons; zero outside of the windows."""
     found = windows.coefficients.flatten(1).index_select(1, neurons.index)
     return found.reshape(len(found), *neurons.outside.shape).masked_fill(neurons.outside, 0)
 
 
-def with_neurons(windows: Windows, neurons: Neurons, values: Tensor) -> Windows:
+def with_neurons(windows: Windows, neurons: WindowNeurons, values: Tensor) -> Windows:
     """Add values `[D or 1, S, U]` to the coefficients of neurons, where these are zero.
 
     Values of neurons outside of the windows count as zero.

@@ -16,7 +16,7 @@ from boundmesh.models import point_of, region_of
 from boundmesh.plan.counting import count_unstable
 from boundmesh.plan.machine import CPU, HOPPER, OTHER_GPU, Machine
 from boundmesh.plan.neurons import Unstable
-from boundmesh.plan.plan import PER_HOST, Line, Plan, Ranks
+from boundmesh.plan.plan import PER_HOST, Plan, Prediction, Ranks
 from boundmesh.plan.planning import plan_bounds
 from boundmesh.plan.rehearsal import Bounding
 from boundmesh.plan.words import parse_shards, parse_share, parse_size
@@ -101,7 +101,7 @@ def planned_method(
     unstable: Unstable,
     machine: Machine,
     settings: Settings,
-) -> Line:
+) -> Prediction:
     """Plan one bound method on the devices of `settings`, for a property's largest batch.
 
     `unstable` may be what a run has counted. Raises BoundmeshError for a property without regions.

@@ -44,7 +44,7 @@ ONE_DEVICE = Ranks()
 
 
 @dataclass(frozen=True)
-class Line:
+class Prediction:
     """The prediction for one number of shards.
 
     shards    how many devices hold the network together
@@ -109,7 +109,7 @@ class Plan:
     unstable: Unstable
     machine: Machine
     memory: int | None
-    lines: tuple[Line, ...]
+    lines: tuple[Prediction, ...]
     least: int | None
     tiles: tuple[TileSize, ...]
     search: Search | None = None
@@ -125,11 +125,11 @@ class Plan:
         """True if some planned number of shards fits, or no memory was given."""
         return self.memory is None or self.least is not None
 
-    def needed(self, line: Line) -> float:
+    def needed(self, line: Prediction) -> float:
         """Return the bytes that a device needs: tensors, and what the device keeps for itself."""
         return line.peak + self.machine.reserve
 
-    def holds(self, line: Line) -> bool:
+    def holds(self, line: Prediction) -> bool:
         """Return true if the line fits into the memory; true if none was given."""
         return self.memory is None or self.needed(line) <= self.memory
 

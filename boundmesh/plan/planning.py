@@ -12,7 +12,7 @@ from boundmesh.graph.graph import Graph
 from boundmesh.plan.layouts import imagined_layout, schedule_of
 from boundmesh.plan.machine import Machine
 from boundmesh.plan.neurons import Unstable
-from boundmesh.plan.plan import ONE_DEVICE, Line, Plan, Ranks, Search, TileSize, methods_of
+from boundmesh.plan.plan import ONE_DEVICE, Plan, Prediction, Ranks, Search, TileSize, methods_of
 from boundmesh.plan.rehearsal import ITERATION, Bounding, Rehearsed, rehearse
 from boundmesh.search.activation_split import default_batch
 
@@ -64,7 +64,7 @@ def _search(bounding: Bounding, unstable: Unstable, machine: Machine) -> Search:
 
 def _line(
     bounding: Bounding, unstable: Unstable, machine: Machine, ranks: Ranks, shards: int
-) -> Line:
+) -> Prediction:
     schedule = schedule_of(bounding, shards, ranks.schedule, ranks.offload)
     layout_of = imagined_layout(
         bounding, shards, schedule, ranks.offload, machine.gpu and shards <= ranks.per_host
@@ -81,7 +81,7 @@ def _line(
         for stage, work in each.stages.items()
     }
     seconds = sum(_seconds(each, bounding, schedule) for each in found.values())
-    return Line(shards, schedule, largest.peak, largest.terms, stages, seconds)
+    return Prediction(shards, schedule, largest.peak, largest.terms, stages, seconds)
 
 
 def _seconds(found: Rehearsed, bounding: Bounding, schedule: str) -> float:

@@ -21,7 +21,7 @@ ELEMENT_TYPES = ("Real", "float16", "float32", "float64", "bfloat16", *INTEGERS.
 
 
 @dataclass(frozen=True)
-class Network:
+class DeclaredNetwork:
     """A network that a query declares.
 
     name      its name in the query
@@ -41,7 +41,7 @@ class Declarations:
         self.version = ""
         # True if a network is declared in a file without the header of its version.
         self.headless = False
-        self.networks: dict[str, Network] = {}
+        self.networks: dict[str, DeclaredNetwork] = {}
         self.scalars: dict[str, int] = {}
         self.indices: dict[str, list[tuple[int, ...]]] = {"X": [], "Y": []}
         self.tensors: dict[str, Variable] = {}
@@ -112,7 +112,7 @@ class Declarations:
     def declare_network(self, parts: list[object]) -> None:
         """`(declare-network f [(equal-to g)] (declare-input …) … (declare-output …) …)`, 2.0."""
         name, *inner = parts or [None]
-        related = [each for each in inner[:1] if isinstance(each, Network)]
+        related = [each for each in inner[:1] if isinstance(each, DeclaredNetwork)]
         tensors = [each for each in inner[len(related) :] if isinstance(each, Variable)]
         if not isinstance(name, str) or len(related) + len(tensors) < len(inner):
             raise PropertyError("expected (declare-network NAME inputs outputs)")
@@ -128,16 +128,16 @@ class Declarations:
         for each in tensors:
             self.tensors[each.name] = replace(each, network=name)
         self.headless = self.headless or not self.version
-        self.networks[name] = replace(related[0], name=name) if related else Network(name)
+        self.networks[name] = replace(related[0], name=name) if related else DeclaredNetwork(name)
         self.version = "2"
 
-    def relate(self, relation: str, parts: list[object]) -> Network:
+    def relate(self, relation: str, parts: list[object]) -> DeclaredNetwork:
         """`(equal-to f)` or `(isomorphic-to f)`, version 2.0."""
         if len(parts) != 1 or not isinstance(parts[0], str):
             raise PropertyError(f"expected ({relation} NAME)")
         if parts[0] not in self.networks:
             raise PropertyError(f"'{parts[0]}' is no network that is declared before")
-        return Network("", relation, parts[0])
+        return DeclaredNetwork("", relation, parts[0])
 
     @property
     def element_types(self) -> set[str]:

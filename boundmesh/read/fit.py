@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from boundmesh.errors import PropertyError
-from boundmesh.graph.graph import Graph, Part, Port
+from boundmesh.graph.graph import Graph, Port, Subnetwork
 from boundmesh.graph.whole import INTEGERS, range_of
 from boundmesh.property import Property
-from boundmesh.read.declarations import Network
+from boundmesh.read.declarations import DeclaredNetwork
 from boundmesh.read.formula import Formula
 from boundmesh.read.influence import without_idle_inputs
 from boundmesh.read.integers import at_whole_numbers
@@ -78,7 +78,7 @@ def join(query: Query, graphs: Mapping[str | None, Graph]) -> tuple[Graph, Prope
     places = [fitted.places[name] for name in names]
     if graph is None or not np.array_equal(places[0], np.arange(len(places[0]))):
         pairs = zip(names, places, strict=True)
-        parts = [Part(graphs[name], tuple(own.tolist())) for name, own in pairs]
+        parts = [Subnetwork(graphs[name], tuple(own.tolist())) for name, own in pairs]
         graph = joined(parts, [name or "network" for name in names], fitted.inputs)
     graph = with_products(graph, fitted.property.products)
     prop = at_whole_numbers(fitted.property, graph.inputs)
@@ -86,7 +86,7 @@ def join(query: Query, graphs: Mapping[str | None, Graph]) -> tuple[Graph, Prope
     return with_twins(graph, prop), prop
 
 
-def check_alike(query: Query, network: Network, graphs: Mapping[str | None, Graph]) -> None:
+def check_alike(query: Query, network: DeclaredNetwork, graphs: Mapping[str | None, Graph]) -> None:
     """Raise PropertyError where a network and the one it is related to have other ports."""
     own, other = graphs[network.name], graphs[network.other]
     outputs = tuple([p for p in g.outputs if p.name not in g.exposed] for g in (own, other))

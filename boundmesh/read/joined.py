@@ -10,13 +10,13 @@ import numpy as np
 from boundmesh.graph.build import Builder
 from boundmesh.graph.constant import Constant
 from boundmesh.graph.formed import EXACT, Formed
-from boundmesh.graph.graph import Graph, Part, Port
+from boundmesh.graph.graph import Graph, Port, Subnetwork
 from boundmesh.operators.node import Node
 from boundmesh.property import Affine, Product
 from boundmesh.rational import is_float
 
 
-def joined(parts: Sequence[Part], names: Sequence[str], inputs: Sequence[Port]) -> Graph:
+def joined(parts: Sequence[Subnetwork], names: Sequence[str], inputs: Sequence[Port]) -> Graph:
     """Make one Graph of several networks, whose flat inputs may share places.
 
     The input of the result is flat and consists of `inputs`. Its output holds the flat outputs of
@@ -56,7 +56,7 @@ def with_products(graph: Graph, products: Sequence[Product]) -> Graph:
         known.append(multiplied(build, flat_x, values, group))
     output = build.add("concat", *known, axis=0)
     made = build.graph(output, graph.inputs, graph.outputs, graph.source)
-    parts = graph.parts or (Part(graph, tuple(range(x.size))),)
+    parts = graph.parts or (Subnetwork(graph, tuple(range(x.size))),)
     return replace(made, source=None, parts=parts)
 
 

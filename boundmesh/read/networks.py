@@ -9,7 +9,7 @@ from typing import TypeVar
 from boundmesh.errors import PropertyError
 from boundmesh.graph.graph import Graph
 from boundmesh.read import onnx
-from boundmesh.read.open_axes import Lengths
+from boundmesh.read.open_axes import KnownShapes
 from boundmesh.read.query import Query
 
 Model = TypeVar("Model")
@@ -86,5 +86,5 @@ def exposing(graph: Graph, names: Sequence[str]) -> Graph:
         return graph
     if graph.source is None:
         raise PropertyError(f"'{missing[0]}' is hidden, and only networks in ONNX files have names")
-    lengths = Lengths(by_name={port.name: port.shape for port in graph.inputs})
+    lengths = KnownShapes(by_name={port.name: port.shape for port in graph.inputs})
     return onnx.load_exposed(graph.source, tuple(missing), lengths)

@@ -16,7 +16,7 @@ from boundmesh.rational import Exact, decimal, rounded_all
 from boundmesh.read.distribute import Branch, Gathering, distribute
 from boundmesh.read.factored import factored, most_conjunctions
 from boundmesh.read.formula import Formula
-from boundmesh.read.ranges import Decimals, Missed, Ranges
+from boundmesh.read.ranges import Decimals, Missed, SimpleRanges
 from boundmesh.read.variable_bounds import Contradiction, Overlay, VariableBounds
 
 
@@ -34,7 +34,7 @@ def normal_form(
     inputs: int,
     name: Callable[[int], str],
     largest: np.ndarray | None = None,
-    ranges: Ranges | None = None,
+    ranges: SimpleRanges | None = None,
 ) -> NormalForm:
     """Turn assertions into cases, and warnings for the user.
 

@@ -79,7 +79,7 @@ class Radicand:
 
 
 @dataclass(frozen=True)
-class Group:
+class RadicandSum:
     """The sum that a radicand `share·Σz² + ε` has.
 
     axes     the axes of the sum
@@ -144,7 +144,7 @@ def single(graph: Graph, node: Node) -> float | None:
     return float(array.flat[0]) if alike else None
 
 
-def group_of(graph: Graph, value: str, radicand: Radicand) -> Group | None:
+def group_of(graph: Graph, value: str, radicand: Radicand) -> RadicandSum | None:
     """Return the group of a radicand `share·Σ value² + ε` with ε ≥ 0, or None where it is none."""
     node, share, least = unshaped(graph, radicand.name), 1.0, 0.0
     if node.op == "shift":
@@ -164,10 +164,12 @@ def group_of(graph: Graph, value: str, radicand: Radicand) -> Group | None:
     if not square or not same_value(graph, squares.inputs[0], value):
         return None
     shape = graph[value].shape
-    return Group(axes, share, least, node.shape) if len(shape) - 1 in axes else None
+    return RadicandSum(axes, share, least, node.shape) if len(shape) - 1 in axes else None
 
 
-def normal_of(graph: Graph, node: Node, value: str, radicand: Radicand, group: Group) -> Normalized:
+def normal_of(
+    graph: Graph, node: Node, value: str, radicand: Radicand, group: RadicandSum
+) -> Normalized:
     shape, short, name = graph[radicand.name].shape, group.short, radicand.name
     before: list[Node] = []
     floor = ceiling = None

@@ -19,7 +19,7 @@ from boundmesh.graph.graph import Graph, Port
 from boundmesh.graph.passes import simplify
 from boundmesh.read.files import contents
 from boundmesh.read.nodes import name_of, run
-from boundmesh.read.open_axes import UNKNOWN, Lengths
+from boundmesh.read.open_axes import UNKNOWN, KnownShapes
 from boundmesh.read.ports import enter, input_ports, leave
 from boundmesh.read.shapes import forget_numbers
 from boundmesh.read.translate import Value
@@ -27,7 +27,7 @@ from boundmesh.read.translate import Value
 OLDEST_OPSET = 7
 
 
-def load(path: str | Path, *, shapes_only: bool = False, lengths: Lengths = UNKNOWN) -> Graph:
+def load(path: str | Path, *, shapes_only: bool = False, lengths: KnownShapes = UNKNOWN) -> Graph:
     """Read the network in an ONNX file (`.onnx`, `.onnx.gz`), opset 7 or newer.
 
     `lengths` gives shapes of inputs whose axes the file leaves open.
@@ -47,7 +47,9 @@ def load(path: str | Path, *, shapes_only: bool = False, lengths: Lengths = UNKN
         raise type(error)(f"{path}: {error}") from error
 
 
-def load_exposed(source: Path | bytes, names: tuple[str, ...], lengths: Lengths = UNKNOWN) -> Graph:
+def load_exposed(
+    source: Path | bytes, names: tuple[str, ...], lengths: KnownShapes = UNKNOWN
+) -> Graph:
     """Read a network once more, with these values inside it as further outputs.
 
     Raises ReadError where the file has no such value, and the errors of `load`.
@@ -66,7 +68,7 @@ def load_exposed(source: Path | bytes, names: tuple[str, ...], lengths: Lengths 
     return replace(translate(model, source, lengths=lengths), exposed=names)
 
 
-def loads(data: bytes, *, lengths: Lengths = UNKNOWN, fold: bool = True) -> Graph:
+def loads(data: bytes, *, lengths: KnownShapes = UNKNOWN, fold: bool = True) -> Graph:
     """Read the network in the bytes of an ONNX file; raises the errors of `load`.
 
     Without `fold` no weight of the graph is computed from several weights of the file.
@@ -108,7 +110,7 @@ def translate(
     source: Path | bytes,
     *,
     shapes_only: bool = False,
-    lengths: Lengths = UNKNOWN,
+    lengths: KnownShapes = UNKNOWN,
     fold: bool = True,
 ) -> Graph:
     """Translate the model into a checked and simplified Graph.
@@ -142,7 +144,7 @@ class Entry:
     opset: int
 
 
-def enter_model(model: ir.Model, lengths: Lengths) -> Entry:
+def enter_model(model: ir.Model, lengths: KnownShapes) -> Entry:
     """Inline the functions of a model and begin a Graph with its inputs.
 
     Raises ReadError for an old opset, and the errors of `input_ports`.

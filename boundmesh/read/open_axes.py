@@ -19,7 +19,7 @@ SHAPED = re.compile(rb"\(\s*declare-input\s+(\S+)\s+\S+\s*\[([\d\s,]*)\]")
 
 
 @dataclass(frozen=True)
-class Lengths:
+class KnownShapes:
     """What is known of the shapes of a network's inputs beside its file.
 
     by_name  the shape of each input by its name
@@ -33,14 +33,14 @@ class Lengths:
     size: int | None = None
 
 
-UNKNOWN = Lengths()
+UNKNOWN = KnownShapes()
 
 
 class OpenAxisError(ReadError):
     """An input has an axis of open length."""
 
 
-def of_property(path: str | Path) -> Lengths:
+def of_property(path: str | Path) -> KnownShapes:
     """Return what the declarations of a VNN-LIB file tell of the shapes of inputs.
 
     VNN-LIB 2.0 declares shapes, and earlier versions one variable X_0, X_1, … for each number.
@@ -51,13 +51,13 @@ def of_property(path: str | Path) -> Lengths:
         for _, dims in SHAPED.findall(text)
     ]
     if shapes:
-        return Lengths(by_order=shapes, size=sum(map(math.prod, shapes)))
+        return KnownShapes(by_order=shapes, size=sum(map(math.prod, shapes)))
     numbers = [int(number) for number in NUMBERED.findall(text)]
-    return Lengths(size=max(numbers) + 1 if numbers else None)
+    return KnownShapes(size=max(numbers) + 1 if numbers else None)
 
 
 def fixed(
-    name: str, place: int, lengths: Sequence[Length], alone: bool, known: Lengths
+    name: str, place: int, lengths: Sequence[Length], alone: bool, known: KnownShapes
 ) -> tuple[int, ...]:
     """Return the shape of input `place`, whose axes the file declares with `lengths`.
 

@@ -12,12 +12,12 @@ from boundmesh.graph.graph import Port
 from boundmesh.graph.whole import INTEGERS, is_whole
 from boundmesh.operators.node import Node
 from boundmesh.read.nodes import name_of
-from boundmesh.read.open_axes import Lengths, fixed
+from boundmesh.read.open_axes import KnownShapes, fixed
 from boundmesh.read.translate.step import REAL, Value
 from boundmesh.read.whole_values import enter_whole
 
 
-def input_ports(graph: ir.Graph, known: Lengths) -> tuple[Port, ...]:
+def input_ports(graph: ir.Graph, known: KnownShapes) -> tuple[Port, ...]:
     """Return the inputs that are not weights; files older than IR version 4 list both.
 
     `known` gives shapes that the file leaves open.
@@ -29,7 +29,7 @@ def input_ports(graph: ir.Graph, known: Lengths) -> tuple[Port, ...]:
     return tuple(input_port(value, place, alone, known) for place, value in enumerate(free))
 
 
-def input_port(value: ir.Value, place: int, alone: bool, known: Lengths) -> Port:
+def input_port(value: ir.Value, place: int, alone: bool, known: KnownShapes) -> Port:
     """Return network input `place` with the lengths of all its axes."""
     types = REAL | INTEGERS
     if value.dtype not in types:

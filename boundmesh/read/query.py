@@ -8,9 +8,9 @@ from pathlib import Path
 
 from boundmesh.errors import PropertyError
 from boundmesh.property import Variable
-from boundmesh.read.declarations import Network, shown
+from boundmesh.read.declarations import DeclaredNetwork, shown
 from boundmesh.read.formula import Formula, Linear
-from boundmesh.read.ranges import Ranges, ranges_of, taken_out
+from boundmesh.read.ranges import SimpleRanges, ranges_of, taken_out
 from boundmesh.read.reader import Binding, Reader, unknown
 from boundmesh.read.sexpr import fold
 from boundmesh.runtime.collection import no_collection
@@ -35,12 +35,12 @@ class Query:
     path: Path
     version: str
     """`1` or `2`."""
-    networks: tuple[Network, ...]
+    networks: tuple[DeclaredNetwork, ...]
     variables: tuple[Variable, ...]
     assertions: tuple[Formula, ...]
     products: tuple[tuple[Linear, Linear], ...] = ()
     departures: tuple[str, ...] = ()
-    ranges: Ranges | None = None
+    ranges: SimpleRanges | None = None
 
     @cached_property
     def inputs(self) -> tuple[Variable, ...]:

@@ -90,7 +90,7 @@ class Missed(Mapping[int, Fraction]):
 
 
 @dataclass(frozen=True, eq=False)
-class Lines:
+class BoundArrays:
     """Simple bounds as arrays, one element for each line, of one tensor.
 
     name      the tensor's name
@@ -109,13 +109,13 @@ class Lines:
     places: np.ndarray
 
 
-def taken_out(text: str) -> tuple[str, list[Lines]]:
+def taken_out(text: str) -> tuple[str, list[BoundArrays]]:
     """Return the text without its simple bounds of inputs, and these."""
     if len(text) < LARGE:
         return text, []
     pattern = _line_of_inputs(set(OUTPUT.findall(text)) or {"Y"})
     rest: list[str] = []
-    found: list[Lines] = []
+    found: list[BoundArrays] = []
     start = 0
     while start < len(text):
         end = text.rfind("\n", start, start + CHUNK) + 1 or len(text)
@@ -139,7 +139,7 @@ def _line_of_inputs(outputs: Iterable[str]) -> re.Pattern[str]:
     )
 
 
-def _lines(matches: Sequence[tuple[str, str, str, str, str]]) -> Lines | None:
+def _lines(matches: Sequence[tuple[str, str, str, str, str]]) -> BoundArrays | None:
     """Return the matched lines as arrays; None where they are not all of one kind."""
     if not matches:
         return None
@@ -160,13 +160,13 @@ def _lines(matches: Sequence[tuple[str, str, str, str, str]]) -> Lines | None:
     upper = np.array(signs) == "<"
     if len(index) != depth * len(numbers):
         return None
-    return Lines(
+    return BoundArrays(
         names[0], bool(flats[0]), index.reshape(-1, depth), upper, mantissa, np.array(places)
     )
 
 
 @dataclass(frozen=True)
-class Ranges:
+class SimpleRanges:
     """The lower and upper ends that simple bounds give to inputs, by the input's number."""
 
     lower: Decimals
@@ -180,7 +180,9 @@ class Ranges:
             yield Comparison(((variable, 1),), end)
 
 
-def ranges_of(lines: Sequence[Lines], variables: Sequence[Variable], version: str) -> Ranges | None:
+def ranges_of(
+    lines: Sequence[BoundArrays], variables: Sequence[Variable], version: str
+) -> SimpleRanges | None:
     """Return the ranges that lines give to inputs.
 
     The result is None where a line is not about an element of an input, an input has two lower or
@@ -205,7 +207,7 @@ def ranges_of(lines: Sequence[Lines], variables: Sequence[Variable], version: st
     near = lower.present & upper.present & (np.nextafter(lower.value, np.inf) >= upper.value)
     if any(lower[i] > upper[i] for i in np.flatnonzero(near).tolist()):
         return None
-    return Ranges(lower, upper)
+    return SimpleRanges(lower, upper)
 
 
 class _Side:

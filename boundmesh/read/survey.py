@@ -29,7 +29,7 @@ from boundmesh.read.onnx import (
     parse,
     silenced,
 )
-from boundmesh.read.open_axes import UNKNOWN, Lengths, OpenAxisError
+from boundmesh.read.open_axes import UNKNOWN, KnownShapes, OpenAxisError
 from boundmesh.read.predict import forms
 from boundmesh.read.translate import TRANSLATIONS
 from boundmesh.read.translate.step import REAL
@@ -91,7 +91,7 @@ class Seen:
     unknown: set[str] = field(default_factory=set)
 
 
-def survey(path: Path, lengths: Lengths = UNKNOWN) -> Survey:
+def survey(path: Path, lengths: KnownShapes = UNKNOWN) -> Survey:
     """Check all nodes of the network in an ONNX file.
 
     A node that is refused is replaced by a value of its result's shape, so that the nodes after it

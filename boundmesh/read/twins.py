@@ -14,7 +14,7 @@ from fractions import Fraction
 from itertools import combinations
 
 from boundmesh.graph.build import Builder
-from boundmesh.graph.graph import Extended, Graph, Part
+from boundmesh.graph.graph import Extended, Graph, Subnetwork
 from boundmesh.operators.node import Node
 from boundmesh.property import Affine, Property, Terms
 from boundmesh.read.differences import Differences
@@ -120,7 +120,7 @@ def twins_of(graph: Graph, build: Builder, rows: Sequence[Row]) -> Iterator[Twin
             yield Twins(firsts[one], firsts[two], sizes[one], first, d)
 
 
-def share(one: Part, two: Part) -> bool:
+def share(one: Subnetwork, two: Subnetwork) -> bool:
     """Return True if some input of both networks is the same one."""
     return any(first == second for first, second in zip(one.places, two.places, strict=False))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from boundmesh.plan.plan import Line, Plan, methods_of
+from boundmesh.plan.plan import Plan, Prediction, methods_of
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _line_json(plan: Plan, line: Line) -> dict[str, Any]:
+def _line_json(plan: Plan, line: Prediction) -> dict[str, Any]:
     return {
         "shards": line.shards,
         "schedule": line.schedule,

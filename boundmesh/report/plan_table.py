@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from boundmesh.plan.plan import Line, Plan
+from boundmesh.plan.plan import Plan, Prediction
 from boundmesh.plan.terms import Term
 from boundmesh.report.amounts import of_shards, of_size, of_time
 
@@ -55,7 +55,7 @@ def _table(plan: Plan, names: Sequence[str]) -> list[str]:
     ]
 
 
-def _row(plan: Plan, line: Line, names: Sequence[str]) -> list[str]:
+def _row(plan: Plan, line: Prediction, names: Sequence[str]) -> list[str]:
     sizes = [*(_sizes(line, names) if names else []), line.peak]
     fits = "" if plan.memory is None else "yes" if plan.holds(line) else "no"
     return [str(line.shards), line.schedule, *map(of_size, sizes), of_time(line.seconds), fits]
@@ -71,11 +71,11 @@ def _large_terms(plan: Plan) -> list[str]:
     ]
 
 
-def _sizes(line: Line, names: Sequence[str]) -> list[float]:
+def _sizes(line: Prediction, names: Sequence[str]) -> list[float]:
     """Return the bytes of each of the terms `names`, then those of all others."""
     sizes = [_size(line, name) for name in names]
     return [*sizes, line.peak - sum(sizes)]
 
 
-def _size(line: Line, name: str) -> float:
+def _size(line: Prediction, name: str) -> float:
     return sum(size for term, size in line.terms.items() if COLUMNS[term] == name)

@@ -49,7 +49,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Span:
+class StageSpan:
     """A stage that ran from `begun` to `ended`, in seconds since the run began."""
 
     stage: str
@@ -68,7 +68,7 @@ class History:
     seconds   the seconds from the beginning to the end
     """
 
-    spans: tuple[Span, ...] = ()
+    spans: tuple[StageSpan, ...] = ()
     readings: tuple[Reading, ...] = ()
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
@@ -93,7 +93,7 @@ class Recorder:
     progress: Progress = SILENT
     measure: Measure | None = None
     _begun: float = field(default_factory=time.monotonic)
-    _spans: list[Span] = field(default_factory=list)
+    _spans: list[StageSpan] = field(default_factory=list)
     _running: tuple[str, str, float] | None = None
     _readings: list[Reading] = field(default_factory=list)
     _last: Reading | None = None
@@ -145,7 +145,7 @@ class Recorder:
             self._last = None
         if self._running is not None:
             name, detail, begun = self._running
-            self._spans.append(Span(name, detail, begun, now))
+            self._spans.append(StageSpan(name, detail, begun, now))
             self._running = None
         return now
 

@@ -19,7 +19,7 @@ SPARSE = 0.5
 
 
 @dataclass(frozen=True)
-class Part:
+class ChoicePart:
     """A box in the region, and what is left there of a clause.
 
     bounds    the bounds of the inputs, and of outputs where a counterexample can be
@@ -65,7 +65,7 @@ class Part:
                 upper[place] = min(upper[place], rounded(end, up=True))
         return lower, upper
 
-    def divided(self, place: int) -> list[Part]:
+    def divided(self, place: int) -> list[ChoicePart]:
         """Return a part for each alternative of the choice at `place`. They cover this part."""
         rest = self.choices[:place] + self.choices[place + 1 :]
         return [

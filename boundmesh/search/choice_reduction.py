@@ -7,11 +7,11 @@ from dataclasses import replace
 from boundmesh.proof.margins import ChoiceRows
 from boundmesh.read.tighten import ROUNDS, enclose
 from boundmesh.read.variable_bounds import VariableBounds
-from boundmesh.search.choice_parts import Part
+from boundmesh.search.choice_parts import ChoicePart
 from boundmesh.search.choice_reasoning import Reasoning
 
 
-def reduced(part: Part, reasoning: Reasoning) -> Part | None:
+def reduced(part: ChoicePart, reasoning: Reasoning) -> ChoicePart | None:
     """Return the part with all that follows from bounds and atoms; None if nothing can hold.
 
     Alternatives that cannot hold are dropped. The only alternative of a choice is required, and
@@ -43,7 +43,7 @@ class Reduction:
     shares    the known shares of choices whose variables did not move
     """
 
-    def __init__(self, part: Part, reasoning: Reasoning) -> None:
+    def __init__(self, part: ChoicePart, reasoning: Reasoning) -> None:
         self.bounds = part.bounds.fork()
         self.required = dict.fromkeys(part.required)
         self.choices = list(part.choices)

@@ -24,7 +24,7 @@ from boundmesh.proof.question import TOGETHER, Question
 from boundmesh.proof.standing import Standing
 from boundmesh.read.variable_bounds import VariableBounds
 from boundmesh.runtime.clock import Clock
-from boundmesh.search.choice_parts import Part
+from boundmesh.search.choice_parts import ChoicePart
 from boundmesh.search.choice_reasoning import Ends, Reasoning
 from boundmesh.search.choice_reduction import reduced
 from boundmesh.search.narrowed import Narrowed, multiplied_out
@@ -107,10 +107,10 @@ class ChoiceSearch:
         )
         return lower, upper
 
-    def _root(self) -> Part:
+    def _root(self) -> ChoicePart:
         margins = self.question.margins
         lower, upper = self.box
-        return Part(
+        return ChoicePart(
             VariableBounds(Ends(lower), Ends(upper)),
             margins.members[self.clause],
             margins.choices_of(self.clause),
@@ -119,13 +119,13 @@ class ChoiceSearch:
             added=margins.members[self.clause],
         )
 
-    def _survey(self, parts: list[Part]) -> None:
+    def _survey(self, parts: list[ChoicePart]) -> None:
         self.account.open = len(parts)
         self.account.widest = max(self.account.widest, len(parts))
         self.account.worst = min([self.account.hardest, *(part.margin for part in parts)])
         self.account.show(self.clock.progress)
 
-    def _kept(self, parts: list[Part]) -> list[Part]:
+    def _kept(self, parts: list[ChoicePart]) -> list[ChoicePart]:
         """Return the parts that exact reasoning leaves open, reduced."""
         found = []
         with self.clock.stage("branch"):
@@ -139,7 +139,7 @@ class ChoiceSearch:
                     self.account.proved = min(self.account.proved, part.margin)
         return found
 
-    def _bounded(self, parts: list[Part]) -> list[Part]:
+    def _bounded(self, parts: list[ChoicePart]) -> list[ChoicePart]:
         """Bound the boxes that were cut, all together; return the parts that are still open."""
         if not isinstance(self.question.region, BoxRegion):
             return parts
@@ -168,7 +168,7 @@ class ChoiceSearch:
         self.account.found = self.look((around.lower + around.upper) / 2)
         return found
 
-    def _regions(self, parts: list[Part]) -> BoxRegion:
+    def _regions(self, parts: list[ChoicePart]) -> BoxRegion:
         """Return the boxes of the parts, rounded outward to the dtype of bounds."""
         region, box = self.region, self.box
         assert isinstance(region, BoxRegion)
@@ -184,7 +184,7 @@ class ChoiceSearch:
             ends.append(rounded.reshape(len(parts), *shape).to(region.lower.device))
         return BoxRegion(ends[0], ends[1])
 
-    def _parts_of(self, part: Part) -> list[Part]:
+    def _parts_of(self, part: ChoicePart) -> list[ChoicePart]:
         """Return the parts of a part; one that need not be divided is searched, and leaves none."""
         reasoning, is_box = self.reasoning, isinstance(self.question.region, BoxRegion)
         sparse = part.sparse_choice(reasoning) if is_box else None
@@ -210,14 +210,14 @@ class ChoiceSearch:
         self.account.found = next((each.found for each in attempts if each.found), None)
         return []
 
-    def _replayed(self, part: Part, region: Region) -> list[Part]:
+    def _replayed(self, part: ChoicePart, region: Region) -> list[ChoicePart]:
         """Replay the centre of a part in which the clause holds whatever the network computes."""
         around = region.interval
         self.account.found = self.look((around.lower + around.upper) / 2)
         self.account.give_up(torch.tensor([part.margin]))
         return []
 
-    def _narrowed(self, part: Part) -> Narrowed:
+    def _narrowed(self, part: ChoicePart) -> Narrowed:
         box = isinstance(self.question.region, BoxRegion)
         region = self._regions([part]) if box else self.region
         return Narrowed((part.required,), (part.choices,) if part.choices else (), region)

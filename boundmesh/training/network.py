@@ -24,7 +24,7 @@ AGREES = 1e-3
 
 
 @dataclass(frozen=True)
-class Network:
+class ModuleNetwork:
     """A module's graph, and where its weights stand in the module.
 
     form     what the export depends on besides the values of parameters
@@ -41,10 +41,10 @@ class Network:
         return self.program.graph
 
 
-_NETWORKS: weakref.WeakKeyDictionary[nn.Module, Network] = weakref.WeakKeyDictionary()
+_NETWORKS: weakref.WeakKeyDictionary[nn.Module, ModuleNetwork] = weakref.WeakKeyDictionary()
 
 
-def network_of(module: nn.Module, x: Tensor) -> tuple[Network, dict[str, Tensor]]:
+def network_of(module: nn.Module, x: Tensor) -> tuple[ModuleNetwork, dict[str, Tensor]]:
     """Return a module's network and its weights, with gradients to the module's parameters.
 
     The module is exported at the first call, and again if something else than its parameters
@@ -70,7 +70,7 @@ def network_of(module: nn.Module, x: Tensor) -> tuple[Network, dict[str, Tensor]
     return made, weights
 
 
-def _export(module: nn.Module, x: Tensor, form: object) -> Network:
+def _export(module: nn.Module, x: Tensor, form: object) -> ModuleNetwork:
     plain, sources = plain_copy(module)
     graphs, tags = [], []
     for seed in range(2):
@@ -78,7 +78,7 @@ def _export(module: nn.Module, x: Tensor, form: object) -> Network:
         write_tags(plain, tags[-1])
         graphs.append(exported(plain, (x.detach().cpu(),), fold=False))
     weights = recognise(sources, graphs, tags)
-    return Network(form, Program(graphs[0], graphs[0].output), weights)
+    return ModuleNetwork(form, Program(graphs[0], graphs[0].output), weights)
 
 
 @torch.no_grad()

@@ -45,7 +45,7 @@ class Source:
     read: Read
 
 
-class Affine(nn.Module):
+class ChannelAffine(nn.Module):
     """A batch normalisation in evaluation mode: `x·factor + offset` for each channel."""
 
     def __init__(self, norm: nn.Module) -> None:
@@ -109,7 +109,7 @@ def plain_copy(module: nn.Module) -> tuple[nn.Module, tuple[Source, ...]]:
         if parametrize.is_parametrized(part):
             _keep_results(part)
         if isinstance(part, NORMALISATIONS):
-            plain = _replaced(plain, name, Affine(part))
+            plain = _replaced(plain, name, ChannelAffine(part))
             for place, tensor in enumerate(("factor", "offset")):
                 reads[_joined(name, tensor)] = _of_affine(name, place)
     sources = []

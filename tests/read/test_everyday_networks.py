@@ -13,7 +13,7 @@ from boundmesh import Box
 from boundmesh.graph.graph import Graph
 from boundmesh.read import onnx
 from boundmesh.read.agreement import agrees_with_source
-from boundmesh.read.open_axes import Lengths
+from boundmesh.read.open_axes import KnownShapes
 from boundmesh.read.runtime import Runtime
 from tests.read.conftest import network_bytes
 
@@ -80,7 +80,7 @@ def voice_detector() -> tuple[Graph, Box]:
         "v": weights(2, 1),
     }
     data = network_bytes(nodes, {"x": (1, "length")}, constants=constants)
-    graph = onnx.loads(data, lengths=Lengths(by_name={"x": (1, 20)}))
+    graph = onnx.loads(data, lengths=KnownShapes(by_name={"x": (1, 20)}))
     return graph, Box(np.full((1, 20), -0.2), np.full((1, 20), 0.3))
 
 
@@ -100,7 +100,7 @@ def transcriber() -> tuple[Graph, Box]:
         "last": weights(6, 4),
     }
     data = network_bytes(nodes, {"x": (1, "frames", 5)}, constants=constants)
-    graph = onnx.loads(data, lengths=Lengths(by_name={"x": (1, 7, 5)}))
+    graph = onnx.loads(data, lengths=KnownShapes(by_name={"x": (1, 7, 5)}))
     return graph, Box(np.full((1, 7, 5), -1.0), np.full((1, 7, 5), 1.0))
 
 

@@ -17,7 +17,7 @@ from boundmesh.api import bounds, verify
 from boundmesh.graph.build import Builder
 from boundmesh.graph.check import check
 from boundmesh.graph.forward import forward, tensors
-from boundmesh.graph.graph import Graph, Part
+from boundmesh.graph.graph import Graph, Subnetwork
 from boundmesh.property import Atom, Box, Case, Clause, Property
 from boundmesh.read.joined import joined
 from boundmesh.read.twins import with_sums, with_twins
@@ -57,7 +57,7 @@ def twin(graph: Graph, change: Change, seed: int = 1) -> Graph:
 def together(*graphs: Graph, sums: bool = True) -> Graph:
     """Return networks on one input, extended by `y'ⱼ − yⱼ` of the last and the first network."""
     size = graphs[0][graphs[0].input].size
-    parts = [Part(graph, tuple(range(size))) for graph in graphs]
+    parts = [Subnetwork(graph, tuple(range(size))) for graph in graphs]
     names = [f"f{number}" for number in range(len(graphs))]
     whole = joined(parts, names, graphs[0].inputs)
     return with_sums(whole, differences(graphs)) if sums else whole
@@ -288,7 +288,7 @@ def test_networks_that_cannot_be_paired_stay_as_they_are() -> None:
     first = mlp(3, 8, 8, 2)
     for other in (mlp(3, 8, 8, 2, activation="tanh"), mlp(3, 7, 2), mlp(3, 8, 8, 3)):
         assert together(first, other).extended is None
-    parts = [Part(first, (0, 1, 2)), Part(twin(first, quantised), (3, 4, 5))]
+    parts = [Subnetwork(first, (0, 1, 2)), Subnetwork(twin(first, quantised), (3, 4, 5))]
     apart = joined(parts, ["f", "g"], [replace(p, shape=(1, 6)) for p in first.inputs])
     assert with_sums(apart, differences((first, first))).extended is None
 

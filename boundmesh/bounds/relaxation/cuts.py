@@ -102,7 +102,7 @@ class CutValues:
         """Return the same values with bounds in float64, which is exact."""
         return CutValues(self.places, self.readers, self.lower.double(), self.upper.double())
 
-    def taken(self, node: Node, cuts: Cuts, beta: Tensor, share: float) -> Taken | None:
+    def taken(self, node: Node, cuts: Cuts, beta: Tensor, share: float) -> CutChanges | None:
         """Return the changes of rows at a node's inputs by cuts, with multipliers β `[D, S, M]`.
 
         `share` bounds the relative rounding error of the sums; it is subtracted from the bias.
@@ -127,11 +127,11 @@ class CutValues:
         reach = torch.maximum(self.lower.abs(), self.upper.abs())[place]
         terms = torch.where(within, cuts.point, 0).unsqueeze(1) * signed
         size = torch.where(within, reach, 0).unsqueeze(1) * beta.detach()
-        return Taken(tuple(multipliers), terms.sum(2) - share * size.sum(2))
+        return CutChanges(tuple(multipliers), terms.sum(2) - share * size.sum(2))
 
 
 @dataclass(frozen=True)
-class Taken:
+class CutChanges:
     """The changes that cuts make to rows at the inputs of a node.
 
     multipliers  for each input `[D, S, *input_shape]`, which is subtracted from the coefficients

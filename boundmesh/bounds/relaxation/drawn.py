@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from boundmesh.bounds.relaxation.cuts import Taken
+from boundmesh.bounds.relaxation.cuts import CutChanges
 from boundmesh.bounds.sweep.largest_row import meets_at_zero, one_by_one
 from boundmesh.kernels import fused_window_sums, fused_windows, sloped_windows
 from boundmesh.kernels.pieces import Pieces
@@ -23,7 +23,7 @@ from boundmesh.operators.windows import PulledWindows, Windows
 
 
 @dataclass(frozen=True)
-class Overlay:
+class NeuronLines:
     """Lines of the unstable neurons of an elementwise node.
 
     index        `[U]`, flat indices of the neurons
@@ -56,9 +56,9 @@ class Drawn:
     """
 
     shared: Relaxation | None
-    overlay: Overlay | None = None
+    overlay: NeuronLines | None = None
     sparse: SparseLines | None = None
-    taken: Taken | None = None
+    taken: CutChanges | None = None
 
 
 def relax_rows(
@@ -144,7 +144,7 @@ def _pull_drawn(drawn: Drawn, rows: Tensor, node: Node) -> Pulled:
     return Pulled((whole,), bias if gained is None else added(bias, gained))
 
 
-def _pull_overlay(overlay: Overlay, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+def _pull_overlay(overlay: NeuronLines, rows: Tensor) -> tuple[Tensor, Tensor | None]:
     """Pull rows back through an overlay that has all neurons."""
     inner = pull_lines(overlay.lines, rows.flatten(2))
     (coefficients,) = inner.coefficients
@@ -153,7 +153,9 @@ def _pull_overlay(overlay: Overlay, rows: Tensor) -> tuple[Tensor, Tensor | None
     return coefficients, inner.bias
 
 
-def _pull_both(shared: Relaxation, overlay: Overlay, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+def _pull_both(
+    shared: Relaxation, overlay: NeuronLines, rows: Tensor
+) -> tuple[Tensor, Tensor | None]:
     """Pull rows back through the shared lines, and through the overlay at its neurons."""
     outer = pull_lines(shared, rows)
     inner = pull_lines(overlay.lines, rows.flatten(2).index_select(2, overlay.index))
@@ -166,7 +168,7 @@ def _pull_both(shared: Relaxation, overlay: Overlay, rows: Tensor) -> tuple[Tens
     return whole.index_copy(2, overlay.index, own), added(outer.bias, inner.bias)
 
 
-def _gained(overlay: Overlay) -> Tensor | None:
+def _gained(overlay: NeuronLines) -> Tensor | None:
     """Return what splits at points other than zero add to the bias, `[D, S]`."""
     if overlay.multipliers is None or overlay.points is None:
         return None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.relaxation.drawn import Drawn, Overlay
+from boundmesh.bounds.relaxation.drawn import Drawn, NeuronLines
 from boundmesh.bounds.relaxation.fixed_lines import SharedLines
 from boundmesh.bounds.relaxation.lines import at, boxes_of, in_one_pass, neurons_at, pieces_of
 from boundmesh.bounds.sweep.largest_row import one_by_one
@@ -186,7 +186,7 @@ class SlopedLines:
         box = Interval(first.flatten(1), inputs[0].upper.flatten(1))
         part = self._unstable[node.name].part
         own = relax(part, (box if everything else at(box, index),), alpha)
-        return Drawn(None if everything else self._shared(node), Overlay(index, own))
+        return Drawn(None if everything else self._shared(node), NeuronLines(index, own))
 
     def _maps_of(self, node: Node, box: Interval) -> Maps:
         if node.name not in self._maps:
@@ -202,4 +202,4 @@ class SlopedLines:
         assert relax is not None
         flat = Interval(box.lower.flatten(1), box.upper.flatten(1))
         own = relax(mine.part, (at(flat, index),), alpha)
-        return Drawn(self._shared(node), Overlay(index, own))
+        return Drawn(self._shared(node), NeuronLines(index, own))

@@ -10,7 +10,7 @@ import torch
 from boundmesh.bounds.methods.crown import intersect
 from boundmesh.bounds.methods.domain_bounds import DomainParameters
 from boundmesh.bounds.relaxation.cuts import CutValues
-from boundmesh.bounds.relaxation.drawn import Drawn, Overlay
+from boundmesh.bounds.relaxation.drawn import Drawn, NeuronLines
 from boundmesh.bounds.relaxation.fixed_lines import SharedLines
 from boundmesh.bounds.relaxation.lines import boxes_of, in_one_pass, pieces_of
 from boundmesh.bounds.relaxation.neurons import Neurons
@@ -93,7 +93,7 @@ class SplitLines:
         whole = len(index) == node.size
         return Drawn(
             None if whole else self._shared(node),
-            Overlay(index, own, multipliers, points, self._share(len(index))),
+            NeuronLines(index, own, multipliers, points, self._share(len(index))),
         )
 
     def _narrowed(self, start: str) -> Interval:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from boundmesh.report.cactus import SHORTEST, curves
-from boundmesh.report.page.chart import Chart, Curve, line, number_label, seconds_label
+from boundmesh.report.page.chart import Chart, ChartCurve, line, number_label, seconds_label
 from boundmesh.report.page.effort import COLOURS, GREY
 from boundmesh.report.page.scale import linear, logarithmic
 from boundmesh.report.records import Record
@@ -21,7 +21,7 @@ def cactus_chart(records: Sequence[Record]) -> Chart | None:
         return None
     most = max(map(len, found.values()))
     x, y = linear(0.0, float(most)), logarithmic(min(every), max(every))
-    drawn: list[Curve] = []
+    drawn: list[ChartCurve] = []
     for place, (family, seconds) in enumerate(found.items()):
         points = [(float(n), max(value, SHORTEST)) for n, value in enumerate(seconds, start=1)]
         colour = GREY if family == ALL else _colour(place)

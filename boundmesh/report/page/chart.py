@@ -22,7 +22,7 @@ Points = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True)
-class Curve:
+class ChartCurve:
     """A curve or an area.
 
     name   its name in the legend; empty for a curve without one
@@ -55,7 +55,7 @@ class Chart:
     y: str
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
-    curves: tuple[Curve, ...]
+    curves: tuple[ChartCurve, ...]
     zero: float | None = None
 
 
@@ -68,7 +68,7 @@ def line(
     *,
     step: bool = False,
     dotted: bool = True,
-) -> Curve:
+) -> ChartCurve:
     """Draw a line through points; with `step` a value stays until the next point.
 
     With `dotted` each point is a dot as well, unless there are many.
@@ -80,20 +80,20 @@ def line(
     # A line of no length with round ends is a dot, however the drawing is stretched.
     few = dotted and len(placed) <= MOST_DOTS
     dots = "".join(f"M{across} {up}h0" for across, up in placed) if few else ""
-    return Curve(name, "".join(parts), colour, dots)
+    return ChartCurve(name, "".join(parts), colour, dots)
 
 
-def dots(name: str, points: Points, x: Scale, y: Scale, colour: int) -> Curve:
+def dots(name: str, points: Points, x: Scale, y: Scale, colour: int) -> ChartCurve:
     """Draw every point as a dot; points at one place are drawn once."""
     placed = dict.fromkeys(_placed(points, x, y))
-    return Curve(name, "", colour, "".join(f"M{across} {up}h0" for across, up in placed))
+    return ChartCurve(name, "", colour, "".join(f"M{across} {up}h0" for across, up in placed))
 
 
-def area(name: str, lower: Points, upper: Points, x: Scale, y: Scale, colour: int) -> Curve:
+def area(name: str, lower: Points, upper: Points, x: Scale, y: Scale, colour: int) -> ChartCurve:
     """Draw the area between two lines of the same x."""
     forth, back = _placed(upper, x, y), _placed(lower, x, y)[::-1]
     outline = "L".join(f"{across} {up}" for across, up in (*forth, *back))
-    return Curve(name, f"M{outline}Z", colour, area=True)
+    return ChartCurve(name, f"M{outline}Z", colour, area=True)
 
 
 def thinned(points: Points) -> Points:

@@ -9,7 +9,7 @@ from boundmesh.graph.graph import counted
 from boundmesh.report.bench_console import short
 from boundmesh.report.cactus import SHORTEST
 from boundmesh.report.page import words
-from boundmesh.report.page.chart import Chart, Curve, dots, line, seconds_label
+from boundmesh.report.page.chart import Chart, ChartCurve, dots, line, seconds_label
 from boundmesh.report.page.circumstances import Origin, circumstances
 from boundmesh.report.page.effort import GREY
 from boundmesh.report.page.parts import Card, Head
@@ -94,7 +94,7 @@ def scatter(pairs: Sequence[tuple[Record, Record]]) -> Chart | None:
     every = [value for point in points for value in point]
     scale = logarithmic(min(every), max(every))
     slower = sum(b > a for a, b in points)
-    curves: list[Curve] = [
+    curves: list[ChartCurve] = [
         line("equal times", [(scale.low, scale.low), (scale.high, scale.high)], scale, scale, GREY,
              dotted=False),
         dots("an instance", [(a, b) for a, b in points], scale, scale, 0),

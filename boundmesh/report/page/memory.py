@@ -17,7 +17,7 @@ MIB = 2**20
 
 
 @dataclass(frozen=True)
-class Term:
+class MemorySeries:
     """A part of the memory: its name, and its bytes at each time."""
 
     name: str
@@ -47,7 +47,7 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Taken:
+class KnownMemory:
     """What is known of the memory of a run.
 
     weights   the bytes of the weights
@@ -62,14 +62,14 @@ class Taken:
     device: str
 
 
-def taken(graph: Graph, settings: Settings, peak: int, device: str, neurons: int) -> Taken:
+def taken(graph: Graph, settings: Settings, peak: int, device: str, neurons: int) -> KnownMemory:
     """Return what is known of the memory of a run that bounds so many neurons."""
     size = 8 if settings.dtype == "float64" else 4
     weights = sum(array.size for array in graph.weights.values()) * size
-    return Taken(weights, 2 * size * neurons, peak, device)
+    return KnownMemory(weights, 2 * size * neurons, peak, device)
 
 
-def memory(known: Taken, history: History, stages: StageMemory) -> Memory:
+def memory(known: KnownMemory, history: History, stages: StageMemory) -> Memory:
     """Return the memory of a run, divided into terms as far as they are known, and by stage."""
     on_gpu = known.device.startswith("cuda")
     note = (
@@ -114,23 +114,23 @@ def _measured(
     return times, totals, peaks, waiting
 
 
-def _in_process(totals: Sequence[float], waiting: Sequence[float]) -> list[Term]:
+def _in_process(totals: Sequence[float], waiting: Sequence[float]) -> list[MemorySeries]:
     before = min(totals[0], *totals)
     rest = [max(0.0, now - before - own) for now, own in zip(totals, waiting, strict=True)]
     own = [min(part, now - before) for now, part in zip(totals, waiting, strict=True)]
-    terms = [Term("before the run: Python, libraries, network", [before] * len(totals))]
+    terms = [MemorySeries("before the run: Python, libraries, network", [before] * len(totals))]
     if max(own):
-        terms.append(Term("open domains", own))
-    return [*terms, Term("rows, slopes and bounds of the run", rest)]
+        terms.append(MemorySeries("open domains", own))
+    return [*terms, MemorySeries("rows, slopes and bounds of the run", rest)]
 
 
-def _on_gpu(totals: Sequence[float], weights: float) -> list[Term]:
+def _on_gpu(totals: Sequence[float], weights: float) -> list[MemorySeries]:
     held = [min(now, weights) for now in totals]
     rest = [now - own for now, own in zip(totals, held, strict=True)]
-    return [Term("weights", held), Term("rows, slopes and bounds of the run", rest)]
+    return [MemorySeries("weights", held), MemorySeries("rows, slopes and bounds of the run", rest)]
 
 
-def _chart(times: Sequence[float], terms: Sequence[Term], peaks: Sequence[float]) -> Chart:
+def _chart(times: Sequence[float], terms: Sequence[MemorySeries], peaks: Sequence[float]) -> Chart:
     x = linear(times[0], times[-1])
     y = linear(0.0, max(peaks) / MIB * 1.05)
     floor = [0.0] * len(times)

@@ -9,7 +9,7 @@ from typing import get_args
 from boundmesh.errors import BoundmeshError
 from boundmesh.plan.asked import machine_named, planned_method
 from boundmesh.plan.neurons import Unstable
-from boundmesh.plan.plan import Line
+from boundmesh.plan.plan import Prediction
 from boundmesh.plan.terms import Term
 from boundmesh.report.facts import of_bytes
 from boundmesh.report.page import words
@@ -37,7 +37,7 @@ class StagePeak:
 
 
 @dataclass(frozen=True)
-class Part:
+class BarPart:
     """A part of a bar: its colour, its share of the largest peak in percent, and its words."""
 
     colour: int
@@ -51,7 +51,7 @@ class MethodPeak:
 
     name: str
     peak: str
-    parts: tuple[Part, ...]
+    parts: tuple[BarPart, ...]
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,9 @@ def stage_memory(result: Result) -> StageMemory:
     return StageMemory(stages, methods, tuple(drawn.items()))
 
 
-def _lines(result: Result) -> list[tuple[str, Line]]:
+def _lines(result: Result) -> list[tuple[str, Prediction]]:
     """Count the tensors of every bound method that ran, from shapes and unstable neurons alone."""
-    found: dict[str, Line] = {}
+    found: dict[str, Prediction] = {}
     machine = machine_named("cuda" if result.device.startswith("cuda") else "cpu")
     first: Mapping[str, float] = {}
     for reached in result.reached:
@@ -121,9 +121,9 @@ def _lines(result: Result) -> list[tuple[str, Line]]:
     return list(found.items())
 
 
-def _parts(terms: Mapping[Term, float], largest: float) -> tuple[Part, ...]:
+def _parts(terms: Mapping[Term, float], largest: float) -> tuple[BarPart, ...]:
     return tuple(
-        Part(COLOURS[term], round(100 * size / largest, 2), f"{_name(term)}: {of_bytes(size)}")
+        BarPart(COLOURS[term], round(100 * size / largest, 2), f"{_name(term)}: {of_bytes(size)}")
         for term, size in sorted(terms.items(), key=lambda item: -item[1])
         if size >= SHOWN * largest
     )
