@@ -112,11 +112,11 @@ def command_line() -> TyperGroup:
     """Return the command `boundmesh`; all of its commands have its options in SHARED as well."""
     group = typer.main.get_command(app)
     assert isinstance(group, TyperGroup)
-    shared = [each for each in group.params if each.name in SHARED]
+    shared = [option for option in group.params if option.name in SHARED]
     for command in group.commands.values():
         # What follows `supports` is a capability, even where it begins with two dashes.
         command.params += [
-            each for each in shared if each.name == "help" or command.name != "supports"
+            option for option in shared if option.name == "help" or command.name != "supports"
         ]
         command.epilog = EPILOG
     group.epilog = EPILOG

@@ -195,9 +195,9 @@ def _terms(given: Any, role: str) -> Terms:
             raise PropertyError(f"an atom's {role} has the index {index!r}; expected 0, 1, 2 …")
         terms.append((int(index), rational(number, f"the coefficient of {role} {index}")))
     terms.sort()
-    for (one, _), (other, _) in pairwise(terms):
-        if one == other:
-            raise PropertyError(f"an atom speaks of {role} {one} twice; add its coefficients")
+    for (index, _), (next_index, _) in pairwise(terms):
+        if index == next_index:
+            raise PropertyError(f"an atom speaks of {role} {index} twice; add its coefficients")
     return tuple(terms)
 
 

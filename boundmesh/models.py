@@ -47,11 +47,11 @@ def read(model: Models, property: Property | str | Path) -> tuple[Graph, Propert
         given: dict[str | None, Model] = dict(several)
         spec = property
 
-        def opened(each: Model) -> Graph:
+        def opened(network: Model) -> Graph:
             try:
-                return load(each)
+                return load(network)
             except OpenAxisError:
-                return onnx.load(str(each), lengths=of_property(spec))
+                return onnx.load(str(network), lengths=of_property(spec))
 
         return vnnlib.join(query, graphs_of(query, given, opened))
     if isinstance(model, Mapping):

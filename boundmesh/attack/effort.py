@@ -81,5 +81,5 @@ class AttackPlan:
 
 def light_plan(graph: Graph, property: Property, settings: AttackSettings) -> AttackPlan:
     """Return the plan of the attack that comes before bounds."""
-    cases = sum(not each.region.empty for each in property.cases)
+    cases = sum(not case.region.empty for case in property.cases)
     return AttackPlan.of(graph, min(cases, LIGHT.cases), settings, LIGHT)

@@ -59,10 +59,10 @@ class Session:
         if done:
             count = f"{len(done)} of {len(self.instances)}"
             self.console.say(f"{count} instances are in the results already")
-        if others := sum(done.get(each.key, each.timeout) != each.timeout
-                         for each in self.instances):  # fmt: skip
+        if others := sum(done.get(instance.key, instance.timeout) != instance.timeout
+                         for instance in self.instances):  # fmt: skip
             self.console.warn(f"{others} of them had another timeout; --out another file to redo")
-        todo = [each for each in self.instances if each.key not in done]
+        todo = [instance for instance in self.instances if instance.key not in done]
         if not todo and self.settings.layout.shape.size == 1:
             return
         try:

@@ -87,9 +87,9 @@ class Account:
         """Keep the bounds `[D, …]` of the start nodes of those inputs that are still open."""
         for row, place in enumerate(places):
             if self.words[place] == UNKNOWN:
-                at = slice(row, row + 1)
+                row_slice = slice(row, row + 1)
                 self.known[place] = {
-                    name: Interval(box.lower[at].clone(), box.upper[at].clone())
+                    name: Interval(box.lower[row_slice].clone(), box.upper[row_slice].clone())
                     for name, box in bounds.items()
                 }
 

@@ -25,7 +25,7 @@ def distance(point: np.ndarray, other: np.ndarray, norm: float) -> float:
         return rounded(max(away, default=Fraction(0)), up=True)
     if norm == 1:
         return rounded(sum(away, Fraction(0)), up=True)
-    squares = sum((each**2 for each in away), Fraction(0))
+    squares = sum((difference**2 for difference in away), Fraction(0))
     root = math.sqrt(rounded(squares, up=True))
     while Fraction(root) ** 2 < squares:
         root = math.nextafter(root, math.inf)

@@ -26,7 +26,7 @@ def nearer(
 
     ONNX Runtime confirms each point that replaces another.
     """
-    return {place: _nearer(run, place, each) for place, each in found.items()}
+    return {place: _nearer(run, place, counterexample) for place, counterexample in found.items()}
 
 
 def _nearer(run: CertifyRun, place: int, found: Counterexample) -> tuple[Counterexample, float]:

@@ -127,7 +127,7 @@ class Certification:
         """
         if verdict not in WORDS:
             raise BoundmeshError(f"verdict is {shown(verdict)}; expected {' '.join(WORDS)}")
-        return sum(each.verdict == verdict for each in self.inputs)
+        return sum(certified.verdict == verdict for certified in self.inputs)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -152,43 +152,43 @@ class Certification:
     @property
     def verdicts(self) -> np.ndarray:
         """The verdicts, an array of words `[N]`."""
-        return np.array([each.verdict for each in self.inputs])
+        return np.array([certified.verdict for certified in self.inputs])
 
     @property
     def proved(self) -> np.ndarray:
         """An array of bools `[N]`: True where the input is certified."""
-        return np.array([each.proved for each in self.inputs])
+        return np.array([certified.proved for certified in self.inputs])
 
     @property
     def labels(self) -> np.ndarray:
         """The classes that inputs must keep, whole numbers `[N]`."""
-        return np.array([each.label for each in self.inputs])
+        return np.array([certified.label for certified in self.inputs])
 
     @property
     def predicted(self) -> np.ndarray:
         """The classes that the network gives the inputs, whole numbers `[N]`."""
-        return np.array([each.predicted for each in self.inputs])
+        return np.array([certified.predicted for certified in self.inputs])
 
     @property
     def margins(self) -> np.ndarray:
         """The margins of all inputs, float64 `[N, classes]`."""
-        return np.stack([each.margins for each in self.inputs])
+        return np.stack([certified.margins for certified in self.inputs])
 
     @property
     def counterexamples(self) -> Mapping[int, np.ndarray]:
         """The known counterexamples, in the input's shape, by the input's place."""
-        known = ((each.index, each.counterexample) for each in self.inputs)
+        known = ((certified.index, certified.counterexample) for certified in self.inputs)
         return {index: point for index, point in known if point is not None}
 
     @property
     def certified_eps(self) -> np.ndarray:
         """The largest certified radius of every input, float64 `[N]`; −1 where none is."""
-        return np.array([each.certified_eps for each in self.inputs])
+        return np.array([certified.certified_eps for certified in self.inputs])
 
     @property
     def falsified_eps(self) -> np.ndarray:
         """The smallest radius with a known counterexample, float64 `[N]`; ∞ where none is."""
-        return np.array([each.falsified_eps for each in self.inputs])
+        return np.array([certified.falsified_eps for certified in self.inputs])
 
     def __repr__(self) -> str:
         parts = [f"{self.count(word)} {word}" for word in WORDS if self.count(word)]

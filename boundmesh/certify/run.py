@@ -79,10 +79,10 @@ class CertifyRun:
         """
         if self.rounding is not None:
             return np.zeros_like(self.scores)
-        own = np.abs(self.scores[np.arange(len(self.labels)), self.labels])
+        own_scores = np.abs(self.scores[np.arange(len(self.labels)), self.labels])
         # The network itself may run in this precision, whatever bounds are computed in.
         epsilon = torch.finfo(dtype_of(self.settings)).eps
-        scale: np.ndarray = np.abs(self.scores) + own[:, None]
+        scale: np.ndarray = np.abs(self.scores) + own_scores[:, None]
         return ROUNDINGS * epsilon * scale
 
     @property
@@ -130,7 +130,7 @@ class CertifyRun:
 @cache
 def other_classes(label: int, classes: int) -> Tensor:
     """Return all classes but `label`, in order."""
-    return torch.tensor([each for each in range(classes) if each != label], dtype=torch.long)
+    return torch.tensor([number for number in range(classes) if number != label], dtype=torch.long)
 
 
 @torch.no_grad()

@@ -139,10 +139,10 @@ def sort_out(run: CertifyRun, account: Account, labelled: bool) -> None:
     ONNX Runtime confirms each. An input whose prediction is a tie is falsified by itself.
     """
     with run.clock.stage("score"):
-        own = run.scores[np.arange(len(run.labels)), run.labels]
+        own_scores = run.scores[np.arange(len(run.labels)), run.labels]
         others = run.scores.copy()
         others[np.arange(len(run.labels)), run.labels] = -np.inf
-        close = others.max(1) >= own - CLOSE * np.abs(run.scores).max(1)
+        close = others.max(1) >= own_scores - CLOSE * np.abs(run.scores).max(1)
         for place in np.flatnonzero(close).tolist():
             run.clock.check()
             region, point = run.inputs.region(place, 0.0), run.inputs.points[place]

@@ -103,8 +103,8 @@ class Searchers:
         )
         with _interruptions_left_to_this_process(), _deaths_told():
             self._started = [self._pool.submit(_ready) for _ in range(processes)]
-        mine = set(active_children()) - before
-        self._left.callback(self._end, self._pool, mine)
+        started = set(active_children()) - before
+        self._left.callback(self._end, self._pool, started)
 
     def work(self, count: int, take: Callable[[], InputSearch | None], done: Done) -> None:
         """Run the searches that `take` returns until it returns None, about `count` in all.
@@ -130,10 +130,10 @@ class Searchers:
 
     def _open(self, running: int) -> bool:
         """Return True if the other processes are ready and one of them has nothing to search."""
-        if self._pool is None or not all(each.done() for each in self._started):
+        if self._pool is None or not all(future.done() for future in self._started):
             return False
-        for each in self._started:
-            each.result()
+        for future in self._started:
+            future.result()
         return running < len(self._started)
 
     def _submit(self, task: InputSearch) -> Future[tuple[Searched, float]]:

@@ -58,8 +58,8 @@ def compare_results(old: Path, new: Path, console: BenchConsole, report: Path | 
     changes, pace = compare_runs(before, after)
     console.changes(changes, pace)
     print_result("family,onnx,vnnlib,old,new\n")
-    for each in changes:
-        cells = *each.old.key, each.old.verdict, each.new.verdict
+    for change in changes:
+        cells = *change.old.key, change.old.verdict, change.new.verdict
         print_result(records.csv_line(cells))
     if report is not None:
         # Imported here, since it brings torch.
@@ -68,7 +68,7 @@ def compare_results(old: Path, new: Path, console: BenchConsole, report: Path | 
 
         files = str(old), str(new)
         write.report_comparison(report, files, before, after, changes, pace, origin_here())
-    return not any(each.contradiction for each in changes)
+    return not any(change.contradiction for change in changes)
 
 
 def check_comparison(

@@ -37,7 +37,7 @@ def read_configuration(file: Path | None, known: Known) -> Configuration | None:
     Raises BoundmeshError where the file cannot be read, and where it has a key or table that is
     not in `known`.
     """
-    chosen = file or next((each for each in (OWN, PROJECT) if each.is_file()), None)
+    chosen = file or next((path for path in (OWN, PROJECT) if path.is_file()), None)
     if chosen is None:
         return None
     content, name = _parse(chosen, wanted=file is not None), str(chosen)
@@ -53,10 +53,10 @@ def read_configuration(file: Path | None, known: Known) -> Configuration | None:
     for table in tables:
         if table not in known:
             raise BoundmeshError(f"{name}: [{table}] is no command{_meant(table, known)}")
-    every = {option for options in known.values() for option in options}
+    option_names = {option for options in known.values() for option in options}
     return Configuration(
         name,
-        _spelled(shared, every, f"{name}: there is no option"),
+        _spelled(shared, option_names, f"{name}: there is no option"),
         {
             table: _spelled(keys, known[table], f"{name}: {table} has no option")
             for table, keys in tables.items()

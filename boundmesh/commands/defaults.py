@@ -58,7 +58,7 @@ def use_defaults(context: typer.Context, file: Path | None) -> None:
     found |= dict(_from_environment(options))
     for key, default in found.items():
         _check(context, options[key], default)
-    context.default_map = {each.name: each.value for each in found.values()}
+    context.default_map = {default.name: default.value for default in found.values()}
     context.meta[DEFAULTS] = found
 
 
@@ -66,18 +66,20 @@ def described(context: typer.Context) -> str:
     """Describe the defaults that a command has got: `timeout 60 (boundmesh.toml)`."""
     found: Mapping[str, Default] = context.meta.get(DEFAULTS, {})
     used = {
-        key: each
-        for key, each in found.items()
-        if (source := context.get_parameter_source(each.name)) and source.name == "DEFAULT_MAP"
+        key: default
+        for key, default in found.items()
+        if (source := context.get_parameter_source(default.name)) and source.name == "DEFAULT_MAP"
     }
-    return ", ".join(f"{key} {_text(each.value)} ({each.origin})" for key, each in used.items())
+    return ", ".join(
+        f"{key} {_text(default.value)} ({default.origin})" for key, default in used.items()
+    )
 
 
 def options_of(command: Any) -> dict[str, TyperOption]:
     """Return the options of a command that may have a default, by their long names."""
-    options = [each for each in command.params if isinstance(each, TyperOption)]
-    named = {max(each.opts, key=len).lstrip("-"): each for each in options}
-    return {key: each for key, each in named.items() if key not in NO_DEFAULT}
+    options = [option for option in command.params if isinstance(option, TyperOption)]
+    named = {max(option.opts, key=len).lstrip("-"): option for option in options}
+    return {key: option for key, option in named.items() if key not in NO_DEFAULT}
 
 
 def variable(key: str) -> str:

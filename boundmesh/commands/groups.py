@@ -21,15 +21,18 @@ def with_groups(command: Callable[..., None]) -> Callable[..., None]:
     is made of the values of its options.
     """
     hints = get_type_hints(command, include_extras=True)
-    own = inspect.signature(command).parameters.values()
-    flat = [each for parameter in own for each in _expanded(parameter, hints[parameter.name])]
+    parameters = inspect.signature(command).parameters.values()
+    flat = [
+        option for parameter in parameters for option in _expanded(parameter, hints[parameter.name])
+    ]
 
     @wraps(command)
     def run(**values: Any) -> None:
-        command(**{each.name: _value(each.name, hints[each.name], values) for each in own})
+        names = (parameter.name for parameter in parameters)
+        command(**{name: _value(name, hints[name], values) for name in names})
 
     run.__signature__ = inspect.Signature(flat)  # type: ignore[attr-defined]
-    run.__annotations__ = {each.name: each.annotation for each in flat}
+    run.__annotations__ = {option.name: option.annotation for option in flat}
     return run
 
 

@@ -52,11 +52,11 @@ def sections(context: typer.Context) -> dict[str, list[tuple[str, str]]]:
 
 
 def _entries(context: typer.Context) -> Iterator[tuple[str, tuple[str, str]]]:
-    for each in context.command.get_params(context):
-        record = each.get_help_record(context)
-        if record is not None and isinstance(each, TyperArgument | TyperOption):
-            usual = "Arguments" if isinstance(each, TyperArgument) else "Options"
-            yield each.rich_help_panel or usual, record
+    for parameter in context.command.get_params(context):
+        record = parameter.get_help_record(context)
+        if record is not None and isinstance(parameter, TyperArgument | TyperOption):
+            usual = "Arguments" if isinstance(parameter, TyperArgument) else "Options"
+            yield parameter.rich_help_panel or usual, record
     if isinstance(context.command, TyperGroup):
         for name, command in context.command.commands.items():
             text = inspect.cleandoc(command.help or "").split("\n\n")[0]

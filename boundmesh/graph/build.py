@@ -175,6 +175,6 @@ class Builder:
         return name
 
 
-def _same(one: np.ndarray, other: np.ndarray) -> bool:
+def _same(first: np.ndarray, second: np.ndarray) -> bool:
     """Return True if both arrays are the same view of the same memory."""
-    return one.dtype == other.dtype and one.__array_interface__ == other.__array_interface__
+    return first.dtype == second.dtype and first.__array_interface__ == second.__array_interface__

@@ -57,9 +57,9 @@ def resized(constant: Constant, move: Callable[[np.ndarray], np.ndarray]) -> For
     return Formed(np.ascontiguousarray(move(whole)), constant.formed.depth)
 
 
-def sum_of(one: Given, other: Given) -> Constant:
+def sum_of(first: Given, second: Given) -> Constant:
     """Return `a + b`. The sum is exact if one number of each pair is zero."""
-    a, b = known(one), known(other)
+    a, b = known(first), known(second)
     left, right = wide(a), wide(b)
     exact = exactly(a, b) and bool(np.all((left == 0) | (right == 0)))
     formed = EXACT if exact else rules.of_sum(left, a.formed, right, b.formed)
@@ -72,22 +72,22 @@ def negated(constant: Given) -> Constant:
     return Constant("", np.asarray(-floating(value.array)), value.formed)
 
 
-def product(one: Given, other: Given) -> Constant:
+def product(first: Given, second: Given) -> Constant:
     """Return `a·b`, element by element.
 
     It is exact if both constants stand in the file as they are, and one of every two factors is
     zero or ± a power of two.
     """
-    a, b = known(one), known(other)
+    a, b = known(first), known(second)
     left, right = wide(a), wide(b)
     exact = exactly(a, b) and (plain(right).all() or (small(left) and plain_pairs(left, right)))
     formed = EXACT if exact else rules.of_product(left, a.formed, right, b.formed)
     return made(left * right, formed)
 
 
-def quotient(one: Given, other: Given) -> Constant:
+def quotient(first: Given, second: Given) -> Constant:
     """Return `a/b` for b without zeros. It is exact if all of b are powers of two."""
-    a, b = known(one), known(other)
+    a, b = known(first), known(second)
     left, right = wide(a), wide(b)
     exact = exactly(a, b) and plain(right).all()
     formed = EXACT if exact else rules.of_quotient(left, a.formed, right, b.formed)
@@ -104,9 +104,9 @@ def root(value: Given) -> Constant:
     return made(result, EXACT if exact else rules.of_root(array, a.formed))
 
 
-def matrix_product(one: Given, other: Given) -> Constant:
+def matrix_product(first: Given, second: Given) -> Constant:
     """Return the matrix product `a @ b`."""
-    a, b = known(one), known(other)
+    a, b = known(first), known(second)
     left, right = wide(a), wide(b)
     return made(left @ right, rules.of_matrix_product(left, a.formed, right, b.formed))
 
@@ -135,7 +135,7 @@ def wide(constant: Constant) -> np.ndarray:
 
 def exactly(*constants: Constant) -> bool:
     """Return True if none of the constants was computed: all stand in the file as they are."""
-    return all(each.formed.depth == 0 for each in constants)
+    return all(constant.formed.depth == 0 for constant in constants)
 
 
 def plain(array: np.ndarray) -> np.ndarray:

@@ -84,11 +84,11 @@ def backward_graph(graph: Graph, slopes: Slopes, *, absolute: bool = False) -> G
     size = output.size + len(slopes.lower)
     x = build.input((size,))
     v = cut(build, x, ((0, output.size, 1),))
-    at: dict[str, Node] = {output.name: reshaped(build, v, output.shape)}
+    gradients: dict[str, Node] = {output.name: reshaped(build, v, output.shape)}
     for node in reversed(graph.ancestors(graph.output)):
-        if node.is_input or node.name not in at:
+        if node.is_input or node.name not in gradients:
             continue
-        g = at.pop(node.name)
+        g = gradients.pop(node.name)
         if RULES[node.op].affine:
             arrays = [graph.weights[name] for name in node.weights]
             found = transposed(build, node, arrays, g)
@@ -97,10 +97,11 @@ def backward_graph(graph: Graph, slopes: Slopes, *, absolute: bool = False) -> G
                 product(build, node, g, _slopes(build, x, output.size, slopes, node, place))
                 for place in range(len(node.inputs))
             )
-        for name, each in zip(node.inputs, found, strict=True):
-            at[name] = plus(build, at[name], each) if name in at else each
+        for name, gradient in zip(node.inputs, found, strict=True):
+            known = gradients.get(name)
+            gradients[name] = gradient if known is None else plus(build, known, gradient)
     inputs = graph[graph.input].size
-    last = at.get(graph.input)
+    last = gradients.get(graph.input)
     if last is None:
         raise BoundmeshError("the outputs of the network do not depend on its input")
     last = reshaped(build, last, (inputs,))

@@ -37,9 +37,9 @@ def of_layers(graph: Graph, slopes: Slopes, norm: float) -> float:
         if node.is_input:
             continue
         constants[node.name] = 0.0
-        mine = [weights[name] for name in node.weights]
+        node_weights = [weights[name] for name in node.weights]
         for place, name in enumerate(node.inputs):
-            size = _norm(node, mine, slopes, place, norm) if constants[name] else 0.0
+            size = _norm(node, node_weights, slopes, place, norm) if constants[name] else 0.0
             more = size * constants[name] * (1 + UP)
             constants[node.name] = (constants[node.name] + more) * (1 + UP)
         if not constants[node.name] < math.inf:

@@ -112,7 +112,7 @@ def largest_norm(graph: Graph, points: Tensor, norm: float) -> float:
     for point in points:
         x = point[None].requires_grad_()
         y = forward(graph, weights, x).flatten()
-        rows = [torch.autograd.grad(each, x, retain_graph=True)[0].flatten() for each in y]
+        rows = [torch.autograd.grad(output, x, retain_graph=True)[0].flatten() for output in y]
         found = float(torch.linalg.matrix_norm(torch.stack(rows), ord=norm))
         largest = max(largest, found)
     return largest

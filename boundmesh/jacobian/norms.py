@@ -82,7 +82,7 @@ def of_any(matrix: np.ndarray) -> float:
     scaled = u * sizes
     gamma = (max(matrix.shape) + 8) * 2.0**-52
     off = np.abs(matrix - scaled @ v) + gamma * (np.abs(matrix) + np.abs(scaled) @ np.abs(v))
-    left, right = (1 + _off_identity(each, gamma) for each in (u.T, v))
+    left, right = (1 + _off_identity(factor, gamma) for factor in (u.T, v))
     size = _frobenius(off) + math.sqrt(left * right) * float(sizes.max(initial=0.0)) * (1 + UP)
     return size * (1 + UP) + 1e-290
 

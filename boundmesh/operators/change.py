@@ -77,9 +77,12 @@ def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
     alpha = torch.where(unstable(node, boxes).unsqueeze(1), alpha, 1)
     joint, apart = together(function, known), separate(function, known)
 
-    def mixed(one: tuple[Tensor, ...], other: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def mixed(
+        joint_lines: tuple[Tensor, ...], apart_lines: tuple[Tensor, ...]
+    ) -> tuple[Tensor, ...]:
         return tuple(
-            second + alpha * (first - second) for first, second in zip(one, other, strict=True)
+            second + alpha * (first - second)
+            for first, second in zip(joint_lines, apart_lines, strict=True)
         )
 
     of_z, of_d, at = mixed(joint.below, apart.below)
@@ -109,9 +112,9 @@ def unstable(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
     if not bend.turn:
         return torch.zeros_like(varies)
     known = Known.of(boxes)
-    one, two = bend.moved(known.z), bend.moved(known.w)
-    above = (one.lower >= 0) & (two.lower >= 0)
-    below = (one.upper <= 0) & (two.upper <= 0)
+    of_z, of_w = bend.moved(known.z), bend.moved(known.w)
+    above = (of_z.lower >= 0) & (of_w.lower >= 0)
+    below = (of_z.upper <= 0) & (of_w.upper <= 0)
     return varies & ~above & ~below
 
 

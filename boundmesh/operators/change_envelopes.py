@@ -168,10 +168,10 @@ def range_apart(function: Node, known: Known) -> Interval | None:
     """Return the range of e from those of φ at w and at z; None where envelopes are as good."""
     if bend_of(function, known.z.lower) is not None:
         return None
-    one, two = (RULES[function.op].interval(function, (), box) for box in (known.z, known.w))
-    size = 1 + reach_of(one) + reach_of(two)
+    of_z, of_w = (RULES[function.op].interval(function, (), box) for box in (known.z, known.w))
+    size = 1 + reach_of(of_z) + reach_of(of_w)
     error = 2 * FUNCTION * torch.finfo(size.dtype).eps * size.detach()
-    return Interval(two.lower - one.upper - error, two.upper - one.lower + error)
+    return Interval(of_w.lower - of_z.upper - error, of_w.upper - of_z.lower + error)
 
 
 def at_knots(drawn: Envelopes, d: Interval) -> Tensor:

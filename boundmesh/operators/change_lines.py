@@ -43,10 +43,10 @@ class Pair:
 
     def gap(self, z: Tensor, d: Tensor) -> Tensor:
         """Return the distance of the lines at a point."""
-        of_z, of_d, at = (
+        of_z, of_d, intercept = (
             above - below for below, above in zip(self.below, self.above, strict=True)
         )
-        return of_z * z + of_d * d + at
+        return of_z * z + of_d * d + intercept
 
 
 def together(function: Node, known: Known) -> Pair:
@@ -56,21 +56,24 @@ def together(function: Node, known: Known) -> Pair:
     apart, middle = range_apart(function, known), (d.lower + d.upper) / 2
     found = []
     for envelope, side in ((drawn.below, -1), (drawn.above, 1)):
-        slope, at = line(envelope, places, drawn.steepest, side)
+        slope, intercept = line(envelope, places, drawn.steepest, side)
         if apart is not None:
             end = apart.lower if side < 0 else apart.upper
-            better = side * end < side * (slope * middle + at)
-            slope, at = torch.where(better, 0 * slope, slope), torch.where(better, end, at)
-        found.append((0 * slope, slope, at))
+            better = side * end < side * (slope * middle + intercept)
+            slope, intercept = (
+                torch.where(better, 0 * slope, slope),
+                torch.where(better, end, intercept),
+            )
+        found.append((0 * slope, slope, intercept))
     return Pair(*found)
 
 
 def separate(function: Node, known: Known) -> Pair:
     """Return lines of e from those of φ at z + d and at z."""
     rules = RULES[function.op]
-    one, two = (_lines(function, rules, box) for box in (known.z, known.w))
-    (low, low_at), (high, high_at) = two
-    (other_low, other_low_at), (other_high, other_high_at) = one
+    of_z, of_w = (_lines(function, rules, box) for box in (known.z, known.w))
+    (low, low_at), (high, high_at) = of_w
+    (other_low, other_low_at), (other_high, other_high_at) = of_z
     return Pair(
         (low - other_high, low, low_at - other_high_at),
         (high - other_low, high, high_at - other_low_at),
@@ -89,7 +92,7 @@ def _lines(
     assert isinstance(lines, Lines)
     (below,), (above,) = lines.lower_slopes, lines.upper_slopes
     low, high = (
-        torch.zeros_like(slope) if at is None else at.expand_as(slope)
-        for slope, at in ((below, lines.lower_intercept), (above, lines.upper_intercept))
+        torch.zeros_like(slope) if intercept is None else intercept.expand_as(slope)
+        for slope, intercept in ((below, lines.lower_intercept), (above, lines.upper_intercept))
     )
     return (below, low), (above, high)

@@ -40,8 +40,8 @@ def rounded_softplus(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, 
     A network that adds 1 to the exponential errs relative to 1.
     """
     (box,) = boxes
-    one = torch.ones_like(box.lower)
-    return rounded_curve(node, softplus(box.upper).clamp(min=1), one, box)
+    slope = torch.ones_like(box.lower)
+    return rounded_curve(node, softplus(box.upper).clamp(min=1), slope, box)
 
 
 def elu_of(node: Node) -> Curve:

@@ -82,11 +82,11 @@ def steady(lines: Lines, values: Interval) -> Lines:
     return Lines((below,), (above,), low, high)
 
 
-def _finite(slope: Tensor, at: Tensor, end: Tensor, outward: int) -> tuple[Tensor, Tensor]:
+def _finite(slope: Tensor, intercept: Tensor, end: Tensor, outward: int) -> tuple[Tensor, Tensor]:
     number = torch.finfo(end.dtype)
-    fine = slope.isfinite() & at.isfinite()
+    fine = slope.isfinite() & intercept.isfinite()
     flat = end + outward * (FUNCTION * number.eps * end.abs() + number.tiny)
-    return torch.where(fine, slope, 0 * end), torch.where(fine, at, flat)
+    return torch.where(fine, slope, 0 * end), torch.where(fine, intercept, flat)
 
 
 def sensible(chord: Tensor, first: Tensor, last: Tensor) -> Tensor:

@@ -71,7 +71,7 @@ class GatedCurve(Curve):
             self._touching(near, beyond, rising=True),
             solved(self.slope, slopes, middle, rising=True),
         )
-        return Tables(*(each.to(device, dtype) for each in found))
+        return Tables(*(table.to(device, dtype) for table in found))
 
     def _touching(self, ends: Tensor, within: tuple[float, float], rising: bool) -> Tensor:
         """Return the x whose tangent passes through the curve at `ends`."""

@@ -97,12 +97,12 @@ def line_below(curve: GatedCurve, chord: Chord, alpha: Tensor) -> tuple[Tensor, 
     point = torch.where(inside, torch.maximum(torch.minimum(point, last), first), point)
     tangent = curve.slope(point)
     slope = torch.where(straight, chord.slope, tangent)
-    at = torch.minimum(chord.at_low - slope * low, chord.at_high - slope * high)
+    intercept = torch.minimum(chord.at_low - slope * low, chord.at_high - slope * high)
     # On the convex part f lies above its tangent at the point, which may differ from the line.
     inner = curve.value(point) - slope * point
     drop = torch.minimum((tangent - slope) * (first - point), (tangent - slope) * (last - point))
-    at = torch.where(inside, torch.minimum(at, inner + drop.clamp(max=0)), at)
-    return slope, at - chord.allowance(slope)
+    intercept = torch.where(inside, torch.minimum(intercept, inner + drop.clamp(max=0)), intercept)
+    return slope, intercept - chord.allowance(slope)
 
 
 def line_above(curve: GatedCurve, chord: Chord, alpha: Tensor) -> tuple[Tensor, Tensor]:
@@ -112,14 +112,16 @@ def line_above(curve: GatedCurve, chord: Chord, alpha: Tensor) -> tuple[Tensor, 
     best = torch.maximum(torch.minimum(chord.middle, q), p)
     point = touch_between(alpha, best, p, q)
     slope = torch.where(straight, chord.slope, curve.slope(point))
-    at = torch.maximum(chord.at_low - slope * low, chord.at_high - slope * high)
-    at = torch.where(straight, at, torch.maximum(at, curve.value(point) - slope * point))
+    intercept = torch.maximum(chord.at_low - slope * low, chord.at_high - slope * high)
+    intercept = torch.where(
+        straight, intercept, torch.maximum(intercept, curve.value(point) - slope * point)
+    )
     # On a tail f lies below its tangent at the end.
     on_left = (high.clamp(max=curve.first) - low).clamp(min=0)
     on_right = (high - low.clamp(min=curve.last)).clamp(min=0)
     left = (chord.slope_low - slope).clamp(min=0) * on_left
     right = (slope - chord.slope_high).clamp(min=0) * on_right
-    return slope, at + torch.where(straight, left + right, 0) + chord.allowance(slope)
+    return slope, intercept + torch.where(straight, left + right, 0) + chord.allowance(slope)
 
 
 def touching_slope(curve: GatedCurve, slope: Tensor) -> Tensor:

@@ -152,8 +152,8 @@ class SignedInner(torch.autograd.Function):
         found: list[Tensor | None] = [None, None, None, None]
         if to_onto:
             found[3] = of_domains(gradient, ctx.earlier)
-        ends = (len(each) for each in (below, above) if each is not None)
-        gradient = of_domains(gradient, max(len(rows), *ends))
+        counts = (len(slopes) for slopes in (below, above) if slopes is not None)
+        gradient = of_domains(gradient, max(len(rows), *counts))
         spread = gradient.reshape(*gradient.shape, *(1,) * (rows.dim() - 2))
         if to_rows:
             line = torch.where(

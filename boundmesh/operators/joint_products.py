@@ -38,29 +38,29 @@ def joint_gain(
     """
     weights = rows.flatten(2).double()
     middles, radii = zip(*map(_middle_and_radius, boxes), strict=True)
-    one, other = (form.about(middle) for form, middle in zip(forms, middles, strict=True))
+    first, second = (form.about(middle) for form, middle in zip(forms, middles, strict=True))
     apart = radii[0] * radii[1]
-    remainder = one.reach * other.error + (other.reach + other.error) * one.error
+    remainder = first.reach * second.error + (second.reach + second.error) * first.error
     size = weights.abs()
     gained = (size * (apart - remainder).unsqueeze(1)).sum(2)
-    whole = apart + remainder + one.reach * other.reach
-    share = (ROUNDINGS + sum(one.slopes.shape[1:])) * EPSILON
+    whole = apart + remainder + first.reach * second.reach
+    share = (ROUNDINGS + sum(first.slopes.shape[1:])) * EPSILON
     gained = gained - share * (size * whole.unsqueeze(1)).sum(2)
-    gained = gained + _least(weights.expand(len(gained), -1, -1), one.slopes, other.slopes)
+    gained = gained + _least(weights.expand(len(gained), -1, -1), first.slopes, second.slopes)
     return torch.where((gained > 0) & gained.isfinite(), gained, 0)
 
 
-def _least(weights: Tensor, one: Tensor, other: Tensor) -> Tensor:
-    """Bound `min Σ Aᵢ·⟨one_i, t⟩·⟨other_i, t⟩` over the cube, `[D, S]`, for A `[D, S, N]`.
+def _least(weights: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    """Bound `min Σ Aᵢ·⟨left_i, t⟩·⟨right_i, t⟩` over the cube, `[D, S]`, for A `[D, S, N]`.
 
     It is −∞ where a number is not finite.
     """
-    step = max(1, MOST_NUMBERS // max(1, weights[0].numel() * one.shape[2]))
+    step = max(1, MOST_NUMBERS // max(1, weights[0].numel() * left.shape[2]))
     found = []
     for first in range(0, len(weights), step):
         part = slice(first, first + step)
-        scaled = weights[part].unsqueeze(2) * one[part].mT.unsqueeze(1)
-        form = torch.matmul(scaled, other[part].unsqueeze(1))
+        scaled = weights[part].unsqueeze(2) * left[part].mT.unsqueeze(1)
+        form = torch.matmul(scaled, right[part].unsqueeze(1))
         form = (form + form.mT) / 2
         finite = form.isfinite().flatten(2).all(2)
         least = least_value(torch.where(finite[..., None, None], form, 0))

@@ -31,7 +31,7 @@ def max_pool(node: Node, weights: Weights, x: Tensor) -> Tensor:
     The windows lie as those of a convolution. Padding is never the largest.
     """
     wide = padded(node, x, -torch.inf)
-    return reduce(torch.maximum, (wide[at] for at in elements(node, counts(node))))
+    return reduce(torch.maximum, (wide[element] for element in elements(node, counts(node))))
 
 
 def least(box: Interval) -> float:

@@ -112,11 +112,11 @@ class DecidedRanks:
 
     def pull(self, rows: Tensor) -> Pulled:
         """Pull rows back: to the element of a decided rank, and into the bias for the others."""
-        own = rows * self.decided
-        shape = list(own.shape)
+        passed = rows * self.decided
+        shape = list(passed.shape)
         shape[self.dim] = self.length
-        source = self.source.expand(own.shape)
-        coefficients = own.new_zeros(shape).scatter_add(self.dim, source, own)
+        source = self.source.expand(passed.shape)
+        coefficients = passed.new_zeros(shape).scatter_add(self.dim, source, passed)
         bias = inner(rows.clamp(min=0), self.lower) + inner(rows.clamp(max=0), self.upper)
         return Pulled((coefficients,), bias)
 

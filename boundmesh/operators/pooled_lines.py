@@ -119,8 +119,8 @@ class PooledLines(WindowRelaxation):
         assert low is not None and high is not None
         out, places = self._empty(windows)
         for place, slopes in zip(places, self.each(), strict=True):
-            one, two = map(windows.read, slopes)
-            out[place] += signed_product(windows.coefficients, one, two)
+            lower, upper = map(windows.read, slopes)
+            out[place] += signed_product(windows.coefficients, lower, upper)
         found = self._found(windows, grid, out)
         return PulledWindows((found,), signed_inner_windows(windows, low, high))
 
@@ -143,19 +143,19 @@ class PooledLines(WindowRelaxation):
             found = self._found(windows, grid, out)
         if not len(maxima.index):
             return PulledWindows((found,))
-        own = at(windows, find(windows, maxima.index))
+        at_windows = at(windows, find(windows, maxima.index))
         neurons = find(found, maxima.inputs.flatten())
         flat = found.coefficients.flatten(1)
         shape = windows.count, *maxima.inputs.shape
         targets, outside = (each.reshape(shape) for each in (neurons.index, neurons.outside))
         ((below,), (above,)) = maxima.lines.lower_slopes, maxima.lines.upper_slopes
         for k in range(len(maxima.inputs)):
-            passed = signed_product(own, below[:, :, k], above[:, :, k])
+            passed = signed_product(at_windows, below[:, :, k], above[:, :, k])
             passed = passed.masked_fill(outside[:, k], 0)
             # No two of these maxima read one input at the same place of the kernel, so at most one
             # value that is not zero is added to a coefficient, and the order does not matter.
             flat.index_add_(1, targets[:, k].flatten(), passed.flatten(1))
-        bias = signed_inner(own, maxima.lines.lower_intercept, maxima.lines.upper_intercept)
+        bias = signed_inner(at_windows, maxima.lines.lower_intercept, maxima.lines.upper_intercept)
         whole = found.with_coefficients(flat.reshape(found.coefficients.shape))
         return PulledWindows((whole,), bias)
 

@@ -78,7 +78,7 @@ class AffineValues:
 
     def region(self, box: Interval) -> BoxRegion:
         """Return the input boxes from bounds `[D, n + U]` of the values."""
-        lower, upper = (each[:, : self.inputs] for each in (box.lower, box.upper))
+        lower, upper = (ends[:, : self.inputs] for ends in (box.lower, box.upper))
         return BoxRegion(lower.reshape(-1, *self.shape), upper.reshape(-1, *self.shape))
 
     def of(self, region: BoxRegion, neurons: Interval) -> Interval:
@@ -119,16 +119,16 @@ def affine_values(
         return None
     rows, constants, deviations, places = [], [], [], []
     errors = errors_on(problem, bounds)
-    every = torch.arange(neurons.count, device=region.lower.device)
+    all_neurons = torch.arange(neurons.count, device=region.lower.device)
     for name in nodes:
         carried = _pulled_back(problem, name, neurons.unstable[name].index, errors)
-        rows.append(carried.at_input(program.graph.input, every)[0].flatten(1))
+        rows.append(carried.at_input(program.graph.input, all_neurons)[0].flatten(1))
         bias = carried.bias
         constants.append(torch.zeros_like(rows[-1][:, 0]) if bias is None else bias[0])
         error = carried.total_error(program.graph.input)
         error = None if error is None else INFLATION * error[0]
         deviations.append(torch.zeros_like(constants[-1]) if error is None else error)
-        places.append(every[neurons.places[name]])
+        places.append(all_neurons[neurons.places[name]])
     shape = program.graph[program.graph.input].shape
     return AffineValues(
         torch.cat(rows), torch.cat(constants), torch.cat(deviations), torch.cat(places), shape

@@ -63,7 +63,8 @@ def clip(values: AffineValues, box: Interval, constraints: Constraints) -> Inter
     parts = [slice(first, first + height) for first in range(0, len(box.lower), height)]
     found = [_clip(values, box.take(part), constraints.take(part)) for part in parts]
     return Interval(
-        torch.cat([each.lower for each in found]), torch.cat([each.upper for each in found])
+        torch.cat([interval.lower for interval in found]),
+        torch.cat([interval.upper for interval in found]),
     )
 
 

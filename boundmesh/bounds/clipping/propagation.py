@@ -44,7 +44,7 @@ def largest_shares(values: AffineValues, above: Tensor, below: Tensor) -> tuple[
     over the distance from its maximum to its lower bound. A negative value, of an empty range,
     counts as infinite.
     """
-    above, below = (torch.where(each < 0, torch.inf, each) for each in (above, below))
+    above, below = (torch.where(share < 0, torch.inf, share) for share in (above, below))
     if fused_clipping.applies(values):
         return fused_clipping.largest_shares(values.rows, above, below)
     rising, falling = values.rows.clamp(min=0), values.rows.clamp(max=0).abs()

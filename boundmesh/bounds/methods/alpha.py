@@ -160,22 +160,22 @@ class Climb:
 
     def iterate(self) -> None:
         """Step all slopes along their gradients, then recompute all bounds."""
-        own, *of_rows = self.pace.steps
-        self._down(own, of_rows[0])
+        slope_steps, *row_steps = self.pace.steps
+        self._down(slope_steps, row_steps[0])
         self._up()
-        for pace in of_rows[1:]:
+        for pace in row_steps[1:]:
             self.sloped.step_slopes(self.final, self.best, self.weight, Gradients(self.best), pace)
         with torch.no_grad():
             self.present.copy_(self.sloped.bound(self.final, self.best))
             self.lower.copy_(better(self.lower, self.present, torch.maximum))
 
-    def _down(self, own: Tensor, of_rows: Tensor) -> None:
+    def _down(self, slope_steps: Tensor, row_steps: Tensor) -> None:
         slope = Gradients(self.best)
-        self.sloped.step_slopes(self.final, self.best, self.weight, slope, of_rows)
+        self.sloped.step_slopes(self.final, self.best, self.weight, slope, row_steps)
         for start in reversed(self.starts):
             pull = slope.of_rows(start.name, start.index)
             if pull is not None:
-                self.sloped.step_slopes(start, self.best, pull, slope, own)
+                self.sloped.step_slopes(start, self.best, pull, slope, slope_steps)
 
     @torch.no_grad()
     def _up(self) -> None:

@@ -56,7 +56,7 @@ class DomainBounder:
         self.problem, self.bounds, self.able = problem, bounds, able
         self.errors = errors_on(problem, bounds)
         self.neurons, self.values = neurons, values
-        index = {name: mine.index for name, mine in neurons.unstable.items()}
+        index = {name: unstable.index for name, unstable in neurons.unstable.items()}
         self.shared = SharedLines(bounds, index)
         # Only an elementwise node's output has the same neurons as its input.
         self.watched = frozenset(n.name for n in problem.program.nonlinear if one_by_one(n))
@@ -115,15 +115,15 @@ class DomainBounder:
         )
 
     def _seen(self, found: TileState, parameters: DomainParameters) -> Tensor:
-        every = [
+        seen = [
             found.seen[name].flatten(2)[..., self.neurons.unstable[name].index]
             if name in self.watched and name in found.seen
             else parameters.alpha.new_zeros(*parameters.alpha.shape[:2], _length(place))
             for name, place in self.neurons.places.items()
         ]
-        if not every:
+        if not seen:
             return parameters.alpha[..., :0].detach()
-        return torch.cat([each.expand(len(parameters.alpha), -1, -1) for each in every], dim=2)
+        return torch.cat([rows.expand(len(parameters.alpha), -1, -1) for rows in seen], dim=2)
 
     @property
     def root_box(self) -> Interval | None:
@@ -150,8 +150,8 @@ class DomainBounder:
         for node in self.cut_readers:
             if one_by_one(node):
                 place, index = self.neurons.places[node.name], self.neurons.unstable[node.name]
-                mine = at(boxes[node.inputs[0]], index.index)
-                lower[:, place], upper[:, place] = mine.lower, mine.upper
+                cut_box = at(boxes[node.inputs[0]], index.index)
+                lower[:, place], upper[:, place] = cut_box.lower, cut_box.upper
         return Interval(lower, upper)
 
     def region(self, parameters: DomainParameters) -> Region:
@@ -164,11 +164,11 @@ class DomainBounder:
             return region
         if not isinstance(region, BoxRegion):
             return region
-        own = self.able.boxes(parameters.cuts, self.bounds)[name]
+        cut_box = self.able.boxes(parameters.cuts, self.bounds)[name]
         # A domain without a point may be bounded on any box.
         lower, upper = (
-            torch.maximum(region.lower, own.lower),
-            torch.minimum(region.upper, own.upper),
+            torch.maximum(region.lower, cut_box.lower),
+            torch.minimum(region.upper, cut_box.upper),
         )
         some = lower <= upper
         return BoxRegion(

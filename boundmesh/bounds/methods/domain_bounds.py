@@ -87,26 +87,26 @@ class BoundedDomains:
 
 def in_order(parts: list[tuple[Tensor, BoundedDomains | None]]) -> BoundedDomains:
     """Merge results of disjoint sets of domains; each part has the places of its domains."""
-    found = [each for _, each in parts if each is not None]
+    found = [domains for _, domains in parts if domains is not None]
     order = torch.argsort(torch.cat([where for where, _ in parts]))
 
     def joined(pick: Callable[[BoundedDomains], Tensor]) -> Tensor:
-        return torch.cat([pick(each) for each in found])[order]
+        return torch.cat([pick(domains) for domains in found])[order]
 
     at_input = found[0].at_input
     return BoundedDomains(
-        joined(lambda each: each.margin),
-        joined(lambda each: each.lost),
+        joined(lambda domains: domains.margin),
+        joined(lambda domains: domains.lost),
         DomainParameters(
-            joined(lambda each: each.parameters.alpha),
-            joined(lambda each: each.parameters.beta),
-            joined(lambda each: each.parameters.splits),
-            _boxes([each.parameters.box for each in found], order),
-            cuts=_cuts([each.parameters.cuts for each in found], order),
+            joined(lambda domains: domains.parameters.alpha),
+            joined(lambda domains: domains.parameters.beta),
+            joined(lambda domains: domains.parameters.splits),
+            _boxes([domains.parameters.box for domains in found], order),
+            cuts=_cuts([domains.parameters.cuts for domains in found], order),
         ),
-        joined(lambda each: each.coefficients),
-        joined(lambda each: each.at_input) if at_input.dim() else at_input,
-        joined(lambda each: each.constants),
+        joined(lambda domains: domains.coefficients),
+        joined(lambda domains: domains.at_input) if at_input.dim() else at_input,
+        joined(lambda domains: domains.constants),
     )
 
 
@@ -119,12 +119,12 @@ def _boxes(boxes: list[Interval | None], order: Tensor) -> Interval | None:
 
 
 def _cuts(parts: list[Cuts | None], order: Tensor) -> Cuts | None:
-    known = [each for each in parts if each is not None]
+    known = [fields for fields in parts if fields is not None]
     if not known:
         return None
     place, sign, point = (
-        torch.cat(each)[order]
-        for each in zip(*((cuts.place, cuts.sign, cuts.point) for cuts in known), strict=True)
+        torch.cat(fields)[order]
+        for fields in zip(*((cuts.place, cuts.sign, cuts.point) for cuts in known), strict=True)
     )
     return Cuts(place, sign, point)
 

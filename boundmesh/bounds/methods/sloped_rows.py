@@ -81,14 +81,18 @@ class Sloped:
     def of(problem: Problem, bounds: Mapping[str, Interval], errors: Errors | None) -> Sloped:
         """Find the neurons that are unstable under `bounds`, and compute the shared lines."""
         program, share = problem.program, problem.layout.share(problem.program)
-        mine = share.bounds(bounds)
+        share_bounds = share.bounds(bounds)
         unstable = {
-            node.name: unstable_neurons_of(share.node(node), mine, known=True)
+            node.name: unstable_neurons_of(share.node(node), share_bounds, known=True)
             for node in program.nonlinear
             if has_unstable(node, bounds)
         }
-        shared = SharedLines(mine, {name: own.index for name, own in unstable.items()})
-        inside = {n for n, own in unstable.items() if in_one_pass(program.graph[n], own.initial)}
+        shared = SharedLines(
+            share_bounds, {name: neurons.index for name, neurons in unstable.items()}
+        )
+        inside = {
+            n for n, neurons in unstable.items() if in_one_pass(program.graph[n], neurons.initial)
+        }
         # These are computed now, because a recorded step cannot check which lines have intercepts.
         for node in program.nonlinear:
             apart = node.name in unstable and (node.name in inside or not one_by_one(node))
@@ -105,12 +109,12 @@ class Sloped:
         problem = self.problem
         tiles = problem.tiles(name, rows, gradients=True)
         layout = problem.layout.suited(tiles, problem.region.domains)
-        mine, widths = layout.deal(tiles), [tile.rows.count for tile in tiles]
+        own_tiles, widths = layout.deal(tiles), [tile.rows.count for tile in tiles]
         slopes = []
-        for tile in mine:
+        for tile in own_tiles:
             problem.look()
             slopes.append(start_slopes(problem.program, tile, self.unstable))
-        return SlopedRows(name, index, layout, widths, mine, slopes)
+        return SlopedRows(name, index, layout, widths, own_tiles, slopes)
 
     def bound(self, start: SlopedRows, bounds: Mapping[str, Interval]) -> Tensor:
         """Compute lower bounds `[D, S]` of all rows of a start node from their present slopes."""
@@ -193,8 +197,8 @@ class Sloped:
         steps: Mapping[str, Steps],
         maps: dict[str, Maps],
     ) -> SlopedLines:
-        mine = self.share.bounds(bounds)
-        return SlopedLines(mine, self.unstable, self.shared, alpha, steps, maps)
+        share_bounds = self.share.bounds(bounds)
+        return SlopedLines(share_bounds, self.unstable, self.shared, alpha, steps, maps)
 
 
 def _of_tiles(tiles: Sequence[Tile], lines: Sequence[SlopedLines]) -> Draw:

@@ -46,7 +46,7 @@ class Stalling:
         # An infinite or NaN bound has moved only if it was another one before.
         still = (rise.abs() <= noise) | (present == self._present) | present.isnan()
         rising = (rise > noise) & (best - present < rise * self._left)
-        flags = torch.stack([each.any() for each in (gained, ~still & matters, rising & matters)])
+        flags = torch.stack([mask.any() for mask in (gained, ~still & matters, rising & matters)])
         gains, moves, rises = flags.tolist()
         self._best, self._present = best.clone(), present.clone()
         self._gainless = 0 if gains else self._gainless + 1

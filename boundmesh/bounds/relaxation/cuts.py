@@ -107,23 +107,25 @@ class CutValues:
 
         `share` bounds the relative rounding error of the sums; it is subtracted from the bias.
         """
-        mine = [name for name in dict.fromkeys(node.inputs) if self.readers.get(name) == node.name]
-        if not mine or not self.count:
+        own_names = [
+            name for name in dict.fromkeys(node.inputs) if self.readers.get(name) == node.name
+        ]
+        if not own_names or not self.count:
             return None
         place, signed = cuts.place.long(), beta * cuts.sign.unsqueeze(1)
         multipliers: list[Tensor | None] = []
         within = torch.zeros_like(cuts.sign, dtype=torch.bool)
         for number, name in enumerate(node.inputs):
-            if name not in mine or name in node.inputs[:number]:
+            if name not in own_names or name in node.inputs[:number]:
                 multipliers.append(None)
                 continue
             part, shape = self.places[name], node.input_shapes[number]
             here = (place >= part.start) & (place < part.stop)
             within |= here
             local = torch.where(here, place - part.start, 0).unsqueeze(1).expand(signed.shape)
-            every = signed.new_zeros(*signed.shape[:2], part.stop - part.start)
-            every = every.scatter_add(2, local, torch.where(here.unsqueeze(1), signed, 0))
-            multipliers.append(every.reshape(*every.shape[:2], *shape))
+            changes = signed.new_zeros(*signed.shape[:2], part.stop - part.start)
+            changes = changes.scatter_add(2, local, torch.where(here.unsqueeze(1), signed, 0))
+            multipliers.append(changes.reshape(*changes.shape[:2], *shape))
         reach = torch.maximum(self.lower.abs(), self.upper.abs())[place]
         terms = torch.where(within, cuts.point, 0).unsqueeze(1) * signed
         size = torch.where(within, reach, 0).unsqueeze(1) * beta.detach()

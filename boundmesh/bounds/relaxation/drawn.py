@@ -159,13 +159,13 @@ def _pull_both(
     """Pull rows back through the shared lines, and through the overlay at its neurons."""
     outer = pull_lines(shared, rows)
     inner = pull_lines(overlay.lines, rows.flatten(2).index_select(2, overlay.index))
-    ((own,), (whole,)) = inner.coefficients, outer.coefficients
+    ((at_neurons,), (all_columns,)) = inner.coefficients, outer.coefficients
     if overlay.multipliers is not None:
-        own = own - overlay.multipliers
-    whole = whole.flatten(2)
-    if len(own) > len(whole):
-        whole = whole.expand(len(own), -1, -1)
-    return whole.index_copy(2, overlay.index, own), added(outer.bias, inner.bias)
+        at_neurons = at_neurons - overlay.multipliers
+    all_columns = all_columns.flatten(2)
+    if len(at_neurons) > len(all_columns):
+        all_columns = all_columns.expand(len(at_neurons), -1, -1)
+    return all_columns.index_copy(2, overlay.index, at_neurons), added(outer.bias, inner.bias)
 
 
 def _gained(overlay: NeuronLines) -> Tensor | None:

@@ -51,8 +51,8 @@ class FixedLines:
     def __call__(self, node: Node, tile: Tile) -> Drawn | Pieces:
         key = node.name, tile.windowed
         if key not in self._drawn:
-            mine = self._localise({name: self._boxes[name] for name in node.inputs})
-            boxes = boxes_of(node, mine)
+            local_boxes = self._localise({name: self._boxes[name] for name in node.inputs})
+            boxes = boxes_of(node, local_boxes)
             first = boxes[0].lower
             once()
             if in_one_pass(node, first) and (not tile.windowed or fused_windows.applies(first)):

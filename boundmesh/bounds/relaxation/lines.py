@@ -29,7 +29,7 @@ def neurons_at(node: Node, index: Tensor) -> Node:
     if not any(isinstance(value, np.ndarray) for value in node.attributes.values()):
         return node
     places = index.cpu().numpy()
-    return replace(node, attributes=node.picked(lambda each: each.ravel()[places]))
+    return replace(node, attributes=node.picked(lambda attribute: attribute.ravel()[places]))
 
 
 def at(box: Interval, index: Tensor) -> Interval:
@@ -108,6 +108,6 @@ def sparse_lines(node: Node, inputs: tuple[Interval, ...]) -> SparseLines | None
     index = operator.unstable(node, inputs).flatten(1).any(0).nonzero().squeeze(1)
     shared = shared_lines(node, inputs, index)
     alpha = operator.initial(node, inputs).flatten(1).index_select(1, index).unsqueeze(1)
-    own = operator.relax(neurons_at(node, index), (at(inputs[0], index),), alpha)
-    assert isinstance(shared, Lines) and isinstance(own, Lines)
-    return SparseLines(shared.lower_slopes[0], index, own)
+    at_neurons = operator.relax(neurons_at(node, index), (at(inputs[0], index),), alpha)
+    assert isinstance(shared, Lines) and isinstance(at_neurons, Lines)
+    return SparseLines(shared.lower_slopes[0], index, at_neurons)

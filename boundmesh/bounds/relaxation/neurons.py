@@ -65,20 +65,20 @@ def neurons_of(
     points, concave, lower, upper = [], [], [], []
     count = 0
     for node in program.nonlinear:
-        mine = unstable_neurons_of(node, bounds)
-        unstable[node.name] = mine
-        size = len(mine.index)
+        neurons = unstable_neurons_of(node, bounds)
+        unstable[node.name] = neurons
+        size = len(neurons.index)
         places[node.name] = slice(count, count + size)
         count += size
         point = RULES[node.op].split_point
         splits = point is not None and one_by_one(node)
         box = bounds[node.inputs[0]]
-        lower.append(box.lower.flatten()[mine.index])
-        upper.append(box.upper.flatten()[mine.index])
-        value = point(mine.part) if point is not None and splits else math.nan
+        lower.append(box.lower.flatten()[neurons.index])
+        upper.append(box.upper.flatten()[neurons.index])
+        value = point(neurons.part) if point is not None and splits else math.nan
         points.append(torch.zeros_like(lower[-1]) + torch.as_tensor(value).to(lower[-1]))
         concave.append(torch.full_like(lower[-1], RULES[node.op].concave, dtype=torch.bool))
-    joined = (torch.cat(each) for each in (points, concave, lower, upper))
+    joined = (torch.cat(values) for values in (points, concave, lower, upper))
     return Neurons(unstable, places, *joined)
 
 

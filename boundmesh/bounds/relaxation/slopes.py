@@ -185,21 +185,21 @@ class SlopedLines:
         everything = len(index) == first[0].numel()
         box = Interval(first.flatten(1), inputs[0].upper.flatten(1))
         part = self._unstable[node.name].part
-        own = relax(part, (box if everything else at(box, index),), alpha)
-        return Drawn(None if everything else self._shared(node), NeuronLines(index, own))
+        at_neurons = relax(part, (box if everything else at(box, index),), alpha)
+        return Drawn(None if everything else self._shared(node), NeuronLines(index, at_neurons))
 
     def _maps_of(self, node: Node, box: Interval) -> Maps:
         if node.name not in self._maps:
-            mine = self._unstable[node.name]
+            neurons = self._unstable[node.name]
             lower, upper = box.lower.detach(), box.upper.detach()
-            self._maps[node.name] = Maps(lower, upper, mine.places, mine.index)
+            self._maps[node.name] = Maps(lower, upper, neurons.places, neurons.index)
         return self._maps[node.name]
 
     def _in_windows(self, node: Node) -> Drawn:
-        mine, (box,) = self._unstable[node.name], boxes_of(node, self._bounds)
-        index = mine.index
+        neurons, (box,) = self._unstable[node.name], boxes_of(node, self._bounds)
+        index = neurons.index
         alpha, relax = self._alpha[node.name].to(box.lower.dtype), RULES[node.op].relax
         assert relax is not None
         flat = Interval(box.lower.flatten(1), box.upper.flatten(1))
-        own = relax(mine.part, (at(flat, index),), alpha)
-        return Drawn(self._shared(node), NeuronLines(index, own))
+        at_neurons = relax(neurons.part, (at(flat, index),), alpha)
+        return Drawn(self._shared(node), NeuronLines(index, at_neurons))

@@ -89,11 +89,11 @@ class SplitLines:
             multipliers = self._parameters.beta[..., place] * self._parameters.splits[
                 :, place
             ].unsqueeze(1)
-        own = operator.relax(self._neurons.unstable[node.name].part, (box,), alpha)
+        at_neurons = operator.relax(self._neurons.unstable[node.name].part, (box,), alpha)
         whole = len(index) == node.size
         return Drawn(
             None if whole else self._shared(node),
-            NeuronLines(index, own, multipliers, points, self._share(len(index))),
+            NeuronLines(index, at_neurons, multipliers, points, self._share(len(index))),
         )
 
     def _narrowed(self, start: str) -> Interval:
@@ -104,9 +104,8 @@ class SplitLines:
         index, place = self._neurons.unstable[reader].index, self._neurons.places[reader]
         domains = max(len(box.lower), len(self._box.lower))
         wide = _wide(box, domains)
-        own = Interval(self._box.lower[:, place], self._box.upper[:, place])
-        own = _wide(own, domains)
-        return intersect(wide, index, own.lower, own.upper)
+        split = _wide(Interval(self._box.lower[:, place], self._box.upper[:, place]), domains)
+        return intersect(wide, index, split.lower, split.upper)
 
     def _share(self, terms: int) -> float:
         """Bound the relative rounding error of Σ multiplier·point until the end of the sweep."""

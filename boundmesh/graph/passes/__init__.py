@@ -23,6 +23,7 @@ def simplify(graph: Graph, *, fold: bool = True) -> Graph:
 
     Without `fold` those that compute new weights are left out.
     """
-    for rewrite in PASSES if fold else (each for each in PASSES if each is not fold_affine):
-        graph = rewrite(graph)
+    for rewrite in PASSES:
+        if fold or rewrite is not fold_affine:
+            graph = rewrite(graph)
     return graph

@@ -20,21 +20,21 @@ SLAB = 2**21
 """How many numbers a rank receives at a time; a receive buffer of this size is needed."""
 
 
-def all_to_all(group: Group, mine: Tensor, now: Partition, then: Partition) -> Tensor:
+def all_to_all(group: Group, piece: Tensor, now: Partition, then: Partition) -> Tensor:
     """Return this rank's piece of a tensor along `then.axis`, from pieces along `now.axis`.
 
     One all-to-all is run for every `SLAB` numbers. If `then.axis` has length 1, it is broadcast and
     cannot be cut: one all-gather then returns the whole tensor.
     """
-    if mine.shape[then.axis] == 1:
-        return gather_pieces(group, mine, now.axis, now.ends).contiguous()
-    shape = list(then.shape(tuple(mine.shape), group.rank))
+    if piece.shape[then.axis] == 1:
+        return gather_pieces(group, piece, now.axis, now.ends).contiguous()
+    shape = list(then.shape(tuple(piece.shape), group.rank))
     shape[now.axis] = now.ends[-1]
-    turned, first = mine.new_empty(shape), then.ends[group.rank]
+    turned, first = piece.new_empty(shape), then.ends[group.rank]
     for spans in _slabs(then, prod(shape[: then.axis]) * prod(shape[then.axis + 1 :])):
         low, high = spans[group.rank]
         _turn_slab(
-            group, mine, now, then.axis, spans, turned.narrow(then.axis, low - first, high - low)
+            group, piece, now, then.axis, spans, turned.narrow(then.axis, low - first, high - low)
         )
     return turned
 
@@ -54,18 +54,18 @@ def _slabs(then: Partition, wide: int) -> Iterator[list[tuple[int, int]]]:
 
 def _turn_slab(
     group: Group,
-    mine: Tensor,
+    piece: Tensor,
     now: Partition,
     axis: int,
     spans: Sequence[tuple[int, int]],
     out: Tensor,
 ) -> None:
-    """Send each rank its span of `mine` along `axis`; write this rank's span of all to `out`."""
-    given = [mine.narrow(axis, low, high - low) for low, high in spans]
+    """Send each rank its span of `piece` along `axis`; write this rank's span of all to `out`."""
+    given = [piece.narrow(axis, low, high - low) for low, high in spans]
     pieces = out.split([high - low for low, high in pairwise(now.ends)], now.axis)
-    takes = [piece.numel() for piece in pieces]
-    sent, gives = torch.cat([each.flatten() for each in given]), [each.numel() for each in given]
-    received = mine.new_empty(sum(takes))
+    takes = [target.numel() for target in pieces]
+    sent, gives = torch.cat([part.flatten() for part in given]), [part.numel() for part in given]
+    received = piece.new_empty(sum(takes))
     group.all_to_all(received, sent, takes, gives).wait()
-    for piece, values in zip(pieces, received.split(takes), strict=True):
-        piece.copy_(values.view(piece.shape))
+    for target, values in zip(pieces, received.split(takes), strict=True):
+        target.copy_(values.view(target.shape))

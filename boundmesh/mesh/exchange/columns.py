@@ -87,10 +87,10 @@ class Columns:
         """Compute the gradients to the rows, whole where all ranks hold whole rows."""
         axis = self.inputs.axis + ROWS
         gradient = gather_pieces(group, gradient, axis, self.inputs.ends).contiguous()
-        mine = self._push(group.rank, gradient, of_bias)
+        pushed = self._push(group.rank, gradient, of_bias)
         if self.rows:
-            return mine
-        return gather_pieces(group, mine, self.outputs.axis + ROWS, self.outputs.ends)
+            return pushed
+        return gather_pieces(group, pushed, self.outputs.axis + ROWS, self.outputs.ends)
 
     def _push(self, rank: int, gradient: Tensor, of_bias: Tensor | None) -> Tensor:
         """Compute the gradients to this rank's outputs from those to all inputs."""
@@ -102,11 +102,11 @@ class Columns:
         of_biases = [] if of_bias is None else [of_bias]
         if keeps_channels(self.node_weights.node, gradient):
             whole = self._among_all(weight, self.outputs, rank)
-            every = torch.Size((*gradient.shape[:ROWS], *self.node_weights.node.shape))
-            (found,) = transposed(whole, [gradient], of_biases, [every])
+            row_shape = torch.Size((*gradient.shape[:ROWS], *self.node_weights.node.shape))
+            (found,) = transposed(whole, [gradient], of_biases, [row_shape])
             return self.outputs.piece(found, rank, ROWS).contiguous()
-        own = replace(self.own(rank), parts=[Part(0, height[self.outputs.axis], weight)])
-        (found,) = transposed(own, [gradient], of_biases, [shape])
+        own_columns = replace(self.own(rank), parts=[Part(0, height[self.outputs.axis], weight)])
+        (found,) = transposed(own_columns, [gradient], of_biases, [shape])
         return found
 
     def _among_all(self, weight: Tensor, channels: Partition, rank: int) -> NodeWeights:
@@ -129,10 +129,10 @@ def keeps_channels(node: Node, rows: Tensor) -> bool:
     return launcher.on_gpu(rows) and not is_divisible(node)
 
 
-def among_all(mine: Tensor, cut: Partition, rank: int) -> Tensor:
+def among_all(piece: Tensor, cut: Partition, rank: int) -> Tensor:
     """Return a whole weight with this rank's piece, and zeros in the pieces of other ranks."""
-    shape = list(mine.shape)
+    shape = list(piece.shape)
     shape[cut.axis] = cut.ends[-1]
-    whole = mine.new_zeros(shape)
-    cut.piece(whole, rank, 0).copy_(mine)
+    whole = piece.new_zeros(shape)
+    cut.piece(whole, rank, 0).copy_(piece)
     return whole

@@ -62,12 +62,12 @@ class DividedProduct(torch.autograd.Function):
         ctx: Any, group: Group, product: Divided, share: Callable[[Tensor], Tensor], rows: Tensor
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         ctx.group, ctx.product = group, product
-        multiplied, own, settled = product.multiplied(group, rows), None, None
+        multiplied, own_bias, settled = product.multiplied(group, rows), None, None
         if product.node_weights.weights:
-            own = offset(product.own(group.rank), product.mine(group, rows))
+            own_bias = offset(product.own(group.rank), product.mine(group, rows))
             settled = offset(product.node_weights, share(multiplied))
             ctx.mark_non_differentiable(settled)
-        return product.pull(group, multiplied), own, settled
+        return product.pull(group, multiplied), own_bias, settled
 
     @staticmethod
     @once_differentiable

@@ -117,11 +117,13 @@ class Exchange(DeviceLayout):
     def thrifty(self) -> AbstractContextManager[object]:
         return regathered(self._weights)
 
-    def join_gradients(self, mine: Sequence[Tensor], widths: Sequence[int]) -> Sequence[Tensor]:
+    def join_gradients(
+        self, gradients: Sequence[Tensor], widths: Sequence[int]
+    ) -> Sequence[Tensor]:
         """Add the gradients of all ranks, each to the bounds of its own neurons: one all-reduce."""
-        every = torch.stack([*mine])
-        self._group.all_reduce(every)
-        return every.unbind(0)
+        joined = torch.stack([*gradients])
+        self._group.all_reduce(joined)
+        return joined.unbind(0)
 
     def share(self, program: Program) -> OwnNeurons:
         return OwnNeurons(self._cuts(program.graph), self._group.rank)
@@ -149,9 +151,9 @@ class Exchange(DeviceLayout):
         if gathers_rows(node, self._group.size):
             parts = self._weights.whole_parts(node_weights)
             return interval(NodeWeights(node, node_weights.weights, parts), boxes)
-        mine = None if self._has_no_output(node_weights) else interval(node_weights, boxes)
-        ends: list[Tensor | None] = [None, None] if mine is None else [mine.upper, mine.lower]
-        del mine
+        box = None if self._has_no_output(node_weights) else interval(node_weights, boxes)
+        ends: list[Tensor | None] = [None, None] if box is None else [box.upper, box.lower]
+        del box
         upper, lower = self._all_outputs(node_weights, boxes, ends)
         return Interval(lower, upper)
 
@@ -179,11 +181,11 @@ class Exchange(DeviceLayout):
         return part.low == part.high
 
     def _all_outputs(
-        self, node_weights: NodeWeights, boxes: Sequence[Interval], mine: list[Tensor | None]
+        self, node_weights: NodeWeights, boxes: Sequence[Interval], ends: list[Tensor | None]
     ) -> list[Tensor]:
         """Gather tensors of all outputs of a product from each rank's tensors of its own outputs.
 
-        An entry of `mine` is None if this rank has no output.
+        An entry of `ends` is None if this rank has no output.
         """
         node, group = node_weights.node, self._group
         cut, dim = product_cut(node, group.size), output_axis(node) + 1
@@ -191,8 +193,8 @@ class Exchange(DeviceLayout):
         nothing = like.new_zeros(len(like), *cut.shape(node.shape, group.rank))
         whole = []
         # Each piece is freed once it is gathered, as the whole tensors need the memory.
-        while mine:
-            piece = mine.pop(0)
+        while ends:
+            piece = ends.pop(0)
             piece = nothing if piece is None else piece
             whole.append(gather_pieces(group, piece, dim, cut.ends).contiguous())
         return whole

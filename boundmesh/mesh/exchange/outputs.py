@@ -63,17 +63,17 @@ class Outputs:
             matmul.mm(flat, part.weight[:, columns], out)
 
         if cut is not None and cut.axis + ROWS == len(leading) and len(flat) >= MANY_ROWS:
-            mine: Tensor = scatter_sum(group, flat, cut, write).unflatten(0, leading)
-            return mine
+            pulled: Tensor = scatter_sum(group, flat, cut, write).unflatten(0, leading)
+            return pulled
         whole: Tensor = matmul.mm(flat, part.weight).unflatten(0, leading)
         if cut is None:
             group.all_reduce(whole)
             return whole
         last = whole.movedim(cut.axis + ROWS, -1)
         wide = last.flatten(0, -2)
-        mine = scatter_sum(group, wide, cut, lambda columns, out: out.copy_(wide[:, columns]))
-        mine = mine.unflatten(0, last.shape[:-1])
-        return mine.movedim(-1, cut.axis + ROWS).contiguous()
+        pulled = scatter_sum(group, wide, cut, lambda columns, out: out.copy_(wide[:, columns]))
+        pulled = pulled.unflatten(0, last.shape[:-1])
+        return pulled.movedim(-1, cut.axis + ROWS).contiguous()
 
     def push(self, group: Group, gradient: Tensor, of_bias: Tensor | None) -> Tensor:
         """Compute the gradients to the coefficients of this rank's outputs."""

@@ -98,7 +98,7 @@ def local_node(node: Node, cuts: Cuts, rank: int) -> Node:
         for shape, piece in zip(node.input_shapes, pieces, strict=True)
     )
     low, high = cut.span(rank)
-    attributes = dict(node.picked(lambda each: each.take(range(low, high), cut.axis)))
+    attributes = dict(node.picked(lambda attribute: attribute.take(range(low, high), cut.axis)))
     of_piece = RULES[node.op].piece_attributes
     if of_piece is not None:
         attributes |= of_piece(node, cut.axis, high - low)
@@ -118,13 +118,18 @@ def local_weights(
         inputs = cuts[node.inputs[0]]
         assert inputs is not None
         first = (inputs if product.output_dim else cut).span(rank)
-        return (weights[0][slice(*first)], *(each[slice(*cut.span(rank))] for each in weights[1:]))
+        return (
+            weights[0][slice(*first)],
+            *(weight[slice(*cut.span(rank))] for weight in weights[1:]),
+        )
     # Weights are broadcast against the value, so axes are counted from the last.
     dim = cut.axis - len(node.shape)
     low, high = cut.span(rank)
     return tuple(
-        each.narrow(dim, low, high - low) if each.dim() >= -dim and each.shape[dim] > 1 else each
-        for each in weights
+        weight.narrow(dim, low, high - low)
+        if weight.dim() >= -dim and weight.shape[dim] > 1
+        else weight
+        for weight in weights
     )
 
 

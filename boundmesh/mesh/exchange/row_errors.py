@@ -34,11 +34,11 @@ class Charged:
         """Add the error of rows at a node; `cut` is how the rows are cut (None: they are whole)."""
         if self._errors is None or name not in self._errors.at:
             return
-        mine = (
+        piece = (
             self._shares.mine(rows.detach()) if cut is None else self._shares.all_neurons(rows, cut)
         )
         sizes = self._shares.of_domains(self._errors.at[name].above).squeeze(1)
-        self._add(magnitude(mine, sizes))
+        self._add(magnitude(piece, sizes))
 
     def units(self, name: str, rows: UnitRows) -> None:
         """Add the error of rows of single neurons at their start node."""

@@ -60,7 +60,7 @@ class ExchangedWeights(Gathered):
     @property
     def bytes(self) -> int:
         """The bytes of parameters on this rank."""
-        return sum(each.nbytes for each in self._held.values())
+        return sum(tensor.nbytes for tensor in self._held.values())
 
     def mine(self, name: str) -> Tensor:
         """Return this rank's shard of a weight."""

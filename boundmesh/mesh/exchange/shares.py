@@ -61,9 +61,9 @@ class Shapes:
         index, shared = drawn.overlay.index, drawn.shared
         if name not in self._known or self._known[name][0] is not index:
             ends = () if shared is None else _intercepts(shared)
-            mine = [len(index), *(int(end is not None) for end in ends or (None, None))]
-            every = self.group.all_gather_numbers(mine, index.device)
-            shapes = [Shape(*each) for each in every]
+            own_numbers = [len(index), *(int(end is not None) for end in ends or (None, None))]
+            all_numbers = self.group.all_gather_numbers(own_numbers, index.device)
+            shapes = [Shape(*numbers) for numbers in all_numbers]
             self._known[name] = index, shapes
         return self._known[name][1]
 
@@ -137,14 +137,14 @@ class Shares:
         shapes = self._shapes.of(node.name, drawn)
         below, above = (None, None) if drawn.shared is None else _intercepts(drawn.shared)
         nothing = rows.new_zeros(1, 1, *rows.shape[ROWS:])
-        if below is None and any(each.below for each in shapes):
+        if below is None and any(shape.below for shape in shapes):
             below = nothing
-        if above is None and any(each.above for each in shapes):
+        if above is None and any(shape.above for shape in shapes):
             above = nothing
         outer = self._intercept(below, above, rows, cut)
-        ends = tuple(accumulate((each.neurons for each in shapes), initial=0))
-        own = rows.flatten(2).index_select(2, drawn.overlay.index)
-        inner = self._intercept(*_intercepts(drawn.overlay.lines), own, Partition(0, ends))
+        ends = tuple(accumulate((shape.neurons for shape in shapes), initial=0))
+        at_neurons = rows.flatten(2).index_select(2, drawn.overlay.index)
+        inner = self._intercept(*_intercepts(drawn.overlay.lines), at_neurons, Partition(0, ends))
         return added(outer, inner)
 
     def _of_pieces(self, node: Node, drawn: Pieces, rows: Tensor, cut: Partition) -> Tensor:

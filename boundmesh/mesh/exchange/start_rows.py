@@ -34,5 +34,5 @@ def unit_row_pieces(
     def write(columns: slice, out: Tensor) -> None:
         torch.mul(part.weight[:, columns].index_select(0, place), sign, out=out)
 
-    mine = scatter_sum(group, sign, inputs, write)
-    return mine.reshape(1, rows.count, *inputs.shape(node.input_shapes[0], group.rank))
+    piece = scatter_sum(group, sign, inputs, write)
+    return piece.reshape(1, rows.count, *inputs.shape(node.input_shapes[0], group.rank))

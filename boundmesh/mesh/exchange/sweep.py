@@ -151,8 +151,8 @@ class ExchangedTile:
         self._add(node.inputs[0], self._divided(outputs, rows, all_neurons))
 
     def _divided(self, product: Divided, rows: Tensor, share: Callable[[Tensor], Tensor]) -> Tensor:
-        pulled, own, bias = DividedProduct.apply(self._group, product, share, rows)
-        self._biases.own(own)
+        pulled, own_bias, bias = DividedProduct.apply(self._group, product, share, rows)
+        self._biases.own(own_bias)
         self._biases.settle(bias)
         result: Tensor = pulled
         return result
@@ -160,17 +160,17 @@ class ExchangedTile:
     def _pass_piece(self, node_weights: NodeWeights, rows: Tensor, draw: Draw) -> None:
         node, rank, cut = node_weights.node, self._group.rank, self._cuts[node_weights.node.name]
         assert cut is not None
-        own = local_node(node, self._cuts, rank)
+        local = local_node(node, self._cuts, rank)
         rule = RULES[node.op].pull
         if rule is None:
-            drawn = draw(own, self._tile)
+            drawn = draw(local, self._tile)
             if exact(drawn):
                 self._biases.settle(self._shares.intercept(node, drawn, rows, cut))
-            pulled = pull_drawn(drawn, rows, own)
+            pulled = pull_drawn(drawn, rows, local)
             if not exact(drawn) and pulled.bias is not None:
                 self._biases.settle(self._shares.total(pulled.bias))
         else:
-            pulled = rule(own, local_weights(node, node_weights.tensors, self._cuts, rank), rows)
+            pulled = rule(local, local_weights(node, node_weights.tensors, self._cuts, rank), rows)
             if pulled.bias is not None:
                 self._settle_affine(node_weights, self._shares.all_neurons(rows, cut))
         self._biases.own(pulled.bias)

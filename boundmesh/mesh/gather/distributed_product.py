@@ -80,8 +80,8 @@ class DistributedProduct:
         sent = rows.new_empty(rounds, len(rows), self.inputs)
         for place, weight in self._own():
             mm(rows[:, place.low : place.high], weight, sent[place.number])
-        every = self._gathered(sent)
-        total, *others = (every[place.holder, place.number] for place in self.places)
+        results = self._gathered(sent)
+        total, *others = (results[place.holder, place.number] for place in self.places)
         for product in others:
             total = total + product
         return total
@@ -92,14 +92,14 @@ class DistributedProduct:
         sent = gradients.new_empty(len(gradients), widest)
         for place, weight in self._own():
             mm(gradients, weight.mT, sent[:, place.columns])
-        every = self._gathered(sent)
-        return torch.cat([every[place.holder][:, place.columns] for place in self.places], dim=1)
+        results = self._gathered(sent)
+        return torch.cat([results[place.holder][:, place.columns] for place in self.places], dim=1)
 
     def _own(self) -> list[tuple[Place, Tensor]]:
-        own = [place for place in self.places if place.holder == self.group.rank]
-        return [*zip(own, self.mine, strict=True)]
+        own_places = [place for place in self.places if place.holder == self.group.rank]
+        return [*zip(own_places, self.mine, strict=True)]
 
     def _gathered(self, sent: Tensor) -> Tensor:
-        every = sent.new_empty(self.group.size, *sent.shape)
-        self.group.all_gather(every.flatten(0, 1), sent).wait()
-        return every
+        gathered = sent.new_empty(self.group.size, *sent.shape)
+        self.group.all_gather(gathered.flatten(0, 1), sent).wait()
+        return gathered

@@ -95,17 +95,17 @@ class Gather(DeviceLayout):
         """
         rounds = -(-len(tiles) // self.group.size)
         first, nothing = self.group.rank * rounds, slice(0, 0)
-        mine = [*tiles[first : first + rounds]]
+        own_tiles = [*tiles[first : first + rounds]]
         empty = Tile(tiles[0].start, nothing, tiles[0].rows.part(nothing), tiles[0].divisions)
-        return mine + [empty] * (rounds - len(mine))
+        return own_tiles + [empty] * (rounds - len(own_tiles))
 
-    def join(self, mine: Sequence[Tensor], widths: Sequence[int]) -> Sequence[Tensor]:
+    def join(self, results: Sequence[Tensor], widths: Sequence[int]) -> Sequence[Tensor]:
         """Collect the results of all tiles by one all-gather, padded to one width."""
         width = max(widths)
-        sent = torch.stack([_padded(result, width) for result in mine])
-        every = sent.new_empty(self.group.size * len(mine), *sent.shape[1:])
-        self.group.all_gather(every, sent).wait()
-        return [result[:, :width] for result, width in zip(every, widths, strict=False)]
+        sent = torch.stack([_padded(result, width) for result in results])
+        gathered = sent.new_empty(self.group.size * len(results), *sent.shape[1:])
+        self.group.all_gather(gathered, sent).wait()
+        return [result[:, :width] for result, width in zip(gathered, widths, strict=False)]
 
     def _adds_exactly(self) -> bool:
         """Return true if a product can be added to a sum at once or later with the same bits.

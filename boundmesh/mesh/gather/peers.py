@@ -50,7 +50,7 @@ class FromPeers(WeightSource):
 
     @property
     def bytes(self) -> int:
-        return sum(each.nbytes for each in self._mine.values())
+        return sum(tensor.nbytes for tensor in self._mine.values())
 
     @property
     def buffers(self) -> int:
@@ -88,7 +88,7 @@ class FromPeers(WeightSource):
     def connect(self) -> None:
         if self._beside is not None:
             torch.cuda.synchronize(self._device)
-        handles = self._group.every({n: reduce_tensor(each) for n, each in self._mine.items()})
+        handles = self._group.every({n: reduce_tensor(tensor) for n, tensor in self._mine.items()})
         self._parts = [
             tuple(
                 self._mine[number] if rank == self._group.rank
@@ -154,8 +154,8 @@ class FromPeers(WeightSource):
         key = stored, buffer.data_ptr()
         if key not in self._places:
             pieces = self._parts[stored]
-            heights = [len(each) for each in pieces]
-            size = sum(each.numel() for each in pieces)
+            heights = [len(piece) for piece in pieces]
+            size = sum(piece.numel() for piece in pieces)
             whole = buffer[:size].view(sum(heights), *pieces[0].shape[1:])
             self._places[key] = whole, [*zip(whole.split(heights), pieces, strict=True)]
         return self._places[key]

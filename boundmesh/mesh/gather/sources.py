@@ -131,12 +131,12 @@ def weight_piece(
     height = -(-(end - begin) // ranks)
     first = min(begin + rank * height, end)
     last = min(first + height, end)
-    mine = tensor(array[first:last]).to(dtype)
+    rows = tensor(array[first:last]).to(dtype)
     if last - first < height:
-        filled = mine.new_zeros(height, *array.shape[1:])
-        filled[: last - first] = mine
-        mine = filled
-    return WeightPiece(mine, end - begin)
+        filled = rows.new_zeros(height, *array.shape[1:])
+        filled[: last - first] = rows
+        rows = filled
+    return WeightPiece(rows, end - begin)
 
 
 @dataclass
@@ -152,16 +152,18 @@ class FromRanks(WeightSource):
 
     @property
     def bytes(self) -> int:
-        return sum(each.mine.nbytes for each in self._pieces)
+        return sum(piece.mine.nbytes for piece in self._pieces)
 
     @property
     def longest(self) -> int:
-        return max(each.mine.numel() for each in self._pieces) * self.group.size
+        return max(piece.mine.numel() for piece in self._pieces) * self.group.size
 
     def store(self, array: np.ndarray, spans: Sequence[Span]) -> list[WeightPiece]:
         rank, ranks = self.group.rank, self.group.size
         read = [weight_piece(array, span, rank, ranks, self.dtype) for span in spans]
-        placed = [WeightPiece(each.mine.to(self.device).contiguous(), each.rows) for each in read]
+        placed = [
+            WeightPiece(piece.mine.to(self.device).contiguous(), piece.rows) for piece in read
+        ]
         self._pieces += placed
         return placed
 
@@ -195,9 +197,9 @@ class FromHost(WeightSource):
         ]
 
     def _keep(self, read: WeightPiece) -> WeightPiece:
-        mine = read.mine.contiguous()
-        self.longest = max(self.longest, mine.numel() * self._ranks)
-        return WeightPiece(mine.pin_memory() if self._cuda else mine, read.rows)
+        rows = read.mine.contiguous()
+        self.longest = max(self.longest, rows.numel() * self._ranks)
+        return WeightPiece(rows.pin_memory() if self._cuda else rows, read.rows)
 
     def begin(self, stored: WeightPiece, buffer: Tensor) -> tuple[Tensor, Waiting]:
         whole = joined(stored, buffer, self._ranks)
@@ -210,10 +212,10 @@ class FromHost(WeightSource):
 
     def _stage(self, whole: Tensor, piece: Tensor) -> Waiting:
         height = len(piece)
-        mine = whole[self._rank * height : (self._rank + 1) * height]
-        mine.copy_(piece, non_blocking=True)
+        own_rows = whole[self._rank * height : (self._rank + 1) * height]
+        own_rows.copy_(piece, non_blocking=True)
         if self._group is not None:
-            return self._group.all_gather(whole, mine)
+            return self._group.all_gather(whole, own_rows)
         return Staged(torch.cuda.current_stream().record_event() if self._cuda else None)
 
 

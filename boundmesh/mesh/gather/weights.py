@@ -71,7 +71,7 @@ class ShardedWeights(Gathered):
     @property
     def bytes(self) -> int:
         """The bytes of weights on the device: shards, whole weights, and buffers of parts."""
-        whole = sum(each.nbytes for each in (*self._held.values(), *self._buffers))
+        whole = sum(tensor.nbytes for tensor in (*self._held.values(), *self._buffers))
         return whole + self._bring.bytes
 
     def holds(self, nodes: Iterable[Node]) -> bool:
@@ -130,8 +130,8 @@ class ShardedWeights(Gathered):
                 return distributed, ()
         if visit.outputs is None or not self._bring.alone or not shards:
             return None, shards
-        needed = [(each, visit.needed(each.low, each.high)) for each in shards]
-        found = [some for each, span in needed if span for some in self._some(each, *span)]
+        needed = [(shard, visit.needed(shard.low, shard.high)) for shard in shards]
+        found = [some for shard, span in needed if span for some in self._some(shard, *span)]
         return None, found or self._some(shards[0], shards[0].low, shards[0].low + 1)
 
     def _distributed_over(
@@ -145,15 +145,19 @@ class ShardedWeights(Gathered):
         if not multiplies_one_vector(node):
             return None
         if name not in self._spread:
-            holders = [h for each in shards if (h := bring.holder(each.stored)) is not None]
+            holders = [h for shard in shards if (h := bring.holder(shard.stored)) is not None]
             if len(holders) < len(shards):
                 return None
-            spans = [(each.low, each.high) for each in shards]
-            own = (s for s, holder in zip(shards, holders, strict=True) if holder == group.rank)
-            mine = [weight for s in own if (weight := bring.at_hand(s.stored)) is not None]
+            spans = [(shard.low, shard.high) for shard in shards]
+            own_shards = (
+                s for s, holder in zip(shards, holders, strict=True) if holder == group.rank
+            )
+            own_weights = [
+                weight for s in own_shards if (weight := bring.at_hand(s.stored)) is not None
+            ]
             inputs = self._arrays[name].shape[1]
             self._spread[name] = DistributedProduct(
-                group, inputs, part_places(spans, holders), mine
+                group, inputs, part_places(spans, holders), own_weights
             )
         return self._spread[name]
 
@@ -192,4 +196,4 @@ class ShardedWeights(Gathered):
         # Dim 0 of a transposed convolution's weight is not the outputs; its one part has all rows.
         rows = spans if is_divisible(node) else [(0, len(array))]
         stored = self._bring.store(array, rows)
-        return [Shard(*span, each) for span, each in zip(spans, stored, strict=True)]
+        return [Shard(*span, piece) for span, piece in zip(spans, stored, strict=True)]

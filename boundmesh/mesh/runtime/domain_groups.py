@@ -39,9 +39,9 @@ class DomainGroups:
         most = max(counts)
         sent = mine.new_zeros(most, mine.shape[1])
         sent[: len(mine)] = mine
-        every = mine.new_empty(len(counts) * most, mine.shape[1])
-        self._within.all_gather(every, sent).wait()
-        return torch.cat([every[r * most : r * most + count] for r, count in enumerate(counts)])
+        gathered = mine.new_empty(len(counts) * most, mine.shape[1])
+        self._within.all_gather(gathered, sent).wait()
+        return torch.cat([gathered[r * most : r * most + count] for r, count in enumerate(counts)])
 
     def broadcast_object(self, value: Value) -> Value:
         return self._across.broadcast_object(value)

@@ -66,9 +66,9 @@ class Group:
     def all_gather_numbers(self, mine: Sequence[int], device: torch.device) -> list[list[int]]:
         """Return every rank's whole numbers, in rank order, by one all-gather on a device."""
         sent = torch.tensor(mine).to(device)
-        every = sent.new_empty(self.size * len(sent))
-        self.all_gather(every, sent).wait()
-        found: list[list[int]] = every.reshape(-1, len(sent)).tolist()
+        gathered = sent.new_empty(self.size * len(sent))
+        self.all_gather(gathered, sent).wait()
+        found: list[list[int]] = gathered.reshape(-1, len(sent)).tolist()
         return found
 
     def reduce_scatter(self, mine: Tensor, whole: Tensor) -> Pending:

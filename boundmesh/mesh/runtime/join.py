@@ -62,8 +62,8 @@ def join(shape: MeshShape, device: str = "auto") -> Mesh:
     gloo connects CPUs. Raises BoundmeshError if the launcher started another number of ranks, and
     DeviceError if a rank has no GPU.
     """
-    own = rank_device(device)
-    backend = "cpu:gloo,cuda:nccl" if own.type == "cuda" else "gloo"
+    own_device = rank_device(device)
+    backend = "cpu:gloo,cuda:nccl" if own_device.type == "cuda" else "gloo"
     method = os.environ.get(RENDEZVOUS, "env://")
     ranks, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
     if not inside() or ranks != shape.size:
@@ -73,7 +73,7 @@ def join(shape: MeshShape, device: str = "auto") -> Mesh:
         )
     dist.init_process_group(backend, method, timeout=PATIENCE, world_size=ranks, rank=rank)
     atexit.register(leave)
-    return arrange(shape, own)
+    return arrange(shape, own_device)
 
 
 def arrange(shape: MeshShape, device: torch.device) -> Mesh:

@@ -76,12 +76,12 @@ def open_layout(
     turn_on()
     offloaded = offload == "weights"
     if mesh is None or mesh.shape.shards == 1:
-        own = device if mesh is None else mesh.device
+        own_device = device if mesh is None else mesh.device
         if not offloaded:
-            return OneDevice(graph, own, dtype)
+            return OneDevice(graph, own_device, dtype)
         from boundmesh.mesh.gather.layouts import Offload
 
-        return Offload(graph, own, dtype, wave)
+        return Offload(graph, own_device, dtype, wave)
     if offloaded and schedule == "exchange":
         raise BoundmeshError(
             "--offload weights moves weights to the device and --schedule exchange leaves them "

@@ -20,17 +20,17 @@ ROWS = 2
 """How many dims of rows precede the axes of the value: the dims of domains and of rows."""
 
 
-def gather_pieces(group: Group, mine: Tensor, dim: int, ends: Sequence[int]) -> Tensor:
+def gather_pieces(group: Group, piece: Tensor, dim: int, ends: Sequence[int]) -> Tensor:
     """All-gather a tensor from the ranks' pieces along `dim`; `ends` are the pieces' ends."""
     height = tallest(ends)
-    sent = _filled(mine.movedim(dim, 0), height)
-    every = sent.new_empty(group.size * height, *sent.shape[1:])
-    group.all_gather(every, sent).wait()
+    sent = _filled(piece.movedim(dim, 0), height)
+    gathered = sent.new_empty(group.size * height, *sent.shape[1:])
+    group.all_gather(gathered, sent).wait()
     pieces = [
-        every[rank * height : rank * height + ends[rank + 1] - ends[rank]]
+        gathered[rank * height : rank * height + ends[rank + 1] - ends[rank]]
         for rank in range(group.size)
     ]
-    whole = every if ends[-1] == len(every) else torch.cat(pieces)
+    whole = gathered if ends[-1] == len(gathered) else torch.cat(pieces)
     return whole.movedim(0, dim)
 
 
@@ -49,10 +49,10 @@ def scatter_sum(
         out[:, high - low :] = 0
         if low < high:
             write(slice(low, high), out[:, : high - low])
-    mine = like.new_empty(len(like), height)
-    group.reduce_scatter(mine, sent.flatten(0, 1)).wait()
+    piece = like.new_empty(len(like), height)
+    group.reduce_scatter(piece, sent.flatten(0, 1)).wait()
     low, high = columns.span(group.rank)
-    return mine[:, : high - low].contiguous()
+    return piece[:, : high - low].contiguous()
 
 
 class TakePiece(torch.autograd.Function):
