@@ -190,6 +190,6 @@ class Property:
         Only VNN-LIB 2.0 has element types. Without them the result is empty. Types of whole numbers
         name none, as these do not round.
         """
-        types = {each.element_type for each in self.variables if each.element_type}
-        real = {each for each in types if not each.startswith(("int", "uint", "bool"))}
-        return frozenset("real" if each == "Real" else each for each in real)
+        types = {variable.element_type for variable in self.variables if variable.element_type}
+        real = {name for name in types if not name.startswith(("int", "uint", "bool"))}
+        return frozenset("real" if name == "Real" else name for name in real)

@@ -96,11 +96,11 @@ class Rounding:
         return Rounding(
             UNITS[name],
             SMALLEST[name],
-            max((UNITS[each] for each in types), default=0.0),
-            max((SMALLEST[each] for each in types), default=0.0),
+            max((UNITS[kind] for kind in types), default=0.0),
+            max((SMALLEST[kind] for kind in types), default=0.0),
             blocks,
             kernels,
-            min((LARGEST[each] for each in types), default=math.inf),
+            min((LARGEST[kind] for kind in types), default=math.inf),
         )
 
     def in_float64(self) -> Rounding:

@@ -80,9 +80,9 @@ def s_lines(curve: SCurve, box: Interval, alpha: Tensor) -> Lines:
     point = touching_at(alpha, sides, torch.where(straight, 0, distance))
     slope = torch.where(straight, chord, curve.slope(point))
     value, high = curve.value(point), curve.value(sides.upper)
-    at = torch.minimum(value - slope * point, high - slope * sides.upper)
-    at = at - margin(torch.maximum(value.abs(), high.abs()), slope, reach_of(sides))
-    return Lines((slope[0],), (slope[1],), at[0], -at[1])
+    intercept = torch.minimum(value - slope * point, high - slope * sides.upper)
+    intercept = intercept - margin(torch.maximum(value.abs(), high.abs()), slope, reach_of(sides))
+    return Lines((slope[0],), (slope[1],), intercept[0], -intercept[1])
 
 
 def raised(lines: Lines, offset: float) -> Lines:

@@ -78,9 +78,9 @@ def log_range(node: Node, box: Interval) -> Interval:
     return Interval(torch.cat(lower, -1).movedim(-1, axis), torch.cat(upper, -1).movedim(-1, axis))
 
 
-def _log_share(others: Tensor, own: Tensor, same: Tensor) -> Tensor:
+def _log_share(others: Tensor, inputs: Tensor, same: Tensor) -> Tensor:
     """Return `−log(1 + Σ exp(xᵢ − xⱼ))` over i ≠ j."""
-    difference = others.unsqueeze(-2) - own.unsqueeze(-1)
+    difference = others.unsqueeze(-2) - inputs.unsqueeze(-1)
     return -torch.logsumexp(torch.where(same, 0, difference), -1)
 
 

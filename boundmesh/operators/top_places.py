@@ -44,7 +44,7 @@ def place_range(node: Node, weights: Weights, box: Interval) -> Interval:
     dim = int(node["axis"]) + 1
     aside = ASIDE * reach_of(box).amax(dim, keepdim=True).clamp(min=1)
     low, high, aside = (
-        each.movedim(dim, -1).contiguous() for each in (box.lower, box.upper, aside)
+        values.movedim(dim, -1).contiguous() for values in (box.lower, box.upper, aside)
     )
     length = low.shape[-1]
     # The ranks of an element if all that may be larger are smaller, and the other way round.
@@ -57,7 +57,7 @@ def place_range(node: Node, weights: Weights, box: Interval) -> Interval:
         first.append(torch.where(possible, where, length).amin(-1))
         last.append(torch.where(possible, where, -1).amax(-1))
     broken = 0 * (box.lower.sum(dim, keepdim=True) + box.upper.sum(dim, keepdim=True))
-    ends = (torch.stack(each, dim).to(broken) + broken for each in (first, last))
+    ends = (torch.stack(values, dim).to(broken) + broken for values in (first, last))
     return Interval(*ends)
 
 

@@ -65,7 +65,7 @@ def unfolded(node: Node, maps: Tensor, value: float) -> Tensor:
     `value`.
     """
     wide = padded(node, maps, value)
-    return torch.stack(tuple(wide[at] for at in elements(node, counts(node))), _dim(node))
+    return torch.stack(tuple(wide[element] for element in elements(node, counts(node))), _dim(node))
 
 
 def folded(node: Node, parts: Iterator[Tensor]) -> Tensor:
@@ -82,11 +82,11 @@ def folded(node: Node, parts: Iterator[Tensor]) -> Tensor:
 
 def _folded(node: Node, parts: Iterator[Tensor]) -> Tensor:
     lengths, total = node.input_shapes[0][2:], None
-    for at, part in zip(elements(node, counts(node)), parts, strict=True):
+    for element, part in zip(elements(node, counts(node)), parts, strict=True):
         if total is None:
             wide = [n + sum(pair) for n, pair in zip(lengths, node["padding"], strict=True)]
             total = part.new_zeros(*part.shape[: part.dim() - len(wide)], *wide)
-        total[at] += part
+        total[element] += part
     assert total is not None
     for dim, (length, (before, _)) in enumerate(zip(lengths, node["padding"], strict=True)):
         total = total.narrow(dim - len(lengths), before, length)

@@ -107,7 +107,9 @@ class Grid:
         They do not exist, and where all rows have the same window, none of them is stored.
         """
         axes = zip(read.spans, self.spans, stride, padding, strict=True)
-        return [one.shift - (span.shift * s - before) for one, span, s, (before, _) in axes]
+        return [
+            read_span.shift - (span.shift * s - before) for read_span, span, s, (before, _) in axes
+        ]
 
     @property
     def rows(self) -> int:
@@ -211,9 +213,9 @@ def reach(length: int, kernel: int, stride: int, dilation: int) -> int:
 def widths(part: Sequence[Span], whole: Sequence[Span]) -> list[int]:
     """Return how far windows `part` are padded to become `whole`, as `functional.pad` takes it."""
     widths = [0, 0]
-    for mine, outer in reversed([*zip(part, whole, strict=True)]):
-        before = mine.shift - outer.shift
-        widths += [before, outer.length - mine.length - before]
+    for inner, outer in reversed([*zip(part, whole, strict=True)]):
+        before = inner.shift - outer.shift
+        widths += [before, outer.length - inner.length - before]
     return widths
 
 

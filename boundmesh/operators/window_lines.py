@@ -70,26 +70,28 @@ class SparseLines:
         if window_blocks.applies(windows):
             return self._pull_on_cpu(windows)
         neurons = find(windows, self.index)
-        own = self.overlay.pull(at(windows, neurons))
+        at_neurons = self.overlay.pull(at(windows, neurons))
         found = windows.with_coefficients(scaled(windows, self.slopes))
-        return PulledWindows((with_neurons(found, neurons, own.only),), own.bias)
+        return PulledWindows((with_neurons(found, neurons, at_neurons.only),), at_neurons.bias)
 
     def _pull_on_cpu(self, windows: Windows) -> PulledWindows:
         """Pull rows back; lines are looked up only where a neuron meets a window."""
         met, lines, count = meet(windows, self.index), self.overlay, windows.count
-        own = windows.coefficients.flatten(1).index_select(1, met.place)
-        up = own >= 0
+        at_neurons = windows.coefficients.flatten(1).index_select(1, met.place)
+        up = at_neurons >= 0
         ((below,), (above,)) = lines.lower_slopes, lines.upper_slopes
-        values = own * torch.where(up, met.of_lines(below, count), met.of_lines(above, count))
+        values = at_neurons * torch.where(
+            up, met.of_lines(below, count), met.of_lines(above, count)
+        )
         found = scaled(windows, self.slopes)
         if len(found) < len(values):
             found = found.repeat(len(values), *(1,) * (found.dim() - 1))
         found.flatten(1).index_copy_(1, met.place, values.expand(len(found), -1))
         bias: Tensor | None = None
-        for mine, intercept in ((up, lines.lower_intercept), (~up, lines.upper_intercept)):
+        for side, intercept in ((up, lines.lower_intercept), (~up, lines.upper_intercept)):
             if intercept is not None:
                 # An intercept may be infinite, and must not meet the coefficients of the other.
-                terms = torch.where(mine, own * met.of_lines(intercept, count), 0)
+                terms = torch.where(side, at_neurons * met.of_lines(intercept, count), 0)
                 table = terms.new_zeros(len(terms), count * len(self.index))
                 table.index_copy_(1, met.pair, terms)
                 bias = added(bias, sums(table.unflatten(1, (count, len(self.index)))))
@@ -136,8 +138,8 @@ def _signed_sums(windows: Windows, below: Tensor | None, above: Tensor | None) -
     rows = windows.coefficients
     if window_blocks.applies(windows) and not (below is None and above is None):
         tables = [
-            None if each is None else window_blocks.table_of(each, windows)
-            for each in (below, above)
+            None if slopes is None else window_blocks.table_of(slopes, windows)
+            for slopes in (below, above)
         ]
         return window_blocks.signed_sums(windows, *tables)
     if below is None:

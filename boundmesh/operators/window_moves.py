@@ -110,7 +110,7 @@ def pull_slice_windows(node: Node, weights: Weights, windows: Windows) -> Pulled
         range(length)[slice(*bounds)] for length, bounds in zip(shape, node["ranges"], strict=True)
     ]
     inner = steps[wide:]
-    stride = [each.step for each in inner]
+    stride = [step_range.step for step_range in inner]
     rows = windows.coefficients
     if any(step > 1 for step in stride):
         lengths = [(n - 1) * step + 1 for n, step in zip(windows.grid.window, stride, strict=True)]
@@ -119,18 +119,18 @@ def pull_slice_windows(node: Node, weights: Weights, windows: Windows) -> Pulled
         places: tuple[EllipsisType | slice, ...] = (..., *apart, slice(None))
         spread[places] = rows
         rows = spread
-    around = [(-each.start, 0) for each in inner]
+    around = [(-step_range.start, 0) for step_range in inner]
     found = _moved(windows, rows, around, shape[wide:], stride)
     if shape[:wide] == windows.features:
         return PulledWindows((found,))
     kept = torch.arange(prod(shape[:wide]), device=rows.device).reshape(shape[:wide])
-    for axis, each in enumerate(steps[:wide]):
-        index = torch.tensor(tuple(each), dtype=torch.long, device=rows.device)
+    for axis, step_range in enumerate(steps[:wide]):
+        index = torch.tensor(tuple(step_range), dtype=torch.long, device=rows.device)
         kept = kept.index_select(axis, index)
     inside = found.coefficients
-    every = inside.new_zeros(*inside.shape[:-1], prod(shape[:wide]))
-    every = every.index_copy(inside.dim() - 1, kept.flatten(), inside)
-    return PulledWindows((Windows(every, found.grid, shape[:wide]),))
+    all_features = inside.new_zeros(*inside.shape[:-1], prod(shape[:wide]))
+    all_features = all_features.index_copy(inside.dim() - 1, kept.flatten(), inside)
+    return PulledWindows((Windows(all_features, found.grid, shape[:wide]),))
 
 
 def placed(windows: Windows, around: Pairs, whole: Shape) -> Windows:

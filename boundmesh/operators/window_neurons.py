@@ -94,11 +94,13 @@ def meet(windows: Windows, index: Tensor) -> Met:
     along = _along_axes(index % size, grid.whole)
     inside: Tensor | None = None
     for axis, (span, place) in enumerate(zip(grid.spans, along, strict=True)):
-        own = grid.places[:, axis]
-        least, most = (int(own.min()), int(own.max())) if len(own) else (0, -1)
-        first = torch.arange(least, most + 1, device=own.device).unsqueeze(1) * span.step
+        row_places = grid.places[:, axis]
+        least, most = (int(row_places.min()), int(row_places.max())) if len(row_places) else (0, -1)
+        first = torch.arange(least, most + 1, device=row_places.device).unsqueeze(1) * span.step
         first = first + span.shift
-        here = ((place >= first) & (place < first + span.length)).index_select(0, own - least)
+        here = ((place >= first) & (place < first + span.length)).index_select(
+            0, row_places - least
+        )
         inside = here if inside is None else inside.logical_and_(here)
     assert inside is not None
     pair = inside.flatten().nonzero().squeeze(1)

@@ -88,8 +88,8 @@ def conv_windows(
     if any(front):
         lengths = map(reach, grid.window, weight.shape[2:], *how)
         rest = [
-            whole - first - mine
-            for whole, first, mine in zip(lengths, front, values.grid.window, strict=True)
+            whole - first - length
+            for whole, first, length in zip(lengths, front, values.grid.window, strict=True)
         ]
         pairs = reversed([*zip(front, rest, strict=True)])
         inside = functional.pad(inside, [0, 0, *(width for pair in pairs for width in pair)])

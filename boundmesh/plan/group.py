@@ -35,15 +35,15 @@ class ImaginedGroup(Group):
         self.received: Counter[str] = Counter()
         self.report = report
 
-    def all_gather(self, whole: Tensor, mine: Tensor) -> Done:  # type: ignore[override]
-        self.report(whole.nbytes - mine.nbytes)
+    def all_gather(self, whole: Tensor, piece: Tensor) -> Done:  # type: ignore[override]
+        self.report(whole.nbytes - piece.nbytes)
         return Done()
 
-    def all_gather_numbers(self, mine: Sequence[int], device: torch.device) -> list[list[int]]:
-        return [[*mine]] * self.size
+    def all_gather_numbers(self, numbers: Sequence[int], device: torch.device) -> list[list[int]]:
+        return [[*numbers]] * self.size
 
-    def reduce_scatter(self, mine: Tensor, whole: Tensor) -> Done:  # type: ignore[override]
-        self.report(whole.nbytes - mine.nbytes)
+    def reduce_scatter(self, piece: Tensor, whole: Tensor) -> Done:  # type: ignore[override]
+        self.report(whole.nbytes - piece.nbytes)
         return Done()
 
     def all_to_all(  # type: ignore[override]
@@ -103,7 +103,7 @@ class ImaginedPeers(FromPeers):
 
     def begin(self, held: int, buffer: Tensor) -> tuple[Tensor, Staged]:
         pieces = self._parts[held]
-        self._report(sum(each.nbytes for each in pieces if each is not self._mine.get(held)))
-        size = sum(each.numel() for each in pieces)
-        rows = sum(len(each) for each in pieces)
+        self._report(sum(piece.nbytes for piece in pieces if piece is not self._mine.get(held)))
+        size = sum(piece.numel() for piece in pieces)
+        rows = sum(len(piece) for piece in pieces)
         return buffer[:size].view(rows, *pieces[0].shape[1:]), Staged(None)

@@ -78,22 +78,24 @@ class SampledLayout(DeviceLayout):
 
     def deal(self, tiles: Sequence[Tile]) -> Sequence[Tile]:
         """Return a sample of the tiles of this rank."""
-        mine = self._inner.deal(tiles)
-        self._dealt = mine
-        sample = mine[: self._tiles]
-        rows, run = (sum(tile.rows.count for tile in each) for each in (mine, sample))
+        own_tiles = self._inner.deal(tiles)
+        self._dealt = own_tiles
+        sample = own_tiles[: self._tiles]
+        rows, run = (sum(tile.rows.count for tile in dealt) for dealt in (own_tiles, sample))
         self._parts[tiles[0].start] = self._meter.copies = rows / max(1, run)
         return sample
 
-    def join(self, mine: Sequence[Tensor], widths: Sequence[int]) -> Sequence[Tensor]:
+    def join(self, results: Sequence[Tensor], widths: Sequence[int]) -> Sequence[Tensor]:
         self._meter.copies = self._meter.times = 1.0
-        left = [mine[0][:, : tile.rows.count] for tile in self._dealt[len(mine) :]]
-        return self._inner.join([*mine, *left], widths)
+        left = [results[0][:, : tile.rows.count] for tile in self._dealt[len(results) :]]
+        return self._inner.join([*results, *left], widths)
 
-    def join_gradients(self, mine: Sequence[Tensor], widths: Sequence[int]) -> Sequence[Tensor]:
+    def join_gradients(
+        self, gradients: Sequence[Tensor], widths: Sequence[int]
+    ) -> Sequence[Tensor]:
         self._meter.copies = self._meter.times = 1.0
-        left = [mine[0]] * (len(self._dealt) - len(mine))
-        return self._inner.join_gradients([*mine, *left], widths)
+        left = [gradients[0]] * (len(self._dealt) - len(gradients))
+        return self._inner.join_gradients([*gradients, *left], widths)
 
     def share(self, program: Program) -> Share:
         return _CountedShare(self._inner.share(program), self._meter, self._unstable)

@@ -70,12 +70,14 @@ class Meter(TorchDispatchMode):
 
     def kernel(self, name: str, arguments: tuple[Any, ...]) -> None:
         """Count the work of a kernel that is not started."""
-        tensors = [each for each in arguments if isinstance(each, Tensor)]
+        tensors = [tensor for tensor in arguments if isinstance(tensor, Tensor)]
         operations = 0
         if name == "product":
             (rows, deep), wide = tensors[0].shape, tensors[1].shape[1]
             operations = 2 * rows * deep * wide
-        self._add_work(operations, sum(each.numel() * each.element_size() for each in tensors))
+        self._add_work(
+            operations, sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        )
 
     @contextmanager
     def beside(self) -> Iterator[None]:
@@ -127,17 +129,17 @@ class Meter(TorchDispatchMode):
 
     def _count(self, packet: Any, args: Any, kwargs: Any, given: list[Tensor], found: Any) -> None:
         fresh, moved = 0, 0
-        for each in _tensors(found if isinstance(found, list | tuple) else (found,)):
-            if each.is_meta:
-                if self._allocate(each, storage_of(packet, given, each)):
+        for tensor in _tensors(found if isinstance(found, list | tuple) else (found,)):
+            if tensor.is_meta:
+                if self._allocate(tensor, storage_of(packet, given, tensor)):
                     fresh += 1
-                moved += each.numel() * each.element_size()
+                moved += tensor.numel() * tensor.element_size()
         if not fresh and not packet.__name__.endswith("_"):
             return
         operations = 0
         if packet in flop_registry:
             operations = flop_registry[packet](*args, **kwargs, out_val=found)
-        moved += sum(each.numel() * each.element_size() for each in given)
+        moved += sum(tensor.numel() * tensor.element_size() for tensor in given)
         self._add_work(operations, moved)
         if packet in PRODUCTS:
             self._reserve_workspace()
@@ -197,7 +199,7 @@ class Meter(TorchDispatchMode):
 def _is_view(func: Any) -> bool:
     """Return true if all results of an operation share the memory of its arguments, unchanged."""
     returns = func._schema.returns
-    shared = all(each.alias_info is not None for each in returns)
+    shared = all(value.alias_info is not None for value in returns)
     return bool(returns) and shared and not func._schema.is_mutable
 
 
@@ -216,9 +218,10 @@ def _is_host(device: Any) -> bool:
 def _copies_in_host_memory(func: Any, given: list[Tensor], kwargs: dict[str, Any]) -> bool:
     """Return true if an operation makes or changes a large tensor in host memory."""
     device = kwargs.get("device")
-    if not given or any(each.is_meta for each in given) or not (device is None or _is_host(device)):
+    imagined = any(tensor.is_meta for tensor in given)
+    if not given or imagined or not (device is None or _is_host(device)):
         return False
-    large = any(each.numel() * each.element_size() >= LARGE for each in given)
+    large = any(tensor.numel() * tensor.element_size() >= LARGE for tensor in given)
     return large or func in FACTORIES
 
 

@@ -74,13 +74,13 @@ def _line(
         method: rehearse(replace(bounding, method=method), unstable, machine, layout_of, tiles)
         for method in methods_of(bounding)
     }
-    largest = max(found.values(), key=lambda each: each.peak)
+    largest = max(found.values(), key=lambda rehearsed: rehearsed.peak)
     stages = {
         f"{method} {stage}".strip(): work
-        for method, each in found.items()
-        for stage, work in each.stages.items()
+        for method, rehearsed in found.items()
+        for stage, work in rehearsed.stages.items()
     }
-    seconds = sum(_seconds(each, bounding, schedule) for each in found.values())
+    seconds = sum(_seconds(rehearsed, bounding, schedule) for rehearsed in found.values())
     return Prediction(shards, schedule, largest.peak, largest.terms, stages, seconds)
 
 

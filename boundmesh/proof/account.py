@@ -66,12 +66,12 @@ class SearchAccount:
 
     def enter(self, parts: Sequence[SearchAccount]) -> None:
         """Add the accounts of the parts of one round."""
-        every = [self, *parts]
-        self.proved = min(part.proved for part in every)
-        self.visited = sum(part.visited for part in every)
-        self.stuck = sum(part.stuck for part in every)
-        self.hardest = min(part.hardest for part in every)
-        self.depth = max(part.depth for part in every)
+        accounts = [self, *parts]
+        self.proved = min(account.proved for account in accounts)
+        self.visited = sum(account.visited for account in accounts)
+        self.stuck = sum(account.stuck for account in accounts)
+        self.hardest = min(account.hardest for account in accounts)
+        self.depth = max(account.depth for account in accounts)
 
     def survey(self, frontier: OpenDomains) -> None:
         """Enter the number, bytes and worst margin of the open domains."""

@@ -168,8 +168,11 @@ class ExactNetwork:
         if not choices:
             return True
         first, *rest = choices
-        every = ([self.row_of(atom, output) for atom in own] for own in first.alternatives)
-        return any(self.possible([*rows, *own], rest, output, deadline) for own in every)
+        for alternative in first.alternatives:
+            atom_rows = [self.row_of(atom, output) for atom in alternative]
+            if self.possible([*rows, *atom_rows], rest, output, deadline):
+                return True
+        return False
 
     def row_of(self, atom: Atom, output: Form) -> Row:
         """Return an atom as an inequality of the free inputs."""

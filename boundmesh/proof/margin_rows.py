@@ -78,7 +78,7 @@ def _choices_of(
         return ()
     return tuple(
         tuple(
-            tuple(tuple(place[atom] for atom in own) for own in choice.alternatives)
+            tuple(tuple(place[atom] for atom in atoms) for atoms in choice.alternatives)
             for choice in clause.choices
         )
         for clause in clauses

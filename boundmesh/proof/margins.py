@@ -94,10 +94,10 @@ class Margins:
         exact = self.coefficients[which]
         moved = (exact - exact.to(dtype).double()).abs()
         if self.deviation is not None:
-            own = self.deviation[which]
+            distance = self.deviation[which]
             # The sum of two deviations rounds, so it is rounded up.
-            both = torch.nextafter(moved + own, torch.full_like(own, torch.inf))
-            moved = torch.where((moved > 0) & (own > 0), both, moved + own)
+            both = torch.nextafter(moved + distance, torch.full_like(distance, torch.inf))
+            moved = torch.where((moved > 0) & (distance > 0), both, moved + distance)
         if not moved.any():
             return None
         shape = self.graph[self.graph.output].shape
@@ -162,7 +162,7 @@ class Margins:
     def _member_table(self) -> Tensor:
         """The rows of each clause, padded with the place S of an extra column, which holds −∞."""
         most, rows = max([1, *map(len, self.members)]), len(self.bound)
-        padded = [[*own, *[rows] * (most - len(own))] for own in self.members]
+        padded = [[*members, *[rows] * (most - len(members))] for members in self.members]
         return torch.tensor(padded, dtype=torch.long).reshape(len(self.members), most)
 
     @cached_property
@@ -176,11 +176,11 @@ class Margins:
         for clause in self.factored.nonzero().flatten().tolist():
             choices = self.choices_of(clause)
             most = max(map(len, choices))
-            longest = max([1, *(len(own) for choice in choices for own in choice)])
+            longest = max([1, *(len(atoms) for choice in choices for atoms in choice)])
             missing = [rows + 1] * longest
             tables[clause] = torch.tensor(
                 [
-                    [*([*own, *[rows] * (longest - len(own))] for own in choice)]
+                    [[*atoms, *[rows] * (longest - len(atoms))] for atoms in choice]
                     + [missing] * (most - len(choice))
                     for choice in choices
                 ]

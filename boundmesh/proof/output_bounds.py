@@ -111,8 +111,9 @@ def bounds(
     try:
         with clock.stage(method), memory_errors(graph, device, settings):
             for chosen in batches(program, method, device.type, len(regions)):
-                mine = matrix if len(matrix) == 1 else matrix[chosen]
-                asked = dense_rows(mine, (*mine.shape[:2], *graph[graph.output].shape), layout)
+                chosen_rows = matrix if len(matrix) == 1 else matrix[chosen]
+                shape = (*chosen_rows.shape[:2], *graph[graph.output].shape)
+                asked = dense_rows(chosen_rows, shape, layout)
                 problem = Problem(
                     program,
                     region_tensors(regions[chosen], graph[graph.input].shape, layout.dtype, device),
@@ -125,7 +126,7 @@ def bounds(
     except OutOfTime as error:
         raise BoundmeshError(f"{method} was not done within {settings.timeout} s") from error
     effort = method, clock.seconds[method], peak_bytes(device)
-    return [each for part in parts for each in _apart(*part, effort, lines)]
+    return [result for part in parts for result in _apart(*part, effort, lines)]
 
 
 def _check_together(regions: Sequence[Box | Ball], settings: Settings) -> None:
@@ -162,8 +163,8 @@ def _apart(
         return found
     below, above = (lines_below(problem, side, bounds) for side in (rows, rows.negated))
     return [
-        replace(each, below=low, above=Affine(-high.coefficients, -high.constant))
-        for each, low, high in zip(found, below, above, strict=True)
+        replace(result, below=low, above=Affine(-high.coefficients, -high.constant))
+        for result, low, high in zip(found, below, above, strict=True)
     ]
 
 

@@ -48,6 +48,6 @@ def lines_below(problem: Problem, rows: DenseRows, bounds: Mapping[str, Interval
     flat = at_input.flatten(2) if at_input.dim() else at_input
     slope = flat.expand(regions, count, size)
     return [
-        Affine(one.double().cpu().numpy(), other.double().cpu().numpy())
-        for one, other in zip(slope, constant, strict=True)
+        Affine(region_slope.double().cpu().numpy(), region_constant.double().cpu().numpy())
+        for region_slope, region_constant in zip(slope, constant, strict=True)
     ]

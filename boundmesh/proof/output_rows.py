@@ -24,7 +24,7 @@ def matrix_of(rows: Any, outputs: int, regions: int) -> np.ndarray:
         shape = ()
     if len(shape) != 3 or shape[0] != regions or shape[2] != outputs:
         return rows_of(rows, outputs)[None]
-    return np.stack([rows_of(each, outputs) for each in rows])
+    return np.stack([rows_of(region_rows, outputs) for region_rows in rows])
 
 
 def dense_rows(matrix: np.ndarray, shape: tuple[int, ...], layout: DeviceLayout) -> DenseRows:

@@ -111,9 +111,9 @@ class Rung:
     def _search_is_better(self, best: Tensor) -> bool:
         """Enter the margins in `reached`; return True if further iterations promise too little."""
         standing, settings = self.standing, self.settings
-        own = torch.full_like(standing.rows[self.domains], -torch.inf)
-        own[:, self.rows] = standing.question.beyond(best, self.rows)
-        self.reached.append(standing.question.margins.clauses(own).flatten())
+        margins = torch.full_like(standing.rows[self.domains], -torch.inf)
+        margins[:, self.rows] = standing.question.beyond(best, self.rows)
+        self.reached.append(standing.question.margins.clauses(margins).flatten())
         left = settings.iterations - len(self.reached) + 1
         if left <= 0:
             return False

@@ -49,7 +49,7 @@ class _Dictionary:
                 return False
             if self.artificial in self.basic:
                 row = self.basic.index(self.artificial)
-                column = next((c for c, each in enumerate(self.rows[row]) if each), None)
+                column = next((c for c, value in enumerate(self.rows[row]) if value), None)
                 if column is not None:
                     self.pivot(row, column)
         if self.artificial in self.nonbasic:
@@ -65,7 +65,7 @@ class _Dictionary:
             for v, row, limit in zip(self.basic, self.rows, self.limits, strict=True):
                 if v in goal:
                     value += goal[v] * limit
-                    costs = [c - goal[v] * each for c, each in zip(costs, row, strict=True)]
+                    costs = [c - goal[v] * a for c, a in zip(costs, row, strict=True)]
             entering = [
                 (v, place) for place, (v, c) in enumerate(zip(self.nonbasic, costs, strict=True))
                 if c > 0
@@ -84,11 +84,11 @@ class _Dictionary:
 
     def pivot(self, place: int, column: int) -> None:
         """Exchange the basic variable of a row with the nonbasic one of a column."""
-        row, own = self.rows[place], self.rows[place][column]
+        row, pivot_value = self.rows[place], self.rows[place][column]
         self.basic[place], self.nonbasic[column] = self.nonbasic[column], self.basic[place]
-        self.rows[place] = row = [each / own for each in row]
-        row[column] = 1 / own
-        self.limits[place] /= own
+        self.rows[place] = row = [coefficient / pivot_value for coefficient in row]
+        row[column] = 1 / pivot_value
+        self.limits[place] /= pivot_value
         for other, old in enumerate(self.rows):
             factor = old[column]
             if other == place or not factor:

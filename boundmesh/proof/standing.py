@@ -158,8 +158,8 @@ def what_remains(standings: list[Standing]) -> str:
     if not standings:
         return "no bound was computed"
     still = sum(int(standing.open.sum()) for standing in standings)
-    every = sum(standing.open.numel() for standing in standings)
-    words = f"{still} of {every} conditions could not be excluded"
+    total = sum(standing.open.numel() for standing in standings)
+    words = f"{still} of {total} conditions could not be excluded"
     worst = worst_margin(standings)
     if worst == float("-inf"):
         words += ", and the worst has no finite bound"

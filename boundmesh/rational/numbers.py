@@ -33,9 +33,9 @@ def rounded(value: Exact, up: bool) -> float:
     return math.nextafter(nearest, math.inf if up else -math.inf)
 
 
-def is_float(value: Exact, other: float) -> bool:
+def is_float(value: Exact, number: float) -> bool:
     """Return True if a finite float64 equals the value exactly."""
-    return other.as_integer_ratio() == (value.numerator, value.denominator)
+    return number.as_integer_ratio() == (value.numerator, value.denominator)
 
 
 def decimal(value: float | Exact) -> str:

@@ -69,37 +69,37 @@ def _compare(graph: Graph, points: np.ndarray, dtype: torch.dtype, look: Look) -
     if graph.source is None:
         return
     runtime = Runtime(graph)
-    theirs = np.stack([runtime(point) for point in looking(points, look)]).astype(np.float64)
-    if not np.isfinite(theirs).all():
+    expected = np.stack([runtime(point) for point in looking(points, look)]).astype(np.float64)
+    if not np.isfinite(expected).all():
         raise ReadError("the network's output is NaN or infinite inside of the property's region")
-    mine = own(graph, points, torch.float64)
+    computed = own(graph, points, torch.float64)
     facts = inside(graph)
-    if mine.shape != theirs.shape:
+    if computed.shape != expected.shape:
         first = first_difference(graph, points[:1], facts, look) or ""
         raise ReadError(
-            f"the network as read has {mine.shape[1]} outputs and ONNX Runtime's "
-            f"{theirs.shape[1]}{first}; {REPORT}"
+            f"the network as read has {computed.shape[1]} outputs and ONNX Runtime's "
+            f"{expected.shape[1]}{first}; {REPORT}"
         )
-    if not np.isfinite(mine).all():
+    if not np.isfinite(computed).all():
         raise ReadError(
             "the network has no value at a point of the property's region: its formula gives NaN "
             "or infinity there, as 0/0 does, though ONNX Runtime gives a number; choose a region "
             "without such points"
         )
-    rounding = np.abs(own(graph, points, torch.float32) - mine).max(axis=1, initial=0.0)
+    rounding = np.abs(own(graph, points, torch.float32) - computed).max(axis=1, initial=0.0)
     if dtype == torch.float32:
-        refuse_coarse(graph, theirs, rounding)
+        refuse_coarse(graph, expected, rounding)
     look()
-    where = difference(graph, points, mine, theirs, float(rounding.max()), facts, look)
+    where = difference(graph, points, computed, expected, float(rounding.max()), facts, look)
     if where is not None:
         raise ReadError(
             f"the network as read differs from ONNX Runtime{where}: its outputs differ by "
-            f"{np.abs(mine - theirs).max(initial=0.0):.3g} and reach "
-            f"{np.abs(theirs).max(initial=0.0):.3g}; {REPORT}"
+            f"{np.abs(computed - expected).max(initial=0.0):.3g} and reach "
+            f"{np.abs(expected).max(initial=0.0):.3g}; {REPORT}"
         )
 
 
-def refuse_coarse(graph: Graph, theirs: np.ndarray, rounding: np.ndarray) -> None:
+def refuse_coarse(graph: Graph, expected: np.ndarray, rounding: np.ndarray) -> None:
     """Raise ReadError where float32 loses more than 1 % of the largest output at some point.
 
     In a network with jumps it must do so at half of the points, since any rounding may cross a
@@ -107,7 +107,7 @@ def refuse_coarse(graph: Graph, theirs: np.ndarray, rounding: np.ndarray) -> Non
     """
     jumps = any(node.op in RULES and RULES[node.op].jumps for node in graph.nodes)
     lost = float(np.median(rounding) if jumps else rounding.max())
-    reach = float(np.abs(theirs).max(initial=0.0))
+    reach = float(np.abs(expected).max(initial=0.0))
     # Written so that NaN is refused.
     if not lost <= COARSE * reach:
         raise ReadError(
@@ -119,8 +119,8 @@ def refuse_coarse(graph: Graph, theirs: np.ndarray, rounding: np.ndarray) -> Non
 def difference(
     graph: Graph,
     points: np.ndarray,
-    mine: np.ndarray,
-    theirs: np.ndarray,
+    computed: np.ndarray,
+    expected: np.ndarray,
     rounding: float,
     facts: Inside,
     look: Look = no_look,
@@ -130,10 +130,10 @@ def difference(
     Otherwise the result tells in words where it differs; the words may be empty.
     """
     precision = PRECISIONS[facts.narrowest]
-    away, reach = np.abs(mine - theirs), float(np.abs(theirs).max(initial=0.0))
+    away, reach = np.abs(computed - expected), float(np.abs(expected).max(initial=0.0))
     near = away <= measured(reach, rounding, precision)
     if multiplications(graph) <= MULTIPLICATIONS and weights_of(graph) <= WEIGHTS:
-        right = in_boxes(graph, points, theirs, near, precision, look).all(axis=1)
+        right = in_boxes(graph, points, expected, near, precision, look).all(axis=1)
         most = max(1, VALUES // sum(node.size for node in graph.nodes))
         compared = points[:most] if right.all() else points[~right][:1]
     else:
@@ -157,7 +157,7 @@ def measured(reach: float, rounding: float, precision: Precision) -> float:
 def in_boxes(
     graph: Graph,
     points: np.ndarray,
-    theirs: np.ndarray,
+    expected: np.ndarray,
     near: np.ndarray,
     precision: Precision,
     look: Look = no_look,
@@ -168,11 +168,11 @@ def in_boxes(
     """
     box = output_box(graph, points, precision, look)
     lower, upper = (
-        end.expand(len(points), *end.shape[1:]).reshape(theirs.shape).numpy()
+        end.expand(len(points), *end.shape[1:]).reshape(expected.shape).numpy()
         for end in (box.lower, box.upper)
     )
     unknown = np.isnan(lower) | np.isnan(upper)
-    return np.where(unknown, near, (lower <= theirs) & (theirs <= upper))
+    return np.where(unknown, near, (lower <= expected) & (expected <= upper))
 
 
 def output_box(

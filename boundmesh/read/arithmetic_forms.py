@@ -77,9 +77,9 @@ class Arithmetic:
         left, right = left.without_zeros(), right.without_zeros()
         if not left.terms or not right.terms:
             return left.times(right)
-        one, first = left.monic()
-        other, second = right.monic()
-        factors = sorted([(one.key, one), (other.key, other)], key=lambda each: each[0])
+        left_form, first = left.monic()
+        right_form, second = right.monic()
+        factors = sorted([(form.key, form) for form in (left_form, right_form)], key=lambda f: f[0])
         key = factors[0][0], factors[1][0]
         if key not in self._places:
             self._places[key] = len(self.products)

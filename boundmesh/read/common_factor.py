@@ -100,13 +100,13 @@ def in_front(
     matrix = matrix.moved(lambda array: array[:, columns])
     for node in way[1:]:
         if node.op in ("scale", "shift"):
-            each = per_element(weights[node.weights[0]], layer.input_shapes[0][-1])
-            assert each is not None
-            each = each.moved(lambda array: array[:, columns])
+            factors = per_element(weights[node.weights[0]], layer.input_shapes[0][-1])
+            assert factors is not None
+            factors = factors.moved(lambda array: array[:, columns])
             if node.op == "scale":
-                matrix = product(matrix, each)
+                matrix = product(matrix, factors)
             else:
-                moved = matrix_product(each, matrix.moved(np.transpose))
+                moved = matrix_product(factors, matrix.moved(np.transpose))
                 moved = moved.moved(np.ravel)
                 offset = moved if offset is None else sum_of(offset, moved)
     nodes: list[Node] = []
@@ -163,7 +163,7 @@ def per_element(constant: Constant, length: int) -> Constant | None:
     """Return a constant as one number for each element of the last axis, `[1, n]`, or None."""
     array = constant.array
     if array.size == 1 or (array.ndim and array.shape[-1] == array.size == length):
-        return constant.moved(lambda each: np.broadcast_to(each.reshape(1, -1), (1, length)))
+        return constant.moved(lambda values: np.broadcast_to(values.reshape(1, -1), (1, length)))
     return None
 
 

@@ -66,15 +66,15 @@ def formed(step: Step, results: Sequence[np.ndarray], again: Again) -> list[Form
     Raises UnsupportedError for an operator whose rounding is not known.
     """
     operands = [value if isinstance(value, Constant) else None for value in step.operands]
-    held = [each for each in operands if each is not None]
-    depths = [each.formed.depth for each in held]
+    held = [operand for operand in operands if operand is not None]
+    depths = [operand.formed.depth for operand in held]
     if step.op in EXACT_KINDS:
-        sizes = again([sizes_of(each) for each in operands], LARGEST.get(step.op, step.op))
+        sizes = again([sizes_of(operand) for operand in operands], LARGEST.get(step.op, step.op))
         return [Formed(np.asarray(size, np.float64), max(depths)) for size in sizes]
     if len(results) == 1 and step.op in MULTILINEAR:
-        counts = [each.array.size for each in held]
+        counts = [operand.array.size for operand in held]
         terms = len(held) + (math.prod(counts) if step.op == "Einsum" else max(counts))
-        (size,) = again([sizes_of(each) for each in operands], step.op)
+        (size,) = again([sizes_of(operand) for operand in operands], step.op)
         return [Formed(size * (UPWARD + terms * 2.0**-52), sum(depths) + terms)]
     if len(results) == 1 and step.op in NOT_STEEP:
         size = np.abs(results[0]) + (size_of(wide(held[0]), held[0].formed) if any(depths) else 0)

@@ -116,7 +116,7 @@ def fold(step: Step, node: ir.Node) -> tuple[Constant, ...]:
             return (replace(view, name=step.outputs[0]),)
         found = evaluate(step, node)
         return tuple(
-            replace(each, name=name) for name, each in zip(step.outputs, found, strict=True)
+            replace(constant, name=name) for name, constant in zip(step.outputs, found, strict=True)
         )
     except BoundmeshError:
         raise
@@ -134,24 +134,26 @@ def evaluate(step: Step, node: ir.Node) -> Sequence[Constant]:
     come from ONNX's reference implementation.
     """
     operands = [value if isinstance(value, Constant) else None for value in step.operands]
-    arrays = [None if each is None else each.array for each in operands]
+    arrays = [None if operand is None else operand.array for operand in operands]
     if step.op in CONVERSIONS:
         return [CONVERSIONS[step.op](step)]
-    if not any(each is not None and real(each.array) for each in operands):
+    if not any(operand is not None and real(operand.array) for operand in operands):
         return [Constant("", result) for result in reference(step, node, arrays)]
     if step.op in ARITHMETIC:
         return [ARITHMETIC[step.op](step)]
-    computed = any(each is not None and each.formed.depth for each in operands)
+    computed = any(operand is not None and operand.formed.depth for operand in operands)
     if step.op in JUMPING or (step.op in EXACT_KINDS and not computed):
-        return [Constant("", each) for each in decided(step, node, arrays, computed)]
-    precise = [each if each is None or not real(each) else each.astype(float) for each in arrays]
+        return [Constant("", array) for array in decided(step, node, arrays, computed)]
+    precise = [
+        array if array is None or not real(array) else array.astype(float) for array in arrays
+    ]
     results = reference(step, node, precise)
 
     def again(others: Sequence[np.ndarray | None], op: str) -> Sequence[np.ndarray]:
         return reference(step, node, others, op)
 
     found = formed(step, results, again)
-    return [made(*each) for each in zip(results, found, strict=True)]
+    return [made(*result) for result in zip(results, found, strict=True)]
 
 
 def decided(
@@ -165,10 +167,10 @@ def decided(
     results = reference(step, node, arrays)
     if computed:
         for dtype in (np.float64, np.float32):
-            other = [each.astype(dtype) if each is not None and real(each) else each
-                     for each in arrays]  # fmt: skip
-            for one, two in zip(results, reference(step, node, other), strict=True):
-                if not np.array_equal(one, two):
+            other = [array.astype(dtype) if array is not None and real(array) else array
+                     for array in arrays]  # fmt: skip
+            for value, expected in zip(results, reference(step, node, other), strict=True):
+                if not np.array_equal(value, expected):
                     raise step.refuse("its result depends on how its operands are rounded")
     return results
 
@@ -188,7 +190,7 @@ def reference(
     proto.CopyFrom(ir.serde.serialize_node(node))
     if op is not None and op != step.op:
         proto.op_type = op
-        arrays = [each for each in arrays if each is not None]
+        arrays = [array for array in arrays if array is not None]
     names = [f"in{place}" if array is not None else "" for place, array in enumerate(arrays)]
     proto.input[:] = names
     given = {name: array for name, array in zip(names, arrays, strict=True) if name}

@@ -59,7 +59,7 @@ def repeated(step: Step, values: dict[str, Value], run: Run) -> tuple[Value, ...
         turn, proceed, carried = turn + 1, bool(np.all(condition.array)), rest[: len(carried)]
         for place, value in enumerate(rest[len(carried) :]):
             lists[place].append(value)
-    return (*carried, *(listed(step, each) for each in lists))
+    return (*carried, *(listed(step, results) for results in lists))
 
 
 def listed(step: Step, values: list[Value]) -> Value:
@@ -67,6 +67,6 @@ def listed(step: Step, values: list[Value]) -> Value:
     if not values:
         raise step.refuse("a list of its results is empty")
     build = step.build
-    nodes = [build.constant(each) if isinstance(each, Constant) else each for each in values]
+    nodes = [build.constant(value) if isinstance(value, Constant) else value for value in values]
     lifted = [build.reshape(node, (1, *node.shape)) for node in nodes]
     return lifted[0] if len(lifted) == 1 else build.add("concat", *lifted, axis=0)

@@ -112,8 +112,8 @@ class Declarations:
     def declare_network(self, parts: list[object]) -> None:
         """`(declare-network f [(equal-to g)] (declare-input …) … (declare-output …) …)`, 2.0."""
         name, *inner = parts or [None]
-        related = [each for each in inner[:1] if isinstance(each, DeclaredNetwork)]
-        tensors = [each for each in inner[len(related) :] if isinstance(each, Variable)]
+        related = [part for part in inner[:1] if isinstance(part, DeclaredNetwork)]
+        tensors = [part for part in inner[len(related) :] if isinstance(part, Variable)]
         if not isinstance(name, str) or len(related) + len(tensors) < len(inner):
             raise PropertyError("expected (declare-network NAME inputs outputs)")
         if self.version == "1":
@@ -122,11 +122,11 @@ class Declarations:
             raise PropertyError(f"'{name}' is no name of a network; expected letters and digits")
         if name in self.networks or name in self.tensors:
             raise PropertyError(f"{name} is declared twice")
-        roles = [each.role for each in tensors]
+        roles = [part.role for part in tensors]
         if roles != sorted(roles, key=ROLES.index) or not {"input", "output"} <= set(roles):
             raise PropertyError(f"network {name} must declare inputs, then outputs")
-        for each in tensors:
-            self.tensors[each.name] = replace(each, network=name)
+        for part in tensors:
+            self.tensors[part.name] = replace(part, network=name)
         self.headless = self.headless or not self.version
         self.networks[name] = replace(related[0], name=name) if related else DeclaredNetwork(name)
         self.version = "2"
@@ -142,14 +142,14 @@ class Declarations:
     @property
     def element_types(self) -> set[str]:
         """The element types of all declared tensors."""
-        return {each.element_type for each in self.tensors.values()}
+        return {tensor.element_type for tensor in self.tensors.values()}
 
     def element_type(self, number: int) -> str:
         """Return the element type of the variable with this number."""
         flat, is_input = (number, True) if number >= 0 else (-1 - number, False)
-        for each in self.tensors.values():
-            if (each.role == "input") == is_input and 0 <= flat - each.offset < each.size:
-                return each.element_type
+        for tensor in self.tensors.values():
+            if (tensor.role == "input") == is_input and 0 <= flat - tensor.offset < tensor.size:
+                return tensor.element_type
         return ""
 
     def number(self, token: str) -> int:
@@ -205,7 +205,7 @@ def shape_of(letter: str, indices: Sequence[tuple[int, ...]]) -> tuple[int, ...]
 def integers(text: str) -> tuple[int, ...]:
     """Read the integers of a shape or index, `1, 3`; none for an empty text."""
     try:
-        return tuple(int(each) for each in text.split(",")) if text.strip() else ()
+        return tuple(int(number) for number in text.split(",")) if text.strip() else ()
     except ValueError:
         raise PropertyError(f"[{text}] is not a list of integers with commas between") from None
 

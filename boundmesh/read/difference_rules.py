@@ -52,10 +52,10 @@ def sized(constant: Constant, factor: float) -> Constant:
     return Constant("", constant.array, Formed(size, max(1, constant.formed.depth)))
 
 
-def difference_of(build: Builder, one: Node, two: Node) -> list[Constant]:
-    """Return the weights of the second node minus those of the first; a missing bias is zero."""
+def difference_of(build: Builder, node: Node, twin: Node) -> list[Constant]:
+    """Return the weights of `twin` minus those of `node`; a missing bias is zero."""
     found = []
-    for first, second in zip_longest(constants(build, one), constants(build, two)):
+    for first, second in zip_longest(constants(build, node), constants(build, twin)):
         if first is None or second is None:
             found.append(second if first is None else negated(first))
         else:
@@ -63,12 +63,12 @@ def difference_of(build: Builder, one: Node, two: Node) -> list[Constant]:
     return found
 
 
-def same_numbers(build: Builder, one: Node, two: Node) -> bool:
+def same_numbers(build: Builder, node: Node, twin: Node) -> bool:
     """Return True if both nodes have the same weights, and none of these was computed."""
-    names = set(one.weights) | set(two.weights)
+    names = set(node.weights) | set(twin.weights)
     return not names & build.formed.keys() and all(
         np.array_equal(build.weights[first], build.weights[second])
-        for first, second in zip(one.weights, two.weights, strict=True)
+        for first, second in zip(node.weights, twin.weights, strict=True)
     )
 
 
@@ -90,59 +90,65 @@ def carried(build: Builder, x: Node, d: Node | None, terms: int) -> Node:
     return nothing if d is None else build.add("add", multiple(build, d, 1.0, size), nothing)
 
 
-def of_product(build: Builder, one: Node, two: Node, given: Sequence[Node | None]) -> Node:
+def of_product(build: Builder, node: Node, twin: Node, differences: Sequence[Node | None]) -> Node:
     """Return `W'd + (W' − W)v + (b' − b)`."""
-    (d,), x = given, build.nodes[one.inputs[0]]
-    moved = [sized(each, OF_WEIGHTS) for each in difference_of(build, one, two)]
-    by_weights = build.add(one.op, x, weights=moved, **one.attributes)
+    (d,), x = differences, build.nodes[node.inputs[0]]
+    moved = [sized(weight, OF_WEIGHTS) for weight in difference_of(build, node, twin)]
+    by_weights = build.add(node.op, x, weights=moved, **node.attributes)
     if d is None:
         return by_weights
-    factor = sized(constants(build, two)[0], OF_CHANGE)
-    return build.add("add", build.add(one.op, d, weights=(factor,), **one.attributes), by_weights)
+    factor = sized(constants(build, twin)[0], OF_CHANGE)
+    return build.add("add", build.add(node.op, d, weights=(factor,), **node.attributes), by_weights)
 
 
-def of_shift(build: Builder, one: Node, two: Node, given: Sequence[Node | None]) -> Node:
-    (d,), x = given, build.nodes[one.inputs[0]]
-    (moved,) = difference_of(build, one, two)
+def of_shift(build: Builder, node: Node, twin: Node, differences: Sequence[Node | None]) -> Node:
+    (d,), x = differences, build.nodes[node.inputs[0]]
+    (moved,) = difference_of(build, node, twin)
     return build.add("shift", carried(build, x, d, 1), weights=(sized(moved, OF_CHANGE),))
 
 
-def of_constant(build: Builder, one: Node, two: Node, given: Sequence[Node | None]) -> Node | None:
-    if same_numbers(build, one, two):
+def of_constant(
+    build: Builder, node: Node, twin: Node, differences: Sequence[Node | None]
+) -> Node | None:
+    if same_numbers(build, node, twin):
         return None
-    return build.add(one.op, weights=difference_of(build, one, two))
+    return build.add(node.op, weights=difference_of(build, node, twin))
 
 
-def of_sum(build: Builder, one: Node, two: Node, given: Sequence[Node | None]) -> Node:
-    terms = RULES[one.op].lengths(one, ()).forward
+def of_sum(build: Builder, node: Node, twin: Node, differences: Sequence[Node | None]) -> Node:
+    terms = RULES[node.op].lengths(node, ()).forward
     inputs = [
         carried(build, build.nodes[name], d, terms)
-        for name, d in zip(one.inputs, given, strict=True)
+        for name, d in zip(node.inputs, differences, strict=True)
     ]
-    return build.add(one.op, *inputs, **one.attributes)
+    return build.add(node.op, *inputs, **node.attributes)
 
 
-def of_move(build: Builder, one: Node, two: Node, given: Sequence[Node | None]) -> Node | None:
+def of_move(
+    build: Builder, node: Node, twin: Node, differences: Sequence[Node | None]
+) -> Node | None:
     """Return the same move of differences. What a padding adds does not differ."""
-    if all(d is None for d in given):
+    if all(d is None for d in differences):
         return None
     inputs = [
         zero(build, build.nodes[name]) if d is None else d
-        for name, d in zip(one.inputs, given, strict=True)
+        for name, d in zip(node.inputs, differences, strict=True)
     ]
-    attributes: Mapping[str, Any] = one.attributes
-    if one.op == "pad":
+    attributes: Mapping[str, Any] = node.attributes
+    if node.op == "pad":
         attributes = {**attributes, "value": 0.0}
-    shape = one.shape if RULES[one.op].declares_shape else None
-    return build.add(one.op, *inputs, shape=shape, **attributes)
+    shape = node.shape if RULES[node.op].declares_shape else None
+    return build.add(node.op, *inputs, shape=shape, **attributes)
 
 
-def of_function(build: Builder, one: Node, two: Node, given: Sequence[Node | None]) -> Node | None:
-    (d,), x = given, build.nodes[one.inputs[0]]
-    if d is None and one.op in UNROUNDED:
+def of_function(
+    build: Builder, node: Node, twin: Node, differences: Sequence[Node | None]
+) -> Node | None:
+    (d,), x = differences, build.nodes[node.inputs[0]]
+    if d is None and node.op in UNROUNDED:
         return None
-    inputs = x, zero(build, x) if d is None else d, build.nodes[two.inputs[0]]
-    return build.add("change", *inputs, weights=constants(build, one), of=one)
+    inputs = x, zero(build, x) if d is None else d, build.nodes[twin.inputs[0]]
+    return build.add("change", *inputs, weights=constants(build, node), of=node)
 
 
 UNROUNDED = frozenset(("relu", "abs", "at_least", "at_most", "max", "max_pool"))

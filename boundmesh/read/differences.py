@@ -29,15 +29,19 @@ class Differences:
         waiting = [(first, second)]
         while waiting:
             pair = waiting[-1]
-            one, two = (self._build.nodes[name] for name in pair)
-            inputs = list(zip(one.inputs, two.inputs, strict=False)) if alike(one, two) else []
-            missing = [each for each in inputs if each not in self._found and each[0] != each[1]]
+            node, twin = (self._build.nodes[name] for name in pair)
+            inputs = list(zip(node.inputs, twin.inputs, strict=False)) if alike(node, twin) else []
+            missing = [
+                input_pair
+                for input_pair in inputs
+                if input_pair not in self._found and input_pair[0] != input_pair[1]
+            ]
             if missing and pair not in self._found:
                 waiting += missing
                 continue
             waiting.pop()
             if pair not in self._found:
-                self._found[pair] = self._made(one, two)
+                self._found[pair] = self._made(node, twin)
         return self._found[first, second]
 
     def joint(self, node: Node) -> bool:
@@ -56,37 +60,37 @@ class Differences:
             waiting += self._build.nodes[name].inputs
         return False
 
-    def _made(self, one: Node, two: Node) -> Node | None:
-        if one.name == two.name:
+    def _made(self, node: Node, twin: Node) -> Node | None:
+        if node.name == twin.name:
             return None
-        if alike(one, two):
-            pairs = zip(one.inputs, two.inputs, strict=True)
+        if alike(node, twin):
+            pairs = zip(node.inputs, twin.inputs, strict=True)
             given = [None if a == b else self._found[a, b] for a, b in pairs]
-            equal = len(one.weights) == len(two.weights) and same_numbers(self._build, one, two)
-            if one.op in UNROUNDED and equal and all(d is None for d in given):
+            equal = len(node.weights) == len(twin.weights) and same_numbers(self._build, node, twin)
+            if node.op in UNROUNDED and equal and all(d is None for d in given):
                 return None
-            if one.op in DIFFERENCES and (equal or one.op not in WHOLE_LINE):
-                self._build.scope = f"difference of {two.name}"
-                return DIFFERENCES[one.op](self._build, one, two, given)
-        self._build.scope = f"difference of {two.name}"
-        return self._build.add("subtract", two, one)
+            if node.op in DIFFERENCES and (equal or node.op not in WHOLE_LINE):
+                self._build.scope = f"difference of {twin.name}"
+                return DIFFERENCES[node.op](self._build, node, twin, given)
+        self._build.scope = f"difference of {twin.name}"
+        return self._build.add("subtract", twin, node)
 
 
-def alike(one: Node, two: Node) -> bool:
+def alike(node: Node, twin: Node) -> bool:
     """Return True if both nodes apply the same operator in the same way, to other values."""
     return (
-        not one.is_input
-        and one.op == two.op
-        and one.shape == two.shape
-        and one.input_shapes == two.input_shapes
-        and same_attributes(one.attributes, two.attributes)
+        not node.is_input
+        and node.op == twin.op
+        and node.shape == twin.shape
+        and node.input_shapes == twin.input_shapes
+        and same_attributes(node.attributes, twin.attributes)
     )
 
 
-def same_attributes(one: Mapping[str, Any], two: Mapping[str, Any]) -> bool:
-    return one.keys() == two.keys() and all(
-        np.array_equal(value, two[name])
-        if isinstance(value, np.ndarray) or isinstance(two[name], np.ndarray)
-        else value == two[name]
-        for name, value in one.items()
+def same_attributes(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    return first.keys() == second.keys() and all(
+        np.array_equal(value, second[name])
+        if isinstance(value, np.ndarray) or isinstance(second[name], np.ndarray)
+        else value == second[name]
+        for name, value in first.items()
     )

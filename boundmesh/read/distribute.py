@@ -112,10 +112,10 @@ class Gathering:
 
     def __call__(self, branch: Branch) -> tuple[VariableBounds, Clause | None]:
         """Return the bounds of a branch and its other atoms; None where no point is left."""
-        own = sorted({self.place(comparison) for comparison in branch.comparisons})
-        inner = tuple(place for place in own if not self.atoms[place].outputs)
+        places = sorted({self.place(comparison) for comparison in branch.comparisons})
+        inner = tuple(place for place in places if not self.atoms[place].outputs)
         if not inner:
-            return branch.bounds, self.clause(tuple(own))
+            return branch.bounds, self.clause(tuple(places))
         key = (branch.bounds.key(), inner)
         if key not in self.narrowed:
             # Sorted, so that the order in the text does not matter.
@@ -124,7 +124,7 @@ class Gathering:
             idle = frozenset(p for p in inner if implied(self.atoms[p], branch.bounds))
             self.narrowed[key] = branch.bounds, possible, idle
         bounds, possible, idle = self.narrowed[key]
-        left = tuple(place for place in own if place not in idle)
+        left = tuple(place for place in places if place not in idle)
         return bounds, self.clause(left) if possible else None
 
     def clause(self, places: tuple[int, ...]) -> Clause | None:
@@ -146,7 +146,7 @@ class Gathering:
 
 def atom_of(comparison: Comparison) -> Atom:
     """Return the comparison as an Atom, with inputs and outputs counted from 0."""
-    terms = [(variable, Fraction(each)) for variable, each in comparison.terms]
-    inputs = tuple((variable, each) for variable, each in terms if variable >= 0)
-    outputs = tuple((-1 - variable, each) for variable, each in terms if variable < 0)
+    terms = [(variable, Fraction(coefficient)) for variable, coefficient in comparison.terms]
+    inputs = tuple((variable, coefficient) for variable, coefficient in terms if variable >= 0)
+    outputs = tuple((-1 - variable, coefficient) for variable, coefficient in terms if variable < 0)
     return Atom(inputs, outputs, Fraction(comparison.bound), comparison.strict)

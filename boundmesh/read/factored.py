@@ -47,9 +47,9 @@ def conjunctions(literal: Literal) -> int:
         elif isinstance(formula, Not):
             todo.append((formula.part, not wanted, False))
         elif again:
-            own = [counts.pop() for _ in formula.parts]
+            part_counts = [counts.pop() for _ in formula.parts]
             # Nothing is done with numbers as large as this, but they may grow without end.
-            combined = prod(own) if isinstance(formula, All) == wanted else sum(own)
+            combined = prod(part_counts) if isinstance(formula, All) == wanted else sum(part_counts)
             counts.append(min(combined, 10 * LIMIT))
         else:
             todo.append((formula, wanted, True))
@@ -78,12 +78,12 @@ def factored(
     to the smallest range around all alternatives of a disjunction. The last result tells why no
     point is left.
     """
-    todo = [small for each in disjunctions for small in divided(each)]
+    todo = [small for disjunction in disjunctions for small in divided(disjunction)]
     options: list[list[Branch]] = []
     for _ in range(ROUNDS):
         before, left, options = root.bounds.key(), [], []
-        for each in todo:
-            found = distribute(Branch(root.bounds.fork()), [each], 10 * LIMIT)
+        for disjunction in todo:
+            found = distribute(Branch(root.bounds.fork()), [disjunction], 10 * LIMIT)
             assert found is not None, "each of the divided disjunctions has few conjunctions"
             branches, crossed = found
             if not branches:
@@ -92,7 +92,7 @@ def factored(
                 root.comparisons += branches[0].comparisons
                 root.bounds = branches[0].bounds
             elif all(adds(branch, root.bounds) for branch in branches):
-                left.append(each)
+                left.append(disjunction)
                 options.append(branches)
                 enclose(root.bounds, [branch.bounds for branch in branches])
         todo = left
@@ -101,7 +101,7 @@ def factored(
     bounds, clause = Gathering()(root)
     if clause is None:
         return bounds, None, []
-    choices = [Choice([atoms_of(own, bounds) for own in branches]) for branches in options]
+    choices = [Choice([atoms_of(branch, bounds) for branch in branches]) for branches in options]
     kept = [choice for choice in choices if () not in choice.alternatives]
     return bounds, Clause(clause.atoms, kept), []
 
@@ -114,17 +114,17 @@ def divided(disjunction: Disjunction) -> list[Disjunction]:
     """
     todo, done = [flat(disjunction)], []
     while todo:
-        each = todo.pop()
-        counts = list(map(conjunctions, each))
-        if sum(counts) <= max(WIDE, 2 * len(each)):
-            done.append(each)
+        parts = todo.pop()
+        counts = list(map(conjunctions, parts))
+        if sum(counts) <= max(WIDE, 2 * len(parts)):
+            done.append(parts)
         else:
             widest = counts.index(max(counts))
-            formula, wanted = each[widest]
+            formula, wanted = parts[widest]
             while isinstance(formula, Not):
                 formula, wanted = formula.part, not wanted
             assert not isinstance(formula, Comparison)
-            rest = each[:widest] + each[widest + 1 :]
+            rest = parts[:widest] + parts[widest + 1 :]
             todo += [flat([*rest, (part, wanted)]) for part in formula.parts]
         if len(todo) + len(done) > LIMIT:
             raise PropertyError(

@@ -78,7 +78,9 @@ def join(query: Query, graphs: Mapping[str | None, Graph]) -> tuple[Graph, Prope
     places = [fitted.places[name] for name in names]
     if graph is None or not np.array_equal(places[0], np.arange(len(places[0]))):
         pairs = zip(names, places, strict=True)
-        parts = [Subnetwork(graphs[name], tuple(own.tolist())) for name, own in pairs]
+        parts = [
+            Subnetwork(graphs[name], tuple(part_places.tolist())) for name, part_places in pairs
+        ]
         graph = joined(parts, [name or "network" for name in names], fitted.inputs)
     graph = with_products(graph, fitted.property.products)
     prop = at_whole_numbers(fitted.property, graph.inputs)
@@ -88,14 +90,14 @@ def join(query: Query, graphs: Mapping[str | None, Graph]) -> tuple[Graph, Prope
 
 def check_alike(query: Query, network: DeclaredNetwork, graphs: Mapping[str | None, Graph]) -> None:
     """Raise PropertyError where a network and the one it is related to have other ports."""
-    own, other = graphs[network.name], graphs[network.other]
-    outputs = tuple([p for p in g.outputs if p.name not in g.exposed] for g in (own, other))
-    for mine, theirs in ((own.inputs, other.inputs), outputs):
-        if [(p.shape, p.dtype) for p in mine] != [(p.shape, p.dtype) for p in theirs]:
+    graph, twin = graphs[network.name], graphs[network.other]
+    outputs = tuple([p for p in g.outputs if p.name not in g.exposed] for g in (graph, twin))
+    for ports, twin_ports in ((graph.inputs, twin.inputs), outputs):
+        if [(p.shape, p.dtype) for p in ports] != [(p.shape, p.dtype) for p in twin_ports]:
             raise PropertyError(
                 f"{query.path}: {network.name} is {network.relation} {network.other}, but their "
-                f"shapes differ: {[list(p.shape) for p in mine]} and "
-                f"{[list(p.shape) for p in theirs]}"
+                f"shapes differ: {[list(p.shape) for p in ports]} and "
+                f"{[list(p.shape) for p in twin_ports]}"
             )
 
 
@@ -120,18 +122,18 @@ def _fit_all(query: Query, networks: Mapping[str | None, Ports], share: bool) ->
     if products:
         shorter = (simplified(case, products, whole.outputs) for case in cases)
         cases = tuple(case for case in shorter if case is not None)
-    departures = tuple(f"{query.path.name}: {each}" for each in query.departures)
+    departures = tuple(f"{query.path.name}: {departure}" for departure in query.departures)
     made = Property(
         cases,
         sum(port.size for port in ports),
         whole.outputs + len(products),
-        tuple(moved(each, whole.tensors, shared) for each in query.variables),
+        tuple(moved(variable, whole.tensors, shared) for variable in query.variables),
         (*departures, *form.warnings),
         products,
         form.unbounded,
     )
-    own = {name: shared[span] for name, span in whole.networks.items()}
-    return Fitted(made, tuple(ports), own)
+    inputs_of = {name: shared[span] for name, span in whole.networks.items()}
+    return Fitted(made, tuple(ports), inputs_of)
 
 
 def _form(

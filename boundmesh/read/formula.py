@@ -48,7 +48,9 @@ class Linear:
     def times(self, other: Linear) -> Linear:
         """Return the product of two forms, of which one is a constant."""
         scaled, factor = (self, other.constant) if self.terms else (other, self.constant)
-        terms = {variable: short(factor * each) for variable, each in scaled.terms.items()}
+        terms = {
+            variable: short(factor * coefficient) for variable, coefficient in scaled.terms.items()
+        }
         return Linear(terms, short(factor * scaled.constant))
 
     @property
@@ -60,7 +62,9 @@ class Linear:
         """Return the same form without terms whose coefficient is zero."""
         if all(self.terms.values()):
             return self
-        return Linear({v: each for v, each in self.terms.items() if each}, self.constant)
+        return Linear(
+            {v: coefficient for v, coefficient in self.terms.items() if coefficient}, self.constant
+        )
 
     def monic(self) -> tuple[Linear, Exact]:
         """Return a form and a factor, whose product is this form.

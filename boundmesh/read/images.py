@@ -62,18 +62,18 @@ def _form(shape: tuple[int, ...]) -> tuple[int, int, int]:
 
 def _files(folder: Path) -> tuple[list[Path], np.ndarray | None]:
     """Return the images of a folder, and labels where they lie in subfolders."""
-    own = _images(folder)
+    images = _images(folder)
     classes = sorted(part for part in folder.iterdir() if part.is_dir() and _images(part))
-    if own and classes:
+    if images and classes:
         raise ReadError(
             f"{folder} has images of its own and images in subfolders, which would be their "
             "classes; keep one of the two"
         )
-    if not own and not classes:
+    if not images and not classes:
         kinds = " ".join(sorted(SUFFIXES))
         raise ReadError(f"{folder} has no images; expected files that end in one of {kinds}")
-    if own:
-        return own, None
+    if images:
+        return images, None
     names = [part.name for part in classes]
     numbered = all(name.isdecimal() for name in names)
     numbers = [int(name) if numbered else place for place, name in enumerate(names)]

@@ -61,7 +61,7 @@ def theirs(graph: Graph, points: np.ndarray, inside: Inside, look: Look) -> dict
         return {}
     seen = [runtime.values(point) for point in looking(points, look)]
     stacked = {
-        name: torch.from_numpy(np.stack([each[name] for each in seen]).astype(np.float64))
+        name: torch.from_numpy(np.stack([values[name] for values in seen]).astype(np.float64))
         for name in inside.names
     }
     return {

@@ -28,8 +28,8 @@ def joined(parts: Sequence[Subnetwork], names: Sequence[str], inputs: Sequence[P
     for name, part in zip(names, parts, strict=True):
         build.scope = name
         graph = part.graph
-        own = build.reshape(picked(build, x, part.places), graph[graph.input].shape)
-        y = build.include(graph, own, f"{name}/")
+        part_input = build.reshape(picked(build, x, part.places), graph[graph.input].shape)
+        y = build.include(graph, part_input, f"{name}/")
         build.scope = name
         flat.append(build.reshape(y, (y.size,)))
         ports += [replace(port, name=f"{name}/{port.name}") for port in graph.outputs]
@@ -83,7 +83,9 @@ def multiplied(build: Builder, x: Node, y: Node, products: Sequence[Product]) ->
     columns |= {("y", j): len(columns_x) + place for place, j in enumerate(columns_y)}
     parts, order = [], []
     for square in (True, False):
-        chosen = [k for k, each in enumerate(products) if (each.left == each.right) == square]
+        chosen = [
+            k for k, product in enumerate(products) if (product.left == product.right) == square
+        ]
         if not chosen:
             continue
         order += chosen

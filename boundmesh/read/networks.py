@@ -52,9 +52,9 @@ def graphs_of(
     for root, model in chosen.items():
         members = [name for name in roots if roots[name] == root]
         hidden = [
-            str(each.onnx_name)
-            for each in query.variables
-            if each.role == "hidden" and each.network in members
+            str(variable.onnx_name)
+            for variable in query.variables
+            if variable.role == "hidden" and variable.network in members
         ]
         graphs[root] = exposing(load(model), list(dict.fromkeys(hidden)))
     return {name: graphs[root] for name, root in roots.items()}
@@ -69,14 +69,17 @@ def same_as(query: Query) -> dict[str | None, str | None]:
     return roots or {None: None}
 
 
-def alike(one: object, other: object) -> bool:
+def alike(first: object, second: object) -> bool:
     """Return True if both are the same network: one object, or files of the same content."""
-    if isinstance(one, str | Path) and isinstance(other, str | Path):
+    if isinstance(first, str | Path) and isinstance(second, str | Path):
         try:
-            return Path(one).samefile(other) or Path(one).read_bytes() == Path(other).read_bytes()
+            return (
+                Path(first).samefile(second)
+                or Path(first).read_bytes() == Path(second).read_bytes()
+            )
         except OSError:
             return False
-    return one is other
+    return first is second
 
 
 def exposing(graph: Graph, names: Sequence[str]) -> Graph:

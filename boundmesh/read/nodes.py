@@ -91,12 +91,12 @@ def results(
         found = translated(step)
     else:
         raise step.refuse(f"it has no translation{nearest(step.op)}")
-    every = found if isinstance(found, tuple) else (found,)
-    enter_masks(step, node, every)
-    enter_kinds(step, every)
-    enter_reach(step, every)
+    produced = found if isinstance(found, tuple) else (found,)
+    enter_masks(step, node, produced)
+    enter_kinds(step, produced)
+    enter_reach(step, produced)
     # A translation may leave out results that nothing reads.
-    for name, value in zip(step.outputs, every, strict=False):
+    for name, value in zip(step.outputs, produced, strict=False):
         # A node that stands for −∞ at some elements is not the value of the file.
         if isinstance(value, Node) and value.name not in build.masked:
             value = build.rename(value, name)

@@ -59,12 +59,12 @@ def normal_form(
         contradictions.append(root.bounds.contradiction)
     else:
         root.bounds = root.bounds.share()
-        every = distribute(root, disjunctions, most_conjunctions(disjunctions))
-        if every is None:
+        distributed = distribute(root, disjunctions, most_conjunctions(disjunctions))
+        if distributed is None:
             bounds, clause, contradictions = factored(root, disjunctions)
             known_clauses.append((bounds, clause))
         else:
-            branches, contradictions = every
+            branches, contradictions = distributed
             known_clauses += map(Gathering(), branches)
     groups: dict[tuple[Any, ...], tuple[VariableBounds, dict[int, Clause]]] = {}
     for bounds, clause in known_clauses:
@@ -98,14 +98,14 @@ class InputRanges:
         self.lower = ends_of(root.base_lower, inputs, up=False)
         self.upper = ends_of(root.base_upper, inputs, up=True)
 
-    def __call__(self, every: Sequence[VariableBounds]) -> Iterator[Box]:
+    def __call__(self, all_bounds: Sequence[VariableBounds]) -> Iterator[Box]:
         """Yield the box of each of the bounds.
 
         Raises PropertyError for an input without one of its bounds.
         """
         sides = (
-            replaced(self.lower, [bounds.own_lower for bounds in every], up=False),
-            replaced(self.upper, [bounds.own_upper for bounds in every], up=True),
+            replaced(self.lower, [bounds.own_lower for bounds in all_bounds], up=False),
+            replaced(self.upper, [bounds.own_upper for bounds in all_bounds], up=True),
         )
         for (lower, exact_lower), (upper, exact_upper) in zip(*sides, strict=True):
             if not (np.isfinite(lower) & np.isfinite(upper)).all():
@@ -140,9 +140,9 @@ def ends_of(base: Mapping[int, Exact], inputs: int, up: bool) -> Ends:
         places = [variable for variable in base if variable >= 0]
         values[places], missed = rounded_all([base[place] for place in places], up)
         return values, {places[i]: Fraction(base[places[i]]) for i in positions(missed)}
-    own = {variable: end for variable, end in base.above.items() if variable >= 0}
-    values, mask, places = base.below.value.copy(), base.below.rounded.copy(), list(own)
-    ends = list(own.values())
+    own_ends = {variable: end for variable, end in base.above.items() if variable >= 0}
+    values, mask, places = base.below.value.copy(), base.below.rounded.copy(), list(own_ends)
+    ends = list(own_ends.values())
     values[places], missed = rounded_all(ends, up)
     mask[places] = False
     if not missed.any():
@@ -161,33 +161,39 @@ TOGETHER = 2**20
 """So many ends are replaced in one array at one time, at most."""
 
 
-def replaced(ends: Ends, every: Sequence[Mapping[int, Exact]], up: bool) -> Iterator[Ends]:
+def replaced(ends: Ends, own_ends: Sequence[Mapping[int, Exact]], up: bool) -> Iterator[Ends]:
     """Yield, for each mapping, the ends of all inputs with those in the mapping replaced."""
     count = max(1, TOGETHER // max(1, len(ends[0])))
-    for first in range(0, len(every), count):
-        yield from replaced_together(ends, every[first : first + count], up)
+    for first in range(0, len(own_ends), count):
+        yield from replaced_together(ends, own_ends[first : first + count], up)
 
 
-def replaced_together(ends: Ends, every: Sequence[Mapping[int, Exact]], up: bool) -> Iterator[Ends]:
+def replaced_together(
+    ends: Ends, all_own: Sequence[Mapping[int, Exact]], up: bool
+) -> Iterator[Ends]:
     """Do the same in one array of all mappings."""
     rows, places, flat = [], [], []
-    for row, own in enumerate(every):
-        for place, end in own.items():
+    for row, own_ends in enumerate(all_own):
+        for place, end in own_ends.items():
             if place >= 0:
                 rows.append(row)
                 places.append(place)
                 flat.append(end)
     values, missed = rounded_all(flat, up)
-    changed = np.repeat(ends[0][None], len(every), 0)
+    changed = np.repeat(ends[0][None], len(all_own), 0)
     changed[rows, places] = values
-    exact: list[dict[int, Fraction]] = [{} for _ in every]
+    exact: list[dict[int, Fraction]] = [{} for _ in all_own]
     for i in positions(missed):
         end = flat[i]
         exact[rows[i]][places[i]] = end if isinstance(end, Fraction) else Fraction(end)
     known = ends[1]
-    for row, own in enumerate(every):
-        if own:
-            kept = {place: end for place, end in known.items() if place not in own} if known else {}
+    for row, own_ends in enumerate(all_own):
+        if own_ends:
+            kept = (
+                {place: end for place, end in known.items() if place not in own_ends}
+                if known
+                else {}
+            )
             yield changed[row], kept | exact[row]
         else:
             yield ends
@@ -197,7 +203,7 @@ def warnings_of(
     contradictions: list[Contradiction], name: Callable[[int], str], nothing_left: bool
 ) -> tuple[str, ...]:
     """Make warnings about regions that are empty since bounds of inputs contradict each other."""
-    crossed = [each for each in contradictions if each is not None]
+    crossed = [contradiction for contradiction in contradictions if contradiction is not None]
     if crossed:
         variable, lower, upper = crossed[0]
         return (

@@ -87,10 +87,10 @@ def fixed(
         share = known.size / math.prod(length for length in found if length is not None)
         length = round(share ** (1 / len(still)))
         if length ** len(still) == share:
-            found = [length if each is None else each for each in found]
+            found = [length if known_length is None else known_length for known_length in found]
             still = []
     if still:
-        shape = ",".join("?" if each is None else str(each) for each in found)
+        shape = ",".join("?" if length is None else str(length) for length in found)
         raise OpenAxisError(
             f"input '{name}' has shape {list(lengths)}, whose axis {still[0]} has no fixed length: "
             f"give its shape, as in --shape {name}={shape} with numbers for '?', or use a property "

@@ -30,8 +30,8 @@ class Side:
         (_, first), *_ = (*atom.inputs, *atom.outputs)
         if first == 1:
             return Side((atom.inputs, atom.outputs), False, atom.bound, atom.strict)
-        inputs = tuple((place, each / first) for place, each in atom.inputs)
-        outputs = tuple((place, each / first) for place, each in atom.outputs)
+        inputs = tuple((place, coefficient / first) for place, coefficient in atom.inputs)
+        outputs = tuple((place, coefficient / first) for place, coefficient in atom.outputs)
         return Side((inputs, outputs), first < 0, atom.bound / abs(first), atom.strict)
 
 
@@ -45,11 +45,11 @@ def contradictory(sides: Sequence[Side]) -> bool:
     # The least bound of each sum from that side, and True if the sum may be equal to it.
     least: dict[tuple[tuple[Terms, Terms], bool], tuple[Fraction, bool]] = {}
     for side in sides:
-        key, own = (side.sum, side.negative), (side.bound, not side.strict)
-        least[key] = own = min(least.get(key, own), own)
-        other = least.get((side.sum, not side.negative))
-        if other is not None:
-            gap = own[0] + other[0]
-            if gap < 0 or (gap == 0 and not (own[1] and other[1])):
+        key, bound = (side.sum, side.negative), (side.bound, not side.strict)
+        least[key] = bound = min(least.get(key, bound), bound)
+        opposite = least.get((side.sum, not side.negative))
+        if opposite is not None:
+            gap = bound[0] + opposite[0]
+            if gap < 0 or (gap == 0 and not (bound[1] and opposite[1])):
                 return True
     return False

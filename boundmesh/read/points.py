@@ -28,11 +28,11 @@ def sample_points(
         return np.empty((0, sum(port.size for port in inputs)))
     random = np.random.default_rng(seed)
     total = min(max(affordable, FIRST), MOST)
-    each = min(total // len(regions), EACH)
-    found = [points(regions[0], max(FIRST, each), random)]
+    count = min(total // len(regions), EACH)
+    found = [points(regions[0], max(FIRST, count), random)]
     rest = regions[1:]
-    if each > 0:
-        found += [points(region, each, random, turn) for turn, region in enumerate(rest, start=1)]
+    if count > 0:
+        found += [points(region, count, random, turn) for turn, region in enumerate(rest, start=1)]
     elif total > FIRST:
         chosen = np.linspace(0, len(rest) - 1, min(total - FIRST, len(rest))).astype(int)
         found += [points(rest[place], 1, random, turn) for turn, place in enumerate(chosen)]

@@ -33,10 +33,13 @@ def simplified(case: Case, products: Sequence[Product], outputs: int) -> Case | 
         kept = possible(atoms)
         choices = []
         for choice in clause.choices:
-            every = ([inlined_atom(a, linear) for a in own] for own in choice.alternatives)
-            open_ones = [own for own in map(possible, every) if own is not None]
-            if [] not in open_ones:
-                choices.append(Choice(open_ones))
+            alternatives = (
+                [inlined_atom(atom, linear) for atom in alternative]
+                for alternative in choice.alternatives
+            )
+            possible_ones = [kept for kept in map(possible, alternatives) if kept is not None]
+            if [] not in possible_ones:
+                choices.append(Choice(possible_ones))
         if kept is not None and all(choice.alternatives for choice in choices):
             clauses.append(Clause(kept, choices))
     return Case(box, clauses) if clauses else None
@@ -73,11 +76,11 @@ def fixed(form: Affine, box: Box) -> Fraction | None:
 def added(form: Affine, other: Affine, factor: Fraction) -> Affine:
     """Return `form + factor·other`."""
     terms = []
-    for one, two in ((form.inputs, other.inputs), (form.outputs, other.outputs)):
-        found = dict(one)
-        for place, coefficient in two:
+    for form_terms, other_terms in ((form.inputs, other.inputs), (form.outputs, other.outputs)):
+        found = dict(form_terms)
+        for place, coefficient in other_terms:
             found[place] = found.get(place, Fraction(0)) + factor * coefficient
-        terms.append(tuple(sorted((place, each) for place, each in found.items() if each)))
+        terms.append(tuple(sorted((place, value) for place, value in found.items() if value)))
     return Affine(terms[0], terms[1], form.constant + factor * other.constant)
 
 
@@ -87,10 +90,10 @@ def scaled(form: Affine, factor: Fraction) -> Affine:
 
 def inlined(form: Affine, linear: dict[int, Affine]) -> Affine:
     """Return the form with every product that is linear replaced."""
-    replaced = [(place, each) for place, each in form.outputs if place in linear]
+    replaced = [(place, coefficient) for place, coefficient in form.outputs if place in linear]
     if not replaced:
         return form
-    kept = tuple((place, each) for place, each in form.outputs if place not in linear)
+    kept = tuple((place, coefficient) for place, coefficient in form.outputs if place not in linear)
     result = Affine(form.inputs, kept, form.constant)
     for place, coefficient in replaced:
         result = added(result, linear[place], coefficient)

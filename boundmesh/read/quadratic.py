@@ -72,15 +72,17 @@ def beside(graph: Graph, weights: Weights, node: Node, value: str, layer: Node) 
                                ("left", left))
     ]  # fmt: skip
 
-    def one(part: str, op: str, *sources: str, held: tuple[str, ...] = (), **facts: object) -> Node:
+    def node_of(
+        part: str, op: str, *sources: str, held: tuple[str, ...] = (), **facts: object
+    ) -> Node:
         return Node(f"{name}:{part}", op, sources, wide, (wide,) * len(sources), facts, held)
 
-    turned = one("turned", "linear", value, held=(names[0],))
-    squares = one("squares", "power", turned.name, exponent=2.0)
-    terms = one("terms", "scale", squares.name, held=(names[1],))
-    rest = one("rest", "linear", value, held=(names[2],))
-    others = one("others", "multiply", value, rest.name)
-    both = one("both", "add", terms.name, others.name)
+    turned = node_of("turned", "linear", value, held=(names[0],))
+    squares = node_of("squares", "power", turned.name, exponent=2.0)
+    terms = node_of("terms", "scale", squares.name, held=(names[1],))
+    rest = node_of("rest", "linear", value, held=(names[2],))
+    others = node_of("others", "multiply", value, rest.name)
+    both = node_of("both", "add", terms.name, others.name)
     total = replace(node, name=f"{name}:total", inputs=(both.name,))
     products = replace(node, name=f"{name}:products")
     final = Node(name, "either", (total.name, products.name), node.shape, (node.shape,) * 2)

@@ -44,12 +44,12 @@ class Query:
 
     @cached_property
     def inputs(self) -> tuple[Variable, ...]:
-        return tuple(each for each in self.variables if each.role == "input")
+        return tuple(variable for variable in self.variables if variable.role == "input")
 
     @cached_property
     def outputs(self) -> tuple[Variable, ...]:
         """The outputs and hidden values."""
-        return tuple(each for each in self.variables if each.role != "input")
+        return tuple(variable for variable in self.variables if variable.role != "input")
 
     @property
     def network(self) -> str | None:
@@ -59,7 +59,7 @@ class Query:
     def name(self, number: int) -> str:
         """Return the file's name of the variable with this number."""
         variables, flat = (self.inputs, number) if number >= 0 else (self.outputs, -1 - number)
-        variable = [each for each in variables if each.offset <= flat][-1]
+        variable = [candidate for candidate in variables if candidate.offset <= flat][-1]
         flat -= variable.offset
         index: list[str] = []
         for length in reversed(variable.shape):

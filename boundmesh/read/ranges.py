@@ -188,8 +188,8 @@ def ranges_of(
     The result is None where a line is not about an element of an input, an input has two lower or
     two upper ends, or the ends of an input may cross: then the text is to be read form by form.
     """
-    inputs = {each.name: each for each in variables if each.role == "input"}
-    total = sum(each.size for each in inputs.values())
+    inputs = {variable.name: variable for variable in variables if variable.role == "input"}
+    total = sum(variable.size for variable in inputs.values())
     sides = [_Side(total), _Side(total)]
     for part in lines:
         tensor = inputs.get(part.name)

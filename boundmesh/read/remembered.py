@@ -43,7 +43,9 @@ class Remembered(Generic[Value]):
         It is computed anew where the module or anything that it depends on has changed, or where
         this cannot be known.
         """
-        form = tuple((tuple(each.shape), each.dtype, each.device) for each in arguments)
+        form = tuple(
+            (tuple(argument.shape), argument.dtype, argument.device) for argument in arguments
+        )
         content, key = content_of(module), id(module)
         known = self._entries.get(key)
         same = known is not None and known.module() is module and known.form == form

@@ -30,7 +30,9 @@ class Renaming:
     @property
     def is_identity(self) -> bool:
         """True if every number stays what it is."""
-        return all(np.array_equal(each, np.arange(len(each))) for each in (self.into, self.out))
+        return all(
+            np.array_equal(numbers, np.arange(len(numbers))) for numbers in (self.into, self.out)
+        )
 
     def number(self, variable: int) -> int:
         """Return the new number of a variable; a product follows the graph's outputs."""
@@ -45,7 +47,7 @@ class Renaming:
         for variable, coefficient in given:
             number = self.number(variable)
             found[number] = found.get(number, 0) + coefficient
-        return tuple(sorted((number, each) for number, each in found.items() if each))
+        return tuple(sorted((number, total) for number, total in found.items() if total))
 
     def comparison(self, old: Comparison) -> Comparison:
         if old not in self._known:
@@ -53,9 +55,11 @@ class Renaming:
         return self._known[old]
 
     def affine(self, form: Linear) -> Affine:
-        terms = [(v, Fraction(each)) for v, each in self.terms(list(form.terms.items()))]
-        inputs = tuple((v, each) for v, each in terms if v >= 0)
-        outputs = tuple(sorted((-1 - v, each) for v, each in terms if v < 0))
+        terms = [
+            (v, Fraction(coefficient)) for v, coefficient in self.terms(list(form.terms.items()))
+        ]
+        inputs = tuple((v, coefficient) for v, coefficient in terms if v >= 0)
+        outputs = tuple(sorted((-1 - v, coefficient) for v, coefficient in terms if v < 0))
         return Affine(inputs, outputs, Fraction(form.constant))
 
     def product(self, factors: tuple[Linear, Linear]) -> Product:

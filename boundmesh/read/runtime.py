@@ -176,10 +176,14 @@ def inside(graph: Graph) -> Inside:
     nodes = onnx.load_model_from_string(source_bytes(graph.source)).graph.node
     names = [name for node in nodes for name in node.output if name in graph.by_name]
     types = {port.dtype for port in (*graph.inputs, *graph.outputs)}
-    casts = [each.i for node in nodes if node.op_type == "Cast" for each in node.attribute
-             if each.name == "to"]  # fmt: skip
-    stages = [next((each.i for each in node.attribute if each.name == "stash_type"), float32)
-              for node in nodes if node.op_type in STAGED]  # fmt: skip
+    casts = [_number(node, "to", float32) for node in nodes if node.op_type == "Cast"]
+    stages = [_number(node, "stash_type", float32) for node in nodes if node.op_type in STAGED]
     kinds = (*casts, *stages)
     types.update(onnx.helper.tensor_dtype_to_np_dtype(kind).name for kind in kinds)
     return Inside(tuple(names), next((kind for kind in COARSEST_FIRST if kind in types), "float32"))
+
+
+def _number(node: Any, name: str, default: int) -> int:
+    """Return the number that an ONNX node has as the attribute `name`."""
+    numbers = (attribute.i for attribute in node.attribute if attribute.name == name)
+    return next(numbers, default)

@@ -12,11 +12,11 @@ DEPTH = 8
 """Values are compared over so many operators at most."""
 
 
-def same_value(graph: Graph, one: str, other: str, depth: int = DEPTH) -> bool:
+def same_value(graph: Graph, name: str, other_name: str, depth: int = DEPTH) -> bool:
     """Return True if both values surely are equal: the same operators do the same to the same."""
-    if one == other:
+    if name == other_name:
         return True
-    x, y = graph[one], graph[other]
+    x, y = graph[name], graph[other_name]
     alike = x.op == y.op and x.shape == y.shape and len(x.inputs) == len(y.inputs) > 0
     if depth == 0 or not alike or len(x.weights) != len(y.weights) or not _alike(x, y):
         return False
@@ -32,7 +32,7 @@ def _alike(x: Node, y: Node) -> bool:
     )
 
 
-def _equal_weights(graph: Graph, one: str, other: str) -> bool:
-    first, second = graph.formed.get(one, EXACT), graph.formed.get(other, EXACT)
+def _equal_weights(graph: Graph, name: str, other_name: str) -> bool:
+    first, second = graph.formed.get(name, EXACT), graph.formed.get(other_name, EXACT)
     alike = first is second or (first.size is None is second.size and first.depth == second.depth)
-    return alike and np.array_equal(graph.weights[one], graph.weights[other])
+    return alike and np.array_equal(graph.weights[name], graph.weights[other_name])

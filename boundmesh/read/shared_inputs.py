@@ -25,7 +25,7 @@ def one_for_equal(
         return list(ports), np.arange(size)
     types = np.concatenate([np.full(port.size, port.dtype) for port in ports])
     flat = [(int(into[one]), int(into[other])) for one, other in pairs]
-    same = representatives(size, [each for each in flat if types[each[0]] == types[each[1]]])
+    same = representatives(size, [pair for pair in flat if types[pair[0]] == types[pair[1]]])
     kept, shared = np.unique(same, return_inverse=True)
     return shortened(ports, kept), shared
 
@@ -37,10 +37,10 @@ def moved(
     start = whole[variable.network, variable.name]
     if variable.role != "input":
         return replace(variable, offset=start)
-    own = shared[start : start + variable.size]
-    if variable.size and np.array_equal(own, np.arange(own[0], own[0] + variable.size)):
-        return replace(variable, offset=int(own[0]))
-    return replace(variable, offset=0, places=tuple(own.tolist()))
+    places = shared[start : start + variable.size]
+    if variable.size and np.array_equal(places, np.arange(places[0], places[0] + variable.size)):
+        return replace(variable, offset=int(places[0]))
+    return replace(variable, offset=0, places=tuple(places.tolist()))
 
 
 def shortened(ports: Sequence[Port], kept: np.ndarray) -> list[Port]:

@@ -49,18 +49,20 @@ def laid_out(query: Query, networks: Mapping[str | None, Ports]) -> Whole:
     spans: dict[str | None, slice] = {}
     ports: list[Port] = []
     inputs = outputs = 0
-    for name, own in networks.items():
-        mine = [each for each in query.variables if each.network == name]
-        inside = places([v for v in mine if v.role == "input"], own.inputs, query.version)
-        rest = [v for v in mine if v.role != "input"]
-        outside = places(rest, own.outputs, query.version, own.exposed)
+    for name, network_ports in networks.items():
+        variables = [variable for variable in query.variables if variable.network == name]
+        inside = places(
+            [v for v in variables if v.role == "input"], network_ports.inputs, query.version
+        )
+        rest = [v for v in variables if v.role != "input"]
+        outside = places(rest, network_ports.outputs, query.version, network_ports.exposed)
         tensors |= {(name, tensor): inputs + place for tensor, place in inside.items()}
         tensors |= {(name, tensor): outputs + place for tensor, place in outside.items()}
         prefix = "" if len(networks) == 1 else f"{name}/"
-        ports += [replace(port, name=prefix + port.name) for port in own.inputs]
-        start, inputs = inputs, inputs + sum(port.size for port in own.inputs)
+        ports += [replace(port, name=prefix + port.name) for port in network_ports.inputs]
+        start, inputs = inputs, inputs + sum(port.size for port in network_ports.inputs)
         spans[name] = slice(start, inputs)
-        outputs += sum(port.size for port in own.outputs)
+        outputs += sum(port.size for port in network_ports.outputs)
     return Whole(tensors, spans, tuple(ports), inputs, outputs)
 
 
@@ -69,7 +71,10 @@ def order(
 ) -> np.ndarray:
     """Return the place in the flat value of all networks of each element, in declared order."""
     return np.concatenate(
-        [starts[each.network, each.name] + np.arange(each.size) for each in variables]
+        [
+            starts[variable.network, variable.name] + np.arange(variable.size)
+            for variable in variables
+        ]
     )
 
 
@@ -96,18 +101,22 @@ def places(
     by_name = {port.name: port for port in ports}
     ends = np.cumsum([port.size for port in ports]).tolist()
     starts = {port.name: end - port.size for port, end in zip(ports, ends, strict=True)}
-    matched = [(each, each.onnx_name) for each in variables if each.role == "hidden"]
+    matched = [
+        (variable, variable.onnx_name) for variable in variables if variable.role == "hidden"
+    ]
     for hidden, name in matched:
         if name not in by_name:
             raise PropertyError(f"{hidden.name} is hidden, and the network has no value '{name}'")
-    variables = [each for each in variables if each.role != "hidden"]
+    variables = [variable for variable in variables if variable.role != "hidden"]
     ports = [port for port in ports if port.name not in exposed]
     if len(variables) != len(ports):
         role = variables[0].role
         raise PropertyError(
             f"it declares {len(variables)} {role} tensors, the network has {len(ports)}"
         )
-    chosen: list[str | None] = [each.onnx_name for each in variables if each.onnx_name is not None]
+    chosen: list[str | None] = [
+        variable.onnx_name for variable in variables if variable.onnx_name is not None
+    ]
     names = [port.name for port in ports]
     if len(chosen) < len(variables):
         chosen = [*names]
@@ -124,7 +133,7 @@ def check(variable: Variable, port: Port) -> None:
 
     Axes of length 1 do not move an element, so they may be left out of either shape.
     """
-    declared, shape = ([n for n in each.shape if n != 1] for each in (variable, port))
+    declared, shape = ([n for n in declaration.shape if n != 1] for declaration in (variable, port))
     if declared != shape:
         raise PropertyError(
             f"{variable.role} {variable.name} is declared {list(variable.shape)}, "

@@ -41,15 +41,15 @@ def tighten(atoms: Sequence[Atom], bounds: VariableBounds) -> bool:
         changed = False
         for atom in atoms:
             least, unbounded = smallest(atom, bounds)
-            total = sum((each for each in least if each is not None), Fraction(0))
+            total = sum((minimum for minimum in least if minimum is not None), Fraction(0))
             slack = atom.bound - total
             if not unbounded and (slack < 0 or (slack == 0 and atom.strict)):
                 return False
-            for (variable, coefficient), own in zip(terms_of(atom), least, strict=True):
-                if unbounded - (own is None):
+            for (variable, coefficient), minimum in zip(terms_of(atom), least, strict=True):
+                if unbounded - (minimum is None):
                     continue
                 above = coefficient > 0
-                value = short((slack + (own or 0)) / coefficient, above)
+                value = short((slack + (minimum or 0)) / coefficient, above)
                 if value is None:
                     continue
                 old = bounds.upper(variable) if above else bounds.lower(variable)
@@ -83,8 +83,8 @@ def implied(atom: Atom, bounds: VariableBounds) -> bool:
 def enclose(bounds: VariableBounds, parts: Sequence[VariableBounds]) -> None:
     """Narrow bounds to the smallest range around those of all parts, forks of them."""
     for above in (False, True):
-        own = [part.own_upper if above else part.own_lower for part in parts]
-        for variable in own[0]:
-            if all(variable in ends for ends in own):
-                ends = [each[variable] for each in own]
-                bounds.narrow(variable, max(ends) if above else min(ends), above)
+        all_ends = [part.own_upper if above else part.own_lower for part in parts]
+        for variable in all_ends[0]:
+            if all(variable in ends for ends in all_ends):
+                values = [ends[variable] for ends in all_ends]
+                bounds.narrow(variable, max(values) if above else min(values), above)

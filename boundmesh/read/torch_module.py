@@ -54,7 +54,7 @@ def exported(module: nn.Module, arguments: tuple[Tensor, ...], *, fold: bool = T
         except Exception as error:
             # The exporter wraps whatever the module's own code and its decompositions raise.
             reason = str(error.__cause__ or error).strip().split("\n")[0]
-            shapes = ", ".join(str(list(each.shape)) for each in arguments)
+            shapes = ", ".join(str(list(argument.shape)) for argument in arguments)
             raise UnsupportedError(
                 f"torch.onnx.export cannot translate {type(module).__name__} for an input of shape "
                 f"{shapes}: {reason}; the example, or the region, needs the shape that the module "

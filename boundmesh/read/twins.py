@@ -104,25 +104,25 @@ def twins_of(graph: Graph, build: Builder, rows: Sequence[Row]) -> Iterator[Twin
     differences = Differences(build)
     sizes = [sum(port.size for port in part.graph.outputs) for part in graph.parts]
     firsts = [sum(sizes[:number]) for number in range(len(sizes))]
-    met = [_met(rows, *each) for each in zip(firsts, sizes, strict=True)]
+    met = [_met(rows, *span) for span in zip(firsts, sizes, strict=True)]
     taken: frozenset[int] = frozenset()
-    for one, two in combinations(range(len(sizes)), 2):
-        mixed = met[one] & met[two] - taken
-        if not mixed or sizes[one] != sizes[two] or not share(graph.parts[one], graph.parts[two]):
+    for a, b in combinations(range(len(sizes)), 2):
+        mixed = met[a] & met[b] - taken
+        if not mixed or sizes[a] != sizes[b] or not share(graph.parts[a], graph.parts[b]):
             continue
-        outputs = [located(build, graph.output, firsts[n], sizes[n]) for n in (one, two)]
+        outputs = [located(build, graph.output, firsts[n], sizes[n]) for n in (a, b)]
         first, second = outputs
         if first is None or second is None:
             continue
         d = differences.of(first.name, second.name)
         if d is None or differences.joint(d):
             taken |= mixed
-            yield Twins(firsts[one], firsts[two], sizes[one], first, d)
+            yield Twins(firsts[a], firsts[b], sizes[a], first, d)
 
 
-def share(one: Subnetwork, two: Subnetwork) -> bool:
+def share(network: Subnetwork, twin: Subnetwork) -> bool:
     """Return True if some input of both networks is the same one."""
-    return any(first == second for first, second in zip(one.places, two.places, strict=False))
+    return any(first == second for first, second in zip(network.places, twin.places, strict=False))
 
 
 def _met(rows: Sequence[Row], first: int, size: int) -> frozenset[int]:

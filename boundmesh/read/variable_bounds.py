@@ -36,9 +36,9 @@ class Overlay(Mapping[int, Number]):
         return len(self.below) + sum(key not in self.below for key in self.above)
 
 
-def merged(base: Mapping[int, Exact], own: Mapping[int, Exact]) -> Mapping[int, Exact]:
+def merged(base: Mapping[int, Exact], own_ends: Mapping[int, Exact]) -> Mapping[int, Exact]:
     """Return both as one mapping; a large one that is no dict is not copied."""
-    return {**base, **own} if isinstance(base, dict) else Overlay(base, own)
+    return {**base, **own_ends} if isinstance(base, dict) else Overlay(base, own_ends)
 
 
 class VariableBounds:
@@ -72,7 +72,7 @@ class VariableBounds:
         """A key that is equal for forks with equal bounds of the inputs."""
         if self._key is None:
             sides = (self.own_lower, self.base_lower), (self.own_upper, self.base_upper)
-            self._key = tuple(tuple(sorted(_changed(own, base))) for own, base in sides)
+            self._key = tuple(tuple(sorted(_changed(own_ends, base))) for own_ends, base in sides)
         return self._key
 
     @property
@@ -94,12 +94,12 @@ class VariableBounds:
         return math.inf if end is None else end
 
     def _lower(self, variable: int) -> Exact | None:
-        own = self.own_lower.get(variable)
-        return self.base_lower.get(variable) if own is None else own
+        own_end = self.own_lower.get(variable)
+        return self.base_lower.get(variable) if own_end is None else own_end
 
     def _upper(self, variable: int) -> Exact | None:
-        own = self.own_upper.get(variable)
-        return self.base_upper.get(variable) if own is None else own
+        own_end = self.own_upper.get(variable)
+        return self.base_upper.get(variable) if own_end is None else own_end
 
     def narrow(self, variable: int, value: Exact, above: bool) -> bool:
         """Add `variable ≤ value` (above) or `≥ value`; return False where the bounds then cross."""
@@ -122,9 +122,9 @@ class VariableBounds:
 
 
 def _changed(
-    own: Mapping[int, Exact], base: Mapping[int, Exact]
+    own_ends: Mapping[int, Exact], base: Mapping[int, Exact]
 ) -> list[tuple[int, tuple[int, int]]]:
     """Return the inputs whose ends differ from those in `base`, with the ends as ratios."""
     # Hashes of Fractions take long.
-    found = [(v, end.as_integer_ratio()) for v, end in own.items() if v >= 0]
-    return [(v, ratio) for v, ratio in found if v not in base or own[v] != base[v]]
+    found = [(v, end.as_integer_ratio()) for v, end in own_ends.items() if v >= 0]
+    return [(v, ratio) for v, ratio in found if v not in base or own_ends[v] != base[v]]

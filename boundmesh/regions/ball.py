@@ -114,6 +114,6 @@ class Ball:
         away = (abs(Fraction(a) - Fraction(b)) for a, b in zip(values, center, strict=True))
         radius = Fraction(self.radius)
         if self.p == math.inf:
-            return all(each <= radius for each in away)
+            return all(distance <= radius for distance in away)
         power = int(self.p)
-        return sum(each**power for each in away) <= radius**power
+        return sum(distance**power for distance in away) <= radius**power

@@ -69,8 +69,8 @@ class Box:
         and for an `eps` that is negative or does not fit x.
         """
         x, eps = array_of(x, "the point"), array_of(eps, "the radius")
-        for each in (x, eps):
-            if each.dtype != object and not np.isfinite(each).all():
+        for numbers in (x, eps):
+            if numbers.dtype != object and not np.isfinite(numbers).all():
                 raise PropertyError("the point or its radius is NaN or infinite")
         if not np.all(eps >= 0):
             raise PropertyError("the radius around the point is negative; expected ≥ 0")

@@ -21,11 +21,11 @@ def assignment(found: Counterexample, property: Property) -> str:
         Variable("Y", "output", (property.outputs,), "Real"),
     )
     lines = []
-    for each in variables:
-        flat = found.point if each.role == "input" else found.output.reshape(-1)
-        shape = ",".join(str(length) for length in each.shape)
-        lines.append(f"{each.name} {each.element_type or 'Real'} [{shape}]")
-        lines += [decimal(flat[place]) for place in each.where]
+    for variable in variables:
+        flat = found.point if variable.role == "input" else found.output.reshape(-1)
+        shape = ",".join(str(length) for length in variable.shape)
+        lines.append(f"{variable.name} {variable.element_type or 'Real'} [{shape}]")
+        lines += [decimal(flat[place]) for place in variable.where]
     return "\n".join(lines) + "\n"
 
 

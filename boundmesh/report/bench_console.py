@@ -134,26 +134,26 @@ class BenchConsole:
         """
         shown = summaries if len(summaries) > 2 else summaries[:1]
         if self._log is not None:
-            for each in shown:
+            for family in shown:
                 self._log.write(
-                    "summary", ", ".join(f"{k} {_cell(v)}" for k, v in asdict(each).items())
+                    "summary", ", ".join(f"{k} {_cell(v)}" for k, v in asdict(family).items())
                 )
         if self._quiet:
             return
         names = [field.name.replace("_", "\n") for field in fields(Summary)]
         table = _table(names, left=1)
-        for each in shown:
-            if each.family == ALL:
+        for family in shown:
+            if family.family == ALL:
                 table.add_section()
-            table.add_row(*map(_cell, astuple(each)), style="bold red" if each.wrong else None)
+            table.add_row(*map(_cell, astuple(family)), style="bold red" if family.wrong else None)
         if (
             Measurement.get(self._console, self._console.options, table).minimum
             < self._console.width
         ):
             self._console.print(table)
             return
-        for each in shown:
-            self._console.print(_upright(each))
+        for family in shown:
+            self._console.print(_upright(family))
 
     def changes(self, changes: Sequence[Change], pace: Pace) -> None:
         """Show the differences between two runs."""
@@ -161,13 +161,13 @@ class BenchConsole:
             return
         if changes:
             table = _table(["family", "network", "property", "old", "new"], left=3)
-            for each in changes:
+            for change in changes:
                 table.add_row(
-                    each.old.family,
-                    short(each.old.onnx),
-                    short(each.old.vnnlib),
-                    *(f"{side.verdict} {side.seconds:.2f} s" for side in (each.old, each.new)),
-                    style=WRONG if each.contradiction else None,
+                    change.old.family,
+                    short(change.old.onnx),
+                    short(change.old.vnnlib),
+                    *(f"{side.verdict} {side.seconds:.2f} s" for side in (change.old, change.new)),
+                    style=WRONG if change.contradiction else None,
                 )
             self._console.print(table)
         self.say(

@@ -43,8 +43,8 @@ def csv_text(result: Certification, names: Sequence[str] = ()) -> str:
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*COLUMNS, *(["file"] if names else [])])
-    for each in result:
-        writer.writerow([*_cells(each), *([names[each.index]] if names else [])])
+    for certified in result:
+        writer.writerow([*_cells(certified), *([names[certified.index]] if names else [])])
     return text.getvalue()
 
 
@@ -69,7 +69,7 @@ def content(
         "source": inputs,
         "seconds": {**result.seconds, "total": result.total_seconds},
         "peak_bytes": result.peak_bytes,
-        "inputs": [_of_input(each, names) for each in result],
+        "inputs": [_of_input(certified, names) for certified in result],
         **circumstances(settings),
     }
 
@@ -97,7 +97,7 @@ def write_npz(path: Path, result: Certification) -> None:
                 margins=result.margins,
                 certified_eps=result.certified_eps,
                 falsified_eps=result.falsified_eps,
-                seconds=np.array([each.seconds for each in result]),
+                seconds=np.array([certified.seconds for certified in result]),
                 counterexamples=points,
                 counterexample_of=np.array([*found], dtype=np.int64),
             )
@@ -105,33 +105,35 @@ def write_npz(path: Path, result: Certification) -> None:
         raise BoundmeshError(f"cannot write {path}: {error.strerror or error}") from None
 
 
-def _cells(each: Certified) -> list[str | int]:
-    margin = f"{each.margin:.6g}" if math.isfinite(each.margin) else ""
-    nearest = int(each.margins.argmin()) if margin else ""
-    falsified = repr(each.falsified_eps) if math.isfinite(each.falsified_eps) else ""
-    known = each.index, each.label, each.predicted, each.verdict
+def _cells(certified: Certified) -> list[str | int]:
+    margin = f"{certified.margin:.6g}" if math.isfinite(certified.margin) else ""
+    nearest = int(certified.margins.argmin()) if margin else ""
+    falsified = repr(certified.falsified_eps) if math.isfinite(certified.falsified_eps) else ""
+    known = certified.index, certified.label, certified.predicted, certified.verdict
     return [
-        *known, margin, nearest, repr(each.certified_eps), falsified, each.stage,
-        f"{each.seconds:.4f}", each.reason,
+        *known, margin, nearest, repr(certified.certified_eps), falsified, certified.stage,
+        f"{certified.seconds:.4f}", certified.reason,
     ]  # fmt: skip
 
 
-def _of_input(each: Certified, names: Sequence[str]) -> dict[str, Any]:
+def _of_input(certified: Certified, names: Sequence[str]) -> dict[str, Any]:
     found: dict[str, Any] = {
-        "index": each.index,
-        "label": each.label,
-        "predicted": each.predicted,
-        "verdict": each.verdict,
-        "margins": [_finite(value) for value in each.margins.tolist()],
-        "certified_eps": each.certified_eps,
-        "falsified_eps": _finite(each.falsified_eps),
-        "counterexample": None if each.counterexample is None else each.counterexample.tolist(),
-        "output": None if each.output is None else each.output.tolist(),
-        "stage": each.stage,
-        "reason": each.reason or None,
-        "seconds": each.seconds,
+        "index": certified.index,
+        "label": certified.label,
+        "predicted": certified.predicted,
+        "verdict": certified.verdict,
+        "margins": [_finite(value) for value in certified.margins.tolist()],
+        "certified_eps": certified.certified_eps,
+        "falsified_eps": _finite(certified.falsified_eps),
+        "counterexample": None
+        if certified.counterexample is None
+        else certified.counterexample.tolist(),
+        "output": None if certified.output is None else certified.output.tolist(),
+        "stage": certified.stage,
+        "reason": certified.reason or None,
+        "seconds": certified.seconds,
     }
-    return found | ({"file": names[each.index]} if names else {})
+    return found | ({"file": names[certified.index]} if names else {})
 
 
 def _finite(value: float) -> float | None:

@@ -12,11 +12,11 @@ def of_inputs(
     name: str, shape: Sequence[int], labelled: bool, eps: str, norm: str, clip: str | None
 ) -> str:
     """Describe the inputs, an array `[N, …]` in the file `name`, and their changes."""
-    each = "×".join(map(str, shape[1:])) or "one number"
+    size = "×".join(map(str, shape[1:])) or "one number"
     whose = "labels given" if labelled else "the network's own predictions are kept"
     within = f", cut to {clip}" if clip else ""
     return (
-        f"{name}: {shape[0]} of shape {each}, {whose}; each changed by at most {eps} "
+        f"{name}: {shape[0]} of shape {size}, {whose}; each changed by at most {eps} "
         f"({norm}-norm){within}"
     )
 

@@ -57,15 +57,15 @@ def of_port(port: Port) -> str:
 def of_query(query: Query, prop: Property) -> Iterator[str]:
     """Describe the networks, variables and conditions of a property."""
     names = [
-        f"{each.name} ({each.relation} {each.other})" if each.other else each.name
-        for each in query.networks
+        f"{network.name} ({network.relation} {network.other})" if network.other else network.name
+        for network in query.networks
     ]
     listed = f", networks {', '.join(names)}" if names else ""
     yield f"  version   VNN-LIB {query.version}.0{listed}"
-    for each in query.variables:
-        kind = each.element_type or "Real"
-        name = f", which is '{each.onnx_name}' of the network" if each.onnx_name else ""
-        yield f"  {each.role:<9} {each.name} {kind} {list(each.shape)}{name}"
+    for variable in query.variables:
+        kind, shape = variable.element_type or "Real", list(variable.shape)
+        name = f", which is '{variable.onnx_name}' of the network" if variable.onnx_name else ""
+        yield f"  {variable.role:<9} {variable.name} {kind} {shape}{name}"
     for line in of_property(prop):
         yield f"  asks      {line}"
     if prop.products:

@@ -126,12 +126,12 @@ def of_unstable(unstable: Mapping[str, tuple[int, int]]) -> str:
 def never(clauses: tuple[Clause, ...], prop: Property) -> str:
     """Describe what must hold: that no clause does, as in `never Y[0] ≤ Y[1], nor Y[2] ≥ 3`."""
     if (beside := compared_with_all(clauses, prop)) is not None:
-        place, least, every = beside
+        place, least, throughout = beside
         name = element(prop, "output", place)
-        if every:
+        if throughout:
             return f"{name} is {'less' if least else 'greater'} than every other output"
         return f"{name} is not the {'smallest' if least else 'largest'} output"
-    return f"never {_shortened([of_clause(each, prop) for each in clauses], ', nor ')}"
+    return f"never {_shortened([of_clause(clause, prop) for clause in clauses], ', nor ')}"
 
 
 def of_clause(clause: Clause, prop: Property) -> str:
@@ -142,14 +142,14 @@ def of_clause(clause: Clause, prop: Property) -> str:
 def parts_of(clause: Clause, prop: Property) -> list[str]:
     """Write each atom and each choice of a clause."""
     atoms = [of_atom(atom, prop) for atom in clause.atoms]
-    return [*atoms, *(_of_choice(each, prop) for each in clause.choices)]
+    return [*atoms, *(_of_choice(choice, prop) for choice in clause.choices)]
 
 
 def _of_choice(choice: Choice, prop: Property) -> str:
     parts = []
-    for own in choice.alternatives[: SHOWN + 2]:
-        atoms = _shortened([of_atom(atom, prop) for atom in own], " and ")
-        parts.append(f"({atoms})" if len(own) > 1 else atoms)
+    for alternative in choice.alternatives[: SHOWN + 2]:
+        atoms = _shortened([of_atom(atom, prop) for atom in alternative], " and ")
+        parts.append(f"({atoms})" if len(alternative) > 1 else atoms)
     more = [""] * (len(choice.alternatives) - len(parts))
     return f"({_shortened([*parts, *more], ' or ')})"
 

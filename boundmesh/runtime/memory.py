@@ -98,8 +98,8 @@ def _of_groups() -> Iterator[int]:
         else:
             continue
         root, limit, usage = names
-        own = root / path.lstrip("/")
-        for folder in (own, *own.parents):
+        group_folder = root / path.lstrip("/")
+        for folder in (group_folder, *group_folder.parents):
             if root in (folder, *folder.parents):
                 yield from _left(folder, limit, usage)
 

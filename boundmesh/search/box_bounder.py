@@ -128,11 +128,11 @@ class BoxBounder:
         if domains * members.numel() * rows[0, 0].numel() > MOST_NUMBERS:
             return unknown
 
-        def repeated(each: Tensor) -> Tensor:
+        def repeated(values: Tensor) -> Tensor:
             """Return the values of the rows of each clause, `[D·clauses, most, …]`."""
-            return each.expand(*rowwise.shape, *each.shape[2:])[:, members].flatten(0, 1)
+            return values.expand(*rowwise.shape, *values.shape[2:])[:, members].flatten(0, 1)
 
-        every = BoxRegion(
+        clause_boxes = BoxRegion(
             region.lower.repeat_interleave(len(members), 0),
             region.upper.repeat_interleave(len(members), 0),
         )
@@ -141,7 +141,7 @@ class BoxBounder:
         error = carried.total_error(name)
         error = None if error is None else repeated(error)
         errors = _errors_of_clauses(carried, len(members))
-        found, _ = mixed_margin(every, repeated(rows), constants, error, errors)
+        found, _ = mixed_margin(clause_boxes, repeated(rows), constants, error, errors)
         return found.reshape(domains, len(members)).double().nan_to_num(nan=-torch.inf)
 
 

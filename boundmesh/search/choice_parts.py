@@ -51,8 +51,8 @@ class ChoicePart:
         def best(rows: Sequence[int]) -> float:
             return max((known[row] for row in rows), default=-float("inf"))
 
-        each = [min(map(best, choice)) for choice in self.choices]
-        return max([best(self.required), *each])
+        of_choices = [min(map(best, choice)) for choice in self.choices]
+        return max([best(self.required), *of_choices])
 
     def ends(self, box: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Return the lower and upper ends, float64, rounded outward, for the region's flat box."""
@@ -71,12 +71,12 @@ class ChoicePart:
         return [
             replace(
                 self,
-                required=tuple(dict.fromkeys((*self.required, *own))),
+                required=tuple(dict.fromkeys((*self.required, *alternative))),
                 choices=rest,
                 depth=self.depth + 1,
-                added=own,
+                added=alternative,
             )
-            for own in self.choices[place]
+            for alternative in self.choices[place]
         ]
 
     def sparse_choice(self, reasoning: Reasoning) -> int | None:
@@ -86,7 +86,10 @@ class ChoicePart:
         """
         for choice in self.choices:
             if choice not in self.shares:
-                pure = all(len(reasoning.over_inputs(own)) == len(own) for own in choice)
+                pure = all(
+                    len(reasoning.over_inputs(alternative)) == len(alternative)
+                    for alternative in choice
+                )
                 self.shares[choice] = self._share(reasoning, choice) if pure else 1.0
         shares = [self.shares[choice] for choice in self.choices]
         least = min(shares, default=1.0)
@@ -95,8 +98,8 @@ class ChoicePart:
     def _share(self, reasoning: Reasoning, choice: ChoiceRows) -> float:
         """Return which share of this box the boxes around the alternatives have together."""
         total = 0.0
-        for own in choice:
-            cut = reasoning.cut(self.bounds, own)
+        for alternative in choice:
+            cut = reasoning.cut(self.bounds, alternative)
             if cut is None:
                 continue
             share = 1.0
@@ -117,7 +120,10 @@ class ChoicePart:
         known = self.margins.tolist()
         ranked = []
         for place, choice in enumerate(self.choices):
-            idle = not any(reasoning.over_inputs(own) for own in choice)
-            best = min(max((known[row] for row in own), default=-float("inf")) for own in choice)
+            idle = not any(reasoning.over_inputs(alternative) for alternative in choice)
+            best = min(
+                max((known[row] for row in alternative), default=-float("inf"))
+                for alternative in choice
+            )
             ranked.append((idle, len(choice), -best, place))
         return min(ranked)[-1]

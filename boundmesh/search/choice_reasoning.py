@@ -76,7 +76,7 @@ class Reasoning:
     def places(self, choice: ChoiceRows) -> frozenset[int]:
         """Return the variables that the choice speaks of."""
         if choice not in self._places:
-            atoms = [self.atoms[row] for own in choice for row in own]
+            atoms = [self.atoms[row] for alternative in choice for row in alternative]
             self._places[choice] = frozenset(v for atom in atoms for v, _ in terms_of(atom))
         return self._places[choice]
 

@@ -87,13 +87,15 @@ class Reduction:
         not reduced yet).
         """
         reasoning, bounds = self._reasoning, self.bounds
-        possible = tuple(own for own in choice if not any(map(self._refuted, own)))
+        possible = tuple(
+            alternative for alternative in choice if not any(map(self._refuted, alternative))
+        )
         idle = moved is not None and moved.isdisjoint(reasoning.places(choice))
         if idle and possible == choice:
             return [choice]
         self.shares.pop(choice, None)
-        cuts = [(own, reasoning.cut(bounds, own)) for own in possible]
-        open_ones = [(own, cut) for own, cut in cuts if cut is not None]
+        cuts = [(alternative, reasoning.cut(bounds, alternative)) for alternative in possible]
+        open_ones = [(alternative, cut) for alternative, cut in cuts if cut is not None]
         if not open_ones:
             return None
         if len(open_ones) == 1:
@@ -101,10 +103,10 @@ class Reduction:
             self.required |= dict.fromkeys(only)
             self._several += self._over_several(only)
             return [] if reasoning.narrow(bounds, only) else None
-        if any(reasoning.hold(bounds, own) for own, _ in open_ones):
+        if any(reasoning.hold(bounds, alternative) for alternative, _ in open_ones):
             return []
         enclose(bounds, [cut for _, cut in open_ones])
-        return [tuple(own for own, _ in open_ones)]
+        return [tuple(alternative for alternative, _ in open_ones)]
 
     def _refuted(self, row: int) -> bool:
         return self._margins[row] > 0

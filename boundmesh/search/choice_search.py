@@ -147,10 +147,10 @@ class ChoiceSearch:
         if not cut:
             return parts
         region = self._regions(cut)
-        own = self.question.margins.only(torch.tensor([self.clause]))
+        margins = self.question.margins.only(torch.tensor([self.clause]))
         cases = (self.question.cases[self.domain],) * len(cut)
         standing = Standing.at_start(
-            replace(self.question, margins=own, region=region, cases=cases)
+            replace(self.question, margins=margins, region=region, cases=cases)
         )
         standing.rows[:] = torch.stack([part.margins for part in cut])
         # Tighter bounds than the cheapest ones are left to the search of a part.
@@ -193,7 +193,7 @@ class ChoiceSearch:
         narrowed = self._narrowed(part)
         if part.choices and not self.by_input(narrowed.of(self.question, self.domain)):
             place = part.next_choice(reasoning)
-            cuts = any(reasoning.over_inputs(own) for own in part.choices[place])
+            cuts = any(reasoning.over_inputs(alternative) for alternative in part.choices[place])
             if (cuts and is_box) or prod(map(len, part.choices)) > FEW:
                 return part.divided(place)
             narrowed = multiplied_out(narrowed)
@@ -207,7 +207,7 @@ class ChoiceSearch:
             self.account.enter(attempts)
         # Only what the last attempt gave up is open.
         self.account.stuck = before + (attempts[-1].stuck if attempts else 0)
-        self.account.found = next((each.found for each in attempts if each.found), None)
+        self.account.found = next((attempt.found for attempt in attempts if attempt.found), None)
         return []
 
     def _replayed(self, part: ChoicePart, region: Region) -> list[ChoicePart]:

@@ -74,13 +74,13 @@ def _turns(bounder: DomainBounder, box: Interval) -> Tensor:
     turns = []
     for node in bounder.problem.program.nonlinear:
         place, operator = bounder.neurons.places[node.name], RULES[node.op]
-        mine = Interval(box.lower[:, place], box.upper[:, place])
-        turns.append(torch.zeros_like(mine.lower))
+        interval = Interval(box.lower[:, place], box.upper[:, place])
+        turns.append(torch.zeros_like(interval.lower))
         if operator.split_point is None or operator.relax is None or not one_by_one(node):
             continue
         part = bounder.neurons.unstable[node.name].part
-        ends = [torch.full_like(mine.lower, end).unsqueeze(1) for end in (0.0, 1.0)]
-        flat, steep = (operator.relax(part, (mine,), alpha) for alpha in ends)
+        ends = [torch.full_like(interval.lower, end).unsqueeze(1) for end in (0.0, 1.0)]
+        flat, steep = (operator.relax(part, (interval,), alpha) for alpha in ends)
         assert isinstance(flat, Lines) and isinstance(steep, Lines)
         if flat.lower_intercept is None and steep.lower_intercept is None:
             turns[-1] = (steep.lower_slopes[0] - flat.lower_slopes[0]).squeeze(1)

@@ -94,7 +94,7 @@ def root(
     if box is None:
         nothing = neurons.lower.new_zeros(1, 0)
         box = Interval(nothing, nothing)
-    lower, upper = (each.repeat(count, 1) for each in (box.lower, box.upper))
+    lower, upper = (ends.repeat(count, 1) for ends in (box.lower, box.upper))
     beta = alpha.new_zeros(*alpha.shape[:2], alpha.shape[2] + slots)
     none = no_cuts(count, slots, neurons.lower)
     return Domains(

@@ -84,9 +84,9 @@ class Frontier(Generic[Kind]):
         The frontier must not be empty.
         """
         if len(self) <= count:
-            every = join([chunk.left for chunk in self._chunks])
+            remaining = join([chunk.left for chunk in self._chunks])
             self._chunks = []
-            return every
+            return remaining
         margins = torch.cat([chunk.margin for chunk in self._chunks])
         return self._take_out(torch.topk(margins, count, largest=False).indices)
 

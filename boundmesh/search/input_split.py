@@ -164,8 +164,8 @@ class InputSplitting:
             return []
         worst = found.take(torch.topk(-found.margin, min(8, len(found.margin))).indices)
         row = worst.rowwise.argmax(1)
-        at = worst.rows[torch.arange(len(row), device=row.device), row].unsqueeze(1)
-        return [Corners(worst.margin, worst.region.minimizer(at).squeeze(1))]
+        worst_row = worst.rows[torch.arange(len(row), device=row.device), row].unsqueeze(1)
+        return [Corners(worst.margin, worst.region.minimizer(worst_row).squeeze(1))]
 
 
 def _default_batch(problem: Problem, rows: int) -> int:

@@ -38,8 +38,10 @@ class Narrowed:
 def multiplied_out(part: Narrowed) -> Narrowed:
     """Return the part with a clause for each combination of alternatives of its only clause."""
     ((required,), (choices,)) = part.members, part.choices
-    every = (
-        tuple(dict.fromkeys([*required, *(row for own in combination for row in own)]))
+    members = (
+        tuple(
+            dict.fromkeys([*required, *(row for alternative in combination for row in alternative)])
+        )
         for combination in product(*choices)
     )
-    return replace(part, members=tuple(dict.fromkeys(every)), choices=())
+    return replace(part, members=tuple(dict.fromkeys(members)), choices=())

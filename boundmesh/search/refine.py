@@ -79,12 +79,12 @@ def refine(
         neurons = neurons_of(below, sharper)
         if not len(index) or not neurons.count or 2 * len(index) * size > MOST_NUMBERS:
             continue
-        task, mine = replace(problem, program=below), meetings.mine(index)
+        task, own_index = replace(problem, program=below), meetings.mine(index)
         known = sharper[start]
-        if len(mine):
+        if len(own_index):
             division = Division(meetings.groups)
-            search = _Rows(task, sharper, neurons, mine, effort, clock, division, batch, until)
-            known = intersect(known, mine, *ends(search.run().unsqueeze(0)))
+            search = _Rows(task, sharper, neurons, own_index, effort, clock, division, batch, until)
+            known = intersect(known, own_index, *ends(search.run().unsqueeze(0)))
         found, device = meetings.exchange(known.to(CPU)), known.lower.device
         lower = torch.stack([box.lower for box in found]).amax(0)
         upper = torch.stack([box.upper for box in found]).amin(0)
@@ -184,12 +184,12 @@ class _Rows:
             if self.clock.spent > self.until:
                 parts.append(part)
                 continue
-            mine = self.division.share(part)
-            rows = self.rows[mine.clause]
+            share = self.division.share(part)
+            rows = self.rows[share.clause]
             offset = rows.new_zeros(len(rows), 1)
-            start, ascent = mine.parameters, self.effort.ascent
+            start, ascent = share.parameters, self.effort.ascent
             found = climb(self.bounder, rows, offset, start, ascent, self.clock.check)
-            parts.append(self.division.gathered(mine.improved(found)))
+            parts.append(self.division.gathered(share.improved(found)))
         return join(parts)
 
     def _batches(self, domains: Domains) -> Iterator[Domains]:

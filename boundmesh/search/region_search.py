@@ -138,7 +138,7 @@ class RegionSearch:
     def _now(self, search: SearchAccount) -> None:
         """Enter that a search goes on: it becomes the last of the question's searches."""
         searches = self.standing.searches
-        searches[:] = [*(each for each in searches if each is not search), search]
+        searches[:] = [*(account for account in searches if account is not search), search]
 
     def _within(self, begun: float, seconds: float) -> bool:
         """Return True if a turn that began at `begun` may go on, by the clocks of all groups."""
@@ -231,11 +231,11 @@ def _nearer(margin: float, root: float) -> bool:
     return margin > root * (1 - NEARER)
 
 
-def _sharper(one: dict[str, Interval], other: dict[str, Interval]) -> bool:
-    """Return True if any bound of `one` lies inside that of `other`."""
+def _sharper(bounds: dict[str, Interval], known: dict[str, Interval]) -> bool:
+    """Return True if any bound of `bounds` lies inside that of `known`."""
     return any(
-        bool((one[name].lower > box.lower).any() or (one[name].upper < box.upper).any())
-        for name, box in other.items()
+        bool((bounds[name].lower > box.lower).any() or (bounds[name].upper < box.upper).any())
+        for name, box in known.items()
     )
 
 

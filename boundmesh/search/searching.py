@@ -91,9 +91,9 @@ class Searching:
         question = standing.question
 
         def search(part: Narrowed, margins: Tensor, attempts: list[SearchAccount]) -> None:
-            own = Standing.at_start(part.of(question, domain))
-            own.rows[0], own.searches = margins, attempts
-            self.region(own, 0, (domain, part))
+            part_standing = Standing.at_start(part.of(question, domain))
+            part_standing.rows[0], part_standing.searches = margins, attempts
+            self.region(part_standing, 0, (domain, part))
 
         found = ChoiceSearch(
             question,

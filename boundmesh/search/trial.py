@@ -53,11 +53,11 @@ class Trials:
         if len(still) > MOST_REGIONS:
             return
         for place in still:
-            own = {
+            region_bounds = {
                 name: Interval(box.lower[place : place + 1], box.upper[place : place + 1])
                 for name, box in bounds.items()
             }
-            self._try(standing, int(domains[place]), own)
+            self._try(standing, int(domains[place]), region_bounds)
 
     def _try(self, standing: Standing, domain: int, bounds: dict[str, Interval]) -> None:
         question, clauses = standing.question, standing.open[domain].nonzero().flatten()

@@ -47,5 +47,5 @@ def of_clipping(device: torch.device) -> Iterator[Comparison]:
     expected = cutting.Cutting(values, box, row, constant).neurons(less, more)
     shares = fused_clipping.largest_shares(its_rows, its_less, its_more)
     expected_shares = propagation.largest_shares(values, less, more)
-    for one, other in zip((*found, *shares), (*expected, *expected_shares), strict=True):
-        yield "clipping", one, other
+    for value, expected_value in zip((*found, *shares), (*expected, *expected_shares), strict=True):
+        yield "clipping", value, expected_value

@@ -43,7 +43,9 @@ def trusted(
         # another way (`launcher.start`).
         found = chain(compare(device), compare(device))
         with torch.enable_grad():
-            wrong = [name for name, one, other in found if not close(one, other, tolerance)]
+            wrong = [
+                name for name, value, expected in found if not close(value, expected, tolerance)
+            ]
     except torch.OutOfMemoryError:
         # A lack of memory is no fault of the kernels. A rank that went on without them would
         # compute other bits than the other ranks.
@@ -71,9 +73,9 @@ def products_agree(device: torch.device) -> bool:
     return trusted(device, of_products)
 
 
-def close(one: Tensor, other: Tensor, tolerance: float = CLOSE) -> bool:
+def close(value: Tensor, expected: Tensor, tolerance: float = CLOSE) -> bool:
     """Return True if a float32 result is near the expected one. NaN is never near."""
-    return bool(((one.cpu().double() - other).abs() <= tolerance * (1 + other.abs())).all())
+    return bool(((value.cpu().double() - expected).abs() <= tolerance * (1 + expected.abs())).all())
 
 
 def of_rows(device: torch.device) -> Iterator[Comparison]:
@@ -122,8 +124,8 @@ def of_weights(
     yield "interval", high, expected.upper
     index = torch.arange(ROWS - 1, 1, -1)
     sign = lower[0, : len(index)].sign()
-    there, bias, own, signs = copies(device, weight[2:], bias, index, sign)
-    rows, biases = fused_linear.unit_rows(there, bias, own, signs, 2)
+    there, bias, indices, signs = copies(device, weight[2:], bias, index, sign)
+    rows, biases = fused_linear.unit_rows(there, bias, indices, signs, 2)
     assert biases is not None
     yield "unit rows", rows, exact[0][index] * sign.unsqueeze(1)
     yield "unit rows", biases, exact[1][index] * sign
@@ -131,7 +133,7 @@ def of_weights(
 
 def copies(device: torch.device, *values: Tensor) -> list[Tensor]:
     """Return copies of the tensors on `device`."""
-    return [each.to(device, copy=True) for each in values]
+    return [value.to(device, copy=True) for value in values]
 
 
 def of_pieces(
@@ -140,13 +142,13 @@ def of_pieces(
     """Compare rows pulled through the lines of a ReLU, and the gradients of that."""
     reach = radius.abs() + 0.1
     values = rows, center - reach, center + reach, rows.sigmoid()
-    *mine, alpha = copies(device, *values)
+    *on_device, alpha = copies(device, *values)
     tick = alpha.new_zeros((), requires_grad=True)
     notes = Notes(torch.zeros_like(alpha), torch.zeros_like(alpha), tick)
     places = torch.arange(SIZE, dtype=torch.int32, device=device)
-    start, lower, upper = (each.requires_grad_() for each in mine)
+    start, lower, upper = (value.requires_grad_() for value in on_device)
     found, bias = Pieces(0.0, lower, upper, places, alpha, taker=notes).pull(start)
-    leaves = [each.double().requires_grad_() for each in values]
+    leaves = [value.double().requires_grad_() for value in values]
     node = Node("a", RELU.name, ("z",), (SIZE,), ((SIZE,),))
     relax = RELU.relax
     assert relax is not None
@@ -158,7 +160,7 @@ def of_pieces(
     with torch.no_grad():
         _, total = Pieces(0.0, lower, upper, places, alpha).pull(start, bias)
     yield "sums of intercepts", total, expected_bias * 2
-    back = torch.autograd.grad(found.sum() + bias.sum(), [*mine, tick], allow_unused=True)[:3]
+    back = torch.autograd.grad(found.sum() + bias.sum(), [*on_device, tick], allow_unused=True)[:3]
     expected_back = torch.autograd.grad(expected.sum() + expected_bias.sum(), leaves)
-    for one, other in zip((*back, notes.alpha), expected_back, strict=True):
-        yield "gradients", one, other
+    for gradient, expected_gradient in zip((*back, notes.alpha), expected_back, strict=True):
+        yield "gradients", gradient, expected_gradient

@@ -40,7 +40,7 @@ def of_sloped_windows(device: torch.device) -> Iterator[Comparison]:
     alpha = torch.rand(1, ROWS, len(index), generator=generator).half()
 
     given = windows.coefficients, alpha, middle - 0.5, middle + 0.5
-    exact, slope, lower, upper = leaves = [each.double().requires_grad_() for each in given]
+    exact, slope, lower, upper = leaves = [value.double().requires_grad_() for value in given]
     node = Node("y", RELU.name, ("x",), shape, (shape,))
     assert RELU.relax is not None
     wide = slope.new_zeros(1, ROWS, middle.numel()).index_copy(2, index, slope)
@@ -62,22 +62,24 @@ def of_sloped_windows(device: torch.device) -> Iterator[Comparison]:
         0.0, ends[0], ends[1], slots.to(device), alpha.to(device),
         taker=Steps(moments[0], moments[1], pace, tick), index=index.to(device),
     )  # fmt: skip
-    own = here.coefficients.requires_grad_()
+    coefficients = here.coefficients.requires_grad_()
     with torch.enable_grad():
         due = here.table(middle.abs().to(device, torch.float32))
-        found, after = sloped_windows.pull(pieces, own, here.grid.reach, Collected(due=due))
+        found, after = sloped_windows.pull(
+            pieces, coefficients, here.grid.reach, Collected(due=due)
+        )
         bias, error = after.bias, after.error
         assert bias is not None and error is not None
         total = found.square().sum() + bias.sum()
-        gradients = torch.autograd.grad(total, [own, *ends, tick], allow_unused=True)
+        gradients = torch.autograd.grad(total, [coefficients, *ends, tick], allow_unused=True)
     existing = ~grid.outside.unsqueeze(-1)
     yield "windows through slopes", found.detach(), expected.detach()
     yield "biases of windows through slopes", bias.detach(), pulled.bias.detach()
     magnitudes = windows.read(middle.double().abs()) * windows.coefficients
     yield "rounding errors of windows through slopes", error, sums_of_magnitudes(magnitudes)
     yield "gradients to windows", gradients[0], to_rows * existing
-    for each, end in zip(gradients[1:3], to_ends, strict=True):
-        yield "gradients of windows to bounds", each, end
+    for gradient, end in zip(gradients[1:3], to_ends, strict=True):
+        yield "gradients of windows to bounds", gradient, end
     # The first moment is a tenth of the gradient, in 8 bits: it is compared in steps of 1/64.
     steps = (moments[0].float() * 10 - to_slope.float().to(device)).abs() > (
         to_slope.float().to(device).abs() / 64 + 1e-4

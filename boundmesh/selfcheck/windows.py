@@ -53,8 +53,10 @@ def of_windows(device: torch.device) -> Iterator[Comparison]:
         assert isinstance(lines, Lines)
         pulled = pull_window_lines(lines, exact)
         table = fused_window_sums.lines_of(low, high, 0.0)
-        own, collected = fused_window_sums.pull_pieces(here.coefficients, table, reach, Collected())
-        yield "windows through a ReLU", own, pulled.windows[0].coefficients
+        after_relu, collected = fused_window_sums.pull_pieces(
+            here.coefficients, table, reach, Collected()
+        )
+        yield "windows through a ReLU", after_relu, pulled.windows[0].coefficients
         assert collected.bias is not None and pulled.bias is not None
         yield "biases of windows", collected.bias, pulled.bias
         yield from of_sums(device)

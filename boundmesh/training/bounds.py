@@ -83,8 +83,8 @@ def differentiable_bounds(
     if method == "ibp":
         below, above = _of_interval(propagation.intervals[output.name], asked, box.domains)
     else:
-        every = torch.eye(output.size, dtype=lower.dtype, device=lower.device)[None]
-        wanted = every if asked is None else asked
+        identity = torch.eye(output.size, dtype=lower.dtype, device=lower.device)[None]
+        wanted = identity if asked is None else asked
         below, above = _of_lines(propagation, wanted, box.domains, both=sides == "both")
     if rows is None:
         whole = output.shape[1:] if output.shape[:1] == (1,) else output.shape

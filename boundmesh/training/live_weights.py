@@ -47,16 +47,16 @@ class LiveWeights:
 
         Dtype and device are those of `like`.
         """
-        wanted = {place for each in self.live.values() for place in each.sources}
+        wanted = {place for live_weight in self.live.values() for place in live_weight.sources}
         read = {place: self.sources[place].read(module) for place in wanted}
         found = {
             name: torch.tensor(array, dtype=like.dtype, device=like.device)
             for name, array in self.constants.items()
         }
-        for name, each in self.live.items():
-            parts = [read[place] for place in each.sources]
+        for name, live_weight in self.live.items():
+            parts = [read[place] for place in live_weight.sources]
             whole = parts[0] if len(parts) == 1 else torch.cat([part.flatten() for part in parts])
-            found[name] = each.view(whole).to(like.device, like.dtype)
+            found[name] = live_weight.view(whole).to(like.device, like.dtype)
         return found
 
 
@@ -72,12 +72,12 @@ def recognise(
     _same_form(first, second)
     live, constants = {}, {}
     for name, array in first.weights.items():
-        other = second.weights[name]
-        if np.array_equal(array, other):
+        match = second.weights[name]
+        if np.array_equal(array, match):
             constants[name] = array
             continue
         places = _places(array, tags[0])
-        if (places < 0).any() or not np.array_equal(places, _places(other, tags[1])):
+        if (places < 0).any() or not np.array_equal(places, _places(match, tags[1])):
             reader = next(node for node in first.nodes if name in node.weights)
             raise UnsupportedError(
                 f"a weight of node '{reader.name}' ({reader.op}) is computed from parameters, and "

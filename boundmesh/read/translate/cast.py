@@ -65,8 +65,8 @@ def divide(step: Step) -> Value:
         return scale(build, x, quotient(1.0, y))
     share = quotient(1.0, Constant("", np.abs(y.array.astype(np.float64))))
     parts = [
-        build.add("floor", scale(build, shift(build, build.add("relu", one), 0.5), share))
-        for one in (x, negative(build, x))
+        build.add("floor", scale(build, shift(build, build.add("relu", value), 0.5), share))
+        for value in (x, negative(build, x))
     ]
     return scale(build, minus(build, *parts), np.sign(y.array).astype(np.float64))
 

@@ -24,22 +24,25 @@ from boundmesh.read.translate.gates import operand
 from boundmesh.read.translate.step import Step, Value, translates
 
 
-def jump(build: Builder, x: Node, at: Value, tie: float, low: float = 0.0) -> Node:
-    """1 where `x > at`, `tie` where `x = at`, and `low` where `x < at`; both are broadcast."""
-    if isinstance(at, Node):
-        return jump(build, minus(build, x, at), known(0.0), tie, low)
-    x = build.broadcast(x, np.broadcast_shapes(x.shape, at.shape))
-    if at.formed.depth:
+def jump(build: Builder, x: Node, threshold: Value, tie: float, low: float = 0.0) -> Node:
+    """Return 1 where `x > threshold`, `tie` where they are equal, and else `low`.
+
+    x and the threshold are broadcast to one shape.
+    """
+    if isinstance(threshold, Node):
+        return jump(build, minus(build, x, threshold), known(0.0), tie, low)
+    x = build.broadcast(x, np.broadcast_shapes(x.shape, threshold.shape))
+    if threshold.formed.depth:
         # A computed limit has a rounding, which a shift counts.
-        return jump(build, shift(build, x, negated(at)), known(0.0), tie, low)
-    numbers = np.asarray(at.array, np.float64)
+        return jump(build, shift(build, x, negated(threshold)), known(0.0), tie, low)
+    numbers = np.asarray(threshold.array, np.float64)
     first = numbers.flat[0]
     bend = float(first) if np.all(numbers == first) else np.broadcast_to(numbers, x.shape).copy()
     return build.add("step", x, bend=bend, tie=tie, low=low, high=1.0)
 
 
 def greater(build: Builder, x: Value, y: Value, tie: float) -> Node:
-    """1 where `x > y`, `tie` where they are equal, and else 0."""
+    """Return 1 where `x > y`, `tie` where they are equal, and else 0."""
     if isinstance(x, Constant):
         assert isinstance(y, Node)
         return jump(build, negative(build, y), negated(x), tie)
@@ -47,7 +50,7 @@ def greater(build: Builder, x: Value, y: Value, tie: float) -> Node:
 
 
 def numbers_of(value: Value) -> Value:
-    """A constant of truth values as zeros and ones."""
+    """Return a constant of truth values as zeros and ones, and any other value as it is."""
     if isinstance(value, Constant) and value.array.dtype.kind == "b":
         return Constant("", value.array.astype(np.float32))
     return value
@@ -178,11 +181,11 @@ def threshold(build: Builder, condition: Node, x: Value, y: Value) -> Node | Non
         return None
     if other.formed.depth or np.broadcast_shapes(other.shape, value.shape) != value.shape:
         return None
-    at, rises = (-bend, not holds) if downwards else (bend, holds)
-    cut = at_least(build, value, at) if rises else at_most(build, value, at)
-    if np.all(other.array == at):
+    bound, rises = (-bend, not holds) if downwards else (bend, holds)
+    cut = at_least(build, value, bound) if rises else at_most(build, value, bound)
+    if np.all(other.array == bound):
         return cut
-    gap = sum_of(other, -at)
+    gap = sum_of(other, -bound)
     taken = minus(build, known(1.0), condition) if holds else condition
     return plus(build, cut, scale(build, taken, gap))
 

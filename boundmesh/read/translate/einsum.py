@@ -41,7 +41,7 @@ def einsum(step: Step) -> Value:
 
     total = parts[0]
     for place, part in enumerate(parts[1:], start=2):
-        later = "".join(each.labels for each in parts[place:])
+        later = "".join(operand.labels for operand in parts[place:])
         total = contraction(build, total, part, {*later, *result})
     return arranged(build, total, result)
 
@@ -69,9 +69,9 @@ def parsed(step: Step) -> tuple[list[str], str]:
     ]
     if arrow:
         return full, result.replace("...", dots)
-    every = "".join(full)
+    all_labels = "".join(full)
     return full, dots + "".join(
-        sorted(label for label in set(every) - set(dots) if every.count(label) == 1)
+        sorted(label for label in set(all_labels) - set(dots) if all_labels.count(label) == 1)
     )
 
 
@@ -105,10 +105,10 @@ def contraction(build: Builder, x: Labelled, y: Labelled, kept: set[str]) -> Lab
         label: max(part.length(label) for part in (x, y) if label in part.labels)
         for label in {*x.labels, *y.labels}
     }
-    one = grouped(build, x, (batch, left, inner), lengths)
-    other = grouped(build, y, (batch, inner, right), lengths)
+    left_factor = grouped(build, x, (batch, left, inner), lengths)
+    right_factor = grouped(build, y, (batch, inner, right), lengths)
     labels = [*batch, *left, *right]
-    product = multiplied(build, one, other)
+    product = multiplied(build, left_factor, right_factor)
     shape = tuple(lengths[label] for label in labels)
     return Labelled(reshaped(build, product, shape), "".join(labels))
 

@@ -30,8 +30,8 @@ ONE = Constant("", np.asarray(1.0))
 
 def gated(build: Builder, x: Node, y: Node) -> Scaled | None:
     """Return `x·y` as a multiple of one function of one value, or None where it is none."""
-    one, other = unscaled(build, x), unscaled(build, y)
-    for value, gate in ((one, other), (other, one)):
+    left, right = unscaled(build, x), unscaled(build, y)
+    for value, gate in ((left, right), (right, left)):
         found = function_of(build, value.node, gate.node)
         if found is not None:
             factor = product(product(value.factor, gate.factor), found.factor)

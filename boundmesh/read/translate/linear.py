@@ -32,8 +32,8 @@ def matrix_product(build: Builder, x: Value, y: Value) -> Node:
         # (y' x')' with the constant on the right.
         assert isinstance(y, Node)
         column = build.reshape(y, (*y.shape, 1)) if len(y.shape) == 1 else y
-        other = x.moved(lambda array: np.swapaxes(array, -1, -2))
-        product = swap_last(build, matrix_product(build, swap_last(build, column), other))
+        transposed_x = x.moved(lambda array: np.swapaxes(array, -1, -2))
+        product = swap_last(build, matrix_product(build, swap_last(build, column), transposed_x))
         return build.reshape(product, product.shape[:-1]) if len(y.shape) == 1 else product
     left = build.constant(x) if isinstance(x, Constant) else x
     return bounded_product(build, left, build.constant(y) if isinstance(y, Constant) else y)

@@ -34,7 +34,7 @@ def shrink(step: Step) -> Value:
     limit, bias = step.real("lambd", 0.5), step.real("bias", 0.0)
     if limit < 0:
         raise step.refuse(f"its lambd is {limit:g}; expected 0 and more")
-    above, below = (beyond(build, one, limit, limit - bias) for one in (x, negative(build, x)))
+    above, below = (beyond(build, side, limit, limit - bias) for side in (x, negative(build, x)))
     return minus(build, above, below)
 
 

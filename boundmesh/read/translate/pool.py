@@ -128,7 +128,7 @@ def average_pool(step: Step) -> Value:
     even = divisor.min() == divisor.max()
     channels = x.shape[1]
     share = quotient(1.0, float(divisor.max()) if even else 1.0)
-    ones = share.moved(lambda one: np.full((channels, 1, *frame.kernel), one))
+    ones = share.moved(lambda weight: np.full((channels, 1, *frame.kernel), weight))
     total = step.build.add(
         "conv", x, weights=(ones,), stride=frame.stride, dilation=frame.dilation,
         padding=tuple(padding), groups=channels,

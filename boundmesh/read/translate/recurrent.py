@@ -91,13 +91,13 @@ def gru(cell: Cell, given: Node, state: State) -> State:
     both = pick(build, given, 1, range(2 * cell.size))
     gates = cell.functions[0](build, added(build, both, cell.times_state(before, 0, 2)))
     update, reset = cell.gate(gates, 0), cell.gate(gates, 1)
-    own = cell.gate(given, 2)
+    candidate = cell.gate(given, 2)
     if cell.settings.attribute("linear_before_reset", 0):
         inner = cell.times_state(before, 2, 1)
-        fresh = own if inner is None else plus(build, own, times(build, reset, inner))
+        fresh = candidate if inner is None else plus(build, candidate, times(build, reset, inner))
     else:
         kept = None if before is None else times(build, reset, before)
-        fresh = added(build, own, cell.times_state(kept, 2, 1))
+        fresh = added(build, candidate, cell.times_state(kept, 2, 1))
     new = cell.functions[1](build, fresh)
     if before is None:
         return minus(build, new, times(build, update, new)), None
@@ -135,11 +135,11 @@ def recurrent(step: Step) -> Value | tuple[Value, ...]:
     size = found[0][0][0].shape[1]
 
     def joined(states: Sequence[Node]) -> Node:
-        lifted = [build.reshape(each, (1, batch, size)) for each in states]
+        lifted = [build.reshape(state, (1, batch, size)) for state in states]
         return lifted[0] if len(lifted) == 1 else build.add("concat", *lifted, axis=0)
 
-    every = [joined([states[place] for states, _ in found]) for place in range(length)]
-    whole = [build.reshape(each, (1, len(found), batch, size)) for each in every]
+    columns = [joined([states[place] for states, _ in found]) for place in range(length)]
+    whole = [build.reshape(state, (1, len(found), batch, size)) for state in columns]
     sequence = whole[0] if length == 1 else build.add("concat", *whole, axis=0)
     ends = [
         states[0] if turned else states[-1]
@@ -151,7 +151,7 @@ def recurrent(step: Step) -> Value | tuple[Value, ...]:
         last = swapped(build, last)
     if step.op != "LSTM":
         return sequence, last
-    memory = joined([each for each in memories if each is not None])
+    memory = joined([state for state in memories if state is not None])
     return sequence, last, swapped(build, memory) if by_batch else memory
 
 
@@ -213,8 +213,10 @@ def start(step: Step, index: int, place: int) -> Value | None:
     if value is None:
         return None
     if isinstance(value, Constant):
-        own = value.moved(lambda array: (array.swapaxes(0, 1) if by_batch(step) else array)[place])
-        return own if own.array.any() or own.formed.depth else None
+        initial = value.moved(
+            lambda array: (array.swapaxes(0, 1) if by_batch(step) else array)[place]
+        )
+        return initial if initial.array.any() or initial.formed.depth else None
     value = swapped(step.build, value) if by_batch(step) else value
     return step.build.reshape(pick(step.build, value, 0, [place]), value.shape[1:])
 
@@ -227,13 +229,13 @@ def functions(step: Step, place: int) -> list[Function]:
     """The activation functions of a direction."""
     default = FUNCTIONS[step.op]
     named = step.attribute("activations") or default * 2
-    texts = [each.decode() if isinstance(each, bytes) else str(each) for each in named]
-    own = texts[place * len(default) : (place + 1) * len(default)]
+    texts = [name.decode() if isinstance(name, bytes) else str(name) for name in named]
+    chosen = texts[place * len(default) : (place + 1) * len(default)]
     known = {name.lower(): op for name, op in DIRECT.items()}
-    for text in own:
+    for text in chosen:
         if text.lower() not in ("sigmoid", "tanh", "relu", "softsign", "softplus"):
             raise step.refuse(f"its activation function '{text}' is not supported")
-    return [_function(known[text.lower()]) for text in own]
+    return [_function(known[text.lower()]) for text in chosen]
 
 
 def _function(op: str) -> Function:

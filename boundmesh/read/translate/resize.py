@@ -33,7 +33,7 @@ def resize(step: Step) -> Value:
     source = np.unravel_index(flat, x.shape)
     for axis, places in enumerate(source):
         along_axis = np.moveaxis(places, axis, 0).reshape(places.shape[axis], -1)[:, 0]
-        shape = [-1 if other == axis else 1 for other in range(places.ndim)]
+        shape = [-1 if dim == axis else 1 for dim in range(places.ndim)]
         if not (places == along_axis.reshape(shape)).all():
             raise step.refuse("it does not act on each axis alone")
         x = pick(step.build, x, axis, along_axis)
@@ -49,10 +49,12 @@ def resized(step: Step, array: np.ndarray) -> np.ndarray:
     import onnx
 
     given = {f"in{place}": setting(step, place) for place in range(1, len(step.operands))}
-    names = [name if each is not None else "" for name, each in given.items()]
+    names = [name if value is not None else "" for name, value in given.items()]
     node = onnx.helper.make_node(step.op, ["x", *names], ["y"], **step.attributes)
     settings = [
-        onnx.numpy_helper.from_array(each, name) for name, each in given.items() if each is not None
+        onnx.numpy_helper.from_array(value, name)
+        for name, value in given.items()
+        if value is not None
     ]
     kind = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
     graph = onnx.helper.make_graph(
@@ -126,9 +128,9 @@ def weights(step: Step, mode: str, length: int, result: int, scale: Fraction) ->
     """The matrix `[result, length]` of weights, exact rationals rounded once."""
     exact: list[dict[int, Fraction]] = []
     for place in range(result):
-        at = coordinate(step, place, length, result, scale)
+        position = coordinate(step, place, length, result, scale)
         row: dict[int, Fraction] = {}
-        for spot, weight in (linear if mode == "linear" else cubic)(step, at, length).items():
+        for spot, weight in (linear if mode == "linear" else cubic)(step, position, length).items():
             spot = min(max(spot, 0), length - 1)
             row[spot] = row.get(spot, Fraction(0)) + weight
         exact.append(row)
@@ -141,17 +143,17 @@ def weights(step: Step, mode: str, length: int, result: int, scale: Fraction) ->
     return Constant("", matrix, Formed(None, 1) if rounded else EXACT)
 
 
-def linear(step: Step, at: Fraction, length: int) -> dict[int, Fraction]:
+def linear(step: Step, position: Fraction, length: int) -> dict[int, Fraction]:
     """The weights of both neighbours; a place beyond an end counts as the end."""
-    at = min(max(at, Fraction(0)), Fraction(length - 1))
-    left = math.floor(at)
-    return {left: 1 - (at - left), left + 1: at - left}
+    position = min(max(position, Fraction(0)), Fraction(length - 1))
+    left = math.floor(position)
+    return {left: 1 - (position - left), left + 1: position - left}
 
 
-def cubic(step: Step, at: Fraction, length: int) -> dict[int, Fraction]:
+def cubic(step: Step, position: Fraction, length: int) -> dict[int, Fraction]:
     """The weights of four neighbours (Keys 1981); those outside may count as none."""
-    a, left = Fraction(step.real("cubic_coeff_a", -0.75)), math.floor(at)
-    r = at - left
+    a, left = Fraction(step.real("cubic_coeff_a", -0.75)), math.floor(position)
+    r = position - left
     far, near = r + 1, 2 - r
     found = {
         left - 1: ((a * far - 5 * a) * far + 8 * a) * far - 4 * a,

@@ -70,8 +70,8 @@ def split(step: Step) -> Value | tuple[Value, ...]:
     x = step.node()
     axis = positive_axis(step.attribute("axis", 0), len(x.shape))
     given, count = step.option(1, "split"), len(step.outputs)
-    each = -(-x.shape[axis] // count)
-    ends = np.cumsum([each] * count if given is None else given)
+    length = -(-x.shape[axis] // count)
+    ends = np.cumsum([length] * count if given is None else given)
     parts = np.split(np.arange(x.shape[axis]), ends[:-1])
     return tuple(pick(step.build, x, axis, part) for part in parts)
 

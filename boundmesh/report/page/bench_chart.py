@@ -16,11 +16,11 @@ from boundmesh.report.summary import ALL
 def cactus_chart(records: Sequence[Record]) -> Chart | None:
     """Draw how many instances are solved within how many seconds each, by family."""
     found = curves(records)
-    every = [max(value, SHORTEST) for seconds in found.values() for value in seconds]
-    if not every:
+    all_seconds = [max(value, SHORTEST) for seconds in found.values() for value in seconds]
+    if not all_seconds:
         return None
     most = max(map(len, found.values()))
-    x, y = linear(0.0, float(most)), logarithmic(min(every), max(every))
+    x, y = linear(0.0, float(most)), logarithmic(min(all_seconds), max(all_seconds))
     drawn: list[ChartCurve] = []
     for place, (family, seconds) in enumerate(found.items()):
         points = [(float(n), max(value, SHORTEST)) for n, value in enumerate(seconds, start=1)]

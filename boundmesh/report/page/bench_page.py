@@ -61,7 +61,7 @@ def bench_page(
     open_ones = [record for record in records if record.verdict in ("unknown", "timed-out")]
     nearest = sorted(open_ones, key=distance_to_proof)
     badge = f"{whole.solved:,} of {whole.instances:,} solved"
-    names = [each.family for each in summaries if each.family != ALL]
+    names = [summary.family for summary in summaries if summary.family != ALL]
     question = f"How many instances of {words.listed(names[:4])} are decided?"
     if len(names) > 4:
         question = f"How many instances of {len(names)} families are decided?"
@@ -78,7 +78,7 @@ def bench_page(
         ),
         lists=tuple(lists),
         devices=devices,
-        families=tuple(family_row(each) for each in shown),
+        families=tuple(family_row(summary) for summary in shown),
         cactus=cactus_chart(records),
         deciders=decider_rows(records),
         failures=tuple(failures),

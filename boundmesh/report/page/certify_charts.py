@@ -49,7 +49,7 @@ def decided_chart(result: Certification) -> Chart | None:
     if len(decided) < 2:
         return None
     x, y = linear(decided[0][0], ended), linear(0.0, float(len(result)))
-    half = next((at for at, count in decided if 2 * count >= len(result)), None)
+    half = next((seconds for seconds, count in decided if 2 * count >= len(result)), None)
     reading = f"{decided[-1][1]:,.0f} of {len(result):,} were decided in the end"
     if half is not None:
         reading += f", and half of all after {seconds_label(round(half, 3))}"
@@ -70,7 +70,7 @@ def decided_chart(result: Certification) -> Chart | None:
 
 def margin_chart(result: Certification) -> Chart | None:
     """Draw the smallest margin of every input in ascending order."""
-    margins = sorted(each.margin for each in result if math.isfinite(each.margin))
+    margins = sorted(certified.margin for certified in result if math.isfinite(certified.margin))
     if len(margins) < 2:
         return None
     x, y = linear(1.0, float(len(margins))), around_zero(margins)

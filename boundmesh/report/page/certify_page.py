@@ -56,16 +56,18 @@ class CertifyPage:
 
 def certify_page(result: Certification, origin: Origin) -> CertifyPage:
     """Assemble the page of a certification."""
-    counts, every = result.counts, len(result)
+    counts, total = result.counts, len(result)
     images = shape_of(result) is not None
-    badge = f"{counts[CERTIFIED]:,} of {every:,} certified"
+    badge = f"{counts[CERTIFIED]:,} of {total:,} certified"
     question = (
-        f"How many of {every:,} {'images' if images else 'inputs'} keep their "
+        f"How many of {total:,} {'images' if images else 'inputs'} keep their "
         f"{'label' if result.labelled else 'predicted class'} under every change "
         f"{_within(result)}?"
     )
-    deciders = Counter(each.stage for each in result if each.stage)
-    lines = sorted(result, key=lambda each: (WORDS.index(each.verdict) == 0, each.index))
+    deciders = Counter(certified.stage for certified in result if certified.stage)
+    lines = sorted(
+        result, key=lambda certified: (WORDS.index(certified.verdict) == 0, certified.index)
+    )
     return CertifyPage(
         head=Head(
             title=f"{badge}: {question}",
@@ -88,8 +90,8 @@ def certify_page(result: Certification, origin: Origin) -> CertifyPage:
         words=tuple(word for word in WORDS if counts[word]),
         examples=tuple(examples(result)),
         falsified=counts[FALSIFIED],
-        lines=tuple(line_of(each) for each in lines[:MOST_ROWS]),
-        left_out=max(0, every - MOST_ROWS),
+        lines=tuple(line_of(certified) for certified in lines[:MOST_ROWS]),
+        left_out=max(0, total - MOST_ROWS),
         largest=result.largest,
         course=course_of(
             result,

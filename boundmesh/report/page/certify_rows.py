@@ -58,11 +58,11 @@ def class_rows(result: Certification) -> tuple[ClassRow, ...]:
     """Return the inputs of each label, by verdict."""
     shown = [word for word in WORDS if result.count(word)]
     groups: dict[int, list[Certified]] = {}
-    for each in result:
-        groups.setdefault(each.label, []).append(each)
+    for certified in result:
+        groups.setdefault(certified.label, []).append(certified)
     rows = []
     for label, members in sorted(groups.items()):
-        count = Counter(each.verdict for each in members)
+        count = Counter(certified.verdict for certified in members)
         share = round(100 * count[CERTIFIED] / len(members), 2)
         rows.append(ClassRow(label, len(members), tuple(count[word] for word in shown), share))
     return tuple(rows)
@@ -77,40 +77,40 @@ def examples(result: Certification) -> Sequence[Example]:
     """Return some falsified inputs, of as many labels as there are."""
     flat = result.points.reshape(len(result), -1)
     shape, values = shape_of(result), value_range(result.points)
-    found = [each for each in result if each.verdict == FALSIFIED]
+    found = [certified for certified in result if certified.verdict == FALSIFIED]
     turn: Counter[int] = Counter()
     order = []
-    for each in found:
-        order.append((turn[each.label], each.index, each))
-        turn[each.label] += 1
+    for certified in found:
+        order.append((turn[certified.label], certified.index, certified))
+        turn[certified.label] += 1
     shown = []
-    for _, _, each in sorted(order, key=lambda entry: entry[:2])[:MOST_EXAMPLES]:
-        assert each.counterexample is not None and each.output is not None
-        point, original = each.counterexample.reshape(-1), flat[each.index]
-        becomes = int(np.asarray(each.output).reshape(-1).argmax())
+    for _, _, certified in sorted(order, key=lambda entry: entry[:2])[:MOST_EXAMPLES]:
+        assert certified.counterexample is not None and certified.output is not None
+        point, original = certified.counterexample.reshape(-1), flat[certified.index]
+        becomes = int(np.asarray(certified.output).reshape(-1).argmax())
         most = float(np.abs(point - original).max(initial=0))
         pictures = () if shape is None else pictures_of(original, point, shape, values)
-        tie = " (a tie counts as lost)" if becomes == each.label else ""
+        tie = " (a tie counts as lost)" if becomes == certified.label else ""
         sentence = (
-            f"Input {each.index}: class {each.label} becomes {becomes}{tie}, where values change "
-            f"by at most {most:.4g}."
+            f"Input {certified.index}: class {certified.label} becomes {becomes}{tie}, "
+            f"where values change by at most {most:.4g}."
         )
         shown.append(Example(sentence, pictures))
     return shown
 
 
-def line_of(each: Certified) -> Line:
+def line_of(certified: Certified) -> Line:
     """Return the line of one input."""
-    refuted = f" … {each.falsified_eps:.5g}" if math.isfinite(each.falsified_eps) else ""
+    refuted = f" … {certified.falsified_eps:.5g}" if math.isfinite(certified.falsified_eps) else ""
     return Line(
-        each.index,
-        each.label,
-        each.predicted,
-        each.verdict,
-        STYLES[each.verdict],
-        of_margin(each.margin) if each.verdict in (CERTIFIED, UNKNOWN) else "",
-        f"{each.certified_eps:.5g}{refuted}" if each.certified_eps >= 0 else "none",
-        each.stage,
-        each.seconds,
-        each.reason,
+        certified.index,
+        certified.label,
+        certified.predicted,
+        certified.verdict,
+        STYLES[certified.verdict],
+        of_margin(certified.margin) if certified.verdict in (CERTIFIED, UNKNOWN) else "",
+        f"{certified.certified_eps:.5g}{refuted}" if certified.certified_eps >= 0 else "none",
+        certified.stage,
+        certified.seconds,
+        certified.reason,
     )

@@ -64,7 +64,7 @@ def compare_page(
     both = [(a, b) for a, b in common if a.verdict == b.verdict and a.verdict in SOLVED]
     slower = sorted(both, key=lambda pair: -pair[1].seconds / max(pair[0].seconds, SHORTEST))
     devices = ", ".join(dict.fromkeys(r.device for r in (*old, *new) if r.device)) or "not known"
-    contradicted = sum(each.contradiction for each in changes)
+    contradicted = sum(change.contradiction for change in changes)
     badge = f"{counted(len(changes), 'verdict')} of {len(common):,} differ"
     return ComparePage(
         head=Head(
@@ -79,7 +79,7 @@ def compare_page(
         ),
         files=(("Old result", files[0]), ("New result", files[1])),
         devices=devices,
-        changes=tuple(_row(each.old, each.new) for each in changes),
+        changes=tuple(_row(change.old, change.new) for change in changes),
         scatter=scatter(both),
         pairs=tuple(_row(*pair) for pair in slower[:MOST_ROWS]),
         left_out=max(0, len(both) - MOST_ROWS),
@@ -88,11 +88,11 @@ def compare_page(
 
 def scatter(pairs: Sequence[tuple[Record, Record]]) -> Chart | None:
     """Draw the new seconds of each instance over the old ones, and the line of equal times."""
-    points = [tuple(max(each.seconds, SHORTEST) for each in pair) for pair in pairs]
+    points = [tuple(max(run.seconds, SHORTEST) for run in pair) for pair in pairs]
     if not points:
         return None
-    every = [value for point in points for value in point]
-    scale = logarithmic(min(every), max(every))
+    all_seconds = [value for point in points for value in point]
+    scale = logarithmic(min(all_seconds), max(all_seconds))
     slower = sum(b > a for a, b in points)
     curves: list[ChartCurve] = [
         line("equal times", [(scale.low, scale.low), (scale.high, scale.high)], scale, scale, GREY,
@@ -147,7 +147,7 @@ def _cards(
 
 
 def _row(old: Record, new: Record) -> PairRow:
-    before, after = (seconds_label(round(each.seconds, 3)) for each in (old, new))
+    before, after = (seconds_label(round(run.seconds, 3)) for run in (old, new))
     ratio = _times(new.seconds / old.seconds) if old.seconds > 0 and new.seconds > 0 else ""
     wrong = {old.verdict, new.verdict} == set(SOLVED)
     network, prop = short(old.onnx), short(old.vnnlib)

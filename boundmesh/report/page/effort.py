@@ -164,11 +164,13 @@ def layer_table(
     """Return the unstable neurons by layer, after each method; None where none was bounded."""
     if not unstable:
         return None
-    stages = list(dict.fromkeys(each.stage for each in reached if each.unstable))
+    stages = list(
+        dict.fromkeys(stage_reached.stage for stage_reached in reached if stage_reached.unstable)
+    )
     after: dict[str, dict[str, int]] = {stage: {} for stage in stages}
-    for each in reached:
-        for name, (some, _) in each.unstable.items():
-            known = after[each.stage]
+    for stage_reached in reached:
+        for name, (some, _) in stage_reached.unstable.items():
+            known = after[stage_reached.stage]
             # Several questions about one network: a layer counts where it is worst.
             known[name] = max(known.get(name, 0), some)
     rows = tuple(

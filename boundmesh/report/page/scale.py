@@ -58,8 +58,8 @@ def logarithmic(low: float, high: float) -> Scale:
     """Make a logarithmic scale between the powers of ten around `low` > 0 and `high`."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     last = max(last, first + 1)
-    every = max(1, (last - first) // TICKS)
-    values = tuple(10.0**power for power in range(first, last + 1, every))
+    powers_per_tick = max(1, (last - first) // TICKS)
+    values = tuple(10.0**power for power in range(first, last + 1, powers_per_tick))
     return Scale(10.0**first, 10.0**last, values, math.log10)
 
 
@@ -75,8 +75,8 @@ def around_zero(numbers: Sequence[float]) -> Scale:
         return linear(low - 0.05 * (high - low), high + 0.05 * (high - low))
     unit = max(sizes[len(sizes) // 4], sizes[-1] * 1e-6)
     least, most = math.ceil(math.log10(unit)), math.floor(math.log10(sizes[-1]))
-    every = max(1, (most - least + 1) // 3)
-    powers = [10.0**power for power in range(most, least - 1, -every)]
+    powers_per_tick = max(1, (most - least + 1) // 3)
+    powers = [10.0**power for power in range(most, least - 1, -powers_per_tick)]
     values = [0.0, *(sign * power for sign in (-1, 1) for power in powers)]
     chosen = tuple(sorted(value for value in values if low <= value <= high))
     edge = 1.3 if sizes else 1

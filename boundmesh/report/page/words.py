@@ -84,9 +84,9 @@ def conditions(case: Case, prop: Property) -> str:
         if len(known) < len(limits) or len(known) > words.SHOWN + 1:
             return f"it never happens that {words.never(case.clauses, prop).removeprefix('never ')}"
         return listed(known) or "nothing is asked, so it holds"
-    place, least, every = beside
+    place, least, throughout = beside
     name = words.element(prop, "output", place)
-    if every:
+    if throughout:
         side = "below" if least else "above"
         return f"the score of class {place} ({name}) stays {side} all others"
     return f"{name} is never the {'smallest' if least else 'largest'} of all outputs"
@@ -100,10 +100,10 @@ def compared(clauses: tuple[Clause, ...], prop: Property, output: np.ndarray) ->
     place, least, _ = beside
     scores = -output if least else output
     others = np.delete(np.arange(scores.size), place)
-    other = int(others[scores[others].argmax()])
+    runner_up = int(others[scores[others].argmax()])
     return (
-        f"Class {place} has the score {output[place]:.4g} there, and class {other} has "
-        f"{output[other]:.4g}."
+        f"Class {place} has the score {output[place]:.4g} there, and class {runner_up} has "
+        f"{output[runner_up]:.4g}."
     )
 
 
@@ -139,8 +139,8 @@ def where(near: Surroundings | None, shape: ImageShape | None, inputs: int) -> s
         )
     unit = "pixel" if shape is not None else "value"
     several = len(set(map(of_radius, near.radii))) > 1
-    each = f" in its {len(near.radii)} channels" if several else f" in each {unit}"
-    return f"every input within {near.words} of this {what}{each}{cut}"
+    each_part = f" in its {len(near.radii)} channels" if several else f" in each {unit}"
+    return f"every input within {near.words} of this {what}{each_part}{cut}"
 
 
 def guarantee(arithmetic: str, word: str) -> list[str]:

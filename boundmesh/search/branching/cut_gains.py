@@ -106,10 +106,10 @@ class _Reader:
     def _alpha(self, bounder: DomainBounder, bounded: BoundedDomains) -> Tensor:
         node = self.node
         alpha = self.initial(node, self.boxes).unsqueeze(1)
-        own = bounded.parameters.alpha[..., bounder.neurons.places[node.name]]
+        neuron_alpha = bounded.parameters.alpha[..., bounder.neurons.places[node.name]]
         index = bounder.neurons.unstable[node.name].index
-        flat = alpha.flatten(2).expand(-1, own.shape[1], -1).clone()
-        flat[..., index] = own.to(flat)
+        flat = alpha.flatten(2).expand(-1, neuron_alpha.shape[1], -1).clone()
+        flat[..., index] = neuron_alpha.to(flat)
         return flat.reshape(*flat.shape[:2], *alpha.shape[2:])
 
     @property
@@ -127,12 +127,12 @@ class _Reader:
 
     def _gain_in(self, name: str, half: Interval) -> Tensor:
         boxes = tuple(
-            half if each == name else box
-            for each, box in zip(self.node.inputs, self.boxes, strict=True)
+            half if input_name == name else box
+            for input_name, box in zip(self.node.inputs, self.boxes, strict=True)
         )
         sharper = self.relax(self.node, boxes, self.initial(self.node, boxes).unsqueeze(1))
-        at = [((box.lower + box.upper) / 2).unsqueeze(1) for box in boxes]
-        (low, high), (below, above) = _values(sharper, at), _values(self.lines, at)
+        points = [((box.lower + box.upper) / 2).unsqueeze(1) for box in boxes]
+        (low, high), (below, above) = _values(sharper, points), _values(self.lines, points)
         gain = torch.where(self.rows >= 0, low - below, high - above) * self.rows
         return gain.clamp(min=0).mean(1)
 
@@ -154,19 +154,19 @@ def _add_gains(reader: _Reader, points: Mapping[str, Tensor], gains: Mapping[str
     inputs = reader.node.inputs
     if reader.by_elements:
         for name in dict.fromkeys(inputs):
-            for at, total in zip(points[name], gains[name], strict=True):
-                total += reader.gain(name, at)
+            for point, total in zip(points[name], gains[name], strict=True):
+                total += reader.gain(name, point)
         return
     for name, gain in zip(inputs, reader.gains_of_middle(), strict=True):
         gains[name][0] += gain
 
 
-def _values(lines: Relaxation, at: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Return the values of the line below and of the line above at the points `at`."""
+def _values(lines: Relaxation, point: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return the values of the line below and of the line above at the points `point`."""
     assert isinstance(lines, Lines)
     low: Tensor | float = 0.0 if lines.lower_intercept is None else lines.lower_intercept
     high: Tensor | float = 0.0 if lines.upper_intercept is None else lines.upper_intercept
-    for below, above, x in zip(lines.lower_slopes, lines.upper_slopes, at, strict=True):
+    for below, above, x in zip(lines.lower_slopes, lines.upper_slopes, point, strict=True):
         low, high = low + below * x, high + above * x
     assert isinstance(low, Tensor) and isinstance(high, Tensor)
     return low, high

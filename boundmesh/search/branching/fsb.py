@@ -22,8 +22,8 @@ def choose(candidates: Candidates) -> Tensor:
     gain = torch.full_like(score, -torch.inf, dtype=torch.float64)
     blank = torch.zeros_like(candidates.bounded.coefficients)
     for place in range(tries):
-        one = tried[:, place : place + 1]
-        children = split(candidates.domains, one, blank, points=candidates.points)
+        candidate = tried[:, place : place + 1]
+        children = split(candidates.domains, candidate, blank, points=candidates.points)
         margins = candidates.quick(children).reshape(2, -1).double()
         # A child with a margin above zero is proved, so a larger margin is no better.
         gain[:, place] = margins.clamp(max=0).sum(0) + 1e-3 * margins.min(0).values

@@ -84,7 +84,7 @@ class Splits:
             bounded,
             loss,
             self.settings.tries,
-            lambda each: self.quick(each).margin,
+            lambda domains: self.quick(domains).margin,
             points,
         )
         return heuristic_of(self.settings.branching).choose(candidates)
@@ -97,9 +97,9 @@ class Splits:
         parent.
         """
         working = active(parents)
-        mine = int(working.sum())
-        fewest = int(able[working].min()) if mine else self.settings.levels
-        counts, choices = zip(*self.division.all_gather_objects((mine, fewest)), strict=True)
+        own_count = int(working.sum())
+        fewest = int(able[working].min()) if own_count else self.settings.levels
+        counts, choices = zip(*self.division.all_gather_objects((own_count, fewest)), strict=True)
         if not any(counts):
             return 0
         levels, most = 1, max(counts) * self.division.ranks

@@ -68,9 +68,9 @@ class Division:
         """
         if self.ranks == 1:
             return batch
-        mine = self._groups.place + self.ranks * torch.arange(-(-len(batch) // self.ranks))
-        chosen = batch.take(mine.clamp(max=len(batch) - 1))
-        beyond = (mine >= len(batch)).to(chosen.margin.device)
+        indices = self._groups.place + self.ranks * torch.arange(-(-len(batch) // self.ranks))
+        chosen = batch.take(indices.clamp(max=len(batch) - 1))
+        beyond = (indices >= len(batch)).to(chosen.margin.device)
         return replace(chosen, margin=chosen.margin.masked_fill(beyond, torch.inf))
 
     def going_on(self, domains: Kind, still: Tensor) -> tuple[Kind, Tensor]:
@@ -87,30 +87,32 @@ class Division:
         """Exchange values; return that of every rank, in the order of ranks."""
         return [value] if self.ranks == 1 else self._groups.all_gather_ranks(value)
 
-    def gathered(self, mine: Kind) -> Kind:
+    def gathered(self, domains: Kind) -> Kind:
         """Exchange domains; return those of all ranks, without idle ones."""
         if self.ranks == 1:
-            return mine
-        mine = mine.take(active(mine))
-        counts = self.all_gather_objects(len(mine))
+            return domains
+        domains = domains.take(active(domains))
+        counts = self.all_gather_objects(len(domains))
         return (
-            mine.unpacked(self._groups.all_gather_rows(mine.packed, counts))
+            domains.unpacked(self._groups.all_gather_rows(domains.packed, counts))
             if any(counts)
-            else mine
+            else domains
         )
 
-    def joined(self, mine: Outcome[Kind], like: Kind) -> Outcome[Kind]:
+    def joined(self, outcome: Outcome[Kind], like: Kind) -> Outcome[Kind]:
         """Join the results of all ranks; return that of the whole round.
 
         `like` is any batch of the same kind, of which only the shapes are used.
         """
         if self.ranks == 1:
-            return mine
-        opened, leaves = _one(mine.open, like), _one(mine.leaves, like)
-        corners = [each.to(torch.device("cpu")) for each in mine.corners]
-        accounts, every = zip(*self.all_gather_objects((mine.account, corners)), strict=True)
+            return outcome
+        opened, leaves = _one(outcome.open, like), _one(outcome.leaves, like)
+        corners = [corner.to(torch.device("cpu")) for corner in outcome.corners]
+        accounts, all_corners = zip(
+            *self.all_gather_objects((outcome.account, corners)), strict=True
+        )
         whole = Outcome(
-            SearchAccount(), [self.gathered(opened)], [self.gathered(leaves)], _worst(every)
+            SearchAccount(), [self.gathered(opened)], [self.gathered(leaves)], _worst(all_corners)
         )
         whole.account.enter(accounts)
         return whole
@@ -127,13 +129,13 @@ def divided(searcher: Searcher, batch: Kind, work: Callable[[Kind], Outcome[Kind
     The corners of the results are replayed. Returns the domains with nothing left to split.
     """
     division = Division(searcher.groups)
-    mine = division.share(batch).to(searcher.device)
-    whole = division.joined(work(mine), mine)
+    share = division.share(batch).to(searcher.device)
+    whole = division.joined(work(share), share)
     searcher.search.enter([whole.account])
     for corners in whole.corners:
         searcher.search.found = searcher.search.found or searcher.look(corners.points)
-    for each in whole.open:
-        searcher.frontier.push(each)
+    for domains in whole.open:
+        searcher.frontier.push(domains)
     return whole.leaves
 
 
@@ -141,11 +143,11 @@ def _one(parts: list[Kind], like: Kind) -> Kind:
     return join([*parts, like.take(torch.arange(0))])
 
 
-def _worst(every: Sequence[Sequence[Corners]]) -> list[Corners]:
+def _worst(by_rank: Sequence[Sequence[Corners]]) -> list[Corners]:
     """Return the corners of least margin of all ranks, as many as the rank with most has."""
-    corners = [each for mine in every for each in mine]
+    corners = [batch for of_rank in by_rank for batch in of_rank]
     if not corners:
         return []
     together = join(corners)
-    most = max(sum(map(len, mine)) for mine in every)
+    most = max(sum(map(len, of_rank)) for of_rank in by_rank)
     return [together.take(torch.topk(together.margin, most, largest=False).indices)]

@@ -145,9 +145,9 @@ class Meetings:
         # After an error in the exchange itself, no message can be sent to the other groups.
         self._over = True
         received = self.groups.all_gather_objects(value)
-        for each in received:
-            if isinstance(each, Stop):
-                raise each.error()
+        for message in received:
+            if isinstance(message, Stop):
+                raise message.error()
         self._over = False
         return received
 

@@ -76,11 +76,11 @@ class Shared:
         return True
 
     def _meet(self, frontier: Frontier[Any], limit: float) -> bool:
-        mine, whole = self._searcher.search, self.whole
-        mine.survey(frontier)
+        own_account, whole = self._searcher.search, self.whole
+        own_account.survey(frontier)
         pace = (self._searcher.clock.spent - self._met) / max(1, self._planned - self._rounds)
-        messages = self.meetings.exchange(Message(mine, self._searcher.batch, pace, limit))
-        whole.join([each.account for each in messages])
+        messages = self.meetings.exchange(Message(own_account, self._searcher.batch, pace, limit))
+        whole.join([message.account for message in messages])
         whole.show(self._searcher.clock.progress)
         self._rounds = self._planned = 0
         if whole.found or not whole.open:
@@ -88,7 +88,7 @@ class Shared:
         if whole.visited > messages[0].limit and 2 * whole.open > whole.widest:
             return False
         most = MOST_BYTES * whole.open // max(1, whole.frontier_bytes)
-        counts = [each.account.open for each in messages]
+        counts = [message.account.open for message in messages]
         plan = transfers(counts, max(1, most))
         self._pass_on(frontier, plan)
         self._planned = rounds(messages, min(after(counts, plan)))
@@ -114,9 +114,9 @@ def rounds(messages: Sequence[Message], fewest: int) -> int:
     No group has fewer than `fewest` domains now. Where these are less than a batch, the groups meet
     after one round.
     """
-    if len(messages) == 1 or fewest < max(each.batch for each in messages):
+    if len(messages) == 1 or fewest < max(message.batch for message in messages):
         return 1
-    slowest = max(each.pace for each in messages)
+    slowest = max(message.pace for message in messages)
     return ROUNDS if slowest * ROUNDS <= SECONDS else max(1, int(SECONDS / slowest))
 
 
