@@ -33,7 +33,7 @@ class Number:
     optional: bool = False
 
     def read(self, name: str, value: Any) -> Any:
-        """The value as an int or a float; BoundmeshError, with what was expected, for others."""
+        """Return the value as an int or a float; raises BoundmeshError for one out of range."""
         if value is None and self.optional:
             return None
         number = isinstance(value, Integral if self.whole else Real)
@@ -60,7 +60,7 @@ class OneOf:
     words: Sequence[str]
 
     def read(self, name: str, value: object) -> Any:
-        """The word; BoundmeshError, with all of them, for others."""
+        """Return the value if it is one of the words; raises BoundmeshError for others."""
         if isinstance(value, str) and value in self.words:
             return value
         raise BoundmeshError(f"{name} is {shown(value)}; expected {' '.join(self.words)}")

@@ -62,7 +62,7 @@ class Run:
         return questions(self.graph, self.property, layout, rounding)
 
     def questions_in(self, dtype: torch.dtype) -> list[Question]:
-        """The questions in the arithmetic `dtype`: that of the layout, or float64."""
+        """Return the questions in the arithmetic `dtype`: that of the layout, or float64."""
         return self.questions if dtype == self.layout.dtype else self.questions_in_float64
 
     @cached_property

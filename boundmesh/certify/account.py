@@ -95,7 +95,7 @@ class Account:
 
     @contextmanager
     def timed(self, places: Sequence[int]) -> Iterator[None]:
-        """A context whose seconds are divided among inputs."""
+        """Divide the seconds of the context among inputs."""
         began = monotonic()
         try:
             yield

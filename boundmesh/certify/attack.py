@@ -188,7 +188,7 @@ class _Descents:
         return found
 
     def _excess(self, x: Tensor, width: float) -> Tensor:
-        """How much each class exceeds the label, `[D, R, classes]`; −∞ at the label.
+        """Return how much each class exceeds the label, `[D, R, classes]`; −∞ at the label.
 
         Gradients lead through jumps smoothed over a multiple of the measured widths.
         """

@@ -96,7 +96,7 @@ class Ladder:
         return dict(found.bounds or {})
 
     def _rows(self, labels: Tensor, classes: Tensor) -> DenseRows:
-        """The rows `score(label) − score(class)`, `[D, S, *output_shape]`; they are exact."""
+        """Return the exact rows `score(label) − score(class)`, `[D, S, *output_shape]`."""
         run = self.run
         rows = torch.zeros(*classes.shape, run.classes, dtype=run.layout.dtype)
         rows.scatter_(2, classes.unsqueeze(2), -1.0)
@@ -105,7 +105,7 @@ class Ladder:
         return DenseRows(rows.to(run.layout.device).reshape(*classes.shape, *shape))
 
     def together(self, method: str, unstable: Mapping[str, int]) -> int:
-        """How many inputs `method` bounds at a time, given counts of unstable neurons by node.
+        """Return how many inputs `method` bounds at a time for these counts of unstable neurons.
 
         A neuron that is unstable for one input of a batch gets rows for all inputs of the batch. So
         a batch is no larger than keeps the device busy; a larger one has more needless rows.
@@ -125,7 +125,7 @@ class Ladder:
         return max(1, most)
 
     def _slopes(self, count: Callable[[str], int]) -> int:
-        """How many slopes α one input has, given the number of unstable neurons of each node."""
+        """Return how many slopes α one input has for these numbers of unstable neurons by node."""
         program = self.run.program
 
         def below(name: str) -> int:
@@ -135,7 +135,10 @@ class Ladder:
         return slopes + self.run.classes * below(program.target)
 
     def methods(self, radius: Radius) -> tuple[str, ...]:
-        """The methods to use in turn; with few free inputs, splitting them is cheaper than α."""
+        """Return the methods to use in turn.
+
+        With few free inputs, to split them is cheaper than to optimise slopes.
+        """
         chosen = self.run.settings.bounds.method
         if chosen != "auto":
             return (chosen,)

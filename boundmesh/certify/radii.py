@@ -43,11 +43,11 @@ class RadiusRanges:
     tolerance: float
 
     def top(self, place: int) -> float:
-        """The upper end of the range of an input: the refuted radius, or the largest of all."""
+        """Return the upper end of an input's range: the refuted radius, or the largest of all."""
         return min(self.radii.falsified[place], self.most)
 
     def width(self, place: int) -> float:
-        """How long the range of an input is; a range that is certified to its end has no length."""
+        """Return the length of an input's range, which is 0 if it is certified to its end."""
         return self.top(place) - self.radii.certified[place]
 
     def wide(self, places: Sequence[int]) -> list[int]:

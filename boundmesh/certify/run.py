@@ -101,7 +101,7 @@ class CertifyRun:
         return Property((case,), region.size, self.classes)
 
     def others(self, place: int) -> Tensor:
-        """The classes that an input must not get, in the order of the clauses of its property."""
+        """Return the classes that an input must not get, in the order of its property's clauses."""
         return other_classes(int(self.labels[place]), self.classes)
 
     def confirmed(

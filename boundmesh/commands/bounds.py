@@ -92,7 +92,7 @@ def bounds(
 
 
 def table(found: Bounds) -> str:
-    """One line per output: its number, its lower and its upper bound."""
+    """Return one line per output: its number, its lower and its upper bound."""
     pairs = zip(found.lower.tolist(), found.upper.tolist(), strict=True)
     lines = [f"{place:>6} {low:>14.6g} {high:>14.6g}" for place, (low, high) in enumerate(pairs)]
     return "\n".join([f"{'output':>6} {'lower':>14} {'upper':>14}", *lines, ""])

@@ -21,19 +21,19 @@ def exact(node: Node, weights: Weights) -> Lengths:
 
 
 def same_shape(node: Node, weights: Sequence[np.ndarray]) -> bool:
-    """Identity rule of an operator that returns its input unchanged if the shape stays the same."""
+    """Return True: the operator is the identity wherever the shape stays the same."""
     return True
 
 
 def same_partition(node: Node, cut: Partition) -> Partition:
-    """Partition rule of an operator that works neuron by neuron: the output is cut as the input."""
+    """Return the cut of the input: an operator that works neuron by neuron keeps it."""
     return cut
 
 
 def other_axis(node: Node, cut: Partition) -> Partition | None:
-    """Partition rule of an operator that works along the attribute `axis`.
+    """Return the cut of the input unless it lies along the attribute `axis`, which gives None.
 
-    The cut may lie along every other axis. The rule returns None for a cut along `axis` itself.
+    An operator that works along `axis` keeps a cut along every other axis.
     """
     return None if cut.axis == node["axis"] else cut
 

@@ -81,7 +81,7 @@ class Meter(TorchDispatchMode):
 
     @contextmanager
     def beside(self) -> Iterator[None]:
-        """A context in which work runs on the stream of recordings."""
+        """Run the work of the context on the stream of recordings."""
         before, self.stream = self.stream, RECORDED
         yield
         self.stream = before

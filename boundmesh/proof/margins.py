@@ -54,11 +54,11 @@ class Margins:
     atoms: tuple[Atom, ...] = ()
 
     def choices_of(self, clause: int) -> tuple[ChoiceRows, ...]:
-        """The choices of a clause."""
+        """Return the choices of a clause."""
         return self.choices[clause] if self.choices else ()
 
     def rows_of(self, clause: int) -> tuple[int, ...]:
-        """The rows of all atoms of a clause, those of its choices included."""
+        """Return the rows of all atoms of a clause, those of its choices included."""
         rows = dict.fromkeys(self.members[clause])
         for choice in self.choices_of(clause):
             rows |= dict.fromkeys(row for alternative in choice for row in alternative)
@@ -81,7 +81,7 @@ class Margins:
         return torch.tensor([[*rows, *[rows[0]] * (most - len(rows))] for rows in known])
 
     def rows(self, which: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
-        """The coefficients of the rows `which`, `[1, len(which), *output_shape]`."""
+        """Return the coefficients of the rows `which`, `[1, len(which), *output_shape]`."""
         chosen = self.coefficients[which].to(device, dtype)
         return chosen.reshape(1, len(which), *self.graph[self.graph.output].shape)
 
@@ -148,7 +148,10 @@ class Margins:
         return DenseRows(self.rows(which, dtype, device), self.deviations(which, dtype, device))
 
     def clauses(self, margins: Tensor) -> Tensor:
-        """The best margin of each clause: `[D, S]` → `[D, clauses]`; NaN only if all are NaN."""
+        """Return the best margin of each clause `[D, clauses]` for margins `[D, S]` of its rows.
+
+        It is NaN only if all of them are NaN.
+        """
         lowest = margins.nan_to_num(nan=-torch.inf, posinf=-torch.inf, neginf=-torch.inf)
         ends = lowest.new_tensor([-torch.inf, torch.inf]).expand(len(lowest), 2)
         padded = torch.cat([lowest, ends], dim=1)

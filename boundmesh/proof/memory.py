@@ -41,7 +41,7 @@ def check_fits(graph: Graph, device: torch.device, settings: Settings) -> None:
 
 @contextmanager
 def memory_errors(graph: Graph, device: torch.device, settings: Settings) -> Iterator[None]:
-    """A context in which running out of memory raises DeviceError.
+    """Raise DeviceError where the context runs out of memory.
 
     The message names what took the memory and what to do.
     """

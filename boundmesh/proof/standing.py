@@ -103,7 +103,7 @@ class Standing:
         self.reached.append(found)
 
     def open_rows(self, domains: Tensor) -> Tensor:
-        """The rows of the clauses that are open on some region of `domains`."""
+        """Return the rows of the clauses that are open on some region of `domains`."""
         still = self.open[domains].any(0).nonzero().flatten().tolist()
         rows_of = self.question.margins.rows_of
         return torch.tensor(

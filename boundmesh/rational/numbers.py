@@ -19,7 +19,7 @@ WHOLE = 2**53
 
 
 def rounded(value: Exact, up: bool) -> float:
-    """The smallest float64 that is not below the value (`up`), or the largest not above it."""
+    """Return the smallest float64 that is not below the value (`up`), or the largest not above."""
     numerator, denominator = value.numerator, value.denominator
     try:
         nearest = numerator / denominator

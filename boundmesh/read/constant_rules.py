@@ -106,7 +106,7 @@ def difference(a: Constant, b: Constant) -> Constant:
 
 
 def power(base: Constant, exponent: Constant) -> Constant:
-    """`a^n`: of computed numbers for whole n ≥ 1, with size `size^n` and depth `n·depth` more."""
+    """Return `a^n`; for computed numbers and whole n ≥ 1 with size `size^n` and `n·depth` more."""
     array = np.power(wide(base), wide(exponent))
     if not base.formed.depth and not exponent.formed.depth:
         return made(array, Formed(None, LIBRARY))
@@ -118,7 +118,7 @@ def power(base: Constant, exponent: Constant) -> Constant:
 
 
 def gemm(step: Step) -> Constant:
-    """`α·A'B' + β·C`."""
+    """Return `α·A'B' + β·C`."""
     a, b = step.known(0, "A"), step.known(1, "B")
     a = a.moved(np.transpose) if step.attribute("transA", 0) else a
     b = b.moved(np.transpose) if step.attribute("transB", 0) else b
@@ -129,7 +129,7 @@ def gemm(step: Step) -> Constant:
 
 
 def of_all(rule: Callable[..., Constant]) -> Callable[[Step], Constant]:
-    """A rule of all operands of a step."""
+    """Make a rule of all operands of a step."""
     return lambda step: rule(*(step.known(place, "operand") for place in range(len(step.operands))))
 
 
@@ -184,7 +184,10 @@ def converted(step: Step, operand: Constant, to: int) -> Constant:
 
 
 def dequantized(step: Step) -> Constant:
-    """`(x − zero)·scale`, the last two one number, one per index along `axis`, or one per block."""
+    """Return `(x − zero)·scale`.
+
+    Zero and scale are one number, one for each index along `axis`, or one for each block.
+    """
     x, scale = step.known(0, "x"), step.known(1, "scale")
     zero = step.operand(2)
     rank, block = len(x.shape), step.attribute("block_size", 0)

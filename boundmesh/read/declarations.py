@@ -47,7 +47,7 @@ class Declarations:
         self.tensors: dict[str, Variable] = {}
 
     def declare_scalar(self, parts: list[Any]) -> None:
-        """`(declare-const X_0 Real)`, version 1.0."""
+        """Read `(declare-const X_0 Real)`, version 1.0."""
         match = SCALAR.fullmatch(parts[0]) if parts and isinstance(parts[0], str) else None
         if match is None or parts[1:] != ["Real"]:
             met = " ".join(map(shown, parts))
@@ -65,14 +65,14 @@ class Declarations:
         self.scalars[match[0]] = number if match[1] == "X" else -1 - number
 
     def declare_function(self, parts: list[object]) -> None:
-        """`(declare-fun X_0 () Real)`, SMT-LIB's older word for a constant."""
+        """Read `(declare-fun X_0 () Real)`, SMT-LIB's older word for a constant."""
         if len(parts) != 3 or parts[1] != ():
             met = " ".join(map(shown, parts))
             raise PropertyError(f"expected (declare-fun X_0 () Real) or Y_0, met {met}")
         self.declare_scalar([parts[0], parts[2]])
 
     def declare_version(self, parts: list[object]) -> None:
-        """`(vnnlib-version <2.0>)`; a later minor version breaks nothing (VNN-LIB 2.0)."""
+        """Read `(vnnlib-version <2.0>)`; a later minor version breaks nothing (VNN-LIB 2.0)."""
         if len(parts) != 1 or not re.fullmatch(r"<2\.\d+>", str(parts[0])):
             met = " ".join(map(shown, parts))
             raise PropertyError(f"expected version <2.0>, or no header and VNN-LIB 1.0, met {met}")
@@ -81,7 +81,7 @@ class Declarations:
         self.version = "2"
 
     def tensor(self, role: str, parts: list[object]) -> Variable:
-        """`(declare-input X Real [1,10] "name")`, version 2.0; the ONNX name may be absent.
+        """Read `(declare-input X Real [1,10] "name")`, version 2.0; the ONNX name may be absent.
 
         It must be given where the role is `hidden`.
         """
@@ -110,7 +110,7 @@ class Declarations:
         return variable
 
     def declare_network(self, parts: list[object]) -> None:
-        """`(declare-network f [(equal-to g)] (declare-input …) … (declare-output …) …)`, 2.0."""
+        """Read `(declare-network f [(equal-to g)] (declare-input …) … (declare-output …) …)`."""
         name, *inner = parts or [None]
         related = [part for part in inner[:1] if isinstance(part, DeclaredNetwork)]
         tensors = [part for part in inner[len(related) :] if isinstance(part, Variable)]
@@ -132,7 +132,7 @@ class Declarations:
         self.version = "2"
 
     def relate(self, relation: str, parts: list[object]) -> DeclaredNetwork:
-        """`(equal-to f)` or `(isomorphic-to f)`, version 2.0."""
+        """Read `(equal-to f)` or `(isomorphic-to f)`, version 2.0."""
         if len(parts) != 1 or not isinstance(parts[0], str):
             raise PropertyError(f"expected ({relation} NAME)")
         if parts[0] not in self.networks:

@@ -132,7 +132,7 @@ Formula = Comparison | All | Any | Not
 
 
 def less(left: Linear, right: Linear, strict: bool) -> Comparison:
-    """`left ≤ right`, or `left < right`."""
+    """Return `left ≤ right`, or `left < right`."""
     # Most comparisons bound one variable by a constant; there, nothing needs to be added.
     if not right.terms and not left.constant:
         return Comparison(_sorted(left.terms), right.constant, strict)

@@ -57,7 +57,7 @@ def _mask(build: Builder, value: Value | None) -> np.ndarray | None:
 
 
 def _filled(step: Step, masks: Sequence[np.ndarray | None]) -> list[np.ndarray]:
-    """The masks, with one of no element where there is none."""
+    """Return the masks, with one of no element where there is none."""
     return [
         np.zeros(() if value is None else value.shape, bool) if mask is None else mask
         for value, mask in zip(step.operands, masks, strict=True)

@@ -95,7 +95,7 @@ def parse(data: bytes, origin: str) -> ir.Model:
 
 @contextmanager
 def silenced() -> Iterator[None]:
-    """A context without the log of onnx_ir, as the error that follows explains a fault better."""
+    """Silence the log of onnx_ir in the context: the error that follows explains faults better."""
     log = logging.getLogger("onnx_ir")
     level = log.level
     log.setLevel(logging.CRITICAL)

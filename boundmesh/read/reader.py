@@ -151,7 +151,7 @@ class Reader:
         return part
 
     def enter_scope(self, parts: list[object]) -> Scope:
-        """`((a 1) (b X_0))` after `let`: its values were read outside of the new names."""
+        """Read `((a 1) (b X_0))` after `let`: its values were read outside of the new names."""
         names = {part.name: part.value for part in parts if isinstance(part, Binding)}
         if len(names) < len(parts):
             raise PropertyError("'let' takes pairs of different names and their values")
@@ -166,7 +166,10 @@ class Reader:
         return parts[1]
 
     def imply(self, parts: list[object]) -> Formula:
-        """`(=> a b c)` is `a → (b → c)`: one of the first ones fails, or the last one holds."""
+        """Read `(=> a b c)`, which is `a → (b → c)`.
+
+        It holds where the last formula holds, or where one of the others fails.
+        """
         formulas = self.formulas("=>", parts)
         if len(formulas) < 2:
             raise PropertyError(f"'=>' takes 2 formulas or more, met {len(formulas)}")

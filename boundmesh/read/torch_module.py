@@ -88,7 +88,7 @@ def input_of(value: Any) -> Tensor:
 
 @contextlib.contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """A context in which the module is in evaluation mode; later each submodule's mode returns."""
+    """Keep the module in evaluation mode in the context; restore each submodule's mode later."""
     training = [part for part in module.modules() if part.training]
     module.eval()
     try:
@@ -101,7 +101,7 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """A context that hides the exporter's output, warnings and log, which concern only itself."""
+    """Hide the exporter's output, warnings and log in the context; they concern only itself."""
     level = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:

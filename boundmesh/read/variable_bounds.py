@@ -69,7 +69,7 @@ class VariableBounds:
         return VariableBounds(self.base_lower, self.base_upper, self.own_lower, self.own_upper)
 
     def key(self) -> tuple[Any, ...]:
-        """A key that is equal for forks with equal bounds of the inputs."""
+        """Return a key that is equal for forks with equal bounds of the inputs."""
         if self._key is None:
             sides = (self.own_lower, self.base_lower), (self.own_upper, self.base_upper)
             self._key = tuple(tuple(sorted(_changed(own_ends, base))) for own_ends, base in sides)

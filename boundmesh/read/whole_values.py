@@ -56,7 +56,7 @@ def multiplied(reaches: Sequence[float], step: Step, found: Node) -> float:
 
 
 def summed(reaches: Sequence[float], step: Step, found: Node) -> float:
-    """A sum over the axis of the first operand, or over all its elements."""
+    """Translate a sum over the axis of the first operand, or over all its elements."""
     first = step.value(0)
     terms = first.shape[-1] if step.op == "MatMul" else int(np.prod(first.shape))
     return float(np.prod(reaches)) * max(terms, 1)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def no_collection() -> Iterator[None]:
-    """A context in which cyclic garbage is not collected.
+    """Collect no cyclic garbage in the context.
 
     The collector looks at all objects again and again, which takes longer than making them.
     """

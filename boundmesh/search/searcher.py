@@ -42,7 +42,7 @@ class Searcher(Protocol):
 
 @contextmanager
 def give_way(searcher: Searcher, parents: Any) -> Iterator[None]:
-    """A context for the work on a popped batch: after an error its domains return to the frontier.
+    """Put the domains of a popped batch back into the frontier if the work of the context fails.
 
     Running out of memory halves the batch size and is not raised, as long as the size can be
     halved. It is raised where ranks work in step, since no rank can repeat a batch alone.

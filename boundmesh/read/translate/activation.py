@@ -52,10 +52,11 @@ def direct(step: Step) -> Value:
 
 @translates("Log")
 def logarithm_of(step: Step) -> Value:
-    """`log x`; of `sigmoid(x)` it is `−softplus(−x)`, and of `exp(x) + 1` it is `softplus(x)`.
+    """Return `log x`.
 
-    Inside of these a network that rounds can overflow or reach zero, which their rules do not
-    count.
+    For `x = sigmoid(y)` it is `−softplus(−y)`, and for `x = exp(y) + 1` it is `softplus(y)`. Inside
+    of sigmoid and exp, a network that rounds can overflow or reach zero, which the rules of
+    softplus do not count.
     """
     build, x = step.build, step.node()
     if x.op == "sigmoid":
@@ -70,13 +71,13 @@ def logarithm_of(step: Step) -> Value:
 
 @translates("Ceil")
 def ceil(step: Step) -> Value:
-    """`−⌊−x⌋`."""
+    """Return `−⌊−x⌋`."""
     build = step.build
     return negative(build, build.add("floor", negative(build, step.node())))
 
 
 def leaky(build: Builder, x: Node, slope: Constant) -> Node:
-    """`x` above zero and `slope·x` below; in general `relu(x) − slope·relu(−x)`."""
+    """Return `x` above zero and `slope·x` below; in general `relu(x) − slope·relu(−x)`."""
     first = float(slope.array.flat[0])
     if np.all(slope.array == first) and 0 <= first <= 1 and slope.formed.depth == 0:
         return build.add("leaky_relu", x, slope=first) if first else build.add("relu", x)
@@ -100,21 +101,21 @@ def line(build: Builder, x: Node, slope: Given, offset: Given) -> Node:
 
 @translates("HardSigmoid")
 def hard_sigmoid(step: Step) -> Value:
-    """`clip(αx + β, 0, 1)`."""
+    """Return `clip(αx + β, 0, 1)`."""
     inner = line(step.build, step.node(), step.real("alpha", 0.2), step.real("beta", 0.5))
     return clip(step.build, inner, 0.0, 1.0)
 
 
 @translates("Swish")
 def swish(step: Step) -> Value:
-    """`x·sigmoid(αx)`, which is `silu(αx)/α` for α > 0."""
+    """Return `x·sigmoid(αx)`, which is `silu(αx)/α` for α > 0."""
     gate = scale(step.build, step.node(), step.real("alpha", 1.0))
     return times(step.build, step.node(), step.build.add("sigmoid", gate))
 
 
 @translates("Gelu")
 def gelu(step: Step) -> Value:
-    """`x·Φ(x)`, or `x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³)))` where it approximates."""
+    """Return `x·Φ(x)`, or `x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³)))` where it approximates."""
     if step.attribute("approximate", "none") == "none":
         return step.build.add("gelu", step.node())
     return step.build.add("gelu_tanh", step.node(), factor=math.sqrt(2 / math.pi), cubic=0.044715)
@@ -122,7 +123,7 @@ def gelu(step: Step) -> Value:
 
 @translates("Elu", "Celu", "Selu")
 def exponential_linear(step: Step) -> Value:
-    """`γ·x` above zero and `γ·a·(exp(x/b) − 1)` below, each op with its own γ, a and b.
+    """Return `γ·x` above zero and `γ·a·(exp(x/b) − 1)` below, each op with its own γ, a and b.
 
     It is convex for a ≤ b. Celu has a = b, and is `a·elu(x/a)`.
     """
@@ -147,7 +148,7 @@ def exponential_linear(step: Step) -> Value:
 
 @translates("Pow")
 def power(step: Step) -> Value:
-    """`x^e` for one constant exponent, `c^x = exp(x·log c)` for a constant base c > 0."""
+    """Return `x^e` for one constant exponent, `c^x = exp(x·log c)` for a constant base c > 0."""
     build, base, exponent = step.build, step.value(0), step.value(1)
     if isinstance(base, Constant):
         if not np.all(base.array > 0):
@@ -164,7 +165,7 @@ def power(step: Step) -> Value:
 
 
 def logarithm(base: Constant) -> Constant:
-    """`log c`, which the library gives to two rounding errors; c may be off by its own.
+    """Return `log c`, which the library gives to two rounding errors; c may be off by its own.
 
     `|log(c + e) − log c| ≤ |e/c|/(1 − |e/c|)`, as in a quotient.
     """
@@ -178,7 +179,7 @@ def logarithm(base: Constant) -> Constant:
 
 
 def raised(build: Builder, x: Node, exponent: float) -> Node:
-    """`x^e`, as a root or a reciprocal where it is one."""
+    """Return `x^e`, as a root or a reciprocal where it is one."""
     if exponent == 1:
         return x
     names = {0.5: "sqrt", -1.0: "reciprocal"}

@@ -13,7 +13,7 @@ from boundmesh.read.translate.step import Step, Value, positive_axis, translates
 
 
 def along(build: Builder, x: Node, axis: int, matrix: Given) -> Node:
-    """`y[..., i, ...] = Σⱼ matrix[i, j]·x[..., j, ...]` along `axis`."""
+    """Return `y[..., i, ...] = Σⱼ matrix[i, j]·x[..., j, ...]` along `axis`."""
     last = len(x.shape) - 1
     if axis == last:
         return build.add("linear", x, weights=(known(matrix),))
@@ -26,7 +26,7 @@ def along(build: Builder, x: Node, axis: int, matrix: Given) -> Node:
 
 @translates("CumSum")
 def cumulative_sum(step: Step) -> Value:
-    """`yᵢ = Σⱼ xⱼ` over j ≤ i, j < i (exclusive), j ≥ i (reverse) or j > i (both)."""
+    """Return `yᵢ = Σⱼ xⱼ` over j ≤ i, j < i (exclusive), j ≥ i (reverse) or j > i (both)."""
     x = step.node(0)
     axis = positive_axis(int(np.ravel(step.constant(1, "axis"))[0]), len(x.shape))
     length = x.shape[axis]
@@ -36,7 +36,7 @@ def cumulative_sum(step: Step) -> Value:
 
 @translates("LRN")
 def local_response(step: Step) -> Value:
-    """`x/(bias + α/size·Σ x²)^β`, the sum over `size` neighbouring channels (axis 1)."""
+    """Return `x/(bias + α/size·Σ x²)^β`, the sum over `size` neighbouring channels (axis 1)."""
     build, x, size = step.build, step.node(0), step.attribute("size")
     channels = x.shape[1]
     offset = np.arange(channels)[None, :] - np.arange(channels)[:, None]

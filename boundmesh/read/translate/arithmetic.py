@@ -17,7 +17,7 @@ from boundmesh.read.translate.step import Step, Value, translates
 
 
 def shift(build: Builder, x: Node, constant: Given) -> Node:
-    """`x + c`, broadcast."""
+    """Return `x + c`, broadcast."""
     constant = known(constant)
     x = build.broadcast(x, np.broadcast_shapes(x.shape, constant.shape))
     hidden = np.isneginf(constant.array) if constant.array.dtype.kind == "f" else np.False_
@@ -32,25 +32,25 @@ def shift(build: Builder, x: Node, constant: Given) -> Node:
 
 
 def scale(build: Builder, x: Node, constant: Given) -> Node:
-    """`x·c`, broadcast."""
+    """Return `x·c`, broadcast."""
     constant = known(constant)
     x = build.broadcast(x, np.broadcast_shapes(x.shape, constant.shape))
     return build.add("scale", x, weights=(constant,))
 
 
 def negative(build: Builder, x: Node) -> Node:
-    """`−x`."""
+    """Return `−x`."""
     return scale(build, x, -1.0)
 
 
 def combine(build: Builder, op: str, x: Node, y: Node) -> Node:
-    """An op of two bounded operands, broadcast to equal shape."""
+    """Broadcast two bounded operands to one shape, and combine them by an operator."""
     shape = np.broadcast_shapes(x.shape, y.shape)
     return build.add(op, build.broadcast(x, shape), build.broadcast(y, shape))
 
 
 def plus(build: Builder, x: Value, y: Value) -> Node:
-    """`x + y` of two values, not both constant."""
+    """Return `x + y` of two values, not both constant."""
     if isinstance(x, Constant):
         x, y = y, x
     assert isinstance(x, Node)
@@ -58,7 +58,7 @@ def plus(build: Builder, x: Value, y: Value) -> Node:
 
 
 def minus(build: Builder, x: Value, y: Value) -> Node:
-    """`x − y` of two values, not both constant."""
+    """Return `x − y` of two values, not both constant."""
     if isinstance(x, Constant):
         assert isinstance(y, Node)
         return shift(build, negative(build, y), x)
@@ -68,7 +68,7 @@ def minus(build: Builder, x: Value, y: Value) -> Node:
 
 
 def times(build: Builder, x: Value, y: Value) -> Node:
-    """`x·y`; a value times itself is a square, which bounds better than a product."""
+    """Return `x·y`; a value times itself is a square, which bounds better than a product."""
     if isinstance(x, Constant):
         x, y = y, x
     assert isinstance(x, Node)
@@ -83,7 +83,10 @@ def times(build: Builder, x: Value, y: Value) -> Node:
 
 
 def larger(build: Builder, x: Value, y: Value) -> Node:
-    """`max(x, y)` of two values, not both constant; of two bounded ones `y + relu(x − y)`."""
+    """Return `max(x, y)` of two values, not both constant.
+
+    For two values that are bounded it is `y + relu(x − y)`.
+    """
     if isinstance(x, Constant):
         x, y = y, x
     assert isinstance(x, Node)
@@ -93,7 +96,10 @@ def larger(build: Builder, x: Value, y: Value) -> Node:
 
 
 def smaller(build: Builder, x: Value, y: Value) -> Node:
-    """`min(x, y)` of two values, not both constant; of two bounded ones `y − relu(y − x)`."""
+    """Return `min(x, y)` of two values, not both constant.
+
+    For two values that are bounded it is `y − relu(y − x)`.
+    """
     if isinstance(x, Constant):
         x, y = y, x
     assert isinstance(x, Node)
@@ -103,7 +109,7 @@ def smaller(build: Builder, x: Value, y: Value) -> Node:
 
 
 def at_least(build: Builder, x: Node, low: Given) -> Node:
-    """`max(x, low)`, broadcast: x itself where low is −∞, a relu where it is zero."""
+    """Return `max(x, low)`, broadcast: x itself where low is −∞, a relu where it is zero."""
     limit = known(low)
     if not limit.formed.depth and np.all(limit.array == 0):
         return build.add("relu", build.broadcast(x, np.broadcast_shapes(x.shape, limit.shape)))
@@ -111,12 +117,12 @@ def at_least(build: Builder, x: Node, low: Given) -> Node:
 
 
 def at_most(build: Builder, x: Node, high: Given) -> Node:
-    """`min(x, high)`, broadcast: x itself where high is ∞."""
+    """Return `min(x, high)`, broadcast: x itself where high is ∞."""
     return bent(build, "at_most", x, known(high), np.inf)
 
 
 def bent(build: Builder, op: str, x: Node, limit: Constant, never: float) -> Node:
-    """`at_least` or `at_most`; a limit of `never` does not act on any real number.
+    """Return `at_least` or `at_most`; a limit of `never` does not act on any real number.
 
     Raises ReadError for other limits that are no finite numbers.
     """
@@ -134,14 +140,14 @@ def bent(build: Builder, op: str, x: Node, limit: Constant, never: float) -> Nod
 
 
 def clip(build: Builder, x: Node, low: Given | None, high: Given | None) -> Node:
-    """`min(max(x, low), high)`; None for no limit."""
+    """Return `min(max(x, low), high)`; None for no limit."""
     if low is not None:
         x = at_least(build, x, low)
     return x if high is None else at_most(build, x, high)
 
 
 def several(step: Step, combination: Callable[[Builder, Value, Value], Node]) -> Value:
-    """All operands combined one by one, bounded ones first; there is at least one bounded."""
+    """Combine all operands one by one, bounded ones first; at least one of them is bounded."""
     values: list[Value] = [value for value in step.operands if isinstance(value, Node)]
     values += [value for value in step.operands if isinstance(value, Constant)]
     return reduce(lambda x, y: combination(step.build, x, y), values)

@@ -48,7 +48,7 @@ def cast_like(step: Step) -> Value:
 
 @translates("Div")
 def divide(step: Step) -> Value:
-    """`x·(1/y)`, with 1/y in float64 where y is constant; whole numbers are cut off towards zero.
+    """Return `x·(1/y)`, with 1/y in float64 where y is constant; whole numbers are cut off.
 
     As x is whole, `⌊x/y⌋ = ⌊(x + ½)/y⌋` for x ≥ 0 and y ≥ 1, which no rounding reaches.
     """
@@ -73,7 +73,7 @@ def divide(step: Step) -> Value:
 
 @translates("Mod")
 def remainder(step: Step) -> Value:
-    """`x − y·trunc(x/y)` for constant y; with fmod=0, of whole numbers, `x − y·⌊x/y⌋`."""
+    """Return `x − y·trunc(x/y)` for constant y; with fmod=0, of whole numbers, `x − y·⌊x/y⌋`."""
     build, x, y = step.build, step.node(0), step.known(1, "divisor")
     if not np.all(y.array):
         raise step.refuse("it divides by a constant that holds zero")

@@ -82,7 +82,7 @@ def is_equal(step: Step) -> Value:
 
 
 def equal(build: Builder, x: Value, y: Value) -> Node:
-    """`[x ≥ y] + [y ≥ x] − 1`."""
+    """Return `[x ≥ y] + [y ≥ x] − 1`."""
     both = plus(build, greater(build, x, y, 1.0), greater(build, y, x, 1.0))
     return build.add("relu", shift(build, both, -1.0))
 
@@ -94,12 +94,12 @@ def sign(step: Step) -> Value:
 
 @translates("Round")
 def nearest_whole(step: Step) -> Value:
-    """The nearest whole number, and the even one of two."""
+    """Return the nearest whole number; of two that are equally near, the even one."""
     return step.build.add("round", step.node())
 
 
 def truncated(build: Builder, x: Node) -> Node:
-    """The whole number next to x towards zero: `⌊max(x, 0)⌋ − ⌊max(−x, 0)⌋`."""
+    """Return the whole number next to x towards zero: `⌊max(x, 0)⌋ − ⌊max(−x, 0)⌋`."""
     above = build.add("floor", build.add("relu", x))
     below = build.add("floor", build.add("relu", negative(build, x)))
     return minus(build, above, below)
@@ -107,22 +107,22 @@ def truncated(build: Builder, x: Node) -> Node:
 
 @translates("Not")
 def negation(step: Step) -> Value:
-    """`1 − x`."""
+    """Return `1 − x`."""
     return minus(step.build, known(1.0), step.node())
 
 
 def both(build: Builder, x: Node, y: Node) -> Node:
-    """`max(x + y − 1, 0)` of zeros and ones."""
+    """Return `max(x + y − 1, 0)` of zeros and ones."""
     return build.add("relu", shift(build, combine(build, "add", x, y), -1.0))
 
 
 def either(build: Builder, x: Node, y: Node) -> Node:
-    """`min(x + y, 1)` of zeros and ones."""
+    """Return `min(x + y, 1)` of zeros and ones."""
     return at_most(build, combine(build, "add", x, y), 1.0)
 
 
 def differs(build: Builder, x: Node, y: Node) -> Node:
-    """`|x − y|` of zeros and ones."""
+    """Return `|x − y|` of zeros and ones."""
     return build.add("abs", combine(build, "subtract", x, y))
 
 
@@ -143,7 +143,7 @@ def logic(step: Step) -> Value:
 
 @translates("Where")
 def where(step: Step) -> Value:
-    """x where the condition holds, and else y."""
+    """Return x where the condition holds, and else y."""
     condition, x, y = step.value(0), step.value(1), step.value(2)
     if isinstance(condition, Constant):
         return chosen(step, condition.array.astype(bool))
@@ -163,7 +163,7 @@ def where(step: Step) -> Value:
 
 
 def threshold(build: Builder, condition: Node, x: Value, y: Value) -> Node | None:
-    """A value cut off at a threshold, `v if v > t else k`, without a product.
+    """Cut a value off at a threshold, `v if v > t else k`, without a product.
 
     It is `max(v, t) + (k − t)·(1 − [v > t])`; where v is the value for `v ≤ t`, it is
     `min(v, t) + (k − t)·[v > t]`. Returns None for other conditions.
@@ -191,7 +191,7 @@ def threshold(build: Builder, condition: Node, x: Value, y: Value) -> Node | Non
 
 
 def chosen(step: Step, condition: np.ndarray) -> Node:
-    """`x·c + y·(1 − c)` for a constant condition c, all exact."""
+    """Return `x·c + y·(1 − c)` for a constant condition c, all exact."""
     build, x, y = step.build, numbers_of(step.value(1)), numbers_of(step.value(2))
     if isinstance(x, Constant):
         kept = scale(build, step.node(2), np.where(condition, 0.0, 1.0))
@@ -203,6 +203,6 @@ def chosen(step: Step, condition: np.ndarray) -> Node:
 
 
 def masked(constant: Constant, kept: np.ndarray) -> Constant:
-    """The constant with zeros where it is not kept, which are formed no worse."""
+    """Return the constant with zeros where it is not kept, which are formed no worse."""
     moved = constant.moved(lambda array: np.where(kept, array, 0))
     return Constant("", moved.array, moved.formed)

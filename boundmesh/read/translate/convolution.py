@@ -36,7 +36,7 @@ class Window:
 
 
 def spatial(step: Step, name: str, default: int, count: int) -> Shape:
-    """The attribute, a number for each of `count` axes that is not below its default."""
+    """Return the attribute, a number for each of `count` axes that is not below its default."""
     found = tuple(step.attribute(name) or (default,) * count)
     if len(found) != count or not all(default <= length < MOST for length in found):
         raise step.refuse(
@@ -46,7 +46,7 @@ def spatial(step: Step, name: str, default: int, count: int) -> Shape:
 
 
 def pairs(step: Step, count: int) -> Pairs:
-    """The attribute `pads`, all befores and then all afters, as (before, after) pairs."""
+    """Return the attribute `pads`, all befores and then all afters, as (before, after) pairs."""
     pads = step.attribute("pads") or (0,) * (2 * count)
     if min(pads) < 0:
         raise step.refuse(f"its padding {list(pads)} is negative")
@@ -60,7 +60,7 @@ def halves(total: int, upper: bool) -> tuple[int, int]:
 
 
 def window(step: Step, lengths: Shape, kernel: Shape) -> Window:
-    """The window of a convolution or pooling over axes of `lengths`; auto_pad made explicit."""
+    """Return the window of a convolution or pooling over axes of `lengths`, with all padding."""
     count = len(lengths)
     stride, dilation = spatial(step, "strides", 1, count), spatial(step, "dilations", 1, count)
     explicit = Window(kernel, stride, dilation, ((0, 0),) * count)
@@ -82,7 +82,7 @@ def window(step: Step, lengths: Shape, kernel: Shape) -> Window:
 
 
 def weights_of(step: Step) -> tuple[Constant, ...]:
-    """Weight and bias, constants both."""
+    """Return the weight and the bias, which are constants."""
     step.known(1, "weight")
     step.optional_constant(2, "bias")
     return tuple(value for value in step.operands[1:3] if isinstance(value, Constant))

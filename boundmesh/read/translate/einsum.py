@@ -47,7 +47,7 @@ def einsum(step: Step) -> Value:
 
 
 def parsed(step: Step) -> tuple[list[str], str]:
-    """The labels of each operand and of the result, without blanks and `...`."""
+    """Return the labels of each operand and of the result, without blanks and `...`."""
     text = step.attribute("equation", "")
     text = (text.decode() if isinstance(text, bytes) else text).replace(" ", "")
     inputs, arrow, result = text.partition("->")
@@ -76,7 +76,7 @@ def parsed(step: Step) -> tuple[list[str], str]:
 
 
 def diagonal(build: Builder, part: Labelled) -> Labelled:
-    """The operand with each label once: axes of one label are read at equal places."""
+    """Return the operand with each label once: axes of one label are read at equal places."""
     labels = "".join(dict.fromkeys(part.labels))
     if labels == part.labels:
         return part
@@ -94,7 +94,7 @@ def numbered(labels: str, result: str) -> tuple[list[int], list[int]]:
 
 
 def contraction(build: Builder, x: Labelled, y: Labelled, kept: set[str]) -> Labelled:
-    """The product of two operands, summed over the labels that are not `kept`."""
+    """Return the product of two operands, summed over the labels that are not `kept`."""
     x, y = summed(build, x, kept | set(y.labels)), summed(build, y, kept | set(x.labels))
     both = [label for label in x.labels if label in y.labels]
     batch = [label for label in both if label in kept]
@@ -114,7 +114,7 @@ def contraction(build: Builder, x: Labelled, y: Labelled, kept: set[str]) -> Lab
 
 
 def multiplied(build: Builder, x: Value, y: Value) -> Value:
-    """`x[b] @ y[b]` of operands `[b, m, k]` and `[b, k, n]`."""
+    """Return `x[b] @ y[b]` of operands `[b, m, k]` and `[b, k, n]`."""
     if isinstance(x, Constant) and isinstance(y, Constant):
         return matrix_product_of(x, y)
     if x.shape[0] == 1 or (isinstance(x, Node) and isinstance(y, Node)):
@@ -136,7 +136,7 @@ def multiplied(build: Builder, x: Value, y: Value) -> Value:
 
 
 def summed(build: Builder, part: Labelled, kept: set[str]) -> Labelled:
-    """The operand summed over the labels that are not `kept`."""
+    """Return the operand summed over the labels that are not `kept`."""
     gone = tuple(axis for axis, label in enumerate(part.labels) if label not in kept)
     if not gone:
         return part
@@ -152,7 +152,7 @@ def summed(build: Builder, part: Labelled, kept: set[str]) -> Labelled:
 def grouped(
     build: Builder, part: Labelled, groups: tuple[list[str], ...], lengths: dict[str, int]
 ) -> Value:
-    """The operand with one axis for each group of labels."""
+    """Return the operand with one axis for each group of labels."""
     order = [label for group in groups for label in group]
     value = moved(build, part, "".join(order))
     whole = tuple(lengths[label] for label in order)
@@ -182,5 +182,5 @@ def reshaped(build: Builder, value: Value, shape: tuple[int, ...]) -> Value:
 
 
 def arranged(build: Builder, part: Labelled, labels: str) -> Value:
-    """The result, with its axes in the order of `labels`."""
+    """Return the result, with its axes in the order of `labels`."""
     return moved(build, summed(build, part, set(labels)), labels)

@@ -65,7 +65,7 @@ def function_of(build: Builder, x: Node, gate: Node) -> Scaled | None:
 
 
 def of_sign(build: Builder, x: Node, gate: Node) -> Scaled | None:
-    """`|x|·sign(x) = relu(|x|)·sign(x) = x`."""
+    """Return `|x|·sign(x) = relu(|x|)·sign(x) = x`."""
     inner, size = operand(build, gate), x
     while size.op == "relu":
         size = operand(build, size)
@@ -76,7 +76,7 @@ def of_sign(build: Builder, x: Node, gate: Node) -> Scaled | None:
 
 
 def of_sigmoid(build: Builder, x: Node, inner: Node) -> Scaled | None:
-    """`x·sigmoid(k·x) = silu(k·x)/k`."""
+    """Return `x·sigmoid(k·x) = silu(k·x)/k`."""
     argument = unscaled(build, inner)
     if argument.node != x or not positive(argument.factor):
         return None
@@ -85,7 +85,7 @@ def of_sigmoid(build: Builder, x: Node, inner: Node) -> Scaled | None:
 
 
 def of_erf(build: Builder, x: Node, inner: Node) -> Scaled | None:
-    """`x·(1 + erf(k·x)) = 2·gelu(√2·k·x)/(√2·k)`, where √2·k is near to 1 in most files."""
+    """Return `x·(1 + erf(k·x)) = 2·gelu(√2·k·x)/(√2·k)`, where √2·k is near to 1 in most files."""
     argument = unscaled(build, inner)
     if argument.node != x or not positive(argument.factor):
         return None
@@ -95,7 +95,7 @@ def of_erf(build: Builder, x: Node, inner: Node) -> Scaled | None:
 
 
 def of_tanh(build: Builder, x: Node, inner: Node) -> Scaled | None:
-    """`x·(1 + tanh(k·(x + c·x³))) = 2·gelu_tanh(x)`, k and c numbers of the file."""
+    """Return `x·(1 + tanh(k·(x + c·x³))) = 2·gelu_tanh(x)`, k and c numbers of the file."""
     argument = unscaled(build, inner)
     total = argument.node
     if total.op != "add" or not positive(argument.factor):

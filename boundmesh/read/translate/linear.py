@@ -15,13 +15,13 @@ from boundmesh.read.translate.step import Step, Value, positive_axis, translates
 
 
 def swap_last(build: Builder, x: Node) -> Node:
-    """x with its last two axes exchanged."""
+    """Return x with its last two axes exchanged."""
     *leading, row, column = range(len(x.shape))
     return build.add("transpose", x, perm=(*leading, column, row))
 
 
 def matrix_product(build: Builder, x: Value, y: Value) -> Node:
-    """`x @ y` as numpy defines it, at most one operand constant."""
+    """Return `x @ y` as numpy defines it, at most one operand constant."""
     if isinstance(y, Constant) and (matrix := flat_matrix(y)) is not None:
         assert isinstance(x, Node)
         product = build.add("linear", x, weights=(matrix.moved(np.transpose),))
@@ -40,7 +40,7 @@ def matrix_product(build: Builder, x: Value, y: Value) -> Node:
 
 
 def flat_matrix(constant: Constant) -> Constant | None:
-    """The constant as one matrix, where it is one; a vector is a column."""
+    """Return the constant as one matrix, where it is one; a vector is a column."""
     shape = constant.shape
     if len(shape) == 1:
         return constant.moved(lambda array: array[:, None])
@@ -50,7 +50,7 @@ def flat_matrix(constant: Constant) -> Constant | None:
 
 
 def bounded_product(build: Builder, x: Node, y: Node) -> Node:
-    """`x @ y` of two nodes: leading axes broadcast, a vector made a row or a column."""
+    """Return `x @ y` of two nodes: leading axes broadcast, a vector made a row or a column."""
     left = build.reshape(x, (1, *x.shape)) if len(x.shape) == 1 else x
     right = build.reshape(y, (*y.shape, 1)) if len(y.shape) == 1 else y
     lead = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
@@ -68,7 +68,7 @@ def matmul(step: Step) -> Value:
 
 @translates("Gemm")
 def gemm(step: Step) -> Value:
-    """`α·A'B' + β·C` with A', B' the operands or their transposes."""
+    """Return `α·A'B' + β·C` with A', B' the operands or their transposes."""
     build, x, y, bias = step.build, step.value(0), step.value(1), step.operand(2)
     x = flipped(build, x) if step.attribute("transA", 0) else x
     y = flipped(build, y) if step.attribute("transB", 0) else y
@@ -99,7 +99,7 @@ def flipped(build: Builder, value: Value) -> Value:
 
 @translates("BatchNormalization")
 def batch_normalization(step: Step) -> Value:
-    """`x·c + (bias − mean·c)` with `c = γ/√(variance + ε)` per channel (axis 1), in float64."""
+    """Return `x·c + (bias − mean·c)` with `c = γ/√(variance + ε)` per channel, in float64."""
     if step.attribute("training_mode", 0) or not step.single:
         raise step.refuse("it is in training mode; export the network in evaluation mode")
     if step.attribute("spatial", 1) == 0:
@@ -118,7 +118,7 @@ def batch_normalization(step: Step) -> Value:
 
 
 def batch_of_its_own(step: Step) -> Node:
-    """`(x − mean)/√(variance + ε)·γ + bias`, where the network computes mean and variance itself.
+    """Return `(x − mean)/√(variance + ε)·γ + bias` with the mean and variance of x itself.
 
     PyTorch writes so a normalisation that keeps no running statistics.
     """
@@ -135,14 +135,14 @@ def batch_of_its_own(step: Step) -> Node:
 
 
 def channelwise(build: Builder, value: Value, shape: tuple[int, ...]) -> Value:
-    """One number for each channel, in a shape that broadcasts along all other axes."""
+    """Shape one number for each channel so that it broadcasts along all other axes."""
     if isinstance(value, Constant):
         return value.moved(lambda array: array.reshape(shape))
     return build.reshape(value, (value.shape[0], *shape[1:]))
 
 
 def standardized(build: Builder, x: Node, axes: tuple[int, ...], epsilon: float) -> Node:
-    """`(x − mean)/√(variance + ε)`, mean and variance over `axes`."""
+    """Return `(x − mean)/√(variance + ε)`, mean and variance over `axes`."""
     count = float(np.prod([x.shape[axis] for axis in axes]))
     share = quotient(1.0, count)
     mean = scale(build, build.add("sum", x, axes=axes), share)
@@ -154,13 +154,13 @@ def standardized(build: Builder, x: Node, axes: tuple[int, ...], epsilon: float)
 
 
 def limited(build: Builder, x: Node, limit: float) -> Node:
-    """x, of which no element exceeds the limit; a little room is left for a network's rounding."""
+    """Limit the elements of x, with a little room for the rounding of the network."""
     return build.add("limited", x, limit=limit * (1 + 2.0**-10) + 2.0**-20)
 
 
 @translates("LayerNormalization")
 def layer_normalization(step: Step) -> Value:
-    """Over the axes from `axis` on, then `·scale + bias`."""
+    """Normalise over the axes from `axis` on, then `·scale + bias`."""
     if not step.single:
         raise step.refuse("its mean and deviation are outputs too; only the first is supported")
     x = step.node()
@@ -174,7 +174,7 @@ def layer_normalization(step: Step) -> Value:
 
 @translates("InstanceNormalization")
 def instance_normalization(step: Step) -> Value:
-    """Over the spatial axes, then `·scale + bias` per channel."""
+    """Normalise over the spatial axes, then `·scale + bias` per channel."""
     x = step.node()
     axes = tuple(range(2, len(x.shape)))
     shape = (-1, *(1,) * len(axes))

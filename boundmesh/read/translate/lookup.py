@@ -24,7 +24,7 @@ from boundmesh.read.translate.step import TRANSLATIONS, Step, Value, positive_ax
 
 
 def reached(build: Builder, index: Node, count: int) -> Node:
-    """`[x ≥ 1], …, [x ≥ count − 1]` of whole x, along a new last axis.
+    """Return `[x ≥ 1], …, [x ≥ count − 1]` of whole x, along a new last axis.
 
     Numbers below zero count from the end, as in ONNX.
     """
@@ -36,13 +36,13 @@ def reached(build: Builder, index: Node, count: int) -> Node:
 
 
 def wrapped(build: Builder, index: Node, count: int) -> Node:
-    """`x + count·[x < 0]`."""
+    """Return `x + count·[x < 0]`."""
     natural = build.add("step", index, bend=-0.5, tie=1.0, low=0.0, high=1.0)
     return plus(build, index, scale(build, minus(build, known(1.0), natural), float(count)))
 
 
 def one_hot(build: Builder, index: Node, count: int) -> Node:
-    """1 at the place of each whole number and else 0, along a new last axis of length `count`."""
+    """Return 1 at the place of each whole number and else 0, along a new last axis of `count`."""
     if count == 1:
         return build.constant(Constant("", np.ones((*index.shape, 1))))
     # Row k is [x ≥ k] − [x ≥ k + 1], and [x ≥ 0] is 1.
@@ -56,7 +56,7 @@ def one_hot(build: Builder, index: Node, count: int) -> Node:
 
 
 def looked_up(step: Step, index: Node) -> Value:
-    """The rows of operand 0 along the axis, picked by an index that depends on the input."""
+    """Return the rows of operand 0 along the axis, picked by an index that depends on the input."""
     build, data = step.build, step.value(0)
     axis = positive_axis(step.attribute("axis", 0), len(data.shape))
     before, count, after = data.shape[:axis], data.shape[axis], data.shape[axis + 1 :]
@@ -78,7 +78,7 @@ def looked_up(step: Step, index: Node) -> Value:
 
 
 def rows_of_table(build: Builder, table: Constant, index: Node) -> Node:
-    """The rows `[*index.shape, R]` of a constant table `[V, R]`."""
+    """Return the rows `[*index.shape, R]` of a constant table `[V, R]`."""
     count, width = table.shape
     first = table.moved(lambda array: array[0])
     if count == 1:
@@ -96,7 +96,7 @@ def rows_of_table(build: Builder, table: Constant, index: Node) -> Node:
 
 
 def rows_of_node(step: Step, data: Node, index: Node, axis: int) -> Node:
-    """The rows of a table that depends on the input, too: products with ones and zeros."""
+    """Return the rows of a table that depends on the input, too: products with ones and zeros."""
     build, count = step.build, data.shape[axis]
     perm = (axis, *(place for place in range(len(data.shape)) if place != axis))
     front = data if axis == 0 else build.add("transpose", data, perm=perm)

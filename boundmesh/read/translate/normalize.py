@@ -20,7 +20,7 @@ whose root, float32 has."""
 
 @translates("GroupNormalization")
 def group_normalization(step: Step) -> Value:
-    """Over the channels of a group and all further axes, then `·scale + bias`.
+    """Normalise over the channels of a group and all further axes, then `·scale + bias`.
 
     Scale and bias hold one number per group before opset 21, and one per channel from then on.
     """
@@ -43,7 +43,7 @@ def group_normalization(step: Step) -> Value:
 
 @translates("RMSNormalization")
 def rms_normalization(step: Step) -> Value:
-    """`x/√(mean(x²) + ε)` over the axes from `axis` on, then `·scale`."""
+    """Return `x/√(mean(x²) + ε)` over the axes from `axis` on, then `·scale`."""
     build, x = step.build, step.node()
     first = positive_axis(step.attribute("axis", -1), len(x.shape))
     axes = tuple(range(first, len(x.shape)))
@@ -55,14 +55,14 @@ def rms_normalization(step: Step) -> Value:
 
 
 def mean(build: Builder, x: Node, axes: tuple[int, ...]) -> Node:
-    """The mean over `axes`, which stay as 1."""
+    """Return the mean over `axes`, which keep the length 1."""
     count = float(np.prod([x.shape[axis] for axis in axes]))
     return scale(build, build.add("sum", x, axes=axes), quotient(1.0, count))
 
 
 @translates("LpNormalization")
 def lp_normalization(step: Step) -> Value:
-    """`x/‖x‖` along one axis, of the 1-norm or the 2-norm; zero where x is, as ONNX Runtime has it.
+    """Return `x/‖x‖` along one axis, for the 1-norm or the 2-norm; 0/0 is 0, as in ONNX Runtime.
 
     A norm below the smallest number of float32, or whose square is, counts as zero.
     """
@@ -78,7 +78,7 @@ def lp_normalization(step: Step) -> Value:
 
 @translates("MeanVarianceNormalization")
 def mean_variance_normalization(step: Step) -> Value:
-    """`(x − mean)/(√variance + 10⁻⁹)` over `axes`."""
+    """Return `(x − mean)/(√variance + 10⁻⁹)` over `axes`."""
     build, x = step.build, step.node()
     axes = tuple(positive_axis(axis, len(x.shape)) for axis in step.attribute("axes", (0, 2, 3)))
     centered = minus(build, x, mean(build, x, axes))

@@ -10,7 +10,7 @@ from boundmesh.read.translate.step import Step, Value, positive_axis, translates
 
 @translates("ArgMax", "ArgMin")
 def argmax(step: Step) -> Value:
-    """The place of the largest element, or of the least one."""
+    """Return the place of the largest element, or of the least one."""
     build, x = step.build, step.node()
     axis = positive_axis(step.attribute("axis", 0), len(x.shape))
     x = negative(build, x) if step.op == "ArgMin" else x
@@ -22,9 +22,9 @@ def argmax(step: Step) -> Value:
 
 @translates("TopK")
 def top_k(step: Step) -> Value | tuple[Value, ...]:
-    """The k largest elements in falling order, or the k least ones in rising order; their places.
+    """Return the k largest elements in falling order, or the k least ones in rising order.
 
-    Of equal elements the first counts, as in ONNX Runtime.
+    The second result has their places. Of equal elements the first counts, as in ONNX Runtime.
     """
     build, x, given = step.build, step.node(), step.option(1, "k")
     if given is None:

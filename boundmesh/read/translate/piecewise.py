@@ -12,7 +12,7 @@ from boundmesh.read.translate.step import Step, Value, positive_axis, translates
 
 
 def beyond(build: Builder, x: Node, limit: float, value: float) -> Node:
-    """`x − limit + value` where `x > limit`, and else 0: a relu and a step."""
+    """Return `x − limit + value` where `x > limit`, and else 0: a relu and a step."""
     over = build.add("relu", shift(build, x, -limit))
     if not value:
         return over
@@ -22,14 +22,14 @@ def beyond(build: Builder, x: Node, limit: float, value: float) -> Node:
 
 @translates("ThresholdedRelu")
 def thresholded(step: Step) -> Value:
-    """x where `x > alpha`, and else 0."""
+    """Return x where `x > alpha`, and else 0."""
     limit = step.real("alpha", 1.0)
     return beyond(step.build, step.node(), limit, limit)
 
 
 @translates("Shrink")
 def shrink(step: Step) -> Value:
-    """`x − bias` where `x > lambd`, `x + bias` where `x < −lambd`, and else 0."""
+    """Return `x − bias` where `x > lambd`, `x + bias` where `x < −lambd`, and else 0."""
     build, x = step.build, step.node()
     limit, bias = step.real("lambd", 0.5), step.real("bias", 0.0)
     if limit < 0:
@@ -40,7 +40,7 @@ def shrink(step: Step) -> Value:
 
 @translates("Sinh", "Cosh")
 def hyperbolic(step: Step) -> Value:
-    """`(exp(x) ∓ exp(−x))/2`."""
+    """Return `(exp(x) ∓ exp(−x))/2`."""
     build, x = step.build, step.node()
     rising, falling = build.add("exp", x), build.add("exp", negative(build, x))
     found = combine(build, "subtract" if step.op == "Sinh" else "add", rising, falling)
@@ -49,7 +49,7 @@ def hyperbolic(step: Step) -> Value:
 
 @translates("Hardmax")
 def hardmax(step: Step) -> Value:
-    """1 at the first largest element along an axis, and else 0.
+    """Return 1 at the first largest element along an axis, and else 0.
 
     Before opset 13 the axis and all after it are one.
     """

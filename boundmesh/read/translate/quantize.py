@@ -17,7 +17,7 @@ NARROW = {"int4": (-8, 7), "uint4": (0, 15), "int2": (-2, 1), "uint2": (0, 3)}
 
 
 def limits(step: Step, zero: Constant) -> tuple[float, float]:
-    """The least and the largest number of the quantised type, which the zero point has."""
+    """Return the least and the largest number of the quantised type, that of the zero point."""
     kind = zero.array.dtype
     if kind.name in NARROW:
         return NARROW[kind.name]
@@ -28,7 +28,7 @@ def limits(step: Step, zero: Constant) -> tuple[float, float]:
 
 
 def along(constant: Constant, axis: int, rank: int) -> Constant:
-    """One number, or one per index along `axis`, in a shape that broadcasts."""
+    """Shape one number, or one per index along `axis`, so that it broadcasts."""
     if constant.array.size == 1:
         return constant.moved(lambda array: array.reshape(()))
     return constant.moved(
@@ -37,7 +37,7 @@ def along(constant: Constant, axis: int, rank: int) -> Constant:
 
 
 def settings(step: Step, first: int, rank: int) -> tuple[Constant, Constant]:
-    """The scale, operand `first`, and the zero point after it, which is 0 where it is left out."""
+    """Return the scale, operand `first`, and the zero point after it, which may be left out (0)."""
     if step.attribute("block_size", 0):
         raise step.refuse("it has blocks; one scale, or one per index of an axis, is supported")
     axis = positive_axis(step.attribute("axis", 1), rank)
@@ -55,7 +55,7 @@ def kind_of(step: Step) -> np.dtype:
 
 
 def quantized(step: Step, x: Node, factor: Constant, zero: Constant) -> Node:
-    """`clip(round(x/scale) + zero, least, largest)`."""
+    """Return `clip(round(x/scale) + zero, least, largest)`."""
     build, (least, largest) = step.build, limits(step, zero)
     whole = build.add("round", scale(build, x, quotient(1.0, factor)))
     moved = shift(build, whole, real(zero)) if zero.array.any() else whole
@@ -67,7 +67,7 @@ def real(constant: Constant) -> Constant:
 
 
 def restored(build: Builder, x: Value, factor: Constant, zero: Constant | None) -> Value:
-    """`(x − zero)·scale`."""
+    """Return `(x − zero)·scale`."""
     if isinstance(x, Constant):
         whole = real(x)
         if zero is not None:
@@ -91,14 +91,14 @@ def dequantize(step: Step) -> Value:
 
 
 def as_step(step: Step, op: str, operands: Sequence[Value | None]) -> Node:
-    """The result of another ONNX operator with the attributes of this one."""
+    """Return the result of another ONNX operator with the attributes of this one."""
     found = TRANSLATIONS[op](replace(step, op=op, operands=tuple(operands)))
     assert isinstance(found, Node)
     return found
 
 
 def without_zero(step: Step, place: int, zero: int, axis: int) -> Value:
-    """Operand `place` less the zero point, operand `zero`: exact whole numbers."""
+    """Return operand `place` minus the zero point, operand `zero`: exact whole numbers."""
     value, point = step.value(place), step.optional_constant(zero, "zero point")
     rank = len(value.shape)
     held = None if point is None else along(point, axis % rank, rank)
@@ -107,19 +107,19 @@ def without_zero(step: Step, place: int, zero: int, axis: int) -> Value:
 
 @translates("MatMulInteger")
 def matmul_integer(step: Step) -> Value:
-    """`(A − a)·(B − b)`."""
+    """Return `(A − a)·(B − b)`."""
     first, second = without_zero(step, 0, 2, -2), without_zero(step, 1, 3, -1)
     return as_step(step, "MatMul", (first, second))
 
 
 @translates("ConvInteger")
 def conv_integer(step: Step) -> Value:
-    """The convolution of `x − x₀` with `w − w₀`."""
+    """Return the convolution of `x − x₀` with `w − w₀`."""
     return as_step(step, "Conv", (without_zero(step, 0, 2, 1), without_zero(step, 1, 3, 0)))
 
 
 def scaled_operand(step: Step, place: int, axis: int) -> Value:
-    """Operand `place` of a QLinear operator, whose scale and zero point follow it, restored."""
+    """Restore operand `place` of a QLinear operator, whose scale and zero point follow it."""
     value, rank = step.value(place), len(step.value(place).shape)
     factor = along(step.known(place + 1, "scale"), axis % rank, rank)
     zero = along(step.known(place + 2, "zero point"), axis % rank, rank)
@@ -128,14 +128,14 @@ def scaled_operand(step: Step, place: int, axis: int) -> Value:
 
 @translates("QLinearMatMul")
 def qlinear_matmul(step: Step) -> Value:
-    """The product of restored operands, quantised again."""
+    """Quantise the product of restored operands."""
     result = as_step(step, "MatMul", (scaled_operand(step, 0, -2), scaled_operand(step, 3, -1)))
     return quantized(step, result, step.known(6, "scale"), step.known(7, "zero point"))
 
 
 @translates("QLinearConv")
 def qlinear_conv(step: Step) -> Value:
-    """The convolution of restored operands, quantised again; the bias counts products of scales."""
+    """Quantise the convolution of restored operands; the bias counts products of scales."""
     operands = [scaled_operand(step, 0, 1), scaled_operand(step, 3, 0)]
     if step.operand(8) is not None:
         scales = product(step.known(1, "scale"), step.known(4, "scale"))

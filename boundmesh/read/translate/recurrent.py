@@ -52,17 +52,17 @@ class Cell:
         return self.settings.build
 
     def gate(self, gates: Node, place: int) -> Node:
-        """Block `place` of the gates `[batch, gates·h]`."""
+        """Return block `place` of the gates `[batch, gates·h]`."""
         return pick(self.build, gates, 1, range(place * self.size, (place + 1) * self.size))
 
     def block(self, place: int, count: int = 1) -> tuple[Constant, Constant | None]:
-        """The rows of R, and of its bias, that belong to `count` gates from `place` on."""
+        """Return the rows of R, and of its bias, that belong to `count` gates from `place` on."""
         rows = slice(place * self.size, (place + count) * self.size)
         bias = None if self.bias is None else self.bias.moved(lambda array: array[rows])
         return self.recurrent.moved(lambda array: array[rows]), bias
 
     def times_state(self, state: Value | None, place: int, count: int) -> Value | None:
-        """`state·Rᵀ + Rb` for some gates; None stands for zero."""
+        """Return `state·Rᵀ + Rb` for some gates; None stands for zero."""
         weight, bias = self.block(place, count)
         if state is None:
             return bias
@@ -79,14 +79,14 @@ State = tuple[Value | None, Value | None]
 
 
 def rnn(cell: Cell, given: Node, state: State) -> State:
-    """`h = f(W x + Wb + R h + Rb)`."""
+    """Return `h = f(W x + Wb + R h + Rb)`."""
     build = cell.build
     inner = added(build, given, cell.times_state(state[0], 0, 1))
     return cell.functions[0](build, inner), None
 
 
 def gru(cell: Cell, given: Node, state: State) -> State:
-    """`h = (1 − z)·ĥ + z·h`, with `ĥ = g(W x + r·(R h + Rb))` or `g(W x + R (r·h) + Rb)`."""
+    """Return `h = (1 − z)·ĥ + z·h`, with `ĥ = g(W x + r·(R h + Rb))` or `g(W x + R (r·h) + Rb)`."""
     build, before = cell.build, state[0]
     both = pick(build, given, 1, range(2 * cell.size))
     gates = cell.functions[0](build, added(build, both, cell.times_state(before, 0, 2)))
@@ -106,7 +106,7 @@ def gru(cell: Cell, given: Node, state: State) -> State:
 
 
 def lstm(cell: Cell, given: Node, state: State) -> State:
-    """`c = f·c + i·ĉ` and `h = o·tanh(c)`; the blocks are i, o, f and ĉ."""
+    """Return `c = f·c + i·ĉ` and `h = o·tanh(c)`; the blocks are i, o, f and ĉ."""
     build, (before, memory) = cell.build, state
     gates = added(build, given, cell.times_state(before, 0, 4))
     sigmoid, tanh, last = cell.functions
@@ -123,7 +123,7 @@ CELLS = {"RNN": rnn, "GRU": gru, "LSTM": lstm}
 
 @translates(*CELLS)
 def recurrent(step: Step) -> Value | tuple[Value, ...]:
-    """All states, the last ones, and of an LSTM the last memory."""
+    """Return all states, the last states and, for an LSTM, the last memory."""
     build, x = step.build, step.node(0)
     by_batch = bool(step.attribute("layout", 0))
     if by_batch:
@@ -171,7 +171,7 @@ def check(step: Step, length: int) -> None:
 
 
 def direction(step: Step, x: Node, place: int, backwards: bool) -> tuple[list[Node], Node | None]:
-    """The states of one direction, at the places of their inputs, and the last memory."""
+    """Return the states of one direction, at the places of their inputs, and the last memory."""
     build, blocks = step.build, GATES[step.op]
     weight, recur = (
         step.known(index, name).moved(lambda array: array[place])
@@ -208,7 +208,7 @@ def limited(step: Step, x: Node) -> Node:
 
 
 def start(step: Step, index: int, place: int) -> Value | None:
-    """The initial state of a direction; None where it is zero."""
+    """Return the initial state of a direction; None where it is zero."""
     value = step.operand(index)
     if value is None:
         return None
@@ -226,7 +226,7 @@ def by_batch(step: Step) -> bool:
 
 
 def functions(step: Step, place: int) -> list[Function]:
-    """The activation functions of a direction."""
+    """Return the activation functions of a direction."""
     default = FUNCTIONS[step.op]
     named = step.attribute("activations") or default * 2
     texts = [name.decode() if isinstance(name, bytes) else str(name) for name in named]

@@ -17,7 +17,10 @@ Axes = tuple[int, ...]
 
 
 def axes_of(step: Step, rank: int) -> Axes:
-    """The axes that are reduced; none given means all, or none with noop_with_empty_axes."""
+    """Return the axes that are reduced.
+
+    Where none is given, all are reduced, or with noop_with_empty_axes none.
+    """
     given = step.option(1, "axes")
     if given is None or given.size == 0:
         return () if step.attribute("noop_with_empty_axes", 0) else tuple(range(rank))
@@ -25,7 +28,7 @@ def axes_of(step: Step, rank: int) -> Axes:
 
 
 def finish(step: Step, reduced: Node, axes: Axes) -> Node:
-    """`reduced`, which holds its axes as 1, in the shape that `keepdims` asks for."""
+    """Return `reduced`, whose reduced axes have length 1, in the shape that `keepdims` demands."""
     if step.attribute("keepdims", 1):
         return reduced
     shape = tuple(n for axis, n in enumerate(reduced.shape) if axis not in axes)
@@ -44,7 +47,7 @@ AFTER = {"ReduceL2": "sqrt", "ReduceLogSum": "log", "ReduceLogSumExp": "log"}
 
 @translates("ReduceSum", "ReduceMean", *BEFORE, *(AFTER.keys() - BEFORE.keys()))
 def reduce_sum(step: Step) -> Value:
-    """A sum, with an elementwise operator before or after it."""
+    """Translate a sum, with an elementwise operator before or after it."""
     build, x = step.build, step.node()
     axes = axes_of(step, len(x.shape))
     before = BEFORE.get(step.op)
@@ -59,7 +62,7 @@ def reduce_sum(step: Step) -> Value:
 
 
 def largest(build: Builder, x: Node, axes: Axes) -> Node:
-    """The maximum over `axes`, which stay as 1: one operator over all of them together."""
+    """Return the maximum over `axes`, which keep the length 1, by one operator for all of them."""
     if not axes:
         return x
     kept = tuple(axis for axis in range(len(x.shape)) if axis not in axes)
@@ -73,7 +76,7 @@ def largest(build: Builder, x: Node, axes: Axes) -> Node:
 
 @translates("ReduceProd")
 def reduce_product(step: Step) -> Value:
-    """The product over the axes, of halves of each axis, of halves of these, and so on."""
+    """Return the product over the axes, of halves of each axis, of halves of these, and so on."""
     build, x = step.build, step.node()
     axes = axes_of(step, len(x.shape))
     for axis in axes:
@@ -96,7 +99,7 @@ def reduce_max(step: Step) -> Value:
 
 @translates("ReduceMin")
 def reduce_min(step: Step) -> Value:
-    """`−max(−x)`."""
+    """Return `−max(−x)`."""
     axes = axes_of(step, len(step.node().shape))
     peak = largest(step.build, negative(step.build, step.node()), axes)
     return finish(step, negative(step.build, peak), axes)
@@ -104,7 +107,7 @@ def reduce_min(step: Step) -> Value:
 
 @translates("Softmax", "LogSoftmax")
 def softmax(step: Step) -> Value:
-    """`exp(xᵢ)/Σⱼ exp(xⱼ)`, or its logarithm `xᵢ − log Σⱼ exp(xⱼ)`.
+    """Return `exp(xᵢ)/Σⱼ exp(xⱼ)`, or its logarithm `xᵢ − log Σⱼ exp(xⱼ)`.
 
     Normalises one axis, and before opset 13 all axes from `axis` on. An element of −∞ takes no
     part.

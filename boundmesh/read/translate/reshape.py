@@ -21,7 +21,7 @@ def refuse_training(step: Step) -> None:
 
 @translates("Dropout")
 def dropout(step: Step) -> Value:
-    """The operand itself; the second output, the mask, is all true."""
+    """Return the operand itself; the second output, the mask, is all true."""
     refuse_training(step)
     if not step.single:
         raise step.refuse("its mask is used; only its first output is supported")
@@ -61,7 +61,7 @@ def flattened(shape: Shape, axis: int) -> Shape:
 
 
 def new_shape(step: Step, shape: Shape) -> Shape:
-    """The shape that Reshape, Flatten, Squeeze or Unsqueeze gives to a value of `shape`."""
+    """Return the shape that Reshape, Flatten, Squeeze or Unsqueeze gives to a value of `shape`."""
     if step.op == "Flatten":
         return flattened(shape, step.attribute("axis", 1))
     setting = step.option(1, "shape" if step.op == "Reshape" else "axes")
@@ -99,7 +99,7 @@ def expand(step: Step) -> Value:
 
 @translates("DepthToSpace")
 def depth_to_space(step: Step) -> Value:
-    """`[N, C·b², H, W]` → `[N, C, H·b, W·b]`, columns or depth varying first (mode)."""
+    """Move depth to space, `[N, C·b², H, W]` → `[N, C, H·b, W·b]`, in the order of `mode`."""
     x, b = step.node(), step.attribute("blocksize")
     n, depth, height, width = x.shape
     c = depth // (b * b)
@@ -112,7 +112,7 @@ def depth_to_space(step: Step) -> Value:
 
 @translates("SpaceToDepth")
 def space_to_depth(step: Step) -> Value:
-    """`[N, C, H, W]` → `[N, C·b², H/b, W/b]`."""
+    """Move space to depth, `[N, C, H, W]` → `[N, C·b², H/b, W/b]`."""
     x, b = step.node(), step.attribute("blocksize")
     n, c, height, width = x.shape
     split = step.build.reshape(x, (n, c, height // b, b, width // b, b))

@@ -20,7 +20,7 @@ INTERPOLATING = ("linear", "cubic")
 
 @translates("Resize", "Upsample")
 def resize(step: Step) -> Value:
-    """A gather along each axis, or a product with a matrix of weights along each axis."""
+    """Gather along each axis, or multiply by a matrix of weights along each axis."""
     mode = step.attribute("mode", "nearest")
     if mode in INTERPOLATING:
         return interpolated(step, mode)
@@ -41,7 +41,7 @@ def resize(step: Step) -> Value:
 
 
 def resized(step: Step, array: np.ndarray) -> np.ndarray:
-    """What ONNX Runtime makes of an array.
+    """Return what ONNX Runtime makes of an array.
 
     Of flat places it finds those that the elements of the result are taken from. The rules differ
     between opsets and attributes, and counterexamples are replayed in ONNX Runtime.
@@ -71,7 +71,7 @@ def resized(step: Step, array: np.ndarray) -> np.ndarray:
 
 
 def setting(step: Step, place: int) -> np.ndarray | None:
-    """An operand beside the first, in the type that ONNX Runtime takes."""
+    """Return an operand beside the first, in the type that ONNX Runtime takes."""
     found = step.optional_constant(place, "scale")
     if found is None:
         return None
@@ -100,14 +100,14 @@ def interpolated(step: Step, mode: str) -> Node:
 
 
 def scales_of(step: Step) -> np.ndarray | None:
-    """The factors, where they are given in place of lengths."""
+    """Return the factors, where they are given in place of lengths."""
     place = 1 if step.op == "Upsample" or step.opset < 11 else 2
     given = step.option(place, "scales")
     return None if given is None or not given.size else given
 
 
 def coordinate(step: Step, place: int, length: int, result: int, scale: Fraction) -> Fraction:
-    """The place in the operand that an element of the result is taken at, as ONNX defines it."""
+    """Return the place in the operand that ONNX takes an element of the result at."""
     early = "asymmetric" if step.op == "Upsample" or step.opset < 11 else "half_pixel"
     mode, half = step.attribute("coordinate_transformation_mode", early), Fraction(1, 2)
     if mode == "asymmetric":
@@ -125,7 +125,7 @@ def coordinate(step: Step, place: int, length: int, result: int, scale: Fraction
 
 
 def weights(step: Step, mode: str, length: int, result: int, scale: Fraction) -> Constant:
-    """The matrix `[result, length]` of weights, exact rationals rounded once."""
+    """Return the matrix `[result, length]` of weights, exact rationals rounded once."""
     exact: list[dict[int, Fraction]] = []
     for place in range(result):
         position = coordinate(step, place, length, result, scale)
@@ -144,14 +144,14 @@ def weights(step: Step, mode: str, length: int, result: int, scale: Fraction) ->
 
 
 def linear(step: Step, position: Fraction, length: int) -> dict[int, Fraction]:
-    """The weights of both neighbours; a place beyond an end counts as the end."""
+    """Return the weights of both neighbours; a place beyond an end counts as the end."""
     position = min(max(position, Fraction(0)), Fraction(length - 1))
     left = math.floor(position)
     return {left: 1 - (position - left), left + 1: position - left}
 
 
 def cubic(step: Step, position: Fraction, length: int) -> dict[int, Fraction]:
-    """The weights of four neighbours (Keys 1981); those outside may count as none."""
+    """Return the weights of four neighbours (Keys 1981); those outside may count as none."""
     a, left = Fraction(step.real("cubic_coeff_a", -0.75)), math.floor(position)
     r = position - left
     far, near = r + 1, 2 - r

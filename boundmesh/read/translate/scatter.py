@@ -21,13 +21,13 @@ REDUCTIONS: dict[str, Callable[[Builder, Value, Value], Node]] = {
 
 
 def taken(build: Builder, x: Node, places: np.ndarray) -> Node:
-    """The elements of x at flat `places`, in the shape of `places`."""
+    """Return the elements of x at flat `places`, in the shape of `places`."""
     flat = build.reshape(x, (x.size,))
     return build.reshape(pick(build, flat, 0, places.ravel()), places.shape)
 
 
 def wrapped(step: Step, index: np.ndarray, length: int | np.ndarray) -> np.ndarray:
-    """The index counted from the front; raises UnsupportedError where it lies outside."""
+    """Return the index counted from the front; raises UnsupportedError where it lies outside."""
     places = np.where(index < 0, index + length, index)
     if places.size and ((places < 0) | (places >= length)).any():
         raise step.refuse(f"an index lies outside of its axis of length {length}")
@@ -36,13 +36,13 @@ def wrapped(step: Step, index: np.ndarray, length: int | np.ndarray) -> np.ndarr
 
 @translates("GatherElements")
 def gather_elements(step: Step) -> Value:
-    """`y[i][j] = x[index[i][j]][j]`, for axis 0."""
+    """Return `y[i][j] = x[index[i][j]][j]`, for axis 0."""
     x, index = step.node(0), step.constant(1, "indices")
     return taken(step.build, x, along_axis(step, x.shape, index))
 
 
 def along_axis(step: Step, shape: Shape, index: np.ndarray) -> np.ndarray:
-    """The flat places that an index along the attribute `axis` means, in the index's shape."""
+    """Return the flat places of an index along the attribute `axis`, in the index's shape."""
     axis = positive_axis(step.attribute("axis", 0), len(shape))
     where: list[np.ndarray] = list(np.indices(index.shape))
     where[axis] = wrapped(step, index, shape[axis])
@@ -51,7 +51,10 @@ def along_axis(step: Step, shape: Shape, index: np.ndarray) -> np.ndarray:
 
 @translates("GatherND")
 def gather_nd(step: Step) -> Value:
-    """Slices of x at places that the last axis of the indices lists, after `batch_dims` axes."""
+    """Return slices of x at the places that the last axis of the indices lists.
+
+    The first `batch_dims` axes are common to x and the indices.
+    """
     x, index = step.node(0), step.constant(1, "indices")
     batch = step.attribute("batch_dims", 0)
     flat = np.arange(x.size).reshape(x.shape)
@@ -66,7 +69,7 @@ def gather_nd(step: Step) -> Value:
 
 @translates("ScatterND")
 def scatter_nd(step: Step) -> Value:
-    """x with slices replaced, or combined, at places that the last axis of the indices lists."""
+    """Return x with slices replaced, or combined, at places listed by the indices' last axis."""
     x, index = step.node(0), step.constant(1, "indices")
     flat = np.arange(x.size).reshape(x.shape)
     places = wrapped(step, index, np.asarray(x.shape[: index.shape[-1]]))
@@ -75,13 +78,13 @@ def scatter_nd(step: Step) -> Value:
 
 @translates("ScatterElements", "Scatter")
 def scatter_elements(step: Step) -> Value:
-    """`y[index[i][j]][j] = updates[i][j]`, for axis 0, or the updates combined with x there."""
+    """Return `y[index[i][j]][j] = updates[i][j]` for axis 0, or x and updates combined there."""
     x, index = step.node(0), step.constant(1, "indices")
     return written(step, x, along_axis(step, x.shape, index))
 
 
 def written(step: Step, x: Node, places: np.ndarray) -> Node:
-    """x with the updates, operand 2, written to the flat `places`, one update after the other."""
+    """Return x with the updates, operand 2, written to the flat `places` one after the other."""
     build, updates, kind = step.build, step.node(2), step.attribute("reduction", "none")
     if kind not in ("none", *REDUCTIONS):
         raise step.refuse(f"its reduction '{kind}' is not defined")
@@ -99,7 +102,7 @@ def written(step: Step, x: Node, places: np.ndarray) -> Node:
 
 
 def once_each(places: np.ndarray) -> Iterator[np.ndarray]:
-    """Parts of the positions in `places`, in each of which no place occurs twice."""
+    """Return parts of the positions in `places`, in each of which no place occurs twice."""
     rest = np.arange(places.size)
     while rest.size:
         _, first = np.unique(places[rest], return_index=True)
@@ -110,7 +113,7 @@ def once_each(places: np.ndarray) -> Iterator[np.ndarray]:
 
 @translates("Trilu")
 def triangle(step: Step) -> Value:
-    """The upper or the lower triangle of the last two axes; all else becomes zero."""
+    """Return the upper or the lower triangle of the last two axes; all else becomes zero."""
     x, k = step.node(0), step.optional(1, "k")
     diagonal = 0 if k is None else int(np.ravel(k)[0])
     whole = np.ones(x.shape[-2:])

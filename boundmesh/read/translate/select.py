@@ -13,7 +13,7 @@ from boundmesh.read.translate.step import Step, Value, positive_axis, translates
 
 
 def pick(build: Builder, x: Node, axis: int, index: Sequence[int] | np.ndarray) -> Node:
-    """x at `index` along `axis`: a slice where the places rise evenly, else a gather."""
+    """Return x at `index` along `axis`: a slice where the places rise evenly, else a gather."""
     places = np.asarray(index, np.int64).ravel()
     steps = np.unique(np.diff(places))
     if places.size and steps.size <= 1 and (steps.size == 0 or steps[0] > 0):
@@ -36,7 +36,7 @@ def sliced(length: int, start: int, end: int, by: int) -> slice:
 
 @translates("Slice")
 def slice_operator(step: Step) -> Value:
-    """Each axis by its start, end and step; a step below zero reads backwards."""
+    """Slice each axis by its start, end and step; a step below zero reads backwards."""
     x = step.node()
     starts, ends = step.option(1, "starts"), step.option(2, "ends")
     axes, steps = step.option(3, "axes"), step.optional(4, "steps")
@@ -66,7 +66,7 @@ def gather(step: Step) -> Value:
 
 @translates("Split")
 def split(step: Step) -> Value | tuple[Value, ...]:
-    """Parts of given lengths, or of equal length with a shorter last one."""
+    """Return parts of given lengths, or of equal length with a shorter last one."""
     x = step.node()
     axis = positive_axis(step.attribute("axis", 0), len(x.shape))
     given, count = step.option(1, "split"), len(step.outputs)
@@ -78,19 +78,19 @@ def split(step: Step) -> Value | tuple[Value, ...]:
 
 @translates("IsNaN")
 def is_nan(step: Step) -> Value:
-    """False everywhere: what bounds are computed of is finite, and −∞ is no NaN either."""
+    """Return False everywhere: what bounds are computed of is finite, and −∞ is no NaN either."""
     return Constant("", np.zeros(step.node().shape, bool))
 
 
 @translates("IsInf")
 def is_infinite(step: Step) -> Value:
-    """False everywhere: what bounds are computed of is finite."""
+    """Return False everywhere: what bounds are computed of is finite."""
     return Constant("", np.zeros(step.node().shape, bool))
 
 
 @translates("Concat")
 def concat(step: Step) -> Value:
-    """The operands along an axis; those that are constant become constant nodes."""
+    """Return the operands along an axis; those that are constant become constant nodes."""
     nodes = [step.node(place) for place in range(len(step.operands))]
     axis = positive_axis(step.attribute("axis"), len(nodes[0].shape))
     present = [node for node in nodes if node.shape[axis] > 0] or nodes[:1]
@@ -113,7 +113,7 @@ def tile(step: Step) -> Value:
 
 @translates("Pad")
 def pad(step: Step) -> Value:
-    """A constant around the edges, or elements of x repeated there; less than zero cuts off."""
+    """Put a constant around the edges, or repeat elements of x there; less than zero cuts off."""
     x = step.node()
     rank = len(x.shape)
     given, value = step.option(1, "pads"), step.option(2, "value")

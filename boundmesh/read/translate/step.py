@@ -86,14 +86,14 @@ class Step:
         return value
 
     def limit(self, index: int, attribute: str) -> Constant | None:
-        """A setting that older opsets give as an attribute, with how it was formed."""
+        """Return a setting that older opsets give as an attribute, with how it was formed."""
         value = self.optional_constant(index, attribute)
         if value is None and attribute in self.attributes:
             return Constant("", np.asarray(self.attributes[attribute]))
         return value
 
     def real(self, name: str, default: float) -> float:
-        """An attribute of ONNX type float, which also the default is rounded to."""
+        """Return an attribute of ONNX type float, which also the default is rounded to."""
         return float(np.float32(self.attribute(name, default)))
 
     @property
@@ -102,7 +102,7 @@ class Step:
         return not any(self.outputs[1:])
 
     def option(self, index: int, attribute: str) -> np.ndarray | None:
-        """A setting that older opsets give as an attribute and newer ones as an operand."""
+        """Return a setting that older opsets give as an attribute and newer ones as an operand."""
         found = self.optional(index, attribute)
         if found is None and attribute in self.attributes:
             found = np.asarray(self.attributes[attribute])

@@ -38,7 +38,7 @@ class Candidates:
 
 
 def highest_score(candidates: Candidates) -> Tensor:
-    """Of each domain the neuron or value of the highest score, `[D]`."""
+    """Return the neuron or value of the highest score in each domain, `[D]`."""
     return candidates.scores.argmax(1)
 
 

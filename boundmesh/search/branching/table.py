@@ -16,7 +16,7 @@ register, remove = BRANCHING.register, BRANCHING.remove
 
 
 def heuristic_of(branching: str) -> Heuristic:
-    """The heuristic that a word of `--branching` chooses neurons with."""
+    """Return the heuristic that a word of `--branching` chooses neurons with."""
     return FSB if branching in OF_NO_HEURISTIC else BRANCHING[branching]
 
 

@@ -163,7 +163,7 @@ class Meetings:
 
     @contextmanager
     def ending_all(self) -> Iterator[None]:
-        """A context in which an error ends the work of all groups."""
+        """End the work of all groups where an error leaves the context."""
         try:
             yield
         except BaseException as error:
