@@ -1,4 +1,4 @@
-"""The story of a query: read the files, compare the network, decide, report. Start reading here.
+"""Tells the story of a query: read, compare the network, decide, report. Start reading here.
 
 `decision.py` contains how a property is decided.
 """

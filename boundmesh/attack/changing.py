@@ -1,4 +1,4 @@
-"""A search without gradients: points change at random, and what comes nearer to a clause stays.
+"""Searches without gradients: changes points at random and keeps what comes nearer to a clause.
 
 `Changes` says how points change: `whole.py` draws whole numbers anew, and `flips.py` moves patches
 of inputs to the ends of their ranges.

@@ -1,4 +1,4 @@
-"""How much work an attack does, and what it will cost."""
+"""Estimates how much work an attack does, and what it will cost."""
 
 from __future__ import annotations
 

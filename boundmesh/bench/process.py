@@ -1,4 +1,4 @@
-"""The process that runs a benchmark: warming it up, its device, and recovery from failures."""
+"""Warms up the process that runs a benchmark, chooses its device, and recovers from failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a counterexample is from its input, rounded up, and points on the way to it."""
+"""Measures how far a counterexample is from its input, rounded up, and makes points between."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a command writes: progress on standard error and to a log, results on standard output."""
+"""Opens what a command writes to: standard error and a log for progress, files for results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Lipschitz constant from the norms of single layers, with rounding counted."""
+"""Computes a Lipschitz constant from the norms of single layers, with rounding counted."""
 
 from __future__ import annotations
 

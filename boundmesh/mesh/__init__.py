@@ -1,1 +1,1 @@
-"""Solving one problem on several devices, with sharded weights, divided rows and neurons."""
+"""Solves one problem on several devices, with sharded weights, divided rows and neurons."""

@@ -1,4 +1,4 @@
-"""Ranges, ends and the first α of products of two inputs, which `multiply` and `matmul` share.
+"""Defines what `multiply` and `matmul` share: ranges, ends and the first α of products.
 
 The operators are in `multiply.py` and `matmul.py`. They are relaxed by McCormick's planes. For x in
 [lx, ux] and y in [ly, uy], two planes are valid below and two above, and α mixes them. In the

@@ -1,4 +1,4 @@
-"""Operators in exact numbers: values as affine forms of the network's inputs.
+"""Computes operators in exact numbers: values are affine forms of the network's inputs.
 
 A form of a value is an array of Fractions `[1 + inputs, *shape]`: its constant, then a coefficient
 for each input. An operator that is linear in pieces has a condition, itself a form, and one form

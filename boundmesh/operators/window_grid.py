@@ -1,4 +1,4 @@
-"""Where windows lie in their maps.
+"""Describes where windows lie in their maps.
 
 A row that starts at one neuron of a convolution depends on a small window of every map before it.
 All windows of a tile have one size, and only their places differ.

@@ -1,4 +1,4 @@
-"""Coefficients in windows, written to larger windows of the same rows and added up there."""
+"""Writes coefficients in windows to larger windows of the same rows, and adds them up there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A few neurons of a map in the windows of rows."""
+"""Finds a few neurons of a map in the windows of rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a plan takes for granted about a device: how it allocates memory, and how fast it works."""
+"""Lists what a plan assumes of a device: how it allocates memory, and how fast it works."""
 
 from __future__ import annotations
 

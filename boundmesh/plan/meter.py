@@ -148,7 +148,7 @@ class Meter(TorchDispatchMode):
             self._pass(term_of_caller(), scratch)
 
     def _allocate(self, x: Tensor, least: int = 0) -> bool:
-        """Count a tensor's memory until it is freed; return true if it was not counted yet.
+        """Count a tensor's memory until it is freed; return True if it was not counted yet.
 
         It takes `least` bytes at least.
         """
@@ -197,7 +197,7 @@ class Meter(TorchDispatchMode):
 
 @cache
 def _is_view(func: Any) -> bool:
-    """Return true if all results of an operation share the memory of its arguments, unchanged."""
+    """Return True if all results of an operation share the memory of its arguments, unchanged."""
     returns = func._schema.returns
     shared = all(value.alias_info is not None for value in returns)
     return bool(returns) and shared and not func._schema.is_mutable
@@ -216,7 +216,7 @@ def _is_host(device: Any) -> bool:
 
 
 def _copies_in_host_memory(func: Any, given: list[Tensor], kwargs: dict[str, Any]) -> bool:
-    """Return true if an operation makes or changes a large tensor in host memory."""
+    """Return True if an operation makes or changes a large tensor in host memory."""
     device = kwargs.get("device")
     imagined = any(tensor.is_meta for tensor in given)
     if not given or imagined or not (device is None or _is_host(device)):

@@ -1,4 +1,4 @@
-"""How many neurons a plan takes to be unstable."""
+"""Decides how many neurons a plan takes to be unstable."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ class Plan:
         return line.peak + self.machine.reserve
 
     def holds(self, line: Prediction) -> bool:
-        """Return true if the line fits into the memory; true if none was given."""
+        """Return True if the prediction fits into the memory, or if none was given."""
         return self.memory is None or self.needed(line) <= self.memory
 
 

@@ -29,7 +29,7 @@ LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 def channels_last(x: Tensor) -> bool:
-    """Return true if channels follow each other in memory, which oneDNN reads as it is."""
+    """Return True if channels follow each other in memory, which oneDNN reads as it is."""
     order = LAST.get(x.dim())
     return order is not None and not x.is_contiguous() and x.is_contiguous(memory_format=order)
 

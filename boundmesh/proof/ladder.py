@@ -1,4 +1,4 @@
-"""From cheap bounds to tight ones, until every clause is refuted or the methods are used up."""
+"""Climbs from cheap bounds to tight ones, until every clause is refuted or no method is left."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def climb(
 
     The clock counts each method as a stage of the method's name, or all of them as `stage`. Between
     iterations that optimise slopes, `attempt` is made where it is given. `pause` is called there as
-    well, and the method ends where it returns true. Raises OutOfTime.
+    well, and the method ends where it returns True. Raises OutOfTime.
     """
     for method in steps(standing.question, settings) if methods is None else methods:
         domains = standing.open.any(1).nonzero().flatten()

@@ -34,7 +34,7 @@ class Rung:
     settings  the settings of the method
     clock     measures the time, and raises OutOfTime at the deadline
     attempt   refutes open clauses by other means, between iterations; None where there are none
-    pause     called between iterations; the method ends where it returns true
+    pause     called between iterations; the method ends where it returns True
     begun     the clock's seconds when the method began
     reached   the margins of all clauses that the method itself has found, `[D·clauses]`, before its
               first iteration and after each; it stays empty where no search follows

@@ -1,4 +1,4 @@
-"""How far the proof of each question is, and what remains to be proved."""
+"""Records how far the proof of each question is, and what remains to be proved."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the outputs of two paired nodes differ: nodes that compute it from how their inputs differ.
+"""Makes nodes that compute how the outputs of two paired nodes differ from how their inputs differ.
 
 A value v of the first network and w of the second differ by d = w − v, exactly; this holds for the
 values that the networks compute with rounding, too. So what a node computes from differences must

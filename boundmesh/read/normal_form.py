@@ -1,4 +1,4 @@
-"""From assertions to cases: the disjunctive normal form over boxes of inputs."""
+"""Turns assertions into cases: their disjunctive normal form over boxes of inputs."""
 
 from __future__ import annotations
 

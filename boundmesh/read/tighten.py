@@ -1,4 +1,4 @@
-"""How linear inequalities narrow the bounds of single variables."""
+"""Narrows the bounds of single variables by linear inequalities."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a plan assumes, in lines: network, rows, device, unstable neurons, tiles and search."""
+"""Lists what a plan assumes: network, rows, device, unstable neurons, tiles and search."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happened in a run and when: its stages, facts, warnings and memory.
+"""Records what happened in a run and when: its stages, facts, warnings and memory.
 
 A `Recorder` stands between the engine and another Progress. It passes everything on, and keeps a
 bounded number of readings, so that a run of days takes no more memory than one of seconds.

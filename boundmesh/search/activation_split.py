@@ -1,4 +1,4 @@
-"""Branch and bound over the splits of neurons: the clauses of one region, decided together."""
+"""Decides the clauses of one region together, by branch and bound over the splits of neurons."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the groups beside the first one take part in its searches."""
+"""Lets the groups beside the first one take part in its searches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Complete verification: regions that bounds leave open are split until decided or out of time."""
+"""Splits the regions that bounds leave open until they are decided or time is up."""
 
 from __future__ import annotations
 

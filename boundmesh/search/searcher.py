@@ -1,4 +1,4 @@
-"""Shared by every branch-and-bound search: an interrupted round loses no domain."""
+"""Defines what every branch-and-bound search shares: an interrupted round loses no domain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the first group sends to all others when a search of one region begins."""
+"""Defines what the first group sends to all others when a search of one region begins."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ def affine_values(
 
 
 def _bends_first(program: Program, node: Node) -> bool:
-    """Return true if a node can be split and its input is affine in the network's input."""
+    """Return True if a node can be split and its input is affine in the network's input."""
     if not one_by_one(node) or RULES[node.op].split_point is None:
         return False
     before = program.order(node.inputs[0])

@@ -1,4 +1,4 @@
-"""Clipping: smaller ranges of inputs and neurons at the possible counterexamples of a domain.
+"""Clips a domain: cuts the ranges of inputs and neurons to where a counterexample can be.
 
 The backward sweep ends with a linear lower bound `⟨a, x⟩ + k` of each atom. A counterexample must
 have `⟨a, x⟩ + k ≤ 0`, so only such points of a domain matter. The inputs, and the neurons that are

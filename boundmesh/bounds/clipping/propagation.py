@@ -1,4 +1,4 @@
-"""Propagation: bounds of neurons that are affine in the inputs cut the inputs, and vice versa."""
+"""Propagates bounds: those of neurons that are affine in the inputs cut these, and vice versa."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""α-CROWN: the slopes α of the rows of all start nodes, optimised jointly (arXiv 2011.13824).
+"""α-CROWN optimises the slopes α of the rows of all start nodes jointly (arXiv 2011.13824).
 
 Coefficients are kept for one tile at a time. An iteration has two passes over the start nodes:
     down   From the last to the first, each tile is swept with gradients. Its own α takes a step of
@@ -89,7 +89,7 @@ def alpha_crown(
 
     The optimisation maximises Σ weigh·lower over the α of the rows and of all start nodes' rows.
     `stop` is called with the best bounds `[D, S]` of the rows and those of the start nodes after
-    every iteration, and ends the optimisation if it returns true. It also ends when it has stalled.
+    every iteration, and ends the optimisation if it returns True. It also ends when it has stalled.
     An iteration costs about three sweeps of CROWN. Each α takes 6 bytes.
     """
     climb = Climb(problem, rows, schedule)

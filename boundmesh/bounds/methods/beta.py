@@ -1,4 +1,4 @@
-"""β-CROWN: bounds of many domains at once, with slopes α and split multipliers β.
+"""β-CROWN bounds many domains at once, with slopes α and split multipliers β.
 
 For a domain with splits s·z ≥ 0 and any β ≥ 0 (arXiv 2103.06624)
 

@@ -1,4 +1,4 @@
-"""The optimisation of β-CROWN: α and β of a batch of domains together (arXiv 2103.06624)."""
+"""β-CROWN's ascent optimises α and β of a batch of domains together (arXiv 2103.06624)."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ class Batch:
         return gone
 
     def _worth(self, proved: int) -> bool:
-        """Return true if dropping the `proved` domains saves more than a new recording costs."""
+        """Return True if dropping the `proved` domains saves more than a new recording costs."""
         enough = 4 * proved >= len(self.where)
         if self.recordable:
             return enough and proved * self.alpha[0].numel() >= LEAST_TO_LEAVE

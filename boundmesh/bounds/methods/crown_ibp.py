@@ -1,4 +1,4 @@
-"""CROWN-IBP: one backward sweep over intervals of the start nodes (arXiv 1906.06316)."""
+"""CROWN-IBP is one backward sweep over intervals of the start nodes (arXiv 1906.06316)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""IBP: intervals carried forward through every operator (arXiv 1810.12715)."""
+"""IBP carries intervals forward through every operator (arXiv 1810.12715)."""
 
 from __future__ import annotations
 

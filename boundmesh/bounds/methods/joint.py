@@ -1,4 +1,4 @@
-"""CROWN's lines for boxes of few inputs, tighter where an operator's inputs are related.
+"""Tightens CROWN's lines for boxes of few inputs, where an operator's inputs are related.
 
 A network that multiplies values which depend on the same inputs, as the change of a Lyapunov
 function along a step of a controlled system does, loses to McCormick's planes what no input can

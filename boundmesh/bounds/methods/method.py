@@ -1,4 +1,4 @@
-"""The one interface of all bound methods."""
+"""Defines the one interface of all bound methods."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ It returns True where no further iteration is needed.
 
 
 def never(best: Tensor, bounds: Mapping[str, Interval]) -> bool:
-    """Return false: a `stop` that lets a method run all its iterations."""
+    """Return False, so that a method with this `stop` runs all its iterations."""
     return False
 
 
@@ -40,10 +40,12 @@ def never(best: Tensor, bounds: Mapping[str, Interval]) -> bool:
 class MethodOptions:
     """The options of a method, beside the problem and the rows. A method may ignore them.
 
-    iterations: how many steps an ascent takes at most.
-    learning_rate, decay: the size of its first step, and the factor from one step to the next.
-    weigh: from the best lower bounds `[D, S]` so far, how much each row counts in the next step.
-    stop: called after every iteration, which is the last one where it returns True.
+    iterations     how many steps an ascent takes at most
+    learning_rate  the size of its first step
+    decay          the factor from the size of one step to that of the next
+    weigh          computes from the best lower bounds `[D, S]` so far how much each row counts in
+                   the next step
+    stop           called after every iteration, which is the last one where it returns True
     """
 
     iterations: int = 20
@@ -57,8 +59,8 @@ class MethodOptions:
 class RowBounds:
     """The result of a method.
 
-    lower: lower bounds of the rows on every domain, `[D, S]`.
-    bounds: bounds of every start node; None where the method bounds no start node.
+    lower   `[D, S]`, lower bounds of the rows on every domain
+    bounds  the bounds of every start node, by name; None where the method bounds no start node
     """
 
     lower: Tensor
@@ -69,11 +71,11 @@ class RowBounds:
 class BoundMethod:
     """A bound method: an entry of the table in `table.py`.
 
-    name: the word of `--method`.
-    bound: from a problem and rows `[D or 1, S, *output_shape]` of its target, lower bounds of the
-        rows that hold for every point of the region, whatever the options are.
-    sides_apart: True where lower and upper bounds of the outputs are computed one after the other,
-        because rows that are bounded together share parameters of the start nodes.
+    name         the word of `--method`
+    bound        computes, for a problem and rows `[D or 1, S, *output_shape]` of its target, lower
+                 bounds of the rows that hold at every point of the region, whatever the options are
+    sides_apart  True where lower and upper bounds of the outputs are computed one after the other,
+                 because rows that are bounded together share parameters of the start nodes
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Refuting a clause, whose atoms must all hold at one point, by a mixture of its rows.
+"""Refutes a clause, whose atoms must all hold at one point, by a mixture of its rows.
 
 A clause needs `row_s(x) ≤ offset_s` for all of its atoms s at one x. For any weights λ_s ≥ 0 that
 sum to 1, it is refuted if the minimum of the mixture is positive,

@@ -101,7 +101,7 @@ class Sloped:
         return Sloped(problem, share, unstable, shared, frozenset(inside), errors)
 
     def below(self, name: str) -> bool:
-        """Return true if rows of a node have any slope."""
+        """Return True if rows of a node have any slope."""
         return any(node.name in self.unstable for node in self.problem.program.below(name))
 
     def rows(self, name: str, index: Tensor, rows: Rows) -> SlopedRows:

@@ -1,4 +1,4 @@
-"""When a climb of α-CROWN no longer moves its bounds, so that further iterations are a waste.
+"""Detects that a climb of α-CROWN no longer moves its bounds, so that more iterations are a waste.
 
 A climb has the best bound of each row so far, and the row's bound under the present slopes. The
 best one starts at CROWN's or the interval's, whichever is tighter, so the present one may have to

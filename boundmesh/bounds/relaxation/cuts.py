@@ -154,7 +154,7 @@ class CutChanges:
 
 
 def _gains(node: Node) -> bool:
-    """Return true if cuts make the node's lines tighter where splits do not."""
+    """Return True if cuts make the node's lines tighter where splits do not."""
     return RULES[node.op].split_point is None or not one_by_one(node)
 
 

@@ -40,7 +40,7 @@ def at(box: Interval, index: Tensor) -> Interval:
 
 
 def in_one_pass(node: Node, like: Tensor) -> bool:
-    """Return true if `Pieces` can relax the node, for rows of the dtype and device of `like`."""
+    """Return True if `Pieces` can relax the node, for rows of the dtype and device of `like`."""
     return RULES[node.op].slope_below is not None and one_by_one(node) and pieces.applies(like)
 
 

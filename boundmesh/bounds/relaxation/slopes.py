@@ -47,7 +47,7 @@ class UnstableNeurons:
 
 
 def has_unstable(node: Node, bounds: Mapping[str, Interval]) -> bool:
-    """Return true if a nonlinear node has an unstable neuron in any domain."""
+    """Return True if a nonlinear node has an unstable neuron in any domain."""
     unstable = RULES[node.op].unstable
     assert unstable is not None
     return bool(unstable(node, boxes_of(node, bounds)).any())

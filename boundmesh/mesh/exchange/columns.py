@@ -125,7 +125,7 @@ class Columns:
 
 
 def keeps_channels(node: Node, rows: Tensor) -> bool:
-    """Return true if a product is computed with the channels of all ranks."""
+    """Return True if a product is computed with the channels of all ranks."""
     return launcher.on_gpu(rows) and not is_divisible(node)
 
 

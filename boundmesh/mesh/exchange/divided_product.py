@@ -1,4 +1,4 @@
-"""Pulling rows back through a product whose weight lies on several ranks, with gradients."""
+"""Pulls rows back through a product whose weight lies on several ranks, with gradients."""
 
 from __future__ import annotations
 

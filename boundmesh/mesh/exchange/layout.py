@@ -176,7 +176,7 @@ class Exchange(DeviceLayout):
         return Interval(lower, upper), error
 
     def _has_no_output(self, node_weights: NodeWeights) -> bool:
-        """Return true if this rank holds no output of a product."""
+        """Return True if this rank holds no output of a product."""
         (part,) = node_weights.parts
         return part.low == part.high
 

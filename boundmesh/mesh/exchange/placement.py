@@ -1,4 +1,4 @@
-"""How the neurons of every value are divided among ranks under the schedule `exchange`.
+"""Divides the neurons of every value among ranks under the schedule `exchange`.
 
 A value is cut along one axis into a run of neurons for each rank, or every rank holds all of it.
 The value of a product is cut along its outputs. Nodes after it keep the cut as long as their
@@ -24,7 +24,7 @@ Cuts = Mapping[str, Partition | None]
 
 
 def is_product(node: Node) -> bool:
-    """Return true for a node that sums over all inputs: linear, or a convolution of one group."""
+    """Return True for a node that sums over all inputs: linear, or a convolution of one group."""
     return product_of(node) is not None and node.attributes.get("groups", 1) == 1
 
 
@@ -35,7 +35,7 @@ def product_cut(node: Node, ranks: int) -> Partition:
 
 
 def gathers_rows(node: Node, ranks: int) -> bool:
-    """Return true if a product multiplies whole rows and its weight is cut along its inputs.
+    """Return True if a product multiplies whole rows and its weight is cut along its inputs.
 
     One rank then computes every sum. A product whose weight has a part for every rank is cut along
     its outputs instead: one device adds it part by part, too, and it may have far more outputs than
@@ -83,7 +83,7 @@ def place(graph: Graph, ranks: int) -> Cuts:
 
 
 def is_local(node: Node, cuts: Cuts) -> bool:
-    """Return true if each rank can pull its piece of the output back to its piece of the inputs."""
+    """Return True if each rank can pull its piece of the output back to its piece of the inputs."""
     cut = cuts[node.name]
     return cut is not None and not is_product(node) and _carried(node, cuts) == cut
 

@@ -174,7 +174,7 @@ class Shares:
 
 
 def exact(drawn: Drawn | Pieces) -> bool:
-    """Return true if each line depends on one input neuron."""
+    """Return True if each line depends on one input neuron."""
     if isinstance(drawn, Pieces):
         return True
     lines = drawn.shared if drawn.overlay is None else drawn.overlay.lines

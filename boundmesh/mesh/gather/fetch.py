@@ -1,4 +1,4 @@
-"""Fetching the parts of weights to this rank's device, ahead of their use."""
+"""Fetches the parts of weights to this rank's device, ahead of their use."""
 
 from __future__ import annotations
 

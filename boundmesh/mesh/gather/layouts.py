@@ -108,7 +108,7 @@ class Gather(DeviceLayout):
         return [result[:, :width] for result, width in zip(gathered, widths, strict=False)]
 
     def _adds_exactly(self) -> bool:
-        """Return true if a product can be added to a sum at once or later with the same bits.
+        """Return True if a product can be added to a sum at once or later with the same bits.
 
         This is guaranteed only for the kernel of `matmul.py`, which all ranks must be able to use.
         """

@@ -140,7 +140,7 @@ class FromPeers(WeightSource):
             self._unread.add(buffer.data_ptr())
 
     def _is_unread(self, buffer: Tensor) -> bool:
-        """Return true if `done_with` was called for the buffer during the current recording.
+        """Return True if `done_with` was called for the buffer during the current recording.
 
         Otherwise work that is queued already may still read the buffer.
         """
@@ -162,7 +162,7 @@ class FromPeers(WeightSource):
 
 
 def reachable(group: Group, device: torch.device) -> bool:
-    """Return true if all ranks use GPUs of one host that can read each other's memory."""
+    """Return True if all ranks use GPUs of one host that can read each other's memory."""
     if device.type != "cuda":
         return False
     places = group.every((socket.gethostname(), device.index))

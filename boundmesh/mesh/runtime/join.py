@@ -1,4 +1,4 @@
-"""Joining the ranks that a launcher started into a mesh with the axes `domains` and `shards`."""
+"""Joins the ranks that a launcher started into a mesh with the axes `domains` and `shards`."""
 
 from __future__ import annotations
 

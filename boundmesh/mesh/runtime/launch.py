@@ -1,4 +1,4 @@
-"""Starting the ranks of this host, and ending all of them when one fails."""
+"""Starts the ranks of this host, and ends all of them when one fails."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def _speak_to(file: Path) -> None:
 
 
 def _has_failed(folder: str, rank: int) -> bool:
-    """Return true if a rank has ended by itself with an exit code outside of VERDICTS."""
+    """Return True if a rank has ended by itself with an exit code outside of VERDICTS."""
     file = _code(folder, rank)
     return file.exists() and int(file.read_text()) not in VERDICTS
 

@@ -1,4 +1,4 @@
-"""Creating the layout and joining the mesh that a user's settings describe."""
+"""Creates the layout and joins the mesh that a user's settings describe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tensors whose neurons lie on several ranks: gathering, cutting and adding, with gradients.
+"""Gathers, cuts and adds tensors whose neurons lie on several ranks, with gradients.
 
 All ranks must call each function together. The gradient to whole rows is whole on all ranks. The
 gradient to a piece is that piece of the gradient.

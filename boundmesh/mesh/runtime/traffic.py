@@ -1,4 +1,4 @@
-"""Choosing the schedule that moves fewer bytes: `gather` moves weights, `exchange` moves rows."""
+"""Chooses the schedule that moves fewer bytes: `gather` moves weights, `exchange` moves rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a reader needs to repeat a run: versions, device, settings, command."""
+"""Lists what a reader needs to repeat a run: versions, device, settings, command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run took: seconds by stage, bounds over time, unstable neurons by layer."""
+"""Shows what a run took: seconds by stage, bounds over time, unstable neurons by layer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""BaBSR: how much of a domain's bound is lost to the line of each neuron (arXiv 1909.06588)."""
+"""BaBSR estimates what a domain's bound loses to the line of each neuron (arXiv 1909.06588)."""
 
 from __future__ import annotations
 

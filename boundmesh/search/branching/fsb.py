@@ -1,5 +1,7 @@
-"""Filtered smart branching: try the best candidates of BaBSR by bounding their children
-(arXiv 2104.06718), as kFSB does in α,β-CROWN (arXiv 2103.06624)."""
+"""Filtered smart branching tries the best candidates of BaBSR: it bounds their children.
+
+The method is from arXiv 2104.06718; kFSB does so in α,β-CROWN (arXiv 2103.06624).
+"""
 
 from __future__ import annotations
 
