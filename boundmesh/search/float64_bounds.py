@@ -125,8 +125,8 @@ def in_float64(bounder: DomainBounder) -> DomainBounder:
             values.places,
             values.shape,
         )
-    able = bounder.able and bounder.able.double()
-    return DomainBounder(problem, bounds, sharp, values, able)
+    cuttable = bounder.cuttable and bounder.cuttable.double()
+    return DomainBounder(problem, bounds, sharp, values, cuttable)
 
 
 def in_double(parameters: DomainParameters) -> DomainParameters:

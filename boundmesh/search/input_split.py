@@ -106,9 +106,9 @@ class InputSplitting:
         since the best next halving depends on the bounds of the halves.
         """
         found = self._at_whole(found)
-        able = apart(found.region).any(1)
-        account.give_up(found.margin[~able])
-        found = found.take(able.nonzero().flatten())
+        divisible = apart(found.region).any(1)
+        account.give_up(found.margin[~divisible])
+        found = found.take(divisible.nonzero().flatten())
         found, left = self._cut(found, ~(found.clauses > 0), account)
         if not len(left):
             return None

@@ -169,13 +169,16 @@ class _Rows:
             domains, bounded = cut_domains(domains, bounded, self.bounder, cushion)
         box = self.bounder.box(bounded.parameters)
         score, place = babsr.scores(self.neurons, domains, bounded, box).max(1)
-        able = score > -torch.inf
-        children = domains.take(able)
+        splittable = score > -torch.inf
+        children = domains.take(splittable)
         if len(children):
             children = split(
-                children, place[able, None], bounded.coefficients[able], self.neurons.concave
+                children,
+                place[splittable, None],
+                bounded.coefficients[splittable],
+                self.neurons.concave,
             )
-        return children, domains.take(~able)
+        return children, domains.take(~splittable)
 
     def _climb(self, domains: Domains) -> Domains:
         """Improve the margins of domains by steps of α and β; the order may change."""

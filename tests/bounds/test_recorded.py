@@ -85,8 +85,8 @@ def test_alpha_crown_recorded_is_alpha_crown(name: str, recording) -> None:
 def divided(task: Problem, domains: int) -> tuple[DomainBounder, DomainParameters, Tensor]:
     """Domains with random splits and cuts, and two random rows for each."""
     bounds = intermediate_bounds(task, by_rows=True).sharpest
-    neurons, able = neurons_of(task.program, bounds), cut_values(task.program, bounds)
-    bounder = DomainBounder(task, bounds, neurons, None, able)
+    neurons, cuttable = neurons_of(task.program, bounds), cut_values(task.program, bounds)
+    bounder = DomainBounder(task, bounds, neurons, None, cuttable)
     like = neurons.lower
     random = torch.Generator(like.device).manual_seed(0)
 
@@ -94,9 +94,9 @@ def divided(task: Problem, domains: int) -> tuple[DomainBounder, DomainParameter
         return torch.rand(shape, device=like.device, dtype=like.dtype, generator=random)
 
     splits = (3 * uniform(domains, neurons.count)).floor().to(torch.int8) - 1
-    slots = 3 if able.count else 0
-    place = (able.count * uniform(domains, slots)).int()
-    point = torch.lerp(able.lower[place], able.upper[place], uniform(domains, slots))
+    slots = 3 if cuttable.count else 0
+    place = (cuttable.count * uniform(domains, slots)).int()
+    point = torch.lerp(cuttable.lower[place], cuttable.upper[place], uniform(domains, slots))
     cuts = Cuts(place, (3 * uniform(domains, slots)).floor().to(torch.int8) - 1, point)
     alpha_there = uniform(domains, 2, neurons.count)
     beta = torch.zeros_like(uniform(domains, 2, neurons.count + slots))

@@ -63,8 +63,8 @@ NETS: dict[str, Callable[[], Graph]] = {
 def bounder_of(graph: Graph, box: BoxRegion) -> tuple[DomainBounder, CutValues]:
     task = problem(graph, box)
     bounds = intermediate_bounds(task, by_rows=True).sharpest
-    able = cut_values(task.program, bounds)
-    return DomainBounder(task, bounds, neurons_of(task.program, bounds), None, able), able
+    cuttable = cut_values(task.program, bounds)
+    return DomainBounder(task, bounds, neurons_of(task.program, bounds), None, cuttable), cuttable
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -72,17 +72,17 @@ def bounder_of(graph: Graph, box: BoxRegion) -> tuple[DomainBounder, CutValues]:
 def test_any_alpha_and_beta_bound_every_point_of_a_domain(name: str, beta: float) -> None:
     graph = NETS[name]()
     box = region(graph, 0.8)
-    bounder, able = bounder_of(graph, box)
+    bounder, cuttable = bounder_of(graph, box)
     x, y = sampled(graph, box, 3000)
     seen = values(graph, tensors(graph, DTYPE), x[0])
-    cut = torch.cat([seen[start].flatten(1) for start in able.places], dim=1)
+    cut = torch.cat([seen[start].flatten(1) for start in cuttable.places], dim=1)
     generator = torch.Generator().manual_seed(0)
     domains, slots = 20, 6
     # Cuts whose conditions hold at a sampled point, so that the domain is not empty.
     own = cut[torch.randint(0, len(cut), (domains,), generator=generator)]
-    place = torch.randint(0, able.count, (domains, slots), generator=generator)
+    place = torch.randint(0, cuttable.count, (domains, slots), generator=generator)
     share = torch.rand(domains, slots, dtype=DTYPE, generator=generator)
-    point = able.lower[place] + share * (able.upper - able.lower)[place]
+    point = cuttable.lower[place] + share * (cuttable.upper - cuttable.lower)[place]
     sign = torch.where(own.gather(1, place) >= point, 1, -1).to(torch.int8)
     sign[:, -1] = 0
     shape = (domains, 1, bounder.neurons.count)
@@ -110,13 +110,15 @@ def test_any_alpha_and_beta_bound_every_point_of_a_domain(name: str, beta: float
 def test_multipliers_make_bounds_of_cut_domains_tighter(name: str) -> None:
     graph = NETS[name]()
     box = region(graph, 0.8)
-    bounder, able = bounder_of(graph, box)
+    bounder, cuttable = bounder_of(graph, box)
     # The first domain has the upper halves of some values, the second the lower ones.
     start = next(
-        n for n in able.places if bool((bounder.bounds[n].lower < bounder.bounds[n].upper).all())
+        n
+        for n in cuttable.places
+        if bool((bounder.bounds[n].lower < bounder.bounds[n].upper).all())
     )
-    place = torch.arange(able.count)[able.places[start]][:4].repeat(2, 1)
-    point = (able.lower + able.upper)[place] / 2
+    place = torch.arange(cuttable.count)[cuttable.places[start]][:4].repeat(2, 1)
+    point = (cuttable.lower + cuttable.upper)[place] / 2
     sign = torch.tensor([[1], [-1]], dtype=torch.int8).expand(2, 4)
     count = bounder.neurons.count
     alpha = bounder.neurons.initial.to(DTYPE).reshape(1, 1, count).repeat(2, 1, 1)
@@ -131,17 +133,17 @@ def test_multipliers_make_bounds_of_cut_domains_tighter(name: str) -> None:
 
 
 def test_children_of_cuts_cover_their_parent_and_narrow_it() -> None:
-    bounder, able = bounder_of(NETS["tanh"](), region(NETS["tanh"](), 0.8))
+    bounder, cuttable = bounder_of(NETS["tanh"](), region(NETS["tanh"](), 0.8))
     clauses, margins = torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=DTYPE)
-    parents = root(bounder.neurons, clauses, margins, 1, None, able.slots)
+    parents = root(bounder.neurons, clauses, margins, 1, None, cuttable.slots)
     count, value = bounder.neurons.count, 2
     blank = torch.zeros(1, 1, count)
     for _ in range(3):
-        ranges = able.ranges(parents.cuts)
+        ranges = cuttable.ranges(parents.cuts)
         points = (ranges.lower + ranges.upper) / 2
         chosen = torch.full((len(parents), 1), count + value)
         children = split(parents, chosen, blank[:1].expand(len(parents), 1, -1), None, points)
-        found = able.ranges(children.cuts)
+        found = cuttable.ranges(children.cuts)
         above, below = (
             found.take(torch.arange(len(parents))),
             found.take(torch.arange(len(parents), 2 * len(parents))),

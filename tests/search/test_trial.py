@@ -141,7 +141,7 @@ def test_the_bound_of_every_domain_holds_at_the_samples_in_it(seed: int) -> None
 
 def _inside(splitting: ActivationSplitting, domains: Domains, seen: dict[str, Tensor]) -> Tensor:
     """Return the mask `[D, K]` of the samples that satisfy all splits and cuts of each domain."""
-    neurons, able = splitting.bounder.neurons, splitting.bounder.able
+    neurons, cuttable = splitting.bounder.neurons, splitting.bounder.cuttable
     program = splitting.bounder.problem.program
     z = torch.cat(
         [
@@ -152,7 +152,7 @@ def _inside(splitting: ActivationSplitting, domains: Domains, seen: dict[str, Te
     )
     above = (z - neurons.split_points).nan_to_num(0.0)
     inside = (above * domains.splits[:, None] >= 0).all(2)
-    assert able is not None
-    cut = torch.cat([seen[name].flatten(1) for name in able.places], dim=1)
+    assert cuttable is not None
+    cut = torch.cat([seen[name].flatten(1) for name in cuttable.places], dim=1)
     beyond = cut[:, domains.place.long()].transpose(0, 1) - domains.point[:, None]
     return inside & (beyond * domains.sign[:, None] >= 0).all(2)

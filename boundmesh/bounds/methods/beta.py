@@ -38,11 +38,11 @@ from boundmesh.operators.interval import Interval
 class DomainBounder:
     """Bounds domains of one region, with bounds and relaxations of the root that are computed once.
 
-    problem  the plan, the region (D = 1) and the layout
-    bounds   the root's bounds of the start nodes, by name
-    neurons  the N unstable neurons of the root
-    values   the values that clipping cuts in each domain (None: there is no clipping)
-    able     the values that a domain can cut at a point (None: there are none)
+    problem   the plan, the region (D = 1) and the layout
+    bounds    the root's bounds of the start nodes, by name
+    neurons   the N unstable neurons of the root
+    values    the values that clipping cuts in each domain (None: there is no clipping)
+    cuttable  the values that a domain can cut at a point (None: there are none)
     """
 
     def __init__(
@@ -51,16 +51,16 @@ class DomainBounder:
         bounds: Mapping[str, Interval],
         neurons: Neurons,
         values: AffineValues | None = None,
-        able: CutValues | None = None,
+        cuttable: CutValues | None = None,
     ) -> None:
-        self.problem, self.bounds, self.able = problem, bounds, able
+        self.problem, self.bounds, self.cuttable = problem, bounds, cuttable
         self.errors = errors_on(problem, bounds)
         self.neurons, self.values = neurons, values
         index = {name: unstable.index for name, unstable in neurons.unstable.items()}
         self.shared = SharedLines(bounds, index)
         # Only an elementwise node's output has the same neurons as its input.
         self.watched = frozenset(n.name for n in problem.program.nonlinear if one_by_one(n))
-        self.cut_readers = () if able is None else able.nodes(problem.program)
+        self.cut_readers = () if cuttable is None else cuttable.nodes(problem.program)
         inside = [in_one_pass(node, neurons.lower) for node in problem.program.nonlinear]
         self.takes_notes = any(inside)
         self.recordable = problem.layout.whole_rows.recordable
@@ -68,7 +68,7 @@ class DomainBounder:
     @property
     def slots(self) -> int:
         """How many cuts a domain has room for."""
-        return 0 if self.able is None else self.able.slots
+        return 0 if self.cuttable is None else self.cuttable.slots
 
     def bound(
         self,
@@ -91,7 +91,13 @@ class DomainBounder:
         program = self.problem.program
         box = self.box(parameters) if box is None else box
         draw = SplitLines(
-            self.bounds, self.neurons, self.shared, parameters, box, program.additions, self.able
+            self.bounds,
+            self.neurons,
+            self.shared,
+            parameters,
+            box,
+            program.additions,
+            self.cuttable,
         )
         tile = Tile(program.target, slice(0, rows.shape[1]), DenseRows(rows))
         readers = [node.name for node in self.cut_readers]
@@ -142,11 +148,11 @@ class DomainBounder:
         if self.values is not None and parameters.box is not None:
             box = self.values.over(box, parameters.box)
         box = cut_at_splits(box, parameters.splits, self.neurons.split_points)
-        if self.able is None or parameters.cuts is None:
+        if self.cuttable is None or parameters.cuts is None:
             return box
         domains = len(parameters.alpha)
         lower, upper = (end.expand(domains, -1).clone() for end in (box.lower, box.upper))
-        boxes = self.able.boxes(parameters.cuts, self.bounds)
+        boxes = self.cuttable.boxes(parameters.cuts, self.bounds)
         for node in self.cut_readers:
             if one_by_one(node):
                 place, index = self.neurons.places[node.name], self.neurons.unstable[node.name]
@@ -160,11 +166,11 @@ class DomainBounder:
         if self.values is not None and parameters.box is not None:
             region = self.values.region(parameters.box)
         name = self.problem.program.graph.input
-        if self.able is None or parameters.cuts is None or name not in self.able.places:
+        if self.cuttable is None or parameters.cuts is None or name not in self.cuttable.places:
             return region
         if not isinstance(region, BoxRegion):
             return region
-        cut_box = self.able.boxes(parameters.cuts, self.bounds)[name]
+        cut_box = self.cuttable.boxes(parameters.cuts, self.bounds)[name]
         # A domain without a point may be bounded on any box.
         lower, upper = (
             torch.maximum(region.lower, cut_box.lower),

@@ -35,7 +35,7 @@ class SplitLines:
     parameters  α, β and splits of the domains
     box         the bounds `[D or 1, N]` of the unstable neurons in each domain
     additions   how many biases a row adds up during a sweep, at most
-    able        the values that domains can cut (None: there are none)
+    cuttable    the values that domains can cut (None: there are none)
     """
 
     def __init__(
@@ -46,13 +46,13 @@ class SplitLines:
         parameters: DomainParameters,
         box: Interval,
         additions: int,
-        able: CutValues | None = None,
+        cuttable: CutValues | None = None,
     ) -> None:
         self._bounds, self._neurons = bounds, neurons
         self._shared, self._parameters, self._box = shared, parameters, box
-        self._additions, self._able, self._boxes = additions, able, dict(bounds)
-        if able is not None and parameters.cuts is not None:
-            self._boxes |= able.boxes(parameters.cuts, bounds)
+        self._additions, self._cuttable, self._boxes = additions, cuttable, dict(bounds)
+        if cuttable is not None and parameters.cuts is not None:
+            self._boxes |= cuttable.boxes(parameters.cuts, bounds)
         self._split_starts = {
             neurons.unstable[name].part.inputs[0]: name
             for name in neurons.places
@@ -61,10 +61,10 @@ class SplitLines:
 
     def __call__(self, node: Node, tile: Tile) -> Drawn | Pieces:
         drawn, cuts = self._drawn(node), self._parameters.cuts
-        if self._able is None or cuts is None or isinstance(drawn, Pieces):
+        if self._cuttable is None or cuts is None or isinstance(drawn, Pieces):
             return drawn
         share = self._share(cuts.place.shape[1])
-        taken = self._able.taken(node, cuts, self._parameters.beta_of_cuts, share)
+        taken = self._cuttable.taken(node, cuts, self._parameters.beta_of_cuts, share)
         return replace(drawn, taken=taken)
 
     def _drawn(self, node: Node) -> Drawn | Pieces:

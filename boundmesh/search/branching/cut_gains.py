@@ -47,13 +47,13 @@ class CutGains:
 @torch.no_grad()
 def cut_gains(bounder: DomainBounder, domains: Domains, bounded: BoundedDomains) -> CutGains | None:
     """Find the best cut of each value; None if the domains have no values that can be cut."""
-    able = bounder.able
-    if able is None or not able.count:
+    cuttable = bounder.cuttable
+    if cuttable is None or not cuttable.count:
         return None
-    ranges, boxes = able.ranges(domains.cuts), dict(bounder.bounds)
-    boxes |= able.boxes(domains.cuts, bounder.bounds)
-    points = {name: _candidates(bounder, name, boxes[name]) for name in able.places}
-    gains = {name: torch.zeros_like(points[name]) for name in able.places}
+    ranges, boxes = cuttable.ranges(domains.cuts), dict(bounder.bounds)
+    boxes |= cuttable.boxes(domains.cuts, bounder.bounds)
+    points = {name: _candidates(bounder, name, boxes[name]) for name in cuttable.places}
+    gains = {name: torch.zeros_like(points[name]) for name in cuttable.places}
     for node in bounder.cut_readers:
         if node.name in bounded.outputs:
             _add_gains(_Reader(bounder, node, boxes, bounded), points, gains)
@@ -61,7 +61,7 @@ def cut_gains(bounder: DomainBounder, domains: Domains, bounded: BoundedDomains)
     point = (ranges.lower + ranges.upper) / 2
     reach = torch.maximum(ranges.lower.abs(), ranges.upper.abs())
     least = NARROWEST * torch.finfo(reach.dtype).eps * reach
-    for name, part in able.places.items():
+    for name, part in cuttable.places.items():
         best = gains[name].nan_to_num(nan=0.0, posinf=0.0).flatten(2).max(0)
         score[:, part] = best.values
         point[:, part] = points[name].flatten(2).gather(0, best.indices.unsqueeze(0)).squeeze(0)

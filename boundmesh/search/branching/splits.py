@@ -89,16 +89,16 @@ class Splits:
         )
         return heuristic_of(self.settings.branching).choose(candidates)
 
-    def _levels(self, parents: Domains, able: Tensor) -> int:
+    def _levels(self, parents: Domains, split_counts: Tensor) -> int:
         """Return how many neurons all ranks split at once.
 
-        `able` `[D]` is the number of neurons of each parent that can be split. The result is the
-        largest number for which the children still fit into a batch, or 0 where no rank has a
-        parent.
+        `split_counts` `[D]` has the number of neurons of each parent that can be split. The result
+        is the largest number for which the children still fit into a batch, or 0 where no rank has
+        a parent.
         """
         working = active(parents)
         own_count = int(working.sum())
-        fewest = int(able[working].min()) if own_count else self.settings.levels
+        fewest = int(split_counts[working].min()) if own_count else self.settings.levels
         counts, choices = zip(*self.division.all_gather_objects((own_count, fewest)), strict=True)
         if not any(counts):
             return 0
