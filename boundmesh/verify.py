@@ -69,7 +69,7 @@ def verify(
     forget_peak(device)
     recorder.measure = partial(memory_of, device)
     with memory_errors(graph, device, settings):
-        verdict = _lead(run) if groups.rank == 0 else _assist(run)
+        verdict = _lead(run) if groups.number == 0 else _assist(run)
     unstable: dict[str, tuple[int, int]] = {}
     for standing in run.standings:
         graph_of = standing.question.margins.graph

@@ -68,7 +68,7 @@ class PooledLines(WindowRelaxation):
     node: Node
     lines: Lines
 
-    def each(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def slopes_by_element(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Return the slopes below and above of each element of the kernel, `[D, R, N, C, *]`."""
         ((below,), (above,)) = self.lines.lower_slopes, self.lines.upper_slopes
         return zip(below.unbind(4), above.unbind(4), strict=True)
@@ -88,19 +88,24 @@ class PooledLines(WindowRelaxation):
         inputs = torch.arange(prod(shape), device=below.device).reshape(1, *shape)
         elements_of = unfolded(self.node, inputs, 0).movedim(3, 0).flatten(1)[:, index]
 
-        def own(slopes: Tensor) -> Tensor:
+        def open_slopes(slopes: Tensor) -> Tensor:
             return slopes.movedim(4, 2).flatten(3)[..., index]
 
-        def ends(intercept: Tensor) -> Tensor:
+        def open_intercepts(intercept: Tensor) -> Tensor:
             return intercept.flatten(2)[..., index]
 
-        lines = Lines((own(below),), (own(above),), ends(low), ends(high))
+        lines = Lines(
+            (open_slopes(below),),
+            (open_slopes(above),),
+            open_intercepts(low),
+            open_intercepts(high),
+        )
         return OpenMaxima(shared, index, elements_of, lines)
 
     def pull(self, rows: Tensor) -> Pulled:
         """Pull rows `[D, S, *shape]` back; what windows that overlap pass to an input adds up."""
         bias = signed_inner(rows, self.lines.lower_intercept, self.lines.upper_intercept)
-        parts = (signed_product(rows, below, above) for below, above in self.each())
+        parts = (signed_product(rows, below, above) for below, above in self.slopes_by_element())
         return Pulled((folded(self.node, parts),), bias)
 
     def pull_windows(self, windows: Windows) -> PulledWindows | None:
@@ -118,7 +123,7 @@ class PooledLines(WindowRelaxation):
         low, high = self.lines.lower_intercept, self.lines.upper_intercept
         assert low is not None and high is not None
         out, places = self._empty(windows)
-        for place, slopes in zip(places, self.each(), strict=True):
+        for place, slopes in zip(places, self.slopes_by_element(), strict=True):
             lower, upper = map(windows.read, slopes)
             out[place] += signed_product(windows.coefficients, lower, upper)
         found = self._found(windows, grid, out)

@@ -62,7 +62,7 @@ class ImaginedGroup(Group):
     def agree(self, value: Value) -> Value:
         return value
 
-    def every(self, value: Value) -> list[Value]:
+    def all_gather_object(self, value: Value) -> list[Value]:
         return [value] * self.size
 
 

@@ -79,7 +79,7 @@ def refine(
         neurons = neurons_of(below, sharper)
         if not len(index) or not neurons.count or 2 * len(index) * size > MOST_NUMBERS:
             continue
-        task, own_index = replace(problem, program=below), meetings.mine(index)
+        task, own_index = replace(problem, program=below), meetings.own_part(index)
         known = sharper[start]
         if len(own_index):
             division = Division(meetings.groups)

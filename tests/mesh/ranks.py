@@ -73,5 +73,5 @@ def _make_node_weights(
         if device == "cuda":
             # What another rank may still read is not written to again before all have done.
             torch.cuda.synchronize()
-            Group(handle).every(None)
+            Group(handle).all_gather_object(None)
     dist.destroy_process_group()

@@ -169,7 +169,7 @@ def decided(
     look = lambda case, points: asked.holds(points)  # noqa: E731
     chosen = BoundSettings(), settings
     with patch.multiple(region_search, LEAST_PATIENCE=patience, LONGEST_REFINEMENT=4):
-        if groups.rank:
+        if groups.number:
             said = assist(lambda dtype: [question], *chosen, SILENT, look, groups)
             assert isinstance(said, tuple)
             return said

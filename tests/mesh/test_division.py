@@ -139,13 +139,13 @@ def test_ranks_of_a_group_refine_and_begin_anew(start_ranks: Start) -> None:
 
 
 @dataclass
-class Place(OneGroup):
-    """The rank at `place` of a group that never talks."""
+class SilentGroup(OneGroup):
+    """One rank of a group that never exchanges anything."""
 
-    place: int
+    rank_in_group: int
     ranks: int
 
-    def all_gather_rows(self, mine: Tensor, counts: Sequence[int]) -> Tensor:
+    def all_gather_rows(self, rows: Tensor, counts: Sequence[int]) -> Tensor:
         raise AssertionError
 
 
@@ -153,7 +153,7 @@ class Place(OneGroup):
 def test_shares_are_the_batch_once_and_of_one_size(count: int, ranks: int) -> None:
     margin = -torch.arange(1, count + 1, dtype=torch.float64)
     batch = InputBoxes(margin, torch.rand(count, 2), torch.rand(count, 2))
-    shares = [Division(Place(place, ranks)).share(batch) for place in range(ranks)]
+    shares = [Division(SilentGroup(rank, ranks)).share(batch) for rank in range(ranks)]
     assert {len(share) for share in shares} == {-(-count // ranks)}
     working = torch.cat([share.margin[active(share)] for share in shares])
     assert sorted(working.tolist()) == sorted(margin.tolist())

@@ -76,7 +76,7 @@ def rows_read(group: Group, case: Case, outputs: list[int]) -> list[tuple[int, i
         for node_weights in peers(group, case).stream([visit])
         for part in node_weights.parts
     ]
-    group.every(None)
+    group.all_gather_object(None)
     return found
 
 
@@ -96,7 +96,7 @@ def streamed(
             found.setdefault(name, []).append((part.low, part.high, part.weight.numpy().copy()))
     # Nobody lets go of memory that another rank may still read.
     calls = group.calls.copy()
-    group.every(None)
+    group.all_gather_object(None)
     return found, calls
 
 
@@ -120,7 +120,7 @@ def test_weights_of_many_parts_are_dealt_evenly(ranks: Ranks) -> None:
 
 def bytes_held(group: Group, case: Case) -> int:
     stored = peers(group, case).bytes
-    group.every(None)
+    group.all_gather_object(None)
     return stored
 
 
@@ -140,7 +140,7 @@ def distributed(group: Group, case: Case) -> tuple[list[torch.Tensor], int]:
     layout: Any = Spreading(peers(group, case), group)  # type: ignore[abstract]
     found = pulled(case, layout)
     received = group.received["all_gather"]
-    group.every(None)
+    group.all_gather_object(None)
     return found, received
 
 

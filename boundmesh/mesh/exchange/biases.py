@@ -28,15 +28,15 @@ class Biases:
         if bias is not None:
             self._settled = added(self._settled, self._shares.sized(bias))
 
-    def own(self, bias: Tensor | None) -> None:
+    def add_own(self, bias: Tensor | None) -> None:
         """Add the sums over this rank's neurons, for all rows; they serve gradients only."""
         self._own = added(self._own, bias)
 
-    def set(self, bias: Tensor | None) -> None:
+    def add_common(self, bias: Tensor | None) -> None:
         """Add a bias of all rows that all ranks computed alike, to values and for gradients."""
         self._common = added(self._common, bias)
         if bias is not None:
-            self.settle(self._shares.mine(bias.detach()))
+            self.settle(self._shares.share_of(bias.detach()))
 
     def total(self, domains: int, rows: int) -> Tensor:
         """Return the biases `[D, S]` of all rows, on every rank; gradients reach its own sums."""

@@ -57,12 +57,12 @@ class Columns:
         shapes = (self.inputs.shape(node.input_shapes[0], rank),)
         return replace(self.node_weights, node=replace(node, input_shapes=shapes))
 
-    def own(self, rank: int) -> NodeWeights:
+    def own_product(self, rank: int) -> NodeWeights:
         """Return the product reduced to this rank's outputs, with its bias only."""
         node, bias = node_of_part(self.node_weights, *self.outputs.span(rank))
         return NodeWeights(node, bias)
 
-    def mine(self, group: Group, rows: Tensor) -> Tensor:
+    def own_rows(self, group: Group, rows: Tensor) -> Tensor:
         """Return the coefficients of this rank's outputs."""
         return rows if self.rows else self.outputs.piece(rows, group.rank, ROWS)
 
@@ -105,7 +105,9 @@ class Columns:
             row_shape = torch.Size((*gradient.shape[:ROWS], *self.node_weights.node.shape))
             (found,) = transposed(whole, [gradient], of_biases, [row_shape])
             return self.outputs.piece(found, rank, ROWS).contiguous()
-        own_columns = replace(self.own(rank), parts=[Part(0, height[self.outputs.axis], weight)])
+        own_columns = replace(
+            self.own_product(rank), parts=[Part(0, height[self.outputs.axis], weight)]
+        )
         (found,) = transposed(own_columns, [gradient], of_biases, [shape])
         return found
 

@@ -23,11 +23,11 @@ class Divided(Protocol):
     @property
     def node_weights(self) -> NodeWeights: ...
 
-    def own(self, rank: int) -> NodeWeights:
+    def own_product(self, rank: int) -> NodeWeights:
         """Return the product reduced to this rank's outputs."""
         ...
 
-    def mine(self, group: Group, rows: Tensor) -> Tensor:
+    def own_rows(self, group: Group, rows: Tensor) -> Tensor:
         """Return the coefficients of this rank's outputs."""
         ...
 
@@ -64,7 +64,7 @@ class DividedProduct(torch.autograd.Function):
         ctx.group, ctx.product = group, product
         multiplied, own_bias, settled = product.multiplied(group, rows), None, None
         if product.node_weights.weights:
-            own_bias = offset(product.own(group.rank), product.mine(group, rows))
+            own_bias = offset(product.own_product(group.rank), product.own_rows(group, rows))
             settled = offset(product.node_weights, share(multiplied))
             ctx.mark_non_differentiable(settled)
         return product.pull(group, multiplied), own_bias, settled

@@ -105,7 +105,7 @@ class Exchange(DeviceLayout):
             if is_product(node):
                 yield self._weights.node_weights(node)
                 continue
-            held = tuple(self._weights.mine(name) for name in node.weights)
+            held = tuple(self._weights.shard(name) for name in node.weights)
             if product_of(node) is not None:
                 yield NodeWeights(node, held[1:], parts_of(node, held[0]))
             else:

@@ -42,17 +42,17 @@ class Outputs:
     outputs: Partition
     inputs: Partition | None
 
-    def own(self, rank: int) -> NodeWeights:
+    def own_product(self, rank: int) -> NodeWeights:
         """Return the product reduced to this rank's outputs."""
         node, bias = node_of_part(self.node_weights, *self.outputs.span(rank))
         (part,) = self.node_weights.parts
         return NodeWeights(node, bias, [Part(0, part.high - part.low, part.weight)])
 
-    def mine(self, group: Group, rows: Tensor) -> Tensor:
+    def own_rows(self, group: Group, rows: Tensor) -> Tensor:
         """Return the rows unchanged; they are cut along the outputs already."""
         return rows
 
-    multiplied = mine
+    multiplied = own_rows
 
     def pull(self, group: Group, multiplied: Tensor) -> Tensor:
         """Pull rows at this rank's outputs back to the inputs; a reduce-scatter adds the ranks'."""
@@ -83,5 +83,5 @@ class Outputs:
         height = self.outputs.shape(self.node_weights.node.shape, group.rank)
         shape = torch.Size((*gradient.shape[:ROWS], *height))
         of_biases = [] if of_bias is None else [of_bias]
-        (found,) = transposed(self.own(group.rank), [gradient], of_biases, [shape])
+        (found,) = transposed(self.own_product(group.rank), [gradient], of_biases, [shape])
         return found

@@ -27,7 +27,7 @@ class Charged:
         """Add the error from inexact coefficients of a tile."""
         rows = tile.rows
         if self._errors is not None and isinstance(rows, DenseRows) and rows.deviation is not None:
-            off = self._shares.mine(rows.deviation)
+            off = self._shares.share_of(rows.deviation)
             self._add(magnitude(off, self._shares.of_domains(self._errors.reach[node.name])))
 
     def rows(self, name: str, rows: Tensor, cut: Partition | None) -> None:
@@ -35,7 +35,9 @@ class Charged:
         if self._errors is None or name not in self._errors.at:
             return
         piece = (
-            self._shares.mine(rows.detach()) if cut is None else self._shares.all_neurons(rows, cut)
+            self._shares.share_of(rows.detach())
+            if cut is None
+            else self._shares.all_neurons(rows, cut)
         )
         sizes = self._shares.of_domains(self._errors.at[name].above).squeeze(1)
         self._add(magnitude(piece, sizes))
@@ -44,7 +46,7 @@ class Charged:
         """Add the error of rows of single neurons at their start node."""
         if self._errors is not None:
             lost = self._errors.of_units(name, rows.index)
-            self._add(None if lost is None else self._shares.mine(lost))
+            self._add(None if lost is None else self._shares.share_of(lost))
 
     def lowered(self, lowest: Tensor) -> Tensor:
         """Return the bounds `[D, S]` of all rows, lowered by their rounding errors."""

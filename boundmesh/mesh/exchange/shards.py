@@ -62,7 +62,7 @@ class ExchangedWeights(Gathered):
         """The bytes of parameters on this rank."""
         return sum(tensor.nbytes for tensor in self._held.values())
 
-    def mine(self, name: str) -> Tensor:
+    def shard(self, name: str) -> Tensor:
         """Return this rank's shard of a weight."""
         return self._held[name]
 

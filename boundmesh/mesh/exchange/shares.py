@@ -83,7 +83,7 @@ class Shares:
         )
         self.cut = Partition(axis, ends)
 
-    def mine(self, values: Tensor) -> Tensor:
+    def share_of(self, values: Tensor) -> Tensor:
         """Return this rank's share of values `[D, S, *]` that all ranks hold.
 
         Values with a dim of length 1 there are broadcast, and returned as they are.
@@ -115,7 +115,7 @@ class Shares:
         """Add each rank's sums `[D, S]` by an all-reduce, and return this rank's share."""
         total = sums.detach().clone()
         self._group.all_reduce(total)
-        return self.mine(total)
+        return self.share_of(total)
 
     def minimum(self, region: BoxRegion, rows: Tensor, cut: Partition) -> Tensor:
         """Compute the minimum over a box of this rank's share of the rows."""
@@ -170,7 +170,7 @@ class Shares:
 
     def of_domains(self, values: Tensor) -> Tensor:
         """Return this rank's part of `[D or 1, *]` if domains are divided, else all of it."""
-        return self.mine(values) if self.cut.axis == 0 else values
+        return self.share_of(values) if self.cut.axis == 0 else values
 
 
 def exact(drawn: Drawn | Pieces) -> bool:

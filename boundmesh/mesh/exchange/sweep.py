@@ -123,7 +123,7 @@ class ExchangedTile:
             # Every rank holds the whole bias.
             found = pull_units(columns.local(self._group.rank), [rows])
             if found is not None:
-                self._biases.set(found[0].bias)
+                self._biases.add_common(found[0].bias)
                 self._charged.units(node.name, rows)
                 self._add_columns(node.inputs[0], columns.inputs, found[0].only)
             return found is not None
@@ -134,12 +134,12 @@ class ExchangedTile:
         self._charged.units(node.name, rows)
         self._add(node.inputs[0], unit_row_pieces(self._group, part, rows, node, inputs))
         for bias in node_weights.weights:
-            self._biases.set((bias[rows.index] * rows.sign)[None])
+            self._biases.add_common((bias[rows.index] * rows.sign)[None])
         return True
 
     def _gather(self, node_weights: NodeWeights, rows: Tensor, cut: Partition | None) -> None:
         columns = self._held.columns(node_weights, cut)
-        pulled = self._divided(columns, rows, self._shares.mine)
+        pulled = self._divided(columns, rows, self._shares.share_of)
         self._add_columns(node_weights.node.inputs[0], columns.inputs, pulled)
 
     def _multiply(self, node_weights: NodeWeights, rows: Tensor) -> None:
@@ -152,7 +152,7 @@ class ExchangedTile:
 
     def _divided(self, product: Divided, rows: Tensor, share: Callable[[Tensor], Tensor]) -> Tensor:
         pulled, own_bias, bias = DividedProduct.apply(self._group, product, share, rows)
-        self._biases.own(own_bias)
+        self._biases.add_own(own_bias)
         self._biases.settle(bias)
         result: Tensor = pulled
         return result
@@ -173,7 +173,7 @@ class ExchangedTile:
             pulled = rule(local, local_weights(node, node_weights.tensors, self._cuts, rank), rows)
             if pulled.bias is not None:
                 self._settle_affine(node_weights, self._shares.all_neurons(rows, cut))
-        self._biases.own(pulled.bias)
+        self._biases.add_own(pulled.bias)
         for name, coefficients in zip(node.inputs, pulled.coefficients, strict=True):
             self._add(name, coefficients)
 
@@ -195,7 +195,7 @@ class ExchangedTile:
             pulled = pull_drawn(draw(node, self._tile), rows, node)
         else:
             pulled = rule(node, node_weights.tensors, rows)
-        self._biases.set(pulled.bias)
+        self._biases.add_common(pulled.bias)
         for name, coefficients in zip(node.inputs, pulled.coefficients, strict=True):
             cut = self._cuts[name]
             self._add(
@@ -211,12 +211,12 @@ class ExchangedTile:
         if rows is not None and cut is not None and isinstance(self._region, BoxRegion):
             ends = (self._region.lower, self._region.upper)
             region = BoxRegion(*(cut.piece(end, self._group.rank, 1) for end in ends))
-            self._biases.own(region.minimum(rows))
+            self._biases.add_own(region.minimum(rows))
             self._biases.settle(self._shares.minimum(self._region, rows, cut))
         elif rows is not None:
             if cut is not None:
                 rows = GatherWhole.apply(self._group, cut, rows)
-            self._biases.set(self._region.minimum(rows))
+            self._biases.add_common(self._region.minimum(rows))
         lowest = self._biases.total(self._region.domains, self._tile.rows.count)
         return self._charged.lowered(lowest)
 

@@ -63,22 +63,22 @@ def part_places(spans: Sequence[tuple[int, int]], holders: Sequence[int]) -> lis
 class DistributedProduct:
     """A linear weight `[out, in]` whose parts lie on the ranks of `group`.
 
-    group   the ranks; all of them must multiply together
-    inputs  the number of inputs
-    places  where each part lies, in the order of the outputs
-    mine    the parts that lie on this rank, in the same order
+    group      the ranks; all of them must multiply together
+    inputs     the number of inputs
+    places     where each part lies, in the order of the outputs
+    own_parts  the parts that lie on this rank, in the same order
     """
 
     group: Group
     inputs: int
     places: Sequence[Place]
-    mine: Sequence[Tensor]
+    own_parts: Sequence[Tensor]
 
     def times(self, rows: Tensor) -> Tensor:
         """Compute `A W`, `[R, out]` → `[R, in]`."""
         rounds = max(place.number for place in self.places) + 1
         sent = rows.new_empty(rounds, len(rows), self.inputs)
-        for place, weight in self._own():
+        for place, weight in self._own_parts():
             mm(rows[:, place.low : place.high], weight, sent[place.number])
         results = self._gathered(sent)
         total, *others = (results[place.holder, place.number] for place in self.places)
@@ -90,14 +90,14 @@ class DistributedProduct:
         """Compute `G Wᵀ`, `[R, in]` → `[R, out]`."""
         widest = max(place.columns.stop for place in self.places)
         sent = gradients.new_empty(len(gradients), widest)
-        for place, weight in self._own():
+        for place, weight in self._own_parts():
             mm(gradients, weight.mT, sent[:, place.columns])
         results = self._gathered(sent)
         return torch.cat([results[place.holder][:, place.columns] for place in self.places], dim=1)
 
-    def _own(self) -> list[tuple[Place, Tensor]]:
+    def _own_parts(self) -> list[tuple[Place, Tensor]]:
         own_places = [place for place in self.places if place.holder == self.group.rank]
-        return [*zip(own_places, self.mine, strict=True)]
+        return [*zip(own_places, self.own_parts, strict=True)]
 
     def _gathered(self, sent: Tensor) -> Tensor:
         gathered = sent.new_empty(self.group.size, *sent.shape)

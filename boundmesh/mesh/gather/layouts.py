@@ -113,7 +113,7 @@ class Gather(DeviceLayout):
         This is guaranteed only for the kernel of `matmul.py`, which all ranks must be able to use.
         """
         exact = self.dtype == torch.float32 and matmul.usable(self.device)
-        return all(self.group.every(exact))
+        return all(self.group.all_gather_object(exact))
 
 
 def _padded(result: Tensor, width: int) -> Tensor:

@@ -88,7 +88,9 @@ class FromPeers(WeightSource):
     def connect(self) -> None:
         if self._beside is not None:
             torch.cuda.synchronize(self._device)
-        handles = self._group.every({n: reduce_tensor(tensor) for n, tensor in self._mine.items()})
+        handles = self._group.all_gather_object(
+            {n: reduce_tensor(tensor) for n, tensor in self._mine.items()}
+        )
         self._parts = [
             tuple(
                 self._mine[number] if rank == self._group.rank
@@ -165,7 +167,7 @@ def reachable(group: Group, device: torch.device) -> bool:
     """Return True if all ranks use GPUs of one host that can read each other's memory."""
     if device.type != "cuda":
         return False
-    places = group.every((socket.gethostname(), device.index))
+    places = group.all_gather_object((socket.gethostname(), device.index))
     (host, _), indices = places[0], {index for _, index in places}
     near = (
         all(place[0] == host for place in places)
@@ -173,7 +175,7 @@ def reachable(group: Group, device: torch.device) -> bool:
         and max(indices) < torch.cuda.device_count()
         and all(_reads(device, index) for index in indices)
     )
-    return all(group.every(near))
+    return all(group.all_gather_object(near))
 
 
 def _reads(device: torch.device, index: int) -> bool:

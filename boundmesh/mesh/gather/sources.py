@@ -115,11 +115,11 @@ class WeightSource(ABC):
 class WeightPiece:
     """This rank's piece of a part.
 
-    mine  this rank's rows, `[c, …]`, padded with zeros
-    rows  how many rows the part has on all ranks together
+    own_rows  this rank's rows, `[c, …]`, padded with zeros
+    rows      how many rows the part has on all ranks together
     """
 
-    mine: Tensor
+    own_rows: Tensor
     rows: int
 
 
@@ -152,24 +152,24 @@ class FromRanks(WeightSource):
 
     @property
     def bytes(self) -> int:
-        return sum(piece.mine.nbytes for piece in self._pieces)
+        return sum(piece.own_rows.nbytes for piece in self._pieces)
 
     @property
     def longest(self) -> int:
-        return max(piece.mine.numel() for piece in self._pieces) * self.group.size
+        return max(piece.own_rows.numel() for piece in self._pieces) * self.group.size
 
     def store(self, array: np.ndarray, spans: Sequence[Span]) -> list[WeightPiece]:
         rank, ranks = self.group.rank, self.group.size
         read = [weight_piece(array, span, rank, ranks, self.dtype) for span in spans]
         placed = [
-            WeightPiece(piece.mine.to(self.device).contiguous(), piece.rows) for piece in read
+            WeightPiece(piece.own_rows.to(self.device).contiguous(), piece.rows) for piece in read
         ]
         self._pieces += placed
         return placed
 
     def begin(self, stored: WeightPiece, buffer: Tensor) -> tuple[Tensor, Waiting]:
         whole = joined(stored, buffer, self.group.size)
-        return whole[: stored.rows], self.group.all_gather(whole, stored.mine)
+        return whole[: stored.rows], self.group.all_gather(whole, stored.own_rows)
 
 
 class FromHost(WeightSource):
@@ -197,18 +197,18 @@ class FromHost(WeightSource):
         ]
 
     def _keep(self, read: WeightPiece) -> WeightPiece:
-        rows = read.mine.contiguous()
+        rows = read.own_rows.contiguous()
         self.longest = max(self.longest, rows.numel() * self._ranks)
         return WeightPiece(rows.pin_memory() if self._cuda else rows, read.rows)
 
     def begin(self, stored: WeightPiece, buffer: Tensor) -> tuple[Tensor, Waiting]:
         whole = joined(stored, buffer, self._ranks)
         if self._beside is None:
-            return whole[: stored.rows], self._stage(whole, stored.mine)
+            return whole[: stored.rows], self._stage(whole, stored.own_rows)
         # Work that is queued already may still read the buffer that contains `whole`.
         self._beside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._beside):
-            return whole[: stored.rows], self._stage(whole, stored.mine)
+            return whole[: stored.rows], self._stage(whole, stored.own_rows)
 
     def _stage(self, whole: Tensor, piece: Tensor) -> Waiting:
         height = len(piece)
@@ -221,8 +221,8 @@ class FromHost(WeightSource):
 
 def joined(stored: WeightPiece, buffer: Tensor, ranks: int) -> Tensor:
     """Return the view `[P·c, …]` of a buffer that will contain all pieces of a part."""
-    height, *rest = stored.mine.shape
-    return buffer[: stored.mine.numel() * ranks].view(ranks * height, *rest)
+    height, *rest = stored.own_rows.shape
+    return buffer[: stored.own_rows.numel() * ranks].view(ranks * height, *rest)
 
 
 @dataclass(frozen=True)

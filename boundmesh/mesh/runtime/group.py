@@ -57,25 +57,25 @@ class Group:
         self.calls: Counter[str] = Counter()
         self.received: Counter[str] = Counter()
 
-    def all_gather(self, whole: Tensor, mine: Tensor) -> Pending:
-        """Start to fill `whole` with every rank's `mine`, in rank order along dim 0."""
-        self._count("all_gather", whole.nbytes - mine.nbytes)
+    def all_gather(self, whole: Tensor, piece: Tensor) -> Pending:
+        """Start to fill `whole` with every rank's `piece`, in rank order along dim 0."""
+        self._count("all_gather", whole.nbytes - piece.nbytes)
         with _collective():
-            return Pending(all_gather_single(whole, mine, group=self._handle, async_op=True))
+            return Pending(all_gather_single(whole, piece, group=self._handle, async_op=True))
 
-    def all_gather_numbers(self, mine: Sequence[int], device: torch.device) -> list[list[int]]:
+    def all_gather_numbers(self, numbers: Sequence[int], device: torch.device) -> list[list[int]]:
         """Return every rank's whole numbers, in rank order, by one all-gather on a device."""
-        sent = torch.tensor(mine).to(device)
+        sent = torch.tensor(numbers).to(device)
         gathered = sent.new_empty(self.size * len(sent))
         self.all_gather(gathered, sent).wait()
         found: list[list[int]] = gathered.reshape(-1, len(sent)).tolist()
         return found
 
-    def reduce_scatter(self, mine: Tensor, whole: Tensor) -> Pending:
-        """Start to fill `mine` with this rank's piece, along dim 0, of the sum of all `whole`."""
-        self._count("reduce_scatter", whole.nbytes - mine.nbytes)
+    def reduce_scatter(self, piece: Tensor, whole: Tensor) -> Pending:
+        """Start to fill `piece` with this rank's piece, along dim 0, of the sum of all `whole`."""
+        self._count("reduce_scatter", whole.nbytes - piece.nbytes)
         with _collective():
-            return Pending(reduce_scatter_single(mine, whole, group=self._handle, async_op=True))
+            return Pending(reduce_scatter_single(piece, whole, group=self._handle, async_op=True))
 
     def all_to_all(
         self, received: Tensor, sent: Tensor, takes: list[int], gives: list[int]
@@ -145,7 +145,7 @@ class Group:
         ends = pairwise(accumulate(takes.tolist(), initial=0))
         return [_unpacked(received[low:high]) for low, high in ends]
 
-    def every(self, value: Value) -> list[Value]:
+    def all_gather_object(self, value: Value) -> list[Value]:
         """Return every rank's value, any picklable object, in rank order."""
         received: list[Value] = [value] * self.size
         with _collective():

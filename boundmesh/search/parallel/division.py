@@ -68,7 +68,9 @@ class Division:
         """
         if self.ranks == 1:
             return batch
-        indices = self._groups.place + self.ranks * torch.arange(-(-len(batch) // self.ranks))
+        indices = self._groups.rank_in_group + self.ranks * torch.arange(
+            -(-len(batch) // self.ranks)
+        )
         chosen = batch.take(indices.clamp(max=len(batch) - 1))
         beyond = (indices >= len(batch)).to(chosen.margin.device)
         return replace(chosen, margin=chosen.margin.masked_fill(beyond, torch.inf))

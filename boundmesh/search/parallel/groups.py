@@ -24,19 +24,19 @@ Value = TypeVar("Value")
 class Groups(Protocol):
     """The groups of a mesh along its axis `domains`, as seen by one rank of one group.
 
-    rank   the place of this group among the groups
-    size   the number of groups
-    ranks  the number of ranks in this group
-    place  the place of this rank in its group
+    number         the number of this group, from 0
+    size           the number of groups
+    rank_in_group  the number of this rank in its group, from 0
+    ranks          the number of ranks in this group
 
     All groups must call the methods for groups in the same order. All ranks of a group must call
     the methods for ranks in the same order.
     """
 
-    rank: int
+    number: int
     size: int
+    rank_in_group: int
     ranks: int
-    place: int
 
     def agree(self, value: Value) -> Value:
         """Return the value of this group's first rank.
@@ -49,7 +49,7 @@ class Groups(Protocol):
         """Exchange values in this group; return that of every rank, in the order of ranks."""
         ...
 
-    def all_gather_rows(self, mine: Tensor, counts: Sequence[int]) -> Tensor:
+    def all_gather_rows(self, rows: Tensor, counts: Sequence[int]) -> Tensor:
         """Exchange rows in this group; return those `[K, B]` of every rank, in the order of ranks.
 
         Rank r has `counts[r]` rows.
@@ -72,7 +72,7 @@ class Groups(Protocol):
 class OneGroup:
     """The only group, which has one rank."""
 
-    rank, size, ranks, place = 0, 1, 1, 0
+    number, size, rank_in_group, ranks = 0, 1, 0, 1
 
     def agree(self, value: Value) -> Value:
         return value
@@ -80,8 +80,8 @@ class OneGroup:
     def all_gather_ranks(self, value: Value) -> list[Value]:
         return [value]
 
-    def all_gather_rows(self, mine: Tensor, counts: Sequence[int]) -> Tensor:
-        return mine
+    def all_gather_rows(self, rows: Tensor, counts: Sequence[int]) -> Tensor:
+        return rows
 
     def broadcast_object(self, value: Value) -> Value:
         return value
@@ -131,11 +131,11 @@ class Meetings:
     @property
     def first(self) -> bool:
         """True for the group that a search begins in."""
-        return self.groups.rank == 0
+        return self.groups.number == 0
 
-    def mine(self, values: Tensor) -> Tensor:
+    def own_part(self, values: Tensor) -> Tensor:
         """Return this group's share of values that all groups have: with k groups, every k-th."""
-        return values[self.groups.rank :: self.groups.size]
+        return values[self.groups.number :: self.groups.size]
 
     def exchange(self, value: Value) -> list[Value]:
         """Exchange values; return that of every group.

@@ -99,10 +99,10 @@ class Shared:
         """Send and receive domains as in `plan`; DeviceError where another number arrives."""
         if not any(map(any, plan)):
             return
-        me = self.meetings.groups.rank
-        gifts = [frontier.give(count) if count else None for count in plan[me]]
+        own = self.meetings.groups.number
+        gifts = [frontier.give(count) if count else None for count in plan[own]]
         for gives, domains in zip(plan, self.meetings.swap(gifts), strict=True):
-            if (0 if domains is None else len(domains)) != gives[me]:
+            if (0 if domains is None else len(domains)) != gives[own]:
                 raise DeviceError("the groups of domains are out of step")
             if domains is not None:
                 frontier.push(domains)
