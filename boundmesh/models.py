@@ -123,19 +123,19 @@ def rows_of(rows: Any, outputs: int) -> np.ndarray:
     try:
         if isinstance(rows, torch.Tensor):
             rows = rows.detach().cpu().double()
-        found = np.asarray(rows)
-        if found.dtype.kind not in "fiub":
-            raise TypeError(f"they hold {found.dtype}")
-        found = found.astype(np.float64)
+        matrix = np.asarray(rows)
+        if matrix.dtype.kind not in "fiub":
+            raise TypeError(f"they hold {matrix.dtype}")
+        matrix = matrix.astype(np.float64)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise BoundmeshError(f"rows are no array of real numbers ({error}); {expected}") from None
-    if found.ndim <= 1 and found.size == outputs:
-        found = found.reshape(1, outputs)
-    if found.ndim < 2 or found[:1].size != outputs:
-        raise BoundmeshError(f"rows have the shape {list(found.shape)}; {expected}")
-    if not np.isfinite(found).all():
+    if matrix.ndim <= 1 and matrix.size == outputs:
+        matrix = matrix.reshape(1, outputs)
+    if matrix.ndim < 2 or matrix[:1].size != outputs:
+        raise BoundmeshError(f"rows have the shape {list(matrix.shape)}; {expected}")
+    if not np.isfinite(matrix).all():
         raise BoundmeshError(f"rows hold NaN or infinity; {expected}")
-    return found.reshape(-1, outputs)
+    return matrix.reshape(-1, outputs)
 
 
 def region_of(region: Any, inputs: int) -> Box | Ball:

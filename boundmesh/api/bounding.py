@@ -112,7 +112,7 @@ def bounds(
     regions = list(region) if several else [region]
     if not regions:
         return []
-    found = bound(
+    results = bound(
         model,
         regions,
         method="alpha-crown" if method == DEFAULT else method,
@@ -121,4 +121,4 @@ def bounds(
         settings=settings,
         progress=progress,
     )
-    return found if several else found[0]
+    return results if several else results[0]

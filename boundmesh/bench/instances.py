@@ -79,7 +79,7 @@ def read_instances(files: Sequence[Path]) -> list[Instance]:
     Raises ReadError, with file, line and reason, for what is no list of instances, and
     BoundmeshError where two lists lie in folders of the same name.
     """
-    found: dict[tuple[str, str, str], Instance] = {}
+    instances: dict[tuple[str, str, str], Instance] = {}
     homes: dict[str, Path] = {}
     for file in files:
         folder = file.resolve().parent
@@ -90,8 +90,8 @@ def read_instances(files: Sequence[Path]) -> list[Instance]:
                 "folder; run them one at a time, each with an --out of its own"
             )
         for instance in _read(file, family):
-            found.setdefault(instance.key, instance)
-    return list(found.values())
+            instances.setdefault(instance.key, instance)
+    return list(instances.values())
 
 
 def select(instances: Iterable[Instance], pattern: str | None, every: int) -> list[Instance]:

@@ -55,8 +55,8 @@ def seek(run: CertifyRun, account: Account, radius: Radius, effort: attack.Desce
     with run.clock.stage("attack", counted(len(places), "input")):
         for batch in run.batches(places):
             with account.timed(batch):
-                found = attack.search(run, batch, [radius] * len(batch), effort)
-            account.falsify(found, "attack")
+                counterexamples = attack.search(run, batch, [radius] * len(batch), effort)
+            account.falsify(counterexamples, "attack")
             tell(run, account)
 
 
@@ -123,16 +123,16 @@ def _branch(
             place, radius, account.margins[place], account.known.get(place, {}), share
         )
 
-    def done(task: InputSearch, found: Searched, seconds: float) -> None:
+    def done(task: InputSearch, result: Searched, seconds: float) -> None:
         nonlocal searched
         searched += 1
         place = task.place
         account.seconds[place] += seconds
-        account.margins[place] = found.margins
-        if found.counterexample is not None:
-            account.falsify({place: found.counterexample}, "search")
-        elif found.reason:
-            account.reasons[place] = found.reason
+        account.margins[place] = result.margins
+        if result.counterexample is not None:
+            account.falsify({place: result.counterexample}, "search")
+        elif result.reason:
+            account.reasons[place] = result.reason
         else:
             account.certify([place], "search")
         tell(run, account, searched=searched)

@@ -54,17 +54,17 @@ def array_of_inputs(inputs: Any) -> np.ndarray:
 
     Raises BoundmeshError for anything but finite numbers of one shape.
     """
-    found = array_of(inputs, "the array of inputs")
-    if found.dtype == object:
+    array = array_of(inputs, "the array of inputs")
+    if array.dtype == object:
         raise BoundmeshError("the inputs hold numbers that no float64 holds; round them")
-    if not found.ndim or not len(found):
+    if not array.ndim or not len(array):
         raise BoundmeshError(
-            f"the inputs have the shape {list(found.shape)}; expected [N, …], with N ≥ 1"
+            f"the inputs have the shape {list(array.shape)}; expected [N, …], with N ≥ 1"
         )
-    finite = np.isfinite(found.reshape(len(found), -1)).all(axis=1)
+    finite = np.isfinite(array.reshape(len(array), -1)).all(axis=1)
     if not finite.all():
         raise BoundmeshError(f"input {int(np.argmin(finite))} holds NaN or infinity")
-    return found
+    return array
 
 
 def inputs_for(graph: Graph, array: np.ndarray, norm: Any, clip: Any) -> Inputs:
@@ -121,13 +121,13 @@ def labels_of(labels: Any, count: int, classes: int) -> np.ndarray:
 
     Raises BoundmeshError where there are more or fewer, or one is not from 0 to classes − 1.
     """
-    found = array_of(labels, "the array of labels")
-    if without_ones(found.shape) != without_ones((count,)):
+    array = array_of(labels, "the array of labels")
+    if without_ones(array.shape) != without_ones((count,)):
         raise BoundmeshError(
-            f"the labels have the shape {list(found.shape)}; expected [{count}], the number of a "
+            f"the labels have the shape {list(array.shape)}; expected [{count}], the number of a "
             "class for each input"
         )
-    flat = found.reshape(-1)
+    flat = array.reshape(-1)
     # Written so that NaN is wrong.
     right = [0 <= value < classes and value == int(value) for value in flat.tolist()]
     if not all(right):

@@ -79,8 +79,8 @@ class Ladder:
 
             NaN and infinity are no margins.
             """
-            found = (lower.double().cpu() - slack).nan_to_num(-torch.inf, -torch.inf, -torch.inf)
-            margins.scatter_(1, classes, torch.fmax(margins.gather(1, classes), found))
+            bounded = (lower.double().cpu() - slack).nan_to_num(-torch.inf, -torch.inf, -torch.inf)
+            margins.scatter_(1, classes, torch.fmax(margins.gather(1, classes), bounded))
             return ~(margins.gather(1, classes) > 0)
 
         options = MethodOptions(
@@ -91,9 +91,9 @@ class Ladder:
             stop=lambda best, bounds: not note(best).any(),
         )
         rows = self._rows(labels, classes)
-        found = METHODS[method].bound(problem, rows, options)
-        note(found.lower)
-        return dict(found.bounds or {})
+        bounded = METHODS[method].bound(problem, rows, options)
+        note(bounded.lower)
+        return dict(bounded.bounds or {})
 
     def _rows(self, labels: Tensor, classes: Tensor) -> DenseRows:
         """Return the exact rows `score(label) − score(class)`, `[D, S, *output_shape]`."""

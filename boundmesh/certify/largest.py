@@ -141,13 +141,13 @@ class Bisection:
                 place, self.ranges.next(place, None), margins, {}, share - spent[place]
             )
 
-        def done(task: InputSearch, found: Searched, seconds: float) -> None:
+        def done(task: InputSearch, result: Searched, seconds: float) -> None:
             nonlocal searched
             place = task.place
             spent[place] += seconds
             self.account.seconds[place] += seconds
-            self._enter(task, found)
-            goes_on = not found.reason and task.limit > seconds
+            self._enter(task, result)
+            goes_on = not result.reason and task.limit > seconds
             if goes_on and self.ranges.wide([place]):
                 places.appendleft(place)
             else:
@@ -165,17 +165,17 @@ class Bisection:
             elif self.radii.falsified[place] <= self.ranges.most:
                 self.account.words[place] = FALSIFIED
 
-    def _enter(self, task: InputSearch, found: Searched) -> None:
+    def _enter(self, task: InputSearch, result: Searched) -> None:
         """Narrow the range of an input by the result of a search, or note why there is none."""
         place, radius = task.place, task.radius
-        if found.counterexample is not None:
-            point, away = nearer(self.run, {place: found.counterexample})[place]
+        if result.counterexample is not None:
+            point, away = nearer(self.run, {place: result.counterexample})[place]
             self.account.found[place] = point
             self._lower(place, min(away, float(radius)))
-        elif found.reason:
-            self.account.reasons[place] = f"at radius {float(radius):.6g}: {found.reason}"
+        elif result.reason:
+            self.account.reasons[place] = f"at radius {float(radius):.6g}: {result.reason}"
         else:
-            self._raise(place, float(radius), found.margins, "search")
+            self._raise(place, float(radius), result.margins, "search")
 
     def _raise(self, place: int, radius: float, margins: torch.Tensor, stage: str) -> None:
         self.radii.certified[place] = radius

@@ -61,12 +61,12 @@ class RadiusRanges:
 
         `failed` are the radii at which the method has failed, and the worst margins there.
         """
-        found = []
+        worth = []
         for place in places:
             end = min(self.top(place), failed.get(place, (math.inf, 0.0))[0])
             if end - self.radii.certified[place] > self.tolerance:
-                found.append(place)
-        return found
+                worth.append(place)
+        return worth
 
     def worth_attacking(self, places: Sequence[int], missed: Mapping[int, float]) -> list[int]:
         """Return the inputs whose refuted radius an attack may still reduce.

@@ -138,8 +138,8 @@ def scores_of(graph: Graph, layout: DeviceLayout, inputs: Inputs, most: int = 25
     """Compute the network's scores of all inputs, float64 `[N, classes]`."""
     held = max(node.size for node in graph.nodes)
     most = max(1, min(most, 2**24 // held))
-    found = []
+    batches = []
     for part in np.array_split(inputs.points, -(-len(inputs) // most)):
         x = torch.from_numpy(part).to(layout.device, layout.dtype)
-        found.append(forward(graph, layout.weights, x.reshape(-1, *graph[graph.input].shape)))
-    return torch.cat(found).flatten(1).double().cpu().numpy()
+        batches.append(forward(graph, layout.weights, x.reshape(-1, *graph[graph.input].shape)))
+    return torch.cat(batches).flatten(1).double().cpu().numpy()

@@ -146,10 +146,10 @@ class Searchers:
             # Equal numbers of threads give equal bits, whichever process searches.
             torch.set_num_threads(self._threads)
         try:
-            found = search(run, task.place, task.radius, task.margins, task.known, task.limit)
+            searched = search(run, task.place, task.radius, task.margins, task.known, task.limit)
         finally:
             torch.set_num_threads(threads)
-        return found, run.clock.agree(monotonic() - began)
+        return searched, run.clock.agree(monotonic() - began)
 
     @staticmethod
     def _end(pool: ProcessPoolExecutor, processes: set[BaseProcess]) -> None:
@@ -224,5 +224,5 @@ def _search(packed: Packed) -> tuple[Searched, float]:
         for name, (low, high) in ends.items()
     }
     began = monotonic()
-    found = search(_RUN[0], place, radius, torch.from_numpy(margins.copy()), known, limit)
-    return found, monotonic() - began
+    searched = search(_RUN[0], place, radius, torch.from_numpy(margins.copy()), known, limit)
+    return searched, monotonic() - began

@@ -140,7 +140,7 @@ def bench(
     start_ranks(settings.layout.shape)
     # The other ranks decide with the first one, which alone reads and writes results.
     first = is_first()
-    found = known(out, instances) if first else []
+    all_records = known(out, instances) if first else []
     if out is None:
         print_result(records.HEADER)
     keep = _keeping(out, first)
@@ -152,18 +152,18 @@ def bench(
         if defaults := described(context):
             shown.detail("defaults", defaults)
         session = Session(
-            instances, found, settings, files, until, keep, shown, ending, timeout_from_start
+            instances, all_records, settings, files, until, keep, shown, ending, timeout_from_start
         )
         session.run()
         shown.rest()
-        summaries = summarize([instance.family for instance in instances], found)
+        summaries = summarize([instance.family for instance in instances], all_records)
         if first:
-            sum_up(summaries, found, json, plot, shown)
+            sum_up(summaries, all_records, json, plot, shown)
     if not first:
         return
     if report is not None:
-        write_report(report, found, summaries, settings, lists)
-    if code := _exit_code(found, ending.came):
+        write_report(report, all_records, summaries, settings, lists)
+    if code := _exit_code(all_records, ending.came):
         raise typer.Exit(code)
 
 
@@ -188,11 +188,11 @@ def _keeping(out: Path | None, first: bool) -> Callable[[Record], None]:
     return lambda record: None
 
 
-def _exit_code(found: Sequence[Record], interrupted: bool) -> int:
+def _exit_code(records: Sequence[Record], interrupted: bool) -> int:
     """Return the exit code of a benchmark with these records."""
-    if any(record.wrong for record in found):
+    if any(record.wrong for record in records):
         return WRONG
     if interrupted:
         return INTERRUPTED
-    failed = [record.verdict == "error" for record in found]
-    return ALL_FAILED if found and all(failed) else 0
+    failed = [record.verdict == "error" for record in records]
+    return ALL_FAILED if records and all(failed) else 0

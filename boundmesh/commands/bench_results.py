@@ -19,7 +19,7 @@ from boundmesh.settings import Settings
 
 def sum_up(
     summaries: Sequence[Summary],
-    found: Sequence[Record],
+    records: Sequence[Record],
     json: Path | None,
     plot: Path | None,
     console: BenchConsole,
@@ -31,15 +31,15 @@ def sum_up(
         from boundmesh.report import results
 
         *families, whole = map(asdict, summaries)
-        wrong = [record.key for record in found if record.wrong]
+        wrong = [record.key for record in records if record.wrong]
         results.write_json(json, {"all": whole, "families": families, "wrong": wrong})
     if plot is not None:
-        cactus.plot(plot, found)
+        cactus.plot(plot, records)
 
 
 def write_report(
     path: Path,
-    found: Sequence[Record],
+    records: Sequence[Record],
     summaries: Sequence[Summary],
     settings: Settings,
     lists: Sequence[Path],
@@ -49,7 +49,7 @@ def write_report(
     from boundmesh.report.page import write
     from boundmesh.report.page.circumstances import origin_here
 
-    write.report_bench(path, found, summaries, settings, list(map(str, lists)), origin_here())
+    write.report_bench(path, records, summaries, settings, list(map(str, lists)), origin_here())
 
 
 def compare_results(old: Path, new: Path, console: BenchConsole, report: Path | None) -> bool:

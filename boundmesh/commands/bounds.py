@@ -84,15 +84,15 @@ def bounds(
         progress.say("inputs", words.of_region(region))
         if warning is not None:
             progress.warn(warning)
-        found = api.bounds(graph, region, method=method, settings=settings, progress=progress)
-        progress.say("done", f"peak memory {words.of_bytes(found.peak_bytes)}")
+        bounded = api.bounds(graph, region, method=method, settings=settings, progress=progress)
+        progress.say("done", f"peak memory {words.of_bytes(bounded.peak_bytes)}")
     if json is not None and is_first():
-        results.write_json(json, results.bounds_json(found, settings, spec, str(file)))
-    print_result(table(found))
+        results.write_json(json, results.bounds_json(bounded, settings, spec, str(file)))
+    print_result(table(bounded))
 
 
-def table(found: Bounds) -> str:
+def table(bounded: Bounds) -> str:
     """Return one line per output: its number, its lower and its upper bound."""
-    pairs = zip(found.lower.tolist(), found.upper.tolist(), strict=True)
+    pairs = zip(bounded.lower.tolist(), bounded.upper.tolist(), strict=True)
     lines = [f"{place:>6} {low:>14.6g} {high:>14.6g}" for place, (low, high) in enumerate(pairs)]
     return "\n".join([f"{'output':>6} {'lower':>14} {'upper':>14}", *lines, ""])

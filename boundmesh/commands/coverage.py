@@ -42,7 +42,7 @@ def coverage(
 
 
 def check_network(
-    found: Coverage,
+    coverage: Coverage,
     name: str | None,
     file: Path,
     spec: Path | None,
@@ -65,15 +65,15 @@ def check_network(
         else "can be bounded"
     )
     title = str(file) if name is None else f"{name}={file}"
-    found.lines += [f"{title}: {answer} (opset {seen.opset})", *of_survey(seen)]
+    coverage.lines += [f"{title}: {answer} (opset {seen.opset})", *of_survey(seen)]
     if failed:
-        found.code = INCOMPLETE
-    elif seen.open_axis and found.code == COMPLETE:
-        found.code = UNCERTAIN
+        coverage.code = INCOMPLETE
+    elif seen.open_axis and coverage.code == COMPLETE:
+        coverage.code = UNCERTAIN
 
 
 def check_property(
-    found: Coverage,
+    coverage: Coverage,
     networks: Mapping[str | None, Path],
     spec: Path,
     shapes: Mapping[str, tuple[int, ...]],
@@ -84,20 +84,20 @@ def check_property(
     from boundmesh.report.support import of_query
 
     query = vnnlib.read(spec)
-    if found.code != COMPLETE:
-        found.lines.append(f"{spec}: is read, and not checked against the network")
+    if coverage.code != COMPLETE:
+        coverage.lines.append(f"{spec}: is read, and not checked against the network")
         return
     try:
         load = partial(api.load, shapes=shapes, property=spec)
         graph, prop = vnnlib.join(query, graphs_of(query, networks, load))
     except BoundmeshError as error:
-        found.refuse(f"{spec}: cannot be asked", f"  refused   {error}")
+        coverage.refuse(f"{spec}: cannot be asked", f"  refused   {error}")
         return
     lines = [*of_query(query, prop), *needs(graph, prop)]
     answer = "can be asked, and a proof needs more" if prop.unbounded else "can be asked"
-    found.lines += [f"{spec}: {answer}", *lines]
+    coverage.lines += [f"{spec}: {answer}", *lines]
     if prop.unbounded or any(line.startswith("  refused") for line in lines):
-        found.code = INCOMPLETE
+        coverage.code = INCOMPLETE
 
 
 def needs(graph: object, prop: object) -> Iterator[str]:

@@ -61,7 +61,7 @@ def shapes_of(values: list[str] | None) -> dict[str, tuple[int, ...]]:
 
     Raises BoundmeshError for anything else.
     """
-    found = {}
+    shapes = {}
     for value in values or []:
         name, sign, text = value.rpartition("=")
         lengths = text.replace("x", ",").split(",")
@@ -70,8 +70,8 @@ def shapes_of(values: list[str] | None) -> dict[str, tuple[int, ...]]:
                 f"--shape is {value}; expected the input's name and whole numbers, as in "
                 "--shape input=1,3,48,192"
             )
-        found[name] = tuple(int(length) for length in lengths)
-    return found
+        shapes[name] = tuple(int(length) for length in lengths)
+    return shapes
 
 
 def all_networks(values: list[str] | None) -> dict[str | None, Path]:
@@ -79,19 +79,19 @@ def all_networks(values: list[str] | None) -> dict[str | None, Path]:
 
     Raises BoundmeshError where there is none, or two have one name.
     """
-    found: dict[str | None, Path] = {}
+    networks: dict[str | None, Path] = {}
     for value in values or []:
         name, file = one_network([value])
-        if name in found:
+        if name in networks:
             which = "without a name" if name is None else f"named '{name}'"
             raise BoundmeshError(
                 f"--network was given twice {which}; where a query has several networks, give each "
                 "as --network NAME=FILE"
             )
-        found[name] = file
-    if not found:
+        networks[name] = file
+    if not networks:
         one_network([])
-    return found
+    return networks
 
 
 def check_readable(*files: Path | None) -> None:

@@ -52,5 +52,7 @@ def _value(name: str, hint: Any, values: Mapping[str, Any]) -> Any:
     if not is_dataclass(hint):
         return values[name]
     hints = get_type_hints(hint, include_extras=True)
-    found = {field.name: _value(field.name, hints[field.name], values) for field in fields(hint)}
-    return hint(**found)  # type: ignore[operator]
+    fields_of_group = {
+        field.name: _value(field.name, hints[field.name], values) for field in fields(hint)
+    }
+    return hint(**fields_of_group)  # type: ignore[operator]

@@ -131,7 +131,7 @@ def plan(
         from boundmesh.report.plan_json import plan_json
         from boundmesh.report.plan_text import of_plan
 
-        found = api.plan(
+        prediction = api.plan(
             model,
             spec if around is None else around,
             mesh=mesh,
@@ -144,9 +144,9 @@ def plan(
             settings=settings,
         )
     if json is not None:
-        results.write_json(json, {"network": str(model), **plan_json(found)})
+        results.write_json(json, {"network": str(model), **plan_json(prediction)})
     # Without a terminal, and COLUMNS not set, there is no width to keep.
     width = shutil.get_terminal_size(fallback=(0, 0)).columns or None
-    typer.echo(of_plan(found, width), nl=False)
-    if not found.fits:
+    typer.echo(of_plan(prediction, width), nl=False)
+    if not prediction.fits:
         raise typer.Exit(DOES_NOT_FIT)

@@ -86,10 +86,10 @@ def supports(
     check_readable(wanted, *networks.values())
     from boundmesh.commands.coverage import coverage
 
-    found = coverage(networks, wanted, shapes_of(shape))
-    print_result("\n".join([*found.lines, ""]))
-    if found.code:
-        raise typer.Exit(found.code)
+    covered = coverage(networks, wanted, shapes_of(shape))
+    print_result("\n".join([*covered.lines, ""]))
+    if covered.code:
+        raise typer.Exit(covered.code)
 
 
 def files(

@@ -79,22 +79,22 @@ def _evaluate(
 ) -> dict[str, Tensor]:
     last = {name: node.name for node in graph.nodes for name in node.inputs}
     last[graph.output] = ""
-    found = {graph.input: x.reshape(-1, *graph[graph.input].shape)}
+    values = {graph.input: x.reshape(-1, *graph[graph.input].shape)}
     for node in graph.nodes:
         if node.is_input:
             continue
-        operands = [found[name] for name in node.inputs]
+        operands = [values[name] for name in node.inputs]
         own_weights = [weights[name] for name in node.weights]
         value = RULES[node.op].forward(node, own_weights, *operands)
         if widths is not None and node.name in widths:
             value = _with_slope(node, value, operands[0], widths[node.name])
-        found[node.name] = value
+        values[node.name] = value
         del operands, value
         if not keep:
             for name in set(node.inputs):
                 if last[name] == node.name:
-                    del found[name]
-    return found
+                    del values[name]
+    return values
 
 
 def _with_slope(node: Node, value: Tensor, x: Tensor, width: Tensor) -> Tensor:

@@ -62,15 +62,16 @@ def slopes_of(graph: Graph, bounds: Mapping[str, Interval]) -> Slopes:
             Interval(bounds[name].lower.double().cpu(), bounds[name].upper.double().cpu())
             for name in node.inputs
         )
-        for place, found in enumerate(SLOPES[node.op](node, boxes)):
+        for place, slopes in enumerate(SLOPES[node.op](node, boxes)):
             if not bool(
-                (found.lower <= found.upper).all() and (found.upper - found.lower).isfinite().all()
+                (slopes.lower <= slopes.upper).all()
+                and (slopes.upper - slopes.lower).isfinite().all()
             ):
                 raise BoundmeshError(
                     f"the slope of '{node.op}' (node '{node.name}') is not bounded on the region"
                 )
             shape = node.input_shapes[place]
-            ends = (torch.broadcast_to(end, (1, *shape)) for end in (found.lower, found.upper))
+            ends = (torch.broadcast_to(end, (1, *shape)) for end in (slopes.lower, slopes.upper))
             for side, end in zip((lower, upper), ends, strict=True):
                 side.append(end.flatten().numpy())
             places[node.name, place] = (count, count + math.prod(shape))
@@ -91,13 +92,13 @@ def backward_graph(graph: Graph, slopes: Slopes, *, absolute: bool = False) -> G
         g = gradients.pop(node.name)
         if RULES[node.op].affine:
             arrays = [graph.weights[name] for name in node.weights]
-            found = transposed(build, node, arrays, g)
+            pulled = transposed(build, node, arrays, g)
         else:
-            found = tuple(
+            pulled = tuple(
                 product(build, node, g, _slopes(build, x, output.size, slopes, node, place))
                 for place in range(len(node.inputs))
             )
-        for name, gradient in zip(node.inputs, found, strict=True):
+        for name, gradient in zip(node.inputs, pulled, strict=True):
             known = gradients.get(name)
             gradients[name] = gradient if known is None else plus(build, known, gradient)
     inputs = graph[graph.input].size

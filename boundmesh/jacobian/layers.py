@@ -72,8 +72,8 @@ def matrix(node: Node, weights: Weights, place: int) -> np.ndarray:
     with torch.enable_grad():
         y = RULES[node.op].forward(node, weights, *x)
         units = torch.eye(outputs, dtype=torch.float64).reshape(y.shape)
-        (found,) = torch.autograd.grad(y, x[place], units)
-    return found.reshape(outputs, -1).numpy()
+        (rows,) = torch.autograd.grad(y, x[place], units)
+    return rows.reshape(outputs, -1).numpy()
 
 
 def norm_of(matrix: np.ndarray, norm: float) -> float:

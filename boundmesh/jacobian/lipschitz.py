@@ -113,6 +113,6 @@ def largest_norm(graph: Graph, points: Tensor, norm: float) -> float:
         x = point[None].requires_grad_()
         y = forward(graph, weights, x).flatten()
         rows = [torch.autograd.grad(output, x, retain_graph=True)[0].flatten() for output in y]
-        found = float(torch.linalg.matrix_norm(torch.stack(rows), ord=norm))
-        largest = max(largest, found)
+        norm_here = float(torch.linalg.matrix_norm(torch.stack(rows), ord=norm))
+        largest = max(largest, norm_here)
     return largest

@@ -19,8 +19,8 @@ def total(numbers: np.ndarray) -> float:
 
     `fsum` rounds once, so the next float64 above its result is not below the exact sum.
     """
-    found = math.fsum(numbers.tolist())
-    return math.nextafter(found, math.inf) if found else 0.0
+    total = math.fsum(numbers.tolist())
+    return math.nextafter(total, math.inf) if total else 0.0
 
 
 def row_sum(largest: np.ndarray) -> float:

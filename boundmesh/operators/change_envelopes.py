@@ -157,8 +157,8 @@ def of_slopes(least: Tensor, most: Tensor) -> Envelopes:
 def slopes(function: Node, box: Interval) -> tuple[Tensor, Tensor]:
     """Return the least and the greatest slope of φ on a box, moved outward."""
     double = Interval(box.lower.double(), box.upper.double())
-    (found,) = SLOPES[function.op](function, (double,))
-    least, most = found.lower.to(box.lower.dtype), found.upper.to(box.lower.dtype)
+    (slope_range,) = SLOPES[function.op](function, (double,))
+    least, most = slope_range.lower.to(box.lower.dtype), slope_range.upper.to(box.lower.dtype)
     if box.lower.dtype == torch.float64:
         return least, most
     return next_to(least, -1), next_to(most, 1)

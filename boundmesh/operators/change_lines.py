@@ -54,7 +54,7 @@ def together(function: Node, known: Known) -> Pair:
     d, drawn = known.d, envelopes(function, known)
     places = at_knots(drawn, d)
     apart, middle = range_apart(function, known), (d.lower + d.upper) / 2
-    found = []
+    lines = []
     for envelope, side in ((drawn.below, -1), (drawn.above, 1)):
         slope, intercept = line(envelope, places, drawn.steepest, side)
         if apart is not None:
@@ -64,8 +64,8 @@ def together(function: Node, known: Known) -> Pair:
                 torch.where(better, 0 * slope, slope),
                 torch.where(better, end, intercept),
             )
-        found.append((0 * slope, slope, intercept))
-    return Pair(*found)
+        lines.append((0 * slope, slope, intercept))
+    return Pair(*lines)
 
 
 def separate(function: Node, known: Known) -> Pair:

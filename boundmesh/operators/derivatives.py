@@ -115,8 +115,8 @@ def falling_from_zero(slope: Function) -> Callable[[Node, Ranges], Ranges]:
 
     def rule(node: Node, boxes: Ranges) -> Ranges:
         (box,) = boxes
-        found = widened(slope(farthest(box)), slope(nearest(box)))
-        return (Interval(found.lower.clamp(min=0), found.upper),)
+        slopes = widened(slope(farthest(box)), slope(nearest(box)))
+        return (Interval(slopes.lower.clamp(min=0), slopes.upper),)
 
     return rule
 

@@ -57,8 +57,8 @@ def interval(node: Node, weights: Weights, box: Interval) -> Interval:
 
 def unstable(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
     """Return a mask of the boxes that contain a jump."""
-    found = floors(raised(node, boxes[0]))
-    return found.lower < found.upper
+    whole = floors(raised(node, boxes[0]))
+    return whole.lower < whole.upper
 
 
 def initial(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
@@ -66,24 +66,24 @@ def initial(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
 
     With these slopes the line above is 1 higher than the line below.
     """
-    found = floors(raised(node, boxes[0]))
-    return (found.upper - found.lower > 1).to(found.lower.dtype)
+    whole = floors(raised(node, boxes[0]))
+    return (whole.upper - whole.lower > 1).to(whole.lower.dtype)
 
 
 def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
     """Return lines of slope α through the lower end of the first and the upper end of the last
     jump."""
     box = rows_dim(boxes[0])
-    found = floors(raised(node, box))
+    whole = floors(raised(node, box))
     half = 0.0 if node.op == "floor" else 0.5
-    jumps = found.lower < found.upper
+    jumps = whole.lower < whole.upper
     slope = torch.where(jumps, alpha, 0)
     rounding = torch.where(jumps, margin(reach_of(box) + 1, slope, reach_of(box) + 1), 0)
     return Lines(
         (slope,),
         (slope,),
-        found.lower - slope * (found.lower + (1 - half)) - rounding,
-        found.upper - slope * (found.upper - half) + rounding,
+        whole.lower - slope * (whole.lower + (1 - half)) - rounding,
+        whole.upper - slope * (whole.upper - half) + rounding,
     )
 
 

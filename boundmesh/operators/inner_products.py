@@ -121,18 +121,18 @@ class SignedProduct(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         rows, below, above = ctx.saved_tensors
         to_rows, to_below, to_above = ctx.needs_input_grad
-        found: list[Tensor | None] = [None, None, None]
+        gradients: list[Tensor | None] = [None, None, None]
         positive = rows >= 0
         if to_rows:
-            found[0] = _sum_to(torch.where(positive, below, above) * gradient, rows)
+            gradients[0] = _sum_to(torch.where(positive, below, above) * gradient, rows)
         if to_below or to_above:
             product = gradient * rows
             upward = torch.where(positive, product, 0)
             if to_below:
-                found[1] = _sum_to(upward, below)
+                gradients[1] = _sum_to(upward, below)
             if to_above:
-                found[2] = _sum_to(product.sub_(upward), above)
-        return tuple(found)
+                gradients[2] = _sum_to(product.sub_(upward), above)
+        return tuple(gradients)
 
 
 class SignedInner(torch.autograd.Function):
@@ -149,9 +149,9 @@ class SignedInner(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         rows, below, above = ctx.saved_tensors
         to_rows, to_below, to_above, to_onto = ctx.needs_input_grad
-        found: list[Tensor | None] = [None, None, None, None]
+        gradients: list[Tensor | None] = [None, None, None, None]
         if to_onto:
-            found[3] = of_domains(gradient, ctx.earlier)
+            gradients[3] = of_domains(gradient, ctx.earlier)
         counts = (len(slopes) for slopes in (below, above) if slopes is not None)
         gradient = of_domains(gradient, max(len(rows), *counts))
         spread = gradient.reshape(*gradient.shape, *(1,) * (rows.dim() - 2))
@@ -159,12 +159,12 @@ class SignedInner(torch.autograd.Function):
             line = torch.where(
                 rows >= 0, 0 if below is None else below, 0 if above is None else above
             )
-            found[0] = _sum_to(line * spread, rows)
+            gradients[0] = _sum_to(line * spread, rows)
         if to_below:
-            found[1] = _sum_rows(rows.clamp(min=0), gradient, spread, below)
+            gradients[1] = _sum_rows(rows.clamp(min=0), gradient, spread, below)
         if to_above:
-            found[2] = _sum_rows(rows.clamp(max=0), gradient, spread, above)
-        return tuple(found)
+            gradients[2] = _sum_rows(rows.clamp(max=0), gradient, spread, above)
+        return tuple(gradients)
 
 
 def _sum_rows(rows: Tensor, gradient: Tensor, spread: Tensor, like: Tensor) -> Tensor:

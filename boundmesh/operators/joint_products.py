@@ -56,7 +56,7 @@ def _least(weights: Tensor, left: Tensor, right: Tensor) -> Tensor:
     It is −∞ where a number is not finite.
     """
     step = max(1, MOST_NUMBERS // max(1, weights[0].numel() * left.shape[2]))
-    found = []
+    minima = []
     for first in range(0, len(weights), step):
         part = slice(first, first + step)
         scaled = weights[part].unsqueeze(2) * left[part].mT.unsqueeze(1)
@@ -64,8 +64,8 @@ def _least(weights: Tensor, left: Tensor, right: Tensor) -> Tensor:
         form = (form + form.mT) / 2
         finite = form.isfinite().flatten(2).all(2)
         least = least_value(torch.where(finite[..., None, None], form, 0))
-        found.append(torch.where(finite, least, -torch.inf))
-    return torch.cat(found)
+        minima.append(torch.where(finite, least, -torch.inf))
+    return torch.cat(minima)
 
 
 def _middle_and_radius(box: Interval) -> tuple[Tensor, Tensor]:

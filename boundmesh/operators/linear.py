@@ -48,8 +48,8 @@ def times(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     flat = x.reshape(-1, x.shape[-1])
     if x.requires_grad or not matmul.applies(flat, weight.mT):
         return functional.linear(x, weight, bias)
-    found = matmul.mm(flat, weight.mT).reshape(*x.shape[:-1], len(weight))
-    return found if bias is None else found + bias
+    y = matmul.mm(flat, weight.mT).reshape(*x.shape[:-1], len(weight))
+    return y if bias is None else y + bias
 
 
 def pull(node: Node, weights: Weights, rows: Tensor) -> Pulled:

@@ -57,17 +57,17 @@ def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> PooledLines
     its windows. The line above is that of `Maximum`. A maximum that bounds decide is its input.
     """
     box, dim = windows_of(node, boxes[0]), 3
-    found = Maximum.of(box, dim)
-    best, decided = found.best.unsqueeze(1).to(alpha.dtype), found.decided.unsqueeze(1)
+    maximum = Maximum.of(box, dim)
+    best, decided = maximum.best.unsqueeze(1).to(alpha.dtype), maximum.decided.unsqueeze(1)
     weight = unfolded(node, alpha, 0.0) + SHARE * best
     below = torch.where(decided, best, weight / weight.sum(dim + 1, keepdim=True))
     return PooledLines(
         node,
         Lines(
             (below,),
-            (found.slopes.unsqueeze(1),),
-            found.broken.squeeze(dim).unsqueeze(1),
-            found.intercept.squeeze(dim).unsqueeze(1),
+            (maximum.slopes.unsqueeze(1),),
+            maximum.broken.squeeze(dim).unsqueeze(1),
+            maximum.intercept.squeeze(dim).unsqueeze(1),
         ),
     )
 
@@ -79,9 +79,9 @@ def initial(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
 
 def unstable(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
     """Return a mask of inputs that may be the largest of a window where more than one may be."""
-    found = undecided(windows_of(node, boxes[0]), 3)
+    open_windows = undecided(windows_of(node, boxes[0]), 3)
     with torch.no_grad():
-        return folded(node, (part.float() for part in found.unbind(3))) > 0
+        return folded(node, (part.float() for part in open_windows.unbind(3))) > 0
 
 
 def rounded(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:

@@ -62,15 +62,15 @@ def place_range(node: Node, weights: Weights, box: Interval) -> Interval:
 
 def relax_argmax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
     """Return two constants."""
-    found = place_range(node, (), boxes[0])
+    places = place_range(node, (), boxes[0])
     flat = torch.zeros_like(boxes[0].lower).unsqueeze(1)
     axis = int(node["axis"])
-    return Lines((flat,), (flat,), found.lower.unsqueeze(1), found.upper.unsqueeze(1), axis)
+    return Lines((flat,), (flat,), places.lower.unsqueeze(1), places.upper.unsqueeze(1), axis)
 
 
 def rounded_argmax(node: Node, boxes: tuple[Interval, ...]) -> tuple[Rounded, ...]:
-    found = place_range(node, (), boxes[0])
-    return (Rounded(found.upper, 0, 2, node.size),)
+    places = place_range(node, (), boxes[0])
+    return (Rounded(places.upper, 0, 2, node.size),)
 
 
 def unstable(node: Node, boxes: tuple[Interval, ...]) -> Tensor:
@@ -136,14 +136,14 @@ def relax_top(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Decided
     later = high.flip(dim).cummax(dim).values.flip(dim)
     after = torch.cat((later.narrow(dim, 1, low.shape[dim] - 1), -inf), dim)
     decided = ((before >= high) & (low >= after)).narrow(dim, 0, count)
-    found = monotone(top)(node, (), box)
+    values = monotone(top)(node, (), box)
     return DecidedRanks(
         dim + 1,
         low.shape[dim],
         source.narrow(dim, 0, count).unsqueeze(1),
         decided.to(low.dtype).unsqueeze(1),
-        torch.where(decided, 0 * found.lower, found.lower).unsqueeze(1),
-        torch.where(decided, 0 * found.upper, found.upper).unsqueeze(1),
+        torch.where(decided, 0 * values.lower, values.lower).unsqueeze(1),
+        torch.where(decided, 0 * values.upper, values.upper).unsqueeze(1),
     )
 
 

@@ -56,16 +56,18 @@ def relax(node: Node, boxes: tuple[Interval, ...], alpha: Tensor) -> Lines:
     bound.
     """
     dim = node["axis"] + 1
-    found = Maximum.of(boxes[0], dim)
+    maximum = Maximum.of(boxes[0], dim)
     # The tiny term counts only where every α is zero.
-    weight = alpha + (1e-12 * found.best).unsqueeze(1)
+    weight = alpha + (1e-12 * maximum.best).unsqueeze(1)
     mean = weight / weight.sum(dim + 1, keepdim=True)
-    below = torch.where(found.decided.unsqueeze(1), found.best.unsqueeze(1).to(mean.dtype), mean)
+    below = torch.where(
+        maximum.decided.unsqueeze(1), maximum.best.unsqueeze(1).to(mean.dtype), mean
+    )
     return Lines(
         (below,),
-        (found.slopes.unsqueeze(1),),
-        found.broken.squeeze(dim).unsqueeze(1),
-        found.intercept.squeeze(dim).unsqueeze(1),
+        (maximum.slopes.unsqueeze(1),),
+        maximum.broken.squeeze(dim).unsqueeze(1),
+        maximum.intercept.squeeze(dim).unsqueeze(1),
         node["axis"],
     )
 

@@ -54,9 +54,9 @@ def conv(build: Add, node: Node, weights: Arrays, g: Node) -> tuple[Node, ...]:
 
 def conv_transpose(build: Add, node: Node, weights: Arrays, g: Node) -> tuple[Node, ...]:
     attributes = {key: node[key] for key in ("stride", "dilation", "padding", "groups")}
-    found = build.add("conv", g, weights=(weights[0],), **attributes)
+    pulled = build.add("conv", g, weights=(weights[0],), **attributes)
     ranges = tuple((0, length, 1) for length in node.input_shapes[0])
-    return (cut(build, found, ranges),)
+    return (cut(build, pulled, ranges),)
 
 
 def scale(build: Add, node: Node, weights: Arrays, g: Node) -> tuple[Node, ...]:
@@ -91,14 +91,14 @@ def total(build: Add, node: Node, weights: Arrays, g: Node) -> tuple[Node, ...]:
 
 
 def concat(build: Add, node: Node, weights: Arrays, g: Node) -> tuple[Node, ...]:
-    found, low = [], 0
+    parts, low = [], 0
     for shape in node.input_shapes:
         axis = node["axis"]
         ranges = [(0, length, 1) for length in shape]
         ranges[axis] = (low, low + shape[axis], 1)
         low += shape[axis]
-        found.append(cut(build, g, tuple(ranges)))
-    return tuple(found)
+        parts.append(cut(build, g, tuple(ranges)))
+    return tuple(parts)
 
 
 def sliced(build: Add, node: Node, weights: Arrays, g: Node) -> tuple[Node, ...]:

@@ -37,8 +37,8 @@ class RowBlock:
 
     def read(self, table: Tensor) -> Tensor:
         """Read a `table_of` a map at the windows, `[D or 1, s, *window, C]`, as a new tensor."""
-        found = table.index_select(1, self.positions)
-        return found.reshape(len(table), *self.coefficients.shape[1:])
+        values = table.index_select(1, self.positions)
+        return values.reshape(len(table), *self.coefficients.shape[1:])
 
 
 def applies(windows: Windows) -> bool:
@@ -70,18 +70,18 @@ def blocks(windows: Windows) -> Iterator[RowBlock]:
 
 def scaled(windows: Windows, table: Tensor) -> Tensor:
     """Multiply coefficients by maps, given as their `table_of`."""
-    found = _results(windows, len(table))
+    results = _results(windows, len(table))
     for block in blocks(windows):
-        torch.mul(block.read(table), block.coefficients, out=found[:, block.rows])
-    return found
+        torch.mul(block.read(table), block.coefficients, out=results[:, block.rows])
+    return results
 
 
 def magnitudes(windows: Windows, table: Tensor) -> Tensor:
     """Compute `⟨|A|, sizes⟩` `[D, S]` for sizes that are given as their `table_of`."""
-    found = _sums(windows, len(table))
+    totals = _sums(windows, len(table))
     for block in blocks(windows):
-        found[:, block.rows] = sums(_product(block.read(table), block.coefficients).abs_())
-    return found
+        totals[:, block.rows] = sums(_product(block.read(table), block.coefficients).abs_())
+    return totals
 
 
 def signed_product(windows: Windows, below: Tensor, above: Tensor) -> Tensor:
@@ -90,15 +90,15 @@ def signed_product(windows: Windows, below: Tensor, above: Tensor) -> Tensor:
     Both are given as their `table_of`. One of the two products that are added is zero, so the sum
     is not rounded. Infinite values are selected instead, because 0·∞ is not a number.
     """
-    found, finite = _results(windows, max(len(below), len(above))), _all_finite(below, above)
+    results, finite = _results(windows, max(len(below), len(above))), _all_finite(below, above)
     for block in blocks(windows):
         if not finite:
-            found[:, block.rows] = _selected(block, below, above)
+            results[:, block.rows] = _selected(block, below, above)
             continue
         up, down = block.coefficients.clamp(min=0), block.coefficients.clamp(max=0)
         total = _product(block.read(below), up)
-        torch.addcmul(total, block.read(above), down, out=found[:, block.rows])
-    return found
+        torch.addcmul(total, block.read(above), down, out=results[:, block.rows])
+    return results
 
 
 def signed_sums(windows: Windows, below: Tensor | None, above: Tensor | None) -> Tensor:
@@ -107,10 +107,10 @@ def signed_sums(windows: Windows, below: Tensor | None, above: Tensor | None) ->
     None stands for zero.
     """
     tables = [table for table in (below, above) if table is not None]
-    found, finite = _sums(windows, max(map(len, tables))), _all_finite(*tables)
+    totals, finite = _sums(windows, max(map(len, tables))), _all_finite(*tables)
     for block in blocks(windows):
         if not finite:
-            found[:, block.rows] = sums(_selected(block, below, above))
+            totals[:, block.rows] = sums(_selected(block, below, above))
             continue
         total: Tensor | None = None
         if below is not None:
@@ -122,8 +122,8 @@ def signed_sums(windows: Windows, below: Tensor | None, above: Tensor | None) ->
             else:
                 total = torch.addcmul(total, block.read(above), down)
         assert total is not None
-        found[:, block.rows] = sums(total)
-    return found
+        totals[:, block.rows] = sums(total)
+    return totals
 
 
 def _selected(block: RowBlock, below: Tensor | None, above: Tensor | None) -> Tensor:

@@ -31,11 +31,11 @@ def pull_window_lines(lines: Lines, windows: Windows) -> PulledWindows:
     bias = _signed_sums(windows, lines.lower_intercept, lines.upper_intercept)
     if window_blocks.applies(windows):
         tables = (window_blocks.table_of(slopes, windows) for slopes in (below, above))
-        found = window_blocks.signed_product(windows, *tables)
+        coefficients = window_blocks.signed_product(windows, *tables)
     else:
         rows = windows.coefficients
-        found = signed_product(rows, windows.read(below), windows.read(above))
-    return PulledWindows((windows.with_coefficients(found),), bias)
+        coefficients = signed_product(rows, windows.read(below), windows.read(above))
+    return PulledWindows((windows.with_coefficients(coefficients),), bias)
 
 
 class WindowRelaxation(ABC):
@@ -71,8 +71,10 @@ class SparseLines:
             return self._pull_on_cpu(windows)
         neurons = find(windows, self.index)
         at_neurons = self.overlay.pull(at(windows, neurons))
-        found = windows.with_coefficients(scaled(windows, self.slopes))
-        return PulledWindows((with_neurons(found, neurons, at_neurons.only),), at_neurons.bias)
+        scaled_rows = windows.with_coefficients(scaled(windows, self.slopes))
+        return PulledWindows(
+            (with_neurons(scaled_rows, neurons, at_neurons.only),), at_neurons.bias
+        )
 
     def _pull_on_cpu(self, windows: Windows) -> PulledWindows:
         """Pull rows back; lines are looked up only where a neuron meets a window."""
@@ -83,10 +85,10 @@ class SparseLines:
         values = at_neurons * torch.where(
             up, met.of_lines(below, count), met.of_lines(above, count)
         )
-        found = scaled(windows, self.slopes)
-        if len(found) < len(values):
-            found = found.repeat(len(values), *(1,) * (found.dim() - 1))
-        found.flatten(1).index_copy_(1, met.place, values.expand(len(found), -1))
+        coefficients = scaled(windows, self.slopes)
+        if len(coefficients) < len(values):
+            coefficients = coefficients.repeat(len(values), *(1,) * (coefficients.dim() - 1))
+        coefficients.flatten(1).index_copy_(1, met.place, values.expand(len(coefficients), -1))
         bias: Tensor | None = None
         for side, intercept in ((up, lines.lower_intercept), (~up, lines.upper_intercept)):
             if intercept is not None:
@@ -95,7 +97,7 @@ class SparseLines:
                 table = terms.new_zeros(len(terms), count * len(self.index))
                 table.index_copy_(1, met.pair, terms)
                 bias = added(bias, sums(table.unflatten(1, (count, len(self.index)))))
-        return PulledWindows((windows.with_coefficients(found),), bias)
+        return PulledWindows((windows.with_coefficients(coefficients),), bias)
 
     def pays(self, windows: Windows) -> bool:
         """Return True if `pull` takes less work than `pull_window_lines`, which reads all lines."""
@@ -129,8 +131,8 @@ class _Scaled(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        found = _scaled(ctx.windows.with_coefficients(gradient), ctx.factors)
-        return found.sum_to_size(ctx.domains, *found.shape[1:]), None, None
+        scaled_gradient = _scaled(ctx.windows.with_coefficients(gradient), ctx.factors)
+        return scaled_gradient.sum_to_size(ctx.domains, *scaled_gradient.shape[1:]), None, None
 
 
 def _signed_sums(windows: Windows, below: Tensor | None, above: Tensor | None) -> Tensor | None:

@@ -39,9 +39,9 @@ def pull_transpose_windows(node: Node, weights: Weights, windows: Windows) -> Pu
     back = sorted(range(wide), key=perm.__getitem__)
     rows = by_feature(windows)
     first = rows.dim() - wide
-    found = rows.permute(*range(first), *(first + axis for axis in back)).flatten(first)
+    moved = rows.permute(*range(first), *(first + axis for axis in back)).flatten(first)
     features = node.input_shapes[0][:wide]
-    return PulledWindows((Windows(found.contiguous(), windows.grid, features),))
+    return PulledWindows((Windows(moved.contiguous(), windows.grid, features),))
 
 
 def pull_expand_windows(node: Node, weights: Weights, windows: Windows) -> PulledWindows | None:
@@ -52,8 +52,8 @@ def pull_expand_windows(node: Node, weights: Weights, windows: Windows) -> Pulle
     pairs = enumerate(zip(node.input_shapes[0][:wide], windows.features, strict=True), -wide)
     repeated = [dim for dim, (old, new) in pairs if old != new]
     rows = by_feature(windows)
-    found = (rows.sum(repeated, keepdim=True) if repeated else rows).flatten(-wide)
-    return PulledWindows((Windows(found, windows.grid, node.input_shapes[0][:wide]),))
+    summed = (rows.sum(repeated, keepdim=True) if repeated else rows).flatten(-wide)
+    return PulledWindows((Windows(summed, windows.grid, node.input_shapes[0][:wide]),))
 
 
 def pull_sum_windows(node: Node, weights: Weights, windows: Windows) -> PulledWindows | None:
@@ -62,8 +62,8 @@ def pull_sum_windows(node: Node, weights: Weights, windows: Windows) -> PulledWi
     if any(axis >= wide for axis in node["axes"]):
         return None
     rows, features = by_feature(windows), node.input_shapes[0][:wide]
-    found = rows.expand(*rows.shape[: rows.dim() - wide], *features).flatten(-wide)
-    return PulledWindows((Windows(found, windows.grid, features),))
+    spread = rows.expand(*rows.shape[: rows.dim() - wide], *features).flatten(-wide)
+    return PulledWindows((Windows(spread, windows.grid, features),))
 
 
 def pull_pad_windows(node: Node, weights: Weights, windows: Windows) -> PulledWindows | None:
@@ -75,13 +75,13 @@ def pull_pad_windows(node: Node, weights: Weights, windows: Windows) -> PulledWi
     if any(before or after for before, after in node["padding"][:wide]):
         return None
     (shape,) = node.input_shapes
-    found = placed(windows, node["padding"][wide:], shape[wide:])
+    moved = placed(windows, node["padding"][wide:], shape[wide:])
     if node["value"] == 0:
-        return PulledWindows((found,))
+        return PulledWindows((moved,))
     widths = [width for pair in reversed(node["padding"]) for width in pair]
     inside = windows.coefficients.new_zeros((1, 1, *shape))
     around = functional.pad(inside, widths, value=node["value"])
-    return PulledWindows((found,), windows.inner(windows.read(around)))
+    return PulledWindows((moved,), windows.inner(windows.read(around)))
 
 
 def pull_concat_windows(node: Node, weights: Weights, windows: Windows) -> PulledWindows:
@@ -94,13 +94,13 @@ def pull_concat_windows(node: Node, weights: Weights, windows: Windows) -> Pulle
         return PulledWindows(
             tuple(Windows(p.flatten(-wide), windows.grid, shape[:wide]) for p, shape in maps)
         )
-    found, low = [], 0
+    placed_parts, low = [], 0
     for shape, length in zip(node.input_shapes, lengths, strict=True):
         around = [(0, 0)] * (len(shape) - wide)
         around[axis - wide] = (low, node.shape[axis] - low - length)
-        found.append(placed(windows, around, shape[wide:]))
+        placed_parts.append(placed(windows, around, shape[wide:]))
         low += length
-    return PulledWindows(tuple(found))
+    return PulledWindows(tuple(placed_parts))
 
 
 def pull_slice_windows(node: Node, weights: Weights, windows: Windows) -> PulledWindows:
@@ -120,17 +120,17 @@ def pull_slice_windows(node: Node, weights: Weights, windows: Windows) -> Pulled
         spread[places] = rows
         rows = spread
     around = [(-step_range.start, 0) for step_range in inner]
-    found = _moved(windows, rows, around, shape[wide:], stride)
+    moved = _moved(windows, rows, around, shape[wide:], stride)
     if shape[:wide] == windows.features:
-        return PulledWindows((found,))
+        return PulledWindows((moved,))
     kept = torch.arange(prod(shape[:wide]), device=rows.device).reshape(shape[:wide])
     for axis, step_range in enumerate(steps[:wide]):
         index = torch.tensor(tuple(step_range), dtype=torch.long, device=rows.device)
         kept = kept.index_select(axis, index)
-    inside = found.coefficients
+    inside = moved.coefficients
     all_features = inside.new_zeros(*inside.shape[:-1], prod(shape[:wide]))
     all_features = all_features.index_copy(inside.dim() - 1, kept.flatten(), inside)
-    return PulledWindows((Windows(all_features, found.grid, shape[:wide]),))
+    return PulledWindows((Windows(all_features, moved.grid, shape[:wide]),))
 
 
 def placed(windows: Windows, around: Pairs, whole: Shape) -> Windows:
@@ -160,8 +160,8 @@ def _moved(
         zip(windows.grid.left_out(grid, stride, around), grid.window, strict=True), 2
     ):
         rows = rows.narrow(axis, first, length)
-    found = rows.masked_fill(grid.outside.unsqueeze(-1), 0)
-    return Windows(found, grid, windows.features)
+    inside = rows.masked_fill(grid.outside.unsqueeze(-1), 0)
+    return Windows(inside, grid, windows.features)
 
 
 def _features_of(shape: Shape, windows: Windows) -> Shape | None:

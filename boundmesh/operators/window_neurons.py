@@ -47,8 +47,10 @@ def find(windows: Windows, index: Tensor) -> WindowNeurons:
 
 def at(windows: Windows, neurons: WindowNeurons) -> Tensor:
     """Return the coefficients `[D or 1, S, U]` of neurons; zero outside of the windows."""
-    found = windows.coefficients.flatten(1).index_select(1, neurons.index)
-    return found.reshape(len(found), *neurons.outside.shape).masked_fill(neurons.outside, 0)
+    coefficients = windows.coefficients.flatten(1).index_select(1, neurons.index)
+    return coefficients.reshape(len(coefficients), *neurons.outside.shape).masked_fill(
+        neurons.outside, 0
+    )
 
 
 def with_neurons(windows: Windows, neurons: WindowNeurons, values: Tensor) -> Windows:
@@ -117,8 +119,8 @@ def meet(windows: Windows, index: Tensor) -> Met:
 
 def _along_axes(places: Tensor, whole: Shape) -> list[Tensor]:
     """Return the places along each axis of flat places in a map."""
-    found = []
+    along = []
     for length in reversed(whole):
-        found.append(places % length)
+        along.append(places % length)
         places = places.div(length, rounding_mode="floor")
-    return found[::-1]
+    return along[::-1]

@@ -43,29 +43,29 @@ def pull_conv_windows(node: Node, weights: Weights, windows: Windows) -> PulledW
     how = node["stride"], node["dilation"], node["groups"]
     front = windows.grid.left_out(grid, node["stride"], node["padding"])
     if not fused_windows.applies(rows):
-        found = cropped(spread(rows, weight, *how), front, grid.window)
-        _clear(found, grid.outside.unsqueeze(-1))
+        pulled = cropped(spread(rows, weight, *how), front, grid.window)
+        _clear(pulled, grid.outside.unsqueeze(-1))
     elif fused_spread.applies(rows, weight, *how):
-        found = fused_spread.spread(rows, weight, *how[:2], front, grid.window, grid.reach)
+        pulled = fused_spread.spread(rows, weight, *how[:2], front, grid.window, grid.reach)
     else:
-        found = spread_by_kernel(rows, weight, *how, front, grid)
+        pulled = spread_by_kernel(rows, weight, *how, front, grid)
     features = weights[1] if len(weights) > 1 else None
-    return PulledWindows((Windows(found, grid, shape[:2]),), features=features)
+    return PulledWindows((Windows(pulled, grid, shape[:2]),), features=features)
 
 
-def _clear(found: Tensor, outside: Tensor) -> None:
+def _clear(rows: Tensor, outside: Tensor) -> None:
     """Write zeros to the places that do not exist; multiplying by zero is faster on a CPU."""
-    if launcher.on_cpu(found) and not torch.is_grad_enabled():
-        found.mul_(outside.logical_not().to(found.dtype))
+    if launcher.on_cpu(rows) and not torch.is_grad_enabled():
+        rows.mul_(outside.logical_not().to(rows.dtype))
     else:
-        found.masked_fill_(outside, 0)
+        rows.masked_fill_(outside, 0)
 
 
-def cropped(found: Tensor, front: Sequence[int], window: Sequence[int]) -> Tensor:
+def cropped(rows: Tensor, front: Sequence[int], window: Sequence[int]) -> Tensor:
     """Return `window` places of each axis of `[D, S, *reached, O]`, from the place `front` on."""
     for axis, (first, length) in enumerate(zip(front, window, strict=True), 2):
-        found = found.narrow(axis, first, length)
-    return found
+        rows = rows.narrow(axis, first, length)
+    return rows
 
 
 def conv_windows(
@@ -96,10 +96,10 @@ def conv_windows(
     x = inside.flatten(0, 1).movedim(-1, 1)
     convolve = (functional.conv1d, functional.conv2d, functional.conv3d)[x.dim() - 3]
     y = convolve(x, weight, None, node["stride"], 0, node["dilation"], node["groups"])
-    found = y.movedim(1, -1).reshape(*rows.shape[:2], *y.shape[2:], y.shape[1])
+    result = y.movedim(1, -1).reshape(*rows.shape[:2], *y.shape[2:], y.shape[1])
     if of_bias is None or bias is None:
-        return found
-    return found + of_bias.reshape(*of_bias.shape, *(1,) * (found.dim() - 2)) * bias
+        return result
+    return result + of_bias.reshape(*of_bias.shape, *(1,) * (result.dim() - 2)) * bias
 
 
 def spread(

@@ -111,10 +111,10 @@ def pull_conv_transpose_windows(
     convolve = (functional.conv1d, functional.conv2d, functional.conv3d)[len(axes) - 1]
     x = rows.flatten(0, 1).movedim(-1, 1)
     y = convolve(x, weight, None, node["stride"], 0, node["dilation"], node["groups"])
-    found = y.movedim(1, -1).unflatten(0, rows.shape[:2]).contiguous()
-    found = found.masked_fill(grid.outside.unsqueeze(-1), 0)
+    pulled = y.movedim(1, -1).unflatten(0, rows.shape[:2]).contiguous()
+    pulled = pulled.masked_fill(grid.outside.unsqueeze(-1), 0)
     features = weights[1] if len(weights) > 1 else None
-    return PulledWindows((Windows(found, grid, shape[:2]),), features=features)
+    return PulledWindows((Windows(pulled, grid, shape[:2]),), features=features)
 
 
 def pull_gather_windows(node: Node, weights: Weights, windows: Windows) -> PulledWindows | None:
@@ -129,8 +129,8 @@ def pull_gather_windows(node: Node, weights: Weights, windows: Windows) -> Pulle
         places = torch.arange(length, device=rows.device)
         chosen = torch.tensor(index, device=rows.device).unsqueeze(1) == places
         parts = rows.unflatten(-1, windows.features).movedim(axis - wide, -1)
-        found = (parts @ chosen.to(rows.dtype)).movedim(-1, axis - wide).flatten(-wide)
-        return PulledWindows((Windows(found.contiguous(), windows.grid, shape[:wide]),))
+        summed = (parts @ chosen.to(rows.dtype)).movedim(-1, axis - wide).flatten(-wide)
+        return PulledWindows((Windows(summed.contiguous(), windows.grid, shape[:wide]),))
     times, rest = divmod(len(index), length) if length else (0, 1)
     if rest or not times or index != tuple(place // times for place in range(len(index))):
         return None
@@ -139,6 +139,6 @@ def pull_gather_windows(node: Node, weights: Weights, windows: Windows) -> Pulle
         for dim, whole in enumerate(shape[wide:], wide)
     ]
     rows, grid = aligned(node, windows, axes)
-    found = rows.unflatten(axis - wide + 2, (-1, times)).sum(axis - wide + 3)
-    found = found.masked_fill(grid.outside.unsqueeze(-1), 0)
-    return PulledWindows((Windows(found, grid, shape[:wide]),))
+    summed = rows.unflatten(axis - wide + 2, (-1, times)).sum(axis - wide + 3)
+    summed = summed.masked_fill(grid.outside.unsqueeze(-1), 0)
+    return PulledWindows((Windows(summed, grid, shape[:wide]),))

@@ -163,13 +163,13 @@ def _asked(
         asked = vnnlib.load(asked, graph.inputs, graph.outputs)
     graph = for_bounds(graph, settings, asked if isinstance(asked, Property) else None)
     if isinstance(asked, Property):
-        found = _of_property(graph, asked)
+        result = _of_property(graph, asked)
     else:
         size = graph[graph.output].size
         # Lower and upper bounds of all outputs; α-CROWN computes one after the other.
         regions = () if asked is None else (region_of(asked, graph[graph.input].size),)
-        found = Asked(graph, size if method in ("alpha-crown", "auto") else 2 * size, regions)
-    return found if rows is None else replace(found, rows=rows)
+        result = Asked(graph, size if method in ("alpha-crown", "auto") else 2 * size, regions)
+    return result if rows is None else replace(result, rows=rows)
 
 
 def _graph(

@@ -18,8 +18,8 @@ def schedule_of(bounding: Bounding, shards: int, schedule: str, offload: str) ->
         return "gather" if schedule == "auto" else schedule
     from boundmesh.mesh.runtime.traffic import traffic
 
-    found = traffic(bounding.graph, shards, bounding.tile_elements, bounding.domains)
-    return found.schedule
+    moved = traffic(bounding.graph, shards, bounding.tile_elements, bounding.domains)
+    return moved.schedule
 
 
 def imagined_layout(

@@ -105,11 +105,11 @@ class Meter(TorchDispatchMode):
             return self._to_host(args[0], kwargs)
         if _copies_in_host_memory(func, given, kwargs):
             return _without_memory(func, args, kwargs)
-        found = func(*args, **kwargs)
+        results = func(*args, **kwargs)
         if packet is aten.convolution and not self.machine.gpu:
-            found = in_order_of(args[0], found)
-        self._count(packet, args, kwargs, given, found)
-        return found
+            results = in_order_of(args[0], results)
+        self._count(packet, args, kwargs, given, results)
+        return results
 
     def _some(self, mask: Tensor) -> Tensor:
         """Return as many indices of a mask as are expected."""
@@ -127,9 +127,11 @@ class Meter(TorchDispatchMode):
             return torch.arange(count) * self._spread.get(count, count) // max(1, count)
         return torch.empty_like(x, dtype=kwargs.get("dtype") or x.dtype)
 
-    def _count(self, packet: Any, args: Any, kwargs: Any, given: list[Tensor], found: Any) -> None:
+    def _count(
+        self, packet: Any, args: Any, kwargs: Any, given: list[Tensor], results: Any
+    ) -> None:
         fresh, moved = 0, 0
-        for tensor in _tensors(found if isinstance(found, list | tuple) else (found,)):
+        for tensor in _tensors(results if isinstance(results, list | tuple) else (results,)):
             if tensor.is_meta:
                 if self._allocate(tensor, storage_of(packet, given, tensor)):
                     fresh += 1
@@ -138,13 +140,13 @@ class Meter(TorchDispatchMode):
             return
         operations = 0
         if packet in flop_registry:
-            operations = flop_registry[packet](*args, **kwargs, out_val=found)
+            operations = flop_registry[packet](*args, **kwargs, out_val=results)
         moved += sum(tensor.numel() * tensor.element_size() for tensor in given)
         self._add_work(operations, moved)
         if packet in PRODUCTS:
             self._reserve_workspace()
         if packet is aten.convolution:
-            scratch = of_convolution(args[0], args[1], found, args[3], args[6], self.machine.gpu)
+            scratch = of_convolution(args[0], args[1], results, args[3], args[6], self.machine.gpu)
             self._pass(term_of_caller(), scratch)
 
     def _allocate(self, x: Tensor, least: int = 0) -> bool:

@@ -40,7 +40,7 @@ def plan_bounds(
     The least number of shards that fits is searched between the lines.
     """
     lines = tuple(_line(bounding, unstable, machine, ranks, count) for count in ranks.counts)
-    found = Plan(
+    result = Plan(
         bounding,
         unstable,
         machine,
@@ -50,7 +50,7 @@ def plan_bounds(
         tuple(_tiles(bounding, unstable)),
         _search(bounding, unstable, machine) if bounding.method == "auto" else None,
     )
-    return found if memory is None else replace(found, least=_least(found, ranks))
+    return result if memory is None else replace(result, least=_least(result, ranks))
 
 
 def _search(bounding: Bounding, unstable: Unstable, machine: Machine) -> Search:
@@ -70,23 +70,23 @@ def _line(
         bounding, shards, schedule, ranks.offload, machine.gpu and shards <= ranks.per_host
     )
     tiles = 1 if shards >= MANY else 2
-    found = {
+    by_method = {
         method: rehearse(replace(bounding, method=method), unstable, machine, layout_of, tiles)
         for method in methods_of(bounding)
     }
-    largest = max(found.values(), key=lambda rehearsed: rehearsed.peak)
+    largest = max(by_method.values(), key=lambda rehearsed: rehearsed.peak)
     stages = {
         f"{method} {stage}".strip(): work
-        for method, rehearsed in found.items()
+        for method, rehearsed in by_method.items()
         for stage, work in rehearsed.stages.items()
     }
-    seconds = sum(_seconds(rehearsed, bounding, schedule) for rehearsed in found.values())
+    seconds = sum(_seconds(rehearsed, bounding, schedule) for rehearsed in by_method.values())
     return Prediction(shards, schedule, largest.peak, largest.terms, stages, seconds)
 
 
-def _seconds(found: Rehearsed, bounding: Bounding, schedule: str) -> float:
+def _seconds(rehearsed: Rehearsed, bounding: Bounding, schedule: str) -> float:
     """Return the time of all stages; the last rehearsed iteration stands for all that follow."""
-    times = {name: work.total(schedule) for name, work in found.stages.items()}
+    times = {name: work.total(schedule) for name, work in rehearsed.stages.items()}
     iterations = [seconds for name, seconds in times.items() if name.startswith(ITERATION)]
     missing = max(0, bounding.iterations - len(iterations))
     return sum(times.values()) + (missing * iterations[-1] if iterations else 0)

@@ -19,9 +19,9 @@ MOST_SHARDS = 2**16
 
 def parse_size(value: object) -> int:
     """Read a number of bytes such as `80GiB`, `24 GB` or 85899345920; BoundmeshError otherwise."""
-    found = SIZE.fullmatch(str(value).strip()) if isinstance(value, str | int) else None
-    unit = None if found is None else UNITS.get(found[2].lower())
-    size = 0 if found is None or unit is None else int(float(found[1]) * unit)
+    match = SIZE.fullmatch(str(value).strip()) if isinstance(value, str | int) else None
+    unit = None if match is None else UNITS.get(match[2].lower())
+    size = 0 if match is None or unit is None else int(float(match[1]) * unit)
     if size < 1:
         raise BoundmeshError(
             f"memory is {shown(value)}; expected a number of bytes with a unit, as in 80GiB, 24GB "

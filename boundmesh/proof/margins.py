@@ -155,11 +155,11 @@ class Margins:
         lowest = margins.nan_to_num(nan=-torch.inf, posinf=-torch.inf, neginf=-torch.inf)
         ends = lowest.new_tensor([-torch.inf, torch.inf]).expand(len(lowest), 2)
         padded = torch.cat([lowest, ends], dim=1)
-        found = padded[:, self._member_table.to(margins.device)].amax(2)
+        best = padded[:, self._member_table.to(margins.device)].amax(2)
         for clause, table in self._choice_tables.items():
             of_choices = padded[:, table.to(margins.device)].amax(3).amin(2).amax(1)
-            found[:, clause] = torch.maximum(found[:, clause], of_choices)
-        return found
+            best[:, clause] = torch.maximum(best[:, clause], of_choices)
+        return best
 
     @cached_property
     def _member_table(self) -> Tensor:

@@ -154,17 +154,17 @@ def _apart(
     lines: bool,
 ) -> list[Bounds]:
     """Return the results of the regions of a problem, one by one."""
-    found = []
+    results = []
     for place in range(len(lower)):
         known = {name: box.take(slice(place, place + 1)) for name, box in (bounds or {}).items()}
         counts = unstable_counts(known, problem.program)
-        found.append(Bounds(lower[place], upper[place], *effort, counts, known))
+        results.append(Bounds(lower[place], upper[place], *effort, counts, known))
     if not lines or bounds is None:
-        return found
+        return results
     below, above = (lines_below(problem, side, bounds) for side in (rows, rows.negated))
     return [
         replace(result, below=low, above=Affine(-high.coefficients, -high.constant))
-        for result, low, high in zip(found, below, above, strict=True)
+        for result, low, high in zip(results, below, above, strict=True)
     ]
 
 

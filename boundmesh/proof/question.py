@@ -73,7 +73,7 @@ def questions(
             continue
         kind = case.region.p if isinstance(case.region, Ball) else None
         batches.setdefault((case.clauses, kind), []).append((place, case))
-    found = []
+    batched = []
     for members in batches.values():
         margins = margins_of(graph, members[0][1].clauses)
         for first in range(0, len(members), TOGETHER):
@@ -84,8 +84,8 @@ def questions(
             slack = torch.zeros_like(margins.bound)
             if rounding is None:
                 slack = margins.slack(_outputs(margins.graph, region, layout), layout.dtype)
-            found.append(Question(margins, region, places, slack, layout, rounding))
-    return found
+            batched.append(Question(margins, region, places, slack, layout, rounding))
+    return batched
 
 
 @torch.no_grad()

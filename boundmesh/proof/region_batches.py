@@ -46,7 +46,7 @@ def both_bounds(
             others = above.bounds
             intermediate = {name: box.intersect(others[name]) for name, box in intermediate.items()}
     else:
-        found = entry.bound(problem, rows.both_sides, options)
-        sides, intermediate = [*found.lower.chunk(2, dim=1)], found.bounds
+        bounded = entry.bound(problem, rows.both_sides, options)
+        sides, intermediate = [*bounded.lower.chunk(2, dim=1)], bounded.bounds
     lower, upper = (side.double().cpu().numpy() for side in sides)
     return lower, -upper, intermediate

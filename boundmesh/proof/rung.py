@@ -62,20 +62,20 @@ class Rung:
         rows = question.margins.dense(self.rows, layout.dtype, layout.device)
         sizes = settings.iterations, settings.learning_rate, settings.decay
         self.begun = self.clock.spent
-        found = METHODS[self.method].bound(
+        bounded = METHODS[self.method].bound(
             problem, rows, MethodOptions(*sizes, weigh=self.weigh, stop=self.stop)
         )
-        self.note(found.lower)
-        if found.bounds is None:
+        self.note(bounded.lower)
+        if bounded.bounds is None:
             return {}
-        self.standing.bounds, self.standing.domains = found.bounds, self.domains
-        return unstable_counts(found.bounds, problem.program)
+        self.standing.bounds, self.standing.domains = bounded.bounds, self.domains
+        return unstable_counts(bounded.bounds, problem.program)
 
     def note(self, lower: Tensor) -> None:
         """Enter the lower bounds `[D, S]` of the rows where they are better. NaN is no bound."""
         place = self.domains[:, None], self.rows
-        found = self.standing.question.beyond(lower, self.rows)
-        self.standing.rows[place] = torch.fmax(self.standing.rows[place], found)
+        margins = self.standing.question.beyond(lower, self.rows)
+        self.standing.rows[place] = torch.fmax(self.standing.rows[place], margins)
 
     @property
     def open(self) -> Tensor:

@@ -99,8 +99,8 @@ class Standing:
         """Enter in `reached` what is known after a stage."""
         table = self.clauses
         worst = table.amin(0) if len(table) else table.new_empty(table.shape[1])
-        found = Reached(stage, self.question.cases, worst.numpy().copy(), unstable or {})
-        self.reached.append(found)
+        reached = Reached(stage, self.question.cases, worst.numpy().copy(), unstable or {})
+        self.reached.append(reached)
 
     def open_rows(self, domains: Tensor) -> Tensor:
         """Return the rows of the clauses that are open on some region of `domains`."""

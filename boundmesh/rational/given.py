@@ -67,8 +67,8 @@ def number_of(value: Any, what: str) -> Fraction:
                 f"{what} is '{value}'; expected a number such as 0.03 or 8/255"
             ) from None
     elif not isinstance(value, int | float | Fraction):
-        found = array_of(value, what)
-        value = found.reshape(-1)[0] if found.size == 1 else value
+        array = array_of(value, what)
+        value = array.reshape(-1)[0] if array.size == 1 else value
     return rational(value, what)
 
 

@@ -180,13 +180,13 @@ def output_box(
 ) -> Interval:
     """Compute the box of the outputs from the input alone."""
     x = torch.from_numpy(points)
-    found = Interval(x, x)
+    output = Interval(x, x)
     with torch.no_grad():
         found_boxes = boxes(graph, AsNeeded(graph, torch.float64), x, precision)
         for node, box in looking(found_boxes, look):
             if node.name == graph.output:
-                found = box
-    return found
+                output = box
+    return output
 
 
 def own(graph: Graph, points: np.ndarray, dtype: torch.dtype) -> np.ndarray:

@@ -34,9 +34,9 @@ class Arithmetic:
             return part
         if not isinstance(part, str):
             raise PropertyError(f"expected a number or a variable, met {shown(part)}")
-        found = self.variables.get(part) or self._constants.get(part)
-        if found is not None:
-            return found
+        known = self.variables.get(part) or self._constants.get(part)
+        if known is not None:
+            return known
         if NUMBER.fullmatch(part):
             if "e" in part or "E" in part:
                 self.departures.meet(f"numbers with an exponent, as '{part}'")

@@ -43,33 +43,33 @@ def read_dataset(path: Path, shape: tuple[int, ...]) -> Dataset:
     """
     if path.is_dir():
         return Dataset(*read_folder(path, shape))
-    found = load_numbers(path)
-    if isinstance(found, np.ndarray):
-        return Dataset(found)
-    names = [name for name in INPUTS if name in found]
-    labels = [name for name in LABELS if name in found]
-    inputs = names[0] if names else next(iter(found)) if len(found) == 1 else None
+    numbers = load_numbers(path)
+    if isinstance(numbers, np.ndarray):
+        return Dataset(numbers)
+    names = [name for name in INPUTS if name in numbers]
+    labels = [name for name in LABELS if name in numbers]
+    inputs = names[0] if names else next(iter(numbers)) if len(numbers) == 1 else None
     if inputs is None:
         raise ReadError(
-            f"{path} holds the arrays {', '.join(found) or '(none)'}; expected inputs under one of "
-            f"the names {', '.join(INPUTS)}, and labels under one of {', '.join(LABELS)}"
+            f"{path} holds the arrays {', '.join(numbers) or '(none)'}; expected inputs under one "
+            f"of the names {', '.join(INPUTS)}, and labels under one of {', '.join(LABELS)}"
         )
-    return Dataset(found[inputs], found[labels[0]] if labels else None)
+    return Dataset(numbers[inputs], numbers[labels[0]] if labels else None)
 
 
 def read_labels(path: Path) -> np.ndarray:
     """Read the labels in a `.npy` file, or in a `.npz` file under one of the usual names."""
-    found = load_numbers(path)
-    if isinstance(found, np.ndarray):
-        return found
-    names = [name for name in LABELS if name in found]
-    name = names[0] if names else next(iter(found)) if len(found) == 1 else None
+    numbers = load_numbers(path)
+    if isinstance(numbers, np.ndarray):
+        return numbers
+    names = [name for name in LABELS if name in numbers]
+    name = names[0] if names else next(iter(numbers)) if len(numbers) == 1 else None
     if name is None:
         raise ReadError(
-            f"{path} holds the arrays {', '.join(found) or '(none)'}; expected labels under one of "
-            f"the names {', '.join(LABELS)}"
+            f"{path} holds the arrays {', '.join(numbers) or '(none)'}; expected labels under one "
+            f"of the names {', '.join(LABELS)}"
         )
-    return found[name]
+    return numbers[name]
 
 
 def load_numbers(path: Path) -> np.ndarray | Mapping[str, np.ndarray]:
@@ -78,8 +78,8 @@ def load_numbers(path: Path) -> np.ndarray | Mapping[str, np.ndarray]:
     Raises ReadError for other files, and for arrays of anything but real numbers.
     """
     try:
-        found = np.load(path, allow_pickle=False)
-        arrays = {"": found} if isinstance(found, np.ndarray) else dict(found)
+        loaded = np.load(path, allow_pickle=False)
+        arrays = {"": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
     except FileNotFoundError:
         raise ReadError(f"{path}: there is no such file or folder") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
@@ -90,4 +90,4 @@ def load_numbers(path: Path) -> np.ndarray | Mapping[str, np.ndarray]:
         if array.dtype.kind not in "fiub":
             which = f"array '{name}' of {path}" if name else str(path)
             raise ReadError(f"{which} holds {array.dtype}; expected real numbers")
-    return found if isinstance(found, np.ndarray) else arrays
+    return loaded if isinstance(loaded, np.ndarray) else arrays

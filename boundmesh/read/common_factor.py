@@ -31,21 +31,21 @@ from boundmesh.read.shapes import stands_in
 
 def keep_common_factors(graph: Graph) -> Graph:
     """Return the graph with the rewrites of this file; it computes the same in exact arithmetic."""
-    found: dict[str, Normalized] = {}
+    normals: dict[str, Normalized] = {}
     nodes: list[Node] = []
     weights = Weights(graph)
     for node in graph.nodes:
         normal = normalized(graph, node)
         if normal is not None:
-            found[node.name] = normal
+            normals[node.name] = normal
             nodes += normal.before
             if normal.floor is not None:
                 weights.enter(normal.least, Constant("", np.asarray(normal.floor)))
             nodes += scaled_by(node.name, normal.value, normal, node.shape, normal.largest)
             continue
-        moved = in_front(graph, weights, as_layer(weights, node), found)
+        moved = in_front(graph, weights, as_layer(weights, node), normals)
         nodes += [node] if moved is None else moved
-    if not found:
+    if not normals:
         return graph
     return drop_dead(weights.held_by(nodes, "a product of a common factor"))
 
@@ -80,15 +80,15 @@ def as_layer(weights: Weights, node: Node) -> Node:
 
 
 def in_front(
-    graph: Graph, weights: Weights, layer: Node, found: dict[str, Normalized]
+    graph: Graph, weights: Weights, layer: Node, normals: dict[str, Normalized]
 ) -> list[Node] | None:
     """Return nodes that replace a layer of a normalised value, or None where none can."""
     if layer.op != "linear":
         return None
-    way = way_to(graph, weights, layer, found)
+    way = way_to(graph, weights, layer, normals)
     if way is None:
         return None
-    normal = found[way[-1].inputs[0]]
+    normal = normals[way[-1].inputs[0]]
     short, before = (*layer.shape[:-1], 1), (*graph[normal.value].shape[:-1], 1)
     narrow = normal.axes == (len(before) - 1,)
     if before != short and not narrow:
@@ -131,7 +131,7 @@ def in_front(
 
 
 def way_to(
-    graph: Graph, weights: Weights, layer: Node, found: dict[str, Normalized]
+    graph: Graph, weights: Weights, layer: Node, normals: dict[str, Normalized]
 ) -> list[Node] | None:
     """Return a layer and the nodes before it, back to the reader of a normalised value.
 
@@ -144,7 +144,7 @@ def way_to(
     if layer.shape[-1] > layer.input_shapes[0][-1]:
         return None
     while len(graph.consumers[way[-1].inputs[0]]) == 1:
-        if way[-1].inputs[0] in found:
+        if way[-1].inputs[0] in normals:
             return way
         before = graph[way[-1].inputs[0]]
         if before.op in ("scale", "shift"):

@@ -122,10 +122,10 @@ def gemm(step: Step) -> Constant:
     a, b = step.known(0, "A"), step.known(1, "B")
     a = a.moved(np.transpose) if step.attribute("transA", 0) else a
     b = b.moved(np.transpose) if step.attribute("transB", 0) else b
-    found = constants.product(constants.matrix_product(a, b), step.real("alpha", 1.0))
+    scaled = constants.product(constants.matrix_product(a, b), step.real("alpha", 1.0))
     if step.operand(2) is None:
-        return found
-    return constants.sum_of(found, constants.product(step.known(2, "C"), step.real("beta", 1.0)))
+        return scaled
+    return constants.sum_of(scaled, constants.product(step.known(2, "C"), step.real("beta", 1.0)))
 
 
 def of_all(rule: Callable[..., Constant]) -> Callable[[Step], Constant]:
@@ -169,11 +169,11 @@ def converted(step: Step, operand: Constant, to: int) -> Constant:
     dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(to))
     array = operand.array
     if not real(np.empty(0, dtype)):
-        found = array.astype(dtype)
-        short = array.astype(np.float32).astype(dtype) if operand.formed.depth else found
-        if not np.array_equal(found, short):
+        result = array.astype(dtype)
+        short = array.astype(np.float32).astype(dtype) if operand.formed.depth else result
+        if not np.array_equal(result, short):
             raise step.refuse("its result depends on how its operand is rounded")
-        return Constant("", found)
+        return Constant("", result)
     if array.dtype.kind not in "iubf" and not real(array):
         return Constant("", array.astype(dtype))
     with np.errstate(over="ignore", invalid="ignore"):

@@ -114,9 +114,10 @@ def fold(step: Step, node: ir.Node) -> tuple[Constant, ...]:
         if step.op in VIEWS and step.single:
             view = VIEWS[step.op](step, step.known(0, "operand"))
             return (replace(view, name=step.outputs[0]),)
-        found = evaluate(step, node)
+        constants = evaluate(step, node)
         return tuple(
-            replace(constant, name=name) for name, constant in zip(step.outputs, found, strict=True)
+            replace(constant, name=name)
+            for name, constant in zip(step.outputs, constants, strict=True)
         )
     except BoundmeshError:
         raise
@@ -152,8 +153,8 @@ def evaluate(step: Step, node: ir.Node) -> Sequence[Constant]:
     def again(others: Sequence[np.ndarray | None], op: str) -> Sequence[np.ndarray]:
         return reference(step, node, others, op)
 
-    found = formed(step, results, again)
-    return [made(*result) for result in zip(results, found, strict=True)]
+    forms = formed(step, results, again)
+    return [made(*result) for result in zip(results, forms, strict=True)]
 
 
 def decided(
@@ -204,5 +205,5 @@ def reference(
     results = ReferenceEvaluator(onnx.helper.make_model(graph, opset_imports=[opset])).run(
         None, given
     )
-    found = dict(zip((name for name in proto.output if name), results, strict=True))
-    return [np.asarray(found.get(name)) for name in step.outputs]
+    by_name = dict(zip((name for name in proto.output if name), results, strict=True))
+    return [np.asarray(by_name.get(name)) for name in step.outputs]

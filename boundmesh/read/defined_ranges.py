@@ -74,14 +74,14 @@ def range_of(node: Node, weights: Weights, boxes: Sequence[Interval]) -> Interva
     What is undefined for infinite ends, as 0·∞ is, may be anything. NaN in a box stays NaN.
     """
     rule = RANGES.get(node.op, RULES[node.op].interval)
-    found = rule(node, weights, *boxes)
+    result = rule(node, weights, *boxes)
     ends = [end for box in boxes for end in (box.lower, box.upper) if end.numel()]
     # The least and the largest number are both NaN if any number is.
-    extremes = [end for each in ends for end in torch.aminmax(each)]
+    extremes = [extreme for end in ends for extreme in torch.aminmax(end)]
     if not any(map(torch.isinf, extremes)) or any(map(torch.isnan, extremes)):
-        return found
-    lower = torch.where(found.lower.isnan(), -torch.inf, found.lower)
-    return Interval(lower, torch.where(found.upper.isnan(), torch.inf, found.upper))
+        return result
+    lower = torch.where(result.lower.isnan(), -torch.inf, result.lower)
+    return Interval(lower, torch.where(result.upper.isnan(), torch.inf, result.upper))
 
 
 def with_overflow(box: Interval, size: Tensor, largest: float) -> Interval:

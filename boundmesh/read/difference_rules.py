@@ -54,13 +54,13 @@ def sized(constant: Constant, factor: float) -> Constant:
 
 def difference_of(build: Builder, node: Node, twin: Node) -> list[Constant]:
     """Return the weights of `twin` minus those of `node`; a missing bias is zero."""
-    found = []
+    differences = []
     for first, second in zip_longest(constants(build, node), constants(build, twin)):
         if first is None or second is None:
-            found.append(second if first is None else negated(first))
+            differences.append(second if first is None else negated(first))
         else:
-            found.append(sum_of(second, negated(first)))
-    return found
+            differences.append(sum_of(second, negated(first)))
+    return differences
 
 
 def same_numbers(build: Builder, node: Node, twin: Node) -> bool:

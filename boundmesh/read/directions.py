@@ -50,8 +50,8 @@ def limit_directions(graph: Graph) -> Graph:
     nodes: list[Node] = []
     weights = Weights(graph)
     for node in graph.nodes:
-        found = quotient(graph, node)
-        nodes += [node] if found is None else limited(graph, weights, node, *found)
+        parts = quotient(graph, node)
+        nodes += [node] if parts is None else limited(graph, weights, node, *parts)
     if len(nodes) == len(graph.nodes):
         return graph
     return drop_dead(weights.held_by(nodes, "a quotient by a norm"))

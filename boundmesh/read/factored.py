@@ -83,9 +83,9 @@ def factored(
     for _ in range(ROUNDS):
         before, left, options = root.bounds.key(), [], []
         for disjunction in todo:
-            found = distribute(Branch(root.bounds.fork()), [disjunction], 10 * LIMIT)
-            assert found is not None, "each of the divided disjunctions has few conjunctions"
-            branches, crossed = found
+            distributed = distribute(Branch(root.bounds.fork()), [disjunction], 10 * LIMIT)
+            assert distributed is not None, "each of the divided disjunctions has few conjunctions"
+            branches, crossed = distributed
             if not branches:
                 return root.bounds, None, crossed
             if len(branches) == 1:

@@ -29,7 +29,7 @@ def read_folder(
     channels, height, width = _form(shape)
     files, labels = _files(folder)
     image = _pillow()
-    found = np.empty((len(files), channels, height, width), dtype=np.float32)
+    images = np.empty((len(files), channels, height, width), dtype=np.float32)
     for place, file in enumerate(files):
         try:
             with image.open(file) as picture:
@@ -42,9 +42,9 @@ def read_folder(
                 f"network takes {width} by {height}, and resizing would change what is certified: "
                 "resize the images first"
             )
-        found[place] = pixels.reshape(height, width, channels).transpose(2, 0, 1) / np.float32(255)
+        images[place] = pixels.reshape(height, width, channels).transpose(2, 0, 1) / np.float32(255)
     names = tuple(str(file.relative_to(folder)) for file in files)
-    return found, labels, names
+    return images, labels, names
 
 
 def _form(shape: tuple[int, ...]) -> tuple[int, int, int]:

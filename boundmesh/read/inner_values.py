@@ -45,8 +45,8 @@ def first_difference(
     given = theirs(graph, points, inside, look)
     x = torch.from_numpy(points)
     with torch.no_grad():
-        found = boxes(graph, AsNeeded(graph, torch.float64), x, precision, given)
-        for node, box in looking(found, look):
+        boxes_by_node = boxes(graph, AsNeeded(graph, torch.float64), x, precision, given)
+        for node, box in looking(boxes_by_node, look):
             if node.name in given and not agrees(given[node.name], box, precision):
                 return f", first at '{node.name}' (operator '{node.op}')"
     return None

@@ -24,11 +24,11 @@ OF_OPERAND = {"Where": 1}
 """The operand that has the type of the results, where it is not the first."""
 
 
-def enter_kinds(step: Step, found: Sequence[Value]) -> None:
+def enter_kinds(step: Step, values: Sequence[Value]) -> None:
     """Note in `Builder.kinds` what the results of a step hold: "b" for truth values, "i" for whole
     numbers; real numbers are not listed."""
     kind = _kind(step)
-    for value in found:
+    for value in values:
         if kind is not None and isinstance(value, Node):
             step.build.kinds[value.name] = kind
 

@@ -28,7 +28,7 @@ MOVING = frozenset(
 )  # fmt: skip
 
 
-def enter_masks(step: Step, node: ir.Node, found: Sequence[Value]) -> None:
+def enter_masks(step: Step, node: ir.Node, values: Sequence[Value]) -> None:
     """Give the results of a step the masks that follow from those of its operands.
 
     Raises UnsupportedError for an operator that has no result where an operand is −∞.
@@ -38,15 +38,15 @@ def enter_masks(step: Step, node: ir.Node, found: Sequence[Value]) -> None:
     if step.op in USING or all(mask is None for mask in masks):
         return
     if step.op == "Where":
-        _enter(build, found[0], np.where(step.constant(0, "condition"), *_filled(step, masks)[1:]))
+        _enter(build, values[0], np.where(step.constant(0, "condition"), *_filled(step, masks)[1:]))
     elif step.op in ADDING and (step.op != "Sub" or masks[1] is None):
-        _enter(build, found[0], np.any(np.broadcast_arrays(*_filled(step, masks)), axis=0))
+        _enter(build, values[0], np.any(np.broadcast_arrays(*_filled(step, masks)), axis=0))
     elif step.op in SCALING and _positive(step, masks):
-        _enter(build, found[0], np.broadcast_to(_filled(step, masks)[0], found[0].shape))
+        _enter(build, values[0], np.broadcast_to(_filled(step, masks)[0], values[0].shape))
     elif step.op in MOVING and len(masks) == 1 + masks[1:].count(None):
         operands = (Constant("", np.asarray(masks[0], np.float32)), *step.operands[1:])
         moved = evaluate(replace(step, operands=operands), node)
-        for value, mask in zip(found, moved, strict=False):
+        for value, mask in zip(values, moved, strict=False):
             _enter(build, value, mask.array != 0)
     else:
         raise step.refuse("elements of an operand are −∞, which only a Softmax can use")

@@ -38,19 +38,19 @@ def normalized(graph: Graph, mean: Any = None, std: Any = None) -> Graph:
 
 def _operand(value: Any, name: str, port: Port) -> np.ndarray:
     """Return mean or std in the input's type, in a shape that broadcasts to the input's."""
-    found = array_of(value, name).astype(port.dtype)
-    if not np.isfinite(found).all():
+    array = array_of(value, name).astype(port.dtype)
+    if not np.isfinite(array).all():
         raise BoundmeshError(f"{name} holds NaN or infinity, or a number beyond {port.dtype}")
     channels = port.shape[1] if len(port.shape) > 1 else port.size
-    if found.size == 1:
-        return found.reshape([1] * len(port.shape))
-    if found.shape == (channels,):
+    if array.size == 1:
+        return array.reshape([1] * len(port.shape))
+    if array.shape == (channels,):
         behind = [1] * (len(port.shape) - 2)
-        return found.reshape([1, channels, *behind] if len(port.shape) > 1 else [channels])
-    if found.size == port.size and math.prod(found.shape[-1:]) == port.shape[-1]:
-        return found.reshape(port.shape)
+        return array.reshape([1, channels, *behind] if len(port.shape) > 1 else [channels])
+    if array.size == port.size and math.prod(array.shape[-1:]) == port.shape[-1]:
+        return array.reshape(port.shape)
     raise BoundmeshError(
-        f"{name} has the shape {list(found.shape)}; expected one number, or {channels}, one for "
+        f"{name} has the shape {list(array.shape)}; expected one number, or {channels}, one for "
         f"each channel of the input {list(port.shape)}"
     )
 

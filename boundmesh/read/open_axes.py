@@ -72,7 +72,7 @@ def fixed(
     if declared is not None and place < len(declared) and _fits(lengths, declared[place]):
         return declared[place]
     batch = lengths[0] if lengths else None
-    found: list[int | None] = [
+    known_lengths: list[int | None] = [
         length
         if isinstance(length, int) and length > 0
         else 1
@@ -80,23 +80,25 @@ def fixed(
         else None
         for axis, length in enumerate(lengths)
     ]
-    still = [axis for axis, length in enumerate(found) if length is None]
+    still = [axis for axis, length in enumerate(known_lengths) if length is None]
     symbols = {lengths[axis] for axis in still}
     same = len(still) == 1 or (len(symbols) == 1 and None not in symbols)
     if still and same and alone and known.size:
-        share = known.size / math.prod(length for length in found if length is not None)
+        share = known.size / math.prod(length for length in known_lengths if length is not None)
         length = round(share ** (1 / len(still)))
         if length ** len(still) == share:
-            found = [length if known_length is None else known_length for known_length in found]
+            known_lengths = [
+                length if known_length is None else known_length for known_length in known_lengths
+            ]
             still = []
     if still:
-        shape = ",".join("?" if length is None else str(length) for length in found)
+        shape = ",".join("?" if length is None else str(length) for length in known_lengths)
         raise OpenAxisError(
             f"input '{name}' has shape {list(lengths)}, whose axis {still[0]} has no fixed length: "
             f"give its shape, as in --shape {name}={shape} with numbers for '?', or use a property "
             "that declares it"
         )
-    return tuple(length for length in found if length is not None)
+    return tuple(length for length in known_lengths if length is not None)
 
 
 def _checked(name: str, lengths: Sequence[Length], given: tuple[int, ...]) -> tuple[int, ...]:

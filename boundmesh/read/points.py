@@ -29,14 +29,16 @@ def sample_points(
     random = np.random.default_rng(seed)
     total = min(max(affordable, FIRST), MOST)
     count = min(total // len(regions), EACH)
-    found = [points(regions[0], max(FIRST, count), random)]
+    batches = [points(regions[0], max(FIRST, count), random)]
     rest = regions[1:]
     if count > 0:
-        found += [points(region, count, random, turn) for turn, region in enumerate(rest, start=1)]
+        batches += [
+            points(region, count, random, turn) for turn, region in enumerate(rest, start=1)
+        ]
     elif total > FIRST:
         chosen = np.linspace(0, len(rest) - 1, min(total - FIRST, len(rest))).astype(int)
-        found += [points(rest[place], 1, random, turn) for turn, place in enumerate(chosen)]
-    return as_typed(np.concatenate(found), inputs)
+        batches += [points(rest[place], 1, random, turn) for turn, place in enumerate(chosen)]
+    return as_typed(np.concatenate(batches), inputs)
 
 
 def points(
@@ -63,8 +65,8 @@ def points(
     norms = np.linalg.norm(away, ord=region.p, axis=1, keepdims=True)
     inward = np.where(np.abs(away).min(axis=1, keepdims=True) == 1, 1, random.random((count, 1)))
     away = away / np.where(norms == 0, 1, norms) * inward
-    found = region.center.reshape(-1) + float(region.radius) * away
-    return found if region.clip is None else np.clip(found, *region.clip)
+    result = region.center.reshape(-1) + float(region.radius) * away
+    return result if region.clip is None else np.clip(result, *region.clip)
 
 
 def as_typed(points: np.ndarray, inputs: Sequence[Port]) -> np.ndarray:

@@ -77,8 +77,8 @@ def leave(
         name = name_of(value)
         if name not in values:
             raise ReadError(f"output '{name}' is made by no node")
-        found, build.scope = values[name], name
-        node = build.constant(found) if isinstance(found, Constant) else found
+        computed, build.scope = values[name], name
+        node = build.constant(computed) if isinstance(computed, Constant) else computed
         if not node.size:
             raise ReadError(
                 f"output '{name}' has the shape {list(node.shape)}, which holds nothing"

@@ -59,13 +59,13 @@ def forms(step: Step, node: ir.Node) -> dict[str, tuple[tuple[int, ...], int]]:
     except Exception:
         # Its translation refuses a node that breaks its operator's definition, and gives a reason.
         return {}
-    found = {}
+    shapes = {}
     for value in (*result.graph.value_info, *result.graph.output):
         kind = value.type.tensor_type
         if kind.HasField("shape") and all(dim.HasField("dim_value") for dim in kind.shape.dim):
             shape = tuple(max(0, dim.dim_value) for dim in kind.shape.dim)
-            found[value.name] = shape, kind.elem_type
-    return found
+            shapes[value.name] = shape, kind.elem_type
+    return shapes
 
 
 def _alone(step: Step, proto: Any) -> Any:

@@ -77,10 +77,10 @@ def added(form: Affine, other: Affine, factor: Fraction) -> Affine:
     """Return `form + factor·other`."""
     terms = []
     for form_terms, other_terms in ((form.inputs, other.inputs), (form.outputs, other.outputs)):
-        found = dict(form_terms)
+        total = dict(form_terms)
         for place, coefficient in other_terms:
-            found[place] = found.get(place, Fraction(0)) + factor * coefficient
-        terms.append(tuple(sorted((place, value) for place, value in found.items() if value)))
+            total[place] = total.get(place, Fraction(0)) + factor * coefficient
+        terms.append(tuple(sorted((place, value) for place, value in total.items() if value)))
     return Affine(terms[0], terms[1], form.constant + factor * other.constant)
 
 

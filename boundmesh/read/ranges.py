@@ -115,7 +115,7 @@ def taken_out(text: str) -> tuple[str, list[BoundArrays]]:
         return text, []
     pattern = _line_of_inputs(set(OUTPUT.findall(text)) or {"Y"})
     rest: list[str] = []
-    found: list[BoundArrays] = []
+    bounds: list[BoundArrays] = []
     start = 0
     while start < len(text):
         end = text.rfind("\n", start, start + CHUNK) + 1 or len(text)
@@ -124,11 +124,11 @@ def taken_out(text: str) -> tuple[str, list[BoundArrays]]:
         chunk = text[start:end]
         lines = _lines(pattern.findall(chunk))
         if lines is not None:
-            found.append(lines)
+            bounds.append(lines)
             chunk = pattern.sub("", chunk)
         rest.append(chunk)
         start = end
-    return "".join(rest), found
+    return "".join(rest), bounds
 
 
 def _line_of_inputs(outputs: Iterable[str]) -> re.Pattern[str]:

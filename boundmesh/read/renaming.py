@@ -43,11 +43,11 @@ class Renaming:
 
     def terms(self, given: Sequence[tuple[int, Exact]]) -> tuple[tuple[int, Exact], ...]:
         """Return the terms with new numbers; terms of one number are added up."""
-        found: dict[int, Exact] = {}
+        coefficients: dict[int, Exact] = {}
         for variable, coefficient in given:
             number = self.number(variable)
-            found[number] = found.get(number, 0) + coefficient
-        return tuple(sorted((number, total) for number, total in found.items() if total))
+            coefficients[number] = coefficients.get(number, 0) + coefficient
+        return tuple(sorted((number, total) for number, total in coefficients.items() if total))
 
     def comparison(self, old: Comparison) -> Comparison:
         if old not in self._known:

@@ -73,19 +73,19 @@ class Runtime:
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Compute the flat output at the flat input x, rounded to the inputs' types first."""
-        found = np.concatenate([np.ravel(y) for y in self._run(self._outputs, x)])
-        if found.size != self._size:
+        outputs = np.concatenate([np.ravel(y) for y in self._run(self._outputs, x)])
+        if outputs.size != self._size:
             raise ReadError(
-                f"ONNX Runtime gives {found.size} outputs, the network as read {self._size}; "
+                f"ONNX Runtime gives {outputs.size} outputs, the network as read {self._size}; "
                 "this is an error of boundmesh: please report the network"
             )
-        return found
+        return outputs
 
     def values(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """Compute the values that `also` names, at the flat input x."""
         # Without names ONNX Runtime would give all outputs.
-        found = self._run(self._also, x) if self._also else []
-        return dict(zip(self._also, found, strict=True))
+        inner = self._run(self._also, x) if self._also else []
+        return dict(zip(self._also, inner, strict=True))
 
     def _run(self, names: list[str], x: np.ndarray) -> list[np.ndarray]:
         feed, start = {}, 0

@@ -105,12 +105,12 @@ def survey(path: Path, lengths: KnownShapes = UNKNOWN) -> Survey:
         entry = enter_model(model, lengths)
     except OpenAxisError as error:
         check_types(model.graph, seen)
-        found = opset, seen.operators, seen.constants, tuple(seen.refused)
-        return Survey(*found, open_axis=str(error))
+        facts = opset, seen.operators, seen.constants, tuple(seen.refused)
+        return Survey(*facts, open_axis=str(error))
     except BoundmeshError as error:
         check_types(model.graph, seen)
-        found = opset, seen.operators, seen.constants, tuple(seen.refused)
-        return Survey(*found, problem=str(error))
+        facts = opset, seen.operators, seen.constants, tuple(seen.refused)
+        return Survey(*facts, problem=str(error))
     graph, problem = None, ""
     with silenced(), np.errstate(all="ignore"):
         try:
@@ -166,16 +166,16 @@ def check_node(entry: Entry, node: ir.Node, seen: Seen) -> None:
         return
     try:
         check_results(node, entry.opset)
-        found = dict(results(entry.build, node, entry.values, entry.opset))
+        produced = dict(results(entry.build, node, entry.values, entry.opset))
     except BoundmeshError as error:
         seen.refused.append(refusal(node, str(error)))
         stand_in(entry, node, seen)
         return
-    if all(isinstance(value, Constant) for value in found.values()):
+    if all(isinstance(value, Constant) for value in produced.values()):
         seen.constants += 1
     else:
         seen.operators[node.op_type] += 1
-    entry.values.update(found)
+    entry.values.update(produced)
 
 
 def refusal(node: ir.Node, text: str) -> Refusal:

@@ -75,15 +75,15 @@ def input_of(value: Any) -> Tensor:
     """Convert numbers, lists, an array or a tensor to a tensor; float32 if they have no dtype."""
     try:
         plain = not isinstance(value, Tensor | np.ndarray)
-        found = torch.as_tensor(value, dtype=torch.float32 if plain else None)
+        tensor = torch.as_tensor(value, dtype=torch.float32 if plain else None)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise ReadError(
             f"the example is {shown(value)} ({error}); expected one input of the module, as a "
             "tensor, an array or lists of numbers, with its batch axis"
         ) from None
-    if not torch.isfinite(found).all():
+    if not torch.isfinite(tensor).all():
         raise ReadError("the example holds NaN or infinity; expected an input of the module")
-    return found
+    return tensor
 
 
 @contextlib.contextmanager

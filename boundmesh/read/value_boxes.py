@@ -106,19 +106,19 @@ def boxes(
     """
     given = given or {}
     last = {name: node.name for node in graph.nodes for name in node.inputs}
-    found = {graph.input: known(x.reshape(-1, *graph[graph.input].shape))}
+    values = {graph.input: known(x.reshape(-1, *graph[graph.input].shape))}
     for node in graph.nodes:
         if node.op != "input":
             own_weights = [weights[name] for name in node.weights]
             sizes = [size_of(graph, name, weights[name]) for name in node.weights]
             depth = max((graph.formed[name].depth for name in node.weights if name in graph.formed),
                         default=0)  # fmt: skip
-            operands = [found[name] for name in node.inputs]
+            operands = [values[name] for name in node.inputs]
             value = rounded_value(node, own_weights, sizes, depth, operands, precision)
             yield node, value.box
-            found[node.name] = known(given[node.name]) if node.name in given else value
+            values[node.name] = known(given[node.name]) if node.name in given else value
         for name in {name for name in node.inputs if last[name] == node.name}:
-            del found[name]
+            del values[name]
 
 
 def size_of(graph: Graph, name: str, weight: Tensor) -> Tensor:

@@ -126,5 +126,5 @@ def _changed(
 ) -> list[tuple[int, tuple[int, int]]]:
     """Return the inputs whose ends differ from those in `base`, with the ends as ratios."""
     # Hashes of Fractions take long.
-    found = [(v, end.as_integer_ratio()) for v, end in own_ends.items() if v >= 0]
-    return [(v, ratio) for v, ratio in found if v not in base or own_ends[v] != base[v]]
+    ratios = [(v, end.as_integer_ratio()) for v, end in own_ends.items() if v >= 0]
+    return [(v, ratio) for v, ratio in ratios if v not in base or own_ends[v] != base[v]]

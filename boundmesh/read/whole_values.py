@@ -47,15 +47,15 @@ def reach_of(build: Builder, value: Value) -> float | None:
     return build.reach.get(value.name)
 
 
-def total(reaches: Sequence[float], step: Step, found: Node) -> float:
+def total(reaches: Sequence[float], step: Step, result: Node) -> float:
     return sum(reaches)
 
 
-def multiplied(reaches: Sequence[float], step: Step, found: Node) -> float:
+def multiplied(reaches: Sequence[float], step: Step, result: Node) -> float:
     return float(np.prod(reaches))
 
 
-def summed(reaches: Sequence[float], step: Step, found: Node) -> float:
+def summed(reaches: Sequence[float], step: Step, result: Node) -> float:
     """Translate a sum over the axis of the first operand, or over all its elements."""
     first = step.value(0)
     terms = first.shape[-1] if step.op == "MatMul" else int(np.prod(first.shape))
@@ -83,13 +83,13 @@ def refuse_rounding(step: Step) -> None:
             return
 
 
-def enter_reach(step: Step, found: Sequence[Value]) -> None:
+def enter_reach(step: Step, values: Sequence[Value]) -> None:
     """Note how large the whole numbers of a step's results can get, and their types.
 
     Raises UnsupportedError where they may not fit into the type.
     """
     build = step.build
-    for value in found:
+    for value in values:
         if not isinstance(value, Node) or build.kinds.get(value.name) != "i":
             continue
         if value.op == "top_places":
@@ -131,7 +131,7 @@ def type_of(step: Step) -> str | None:
     return None
 
 
-def size_of(step: Step, found: Node) -> float | None:
+def size_of(step: Step, result: Node) -> float | None:
     """Return the largest magnitude of a result; None where it is not known."""
     if step.op in ("ArgMax", "ArgMin"):
         first = step.value(0)
@@ -153,4 +153,4 @@ def size_of(step: Step, found: Node) -> float | None:
     known = [reach for reach in reaches if reach is not None]
     if len(known) < len(reaches) or not known:
         return None
-    return GROWING[step.op](known, step, found) if step.op in GROWING else max(known)
+    return GROWING[step.op](known, step, result) if step.op in GROWING else max(known)

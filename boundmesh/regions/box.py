@@ -126,12 +126,12 @@ class Box:
     @cached_property
     def between(self) -> Mapping[int, Fraction]:
         """The middle of every range that holds real numbers but no float64, by its flat place."""
-        found = {}
+        ends = {}
         for i in np.flatnonzero(self.least > self.most).tolist():
             low, high = self._range(i)
             if low <= high:
-                found[i] = (low + high) / 2
-        return found
+                ends[i] = (low + high) / 2
+        return ends
 
     @cached_property
     def inner(self) -> tuple[np.ndarray, np.ndarray]:

@@ -30,13 +30,15 @@ def curves(records: Sequence[Record]) -> dict[str, list[float]]:
 
     Where there are several families, the result has a curve of all instances as well.
     """
-    found: dict[str, list[float]] = {}
+    seconds_by_family: dict[str, list[float]] = {}
     for record in records:
         if record.solved:
-            found.setdefault(record.family, []).append(record.seconds)
-    if len(found) > 1:
-        found[ALL] = [seconds for members in found.values() for seconds in members]
-    return {family: sorted(seconds) for family, seconds in found.items()}
+            seconds_by_family.setdefault(record.family, []).append(record.seconds)
+    if len(seconds_by_family) > 1:
+        seconds_by_family[ALL] = [
+            seconds for members in seconds_by_family.values() for seconds in members
+        ]
+    return {family: sorted(seconds) for family, seconds in seconds_by_family.items()}
 
 
 def plot(path: Path, records: Sequence[Record]) -> None:

@@ -84,9 +84,9 @@ def write_npz(path: Path, result: Certification) -> None:
 
     Raises BoundmeshError where that fails.
     """
-    found = result.counterexamples
-    shape = next(iter(found.values())).shape if found else (0,)
-    points = np.stack([*found.values()]) if found else np.empty((0, *shape))
+    counterexamples = result.counterexamples
+    shape = next(iter(counterexamples.values())).shape if counterexamples else (0,)
+    points = np.stack([*counterexamples.values()]) if counterexamples else np.empty((0, *shape))
     try:
         with path.open("wb") as file:
             np.savez_compressed(
@@ -99,7 +99,7 @@ def write_npz(path: Path, result: Certification) -> None:
                 falsified_eps=result.falsified_eps,
                 seconds=np.array([certified.seconds for certified in result]),
                 counterexamples=points,
-                counterexample_of=np.array([*found], dtype=np.int64),
+                counterexample_of=np.array([*counterexamples], dtype=np.int64),
             )
     except OSError as error:
         raise BoundmeshError(f"cannot write {path}: {error.strerror or error}") from None
@@ -117,7 +117,7 @@ def _cells(certified: Certified) -> list[str | int]:
 
 
 def _of_input(certified: Certified, names: Sequence[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "index": certified.index,
         "label": certified.label,
         "predicted": certified.predicted,
@@ -133,7 +133,7 @@ def _of_input(certified: Certified, names: Sequence[str]) -> dict[str, Any]:
         "reason": certified.reason or None,
         "seconds": certified.seconds,
     }
-    return found | ({"file": names[certified.index]} if names else {})
+    return fields | ({"file": names[certified.index]} if names else {})
 
 
 def _finite(value: float) -> float | None:

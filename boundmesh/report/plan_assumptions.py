@@ -39,14 +39,14 @@ def _dtype(plan: Plan) -> str:
 
 
 def _unstable(plan: Plan) -> str:
-    found = plan.unstable
-    if not found.interval:
+    unstable = plan.unstable
+    if not unstable.interval:
         origin = "an upper bound; --unstable, a property or --input say more"
-        if found.share < 1:
+        if unstable.share < 1:
             origin = "as stated"
-        return f"{100 * found.share:.3g} % of all neurons, {origin}"
-    sizes = {start: plan.bounding.graph[start].size for start in found.interval}
-    count = sum(found.rows(start)(size) for start, size in sizes.items())
+        return f"{100 * unstable.share:.3g} % of all neurons, {origin}"
+    sizes = {start: plan.bounding.graph[start].size for start in unstable.interval}
+    count = sum(unstable.rows(start)(size) for start, size in sizes.items())
     return (
         f"{count:,} of {sum(sizes.values()):,} neurons, counted by IBP; a run has fewer, as a rule"
     )

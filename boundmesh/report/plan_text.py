@@ -32,11 +32,11 @@ def _wrapped(text: str, width: int | None, indent: int = 0) -> list[str]:
         return [text]
     following = " " * min(indent, width // 3)
     # A number stays beside its unit: textwrap does not break at a space of this kind.
-    found = textwrap.wrap(
+    lines = textwrap.wrap(
         re.sub(r"(\d) (?=[A-Za-zα]+)", "\\1\u00a0", text),
         width,
         subsequent_indent=following,
         break_long_words=False,
         break_on_hyphens=False,
     )
-    return [line.replace("\u00a0", " ") for line in found]
+    return [line.replace("\u00a0", " ") for line in lines]

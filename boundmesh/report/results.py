@@ -38,9 +38,13 @@ def competition_text(verdict: Verdict, property: Property) -> str:
     The point is written in the form of the property's own version of VNN-LIB.
     """
     if isinstance(verdict, Falsified):
-        found = verdict.counterexample
+        counterexample = verdict.counterexample
         typed = bool(property.arithmetics)
-        point = assignment(found, property) if typed else competition_assignment(found)
+        point = (
+            assignment(counterexample, property)
+            if typed
+            else competition_assignment(counterexample)
+        )
         return f"{verdict.word}\n{point}"
     return "timeout\n" if isinstance(verdict, TimedOut) else f"{verdict.word}\n"
 
@@ -98,13 +102,13 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
     content: dict[str, Any] = {"verdict": verdict.word}
     content |= {"reason": None, "bound": None, "counterexample": None}
     if isinstance(verdict, Falsified):
-        found = verdict.counterexample
+        counterexample = verdict.counterexample
         content["counterexample"] = {
-            "input": found.input.ravel().tolist(),
-            "output": found.output.ravel().tolist(),
-            "case": found.case,
-            "clause": found.clause,
-            "exact": {str(place): fraction(value) for place, value in found.exact.items()},
+            "input": counterexample.input.ravel().tolist(),
+            "output": counterexample.output.ravel().tolist(),
+            "case": counterexample.case,
+            "clause": counterexample.clause,
+            "exact": {str(place): fraction(value) for place, value in counterexample.exact.items()},
         }
     else:
         content["bound"] = None if verdict.bound == POSITIVE else _finite(verdict.bound)

@@ -79,10 +79,10 @@ def of_query(query: Query, prop: Property) -> Iterator[str]:
         yield f"  unbounded {text}: it is searched for a counterexample, and no proof is possible"
 
 
-def of_infinite(found: Infinite) -> str:
+def of_infinite(infinite: Infinite) -> str:
     """Describe a value whose bounds are infinite."""
-    reach = " and ".join(f"[{low:.6g}, {high:.6g}]" for low, high in found.operands)
+    reach = " and ".join(f"[{low:.6g}, {high:.6g}]" for low, high in infinite.operands)
     return (
-        f"  infinite  node '{found.node}' ({found.op}) has no finite interval on the first region, "
-        f"as its operands reach {reach}; smaller regions may have one"
+        f"  infinite  node '{infinite.node}' ({infinite.op}) has no finite interval on the first "
+        f"region, as its operands reach {reach}; smaller regions may have one"
     )

@@ -32,10 +32,10 @@ def choose_device(name: str) -> torch.device:
     device = torch.device(name)
     if device.type == "cpu":
         return device
-    found = torch.cuda.device_count()
-    if not torch.cuda.is_available() or (device.index or 0) >= found:
+    gpus = torch.cuda.device_count()
+    if not torch.cuda.is_available() or (device.index or 0) >= gpus:
         raise DeviceError(
-            f"device '{name}' was asked for, and this machine has {found} usable GPUs; "
+            f"device '{name}' was asked for, and this machine has {gpus} usable GPUs; "
             "use --device cpu or --device auto"
         )
     return numbered(device)

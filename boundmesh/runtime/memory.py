@@ -42,8 +42,8 @@ def host_bytes() -> int | None:
     It is the smallest of what the system, the control groups and the limits of this process leave.
     Returns None if the system does not report any of these.
     """
-    found = [*_of_system(), *_of_groups(), *_of_process()]
-    return max(0, min(found)) if found else None
+    limits = [*_of_system(), *_of_groups(), *_of_process()]
+    return max(0, min(limits)) if limits else None
 
 
 def resident_bytes() -> int | None:

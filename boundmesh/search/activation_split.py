@@ -198,31 +198,31 @@ class ActivationSplitting:
         return outcome
 
     def _keep(
-        self, domains: Domains, found: BoundedDomains, outcome: Outcome[Domains]
+        self, domains: Domains, bounded: BoundedDomains, outcome: Outcome[Domains]
     ) -> tuple[Domains, Tensor]:
-        """Return the domains improved by `found`, and the mask of those that are still open.
+        """Return the domains improved by `bounded`, and the mask of those that are still open.
 
         A domain with margin NaN stays open. The domains are counted in `outcome`, and points where
         the worst bounds are attained are added to it.
         """
-        found = self.precise.bound(domains, found)
-        domains = domains.improved(found)
+        bounded = self.precise.bound(domains, bounded)
+        domains = domains.improved(bounded)
         still = outcome.account.count(domains.margin)
-        if (corners := self._corners(found, still)) is not None:
+        if (corners := self._corners(bounded, still)) is not None:
             outcome.corners.append(corners)
         return domains, still
 
-    def _corners(self, found: BoundedDomains, still: Tensor) -> Corners | None:
+    def _corners(self, bounded: BoundedDomains, still: Tensor) -> Corners | None:
         """Return the points where the bounds of the worst open domains are attained.
 
         Each may be a counterexample.
         """
-        rows = found.at_input
+        rows = bounded.at_input
         if rows.dim() < 3 or not bool(still.any()):
             return None
-        margins = torch.where(still, found.margin, torch.inf)
+        margins = torch.where(still, bounded.margin, torch.inf)
         worst = torch.topk(margins, min(8, len(still)), largest=False).indices
-        region = self.bounder.region(found.parameters.take(worst))
+        region = self.bounder.region(bounded.parameters.take(worst))
         points = region.minimizer(rows[worst, 0].unsqueeze(1)).squeeze(1)
         return Corners(margins[worst], points)
 

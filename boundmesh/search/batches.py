@@ -34,13 +34,13 @@ class Arrays:
 
     def unpacked(self, packed: Tensor) -> Self:
         """Make K domains of `packed` `[K, B]`; their fields have the shapes and dtypes of these."""
-        found, first = {}, 0
+        tensors, first = {}, 0
         for name, values in self._fields():
             last = first + _length(values) * values.element_size()
             bytes_of = packed[:, first:last].flatten().clone()
-            found[name] = bytes_of.view(values.dtype).reshape(len(packed), *values.shape[1:])
+            tensors[name] = bytes_of.view(values.dtype).reshape(len(packed), *values.shape[1:])
             first = last
-        return type(self)(**found)
+        return type(self)(**tensors)
 
     @property
     def bytes(self) -> int:

@@ -85,27 +85,27 @@ class BoxBounder:
         clauses = torch.maximum(self.margins.clauses(rowwise), mixed)
         return BoundedBoxes(region, rows, constants, rowwise, clauses, lost)
 
-    def precise(self, found: BoundedBoxes, working: Tensor, division: Division) -> BoundedBoxes:
-        """Return `found` with margins computed in float64 where only rounding prevents a proof.
+    def precise(self, bounded: BoundedBoxes, working: Tensor, division: Division) -> BoundedBoxes:
+        """Return `bounded` with margins computed in float64 where only rounding prevents a proof.
 
         `working` is the mask `[D]` of the boxes that this rank bounds. As soon as one rank has such
         a box, every rank takes part.
         """
         coarse = self.problem
         if coarse.rounding is None or coarse.layout.dtype == torch.float64:
-            return found
-        nominal = self.margins.clauses(found.rowwise + found.lost)
-        hidden = working & ((found.clauses <= 0) & (nominal > 0)).any(1)
+            return bounded
+        nominal = self.margins.clauses(bounded.rowwise + bounded.lost)
+        hidden = working & ((bounded.clauses <= 0) & (nominal > 0)).any(1)
         if not pays(hidden, working, division):
-            return found
+            return bounded
         which = hidden.nonzero().flatten()
         some = which if len(which) else torch.zeros(1, dtype=torch.long, device=which.device)
-        region = region_in_double(part_of(found.region, some))
+        region = region_in_double(part_of(bounded.region, some))
         assert isinstance(region, BoxRegion)
         sharp = self._in_float64.bound(region).clauses[: len(which)]
-        clauses = found.clauses.clone()
+        clauses = bounded.clauses.clone()
         clauses[which] = torch.fmax(clauses[which], sharp)
-        return replace(found, clauses=clauses)
+        return replace(bounded, clauses=clauses)
 
     @cached_property
     def _in_float64(self) -> BoxBounder:
@@ -141,8 +141,8 @@ class BoxBounder:
         error = carried.total_error(name)
         error = None if error is None else repeated(error)
         errors = _errors_of_clauses(carried, len(members))
-        found, _ = mixed_margin(clause_boxes, repeated(rows), constants, error, errors)
-        return found.reshape(domains, len(members)).double().nan_to_num(nan=-torch.inf)
+        margins, _ = mixed_margin(clause_boxes, repeated(rows), constants, error, errors)
+        return margins.reshape(domains, len(members)).double().nan_to_num(nan=-torch.inf)
 
 
 def _errors_of_clauses(carried: TileState, clauses: int) -> Errors | None:

@@ -66,11 +66,11 @@ class Reasoning:
     def limit(self, row: int) -> Limit | None:
         """Return the atom of a row as a limit of one variable; None if it is over several."""
         if row not in self._limits:
-            atom, found = self.atoms[row], None
+            atom, limit = self.atoms[row], None
             if len(terms := terms_of(atom)) == 1:
                 ((place, coefficient),) = terms
-                found = Limit(place, atom.bound / coefficient, coefficient > 0, atom.strict)
-            self._limits[row] = found
+                limit = Limit(place, atom.bound / coefficient, coefficient > 0, atom.strict)
+            self._limits[row] = limit
         return self._limits[row]
 
     def places(self, choice: ChoiceRows) -> frozenset[int]:

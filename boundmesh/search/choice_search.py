@@ -127,17 +127,17 @@ class ChoiceSearch:
 
     def _kept(self, parts: list[ChoicePart]) -> list[ChoicePart]:
         """Return the parts that exact reasoning leaves open, reduced."""
-        found = []
+        open_parts = []
         with self.clock.stage("branch"):
             for part in parts:
                 self.clock.check()
                 self.account.depth = max(self.account.depth, part.depth)
                 left = reduced(part, self.reasoning)
                 if left is not None:
-                    found.append(left)
+                    open_parts.append(left)
                 elif part.margin > 0:
                     self.account.proved = min(self.account.proved, part.margin)
-        return found
+        return open_parts
 
     def _bounded(self, parts: list[ChoicePart]) -> list[ChoicePart]:
         """Bound the boxes that were cut, all together; return the parts that are still open."""
@@ -162,11 +162,11 @@ class ChoiceSearch:
             replace(part, margins=rows, bounded=True)
             for part, rows in zip(cut, standing.rows, strict=True)
         ]
-        found = self._kept([part for part in parts if part.bounded] + better)
+        open_parts = self._kept([part for part in parts if part.bounded] + better)
         worst = sorted(range(len(better)), key=lambda place: better[place].margin)[:LOOKED_AT]
         around = part_of(region, torch.tensor(worst)).interval
         self.account.found = self.look((around.lower + around.upper) / 2)
-        return found
+        return open_parts
 
     def _regions(self, parts: list[ChoicePart]) -> BoxRegion:
         """Return the boxes of the parts, rounded outward to the dtype of bounds."""

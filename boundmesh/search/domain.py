@@ -58,13 +58,13 @@ class Domains(Arrays):
     def cuts(self) -> Cuts:
         return Cuts(self.place, self.sign, self.point)
 
-    def improved(self, found: BoundedDomains) -> Domains:
-        """Return the domains with the better of both margins, and with the α and β of `found`."""
+    def improved(self, bounded: BoundedDomains) -> Domains:
+        """Return the domains with the better of both margins, and with the α and β of `bounded`."""
         return replace(
             self,
-            margin=torch.maximum(found.margin.double(), self.margin),
-            alpha=found.parameters.alpha.half(),
-            beta=found.parameters.beta.half(),
+            margin=torch.maximum(bounded.margin.double(), self.margin),
+            alpha=bounded.parameters.alpha.half(),
+            beta=bounded.parameters.beta.half(),
         )
 
     @property

@@ -40,29 +40,29 @@ class Precise:
         self._exact_offset = offset
         self._fine: DomainBounder | None = None
 
-    def bound(self, domains: Domains, found: BoundedDomains) -> BoundedDomains:
-        """Return `found` with margins computed in float64 where rounding prevents a proof.
+    def bound(self, domains: Domains, bounded: BoundedDomains) -> BoundedDomains:
+        """Return `bounded` with margins computed in float64 where rounding prevents a proof.
 
         As soon as one rank has such a domain, every rank takes part.
         """
         coarse = self._coarse
         if coarse.errors is None or coarse.problem.layout.dtype == torch.float64:
-            return found
-        hidden = ~(found.margin > 0) & (found.margin + found.lost > 0)
+            return bounded
+        hidden = ~(bounded.margin > 0) & (bounded.margin + bounded.lost > 0)
         if not pays(hidden, active(domains), self._division):
-            return found
-        improved = domains.improved(found)
+            return bounded
+        improved = domains.improved(bounded)
         chosen, left = self._division.going_on(improved, hidden)
         places = left.nonzero().flatten()
         parts = [*places.split(TOGETHER)]
         margins = [self._margins_of(chosen.take(part)) for part in self._as_often(parts)]
         if not bool(hidden.any()):
-            return found
-        sharp = torch.cat(margins).to(found.margin)
-        margin = found.margin.clone()
+            return bounded
+        sharp = torch.cat(margins).to(bounded.margin)
+        margin = bounded.margin.clone()
         which = places[: len(sharp)]
         margin[which] = torch.fmax(margin[which], sharp)
-        return replace(found, margin=margin)
+        return replace(bounded, margin=margin)
 
     def _as_often(self, parts: list[Tensor]) -> list[Tensor]:
         """Keep as many parts as all ranks can bound in step: all for a lone rank, else one."""

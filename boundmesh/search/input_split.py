@@ -86,83 +86,83 @@ class InputSplitting:
         """Bound this rank's share of a batch, and halve the boxes that stay open."""
         outcome = Outcome[InputBoxes]()
         working = active(boxes)
-        found = self.bounder.bound(boxes.region)
-        found = self.bounder.precise(found, working, Division(self.groups))
+        bounded = self.bounder.bound(boxes.region)
+        bounded = self.bounder.precise(bounded, working, Division(self.groups))
         if not bool(working.all()):
-            found = found.take(working.nonzero().flatten())
-        still = outcome.account.count(found.margin)
+            bounded = bounded.take(working.nonzero().flatten())
+        still = outcome.account.count(bounded.margin)
         outcome.account.visited += len(still)
-        found = found.take(still.nonzero().flatten())
-        outcome.corners += self._corners(found)
-        parts = self._halve(found, outcome.account)
+        bounded = bounded.take(still.nonzero().flatten())
+        outcome.corners += self._corners(bounded)
+        parts = self._halve(bounded, outcome.account)
         if parts is not None:
             outcome.open.append(parts)
         return outcome
 
-    def _halve(self, found: BoundedBoxes, account: SearchAccount) -> InputBoxes | None:
+    def _halve(self, boxes: BoundedBoxes, account: SearchAccount) -> InputBoxes | None:
         """Halve boxes along the input that costs their bounds most.
 
         Before and after, the boxes are cut to where a clause can hold. A box is halved only once,
         since the best next halving depends on the bounds of the halves.
         """
-        found = self._at_whole(found)
-        divisible = apart(found.region).any(1)
-        account.give_up(found.margin[~divisible])
-        found = found.take(divisible.nonzero().flatten())
-        found, left = self._cut(found, ~(found.clauses > 0), account)
+        boxes = self._at_whole(boxes)
+        divisible = apart(boxes.region).any(1)
+        account.give_up(boxes.margin[~divisible])
+        boxes = boxes.take(divisible.nonzero().flatten())
+        boxes, left = self._cut(boxes, ~(boxes.clauses > 0), account)
         if not len(left):
             return None
-        cost = torch.where(apart(found.region), self._cost(found, left), -torch.inf)
-        halves = halve(found.region, cost.argmax(1), self.whole)
+        cost = torch.where(apart(boxes.region), self._cost(boxes, left), -torch.inf)
+        halves = halve(boxes.region, cost.argmax(1), self.whole)
         again = torch.arange(len(left), device=left.device).repeat(2)
-        found, left = self._cut(replace(found.take(again), region=halves), left[again], account)
-        found = self._at_whole(found)
-        return InputBoxes(found.margin, found.region.lower, found.region.upper)
+        boxes, left = self._cut(replace(boxes.take(again), region=halves), left[again], account)
+        boxes = self._at_whole(boxes)
+        return InputBoxes(boxes.margin, boxes.region.lower, boxes.region.upper)
 
-    def _at_whole(self, found: BoundedBoxes) -> BoundedBoxes:
+    def _at_whole(self, boxes: BoundedBoxes) -> BoundedBoxes:
         """Cut boxes to the whole numbers of whole inputs; drop those that have none."""
         if self.whole is None:
-            return found
-        region = whole_ends(found.region, self.whole)
+            return boxes
+        region = whole_ends(boxes.region, self.whole)
         there = (region.lower <= region.upper).flatten(1).all(1)
-        return replace(found, region=region).take(there.nonzero().flatten())
+        return replace(boxes, region=region).take(there.nonzero().flatten())
 
     def _cut(
-        self, found: BoundedBoxes, wanted: Tensor, account: SearchAccount
+        self, boxes: BoundedBoxes, wanted: Tensor, account: SearchAccount
     ) -> tuple[BoundedBoxes, Tensor]:
         """Cut boxes to where a clause of `wanted` can hold; drop those where none can.
 
         Returns the boxes that are left, and the clauses that can hold in each.
         """
         members = self.bounder.members.to(wanted.device)
-        if not self.bounder.together or members.numel() * found.region.lower.numel() > MOST_NUMBERS:
-            return found, wanted
-        region, empty = contract(found.region, found.rows, found.constants, members, wanted)
+        if not self.bounder.together or members.numel() * boxes.region.lower.numel() > MOST_NUMBERS:
+            return boxes, wanted
+        region, empty = contract(boxes.region, boxes.rows, boxes.constants, members, wanted)
         left = wanted & ~empty
         some = left.any(1).nonzero().flatten()
         if len(some) < len(left):
             # Where atoms hold nowhere together, their clause's margin is positive but not known.
             account.proved = min(account.proved, POSITIVE)
-        return replace(found, region=region).take(some), left[some]
+        return replace(boxes, region=region).take(some), left[some]
 
-    def _cost(self, found: BoundedBoxes, left: Tensor) -> Tensor:
+    def _cost(self, boxes: BoundedBoxes, left: Tensor) -> Tensor:
         """Estimate how much each input's width costs the rows of the clauses `left`, `[D, inputs]`.
 
         A row falls along an input by coefficient times width. The error of its lines grows with
         the width alone. The score is the geometric mean of both. An input along which no row falls
         may still matter to the lines, so it gets a small score.
         """
-        rows, region = found.rows.flatten(2), found.region
+        rows, region = boxes.rows.flatten(2), boxes.region
         counts = torch.matmul(left.to(rows), self.belongs.to(rows)).unsqueeze(1)
         reach = torch.matmul(counts, rows.abs()).squeeze(1)
         least = (LEAST_REACH * reach.amax(1, True)).clamp(min=torch.finfo(reach.dtype).tiny)
         return torch.maximum(reach, least).sqrt() * (region.upper - region.lower).flatten(1)
 
-    def _corners(self, found: BoundedBoxes) -> list[Corners]:
+    def _corners(self, boxes: BoundedBoxes) -> list[Corners]:
         """Return the points where the worst bounds are attained; none if there are no boxes."""
-        if not len(found.clauses):
+        if not len(boxes.clauses):
             return []
-        worst = found.take(torch.topk(-found.margin, min(8, len(found.margin))).indices)
+        worst = boxes.take(torch.topk(-boxes.margin, min(8, len(boxes.margin))).indices)
         row = worst.rowwise.argmax(1)
         worst_row = worst.rows[torch.arange(len(row), device=row.device), row].unsqueeze(1)
         return [Corners(worst.margin, worst.region.minimizer(worst_row).squeeze(1))]

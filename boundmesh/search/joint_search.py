@@ -31,11 +31,11 @@ def open_together(standing: Standing, settings: BranchSettings) -> Tensor:
         return nothing
     if margins.factored.any() or not all(margins.members):
         return nothing
-    found = standing.open.any(1).nonzero().flatten()
-    few = len(found) > 1 and (
-        settings.branching == "input" or free_inputs(part_of(region, found)) <= FEW_INPUTS
+    open_regions = standing.open.any(1).nonzero().flatten()
+    few = len(open_regions) > 1 and (
+        settings.branching == "input" or free_inputs(part_of(region, open_regions)) <= FEW_INPUTS
     )
-    return found if few else nothing
+    return open_regions if few else nothing
 
 
 def search_together(
@@ -60,9 +60,9 @@ def search_together(
         """Replay each point in the regions that contain it."""
         for point in points:
             for place in _containing(region, point).tolist():
-                found = look(question.cases[int(regions[place])], point.unsqueeze(0))
-                if found is not None:
-                    return found
+                counterexample = look(question.cases[int(regions[place])], point.unsqueeze(0))
+                if counterexample is not None:
+                    return counterexample
         return None
 
     splitting = InputSplitting(

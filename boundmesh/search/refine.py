@@ -85,9 +85,9 @@ def refine(
             division = Division(meetings.groups)
             search = _Rows(task, sharper, neurons, own_index, effort, clock, division, batch, until)
             known = intersect(known, own_index, *ends(search.run().unsqueeze(0)))
-        found, device = meetings.exchange(known.to(CPU)), known.lower.device
-        lower = torch.stack([box.lower for box in found]).amax(0)
-        upper = torch.stack([box.upper for box in found]).amin(0)
+        boxes, device = meetings.exchange(known.to(CPU)), known.lower.device
+        lower = torch.stack([box.lower for box in boxes]).amax(0)
+        upper = torch.stack([box.upper for box in boxes]).amin(0)
         sharper[start] = Interval(lower, upper).to(device)
     return sharper
 
@@ -191,8 +191,8 @@ class _Rows:
             rows = self.rows[share.clause]
             offset = rows.new_zeros(len(rows), 1)
             start, ascent = share.parameters, self.effort.ascent
-            found = climb(self.bounder, rows, offset, start, ascent, self.clock.check)
-            parts.append(self.division.gathered(share.improved(found)))
+            bounded = climb(self.bounder, rows, offset, start, ascent, self.clock.check)
+            parts.append(self.division.gathered(share.improved(bounded)))
         return join(parts)
 
     def _batches(self, domains: Domains) -> Iterator[Domains]:

@@ -95,7 +95,7 @@ class Searching:
             part_standing.rows[0], part_standing.searches = margins, attempts
             self.region(part_standing, 0, (domain, part))
 
-        found = ChoiceSearch(
+        choice_search = ChoiceSearch(
             question,
             domain,
             clause,
@@ -106,8 +106,8 @@ class Searching:
             self._divides_inputs,
             search,
         )
-        standing.searches.append(found.account)
-        return found.run()
+        standing.searches.append(choice_search.account)
+        return choice_search.run()
 
     def _divides_inputs(self, question: Question) -> bool:
         """Return True if the region of a question would be split by input."""

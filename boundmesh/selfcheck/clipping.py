@@ -41,11 +41,11 @@ def of_clipping(device: torch.device) -> Iterator[Comparison]:
     lower, upper, its_row, its_constant = copies(device, box.lower, box.upper, row, constant)
     its_less, its_more = copies(device, less, more)
     tuning = cutting.MULTIPLIERS, share_of_rounding(its)
-    found = fused_clipping.cut_neurons(
+    cut = fused_clipping.cut_neurons(
         its, lower, upper, its_row, its_constant, its_less, its_more, *tuning
     )
     expected = cutting.Cutting(values, box, row, constant).neurons(less, more)
     shares = fused_clipping.largest_shares(its_rows, its_less, its_more)
     expected_shares = propagation.largest_shares(values, less, more)
-    for value, expected_value in zip((*found, *shares), (*expected, *expected_shares), strict=True):
+    for value, expected_value in zip((*cut, *shares), (*expected, *expected_shares), strict=True):
         yield "clipping", value, expected_value

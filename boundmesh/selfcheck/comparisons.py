@@ -41,10 +41,12 @@ def trusted(
     try:
         # All comparisons run twice. The first run compiles a kernel, and later runs start it in
         # another way (`launcher.start`).
-        found = chain(compare(device), compare(device))
+        comparisons = chain(compare(device), compare(device))
         with torch.enable_grad():
             wrong = [
-                name for name, value, expected in found if not close(value, expected, tolerance)
+                name
+                for name, value, expected in comparisons
+                if not close(value, expected, tolerance)
             ]
     except torch.OutOfMemoryError:
         # A lack of memory is no fault of the kernels. A rank that went on without them would
@@ -86,9 +88,9 @@ def of_rows(device: torch.device) -> Iterator[Comparison]:
     rows, below, above = random(DOMAINS, ROWS, SIZE), random(1, 1, SIZE), random(1, 1, SIZE)
     sums = (torch.where(rows >= 0, below, above).double() * rows.double()).sum(2)
     rows, below, above = copies(device, rows, below, above)
-    found = fused_rows.signed_inner(rows, below, above)
-    yield "signed sums", found, sums
-    yield "sums of sums", fused_rows.signed_inner(rows, below, above, found[:1]), sums + sums[:1]
+    computed = fused_rows.signed_inner(rows, below, above)
+    yield "signed sums", computed, sums
+    yield "sums of sums", fused_rows.signed_inner(rows, below, above, computed[:1]), sums + sums[:1]
     weight, bias, lower = random(ROWS, SIZE), random(ROWS), random(1, SIZE)
     yield from of_weights(device, weight, bias, lower, lower + random(1, SIZE).abs())
 
@@ -147,7 +149,7 @@ def of_pieces(
     notes = Notes(torch.zeros_like(alpha), torch.zeros_like(alpha), tick)
     places = torch.arange(SIZE, dtype=torch.int32, device=device)
     start, lower, upper = (value.requires_grad_() for value in on_device)
-    found, bias = Pieces(0.0, lower, upper, places, alpha, taker=notes).pull(start)
+    computed, bias = Pieces(0.0, lower, upper, places, alpha, taker=notes).pull(start)
     leaves = [value.double().requires_grad_() for value in values]
     node = Node("a", RELU.name, ("z",), (SIZE,), ((SIZE,),))
     relax = RELU.relax
@@ -155,12 +157,14 @@ def of_pieces(
     pulled = relax(node, (Interval(leaves[1], leaves[2]),), leaves[3]).pull(leaves[0])
     (expected,), expected_bias = pulled.coefficients, pulled.bias
     assert expected is not None and expected_bias is not None
-    yield "lines", found, expected
+    yield "lines", computed, expected
     yield "intercepts", bias, expected_bias
     with torch.no_grad():
         _, total = Pieces(0.0, lower, upper, places, alpha).pull(start, bias)
     yield "sums of intercepts", total, expected_bias * 2
-    back = torch.autograd.grad(found.sum() + bias.sum(), [*on_device, tick], allow_unused=True)[:3]
+    back = torch.autograd.grad(computed.sum() + bias.sum(), [*on_device, tick], allow_unused=True)[
+        :3
+    ]
     expected_back = torch.autograd.grad(expected.sum() + expected_bias.sum(), leaves)
     for gradient, expected_gradient in zip((*back, notes.alpha), expected_back, strict=True):
         yield "gradients", gradient, expected_gradient

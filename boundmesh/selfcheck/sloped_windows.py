@@ -65,15 +65,15 @@ def of_sloped_windows(device: torch.device) -> Iterator[Comparison]:
     coefficients = here.coefficients.requires_grad_()
     with torch.enable_grad():
         due = here.table(middle.abs().to(device, torch.float32))
-        found, after = sloped_windows.pull(
+        computed, after = sloped_windows.pull(
             pieces, coefficients, here.grid.reach, Collected(due=due)
         )
         bias, error = after.bias, after.error
         assert bias is not None and error is not None
-        total = found.square().sum() + bias.sum()
+        total = computed.square().sum() + bias.sum()
         gradients = torch.autograd.grad(total, [coefficients, *ends, tick], allow_unused=True)
     existing = ~grid.outside.unsqueeze(-1)
-    yield "windows through slopes", found.detach(), expected.detach()
+    yield "windows through slopes", computed.detach(), expected.detach()
     yield "biases of windows through slopes", bias.detach(), pulled.bias.detach()
     magnitudes = windows.read(middle.double().abs()) * windows.coefficients
     yield "rounding errors of windows through slopes", error, sums_of_magnitudes(magnitudes)
@@ -113,9 +113,9 @@ def of_convolution(device: torch.device, windows: Windows) -> Iterator[Compariso
     expected = transpose(node, (weight, bias), values, grid, of_bias)
     for precision in ("ieee", "tf32"):
         here = values.to(device, torch.float32)
-        found = fused_collect.collect(
+        computed = fused_collect.collect(
             here.coefficients, weight.to(device, torch.float32), (2, 1), (1, 2), (0, 0),
             grid.window, here.grid.reach, of_bias.to(device, torch.float32),
             bias.to(device, torch.float32), precision,
         )  # fmt: skip
-        yield f"gradients of a convolution in {precision}", found, expected
+        yield f"gradients of a convolution in {precision}", computed, expected

@@ -42,11 +42,11 @@ def of_windows(device: torch.device) -> Iterator[Comparison]:
     low, high = (here.table(end.to(device)) for end in (box.lower, box.upper))
     wide = Interval(box.lower.double(), box.upper.double())
     with torch.no_grad():
-        found = fused_window_sums.signed_sums(here.coefficients, low, high, here.grid.reach)
-        yield "sums over windows", found, signed_inner_windows(exact, wide.lower, wide.upper)
+        computed = fused_window_sums.signed_sums(here.coefficients, low, high, here.grid.reach)
+        yield "sums over windows", computed, signed_inner_windows(exact, wide.lower, wide.upper)
         reach, whole = here.grid.reach, here.grid.filled().reach
-        found = fused_windows.joined(here.coefficients, reach, None, None, whole)
-        yield "windows that are filled", found, exact.filled().coefficients
+        computed = fused_windows.joined(here.coefficients, reach, None, None, whole)
+        yield "windows that are filled", computed, exact.filled().coefficients
         node = Node("y", RELU.name, ("x",), shape, (shape,))
         assert RELU.relax is not None and RELU.initial is not None
         lines = RELU.relax(node, (wide,), RELU.initial(node, (wide,)).unsqueeze(1))
@@ -75,11 +75,11 @@ def of_sums(device: torch.device) -> Iterator[Comparison]:
         zeros = due.new_zeros(1, here.count)
         rows, vector = here.coefficients, values.to(device, torch.float32)
         before = Collected(zeros, zeros, due)
-        found = fused_window_sums.row_sums(rows, here.grid.reach, vector, before)
-        assert found.bias is not None and found.error is not None
-        yield "biases of features", found.bias, exact.inner_features(values)
+        computed = fused_window_sums.row_sums(rows, here.grid.reach, vector, before)
+        assert computed.bias is not None and computed.error is not None
+        yield "biases of features", computed.bias, exact.inner_features(values)
         expected = sums_of_magnitudes(exact.read(sizes) * exact.coefficients)
-        yield "rounding errors of windows", found.error, expected
+        yield "rounding errors of windows", computed.error, expected
 
 
 def of_pool(here: Windows, exact: Windows) -> Iterator[Comparison]:
@@ -101,10 +101,10 @@ def of_pool(here: Windows, exact: Windows) -> Iterator[Comparison]:
     device = here.coefficients.device
     into = expected.to(device, torch.float32).grid.reach
     table = lines.open.table.to(device, torch.float32)
-    found = fused_pools.pooled(
+    computed = fused_pools.pooled(
         here.coefficients, table, kernel, stride, dilation, (0, 0), here.grid.reach, into
     )
-    yield "windows through a pool", found, expected.coefficients
+    yield "windows through a pool", computed, expected.coefficients
 
 
 def of_convolution(here: Windows, exact: Windows) -> Iterator[Comparison]:
@@ -125,16 +125,16 @@ def of_convolution(here: Windows, exact: Windows) -> Iterator[Comparison]:
     grid = pulled.to(device, torch.float32).grid
     most = here.count * prod_of(here) * 9 * 3
     with torch.no_grad():
-        found = spread_by_kernel(
+        computed = spread_by_kernel(
             here.coefficients, weight.to(device), stride, dilation, 1, (0, 0), grid, most
         )
-        yield "windows through a convolution", found, pulled.coefficients
+        yield "windows through a convolution", computed, pulled.coefficients
         for precision in ("ieee", "bf16x6")[: 1 + fused_spread.usable(device)]:
-            found = fused_spread.spread(
+            computed = fused_spread.spread(
                 here.coefficients, weight.to(device), stride, dilation, (0, 0), grid.window,
                 grid.reach, precision=precision,
             )  # fmt: skip
-            yield f"windows through a convolution in {precision}", found, pulled.coefficients
+            yield f"windows through a convolution in {precision}", computed, pulled.coefficients
 
 
 def prod_of(windows: Windows) -> int:

@@ -106,10 +106,10 @@ def _of_lines(
     matrix = matrix.reshape(*matrix.shape[:2], *output.shape)
     if torch.is_grad_enabled() and not matrix.requires_grad:
         matrix = matrix.detach().requires_grad_()
-    found = propagation.lowest(output.name, matrix)
-    below, above = found, torch.full_like(found, torch.inf)
+    lowest = propagation.lowest(output.name, matrix)
+    below, above = lowest, torch.full_like(lowest, torch.inf)
     if both:
-        below, opposite = found.chunk(2, dim=1)
+        below, opposite = lowest.chunk(2, dim=1)
         above = -opposite
     if program.has_curves:
         # Lines around curves can be looser than intervals.
@@ -159,15 +159,15 @@ def _rows(rows: Any, count: int, outputs: int, like: Tensor) -> Tensor | None:
         return None
     expected = f"expected [S, {outputs}], or [{count}, S, {outputs}]: rows of each input's own"
     try:
-        found = torch.as_tensor(rows).to(like.device, like.dtype)
+        matrix = torch.as_tensor(rows).to(like.device, like.dtype)
     except (TypeError, ValueError, RuntimeError) as error:
         raise BoundmeshError(f"rows are no array of numbers ({error}); {expected}") from None
-    found = found[None] if found.dim() == 2 else found
-    if found.dim() != 3 or found.shape[2] != outputs or len(found) not in (1, count):
-        raise BoundmeshError(f"rows have the shape {list(found.shape)}; {expected}")
-    if not bool(torch.isfinite(found).all()):
+    matrix = matrix[None] if matrix.dim() == 2 else matrix
+    if matrix.dim() != 3 or matrix.shape[2] != outputs or len(matrix) not in (1, count):
+        raise BoundmeshError(f"rows have the shape {list(matrix.shape)}; {expected}")
+    if not bool(torch.isfinite(matrix).all()):
         raise BoundmeshError(f"rows hold NaN or infinity; {expected}")
-    return found
+    return matrix
 
 
 def _of_interval(box: Interval, rows: Tensor | None, domains: int) -> tuple[Tensor, Tensor]:

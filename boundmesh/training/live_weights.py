@@ -49,15 +49,15 @@ class LiveWeights:
         """
         wanted = {place for live_weight in self.live.values() for place in live_weight.sources}
         read = {place: self.sources[place].read(module) for place in wanted}
-        found = {
+        weights = {
             name: torch.tensor(array, dtype=like.dtype, device=like.device)
             for name, array in self.constants.items()
         }
         for name, live_weight in self.live.items():
             parts = [read[place] for place in live_weight.sources]
             whole = parts[0] if len(parts) == 1 else torch.cat([part.flatten() for part in parts])
-            found[name] = live_weight.view(whole).to(like.device, like.dtype)
-        return found
+            weights[name] = live_weight.view(whole).to(like.device, like.dtype)
+        return weights
 
 
 def recognise(

@@ -83,14 +83,14 @@ def _export(module: nn.Module, x: Tensor, form: object) -> ModuleNetwork:
 
 @torch.no_grad()
 def _agrees(graph: Graph, weights: Mapping[str, Tensor], module: nn.Module, x: Tensor) -> bool:
-    found = module(x)
-    if not isinstance(found, Tensor):
+    output = module(x)
+    if not isinstance(output, Tensor):
         raise UnsupportedError(
-            f"{type(module).__name__} returns {type(found).__name__}; bounds with gradients need a "
-            "module that returns one tensor"
+            f"{type(module).__name__} returns {type(output).__name__}; bounds with gradients need "
+            "a module that returns one tensor"
         )
     ours = forward(graph, weights, x).flatten()
-    theirs = found.flatten().to(ours)
+    theirs = output.flatten().to(ours)
     if len(ours) != len(theirs):
         return False
     far = (ours - theirs).abs().max() if len(ours) else ours.new_zeros(())

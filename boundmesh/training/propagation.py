@@ -63,8 +63,8 @@ class Propagation:
             bias = pulled.onto(bias).bias
             for name, coefficients in zip(node.inputs, pulled.coefficients, strict=True):
                 at[name] = at[name] + coefficients if name in at else coefficients
-        found = at.get(self.program.graph.input)
-        lowest = bias if found is None else self._region.minimum(found, bias)
+        at_input = at.get(self.program.graph.input)
+        lowest = bias if at_input is None else self._region.minimum(at_input, bias)
         if lowest is None:
             lowest = rows.new_zeros(1, rows.shape[1])
         return lowest.expand(self._region.domains, -1)
@@ -93,9 +93,9 @@ class Propagation:
             kept = torch.where(mine, bound, flat.index_select(1, index))
             return flat.index_copy(1, index, kept).reshape(interval.shape)
 
-        found = Interval(replaced(box.lower, lower), replaced(box.upper, upper))
+        box_by_rows = Interval(replaced(box.lower, lower), replaced(box.upper, upper))
         # Rows alone can leave the domain of a logarithm or a root.
-        return sharper(box, found) if self.program.has_curves else found
+        return sharper(box, box_by_rows) if self.program.has_curves else box_by_rows
 
 
 def _recorded(box: Interval) -> Interval:

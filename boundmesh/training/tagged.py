@@ -182,7 +182,7 @@ def _of_attribute(name: str) -> Read:
     home, _, tensor = name.rpartition(".")
 
     def read(module: nn.Module) -> Tensor:
-        found: Tensor = getattr(module.get_submodule(home), tensor)
-        return found
+        value: Tensor = getattr(module.get_submodule(home), tensor)
+        return value
 
     return read

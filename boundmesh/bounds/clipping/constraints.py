@@ -61,10 +61,10 @@ def clip(values: AffineValues, box: Interval, constraints: Constraints) -> Inter
     if box.lower.is_cuda:
         height = max(height, -(-len(box.lower) // MOST_PARTS))
     parts = [slice(first, first + height) for first in range(0, len(box.lower), height)]
-    found = [_clip(values, box.take(part), constraints.take(part)) for part in parts]
+    clipped = [_clip(values, box.take(part), constraints.take(part)) for part in parts]
     return Interval(
-        torch.cat([interval.lower for interval in found]),
-        torch.cat([interval.upper for interval in found]),
+        torch.cat([interval.lower for interval in clipped]),
+        torch.cat([interval.upper for interval in clipped]),
     )
 
 

@@ -95,10 +95,10 @@ class Cutting:
             weight = crossing.nan_to_num(0.0, 0.0, 0.0).clamp(min=0)
             pull = torch.addcmul(base, weight.unsqueeze(2), steps)
             total = pull.abs().sum(2)
-            found = value + weight * climb - total
+            bound = value + weight * climb - total
             size = self.size + weight * (self.row_size + own.abs() * self.size)
-            best = torch.fmax(best, found - rounding(size, terms))
-            piece = self._piece(sign, own, weight, climb, found, total, pull.sign_())
+            best = torch.fmax(best, bound - rounding(size, terms))
+            piece = self._piece(sign, own, weight, climb, bound, total, pull.sign_())
             up = piece.slope > 0
             rising = _Piece(*(torch.where(up, a, b) for a, b in zip(piece, rising, strict=True)))
             falling = _Piece(*(torch.where(up, b, a) for a, b in zip(piece, falling, strict=True)))
@@ -110,7 +110,7 @@ class Cutting:
         own: Tensor,
         weight: Tensor,
         climb: Tensor,
-        found: Tensor,
+        bound: Tensor,
         total: Tensor,
         corner: Tensor,
     ) -> _Piece:
@@ -122,4 +122,4 @@ class Cutting:
         row = torch.matmul(corner, self.row_spread.mT).squeeze(2)
         mine = ((total - weight * row) / (sign + weight * own)).nan_to_num(0.0, 0.0, 0.0)
         slope = climb - row - own * torch.minimum(mine.abs(), self.width).copysign(mine)
-        return _Piece(found - weight * slope, slope)
+        return _Piece(bound - weight * slope, slope)

@@ -119,19 +119,19 @@ class Climb:
     def __init__(self, problem: Problem, rows: Rows, schedule: StepSchedule) -> None:
         program = problem.program
         self.problem, self.schedule = problem, schedule
-        found = intermediate_bounds(problem, by_rows=True)
-        self.first = found.bounds
+        start = intermediate_bounds(problem, by_rows=True)
+        self.first = start.bounds
         self.best = {
             name: Interval(box.lower.clone(), box.upper.clone())
-            for name, box in found.sharpest.items()
+            for name, box in start.sharpest.items()
         }
         with torch.no_grad():
             draw = problem.fixed_lines(self.first)
-            self.lower = bound_rows(problem, program.target, rows, draw, found.errors)
+            self.lower = bound_rows(problem, program.target, rows, draw, start.errors)
             self.present = self.lower.clone()
             if isinstance(rows, DenseRows):
                 self.lower = no_looser(problem, rows, self.lower)
-        self.sloped = Sloped.of(problem, self.first, found.errors)
+        self.sloped = Sloped.of(problem, self.first, start.errors)
         self.final = self.sloped.rows(program.target, torch.empty(0), rows)
         self.starts = [s for s in map(self._intermediate, program.starts) if s is not None]
         self.weight = torch.empty_like(self.lower)
@@ -188,8 +188,8 @@ class Climb:
 
 def _bound(problem: Problem, rows: DenseRows, options: MethodOptions) -> RowBounds:
     schedule = StepSchedule(options.iterations, options.learning_rate, options.decay)
-    found = alpha_crown(problem, rows, schedule, options.weigh, options.stop)
-    return RowBounds(found.lower, found.bounds)
+    optimised = alpha_crown(problem, rows, schedule, options.weigh, options.stop)
+    return RowBounds(optimised.lower, optimised.bounds)
 
 
 ALPHA_CROWN = BoundMethod("alpha-crown", _bound, sides_apart=True)

@@ -102,28 +102,28 @@ class DomainBounder:
         tile = Tile(program.target, slice(0, rows.shape[1]), DenseRows(rows))
         readers = [node.name for node in self.cut_readers]
         watched = self.watched.union(readers) if watch else frozenset[str]()
-        found = input_rows(self.problem.layout, program, tile, draw, watched, self.errors)
-        constants = -offset if found.bias is None else found.bias - offset
-        error = found.total_error(program.graph.input)
-        margin, lost = self._margin(found, constants, error, self.region(parameters))
+        carried = input_rows(self.problem.layout, program, tile, draw, watched, self.errors)
+        constants = -offset if carried.bias is None else carried.bias - offset
+        error = carried.total_error(program.graph.input)
+        margin, lost = self._margin(carried, constants, error, self.region(parameters))
         return BoundedDomains(
             margin,
             lost,
             parameters,
-            self._seen(found, parameters) if watch else parameters.alpha[..., :0].detach(),
-            found.at_input(program.graph.input, rows),
+            self._seen(carried, parameters) if watch else parameters.alpha[..., :0].detach(),
+            carried.at_input(program.graph.input, rows),
             lowered(constants.detach(), error, self.errors),
             {
-                name: found.seen[name].detach().expand(len(rows), *found.seen[name].shape[1:])
+                name: carried.seen[name].detach().expand(len(rows), *carried.seen[name].shape[1:])
                 for name in readers
-                if name in found.seen
+                if name in carried.seen
             },
         )
 
-    def _seen(self, found: TileState, parameters: DomainParameters) -> Tensor:
+    def _seen(self, carried: TileState, parameters: DomainParameters) -> Tensor:
         seen = [
-            found.seen[name].flatten(2)[..., self.neurons.unstable[name].index]
-            if name in self.watched and name in found.seen
+            carried.seen[name].flatten(2)[..., self.neurons.unstable[name].index]
+            if name in self.watched and name in carried.seen
             else parameters.alpha.new_zeros(*parameters.alpha.shape[:2], _length(place))
             for name, place in self.neurons.places.items()
         ]
@@ -182,9 +182,9 @@ class DomainBounder:
         )
 
     def _margin(
-        self, found: TileState, constants: Tensor, error: Tensor | None, region: Region
+        self, carried: TileState, constants: Tensor, error: Tensor | None, region: Region
     ) -> tuple[Tensor, Tensor]:
-        rows = found.dense_at(self.problem.program.graph.input)
+        rows = carried.dense_at(self.problem.program.graph.input)
         if rows is None:
             margin = lowered(constants, error, self.errors).amax(1)
             return margin, constants.detach().amax(1) - margin.detach()

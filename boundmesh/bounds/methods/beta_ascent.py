@@ -125,15 +125,15 @@ class Batch:
         with torch.set_grad_enabled(gradients):
             notes = self.notes if gradients else None
             parameters = replace(self.start, alpha=self.alpha, beta=self.beta, notes=notes)
-            found = self.bounder.bound(
+            bounded = self.bounder.bound(
                 self.rows, self.offset, parameters, watch=self.scale is None, box=self.box
             )
             if gradients:
-                up = self._gradients(found.margin)
+                up = self._gradients(bounded.margin)
         self.alpha, self.beta = self.alpha.detach(), self.beta.detach()
         if self.scale is None:
-            self.scale = found.coefficients.detach().abs().mean((1, 2), keepdim=True)
-        self.best = better(self.best, found)
+            self.scale = bounded.coefficients.detach().abs().mean((1, 2), keepdim=True)
+        self.best = better(self.best, bounded)
         return up
 
     def _gradients(self, margin: Tensor) -> tuple[Tensor, Tensor]:

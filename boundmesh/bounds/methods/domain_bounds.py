@@ -87,13 +87,13 @@ class BoundedDomains:
 
 def in_order(parts: list[tuple[Tensor, BoundedDomains | None]]) -> BoundedDomains:
     """Merge results of disjoint sets of domains; each part has the places of its domains."""
-    found = [domains for _, domains in parts if domains is not None]
+    batches = [domains for _, domains in parts if domains is not None]
     order = torch.argsort(torch.cat([where for where, _ in parts]))
 
     def joined(pick: Callable[[BoundedDomains], Tensor]) -> Tensor:
-        return torch.cat([pick(domains) for domains in found])[order]
+        return torch.cat([pick(domains) for domains in batches])[order]
 
-    at_input = found[0].at_input
+    at_input = batches[0].at_input
     return BoundedDomains(
         joined(lambda domains: domains.margin),
         joined(lambda domains: domains.lost),
@@ -101,8 +101,8 @@ def in_order(parts: list[tuple[Tensor, BoundedDomains | None]]) -> BoundedDomain
             joined(lambda domains: domains.parameters.alpha),
             joined(lambda domains: domains.parameters.beta),
             joined(lambda domains: domains.parameters.splits),
-            _boxes([domains.parameters.box for domains in found], order),
-            cuts=_cuts([domains.parameters.cuts for domains in found], order),
+            _boxes([domains.parameters.box for domains in batches], order),
+            cuts=_cuts([domains.parameters.cuts for domains in batches], order),
         ),
         joined(lambda domains: domains.coefficients),
         joined(lambda domains: domains.at_input) if at_input.dim() else at_input,
@@ -129,15 +129,15 @@ def _cuts(parts: list[Cuts | None], order: Tensor) -> Cuts | None:
     return Cuts(place, sign, point)
 
 
-def better(best: BoundedDomains | None, found: BoundedDomains) -> BoundedDomains:
+def better(best: BoundedDomains | None, bounded: BoundedDomains) -> BoundedDomains:
     """Return each domain's better result of two.
 
     The tensors of `best` are overwritten, with α and β in 16 bits. A margin of NaN is never better.
     """
-    margin = found.margin.detach().nan_to_num(nan=-torch.inf, posinf=-torch.inf)
-    alpha, beta = found.parameters.alpha.detach(), found.parameters.beta.detach()
-    at_input, constants = found.at_input.detach(), found.constants.detach()
-    lost = found.lost.detach()
+    margin = bounded.margin.detach().nan_to_num(nan=-torch.inf, posinf=-torch.inf)
+    alpha, beta = bounded.parameters.alpha.detach(), bounded.parameters.beta.detach()
+    at_input, constants = bounded.at_input.detach(), bounded.constants.detach()
+    lost = bounded.lost.detach()
     if at_input.dim():
         at_input = at_input.expand(len(margin), *at_input.shape[1:])
     if best is None:
@@ -151,5 +151,5 @@ def better(best: BoundedDomains | None, found: BoundedDomains) -> BoundedDomains
         if at_input.dim():
             at_input = keep_winners(won, at_input, best.at_input)
         margin = torch.maximum(margin, best.margin, out=best.margin)
-    parameters = replace(found.parameters, alpha=alpha, beta=beta, notes=None)
+    parameters = replace(bounded.parameters, alpha=alpha, beta=beta, notes=None)
     return BoundedDomains(margin, lost, parameters, alpha[..., :0], at_input, constants)

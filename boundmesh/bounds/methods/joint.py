@@ -44,34 +44,38 @@ def related(problem: Problem) -> frozenset[str]:
 
 @torch.no_grad()
 def joint_lines(
-    problem: Problem, found: Intermediate, names: frozenset[str]
+    problem: Problem, intermediate: Intermediate, names: frozenset[str]
 ) -> FixedLines | FixedJointLines:
     """Return CROWN's relaxations, with the gain of the relation between the values `names`.
 
-    `found` are bounds of the start nodes of `problem`, whose region is a box.
+    `intermediate` are bounds of the start nodes of `problem`, whose region is a box.
     """
-    draw = FixedLines(found.sharpest)
+    draw = FixedLines(intermediate.sharpest)
     if not names:
         return draw
-    forms = {name: forms_of(problem, name, draw, found) for name in names}
-    return FixedJointLines(draw, found.sharpest, forms)
+    forms = {name: forms_of(problem, name, draw, intermediate) for name in names}
+    return FixedJointLines(draw, intermediate.sharpest, forms)
 
 
-def forms_of(problem: Problem, name: str, draw: FixedLines, found: Intermediate) -> AffineForms:
+def forms_of(
+    problem: Problem, name: str, draw: FixedLines, intermediate: Intermediate
+) -> AffineForms:
     """Compute the affine forms of a node's neurons, from the two rows of each."""
     region, graph = problem.region, problem.program.graph
     assert isinstance(region, BoxRegion)
     neurons = torch.arange(graph[name].size, device=region.lower.device)
     rows = both_sides(neurons, region.lower.dtype)
     tile = Tile(name, slice(0, rows.count), rows)
-    carried = input_rows(problem.layout, problem.program, tile, draw, frozenset(), found.errors)
+    carried = input_rows(
+        problem.layout, problem.program, tile, draw, frozenset(), intermediate.errors
+    )
     box = region.lower.flatten(1).double(), region.upper.flatten(1).double()
     shape, error = (len(box[0]), rows.count), carried.total_error(graph.input)
     slopes, bias = carried.dense_at(graph.input), carried.bias
     zero = box[0].new_zeros(())
     whole = (zero if slopes is None else slopes.flatten(2).double()).expand(*shape, box[0].shape[1])
     constants = (zero if bias is None else bias.double()).expand(shape)
-    constants = lowered(constants, None if error is None else error.double(), found.errors)
+    constants = lowered(constants, None if error is None else error.double(), intermediate.errors)
     found_forms = between(
         whole[:, 0::2], constants[:, 0::2], -whole[:, 1::2], -constants[:, 1::2], box
     )

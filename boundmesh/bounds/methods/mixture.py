@@ -56,8 +56,8 @@ def mixed_margin(
         of_mixed = (weights * lost).sum(1) * INFLATION
     mixed = _mix(weights, rows)
     together = region.minimum(mixed)[:, 0] + (weights * constants).sum(1) - of_mixed
-    found = together + (torch.maximum(single, together) - together).detach()
-    return found, torch.where(single > together, of_single, of_mixed)
+    best_margin = together + (torch.maximum(single, together) - together).detach()
+    return best_margin, torch.where(single > together, of_single, of_mixed)
 
 
 @torch.no_grad()
@@ -92,18 +92,18 @@ def best_weights(region: Region, rows: Tensor, constants: Tensor) -> Tensor:
     At the minimiser of the mixture, rows with larger values gain weight and the others lose it.
     """
     weights = torch.full_like(constants, 1 / constants.shape[1])
-    best, found = torch.full_like(constants[:, 0], -torch.inf), weights
+    best, best_so_far = torch.full_like(constants[:, 0], -torch.inf), weights
     for step in range(STEPS):
         mixed = _mix(weights, rows)
         values = inner(rows, region.minimizer(mixed)) + constants
         margin = (weights * values).sum(1)
         better = margin > best
         best = torch.where(better, margin, best)
-        found = torch.where(better[:, None], weights, found)
+        best_so_far = torch.where(better[:, None], weights, best_so_far)
         scale = values.abs().amax(1, keepdim=True).clamp(min=1e-30)
         weights = weights * torch.exp(RATE / (1 + step) ** 0.5 * values / scale)
         weights = (weights / weights.sum(1, keepdim=True)).nan_to_num(1 / constants.shape[1])
-    return found
+    return best_so_far
 
 
 def _mix(weights: Tensor, rows: Tensor) -> Tensor:

@@ -73,10 +73,10 @@ def relax_rows(
         if isinstance(drawn, Pieces) and _by_kernel(drawn, rows):
             return _relax_by_kernel(drawn, rows, collected)
         collected = rows.collect(collected)
-        found: Pulled | PulledWindows = relax_windows(drawn, rows, node, collected.bias)
+        pulled: Pulled | PulledWindows = relax_windows(drawn, rows, node, collected.bias)
     else:
-        found = pull_drawn(drawn, rows, node, collected.bias)
-    return found, Collected(found.bias, collected.error)
+        pulled = pull_drawn(drawn, rows, node, collected.bias)
+    return pulled, Collected(pulled.bias, collected.error)
 
 
 def _by_kernel(drawn: Pieces, rows: Windows) -> bool:
@@ -91,10 +91,10 @@ def _relax_by_kernel(
 ) -> tuple[PulledWindows, Collected]:
     given, reach = rows.coefficients, rows.grid.reach
     if drawn.alpha is None:
-        found, after = fused_window_sums.pull_pieces(given, drawn.lines_last, reach, before)
+        coefficients, after = fused_window_sums.pull_pieces(given, drawn.lines_last, reach, before)
     else:
-        found, after = sloped_windows.pull(drawn, given, reach, before)
-    return PulledWindows((rows.with_coefficients(found),)), after
+        coefficients, after = sloped_windows.pull(drawn, given, reach, before)
+    return PulledWindows((rows.with_coefficients(coefficients),)), after
 
 
 def relax_windows(
@@ -112,12 +112,12 @@ def relax_windows(
     if drawn.overlay is not None:
         assert meets_at_zero(node) and isinstance(drawn.overlay.lines, Lines)
         slopes = drawn.shared.lower_slopes[0]
-        found = SparseLines(slopes, drawn.overlay.index, drawn.overlay.lines).pull(rows)
+        pulled = SparseLines(slopes, drawn.overlay.index, drawn.overlay.lines).pull(rows)
     elif sparse is not None and sparse.pays(rows):
-        found = sparse.pull(rows)
+        pulled = sparse.pull(rows)
     else:
-        found = pull_window_lines(drawn.shared, rows)
-    return PulledWindows(found.windows, added(onto, found.bias))
+        pulled = pull_window_lines(drawn.shared, rows)
+    return PulledWindows(pulled.windows, added(onto, pulled.bias))
 
 
 def pull_drawn(
@@ -127,8 +127,8 @@ def pull_drawn(
     if isinstance(drawn, Pieces):
         coefficients, bias = drawn.pull(rows, onto)
         return Pulled((coefficients,), bias)
-    found = _pull_drawn(drawn, rows, node).onto(onto)
-    return found if drawn.taken is None else drawn.taken.off(found)
+    pulled = _pull_drawn(drawn, rows, node).onto(onto)
+    return pulled if drawn.taken is None else drawn.taken.off(pulled)
 
 
 def _pull_drawn(drawn: Drawn, rows: Tensor, node: Node) -> Pulled:

@@ -37,18 +37,18 @@ class JointLines:
 
     def pull(self, rows: Tensor) -> Pulled:
         """Pull rows `[D, S, *shape]` back through the lines, and raise their biases."""
-        found, rule = self.lines.pull(rows), RULES[self.node.op].joint_gain
+        pulled, rule = self.lines.pull(rows), RULES[self.node.op].joint_gain
         assert rule is not None
         which = (rows != 0).flatten(2).any(2).any(0).nonzero().flatten()
         if not len(which):
-            return found
+            return pulled
         gain = rule(self.node, self.boxes, rows[:, which], self.forms)
-        bias = gain.new_zeros(()) if found.bias is None else found.bias.double()
+        bias = gain.new_zeros(()) if pulled.bias is None else pulled.bias.double()
         bias = bias.expand(max(len(gain), len(rows)), rows.shape[1])
         # The sum is rounded to the rows' type once, so that much of it is left off.
         size = 4 * torch.finfo(rows.dtype).eps * (bias[:, which].abs() + gain)
         raised = bias.index_add(1, which, (gain - size).clamp(min=0)).to(rows.dtype)
-        return Pulled(found.coefficients, raised)
+        return Pulled(pulled.coefficients, raised)
 
 
 class FixedJointLines:

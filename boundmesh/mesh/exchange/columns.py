@@ -103,13 +103,13 @@ class Columns:
         if keeps_channels(self.node_weights.node, gradient):
             whole = self._among_all(weight, self.outputs, rank)
             row_shape = torch.Size((*gradient.shape[:ROWS], *self.node_weights.node.shape))
-            (found,) = transposed(whole, [gradient], of_biases, [row_shape])
-            return self.outputs.piece(found, rank, ROWS).contiguous()
+            (pushed,) = transposed(whole, [gradient], of_biases, [row_shape])
+            return self.outputs.piece(pushed, rank, ROWS).contiguous()
         own_columns = replace(
             self.own_product(rank), parts=[Part(0, height[self.outputs.axis], weight)]
         )
-        (found,) = transposed(own_columns, [gradient], of_biases, [shape])
-        return found
+        (pushed,) = transposed(own_columns, [gradient], of_biases, [shape])
+        return pushed
 
     def _among_all(self, weight: Tensor, channels: Partition, rank: int) -> NodeWeights:
         """Return the whole product, with zero weights for the channels of other ranks."""

@@ -167,11 +167,13 @@ class Exchange(DeviceLayout):
         if gathers_rows(node, self._group.size):
             parts = self._weights.whole_parts(node_weights)
             return outward(NodeWeights(node, node_weights.weights, parts), boxes, charge)
-        found = None if self._has_no_output(node_weights) else outward(node_weights, boxes, charge)
+        charged = (
+            None if self._has_no_output(node_weights) else outward(node_weights, boxes, charge)
+        )
         ends: list[Tensor | None] = [None] * 3
-        if found is not None:
-            ends = [found[1], found[0].upper, found[0].lower]
-        del found
+        if charged is not None:
+            ends = [charged[1], charged[0].upper, charged[0].lower]
+        del charged
         error, upper, lower = self._all_outputs(node_weights, boxes, ends)
         return Interval(lower, upper), error
 

@@ -83,5 +83,5 @@ class Outputs:
         height = self.outputs.shape(self.node_weights.node.shape, group.rank)
         shape = torch.Size((*gradient.shape[:ROWS], *height))
         of_biases = [] if of_bias is None else [of_bias]
-        (found,) = transposed(self.own_product(group.rank), [gradient], of_biases, [shape])
-        return found
+        (pushed,) = transposed(self.own_product(group.rank), [gradient], of_biases, [shape])
+        return pushed

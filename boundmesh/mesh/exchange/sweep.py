@@ -121,12 +121,12 @@ class ExchangedTile:
         if gathers_rows(node, self._group.size):
             columns = self._held.columns(node_weights, None)
             # Every rank holds the whole bias.
-            found = pull_units(columns.local(self._group.rank), [rows])
-            if found is not None:
-                self._biases.add_common(found[0].bias)
+            pulled = pull_units(columns.local(self._group.rank), [rows])
+            if pulled is not None:
+                self._biases.add_common(pulled[0].bias)
                 self._charged.units(node.name, rows)
-                self._add_columns(node.inputs[0], columns.inputs, found[0].only)
-            return found is not None
+                self._add_columns(node.inputs[0], columns.inputs, pulled[0].only)
+            return pulled is not None
         inputs = self._cuts[node.inputs[0]] if multiplies_one_vector(node) else None
         if inputs is None:
             return False

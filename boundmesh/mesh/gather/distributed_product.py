@@ -51,12 +51,12 @@ def part_places(spans: Sequence[tuple[int, int]], holders: Sequence[int]) -> lis
     """Compute the places of parts from their outputs and the ranks that hold them."""
     numbers: Counter[int] = Counter()
     outputs: Counter[int] = Counter()
-    found = []
+    places = []
     for (low, high), holder in zip(spans, holders, strict=True):
-        found.append(Place(low, high, holder, numbers[holder], outputs[holder]))
+        places.append(Place(low, high, holder, numbers[holder], outputs[holder]))
         numbers[holder] += 1
         outputs[holder] += high - low
-    return found
+    return places
 
 
 @dataclass(frozen=True)

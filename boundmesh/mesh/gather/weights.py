@@ -131,8 +131,8 @@ class ShardedWeights(Gathered):
         if visit.outputs is None or not self._bring.alone or not shards:
             return None, shards
         needed = [(shard, visit.needed(shard.low, shard.high)) for shard in shards]
-        found = [some for shard, span in needed if span for some in self._some(shard, *span)]
-        return None, found or self._some(shards[0], shards[0].low, shards[0].low + 1)
+        runs = [some for shard, span in needed if span for some in self._some(shard, *span)]
+        return None, runs or self._some(shards[0], shards[0].low, shards[0].low + 1)
 
     def _distributed_over(
         self, node: Node, shards: Sequence[Shard], group: Group
@@ -164,11 +164,11 @@ class ShardedWeights(Gathered):
     def _some(self, shard: Shard, low: int, high: int) -> list[Shard]:
         """Return the rows `low ≤ i < high` of a weight where they lie, or else their whole part."""
         runs = self._bring.rows(shard.stored, low - shard.low, high - shard.low)
-        found = []
+        shards = []
         for run in runs:
-            found.append(Shard(low, low + len(run), run))
+            shards.append(Shard(low, low + len(run), run))
             low += len(run)
-        return found or [shard]
+        return shards or [shard]
 
     def _whole(self, node: Node) -> NodeWeights:
         node_weights = self._node_weights.get(node.name)

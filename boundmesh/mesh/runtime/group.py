@@ -68,8 +68,8 @@ class Group:
         sent = torch.tensor(numbers).to(device)
         gathered = sent.new_empty(self.size * len(sent))
         self.all_gather(gathered, sent).wait()
-        found: list[list[int]] = gathered.reshape(-1, len(sent)).tolist()
-        return found
+        numbers_by_rank: list[list[int]] = gathered.reshape(-1, len(sent)).tolist()
+        return numbers_by_rank
 
     def reduce_scatter(self, piece: Tensor, whole: Tensor) -> Pending:
         """Start to fill `piece` with this rank's piece, along dim 0, of the sum of all `whole`."""

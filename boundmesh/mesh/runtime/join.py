@@ -107,13 +107,12 @@ def rank_device(name: str) -> torch.device:
             f"device {name!r} was asked for on a mesh; each rank takes its own there: "
             "use --device auto, cpu or cuda"
         )
-    found, place = torch.cuda.device_count(), int(os.environ.get("LOCAL_RANK", 0))
-    if name == "cpu" or (name == "auto" and not found):
+    gpus, place = torch.cuda.device_count(), int(os.environ.get("LOCAL_RANK", 0))
+    if name == "cpu" or (name == "auto" and not gpus):
         return torch.device("cpu")
-    if place >= found:
+    if place >= gpus:
         raise DeviceError(
-            f"rank {place} of this host has no GPU: it has {found}; "
-            "use fewer ranks, or --device cpu"
+            f"rank {place} of this host has no GPU: it has {gpus}; use fewer ranks, or --device cpu"
         )
     torch.cuda.set_device(place)
     return torch.device("cuda", place)

@@ -25,10 +25,10 @@ def shift(build: Builder, x: Node, constant: Given) -> Node:
         # −∞ hides an element, which the node holds as zero.
         x = scale(build, x, np.where(hidden, 0.0, 1.0))
         constant = constant.moved(lambda array: np.where(hidden, 0, array))
-    found = build.add("shift", x, weights=(constant,))
+    shifted = build.add("shift", x, weights=(constant,))
     if np.any(hidden):
-        build.masked[found.name] = np.array(np.broadcast_to(hidden, found.shape))
-    return found
+        build.masked[shifted.name] = np.array(np.broadcast_to(hidden, shifted.shape))
+    return shifted
 
 
 def scale(build: Builder, x: Node, constant: Given) -> Node:
@@ -76,9 +76,9 @@ def times(build: Builder, x: Value, y: Value) -> Node:
         return scale(build, x, y)
     if x == y:
         return build.add("power", x, exponent=2.0)
-    found = gated(build, x, y) if x.shape == y.shape else None
-    if found is not None:
-        return scale(build, found.node, found.factor)
+    gate = gated(build, x, y) if x.shape == y.shape else None
+    if gate is not None:
+        return scale(build, gate.node, gate.factor)
     return combine(build, "multiply", x, y)
 
 

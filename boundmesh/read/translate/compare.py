@@ -151,9 +151,9 @@ def where(step: Step) -> Value:
         if isinstance(value, Constant) and not np.isfinite(value.array).all():
             raise step.refuse("its condition depends on the network's input, and a value is ±∞")
     build = step.build
-    found = threshold(build, condition, x, y)
-    if found is not None:
-        return found
+    cut = threshold(build, condition, x, y)
+    if cut is not None:
+        return cut
     if isinstance(x, Constant) and isinstance(y, Constant):
         # y + c·(x − y), of a difference that is rounded where x and y are nodes no less.
         part = times(build, condition, x)

@@ -37,12 +37,13 @@ class Window:
 
 def spatial(step: Step, name: str, default: int, count: int) -> Shape:
     """Return the attribute, a number for each of `count` axes that is not below its default."""
-    found = tuple(step.attribute(name) or (default,) * count)
-    if len(found) != count or not all(default <= length < MOST for length in found):
+    lengths = tuple(step.attribute(name) or (default,) * count)
+    if len(lengths) != count or not all(default <= length < MOST for length in lengths):
         raise step.refuse(
-            f"its {name} are {list(found)}; expected {count} numbers ≥ {default}, one for each axis"
+            f"its {name} are {list(lengths)}; expected {count} numbers ≥ {default}, "
+            "one for each axis"
         )
-    return found
+    return lengths
 
 
 def pairs(step: Step, count: int) -> Pairs:

@@ -32,10 +32,10 @@ def gated(build: Builder, x: Node, y: Node) -> Scaled | None:
     """Return `x·y` as a multiple of one function of one value, or None where it is none."""
     left, right = unscaled(build, x), unscaled(build, y)
     for value, gate in ((left, right), (right, left)):
-        found = function_of(build, value.node, gate.node)
-        if found is not None:
-            factor = product(product(value.factor, gate.factor), found.factor)
-            return Scaled(found.node, factor)
+        gate_product = function_of(build, value.node, gate.node)
+        if gate_product is not None:
+            factor = product(product(value.factor, gate.factor), gate_product.factor)
+            return Scaled(gate_product.node, factor)
     return None
 
 
@@ -80,8 +80,8 @@ def of_sigmoid(build: Builder, x: Node, inner: Node) -> Scaled | None:
     argument = unscaled(build, inner)
     if argument.node != x or not positive(argument.factor):
         return None
-    found = build.add("silu", inner)
-    return Scaled(found, quotient(1.0, argument.factor))
+    silu = build.add("silu", inner)
+    return Scaled(silu, quotient(1.0, argument.factor))
 
 
 def of_erf(build: Builder, x: Node, inner: Node) -> Scaled | None:
@@ -90,8 +90,8 @@ def of_erf(build: Builder, x: Node, inner: Node) -> Scaled | None:
     if argument.node != x or not positive(argument.factor):
         return None
     k = product(argument.factor, rounded(math.sqrt(2), operations=1))
-    found = build.add("gelu", build.add("scale", x, weights=(k,)))
-    return Scaled(found, quotient(2.0, k))
+    gelu = build.add("gelu", build.add("scale", x, weights=(k,)))
+    return Scaled(gelu, quotient(2.0, k))
 
 
 def of_tanh(build: Builder, x: Node, inner: Node) -> Scaled | None:
@@ -108,8 +108,8 @@ def of_tanh(build: Builder, x: Node, inner: Node) -> Scaled | None:
     if argument.factor.formed.depth or cubic.factor.formed.depth or not positive(cubic.factor):
         return None
     factor, cube_factor = float(argument.factor.array), float(cubic.factor.array)
-    found = build.add("gelu_tanh", x, factor=factor, cubic=cube_factor)
-    return Scaled(found, Constant("", np.asarray(2.0)))
+    gelu = build.add("gelu_tanh", x, factor=factor, cubic=cube_factor)
+    return Scaled(gelu, Constant("", np.asarray(2.0)))
 
 
 def unscaled(build: Builder, x: Node) -> Scaled:
@@ -139,8 +139,8 @@ def scalar_of(build: Builder, node: Node) -> Constant | None:
 
 def scalar(build: Builder, node: Node) -> float | None:
     """Return the same as a number, where it stands in the file as it is."""
-    found = scalar_of(build, node)
-    return None if found is None or found.formed.depth else float(found.array)
+    constant = scalar_of(build, node)
+    return None if constant is None or constant.formed.depth else float(constant.array)
 
 
 def positive(factor: Constant) -> bool:

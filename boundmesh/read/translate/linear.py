@@ -130,8 +130,8 @@ def batch_of_its_own(step: Step) -> Node:
     variance = build.reshape(step.node(4), (x.shape[1], *shape[1:]))
     radicand = shift(build, variance, step.real("epsilon", 1e-5))
     inverse = build.add("reciprocal", build.add("sqrt", radicand))
-    found = times(build, minus(build, x, mean), inverse)
-    return plus(build, times(build, found, gain), bias)
+    normal = times(build, minus(build, x, mean), inverse)
+    return plus(build, times(build, normal, gain), bias)
 
 
 def channelwise(build: Builder, value: Value, shape: tuple[int, ...]) -> Value:
@@ -149,8 +149,8 @@ def standardized(build: Builder, x: Node, axes: tuple[int, ...], epsilon: float)
     centered = minus(build, x, mean)
     squares = build.add("sum", build.add("power", centered, exponent=2.0), axes=axes)
     variance = shift(build, scale(build, squares, share), epsilon)
-    found = times(build, centered, build.add("reciprocal", build.add("sqrt", variance)))
-    return limited(build, found, math.sqrt(max(count - 1, 0)))
+    normal = times(build, centered, build.add("reciprocal", build.add("sqrt", variance)))
+    return limited(build, normal, math.sqrt(max(count - 1, 0)))
 
 
 def limited(build: Builder, x: Node, limit: float) -> Node:

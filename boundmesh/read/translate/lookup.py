@@ -51,8 +51,8 @@ def one_hot(build: Builder, index: Node, count: int) -> Node:
     steps[np.arange(count - 1), np.arange(count - 1)] = -1.0
     first = np.zeros(count)
     first[0] = 1.0
-    found = reached(build, index, count)
-    return build.add("linear", found, weights=(known(steps), known(first)))
+    steps_reached = reached(build, index, count)
+    return build.add("linear", steps_reached, weights=(known(steps), known(first)))
 
 
 def looked_up(step: Step, index: Node) -> Value:
@@ -63,11 +63,11 @@ def looked_up(step: Step, index: Node) -> Value:
     if not count:
         raise step.refuse("its table has no rows")
     if isinstance(data, Node):
-        found = rows_of_node(step, data, index, axis)
+        rows = rows_of_node(step, data, index, axis)
     else:
         table = data.moved(lambda array: np.moveaxis(array, axis, 0).reshape(count, -1))
-        found = rows_of_table(build, table, index)
-    moved = build.reshape(found, (*index.shape, *before, *after))
+        rows = rows_of_table(build, table, index)
+    moved = build.reshape(rows, (*index.shape, *before, *after))
     rank, lead = len(index.shape), len(before)
     perm = (
         *range(rank, rank + lead),

@@ -49,9 +49,9 @@ def rms_normalization(step: Step) -> Value:
     axes = tuple(range(first, len(x.shape)))
     squares = mean(build, build.add("power", x, exponent=2.0), axes)
     root = build.add("sqrt", shift(build, squares, step.real("epsilon", 1e-5)))
-    found = times(build, x, build.add("reciprocal", root))
+    normal = times(build, x, build.add("reciprocal", root))
     limit = math.sqrt(math.prod(x.shape[axis] for axis in axes))
-    return times(build, limited(build, found, limit), step.value(1))
+    return times(build, limited(build, normal, limit), step.value(1))
 
 
 def mean(build: Builder, x: Node, axes: tuple[int, ...]) -> Node:
@@ -84,6 +84,6 @@ def mean_variance_normalization(step: Step) -> Value:
     centered = minus(build, x, mean(build, x, axes))
     variance = mean(build, build.add("power", centered, exponent=2.0), axes)
     spread = shift(build, build.add("sqrt", variance), 1e-9)
-    found = times(build, centered, build.add("reciprocal", spread))
+    normal = times(build, centered, build.add("reciprocal", spread))
     limit = math.sqrt(math.prod(x.shape[axis] for axis in axes))
-    return limited(build, found, limit)
+    return limited(build, normal, limit)

@@ -14,10 +14,10 @@ def argmax(step: Step) -> Value:
     build, x = step.build, step.node()
     axis = positive_axis(step.attribute("axis", 0), len(x.shape))
     x = negative(build, x) if step.op == "ArgMin" else x
-    found = build.add("argmax", x, axis=axis, last=bool(step.attribute("select_last_index", 0)))
+    place = build.add("argmax", x, axis=axis, last=bool(step.attribute("select_last_index", 0)))
     if not step.attribute("keepdims", 1):
-        return found
-    return build.reshape(found, (*x.shape[:axis], 1, *x.shape[axis + 1 :]))
+        return place
+    return build.reshape(place, (*x.shape[:axis], 1, *x.shape[axis + 1 :]))
 
 
 @translates("TopK")
@@ -36,10 +36,10 @@ def top_k(step: Step) -> Value | tuple[Value, ...]:
     x = negative(build, x) if least else x
     if count == 1:
         peak = build.add("max", x, axis=axis)
-        found = build.reshape(peak, (*x.shape[:axis], 1, *x.shape[axis + 1 :]))
+        largest = build.reshape(peak, (*x.shape[:axis], 1, *x.shape[axis + 1 :]))
     else:
-        found = build.add("top", x, axis=axis, count=count)
-    values = negative(build, found) if least else found
+        largest = build.add("top", x, axis=axis, count=count)
+    values = negative(build, largest) if least else largest
     if not any(step.outputs[1:]):
         return values
     places = build.add("top_places", x, axis=axis, count=count)

@@ -43,8 +43,8 @@ def hyperbolic(step: Step) -> Value:
     """Return `(exp(x) ∓ exp(−x))/2`."""
     build, x = step.build, step.node()
     rising, falling = build.add("exp", x), build.add("exp", negative(build, x))
-    found = combine(build, "subtract" if step.op == "Sinh" else "add", rising, falling)
-    return scale(build, found, 0.5)
+    combined = combine(build, "subtract" if step.op == "Sinh" else "add", rising, falling)
+    return scale(build, combined, 0.5)
 
 
 @translates("Hardmax")

@@ -92,9 +92,9 @@ def dequantize(step: Step) -> Value:
 
 def as_step(step: Step, op: str, operands: Sequence[Value | None]) -> Node:
     """Return the result of another ONNX operator with the attributes of this one."""
-    found = TRANSLATIONS[op](replace(step, op=op, operands=tuple(operands)))
-    assert isinstance(found, Node)
-    return found
+    result = TRANSLATIONS[op](replace(step, op=op, operands=tuple(operands)))
+    assert isinstance(result, Node)
+    return result
 
 
 def without_zero(step: Step, place: int, zero: int, axis: int) -> Value:

@@ -131,21 +131,21 @@ def recurrent(step: Step) -> Value | tuple[Value, ...]:
     length, batch, _ = x.shape
     check(step, length)
     turns = DIRECTIONS[step.attribute("direction", "forward")]
-    found = [direction(step, x, place, turned) for place, turned in enumerate(turns)]
-    size = found[0][0][0].shape[1]
+    directions = [direction(step, x, place, turned) for place, turned in enumerate(turns)]
+    size = directions[0][0][0].shape[1]
 
     def joined(states: Sequence[Node]) -> Node:
         lifted = [build.reshape(state, (1, batch, size)) for state in states]
         return lifted[0] if len(lifted) == 1 else build.add("concat", *lifted, axis=0)
 
-    columns = [joined([states[place] for states, _ in found]) for place in range(length)]
-    whole = [build.reshape(state, (1, len(found), batch, size)) for state in columns]
+    columns = [joined([states[place] for states, _ in directions]) for place in range(length)]
+    whole = [build.reshape(state, (1, len(directions), batch, size)) for state in columns]
     sequence = whole[0] if length == 1 else build.add("concat", *whole, axis=0)
     ends = [
         states[0] if turned else states[-1]
-        for (states, _), turned in zip(found, turns, strict=True)
+        for (states, _), turned in zip(directions, turns, strict=True)
     ]
-    last, memories = joined(ends), [memory for _, memory in found]
+    last, memories = joined(ends), [memory for _, memory in directions]
     if by_batch:
         sequence = build.add("transpose", sequence, perm=(2, 0, 1, 3))
         last = swapped(build, last)

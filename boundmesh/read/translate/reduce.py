@@ -128,5 +128,5 @@ def softmax(step: Step) -> Value:
     lead = x.shape[: axes[0]]
     flat = x.shape if len(axes) == 1 else (*lead, int(np.prod(x.shape[axes[0] :])))
     keep: dict[str, Any] = {} if mask is None else {"keep": (~mask).reshape(flat)}
-    found = build.add("softmax", build.reshape(x, flat), axis=axes[0], **keep)
-    return build.reshape(found, x.shape)
+    result = build.add("softmax", build.reshape(x, flat), axis=axes[0], **keep)
+    return build.reshape(result, x.shape)

@@ -72,10 +72,10 @@ def resized(step: Step, array: np.ndarray) -> np.ndarray:
 
 def setting(step: Step, place: int) -> np.ndarray | None:
     """Return an operand beside the first, in the type that ONNX Runtime takes."""
-    found = step.optional_constant(place, "scale")
-    if found is None:
+    constant = step.optional_constant(place, "scale")
+    if constant is None:
         return None
-    return found.array.astype(np.float32) if found.array.dtype.kind == "f" else found.array
+    return constant.array.astype(np.float32) if constant.array.dtype.kind == "f" else constant.array
 
 
 def interpolated(step: Step, mode: str) -> Node:
@@ -155,14 +155,14 @@ def cubic(step: Step, position: Fraction, length: int) -> dict[int, Fraction]:
     a, left = Fraction(step.real("cubic_coeff_a", -0.75)), math.floor(position)
     r = position - left
     far, near = r + 1, 2 - r
-    found = {
+    weights = {
         left - 1: ((a * far - 5 * a) * far + 8 * a) * far - 4 * a,
         left: ((a + 2) * r - (a + 3)) * r * r + 1,
         left + 1: ((a + 2) * (1 - r) - (a + 3)) * (1 - r) ** 2 + 1,
         left + 2: ((a * near - 5 * a) * near + 8 * a) * near - 4 * a,
     }
     if step.attribute("exclude_outside", 0):
-        found = {spot: weight for spot, weight in found.items() if 0 <= spot < length}
-        total = sum(found.values())
-        found = {spot: weight / total for spot, weight in found.items()}
-    return found
+        weights = {spot: weight for spot, weight in weights.items() if 0 <= spot < length}
+        total = sum(weights.values())
+        weights = {spot: weight / total for spot, weight in weights.items()}
+    return weights

@@ -103,10 +103,10 @@ class Step:
 
     def option(self, index: int, attribute: str) -> np.ndarray | None:
         """Return a setting that older opsets give as an attribute and newer ones as an operand."""
-        found = self.optional(index, attribute)
-        if found is None and attribute in self.attributes:
-            found = np.asarray(self.attributes[attribute])
-        return found
+        setting = self.optional(index, attribute)
+        if setting is None and attribute in self.attributes:
+            setting = np.asarray(self.attributes[attribute])
+        return setting
 
     def attribute(self, name: str, default: Any = None) -> Any:
         return self.attributes.get(name, default)

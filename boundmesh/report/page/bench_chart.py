@@ -15,14 +15,16 @@ from boundmesh.report.summary import ALL
 
 def cactus_chart(records: Sequence[Record]) -> Chart | None:
     """Draw how many instances are solved within how many seconds each, by family."""
-    found = curves(records)
-    all_seconds = [max(value, SHORTEST) for seconds in found.values() for value in seconds]
+    seconds_by_family = curves(records)
+    all_seconds = [
+        max(value, SHORTEST) for seconds in seconds_by_family.values() for value in seconds
+    ]
     if not all_seconds:
         return None
-    most = max(map(len, found.values()))
+    most = max(map(len, seconds_by_family.values()))
     x, y = linear(0.0, float(most)), logarithmic(min(all_seconds), max(all_seconds))
     drawn: list[ChartCurve] = []
-    for place, (family, seconds) in enumerate(found.items()):
+    for place, (family, seconds) in enumerate(seconds_by_family.items()):
         points = [(float(n), max(value, SHORTEST)) for n, value in enumerate(seconds, start=1)]
         colour = GREY if family == ALL else _colour(place)
         drawn.append(line(f"{family} ({len(seconds)})", points, x, y, colour))

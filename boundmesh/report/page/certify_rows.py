@@ -77,10 +77,10 @@ def examples(result: Certification) -> Sequence[Example]:
     """Return some falsified inputs, of as many labels as there are."""
     flat = result.points.reshape(len(result), -1)
     shape, values = shape_of(result), value_range(result.points)
-    found = [certified for certified in result if certified.verdict == FALSIFIED]
+    falsified = [certified for certified in result if certified.verdict == FALSIFIED]
     turn: Counter[int] = Counter()
     order = []
-    for certified in found:
+    for certified in falsified:
         order.append((turn[certified.label], certified.index, certified))
         turn[certified.label] += 1
     shown = []

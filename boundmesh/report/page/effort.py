@@ -88,26 +88,26 @@ def bound_chart(history: History, *, proved: bool) -> Chart | None:
 
     `proved` is True where everything was proved in the end.
     """
-    found = [
+    margins = [
         (reading.stage, reading.seconds, float(value))
         for reading in history.readings
         if reading.stage in BOUNDING
         and isinstance(value := reading.facts.get("margin"), int | float)
         and math.isfinite(value)
     ]
-    if len({seconds for _, seconds, _ in found}) < 2:
+    if len({seconds for _, seconds, _ in margins}) < 2:
         return None
-    stages = list(dict.fromkeys(stage for stage, _, _ in found))
+    stages = list(dict.fromkeys(stage for stage, _, _ in margins))
     begun = min(span.begun for span in history.spans if span.stage in BOUNDING)
-    x = linear(begun, max(seconds for _, seconds, _ in found))
-    y = around_zero([value for _, _, value in found])
+    x = linear(begun, max(seconds for _, seconds, _ in margins))
+    y = around_zero([value for _, _, value in margins])
     whole = line(
-        "", [(seconds, value) for _, seconds, value in found], x, y, GREY, step=True, dotted=False
+        "", [(seconds, value) for _, seconds, value in margins], x, y, GREY, step=True, dotted=False
     )
     parts = [
         line(
             words.method(name),
-            [(seconds, value) for stage, seconds, value in found if stage == name],
+            [(seconds, value) for stage, seconds, value in margins if stage == name],
             x,
             y,
             colour,
@@ -115,10 +115,10 @@ def bound_chart(history: History, *, proved: bool) -> Chart | None:
         )
         for colour, name in enumerate(stages)
     ]
-    first, last = found[0][2], found[-1][2]
+    first, last = margins[0][2], margins[-1][2]
     reading = (
         f"The worst margin began at {of_margin(first)} and was {of_margin(last)} after "
-        f"{seconds_label(found[-1][1])}."
+        f"{seconds_label(margins[-1][1])}."
         + (" Then everything was proved." if proved and last <= 0 else "")
     )
     return Chart(
@@ -135,26 +135,26 @@ def bound_chart(history: History, *, proved: bool) -> Chart | None:
 
 def domain_chart(history: History) -> Chart | None:
     """Draw how many domains of branch and bound were open; None without a search."""
-    found = [
+    open_domains = [
         (reading.seconds, float(value))
         for reading in history.readings
         if reading.stage == "branch" and isinstance(value := reading.facts.get("open"), int)
     ]
-    if len(found) < 2:
+    if len(open_domains) < 2:
         return None
     visited = history.series("visited")
-    x = linear(found[0][0], found[-1][0])
-    y = linear(0.0, max(1.0, *(value for _, value in found)) * 1.05)
-    most = max(value for _, value in found)
+    x = linear(open_domains[0][0], open_domains[-1][0])
+    y = linear(0.0, max(1.0, *(value for _, value in open_domains)) * 1.05)
+    most = max(value for _, value in open_domains)
     return Chart(
         "Open domains of branch and bound over time",
         f"At most {most:,.0f} domains were open at a time; {visited[-1][1]:,.0f} were bounded in "
-        f"all, and {found[-1][1]:,.0f} were open at the end.",
+        f"all, and {open_domains[-1][1]:,.0f} were open at the end.",
         "time since the run began",
         "open domains",
         x.ticks(seconds_label),
         y.ticks(number_label),
-        (line("open domains", found, x, y, 0),),
+        (line("open domains", open_domains, x, y, 0),),
     )
 
 

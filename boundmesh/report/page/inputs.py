@@ -123,11 +123,11 @@ def _original(
     return original, near, shape
 
 
-def outputs(found: Counterexample, prop: Property) -> tuple[OutputRow, ...]:
+def outputs(counterexample: Counterexample, prop: Property) -> tuple[OutputRow, ...]:
     """Show the outputs at a counterexample, those of the condition that holds first if many."""
-    clause = prop.cases[found.case].clauses[found.clause]
+    clause = prop.cases[counterexample.case].clauses[counterexample.clause]
     meant = {place for atom in clause.every_atom for place, _ in atom.outputs}
-    flat = found.output.reshape(-1)
+    flat = counterexample.output.reshape(-1)
     places = list(range(flat.size))
     if len(places) > MOST_OUTPUTS:
         places = sorted(places, key=lambda place: place not in meant)[:MOST_OUTPUTS]

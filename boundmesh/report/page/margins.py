@@ -69,17 +69,17 @@ def margin_table(reached: Sequence[Reached], prop: Property) -> MarginTable | No
     questions: dict[tuple[int, ...], list[Reached]] = {}
     for each in reached:
         questions.setdefault(each.cases, []).append(each)
-    found: list[tuple[str, tuple[str, ...], float]] = []
+    conditions: list[tuple[str, tuple[str, ...], float]] = []
     for cases, steps in questions.items():
         clauses = prop.cases[cases[0]].clauses
         among = _regions(cases, len(prop.cases))
         for place, clause in enumerate(clauses):
             values = [(step.stage, float(step.margins[place])) for step in steps]
-            found.append((_label(clause, prop) + among, _cells(values, stages), values[-1][1]))
-    if not found:
+            conditions.append((_label(clause, prop) + among, _cells(values, stages), values[-1][1]))
+    if not conditions:
         return None
-    found.sort(key=lambda row: row[2])
-    shown = found[:MOST_ROWS]
+    conditions.sort(key=lambda row: row[2])
+    shown = conditions[:MOST_ROWS]
     finite = [best for _, _, best in shown if math.isfinite(best)]
     scale = around_zero(finite)
     zero = 100 * scale.place(0.0)
@@ -94,8 +94,8 @@ def margin_table(reached: Sequence[Reached], prop: Property) -> MarginTable | No
     return MarginTable(
         tuple(map(words.method, stages)),
         rows,
-        len(found),
-        sum(best > 0 for _, _, best in found),
+        len(conditions),
+        sum(best > 0 for _, _, best in conditions),
         any(AGAIN in row.cells for row in rows),
         scale.bend is not float,
     )

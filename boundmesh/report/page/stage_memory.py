@@ -101,13 +101,17 @@ def stage_memory(result: Result) -> StageMemory:
 
 def _lines(result: Result) -> list[tuple[str, Prediction]]:
     """Count the tensors of every bound method that ran, from shapes and unstable neurons alone."""
-    found: dict[str, Prediction] = {}
+    predictions: dict[str, Prediction] = {}
     machine = machine_named("cuda" if result.device.startswith("cuda") else "cpu")
     first: Mapping[str, float] = {}
     for reached in result.reached:
         shares = {name: some / max(1, every) for name, (some, every) in reached.unstable.items()}
         first = first or shares
-        if reached.stage not in get_args(OutputMethod) or not shares or reached.stage in found:
+        if (
+            reached.stage not in get_args(OutputMethod)
+            or not shares
+            or reached.stage in predictions
+        ):
             continue
         unstable = Unstable(1.0, first, shares, "counted in the run")
         try:
@@ -117,8 +121,8 @@ def _lines(result: Result) -> list[tuple[str, Prediction]]:
         except BoundmeshError:
             # A page is also written where a network or property cannot be planned.
             return []
-        found[reached.stage] = line
-    return list(found.items())
+        predictions[reached.stage] = line
+    return list(predictions.items())
 
 
 def _parts(terms: Mapping[Term, float], largest: float) -> tuple[BarPart, ...]:

@@ -82,9 +82,9 @@ class VerifyPage:
 def verify_page(result: Result, origin: Origin) -> VerifyPage:
     """Assemble the page of a result."""
     prop, verdict = result.property, result.verdict
-    found = verdict.counterexample if isinstance(verdict, Falsified) else None
-    case = prop.cases[found.case if found else 0] if prop.cases else None
-    shown = None if case is None else view(case.region, result.graph, prop, found)
+    counterexample = verdict.counterexample if isinstance(verdict, Falsified) else None
+    case = prop.cases[counterexample.case if counterexample else 0] if prop.cases else None
+    shown = None if case is None else view(case.region, result.graph, prop, counterexample)
     claim = words.listed(words.claim(prop)) or "there is no input for which anything is asked"
     where = _where(claim, shown, prop)
     return VerifyPage(
@@ -96,7 +96,7 @@ def verify_page(result: Result, origin: Origin) -> VerifyPage:
         regions=len(prop.cases),
         network=terms.of_graph(result.graph),
         view=shown,
-        broken=None if found is None else broken_by(found, prop),
+        broken=None if counterexample is None else broken_by(counterexample, prop),
         margins=margin_table(result.reached, prop),
         bounds=bound_chart(result.history, proved=result.proved),
         domains=domain_chart(result.history),
@@ -128,13 +128,13 @@ def _head(result: Result, origin: Origin, claim: str, where: str) -> Head:
     )
 
 
-def broken_by(found: Counterexample, prop: Property) -> Broken:
+def broken_by(counterexample: Counterexample, prop: Property) -> Broken:
     """Describe the condition that holds at a counterexample."""
-    clauses = prop.cases[found.case].clauses
-    rows = outputs(found, prop)
+    clauses = prop.cases[counterexample.case].clauses
+    rows = outputs(counterexample, prop)
     return Broken(
-        condition=words.listed(terms.parts_of(clauses[found.clause], prop)) or "true",
-        numbers=words.compared(clauses, prop, found.output.reshape(-1)),
+        condition=words.listed(terms.parts_of(clauses[counterexample.clause], prop)) or "true",
+        numbers=words.compared(clauses, prop, counterexample.output.reshape(-1)),
         outputs=rows,
         left_out=prop.outputs - len(rows),
     )
