@@ -79,7 +79,11 @@ def certify(
     ] = None,
     std: Annotated[
         str | None,
-        typer.Option(metavar="S[,S,S]", help="See --mean.", rich_help_panel=REGION),
+        typer.Option(
+            metavar="S[,S,S]",
+            help="The divisor beside --mean: one number, or one for each channel.",
+            rich_help_panel=REGION,
+        ),
     ] = None,
     first: Annotated[
         int | None,

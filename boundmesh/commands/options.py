@@ -81,7 +81,7 @@ TileElements = Annotated[
     typer.Option(
         min=1,
         metavar="N",
-        help="Most numbers in a tile of rows: smaller takes less memory and more time.",
+        help="The most numbers in a tile of rows; smaller tiles take less memory and more time.",
         rich_help_panel=RUN,
     ),
 ]
@@ -178,7 +178,7 @@ Quiet = Annotated[
     typer.Option(
         "--quiet",
         "-q",
-        help="Only warnings and errors on standard error.",
+        help="Write only warnings and errors to standard error.",
         callback=_rather_than("verbose"),
         rich_help_panel=RESULTS,
     ),
@@ -188,7 +188,7 @@ Verbose = Annotated[
     typer.Option(
         "--verbose",
         "-v",
-        help="Also where defaults come from, and each second how far the stage is.",
+        help="Write also where defaults come from, and each second how far the stage is.",
         callback=_rather_than("quiet"),
         rich_help_panel=RESULTS,
     ),

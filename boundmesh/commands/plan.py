@@ -89,7 +89,7 @@ def plan(
         typer.Option(
             min=1e-6,
             metavar="T",
-            help="Its 10¹² floating-point operations per second in products, for the times.",
+            help="How many 10¹² floating-point operations of products it computes per second.",
             rich_help_panel=DEVICES,
         ),
     ] = None,
@@ -98,7 +98,7 @@ def plan(
         typer.Option(
             min=1e-6,
             metavar="GB/s",
-            help="What it reads and writes per second, for the times.",
+            help="How many GB it reads and writes per second.",
             rich_help_panel=DEVICES,
         ),
     ] = None,

@@ -68,7 +68,7 @@ def supports(
     network: Network = None,
     shape: Shape = None,
 ) -> None:
-    """Say before any run what can be verified: boundmesh supports net.onnx spec.vnnlib
+    """List before any run what can be verified: boundmesh supports net.onnx spec.vnnlib
 
     Of a network it lists the nodes that cannot be bounded, of a property what a proof of it needs.
     The exit code is 0 if all can be bounded, 1 if something cannot, and 3 if a length that is open

@@ -88,7 +88,9 @@ def verify(
     clip: Clip = None,
     timeout: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", help="Stop then and say timed-out.", rich_help_panel=RUN),
+        typer.Option(
+            metavar="SECONDS", help="Stop then and answer timed-out.", rich_help_panel=RUN
+        ),
     ] = None,
     timeout_from_start: FromStart = False,
     run: RunOptions,

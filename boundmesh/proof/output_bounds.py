@@ -88,9 +88,9 @@ def bounds(
     """Bound the outputs of a network, or linear functions `rows` `[S, outputs]` of them.
 
     Regions are bounded together, in batches, and each gets a result. Each may have rows of its own:
-    `rows` is then `[N, S, outputs]`. `method` is ibp, crown-ibp, crown or
-    alpha-crown; all but ibp can also give `lines`. The regions must have the input's size. Raises
-    BoundmeshError where they do not, or the time is up.
+    `rows` is then `[N, S, outputs]`. `method` is ibp, crown-ibp, crown or alpha-crown; all but ibp
+    can also give `lines`. The regions must have the input's size. Raises BoundmeshError where they
+    do not, or the time is up.
     """
     OneOf([*METHODS]).read("method", method)
     clock = Clock(settings.timeout, progress)
@@ -107,21 +107,19 @@ def bounds(
     forget_peak(device)
     matrix = matrix_of(rows, graph[graph.output].size, len(regions))
     program, rounding = Program(graph, graph.output), rounding_for(graph, settings, layout)
+
+    def problem_of(chosen: slice) -> Problem:
+        shape, tile_elements = graph[graph.input].shape, settings.bounds.tile_elements
+        region = region_tensors(regions[chosen], shape, layout.dtype, device)
+        return Problem(program, region, layout, tile_elements, clock.check, rounding)
+
     parts = []
     try:
         with clock.stage(method), memory_errors(graph, device, settings):
             for chosen in batches(program, method, device.type, len(regions)):
                 chosen_rows = matrix if len(matrix) == 1 else matrix[chosen]
                 shape = (*chosen_rows.shape[:2], *graph[graph.output].shape)
-                asked = dense_rows(chosen_rows, shape, layout)
-                problem = Problem(
-                    program,
-                    region_tensors(regions[chosen], graph[graph.input].shape, layout.dtype, device),
-                    layout,
-                    settings.bounds.tile_elements,
-                    clock.check,
-                    rounding,
-                )
+                asked, problem = dense_rows(chosen_rows, shape, layout), problem_of(chosen)
                 parts.append((problem, asked, *both_bounds(problem, asked, method, settings)))
     except OutOfTime as error:
         raise BoundmeshError(f"{method} was not done within {settings.timeout} s") from error

@@ -52,22 +52,9 @@ def normal_form(
     """
     known = () if ranges is None else (ranges.lower, ranges.upper)
     root = Branch(VariableBounds(*known))
-    disjunctions = root.settle([(assertion, True) for assertion in assertions])
-    known_clauses: list[tuple[VariableBounds, Clause | None]] = []
-    contradictions: list[Contradiction] = []
-    if disjunctions is None:
-        contradictions.append(root.bounds.contradiction)
-    else:
-        root.bounds = root.bounds.share()
-        distributed = distribute(root, disjunctions, most_conjunctions(disjunctions))
-        if distributed is None:
-            bounds, clause, contradictions = factored(root, disjunctions)
-            known_clauses.append((bounds, clause))
-        else:
-            branches, contradictions = distributed
-            known_clauses += map(Gathering(), branches)
+    conjunctions, contradictions = _conjunctions(root, assertions)
     groups: dict[tuple[Any, ...], tuple[VariableBounds, dict[int, Clause]]] = {}
-    for bounds, clause in known_clauses:
+    for bounds, clause in conjunctions:
         if clause is None:
             contradictions.append(bounds.contradiction)
             continue
@@ -81,6 +68,26 @@ def normal_form(
         for region, (_, clauses) in zip(regions, groups.values(), strict=True)
     )
     return NormalForm(cases, warnings_of(contradictions, name, not cases), boxes.unbounded)
+
+
+def _conjunctions(
+    root: Branch, assertions: Sequence[Formula]
+) -> tuple[list[tuple[VariableBounds, Clause | None]], list[Contradiction]]:
+    """Distribute assertions into conjunctions: bounds of the inputs, and the clause there.
+
+    The clause is None where it contradicts itself. The second result tells why no point is left in
+    the branches that were dropped.
+    """
+    disjunctions = root.settle([(assertion, True) for assertion in assertions])
+    if disjunctions is None:
+        return [], [root.bounds.contradiction]
+    root.bounds = root.bounds.share()
+    distributed = distribute(root, disjunctions, most_conjunctions(disjunctions))
+    if distributed is None:
+        bounds, clause, contradictions = factored(root, disjunctions)
+        return [(bounds, clause)], contradictions
+    branches, contradictions = distributed
+    return [*map(Gathering(), branches)], contradictions
 
 
 class InputRanges:

@@ -33,31 +33,20 @@ def of_sloped_windows(device: torch.device) -> Iterator[Comparison]:
     """Compare windows through a ReLU with slopes, gradients of that, and gradients of products."""
     generator = torch.Generator().manual_seed(0)
     windows, middle = sample_windows(1, FEATURES, generator)
-    shape, grid = windows.shape, windows.grid
     index = ((middle > -0.5) & (middle < 0.5)).flatten().nonzero().squeeze(1)
     slots = torch.full((middle.numel(),), -1, dtype=torch.int32)
     slots[index] = torch.arange(len(index), dtype=torch.int32)
     alpha = torch.rand(1, ROWS, len(index), generator=generator).half()
 
-    given = windows.coefficients, alpha, middle - 0.5, middle + 0.5
-    exact, slope, lower, upper = leaves = [value.double().requires_grad_() for value in given]
-    node = Node("y", RELU.name, ("x",), shape, (shape,))
-    assert RELU.relax is not None
-    wide = slope.new_zeros(1, ROWS, middle.numel()).index_copy(2, index, slope)
-    lines = RELU.relax(node, (Interval(lower, upper),), wide.reshape(1, ROWS, *shape))
-    pulled = lines.pull(windows.with_coefficients(exact).dense())
-    (whole,) = pulled.coefficients
-    assert whole is not None and pulled.bias is not None
-    expected = windows.cut(whole)
-    to_rows, to_slope, *to_ends = torch.autograd.grad(
-        expected.square().sum() + pulled.bias.sum(), leaves
+    lower, upper = middle - 0.5, middle + 0.5
+    expected, expected_bias, to_rows, to_slope, *to_ends = _by_operators(
+        windows, index, (windows.coefficients, alpha, lower, upper)
     )
-
     here = windows.to(device, torch.float32)
     tick = torch.zeros((), device=device, requires_grad=True)
     moments = [torch.zeros_like(alpha, dtype=torch.bfloat16, device=device) for _ in range(2)]
     pace = torch.tensor([0.0, 1.0, 1.0], device=device)
-    ends = [end.detach().to(device, torch.float32).requires_grad_() for end in (lower, upper)]
+    ends = [end.to(device, torch.float32).requires_grad_() for end in (lower, upper)]
     pieces = Pieces(
         0.0, ends[0], ends[1], slots.to(device), alpha.to(device),
         taker=Steps(moments[0], moments[1], pace, tick), index=index.to(device),
@@ -72,9 +61,9 @@ def of_sloped_windows(device: torch.device) -> Iterator[Comparison]:
         assert bias is not None and error is not None
         total = computed.square().sum() + bias.sum()
         gradients = torch.autograd.grad(total, [coefficients, *ends, tick], allow_unused=True)
-    existing = ~grid.outside.unsqueeze(-1)
-    yield "windows through slopes", computed.detach(), expected.detach()
-    yield "biases of windows through slopes", bias.detach(), pulled.bias.detach()
+    existing = ~windows.grid.outside.unsqueeze(-1)
+    yield "windows through slopes", computed.detach(), expected
+    yield "biases of windows through slopes", bias.detach(), expected_bias
     magnitudes = windows.read(middle.double().abs()) * windows.coefficients
     yield "rounding errors of windows through slopes", error, sums_of_magnitudes(magnitudes)
     yield "gradients to windows", gradients[0], to_rows * existing
@@ -88,6 +77,28 @@ def of_sloped_windows(device: torch.device) -> Iterator[Comparison]:
     with torch.no_grad():
         products = [*of_convolution(device, windows)]
     yield from products
+
+
+def _by_operators(
+    windows: Windows, index: Tensor, given: tuple[Tensor, Tensor, Tensor, Tensor]
+) -> tuple[Tensor, ...]:
+    """Pull windows back by ReLU's rule, in float64; return coefficients, biases and gradients.
+
+    `given` are the coefficients, the slopes of the flat neurons `index`, and both ends of the
+    bounds. The gradients are those of Σ coefficients² + Σ bias to each of them, in this order.
+    """
+    exact, slope, lower, upper = leaves = [value.double().requires_grad_() for value in given]
+    shape = windows.shape
+    node = Node("y", RELU.name, ("x",), shape, (shape,))
+    assert RELU.relax is not None
+    wide = slope.new_zeros(1, ROWS, lower.numel()).index_copy(2, index, slope)
+    lines = RELU.relax(node, (Interval(lower, upper),), wide.reshape(1, ROWS, *shape))
+    pulled = lines.pull(windows.with_coefficients(exact).dense())
+    (whole,) = pulled.coefficients
+    assert whole is not None and pulled.bias is not None
+    expected = windows.cut(whole)
+    gradients = torch.autograd.grad(expected.square().sum() + pulled.bias.sum(), leaves)
+    return expected.detach(), pulled.bias.detach(), *gradients
 
 
 def of_convolution(device: torch.device, windows: Windows) -> Iterator[Comparison]:

@@ -67,8 +67,28 @@ def differentiable_bounds(
             f"the model is {shown(module)}; bounds with gradients need a torch.nn.Module"
         )
     lower, upper = boxes_of(region, module)
+    propagation, domains = _propagated(module, lower, upper, by_rows=method == "crown")
+    graph = propagation.program.graph
+    output = graph[graph.output]
+    asked = _rows(rows, len(lower), output.size, lower)
+    if method == "ibp":
+        below, above = _of_interval(propagation.intervals[output.name], asked, domains)
+    else:
+        identity = torch.eye(output.size, dtype=lower.dtype, device=lower.device)[None]
+        wanted = identity if asked is None else asked
+        below, above = _of_lines(propagation, wanted, domains, both=sides == "both")
+    if rows is None:
+        whole = output.shape[1:] if output.shape[:1] == (1,) else output.shape
+        below, above = below.reshape(-1, *whole), above.reshape(-1, *whole)
+    return DifferentiableBounds(below, above, propagation.bounds)
+
+
+def _propagated(
+    module: nn.Module, lower: Tensor, upper: Tensor, *, by_rows: bool
+) -> tuple[Propagation, int]:
+    """Bound all values of a module on boxes `[N, *input_shape]`; return them, and N."""
     network, weights = network_of(module, ((lower[:1] + upper[:1]) / 2).detach())
-    program, graph = network.program, network.program.graph
+    graph = network.program.graph
     if torch.is_grad_enabled():
         # Rules use kernels without gradients where their operands need none.
         lower, upper = (
@@ -76,20 +96,9 @@ def differentiable_bounds(
         )
     shape = graph[graph.input].shape
     box = BoxRegion(lower.reshape(-1, *shape), upper.reshape(-1, *shape))
-    propagation = Propagation(program, weights, box)
-    propagation.propagate(by_rows=method == "crown")
-    output = graph[graph.output]
-    asked = _rows(rows, len(lower), output.size, lower)
-    if method == "ibp":
-        below, above = _of_interval(propagation.intervals[output.name], asked, box.domains)
-    else:
-        identity = torch.eye(output.size, dtype=lower.dtype, device=lower.device)[None]
-        wanted = identity if asked is None else asked
-        below, above = _of_lines(propagation, wanted, box.domains, both=sides == "both")
-    if rows is None:
-        whole = output.shape[1:] if output.shape[:1] == (1,) else output.shape
-        below, above = below.reshape(-1, *whole), above.reshape(-1, *whole)
-    return DifferentiableBounds(below, above, propagation.bounds)
+    propagation = Propagation(network.program, weights, box)
+    propagation.propagate(by_rows=by_rows)
+    return propagation, box.domains
 
 
 def _of_lines(
