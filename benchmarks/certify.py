@@ -84,7 +84,8 @@ def searched(
     return np.array(places[:count])
 
 
-def main() -> None:
+def options_of_line() -> argparse.Namespace:
+    """Read the options of the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--sample", type=int, default=50)
@@ -95,7 +96,11 @@ def main() -> None:
     parser.add_argument("--largest", action="store_true")
     parser.add_argument("--searched", action="store_true", help="only digits that need a search")
     parser.add_argument("--data", type=Path, help="scikit-learn's digits.csv.gz")
-    chosen = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    chosen = options_of_line()
     graph, (images, labels) = boundmesh.load(NETWORK), digits(chosen.data)
     places = np.arange(len(images))[-chosen.count :]
     if chosen.searched:
@@ -120,34 +125,37 @@ def main() -> None:
     options = {"timeout": limit, "device": chosen.device}
     single, proved = alone(graph, images[some], labels[some], chosen.eps, options)
     after = cpu_seconds()
-    print(
-        json.dumps(
-            {
-                "inputs": len(images),
-                "eps": str(chosen.eps),
-                "device": chosen.device,
-                "jobs": chosen.jobs,
-                "seconds": round(found.total_seconds, 2),
-                "cpu_seconds": round(between - before, 2),
-                "stages": {name: round(each, 2) for name, each in found.seconds.items()},
-                "clean_accuracy": found.clean_accuracy,
-                "certified_accuracy": found.certified_accuracy,
-                **found.counts,
-                "decided_by": {
-                    stage: sum(each.stage == stage for each in found)
-                    for stage in dict.fromkeys(each.stage for each in found)
-                },
-                "median_radius": float(np.median(found.certified_eps)) if chosen.largest else None,
-                "single_sample": len(some),
-                "single_proved": proved,
-                "single_seconds_sample": round(single, 2),
-                "single_cpu_seconds_all": round((after - between) * scale, 1),
-                "single_seconds_all": round(single * scale, 1),
-                "cores": os.cpu_count(),
-                "torch": torch.__version__,
-            }
-        )
-    )
+    together = {
+        "inputs": len(images),
+        "eps": str(chosen.eps),
+        "device": chosen.device,
+        "jobs": chosen.jobs,
+        "seconds": round(found.total_seconds, 2),
+        "cpu_seconds": round(between - before, 2),
+        **decided(found),
+        "median_radius": float(np.median(found.certified_eps)) if chosen.largest else None,
+    }
+    apart = {
+        "single_sample": len(some),
+        "single_proved": proved,
+        "single_seconds_sample": round(single, 2),
+        "single_cpu_seconds_all": round((after - between) * scale, 1),
+        "single_seconds_all": round(single * scale, 1),
+    }
+    where = {"cores": os.cpu_count(), "torch": torch.__version__}
+    print(json.dumps(together | apart | where))
+
+
+def decided(found: boundmesh.Certification) -> dict[str, object]:
+    """Describe what decided the inputs, and in which time."""
+    stages = [certified.stage for certified in found]
+    return {
+        "stages": {name: round(seconds, 2) for name, seconds in found.seconds.items()},
+        "clean_accuracy": found.clean_accuracy,
+        "certified_accuracy": found.certified_accuracy,
+        **found.counts,
+        "decided_by": {stage: stages.count(stage) for stage in dict.fromkeys(stages)},
+    }
 
 
 if __name__ == "__main__":

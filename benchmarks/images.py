@@ -59,33 +59,44 @@ def main(name: str, options: argparse.Namespace) -> None:
     rows = np.eye(outputs.shape[1])[: options.rows]
     box = Box.around(image.numpy(), Fraction(options.radius), (0, 1))
     for method in options.methods:
-        begun = time.perf_counter()
-        found = boundmesh.bounds(
-            graph,
-            box,
-            method=method,
-            rows=rows,
-            device=options.device,
-            rounding=options.rounding,
-            tile_elements=options.tile_elements,
-        )
-        some = outputs[:, : len(rows)]
-        inside = ((found.lower <= some) & (some <= found.upper)).all(1).sum()
-        line = {
-            "work": method,
-            "radius": options.radius,
-            "rounding": options.rounding,
-            "rows": 2 * len(rows),
-            "seconds": round(time.perf_counter() - begun, 2),
-            "seconds_of_the_method": round(found.seconds, 2),
-            "peak_mib": round(found.peak_bytes / MIB),
-            "widest": float((found.upper - found.lower).max()),
-            "sampled": float(np.ptp(some, axis=0).max()),
-            "inside": f"{inside} of {SAMPLES}",
-            "device": device_name(options.device),
-            "torch": torch.__version__,
-        }
+        line = bounded(graph, box, rows, method, outputs[:, : len(rows)], options)
         print(json.dumps(about | line), flush=True)
+
+
+def bounded(
+    graph: boundmesh.Graph,
+    box: Box,
+    rows: np.ndarray,
+    method: str,
+    sample: np.ndarray,
+    options: argparse.Namespace,
+) -> dict[str, object]:
+    """Bound rows of the outputs, and compare the bounds with outputs at sampled points."""
+    begun = time.perf_counter()
+    bounds = boundmesh.bounds(
+        graph,
+        box,
+        method=method,
+        rows=rows,
+        device=options.device,
+        rounding=options.rounding,
+        tile_elements=options.tile_elements,
+    )
+    inside = ((bounds.lower <= sample) & (sample <= bounds.upper)).all(1).sum()
+    return {
+        "work": method,
+        "radius": options.radius,
+        "rounding": options.rounding,
+        "rows": 2 * len(rows),
+        "seconds": round(time.perf_counter() - begun, 2),
+        "seconds_of_the_method": round(bounds.seconds, 2),
+        "peak_mib": round(bounds.peak_bytes / MIB),
+        "widest": float((bounds.upper - bounds.lower).max()),
+        "sampled": float(np.ptp(sample, axis=0).max()),
+        "inside": f"{inside} of {SAMPLES}",
+        "device": device_name(options.device),
+        "torch": torch.__version__,
+    }
 
 
 @torch.no_grad()
