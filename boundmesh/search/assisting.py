@@ -11,7 +11,7 @@ from boundmesh.proof.question import Question
 from boundmesh.runtime.clock import Clock
 from boundmesh.runtime.progress import Progress
 from boundmesh.search.parallel.groups import Groups, Meetings
-from boundmesh.search.searching import Look, region_of, search_of
+from boundmesh.search.searching import LookInCase, region_of, search_of
 from boundmesh.search.task import Task, moved
 from boundmesh.settings import BoundSettings, BranchSettings
 
@@ -21,7 +21,7 @@ def assist(
     bounds: BoundSettings,
     settings: BranchSettings,
     progress: Progress,
-    look: Look,
+    look: LookInCase,
     groups: Groups,
 ) -> object:
     """Take part in every search that the first group starts; return its final message.

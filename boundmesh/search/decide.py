@@ -9,7 +9,7 @@ from boundmesh.proof.standing import Standing
 from boundmesh.runtime.clock import Clock
 from boundmesh.search.joint_search import open_together, search_together
 from boundmesh.search.parallel.groups import ONE_GROUP, Groups
-from boundmesh.search.searching import Look, Searching
+from boundmesh.search.searching import LookInCase, Searching
 from boundmesh.settings import BoundSettings, BranchSettings
 
 # So many regions at most are split together.
@@ -21,7 +21,7 @@ def branch(
     bounds: BoundSettings,
     settings: BranchSettings,
     clock: Clock,
-    look: Look,
+    look: LookInCase,
     groups: Groups = ONE_GROUP,
     place: int = 0,
 ) -> list[SearchAccount]:

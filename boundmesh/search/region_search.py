@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -20,6 +19,7 @@ from boundmesh.search.activation_split import ActivationSplitting
 from boundmesh.search.input_split import InputSplitting
 from boundmesh.search.parallel.groups import Meetings
 from boundmesh.search.refine import RefineEffort, refine
+from boundmesh.search.searcher import Look
 from boundmesh.settings import BranchSettings
 
 # The time in seconds that refinements plan with where the deadline is further away.
@@ -39,9 +39,6 @@ NEARER = 0.01
 # Where boxes and values are cut in turns, the first turn halves so many boxes, and a turn cuts at
 # least so many domains.
 FIRST_TURN, LEAST_TURN = 2048, 64
-
-LookAt = Callable[[Tensor], object]
-"""Replays inputs `[K, *input_shape]`; returns the counterexample among them, or None."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,7 @@ class RegionSearch:
     known: dict[str, Interval]
     settings: BranchSettings
     clock: Clock
-    look: LookAt
+    look: Look
     meetings: Meetings
 
     @property

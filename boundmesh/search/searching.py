@@ -26,7 +26,7 @@ from boundmesh.settings import BoundSettings, BranchSettings
 # A search in float64 may bound so many times the boxes of one in float32 that gave some up.
 MORE = 4
 
-Look = Callable[[int, Tensor], object]
+LookInCase = Callable[[int, Tensor], object]
 """Replays inputs `[K, *input_shape]` of a case; returns the counterexample among them, or None."""
 
 
@@ -45,7 +45,7 @@ class Searching:
     bounds: BoundSettings
     settings: BranchSettings
     clock: Clock
-    look: Look
+    look: LookInCase
     groups: Groups
     place: int
 
@@ -137,7 +137,7 @@ def search_of(
     known: dict[str, Interval],
     settings: BranchSettings,
     clock: Clock,
-    look: Look,
+    look: LookInCase,
     meetings: Meetings,
 ) -> RegionSearch:
     """Return the search of a region of `standing`, given bounds of the start nodes."""
