@@ -25,11 +25,11 @@ class Account:
 
     margins   `[N, classes]`, the best margin of every class; ∞ for the label itself
     words     the verdict of every input; `unknown` until there is another
-    found     the counterexamples, by the input's place
-    reasons   why inputs are not decided, by place
+    found     the counterexamples, by the input's index
+    reasons   why inputs are not decided, by index
     stages    the stage that decided each input; empty for the others
     seconds   the seconds that each input took; those of a batch are divided evenly
-    known     the best bounds of the start nodes, `[1, …]` each, by place and name
+    known     the best bounds of the start nodes, `[1, …]` each, by index and name
     unstable  the most unstable neurons of any batch, by start node
     """
 
@@ -53,58 +53,58 @@ class Account:
 
     @property
     def open(self) -> list[int]:
-        """The places of the inputs that are not decided."""
-        return [place for place, word in enumerate(self.words) if word == UNKNOWN]
+        """The indices of the inputs that are not decided."""
+        return [index for index, word in enumerate(self.words) if word == UNKNOWN]
 
     def count(self, word: str) -> int:
         """Return how many inputs have a verdict."""
         return self.words.count(word)
 
     def falsify(self, found: Mapping[int, Counterexample], stage: str) -> None:
-        """Enter counterexamples, by place."""
-        for place, counterexample in found.items():
-            self.found[place] = counterexample
-            self._decide(place, FALSIFIED, stage)
+        """Enter counterexamples, by index."""
+        for index, counterexample in found.items():
+            self.found[index] = counterexample
+            self._decide(index, FALSIFIED, stage)
 
-    def certify(self, places: Sequence[int], stage: str) -> None:
-        """Enter that all inputs among `places` are certified whose margins are all above zero."""
-        proved = (self.margins[list(places)] > 0).all(1)
-        for place, certain in zip(places, proved.tolist(), strict=True):
+    def certify(self, indices: Sequence[int], stage: str) -> None:
+        """Enter that all inputs among `indices` are certified whose margins are all above zero."""
+        proved = (self.margins[list(indices)] > 0).all(1)
+        for index, certain in zip(indices, proved.tolist(), strict=True):
             if certain:
-                self._decide(place, CERTIFIED, stage)
+                self._decide(index, CERTIFIED, stage)
 
-    def misclassify(self, place: int, found: Counterexample) -> None:
+    def misclassify(self, index: int, found: Counterexample) -> None:
         """Enter that an input itself has another class than its label."""
-        self.found[place] = found
-        self._decide(place, MISCLASSIFIED, "clean")
+        self.found[index] = found
+        self._decide(index, MISCLASSIFIED, "clean")
 
     def survey(self, run: CertifyRun, bounds: Mapping[str, Interval]) -> None:
         """Count the unstable neurons of a batch, given bounds of its start nodes."""
         for start, (some, _) in unstable_counts(bounds, run.program).items():
             self.unstable[start] = max(self.unstable.get(start, 0), some)
 
-    def keep(self, places: Sequence[int], bounds: Mapping[str, Interval]) -> None:
+    def keep(self, indices: Sequence[int], bounds: Mapping[str, Interval]) -> None:
         """Keep the bounds `[D, …]` of the start nodes of those inputs that are still open."""
-        for row, place in enumerate(places):
-            if self.words[place] == UNKNOWN:
+        for row, index in enumerate(indices):
+            if self.words[index] == UNKNOWN:
                 row_slice = slice(row, row + 1)
-                self.known[place] = {
+                self.known[index] = {
                     name: Interval(box.lower[row_slice].clone(), box.upper[row_slice].clone())
                     for name, box in bounds.items()
                 }
 
     @contextmanager
-    def timed(self, places: Sequence[int]) -> Iterator[None]:
+    def timed(self, indices: Sequence[int]) -> Iterator[None]:
         """Divide the seconds of the context among inputs."""
         began = monotonic()
         try:
             yield
         finally:
-            share = (monotonic() - began) / max(1, len(places))
-            for place in places:
-                self.seconds[place] += share
+            share = (monotonic() - began) / max(1, len(indices))
+            for index in indices:
+                self.seconds[index] += share
 
-    def _decide(self, place: int, word: str, stage: str) -> None:
-        self.words[place], self.stages[place] = word, stage
-        self.reasons.pop(place, None)
-        self.known.pop(place, None)
+    def _decide(self, index: int, word: str, stage: str) -> None:
+        self.words[index], self.stages[index] = word, stage
+        self.reasons.pop(index, None)
+        self.known.pop(index, None)

@@ -109,22 +109,22 @@ class Spaces:
 
 def search(
     run: CertifyRun,
-    places: Sequence[int],
+    indices: Sequence[int],
     radii: Sequence[Radius],
     effort: DescentEffort,
     seed: int = 0,
 ) -> dict[int, Counterexample]:
-    """Search counterexamples of inputs; return those that were found, by the input's place.
+    """Search counterexamples of inputs; return those that were found, by the input's index.
 
     Raises OutOfTime.
     """
     held = sum(node.size for node in run.graph.nodes) * effort.descents
     most = max(1, min(run.together, ELEMENTS // held))
-    radius_of = dict(zip(places, radii, strict=True))
+    radius_of = dict(zip(indices, radii, strict=True))
     generator = torch.Generator().manual_seed(run.settings.seed + seed)
     found: dict[int, Counterexample] = {}
-    for batch in run.batches(places, most):
-        regions = run.inputs.regions(batch, [radius_of[place] for place in batch])
+    for batch in run.batches(indices, most):
+        regions = run.inputs.regions(batch, [radius_of[index] for index in batch])
         with run.layout.thrifty():
             found |= _Descents(run, batch, regions, effort).search(generator)
     return found
@@ -136,17 +136,17 @@ class _Descents:
     def __init__(
         self,
         run: CertifyRun,
-        places: Sequence[int],
+        indices: Sequence[int],
         regions: Sequence[Box | Ball],
         effort: DescentEffort,
     ) -> None:
         self.run, self.effort = run, effort
-        self.places, self.regions = list(places), list(regions)
-        self.replays = [0] * len(places)
+        self.indices, self.regions = list(indices), list(regions)
+        self.replays = [0] * len(indices)
         self.device, dtype = run.layout.device, run.layout.dtype
         self.spaces = Spaces.of(regions, dtype, self.device)
-        self.labels = torch.from_numpy(run.labels[self.places]).to(self.device)
-        scores = torch.from_numpy(run.scores[self.places]).to(self.device, dtype)
+        self.labels = torch.from_numpy(run.labels[self.indices]).to(self.device)
+        scores = torch.from_numpy(run.scores[self.indices]).to(self.device, dtype)
         nearest = scores.scatter(1, self.labels[:, None], -torch.inf).argsort(1, descending=True)
         turns = torch.arange(effort.descents - 1, device=self.device) % (run.classes - 1)
         self.smoothing = self._smoothing()
@@ -158,7 +158,7 @@ class _Descents:
         graph = self.run.graph
         if not jumping(graph):
             return Smoothing({})
-        held = len(self.places) * sum(node.size for node in graph.nodes)
+        held = len(self.indices) * sum(node.size for node in graph.nodes)
         count = max(2, min(SAMPLES, ELEMENTS // held))
         points = self.spaces.starts(count, torch.Generator().manual_seed(0))
         return measured_at(graph, self.run.layout.weights, points)
@@ -213,9 +213,9 @@ class _Descents:
         found, still = {}, torch.ones(len(x), dtype=torch.bool)
         for row in (best >= 0).nonzero().flatten().tolist():
             point = x[row, descent[row]].double().cpu().numpy()
-            seen = self.run.confirmed(self.places[row], self.regions[row], [point])
+            seen = self.run.confirmed(self.indices[row], self.regions[row], [point])
             if seen is not None:
-                found[self.places[row]] = seen
+                found[self.indices[row]] = seen
             self.replays[row] += 1
             still[row] = seen is None and self.replays[row] < MOST_REPLAYS
         return found, still.to(x.device)
@@ -225,7 +225,10 @@ class _Descents:
         if bool(still.all()):
             return
         kept = still.nonzero().flatten().tolist()
-        self.places, self.regions = [self.places[i] for i in kept], [self.regions[i] for i in kept]
+        self.indices, self.regions = (
+            [self.indices[i] for i in kept],
+            [self.regions[i] for i in kept],
+        )
         self.replays = [self.replays[i] for i in kept]
         self.spaces, self.labels = self.spaces.take(still), self.labels[still]
         self.targets, self.smoothing = self.targets[still], self.smoothing.take(still)

@@ -49,11 +49,11 @@ def certify_at(
 
 def seek(run: CertifyRun, account: Account, radius: Radius, effort: attack.DescentEffort) -> None:
     """Search counterexamples of the open inputs, unless attacks are switched off."""
-    places = account.open
-    if not places or not run.settings.attack.restarts:
+    indices = account.open
+    if not indices or not run.settings.attack.restarts:
         return
-    with run.clock.stage("attack", counted(len(places), "input")):
-        for batch in run.batches(places):
+    with run.clock.stage("attack", counted(len(indices), "input")):
+        for batch in run.batches(indices):
             with account.timed(batch):
                 counterexamples = attack.search(run, batch, [radius] * len(batch), effort)
             account.falsify(counterexamples, "attack")
@@ -64,12 +64,12 @@ def climb(
     run: CertifyRun, account: Account, method: str, radius: Radius, stage: str | None = None
 ) -> None:
     """Bound the open inputs by one method, in batches."""
-    places, ladder = account.open, Ladder(run)
-    if not places:
+    indices, ladder = account.open, Ladder(run)
+    if not indices:
         return
     most = ladder.together(method, account.unstable)
-    with run.clock.stage(stage or method, counted(len(places), "input")):
-        for batch in run.batches(places, most):
+    with run.clock.stage(stage or method, counted(len(indices), "input")):
+        for batch in run.batches(indices, most):
             margins = account.margins[batch]
             try:
                 with account.timed(batch):
@@ -95,9 +95,9 @@ def branch(
     left in the end, those still open are searched again.
     """
     given = 0.0
-    while places := nearest_first(account):
-        given = max(given, share_of(run, limit, len(places), searchers.jobs))
-        _branch(run, account, radius, places, limit, searchers)
+    while indices := nearest_first(account):
+        given = max(given, share_of(run, limit, len(indices), searchers.jobs))
+        _branch(run, account, radius, indices, limit, searchers)
         again = share_of(run, limit, len(account.open), searchers.jobs)
         if again == float("inf") or again < WORTH_REPEATING * given:
             return
@@ -107,43 +107,43 @@ def _branch(
     run: CertifyRun,
     account: Account,
     radius: Radius,
-    places: Sequence[int],
+    indices: Sequence[int],
     limit: float,
     searchers: Searchers,
 ) -> None:
-    """Search every one of `places` once."""
-    left, searched = deque(places), 0
+    """Search every one of `indices` once."""
+    left, searched = deque(indices), 0
 
     def take() -> InputSearch | None:
         if not left:
             return None
         share = share_of(run, limit, len(left), searchers.jobs)
-        place = left.popleft()
+        index = left.popleft()
         return InputSearch(
-            place, radius, account.margins[place], account.known.get(place, {}), share
+            index, radius, account.margins[index], account.known.get(index, {}), share
         )
 
     def done(task: InputSearch, result: Searched, seconds: float) -> None:
         nonlocal searched
         searched += 1
-        place = task.place
-        account.seconds[place] += seconds
-        account.margins[place] = result.margins
+        index = task.index
+        account.seconds[index] += seconds
+        account.margins[index] = result.margins
         if result.counterexample is not None:
-            account.falsify({place: result.counterexample}, "search")
+            account.falsify({index: result.counterexample}, "search")
         elif result.reason:
-            account.reasons[place] = result.reason
+            account.reasons[index] = result.reason
         else:
-            account.certify([place], "search")
+            account.certify([index], "search")
         tell(run, account, searched=searched)
 
-    with run.clock.stage("search", counted(len(places), "input")):
-        searchers.work(len(places), take, done)
+    with run.clock.stage("search", counted(len(indices), "input")):
+        searchers.work(len(indices), take, done)
 
 
 def nearest_first(account: Account) -> Sequence[int]:
     """Return the open inputs, the one whose worst margin is nearest to zero first."""
-    return sorted(account.open, key=lambda place: (-float(account.margins[place].min()), place))
+    return sorted(account.open, key=lambda index: (-float(account.margins[index].min()), index))
 
 
 def in_float64(run: CertifyRun) -> CertifyRun:

@@ -38,15 +38,17 @@ class Inputs:
     def __len__(self) -> int:
         return len(self.points)
 
-    def region(self, place: int, radius: float | Fraction) -> Box | Ball:
+    def region(self, index: int, radius: float | Fraction) -> Box | Ball:
         """Make the region of all changes of an input by at most `radius`, exactly."""
         if self.norm == math.inf:
-            return Box.around(self.points[place], radius, self.clip)
-        return Ball(self.points[place], radius, self.norm, self.clip)
+            return Box.around(self.points[index], radius, self.clip)
+        return Ball(self.points[index], radius, self.norm, self.clip)
 
-    def regions(self, places: Sequence[int], radii: Sequence[float | Fraction]) -> list[Box | Ball]:
+    def regions(
+        self, indices: Sequence[int], radii: Sequence[float | Fraction]
+    ) -> list[Box | Ball]:
         """Make the regions of several inputs."""
-        return [self.region(place, radius) for place, radius in zip(places, radii, strict=True)]
+        return [self.region(index, radius) for index, radius in zip(indices, radii, strict=True)]
 
 
 def array_of_inputs(inputs: Any) -> np.ndarray:
@@ -131,9 +133,9 @@ def labels_of(labels: Any, count: int, classes: int) -> np.ndarray:
     # Written so that NaN is wrong.
     right = [0 <= value < classes and value == int(value) for value in flat.tolist()]
     if not all(right):
-        place = right.index(False)
+        index = right.index(False)
         raise BoundmeshError(
-            f"the label of input {place} is {float(flat[place]):g}; expected a whole number from 0 "
+            f"the label of input {index} is {float(flat[index]):g}; expected a whole number from 0 "
             f"to {classes - 1}, as the network has {classes} outputs"
         )
     return flat.astype(np.int64)

@@ -49,7 +49,7 @@ class Ladder:
     def improve(
         self,
         method: str,
-        places: Sequence[int],
+        indices: Sequence[int],
         radii: Sequence[Radius],
         margins: Tensor,
         check: Callable[[], None] | None = None,
@@ -61,7 +61,7 @@ class Ladder:
         """
         run, layout = self.run, self.run.layout
         region = region_tensors(
-            run.inputs.regions(places, radii),
+            run.inputs.regions(indices, radii),
             run.graph[run.graph.input].shape,
             layout.dtype,
             layout.device,
@@ -71,8 +71,8 @@ class Ladder:
             run.program, region, layout, settings.tile_elements, check or clock.check, run.rounding
         )
         classes = open_classes(margins)
-        labels = torch.from_numpy(run.labels[list(places)])
-        slack = torch.from_numpy(run.slack[list(places)]).gather(1, classes)
+        labels = torch.from_numpy(run.labels[list(indices)])
+        slack = torch.from_numpy(run.slack[list(indices)]).gather(1, classes)
 
         def note(lower: Tensor) -> Tensor:
             """Keep the best margins, and return the mask of the open rows.

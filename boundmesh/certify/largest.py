@@ -59,13 +59,13 @@ class Bisection:
     ) -> None:
         self.run, self.account, self.radii = run, account, radii
         self.ranges = RadiusRanges(radii, most, tolerance)
-        self.places = account.open
+        self.indices = account.open
         scores = np.sort(run.scores, axis=1)
         radii.above = (scores[:, -1] - scores[:, -2]).tolist()
 
     def run_all(self, limit: float, searchers: Searchers) -> None:
         """Use attacks, the methods in turn, then a search for each range that is still wide."""
-        if not self.places:
+        if not self.indices:
             return
         self.attack(attack.LIGHT)
         for method in Ladder(self.run).methods(self.ranges.most):
@@ -80,26 +80,26 @@ class Bisection:
     @property
     def open(self) -> list[int]:
         """The inputs whose range is wider than the tolerance."""
-        return self.ranges.wide(self.places)
+        return self.ranges.wide(self.indices)
 
     def narrow(self, method: str) -> None:
         """Raise certified radii by one method, until it cannot raise any by the tolerance."""
         ladder, account, clock = Ladder(self.run), self.account, self.run.clock
         failed: dict[int, tuple[float, float]] = {}
-        while places := self.ranges.worth_bounding(self.open, failed):
+        while indices := self.ranges.worth_bounding(self.open, failed):
             most = ladder.together(method, account.unstable)
-            with clock.stage(method, counted(len(places), "input")):
-                for batch in self.run.batches(places, most):
-                    tried = [self.ranges.next(place, failed.get(place)) for place in batch]
+            with clock.stage(method, counted(len(indices), "input")):
+                for batch in self.run.batches(indices, most):
+                    tried = [self.ranges.next(index, failed.get(index)) for index in batch]
                     margins = self._unknown(batch)
                     with account.timed(batch):
                         account.survey(self.run, ladder.improve(method, batch, tried, margins))
-                    for row, place in enumerate(batch):
+                    for row, index in enumerate(batch):
                         worst = float(margins[row].min())
                         if worst > 0:
-                            self._raise(place, tried[row], margins[row], method)
+                            self._raise(index, tried[row], margins[row], method)
                         else:
-                            failed[place] = tried[row], worst
+                            failed[index] = tried[row], worst
                     self._tell()
 
     def attack(self, effort: attack.DescentEffort) -> None:
@@ -109,86 +109,86 @@ class Bisection:
             return
         missed: dict[int, float] = {}
         for turn in range(ATTACKS):
-            places = self.ranges.worth_attacking(self.open, missed)
-            if not places:
+            indices = self.ranges.worth_attacking(self.open, missed)
+            if not indices:
                 return
-            with run.clock.stage("attack", counted(len(places), "input")):
-                for batch in run.batches(places):
-                    tried = [self.ranges.to_attack(place, missed) for place in batch]
+            with run.clock.stage("attack", counted(len(indices), "input")):
+                for batch in run.batches(indices):
+                    tried = [self.ranges.to_attack(index, missed) for index in batch]
                     with account.timed(batch):
                         found = nearer(run, attack.search(run, batch, tried, effort, turn))
-                    for place, radius in zip(batch, tried, strict=True):
-                        if place in found:
-                            account.found[place], away = found[place]
-                            self._lower(place, min(away, radius))
+                    for index, radius in zip(batch, tried, strict=True):
+                        if index in found:
+                            account.found[index], away = found[index]
+                            self._lower(index, min(away, radius))
                         else:
-                            missed[place] = max(radius, missed.get(place, 0.0))
+                            missed[index] = max(radius, missed.get(index, 0.0))
                     self._tell()
 
     def search(self, limit: float, searchers: Searchers) -> None:
         """Search the wide ranges, the narrowest first, each until it is narrow or out of time."""
         run = self.run
-        places = deque(sorted(self.open, key=self.ranges.width))
-        spent, searched = dict.fromkeys(places, 0.0), 0
+        indices = deque(sorted(self.open, key=self.ranges.width))
+        spent, searched = dict.fromkeys(indices, 0.0), 0
 
         def take() -> InputSearch | None:
-            if not places:
+            if not indices:
                 return None
-            share = share_of(run, limit, len(places), searchers.jobs)
-            place = places.popleft()
-            (margins,) = self._unknown([place])
+            share = share_of(run, limit, len(indices), searchers.jobs)
+            index = indices.popleft()
+            (margins,) = self._unknown([index])
             return InputSearch(
-                place, self.ranges.next(place, None), margins, {}, share - spent[place]
+                index, self.ranges.next(index, None), margins, {}, share - spent[index]
             )
 
         def done(task: InputSearch, result: Searched, seconds: float) -> None:
             nonlocal searched
-            place = task.place
-            spent[place] += seconds
-            self.account.seconds[place] += seconds
+            index = task.index
+            spent[index] += seconds
+            self.account.seconds[index] += seconds
             self._enter(task, result)
             goes_on = not result.reason and task.limit > seconds
-            if goes_on and self.ranges.wide([place]):
-                places.appendleft(place)
+            if goes_on and self.ranges.wide([index]):
+                indices.appendleft(index)
             else:
                 searched += 1
             self._tell(searched=searched)
 
-        with run.clock.stage("search", counted(len(places), "input")):
-            searchers.work(len(places), take, done)
+        with run.clock.stage("search", counted(len(indices), "input")):
+            searchers.work(len(indices), take, done)
 
     def enter(self) -> None:
         """Enter in the account the verdicts at the largest radius, where ranges give one."""
-        for place in self.places:
-            if self.radii.certified[place] >= self.ranges.most:
-                self.account.words[place] = CERTIFIED
-            elif self.radii.falsified[place] <= self.ranges.most:
-                self.account.words[place] = FALSIFIED
+        for index in self.indices:
+            if self.radii.certified[index] >= self.ranges.most:
+                self.account.words[index] = CERTIFIED
+            elif self.radii.falsified[index] <= self.ranges.most:
+                self.account.words[index] = FALSIFIED
 
     def _enter(self, task: InputSearch, result: Searched) -> None:
         """Narrow the range of an input by the result of a search, or note why there is none."""
-        place, radius = task.place, task.radius
+        index, radius = task.index, task.radius
         if result.counterexample is not None:
-            point, away = nearer(self.run, {place: result.counterexample})[place]
-            self.account.found[place] = point
-            self._lower(place, min(away, float(radius)))
+            point, away = nearer(self.run, {index: result.counterexample})[index]
+            self.account.found[index] = point
+            self._lower(index, min(away, float(radius)))
         elif result.reason:
-            self.account.reasons[place] = f"at radius {float(radius):.6g}: {result.reason}"
+            self.account.reasons[index] = f"at radius {float(radius):.6g}: {result.reason}"
         else:
-            self._raise(place, float(radius), result.margins, "search")
+            self._raise(index, float(radius), result.margins, "search")
 
-    def _raise(self, place: int, radius: float, margins: torch.Tensor, stage: str) -> None:
-        self.radii.certified[place] = radius
-        self.radii.above[place] = float(margins.min())
-        self.account.margins[place], self.account.stages[place] = margins, stage
+    def _raise(self, index: int, radius: float, margins: torch.Tensor, stage: str) -> None:
+        self.radii.certified[index] = radius
+        self.radii.above[index] = float(margins.min())
+        self.account.margins[index], self.account.stages[index] = margins, stage
 
-    def _lower(self, place: int, radius: float) -> None:
-        self.radii.falsified[place] = min(radius, self.radii.falsified[place])
+    def _lower(self, index: int, radius: float) -> None:
+        self.radii.falsified[index] = min(radius, self.radii.falsified[index])
 
-    def _unknown(self, places: Sequence[int]) -> torch.Tensor:
+    def _unknown(self, indices: Sequence[int]) -> torch.Tensor:
         """Return margins before any bound, `[D, classes]`: ∞ for the label, else −∞."""
-        labels = torch.from_numpy(self.run.labels[list(places)])[:, None]
-        margins = torch.full((len(places), self.run.classes), -torch.inf, dtype=torch.float64)
+        labels = torch.from_numpy(self.run.labels[list(indices)])[:, None]
+        margins = torch.full((len(indices), self.run.classes), -torch.inf, dtype=torch.float64)
         return margins.scatter(1, labels, torch.inf)
 
     def _tell(self, **facts: int) -> None:

@@ -26,30 +26,30 @@ def nearer(
 
     ONNX Runtime confirms each point that replaces another.
     """
-    return {place: _nearer(run, place, counterexample) for place, counterexample in found.items()}
+    return {index: _nearer(run, index, counterexample) for index, counterexample in found.items()}
 
 
-def _nearer(run: CertifyRun, place: int, found: Counterexample) -> tuple[Counterexample, float]:
-    start = run.inputs.points[place]
+def _nearer(run: CertifyRun, index: int, found: Counterexample) -> tuple[Counterexample, float]:
+    start = run.inputs.points[index]
     low, high = 0.0, 1.0
     way = found.input.reshape(-1) - start
     for _ in range(ROUNDS):
         shares = np.linspace(low, high, POINTS + 1)[1:]
-        broken = _broken(run, place, start + shares[:, None] * way)
+        broken = _broken(run, index, start + shares[:, None] * way)
         first = int(broken.argmax()) if broken.any() else POINTS - 1
         low, high = (low if first == 0 else float(shares[first - 1])), float(shares[first])
     box = Box(np.minimum(start, start + way), np.maximum(start, start + way))
     point = representable(box, start + high * way, run.graph.inputs)
     away = distance(point, start, run.inputs.norm)
-    confirmed = run.confirmed(place, run.inputs.region(place, away), [point])
+    confirmed = run.confirmed(index, run.inputs.region(index, away), [point])
     if confirmed is not None:
         return confirmed, distance(confirmed.input.reshape(-1), start, run.inputs.norm)
     return found, distance(found.input.reshape(-1), start, run.inputs.norm)
 
 
-def _broken(run: CertifyRun, place: int, points: np.ndarray) -> np.ndarray:
+def _broken(run: CertifyRun, index: int, points: np.ndarray) -> np.ndarray:
     """Return the mask of the points at which another class has the largest score."""
-    graph, layout, label = run.graph, run.layout, int(run.labels[place])
+    graph, layout, label = run.graph, run.layout, int(run.labels[index])
     x = torch.from_numpy(points).to(layout.device, layout.dtype)
     y = forward(graph, layout.weights, x.reshape(-1, *graph[graph.input].shape)).flatten(1)
     others = y.index_fill(1, torch.tensor([label], device=y.device), -torch.inf)

@@ -42,60 +42,60 @@ class RadiusRanges:
     most: float
     tolerance: float
 
-    def top(self, place: int) -> float:
+    def top(self, index: int) -> float:
         """Return the upper end of an input's range: the refuted radius, or the largest of all."""
-        return min(self.radii.falsified[place], self.most)
+        return min(self.radii.falsified[index], self.most)
 
-    def width(self, place: int) -> float:
+    def width(self, index: int) -> float:
         """Return the length of an input's range, which is 0 if it is certified to its end."""
-        return self.top(place) - self.radii.certified[place]
+        return self.top(index) - self.radii.certified[index]
 
-    def wide(self, places: Sequence[int]) -> list[int]:
+    def wide(self, indices: Sequence[int]) -> list[int]:
         """Return the inputs whose range is wider than the tolerance."""
-        return [place for place in places if self.width(place) > self.tolerance]
+        return [index for index in indices if self.width(index) > self.tolerance]
 
     def worth_bounding(
-        self, places: Sequence[int], failed: Mapping[int, tuple[float, float]]
+        self, indices: Sequence[int], failed: Mapping[int, tuple[float, float]]
     ) -> list[int]:
         """Return the inputs whose certified radius a method may still enlarge.
 
         `failed` are the radii at which the method has failed, and the worst margins there.
         """
         worth = []
-        for place in places:
-            end = min(self.top(place), failed.get(place, (math.inf, 0.0))[0])
-            if end - self.radii.certified[place] > self.tolerance:
-                worth.append(place)
+        for index in indices:
+            end = min(self.top(index), failed.get(index, (math.inf, 0.0))[0])
+            if end - self.radii.certified[index] > self.tolerance:
+                worth.append(index)
         return worth
 
-    def worth_attacking(self, places: Sequence[int], missed: Mapping[int, float]) -> list[int]:
+    def worth_attacking(self, indices: Sequence[int], missed: Mapping[int, float]) -> list[int]:
         """Return the inputs whose refuted radius an attack may still reduce.
 
         `missed` are the radii that were attacked in vain.
         """
         return [
-            place for place in places if self.top(place) - missed.get(place, 0.0) > self.tolerance
+            index for index in indices if self.top(index) - missed.get(index, 0.0) > self.tolerance
         ]
 
-    def next(self, place: int, failed: tuple[float, float] | None) -> float:
+    def next(self, index: int, failed: tuple[float, float] | None) -> float:
         """Return the next radius to try: first the largest of all, then one inside the range."""
-        low, top = self.radii.certified[place], self.top(place)
+        low, top = self.radii.certified[index], self.top(index)
         if failed is None:
-            untried = self.radii.falsified[place] > self.most
+            untried = self.radii.falsified[index] > self.most
             return top if untried else (low + top) / 2
         end, below = failed
-        above = self.radii.above[place]
+        above = self.radii.above[index]
         share = above / (above - below) if math.isfinite(below) and above > 0 else 0.5
         share = min(max(share, INNER), 1 - INNER)
         return low + share * (min(end, top) - low) if end <= top else (low + top) / 2
 
-    def to_attack(self, place: int, missed: Mapping[int, float]) -> float:
+    def to_attack(self, index: int, missed: Mapping[int, float]) -> float:
         """Return the radius to attack: first the largest, then the middle of the open range.
 
         The range begins at the largest radius that was certified, or attacked in vain, and ends at
         the smallest with a counterexample.
         """
-        top = self.top(place)
-        if self.radii.falsified[place] > self.most and place not in missed:
+        top = self.top(index)
+        if self.radii.falsified[index] > self.most and index not in missed:
             return self.most
-        return (max(missed.get(place, 0.0), self.radii.certified[place]) + top) / 2
+        return (max(missed.get(index, 0.0), self.radii.certified[index]) + top) / 2

@@ -24,7 +24,7 @@ TIMEOUT, INTERRUPTED = "timeout", "interrupted"
 class Certified:
     """The verdict of one input, and how it was reached.
 
-    index           the place of the input
+    index           the number of the input, from 0
     label           the class that it must keep
     predicted       the class that the network gives it
     verdict         certified, falsified, misclassified or unknown
@@ -117,8 +117,8 @@ class Certification:
     def __iter__(self) -> Iterator[Certified]:
         return iter(self.inputs)
 
-    def __getitem__(self, place: int) -> Certified:
-        return self.inputs[place]
+    def __getitem__(self, index: int) -> Certified:
+        return self.inputs[index]
 
     def count(self, verdict: str) -> int:
         """Return how many inputs have a verdict: certified, falsified, misclassified or unknown.
@@ -176,7 +176,7 @@ class Certification:
 
     @property
     def counterexamples(self) -> Mapping[int, np.ndarray]:
-        """The known counterexamples, in the input's shape, by the input's place."""
+        """The known counterexamples, in the input's shape, by the input's index."""
         known = ((certified.index, certified.counterexample) for certified in self.inputs)
         return {index: point for index, point in known if point is not None}
 

@@ -91,37 +91,37 @@ class CertifyRun:
         elements = ELEMENTS[self.layout.device.type] // self.program.widest(self.program.target)
         return max(1, min(MOST_TOGETHER, elements))
 
-    def property(self, place: int, region: Box | Ball) -> Property:
+    def property(self, index: int, region: Box | Ball) -> Property:
         """Make the property that the label of an input has the largest score in `region`."""
-        label = int(self.labels[place])
+        label = int(self.labels[index])
         if label not in self._clauses:
             (case,) = Property.largest(region, label, self.classes).cases
             self._clauses[label] = case.clauses
         case = Case(region, self._clauses[label])
         return Property((case,), region.size, self.classes)
 
-    def others(self, place: int) -> Tensor:
+    def others(self, index: int) -> Tensor:
         """Return the classes that an input must not get, in the order of its property's clauses."""
-        return other_classes(int(self.labels[place]), self.classes)
+        return other_classes(int(self.labels[index]), self.classes)
 
     def confirmed(
-        self, place: int, region: Box | Ball, points: Sequence[np.ndarray]
+        self, index: int, region: Box | Ball, points: Sequence[np.ndarray]
     ) -> Counterexample | None:
         """Replay flat points; return the first that is a counterexample in `region`, or None."""
-        prop = self.property(place, region)
+        prop = self.property(index, region)
         for point in points:
             near = representable(region, point, self.graph.inputs)
             if (found := self.clock.agree(self.replay(prop, 0, near))) is not None:
                 return found
         return None
 
-    def batches(self, places: Sequence[int], most: int | None = None) -> Iterator[list[int]]:
+    def batches(self, indices: Sequence[int], most: int | None = None) -> Iterator[list[int]]:
         """Divide inputs into batches to be bounded together; those of one label meet.
 
         Inputs of one label have similar unstable neurons, and a neuron that is unstable for one
         input of a batch gets rows for all of them.
         """
-        order = sorted(places, key=lambda place: (self.labels[place], place))
+        order = sorted(indices, key=lambda index: (self.labels[index], index))
         most = self.together if most is None else most
         for first in range(0, len(order), most):
             yield order[first : first + most]

@@ -42,7 +42,7 @@ class Searched:
 
 def search(
     run: CertifyRun,
-    place: int,
+    index: int,
     radius: Radius,
     margins: Tensor,
     known: Mapping[str, Interval],
@@ -55,13 +55,13 @@ def search(
     """
     clock = Clock(min(limit, run.clock.left))
     clock.agree = run.clock.agree
-    region = run.inputs.region(place, radius)
-    prop, layout = run.property(place, region), run.layout
-    others = run.others(place)
+    region = run.inputs.region(index, radius)
+    prop, layout = run.property(index, region), run.layout
+    others = run.others(index)
     asked = margins_of(run.graph, prop.cases[0].clauses)
     shape = run.graph[run.graph.input].shape
     tensors = region_tensors([region], shape, layout.dtype, layout.device)
-    slack = torch.from_numpy(run.slack[place])[others]
+    slack = torch.from_numpy(run.slack[index])[others]
     question = Question(asked, tensors, (0,), slack, layout, run.rounding)
     standing = replace(
         Standing.at_start(question),
@@ -75,7 +75,7 @@ def search(
         return margins.scatter(0, others, standing.clauses[0])
 
     def look(case: int, points: Tensor) -> Counterexample | None:
-        return run.confirmed(place, region, list(points.double().cpu().numpy()))
+        return run.confirmed(index, region, list(points.double().cpu().numpy()))
 
     chosen, left = run.settings, standing.open[0].nonzero().flatten().tolist()
     try:

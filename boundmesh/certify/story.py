@@ -143,11 +143,11 @@ def sort_out(run: CertifyRun, account: Account, labelled: bool) -> None:
         others = run.scores.copy()
         others[np.arange(len(run.labels)), run.labels] = -np.inf
         close = others.max(1) >= own_scores - CLOSE * np.abs(run.scores).max(1)
-        for place in np.flatnonzero(close).tolist():
+        for index in np.flatnonzero(close).tolist():
             run.clock.check()
-            region, point = run.inputs.region(place, 0.0), run.inputs.points[place]
-            found = run.confirmed(place, region, [point])
+            region, point = run.inputs.region(index, 0.0), run.inputs.points[index]
+            found = run.confirmed(index, region, [point])
             if found is not None and labelled:
-                account.misclassify(place, found)
+                account.misclassify(index, found)
             elif found is not None:
-                account.falsify({place: found}, "score")
+                account.falsify({index: found}, "score")

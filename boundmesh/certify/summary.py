@@ -34,9 +34,9 @@ def result_of(
     `ended` is TIMEOUT or INTERRUPTED where the run ended early, else empty.
     """
     inputs, clock, device = run.inputs, run.clock, run.layout.device
-    places = range(len(inputs))
+    indices = range(len(inputs))
     return Certification(
-        inputs=tuple(_one(run, account, radii, aim, ended, place) for place in places),
+        inputs=tuple(_one(run, account, radii, aim, ended, index) for index in indices),
         eps=aim.radius,
         norm=inputs.norm,
         labelled=aim.labelled,
@@ -55,37 +55,37 @@ def result_of(
 
 
 def _one(
-    run: CertifyRun, account: Account, radii: Radii, aim: Aim, ended: str, place: int
+    run: CertifyRun, account: Account, radii: Radii, aim: Aim, ended: str, index: int
 ) -> Certified:
-    found, word = account.found.get(place), account.words[place]
-    certified, falsified = radii.certified[place], radii.falsified[place]
+    found, word = account.found.get(index), account.words[index]
+    certified, falsified = radii.certified[index], radii.falsified[index]
     if not aim.largest:
         certified = rounded(Fraction(aim.radius), up=False) if word == CERTIFIED else 0.0
     if found is not None:
-        away = distance(found.input, run.inputs.points[place], run.inputs.norm)
+        away = distance(found.input, run.inputs.points[index], run.inputs.norm)
         falsified = min(away, falsified, rounded(Fraction(aim.radius), up=True))
     return Certified(
-        index=place,
-        label=int(run.labels[place]),
-        predicted=int(run.scores[place].argmax()),
+        index=index,
+        label=int(run.labels[index]),
+        predicted=int(run.scores[index].argmax()),
         verdict=word,
-        margins=account.margins[place].numpy().copy(),
+        margins=account.margins[index].numpy().copy(),
         counterexample=None if found is None else found.input.reshape(run.inputs.shape),
         output=None if found is None else found.output,
-        reason=reason(account, place, ended) if word == UNKNOWN else account.reasons.get(place, ""),
-        stage=account.stages[place],
-        seconds=account.seconds[place],
+        reason=reason(account, index, ended) if word == UNKNOWN else account.reasons.get(index, ""),
+        stage=account.stages[index],
+        seconds=account.seconds[index],
         certified_eps=certified,
         falsified_eps=falsified,
     )
 
 
-def reason(account: Account, place: int, ended: str) -> str:
+def reason(account: Account, index: int, ended: str) -> str:
     """Explain in words why an input is not decided."""
-    margins = account.margins[place]
+    margins = account.margins[index]
     worst = int(margins.argmin())
-    if place in account.reasons:
-        why = account.reasons[place]
+    if index in account.reasons:
+        why = account.reasons[index]
     elif float(margins[worst]) == -math.inf:
         why = "no bound was computed"
     else:

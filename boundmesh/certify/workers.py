@@ -42,7 +42,7 @@ class InputSearch:
     known    the bounds of the start nodes, by name; empty where none are known
     """
 
-    place: int
+    index: int
     radius: Radius
     margins: torch.Tensor
     known: Mapping[str, Interval]
@@ -146,7 +146,7 @@ class Searchers:
             # Equal numbers of threads give equal bits, whichever process searches.
             torch.set_num_threads(self._threads)
         try:
-            searched = search(run, task.place, task.radius, task.margins, task.known, task.limit)
+            searched = search(run, task.index, task.radius, task.margins, task.known, task.limit)
         finally:
             torch.set_num_threads(threads)
         return searched, run.clock.agree(monotonic() - began)
@@ -160,9 +160,9 @@ class Searchers:
             process.join()
 
 
-def share_of(run: CertifyRun, limit: float, places: int, jobs: int) -> float:
+def share_of(run: CertifyRun, limit: float, count: int, jobs: int) -> float:
     """Return how long each of so many searches may take."""
-    return min(limit, run.clock.left, run.clock.left * jobs / max(1, places))
+    return min(limit, run.clock.left, run.clock.left * jobs / max(1, count))
 
 
 @contextmanager
@@ -214,15 +214,15 @@ Packed = tuple[int, Radius, np.ndarray, dict[str, Ends], float]
 def _packed(task: InputSearch) -> Packed:
     """Return a task without tensors, which processes would share by file descriptors."""
     known = {n: (box.lower.cpu().numpy(), box.upper.cpu().numpy()) for n, box in task.known.items()}
-    return task.place, task.radius, task.margins.numpy(), known, task.limit
+    return task.index, task.radius, task.margins.numpy(), known, task.limit
 
 
 def _search(packed: Packed) -> tuple[Searched, float]:
-    place, radius, margins, ends, limit = packed
+    index, radius, margins, ends, limit = packed
     known = {
         name: Interval(torch.from_numpy(low.copy()), torch.from_numpy(high.copy()))
         for name, (low, high) in ends.items()
     }
     began = monotonic()
-    searched = search(_RUN[0], place, radius, torch.from_numpy(margins.copy()), known, limit)
+    searched = search(_RUN[0], index, radius, torch.from_numpy(margins.copy()), known, limit)
     return searched, monotonic() - began
