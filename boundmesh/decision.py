@@ -109,9 +109,9 @@ def _settle(run: Run, lookout: Lookout) -> None:
 def _search(run: Run, lookout: Lookout) -> Falsified | None:
     """Split the regions that are open; return what breaks the property, or None."""
     settings = run.settings
-    for place, standing in enumerate(run.standings):
+    for number, standing in enumerate(run.standings):
         chosen = settings.bounds, settings.branch, run.clock
-        for search in branch(standing, *chosen, lookout, run.groups, place):
+        for search in branch(standing, *chosen, lookout, run.groups, number):
             if isinstance(search.found, Counterexample):
                 return Falsified(search.found, "attack" if lookout.found else None)
     if open_clauses(run.standings) and lookout.finish():

@@ -88,7 +88,7 @@ class Variable:
 
     @property
     def where(self) -> Sequence[int]:
-        """The place of each element in the flat input or output."""
+        """The index of each element in the flat input or output."""
         return range(self.offset, self.offset + self.size) if self.places is None else self.places
 
 

@@ -25,9 +25,9 @@ class Counterexample:
 
     input   the point, float64, flat; it lies inside the exact region
     output  the output that ONNX Runtime computed for it, flat
-    case    the place of its case in the property
-    clause  the place of the clause that holds, in that case
-    exact   exact coordinates by their place, for ranges of the region that hold no float64, such
+    case    the number of its case in the property, from 0
+    clause  the number of the clause that holds in that case, from 0
+    exact   exact coordinates by their index, for ranges of the region that hold no float64, such
             as a single decimal; there `input` is the float64 nearest to the exact coordinate
     single  True if the clause also holds where its conditions are evaluated in float32
     """

@@ -67,14 +67,14 @@ def settle(
         network = ExactNetwork.of(graph, region, weights)
         if network is None:
             return
-        for place in still[domain].nonzero().flatten().tolist():
+        for clause_index in still[domain].nonzero().flatten().tolist():
             clock.check()
-            clause = property.cases[case].clauses[place]
+            clause = property.cases[case].clauses[clause_index]
             until = (
                 min(deadline, monotonic() + SECONDS_WITH_CHOICES) if clause.choices else deadline
             )
             if clock.agree(network.refutes(clause, until)):
-                standing.settled[domain, place] = True
+                standing.settled[domain, clause_index] = True
 
 
 def suits(standings: Sequence[Standing], graph: Graph, property: Property) -> bool:
@@ -100,7 +100,7 @@ class ExactNetwork:
     graph    the network
     weights  its weights, as arrays of Fractions
     start    the form of the input; inputs that the box fixes are constants
-    free     the places of the other inputs, which count from the box's lower ends
+    free     the indices of the other inputs, which count from the box's lower ends
     widths   the widths of their ranges
     """
 
@@ -234,15 +234,15 @@ class ExactNetwork:
 def _row(atom: Atom, inputs: Form, outputs: Form) -> Row:
     total = np.full(len(inputs), Fraction(0), dtype=object)
     for terms, forms in ((atom.inputs, inputs), (atom.outputs, outputs)):
-        for place, coefficient in terms:
-            total = total + coefficient * forms[:, place]
+        for index, coefficient in terms:
+            total = total + coefficient * forms[:, index]
     return total[1:].tolist(), atom.bound - total[0], atom.strict
 
 
-def _end(box: Box, place: int, up: bool) -> Fraction:
+def _end(box: Box, index: int, up: bool) -> Fraction:
     ends, exact = (box.upper, box.exact_upper) if up else (box.lower, box.exact_lower)
-    known = exact.get(place)
-    return Fraction(float(ends.reshape(-1)[place])) if known is None else known
+    known = exact.get(index)
+    return Fraction(float(ends.reshape(-1)[index])) if known is None else known
 
 
 def _fractions(array: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from boundmesh.property import Atom, Clause
 from boundmesh.rational import is_float, rounded
 
 Terms = Sequence[tuple[int, Fraction]]
-"""The places of the output that an atom has terms of, and their exact coefficients."""
+"""The indices of the outputs that an atom has terms of, and their exact coefficients."""
 
 
 def margins_of(graph: Graph, clauses: Sequence[Clause]) -> Margins:
@@ -28,7 +28,7 @@ def margins_of(graph: Graph, clauses: Sequence[Clause]) -> Margins:
     without atoms has no rows: it holds everywhere and can never be refuted.
     """
     atoms = list(dict.fromkeys(atom for clause in clauses for atom in clause.every_atom))
-    place = {atom: number for number, atom in enumerate(atoms)}
+    row_of = {atom: number for number, atom in enumerate(atoms)}
     offset, places = 0, {} if graph.extended is None else graph.extended.places
     graph = graph.bounded
     if any(atom.inputs for atom in atoms):
@@ -47,9 +47,9 @@ def margins_of(graph: Graph, clauses: Sequence[Clause]) -> Margins:
         coefficients,
         torch.tensor([rounded(atom.bound, up=True) for atom in atoms], dtype=torch.float64),
         torch.tensor([atom.strict for atom in atoms]),
-        tuple(tuple(place[atom] for atom in clause.atoms) for clause in clauses),
+        tuple(tuple(row_of[atom] for atom in clause.atoms) for clause in clauses),
         deviation,
-        _choices_of(clauses, place),
+        _choices_of(clauses, row_of),
         tuple(atoms),
     )
 
@@ -72,13 +72,13 @@ def _matrix(rows: Sequence[Terms], size: int) -> tuple[Tensor, Tensor | None]:
 
 
 def _choices_of(
-    clauses: Sequence[Clause], place: Mapping[Atom, int]
+    clauses: Sequence[Clause], row_of: Mapping[Atom, int]
 ) -> tuple[tuple[ChoiceRows, ...], ...]:
     if not any(clause.choices for clause in clauses):
         return ()
     return tuple(
         tuple(
-            tuple(tuple(place[atom] for atom in atoms) for atoms in choice.alternatives)
+            tuple(tuple(row_of[atom] for atom in atoms) for atoms in choice.alternatives)
             for choice in clause.choices
         )
         for clause in clauses

@@ -116,10 +116,10 @@ class Margins:
         """Return the same clauses without the rows that none of them has, and the rows kept."""
         used = {row for clause in range(len(self.members)) for row in self.rows_of(clause)}
         kept = torch.tensor(sorted(used) or [0])
-        place = {int(row): position for position, row in enumerate(kept)}
+        new_row = {int(row): position for position, row in enumerate(kept)}
 
         def moved(rows: tuple[int, ...]) -> tuple[int, ...]:
-            return tuple(place[row] for row in rows)
+            return tuple(new_row[row] for row in rows)
 
         margins = Margins(
             self.graph,

@@ -153,10 +153,10 @@ def _apart(
 ) -> list[Bounds]:
     """Return the results of the regions of a problem, one by one."""
     results = []
-    for place in range(len(lower)):
-        known = {name: box.take(slice(place, place + 1)) for name, box in (bounds or {}).items()}
+    for index in range(len(lower)):
+        known = {name: box.take(slice(index, index + 1)) for name, box in (bounds or {}).items()}
         counts = unstable_counts(known, problem.program)
-        results.append(Bounds(lower[place], upper[place], *effort, counts, known))
+        results.append(Bounds(lower[index], upper[index], *effort, counts, known))
     if not lines or bounds is None:
         return results
     below, above = (lines_below(problem, side, bounds) for side in (rows, rows.negated))

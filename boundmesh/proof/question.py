@@ -30,7 +30,7 @@ class Question:
 
     margins   the clauses as S rows of the output
     region    the D regions
-    cases     the place of each region's case in the property
+    cases     the number of each region's case in the property, from 0
     slack     `[S]`: each margin must exceed it
     layout    the device or devices that hold the weights
     rounding  the roundings that bounds outweigh; None where arithmetic is trusted
@@ -68,23 +68,23 @@ def questions(
     """
     shape = graph[graph.input].shape
     batches: dict[object, list[tuple[int, Case]]] = {}
-    for place, case in enumerate(property.cases):
+    for case_index, case in enumerate(property.cases):
         if case.region.empty:
             continue
         kind = case.region.p if isinstance(case.region, Ball) else None
-        batches.setdefault((case.clauses, kind), []).append((place, case))
+        batches.setdefault((case.clauses, kind), []).append((case_index, case))
     batched = []
     for members in batches.values():
         margins = margins_of(graph, members[0][1].clauses)
         for first in range(0, len(members), TOGETHER):
-            places, cases = zip(*members[first : first + TOGETHER], strict=True)
+            case_indices, cases = zip(*members[first : first + TOGETHER], strict=True)
             region = region_tensors(
                 [case.region for case in cases], shape, layout.dtype, layout.device
             )
             slack = torch.zeros_like(margins.bound)
             if rounding is None:
                 slack = margins.slack(_outputs(margins.graph, region, layout), layout.dtype)
-            batched.append(Question(margins, region, places, slack, layout, rounding))
+            batched.append(Question(margins, region, case_indices, slack, layout, rounding))
     return batched
 
 

@@ -48,8 +48,8 @@ class RealOutputs:
 def _surely_holds(atom: Atom, point: np.ndarray, low: np.ndarray, high: np.ndarray) -> bool:
     """Return True if an atom holds for every output between `low` and `high`."""
     total = sum((c * Fraction(point[i]) for i, c in atom.inputs), Fraction(0))
-    for place, coefficient in atom.outputs:
-        end = float(high[place] if coefficient > 0 else low[place])
+    for index, coefficient in atom.outputs:
+        end = float(high[index] if coefficient > 0 else low[index])
         if not np.isfinite(end):
             return False
         total += coefficient * Fraction(end)

@@ -73,9 +73,9 @@ class Rung:
 
     def note(self, lower: Tensor) -> None:
         """Enter the lower bounds `[D, S]` of the rows where they are better. NaN is no bound."""
-        place = self.domains[:, None], self.rows
+        entries = self.domains[:, None], self.rows
         margins = self.standing.question.beyond(lower, self.rows)
-        self.standing.rows[place] = torch.fmax(self.standing.rows[place], margins)
+        self.standing.rows[entries] = torch.fmax(self.standing.rows[entries], margins)
 
     @property
     def open(self) -> Tensor:
@@ -129,10 +129,10 @@ class Rung:
 
 def rows_of_clauses(margins: Margins, rows: Tensor) -> Tensor:
     """Return a matrix `[clauses, len(rows)]`, float64, that is 1 where a clause has a row."""
-    place = {int(row): column for column, row in enumerate(rows)}
+    column_of = {int(row): column for column, row in enumerate(rows)}
     table = torch.zeros(len(margins.members), len(rows), dtype=torch.float64)
     for clause in range(len(margins.members)):
         for row in margins.rows_of(clause):
-            if row in place:
-                table[clause, place[row]] = 1
+            if row in column_of:
+                table[clause, column_of[row]] = 1
     return table

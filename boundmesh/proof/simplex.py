@@ -19,8 +19,8 @@ def feasible(rows: Sequence[tuple[Sequence[Fraction], Fraction, bool]], widths: 
     count, any_strict = len(widths), any(strict for _, _, strict in rows)
     table = [[*a, ONE if strict else ZERO] for a, _, strict in rows]
     limits = [b for _, b, _ in rows]
-    for place, width in enumerate(widths):
-        table.append([ONE if i == place else ZERO for i in range(count + 1)])
+    for index, width in enumerate(widths):
+        table.append([ONE if i == index else ZERO for i in range(count + 1)])
         limits.append(width)
     table.append([ZERO] * count + [ONE])
     limits.append(ONE)
@@ -36,7 +36,7 @@ class _Dictionary:
         self.rows = [[*row, -ONE] for row in table]
         self.limits = list(limits)
         self.nonbasic = list(range(columns + 1))
-        self.basic = [columns + 1 + place for place in range(len(table))]
+        self.basic = [columns + 1 + index for index in range(len(table))]
         self.artificial = columns
 
     def reaches(self, variable: int, strict: bool) -> bool:
@@ -67,32 +67,32 @@ class _Dictionary:
                     value += goal[v] * limit
                     costs = [c - goal[v] * a for c, a in zip(costs, row, strict=True)]
             entering = [
-                (v, place) for place, (v, c) in enumerate(zip(self.nonbasic, costs, strict=True))
+                (v, index) for index, (v, c) in enumerate(zip(self.nonbasic, costs, strict=True))
                 if c > 0
             ]  # fmt: skip
             if not entering:
                 return value
             _, column = min(entering)
             ratios = [
-                (limit / row[column], v, place)
-                for place, (v, row, limit) in enumerate(
+                (limit / row[column], v, index)
+                for index, (v, row, limit) in enumerate(
                     zip(self.basic, self.rows, self.limits, strict=True)
                 )
                 if row[column] > 0
             ]
             self.pivot(min(ratios)[2], column)
 
-    def pivot(self, place: int, column: int) -> None:
+    def pivot(self, index: int, column: int) -> None:
         """Exchange the basic variable of a row with the nonbasic one of a column."""
-        row, pivot_value = self.rows[place], self.rows[place][column]
-        self.basic[place], self.nonbasic[column] = self.nonbasic[column], self.basic[place]
-        self.rows[place] = row = [coefficient / pivot_value for coefficient in row]
+        row, pivot_value = self.rows[index], self.rows[index][column]
+        self.basic[index], self.nonbasic[column] = self.nonbasic[column], self.basic[index]
+        self.rows[index] = row = [coefficient / pivot_value for coefficient in row]
         row[column] = 1 / pivot_value
-        self.limits[place] /= pivot_value
+        self.limits[index] /= pivot_value
         for other, old in enumerate(self.rows):
             factor = old[column]
-            if other == place or not factor:
+            if other == index or not factor:
                 continue
             old[column] = ZERO
             self.rows[other] = [a - factor * b for a, b in zip(old, row, strict=True)]
-            self.limits[other] -= factor * self.limits[place]
+            self.limits[other] -= factor * self.limits[index]

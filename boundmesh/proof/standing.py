@@ -21,7 +21,7 @@ class Reached:
     """What one stage reached on the regions of a question, together with the stages before it.
 
     stage     the name of the stage: a bound method, `float64` or `branch`
-    cases     the places of the regions' cases in the property
+    cases     the numbers of the regions' cases in the property, from 0
     margins   `[clauses]`, float64: the best margin of every clause, on the region where it is worst
     unstable  for every start node, how many neurons are unstable, and how many it has; it is empty
               where the stage bounds no start node
@@ -143,8 +143,8 @@ def margins_by_case(property: Property, standings: Sequence[Standing]) -> np.nda
     for case, count in enumerate(counts):
         margins[case, :count] = np.inf if property.cases[case].region.empty else -np.inf
     for standing in standings:
-        for place, row in zip(standing.question.cases, standing.clauses.numpy(), strict=True):
-            margins[place, : len(row)] = row
+        for case, row in zip(standing.question.cases, standing.clauses.numpy(), strict=True):
+            margins[case, : len(row)] = row
     return margins
 
 

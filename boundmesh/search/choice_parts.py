@@ -80,7 +80,7 @@ class ChoicePart:
         ]
 
     def sparse_choice(self, reasoning: Reasoning) -> int | None:
-        """Return the place of a choice whose alternatives are boxes that fill little of this one.
+        """Return the number of a choice whose alternatives are boxes that fill little of this one.
 
         It is the choice whose alternatives fill the least; None where each one's fill half or more.
         """
@@ -112,7 +112,7 @@ class ChoicePart:
         return total
 
     def next_choice(self, reasoning: Reasoning) -> int:
-        """Return the place of the choice to divide by.
+        """Return the number of the choice to divide by.
 
         It is one that cuts the box, if there is any. Of those it has the fewest alternatives, and
         then the best margin.

@@ -47,8 +47,8 @@ class ChoiceSearch:
     """The search of one region for one clause with choices.
 
     question  the question
-    domain    the place of the region
-    clause    the place of the clause
+    domain    the number of the region
+    clause    the number of the clause
     margins   `[S]`: the best margin of every row on the region
     settings  the options of bounds
     clock     measures the stages, and raises OutOfTime at the deadline

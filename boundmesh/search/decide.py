@@ -23,17 +23,18 @@ def branch(
     clock: Clock,
     look: LookInCase,
     groups: Groups = ONE_GROUP,
-    place: int = 0,
+    number: int = 0,
 ) -> list[SearchAccount]:
     """Search the open regions of `standing`, and enter there the clauses refuted.
 
     Boxes of few inputs are first split together, on one device. The others, and what that leaves
     open, are searched one by one.
 
-    `place` is the place of the question. Only the first group calls this; the others call `assist`.
-    Raises OutOfTime. The account of the search in progress is the last of `standing.searches`.
+    `number` is the number of the question, from 0. Only the first group calls this; the others call
+    `assist`. Raises OutOfTime. The account of the search in progress is the last of
+    `standing.searches`.
     """
-    searching = Searching(bounds, settings, clock, look, groups, place)
+    searching = Searching(bounds, settings, clock, look, groups, number)
     if _found_together(searching, standing):
         return standing.searches
     for domain in standing.open.any(1).nonzero().flatten().tolist():

@@ -91,6 +91,6 @@ def search_together(
 
 
 def _containing(region: BoxRegion, point: Tensor) -> Tensor:
-    """Return the places of the boxes that contain a point of the input's shape."""
+    """Return the numbers of the boxes that contain a point of the input's shape."""
     inside = (region.lower <= point) & (point <= region.upper)
     return inside.flatten(1).all(1).nonzero().flatten()

@@ -46,7 +46,7 @@ class RegionSearch:
     """The search of one region for its open clauses.
 
     standing  the question, and how far its proof is
-    domain    the place of the region in the question
+    domain    the number of the region in the question, from 0
     problem   the network, the region and the layout
     known     the bounds of the start nodes to begin with
     settings  the options of branch and bound

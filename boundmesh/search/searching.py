@@ -39,7 +39,7 @@ class Searching:
     clock     measures the stages, and raises OutOfTime at the deadline
     look      replays points
     groups    the groups of ranks that search together
-    place     the place of the question
+    number    the number of the question, from 0
     """
 
     bounds: BoundSettings
@@ -47,20 +47,20 @@ class Searching:
     clock: Clock
     look: LookInCase
     groups: Groups
-    place: int
+    number: int
 
     def region(
         self, standing: Standing, domain: int, part: tuple[int, Narrowed] | None = None
     ) -> SearchAccount:
         """Search a region of `standing`, in all groups.
 
-        Where `standing` is about a part of a region, `part` is that region's place and the part.
+        Where `standing` is about a part of a region, `part` is that region's number and the part.
         """
         problem = self._problem(standing.question, domain)
         known = _bounds_of(standing, domain, problem)
         if self.groups.size > 1:
             left = self.clock.left
-            self.groups.broadcast_object(task_of(standing, domain, known, left, self.place, part))
+            self.groups.broadcast_object(task_of(standing, domain, known, left, self.number, part))
         meetings = Meetings(self.groups)
         with meetings.ending_all():
             return self._search(standing, domain, problem, known, meetings).run()
@@ -156,11 +156,11 @@ def region_of(question: Question, domain: int) -> Region:
 
 def _bounds_of(standing: Standing, domain: int, problem: Problem) -> dict[str, Interval]:
     """Return the bounds of the start nodes on a region, computed anew where none are known."""
-    place = (standing.domains == domain).nonzero().flatten()
-    if not len(place) or not standing.bounds:
+    index = (standing.domains == domain).nonzero().flatten()
+    if not len(index) or not standing.bounds:
         return _new_bounds(problem)
     return {
-        name: Interval(box.lower[place], box.upper[place]) for name, box in standing.bounds.items()
+        name: Interval(box.lower[index], box.upper[index]) for name, box in standing.bounds.items()
     }
 
 

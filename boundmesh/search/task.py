@@ -20,9 +20,9 @@ CPU = torch.device("cpu")
 class Task:
     """A search that the first group starts in all groups: one region of one question.
 
-    question  the place of the question
+    question  the number of the question, from 0
     dtype     the arithmetic in which it is searched
-    domain    the place of the region in the question
+    domain    the number of the region in the question, from 0
     part      the part of the region and of the clauses that is searched; None for all
     rows      `[S]`: the best margins of the rows so far
     settled   `[clauses]`: True where exact arithmetic refuted the clause
@@ -44,7 +44,7 @@ class Task:
     def standing(
         self, questions: Callable[[torch.dtype], Sequence[Question]]
     ) -> tuple[Standing, int]:
-        """Return how far the proof is where the task was sent, and the place of the region there.
+        """Return how far the proof is where the task was sent, and the number of the region there.
 
         `questions` returns the questions in the arithmetic that is given.
         """
@@ -68,8 +68,8 @@ def task_of(
 ) -> Task:
     """Return the task to search a region of `standing`, with all tensors on the CPU.
 
-    `known` are the bounds of the start nodes, and `question` is the place of the question. Where
-    `standing` is about a part of a region, `part` is that region's place and the part.
+    `known` are the bounds of the start nodes, and `question` is the number of the question. Where
+    `standing` is about a part of a region, `part` is that region's number and the part.
     """
     whole, narrowed = part or (domain, None)
     return Task(
