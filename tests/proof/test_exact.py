@@ -15,7 +15,7 @@ from boundmesh.api import verify
 from boundmesh.attack.replay import Replay
 from boundmesh.graph.formed import Formed
 from boundmesh.graph.graph import Graph
-from boundmesh.proof.exact import ExactNetwork
+from boundmesh.proof.exact_network import ExactNetwork
 from boundmesh.proof.simplex import feasible
 from boundmesh.property import Atom, Box, Case, Clause, Property
 from boundmesh.verdict import Falsified, Verified
