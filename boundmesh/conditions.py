@@ -197,7 +197,7 @@ def _terms(given: Any, role: str) -> Terms:
     terms.sort()
     for (index, _), (next_index, _) in pairwise(terms):
         if index == next_index:
-            raise PropertyError(f"an atom speaks of {role} {index} twice; add its coefficients")
+            raise PropertyError(f"an atom has {role} {index} twice; add its coefficients")
     return tuple(terms)
 
 

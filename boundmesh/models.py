@@ -67,7 +67,7 @@ def read(model: Models, property: Property | str | Path) -> tuple[Graph, Propert
     sizes = graph[graph.input].size, graph[graph.output].size
     if (property.inputs, property.outputs) != sizes:
         raise BoundmeshError(
-            f"the property speaks of {property.inputs} inputs and {property.outputs} outputs; "
+            f"the property has {property.inputs} inputs and {property.outputs} outputs; "
             f"the network has {sizes[0]} and {sizes[1]}"
         )
     return graph, at_whole_numbers(property, graph.inputs)

@@ -160,7 +160,7 @@ class Property:
                     size = self.inputs if role == "input" else self.outputs
                     if terms and terms[-1][0] >= size:
                         raise PropertyError(
-                            f"an atom speaks of {role} {terms[-1][0]}; the property has "
+                            f"an atom has {role} {terms[-1][0]}; the property has "
                             f"{size} {role}s, counted from 0"
                         )
 

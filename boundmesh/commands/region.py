@@ -93,7 +93,7 @@ def around(
     from boundmesh.rational import radius_of
 
     if spec is not None:
-        raise BoundmeshError("SPEC and --input both say which inputs are meant; give one of them")
+        raise BoundmeshError("SPEC and --input both name the inputs; give one of them")
     if eps is None:
         raise BoundmeshError("--input needs --eps, the radius around the point")
     if norm not in NORMS:

@@ -74,7 +74,7 @@ class Reasoning:
         return self._limits[row]
 
     def places(self, choice: ChoiceRows) -> frozenset[int]:
-        """Return the variables that the choice speaks of."""
+        """Return the variables of the choice."""
         if choice not in self._places:
             atoms = [self.atoms[row] for alternative in choice for row in alternative]
             self._places[choice] = frozenset(v for atom in atoms for v, _ in terms_of(atom))

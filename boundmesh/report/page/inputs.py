@@ -48,7 +48,7 @@ class InputRow:
 
 @dataclass(frozen=True)
 class OutputRow:
-    """An output: its name and value, and whether the condition that holds speaks of it."""
+    """An output: its name and value, and whether the condition that holds has a term for it."""
 
     name: str
     value: str
