@@ -21,16 +21,16 @@ class Objective:
     def __init__(self, clauses: Sequence[Clause], dtype: torch.dtype, device: torch.device) -> None:
         self.beyond = torch.tensor(1e-5, dtype=dtype, device=device)
         atoms = list(dict.fromkeys(atom for clause in clauses for atom in clause.every_atom))
-        row = {atom: place for place, atom in enumerate(atoms)}
-        inputs = sorted({place for atom in atoms for place, _ in atom.inputs})
-        outputs = sorted({place for atom in atoms for place, _ in atom.outputs})
-        columns = {("x", place): column for column, place in enumerate(inputs)}
-        columns |= {("y", place): len(inputs) + column for column, place in enumerate(outputs)}
+        row = {atom: number for number, atom in enumerate(atoms)}
+        inputs = sorted({index for atom in atoms for index, _ in atom.inputs})
+        outputs = sorted({index for atom in atoms for index, _ in atom.outputs})
+        columns = {("x", index): column for column, index in enumerate(inputs)}
+        columns |= {("y", index): len(inputs) + column for column, index in enumerate(outputs)}
         coefficients = torch.zeros(len(atoms), len(columns), dtype=torch.float64)
         for atom in atoms:
             for kind, terms in (("x", atom.inputs), ("y", atom.outputs)):
-                for place, value in terms:
-                    coefficients[row[atom], columns[kind, place]] = float(value)
+                for index, value in terms:
+                    coefficients[row[atom], columns[kind, index]] = float(value)
         norm = coefficients.abs().sum(1).clamp(min=torch.finfo(torch.float64).tiny)
         bound = torch.tensor([float(atom.bound) for atom in atoms], dtype=torch.float64)
         self.inputs = torch.tensor(inputs, dtype=torch.long, device=device)
@@ -39,15 +39,15 @@ class Objective:
         self.bound = (bound / norm).to(device, dtype)
         longest = max((len(clause.atoms) for clause in clauses), default=0)
         members = torch.full((len(clauses), max(longest, 1)), len(atoms))
-        for place, clause in enumerate(clauses):
+        for number, clause in enumerate(clauses):
             for column, atom in enumerate(clause.atoms):
-                members[place, column] = row[atom]
-        # Rows of `members` are padded with the number of atoms, the place of an extra column of
+                members[number, column] = row[atom]
+        # Rows of `members` are padded with the number of atoms, the index of an extra column of
         # excesses.
         self.members = members.to(device)
         self.choices = {
-            place: _table(clause, row).to(device)
-            for place, clause in enumerate(clauses)
+            number: _table(clause, row).to(device)
+            for number, clause in enumerate(clauses)
             if clause.choices
         }
         numbers = [members.numel(), *(table.numel() for table in self.choices.values())]
@@ -93,7 +93,7 @@ class Objective:
     def _nearest(self, excess: Tensor, table: Tensor) -> Tensor:
         """Return the atoms of the nearest alternative of each choice, one after the other.
 
-        `table` has the places `[choices, alternatives, atoms]` of the atoms. The result has the
+        `table` has the indices `[choices, alternatives, atoms]` of the atoms. The result has the
         shape `[N, choices · atoms]`.
         """
         best = excess.nan_to_num(nan=torch.inf)[:, table].amax(3).argmin(2)
@@ -101,16 +101,16 @@ class Objective:
 
 
 def _table(clause: Clause, row: Mapping[Atom, int]) -> Tensor:
-    """Return the places `[choices, most alternatives, most atoms]` of the atoms of choices.
+    """Return the indices `[choices, most alternatives, most atoms]` of the atoms of choices.
 
-    An atom that an alternative lacks is at place `len(row)`, and all atoms of an alternative that a
-    choice lacks are at the place after it.
+    An atom that an alternative lacks has the index `len(row)`, and all atoms of an alternative that
+    a choice lacks have the index after it.
     """
     most = max(len(choice.alternatives) for choice in clause.choices)
-    longest = max([1, *(len(own) for each in clause.choices for own in each.alternatives)])
-    table = torch.full((len(clause.choices), most, longest), len(row) + 1)
-    for place, choice in enumerate(clause.choices):
-        for column, own in enumerate(choice.alternatives):
-            table[place, column] = len(row)
-            table[place, column, : len(own)] = torch.tensor([row[atom] for atom in own])
+    sizes = [len(atoms) for choice in clause.choices for atoms in choice.alternatives]
+    table = torch.full((len(clause.choices), most, max([1, *sizes])), len(row) + 1)
+    for number, choice in enumerate(clause.choices):
+        for column, atoms in enumerate(choice.alternatives):
+            table[number, column] = len(row)
+            table[number, column, : len(atoms)] = torch.tensor([row[atom] for atom in atoms])
     return table

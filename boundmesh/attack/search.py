@@ -54,9 +54,9 @@ class Descent:
     graph     the network
     weights   its weights, as tensors by name
     property  the property
-    case      the place of the case in the property
+    case      the number of the case in the property
     replay    confirms points in ONNX Runtime; only confirmed points count
-    clauses   the places of the clauses to satisfy
+    clauses   the numbers of the clauses to satisfy
     recordable  true if work with the weights can be recorded as a CUDA graph and replayed
 
     `batch` is the number of points that fit into one descent.
@@ -127,9 +127,9 @@ class Descent:
         small = len(x) * self.held <= SMALL
         on_gpu = self.device.type == "cuda"
         step = repeated(moving.step, self.device, recordable=self.recordable and small)
-        for place in range(1, steps + 1):
+        for step_number in range(1, steps + 1):
             step()
-            if not on_gpu or place % BETWEEN_LOOKS == 0 or place == steps:
+            if not on_gpu or step_number % BETWEEN_LOOKS == 0 or step_number == steps:
                 yield self.confirm(moving)
         moving.look()
         self.still = moving.still
@@ -201,18 +201,18 @@ class Descent:
         """
         worst = self.objective.worst(excess)
         turns = worst.amin(0).argsort()
-        place = torch.arange(len(worst), device=worst.device)
-        return torch.where(place % 4 < 2, worst.argmin(1), turns[place % len(turns)])
+        point = torch.arange(len(worst), device=worst.device)
+        return torch.where(point % 4 < 2, worst.argmin(1), turns[point % len(turns)])
 
     def confirm(self, moving: Descending) -> Counterexample | None:
         """Replay the most promising point since the last time if it seems to satisfy a clause."""
-        nearest, place = moving.nearest.min(0)
+        nearest, index = moving.nearest.min(0)
         least, beyond = torch.stack([nearest, self.objective.beyond]).tolist()
         moving.forget()
         if not least <= beyond:
             return None
         region = self.property.cases[self.case].region
-        point = representable(region, moving.near[place].double().cpu().numpy(), self.graph.inputs)
+        point = representable(region, moving.near[index].double().cpu().numpy(), self.graph.inputs)
         found = self.replay(self.property, self.case, point)
         if found is None and least <= 0:
             # Rounding undid the success: later descents go farther.

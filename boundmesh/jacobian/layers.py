@@ -38,8 +38,8 @@ def of_layers(graph: Graph, slopes: Slopes, norm: float) -> float:
             continue
         constants[node.name] = 0.0
         node_weights = [weights[name] for name in node.weights]
-        for place, name in enumerate(node.inputs):
-            size = _norm(node, node_weights, slopes, place, norm) if constants[name] else 0.0
+        for number, name in enumerate(node.inputs):
+            size = _norm(node, node_weights, slopes, number, norm) if constants[name] else 0.0
             more = size * constants[name] * (1 + UP)
             constants[node.name] = (constants[node.name] + more) * (1 + UP)
         if not constants[node.name] < math.inf:
@@ -47,32 +47,32 @@ def of_layers(graph: Graph, slopes: Slopes, norm: float) -> float:
     return constants[graph.output]
 
 
-def _norm(node: Node, weights: Weights, slopes: Slopes, place: int, norm: float) -> float:
-    """Bound the norm of the derivative of a node with respect to one of its inputs."""
+def _norm(node: Node, weights: Weights, slopes: Slopes, number: int, norm: float) -> float:
+    """Bound the norm of the derivative of a node with respect to its input `number`."""
     if RULES[node.op].affine:
-        if node.size * math.prod(node.input_shapes[place]) > MOST_ENTRIES:
+        if node.size * math.prod(node.input_shapes[number]) > MOST_ENTRIES:
             return math.inf
-        return norm_of(matrix(node, weights, place), norm)
-    low, high = slopes.places[node.name, place]
+        return norm_of(matrix(node, weights, number), norm)
+    low, high = slopes.places[node.name, number]
     ends = slopes.lower[low:high], slopes.upper[low:high]
     steepest = max((float(np.abs(end).max(initial=0.0)) for end in ends), default=0.0)
-    if node.input_shapes[place] == node.shape:
+    if node.input_shapes[number] == node.shape:
         return steepest
     # Differences of averages along an axis are averages of differences.
     return 1.0 if node.op in AVERAGING else math.inf
 
 
-def matrix(node: Node, weights: Weights, place: int) -> np.ndarray:
-    """Return the matrix `[outputs, inputs]` of an affine node for one of its inputs, float64."""
+def matrix(node: Node, weights: Weights, number: int) -> np.ndarray:
+    """Return the matrix `[outputs, inputs]` of an affine node for its input `number`, float64."""
     outputs = node.size
     x = [
-        torch.zeros(outputs, *shape, dtype=torch.float64, requires_grad=k == place)
+        torch.zeros(outputs, *shape, dtype=torch.float64, requires_grad=k == number)
         for k, shape in enumerate(node.input_shapes)
     ]
     with torch.enable_grad():
         y = RULES[node.op].forward(node, weights, *x)
         units = torch.eye(outputs, dtype=torch.float64).reshape(y.shape)
-        (rows,) = torch.autograd.grad(y, x[place], units)
+        (rows,) = torch.autograd.grad(y, x[number], units)
     return rows.reshape(outputs, -1).numpy()
 
 

@@ -31,14 +31,14 @@ def at_whole_numbers(prop: Property, inputs: Sequence[Port]) -> Property:
     cases = [cut for case in prop.cases for cut in cut_to(case, whole, inputs, prop)]
     if prop.unbounded:
         return replace(prop, cases=tuple(cases))
-    places = np.flatnonzero(whole)
+    indices = np.flatnonzero(whole)
     counts = [
-        [int(box.upper.flat[i] - box.lower.flat[i]) + 1 for i in places]
+        [int(box.upper.flat[i] - box.lower.flat[i]) + 1 for i in indices]
         for box in (case.region for case in cases)
         if isinstance(box, Box)
     ]
     if sum(map(math.prod, counts)) <= MOST_POINTS:
-        cases = [point for case in cases for point in enumerated(case, places)]
+        cases = [point for case in cases for point in enumerated(case, indices)]
     return replace(prop, cases=tuple(cases))
 
 
@@ -51,24 +51,24 @@ def cut_to(case: Case, whole: np.ndarray, inputs: Sequence[Port], prop: Property
         return
     lower, upper = box.lower.copy(), box.upper.copy()
     exact = [
-        {place: end for place, end in ends.items() if not whole[place] or place in prop.unbounded}
+        {index: end for index, end in ends.items() if not whole[index] or index in prop.unbounded}
         for ends in (box.exact_lower, box.exact_upper)
     ]
     limits = limits_of(inputs)
-    for place in np.flatnonzero(whole).tolist():
-        if place in prop.unbounded:
+    for index in np.flatnonzero(whole).tolist():
+        if index in prop.unbounded:
             continue
-        low = math.ceil(box.exact_lower.get(place, lower.flat[place]))
-        high = math.floor(box.exact_upper.get(place, upper.flat[place]))
-        low, high = max(low, limits[place][0]), min(high, limits[place][1])
+        low = math.ceil(box.exact_lower.get(index, lower.flat[index]))
+        high = math.floor(box.exact_upper.get(index, upper.flat[index]))
+        low, high = max(low, limits[index][0]), min(high, limits[index][1])
         if low > high:
             return
         if max(-low, high) > MOST:
             raise PropertyError(
-                f"whole input {place} reaches from {low} to {high}; bounds of whole inputs lie "
+                f"whole input {index} reaches from {low} to {high}; bounds of whole inputs lie "
                 f"within ±{MOST}"
             )
-        lower.flat[place], upper.flat[place] = low, high
+        lower.flat[index], upper.flat[index] = low, high
     yield Case(Box(lower, upper, *exact), case.clauses)
 
 
@@ -81,12 +81,12 @@ def limits_of(inputs: Sequence[Port]) -> list[tuple[int, int]]:
     ]
 
 
-def enumerated(case: Case, places: np.ndarray) -> Iterator[Case]:
-    """Yield a case for each combination of the whole numbers in the ranges at `places`."""
+def enumerated(case: Case, indices: np.ndarray) -> Iterator[Case]:
+    """Yield a case for each combination of the whole numbers in the ranges at `indices`."""
     box = case.region
     assert isinstance(box, Box)
-    ranges = [range(int(box.lower.flat[i]), int(box.upper.flat[i]) + 1) for i in places]
+    ranges = [range(int(box.lower.flat[i]), int(box.upper.flat[i]) + 1) for i in indices]
     for point in product(*ranges):
         lower, upper = box.lower.copy(), box.upper.copy()
-        lower.flat[places] = upper.flat[places] = point
+        lower.flat[indices] = upper.flat[indices] = point
         yield Case(Box(lower, upper, box.exact_lower, box.exact_upper), case.clauses)

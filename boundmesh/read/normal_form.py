@@ -144,22 +144,22 @@ def ends_of(base: Mapping[int, Exact], inputs: int, up: bool) -> Ends:
     """
     if not isinstance(base, Overlay) or not isinstance(base.below, Decimals):
         values = np.full(inputs, math.inf if up else -math.inf)
-        places = [variable for variable in base if variable >= 0]
-        values[places], missed = rounded_all([base[place] for place in places], up)
-        return values, {places[i]: Fraction(base[places[i]]) for i in positions(missed)}
+        variables = [variable for variable in base if variable >= 0]
+        values[variables], missed = rounded_all([base[variable] for variable in variables], up)
+        return values, {variables[i]: Fraction(base[variables[i]]) for i in positions(missed)}
     own_ends = {variable: end for variable, end in base.above.items() if variable >= 0}
-    values, mask, places = base.below.value.copy(), base.below.rounded.copy(), list(own_ends)
+    values, mask, variables = base.below.value.copy(), base.below.rounded.copy(), list(own_ends)
     ends = list(own_ends.values())
-    values[places], missed = rounded_all(ends, up)
-    mask[places] = False
+    values[variables], missed = rounded_all(ends, up)
+    mask[variables] = False
     if not missed.any():
         return values, Missed(base.below, mask)
-    more = {places[i]: Fraction(ends[i]) for i in positions(missed)}
+    more = {variables[i]: Fraction(ends[i]) for i in positions(missed)}
     return values, Overlay(Missed(base.below, mask), more)
 
 
 def positions(mask: np.ndarray) -> list[int]:
-    """Return the places where a flat mask is True."""
+    """Return the indices where a flat mask is True."""
     found: list[int] = np.flatnonzero(mask).tolist()
     return found
 
@@ -179,25 +179,25 @@ def replaced_together(
     ends: Ends, all_own: Sequence[Mapping[int, Exact]], up: bool
 ) -> Iterator[Ends]:
     """Do the same in one array of all mappings."""
-    rows, places, flat = [], [], []
+    rows, variables, flat = [], [], []
     for row, own_ends in enumerate(all_own):
-        for place, end in own_ends.items():
-            if place >= 0:
+        for variable, end in own_ends.items():
+            if variable >= 0:
                 rows.append(row)
-                places.append(place)
+                variables.append(variable)
                 flat.append(end)
     values, missed = rounded_all(flat, up)
     changed = np.repeat(ends[0][None], len(all_own), 0)
-    changed[rows, places] = values
+    changed[rows, variables] = values
     exact: list[dict[int, Fraction]] = [{} for _ in all_own]
     for i in positions(missed):
         end = flat[i]
-        exact[rows[i]][places[i]] = end if isinstance(end, Fraction) else Fraction(end)
+        exact[rows[i]][variables[i]] = end if isinstance(end, Fraction) else Fraction(end)
     known = ends[1]
     for row, own_ends in enumerate(all_own):
         if own_ends:
             kept = (
-                {place: end for place, end in known.items() if place not in own_ends}
+                {variable: end for variable, end in known.items() if variable not in own_ends}
                 if known
                 else {}
             )

@@ -57,17 +57,17 @@ class ChoicePart:
     def ends(self, box: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Return the lower and upper ends, float64, rounded outward, for the region's flat box."""
         lower, upper = box[0].copy(), box[1].copy()
-        for place, end in self.bounds.own_lower.items():
-            if place >= 0:
-                lower[place] = max(lower[place], rounded(end, up=False))
-        for place, end in self.bounds.own_upper.items():
-            if place >= 0:
-                upper[place] = min(upper[place], rounded(end, up=True))
+        for variable, end in self.bounds.own_lower.items():
+            if variable >= 0:
+                lower[variable] = max(lower[variable], rounded(end, up=False))
+        for variable, end in self.bounds.own_upper.items():
+            if variable >= 0:
+                upper[variable] = min(upper[variable], rounded(end, up=True))
         return lower, upper
 
-    def divided(self, place: int) -> list[ChoicePart]:
-        """Return a part for each alternative of the choice at `place`. They cover this part."""
-        rest = self.choices[:place] + self.choices[place + 1 :]
+    def divided(self, number: int) -> list[ChoicePart]:
+        """Return a part for each alternative of the choice at `number`. They cover this part."""
+        rest = self.choices[:number] + self.choices[number + 1 :]
         return [
             replace(
                 self,
@@ -76,7 +76,7 @@ class ChoicePart:
                 depth=self.depth + 1,
                 added=alternative,
             )
-            for alternative in self.choices[place]
+            for alternative in self.choices[number]
         ]
 
     def sparse_choice(self, reasoning: Reasoning) -> int | None:
@@ -103,9 +103,9 @@ class ChoicePart:
             if cut is None:
                 continue
             share = 1.0
-            for place in cut.own_lower.keys() | cut.own_upper.keys():
-                low, high = self.bounds.lower(place), self.bounds.upper(place)
-                inner = cut.own_upper.get(place, high) - cut.own_lower.get(place, low)
+            for variable in cut.own_lower.keys() | cut.own_upper.keys():
+                low, high = self.bounds.lower(variable), self.bounds.upper(variable)
+                inner = cut.own_upper.get(variable, high) - cut.own_lower.get(variable, low)
                 if high > low:
                     share *= float(inner / (high - low))
             total += share
@@ -119,11 +119,11 @@ class ChoicePart:
         """
         known = self.margins.tolist()
         ranked = []
-        for place, choice in enumerate(self.choices):
+        for number, choice in enumerate(self.choices):
             idle = not any(reasoning.over_inputs(alternative) for alternative in choice)
             best = min(
                 max((known[row] for row in alternative), default=-float("inf"))
                 for alternative in choice
             )
-            ranked.append((idle, len(choice), -best, place))
+            ranked.append((idle, len(choice), -best, number))
         return min(ranked)[-1]

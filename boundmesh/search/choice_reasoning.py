@@ -17,18 +17,18 @@ from boundmesh.read.variable_bounds import VariableBounds
 
 
 class Ends(Mapping[int, Fraction]):
-    """Ends of ranges, float64, as exact numbers by their place."""
+    """Ends of ranges, float64, as exact numbers by variable."""
 
     def __init__(self, values: np.ndarray) -> None:
         self._floats = values.reshape(-1)
         self._known: dict[int, Fraction] = {}
 
-    def __getitem__(self, place: int) -> Fraction:
-        if place not in self._known:
-            if not 0 <= place < self._floats.size:
-                raise KeyError(place)
-            self._known[place] = Fraction(float(self._floats[place]))
-        return self._known[place]
+    def __getitem__(self, variable: int) -> Fraction:
+        if variable not in self._known:
+            if not 0 <= variable < self._floats.size:
+                raise KeyError(variable)
+            self._known[variable] = Fraction(float(self._floats[variable]))
+        return self._known[variable]
 
     def __iter__(self) -> Iterator[int]:
         return iter(range(self._floats.size))
@@ -41,7 +41,7 @@ class Ends(Mapping[int, Fraction]):
 class Limit:
     """An atom over one variable, as `v ≤ value` or `v ≥ value` (`<` and `>` where strict)."""
 
-    place: int
+    variable: int
     value: Fraction
     above: bool
     strict: bool
@@ -57,7 +57,7 @@ class Reasoning:
         self.atoms = atoms
         self._limits: dict[int, Limit | None] = {}
         self._sides: dict[int, Side] = {}
-        self._places: dict[ChoiceRows, frozenset[int]] = {}
+        self._variables: dict[ChoiceRows, frozenset[int]] = {}
 
     def over_inputs(self, rows: Iterable[int]) -> list[int]:
         """Return the rows whose atoms are over inputs alone."""
@@ -68,17 +68,17 @@ class Reasoning:
         if row not in self._limits:
             atom, limit = self.atoms[row], None
             if len(terms := terms_of(atom)) == 1:
-                ((place, coefficient),) = terms
-                limit = Limit(place, atom.bound / coefficient, coefficient > 0, atom.strict)
+                ((variable, coefficient),) = terms
+                limit = Limit(variable, atom.bound / coefficient, coefficient > 0, atom.strict)
             self._limits[row] = limit
         return self._limits[row]
 
-    def places(self, choice: ChoiceRows) -> frozenset[int]:
+    def variables_of(self, choice: ChoiceRows) -> frozenset[int]:
         """Return the variables of the choice."""
-        if choice not in self._places:
+        if choice not in self._variables:
             atoms = [self.atoms[row] for alternative in choice for row in alternative]
-            self._places[choice] = frozenset(v for atom in atoms for v, _ in terms_of(atom))
-        return self._places[choice]
+            self._variables[choice] = frozenset(v for atom in atoms for v, _ in terms_of(atom))
+        return self._variables[choice]
 
     def narrow(self, bounds: VariableBounds, rows: Iterable[int]) -> bool:
         """Narrow the bounds by the atoms of rows; False where no point is left."""
@@ -115,11 +115,11 @@ class Reasoning:
         """
         for row, margin in enumerate(margins):
             limit = self.limit(row)
-            if limit is None or limit.place >= 0 or not isfinite(margin):
+            if limit is None or limit.variable >= 0 or not isfinite(margin):
                 continue
             ((_, coefficient),) = self.atoms[row].outputs
             value = limit.value + Fraction(margin) / coefficient
-            if not bounds.narrow(limit.place, value, not limit.above):
+            if not bounds.narrow(limit.variable, value, not limit.above):
                 return False
         return True
 
@@ -135,7 +135,7 @@ class Reasoning:
 
 def _narrowed(bounds: VariableBounds, limit: Limit) -> bool:
     """Narrow bounds by a limit; return False where no point is left."""
-    if not bounds.narrow(limit.place, limit.value, limit.above):
+    if not bounds.narrow(limit.variable, limit.value, limit.above):
         return False
-    end = bounds.lower(limit.place) if limit.above else bounds.upper(limit.place)
+    end = bounds.lower(limit.variable) if limit.above else bounds.upper(limit.variable)
     return not limit.strict or limit.value != end

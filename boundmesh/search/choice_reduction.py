@@ -90,7 +90,7 @@ class Reduction:
         possible = tuple(
             alternative for alternative in choice if not any(map(self._refuted, alternative))
         )
-        idle = moved is not None and moved.isdisjoint(reasoning.places(choice))
+        idle = moved is not None and moved.isdisjoint(reasoning.variables_of(choice))
         if idle and possible == choice:
             return [choice]
         self.shares.pop(choice, None)

@@ -73,8 +73,8 @@ def _turns(bounder: DomainBounder, box: Interval) -> Tensor:
     """
     turns = []
     for node in bounder.problem.program.nonlinear:
-        place, operator = bounder.neurons.places[node.name], RULES[node.op]
-        interval = Interval(box.lower[:, place], box.upper[:, place])
+        columns, operator = bounder.neurons.columns[node.name], RULES[node.op]
+        interval = Interval(box.lower[:, columns], box.upper[:, columns])
         turns.append(torch.zeros_like(interval.lower))
         if operator.split_point is None or operator.relax is None or not one_by_one(node):
             continue

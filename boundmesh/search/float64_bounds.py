@@ -110,7 +110,7 @@ def in_float64(bounder: DomainBounder) -> DomainBounder:
     neurons = bounder.neurons
     sharp = Neurons(
         neurons.unstable,
-        neurons.places,
+        neurons.columns,
         neurons.split_points.double(),
         neurons.concave,
         neurons.lower.double(),

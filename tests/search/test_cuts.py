@@ -75,7 +75,7 @@ def test_any_alpha_and_beta_bound_every_point_of_a_domain(name: str, beta: float
     bounder, cuttable = bounder_of(graph, box)
     x, y = sampled(graph, box, 3000)
     seen = values(graph, tensors(graph, DTYPE), x[0])
-    cut = torch.cat([seen[start].flatten(1) for start in cuttable.places], dim=1)
+    cut = torch.cat([seen[start].flatten(1) for start in cuttable.columns], dim=1)
     generator = torch.Generator().manual_seed(0)
     domains, slots = 20, 6
     # Cuts whose conditions hold at a sampled point, so that the domain is not empty.
@@ -114,10 +114,10 @@ def test_multipliers_make_bounds_of_cut_domains_tighter(name: str) -> None:
     # The first domain has the upper halves of some values, the second the lower ones.
     start = next(
         n
-        for n in cuttable.places
+        for n in cuttable.columns
         if bool((bounder.bounds[n].lower < bounder.bounds[n].upper).all())
     )
-    place = torch.arange(cuttable.count)[cuttable.places[start]][:4].repeat(2, 1)
+    place = torch.arange(cuttable.count)[cuttable.columns[start]][:4].repeat(2, 1)
     point = (cuttable.lower + cuttable.upper)[place] / 2
     sign = torch.tensor([[1], [-1]], dtype=torch.int8).expand(2, 4)
     count = bounder.neurons.count

@@ -146,13 +146,13 @@ def _inside(splitting: ActivationSplitting, domains: Domains, seen: dict[str, Te
     z = torch.cat(
         [
             seen[program.graph[name].inputs[0]].flatten(1)[:, neurons.unstable[name].index]
-            for name in neurons.places
+            for name in neurons.columns
         ],
         dim=1,
     )
     above = (z - neurons.split_points).nan_to_num(0.0)
     inside = (above * domains.splits[:, None] >= 0).all(2)
     assert cuttable is not None
-    cut = torch.cat([seen[name].flatten(1) for name in cuttable.places], dim=1)
+    cut = torch.cat([seen[name].flatten(1) for name in cuttable.columns], dim=1)
     beyond = cut[:, domains.place.long()].transpose(0, 1) - domains.point[:, None]
     return inside & (beyond * domains.sign[:, None] >= 0).all(2)

@@ -128,7 +128,7 @@ def affine_values(
         error = carried.total_error(program.graph.input)
         error = None if error is None else INFLATION * error[0]
         deviations.append(torch.zeros_like(constants[-1]) if error is None else error)
-        places.append(all_neurons[neurons.places[name]])
+        places.append(all_neurons[neurons.columns[name]])
     shape = program.graph[program.graph.input].shape
     return AffineValues(
         torch.cat(rows), torch.cat(constants), torch.cat(deviations), torch.cat(places), shape

@@ -124,8 +124,8 @@ class DomainBounder:
         seen = [
             carried.seen[name].flatten(2)[..., self.neurons.unstable[name].index]
             if name in self.watched and name in carried.seen
-            else parameters.alpha.new_zeros(*parameters.alpha.shape[:2], _length(place))
-            for name, place in self.neurons.places.items()
+            else parameters.alpha.new_zeros(*parameters.alpha.shape[:2], _length(columns))
+            for name, columns in self.neurons.columns.items()
         ]
         if not seen:
             return parameters.alpha[..., :0].detach()
@@ -155,9 +155,9 @@ class DomainBounder:
         boxes = self.cuttable.boxes(parameters.cuts, self.bounds)
         for node in self.cut_readers:
             if one_by_one(node):
-                place, index = self.neurons.places[node.name], self.neurons.unstable[node.name]
+                columns, index = self.neurons.columns[node.name], self.neurons.unstable[node.name]
                 cut_box = at(boxes[node.inputs[0]], index.index)
-                lower[:, place], upper[:, place] = cut_box.lower, cut_box.upper
+                lower[:, columns], upper[:, columns] = cut_box.lower, cut_box.upper
         return Interval(lower, upper)
 
     def region(self, parameters: DomainParameters) -> Region:
@@ -166,7 +166,7 @@ class DomainBounder:
         if self.values is not None and parameters.box is not None:
             region = self.values.region(parameters.box)
         name = self.problem.program.graph.input
-        if self.cuttable is None or parameters.cuts is None or name not in self.cuttable.places:
+        if self.cuttable is None or parameters.cuts is None or name not in self.cuttable.columns:
             return region
         if not isinstance(region, BoxRegion):
             return region
@@ -191,6 +191,6 @@ class DomainBounder:
         return mixed_margin(region, rows, constants, error, self.errors)
 
 
-def _length(place: slice) -> int:
-    result: int = place.stop - place.start
+def _length(columns: slice) -> int:
+    result: int = columns.stop - columns.start
     return result

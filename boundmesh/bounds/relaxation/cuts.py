@@ -53,13 +53,13 @@ class Cuts:
 class CutValues:
     """The C values that can be cut: the start nodes that are read by anything but split neurons.
 
-    places        the part of the C that belongs to each start node, by name
+    columns       the part of the C that belongs to each start node, by name
     readers       the node at which the multipliers of a start node are subtracted, by the start
                   node's name
     lower, upper  `[C]`, the root's bounds
     """
 
-    places: Mapping[str, slice]
+    columns: Mapping[str, slice]
     readers: Mapping[str, str]
     lower: Tensor
     upper: Tensor
@@ -79,12 +79,12 @@ class CutValues:
 
     def ranges(self, cuts: Cuts) -> Interval:
         """Return the bounds `[D, C]` of all values in domains with the given cuts."""
-        place, wide = cuts.place.long(), (len(cuts.place), -1)
+        value, wide = cuts.place.long(), (len(cuts.place), -1)
         low = torch.where(cuts.sign > 0, cuts.point, -torch.inf)
         high = torch.where(cuts.sign < 0, cuts.point, torch.inf)
         return Interval(
-            self.lower.expand(wide).scatter_reduce(1, place, low, "amax"),
-            self.upper.expand(wide).scatter_reduce(1, place, high, "amin"),
+            self.lower.expand(wide).scatter_reduce(1, value, low, "amax"),
+            self.upper.expand(wide).scatter_reduce(1, value, high, "amin"),
         )
 
     def boxes(self, cuts: Cuts, bounds: Mapping[str, Interval]) -> dict[str, Interval]:
@@ -92,15 +92,15 @@ class CutValues:
         ranges = self.ranges(cuts)
         return {
             name: Interval(
-                ranges.lower[:, place].reshape(-1, *bounds[name].lower.shape[1:]),
-                ranges.upper[:, place].reshape(-1, *bounds[name].lower.shape[1:]),
+                ranges.lower[:, columns].reshape(-1, *bounds[name].lower.shape[1:]),
+                ranges.upper[:, columns].reshape(-1, *bounds[name].lower.shape[1:]),
             )
-            for name, place in self.places.items()
+            for name, columns in self.columns.items()
         }
 
     def double(self) -> CutValues:
         """Return the same values with bounds in float64, which is exact."""
-        return CutValues(self.places, self.readers, self.lower.double(), self.upper.double())
+        return CutValues(self.columns, self.readers, self.lower.double(), self.upper.double())
 
     def taken(self, node: Node, cuts: Cuts, beta: Tensor, share: float) -> CutChanges | None:
         """Return the changes of rows at a node's inputs by cuts, with multipliers β `[D, S, M]`.
@@ -112,21 +112,21 @@ class CutValues:
         ]
         if not own_names or not self.count:
             return None
-        place, signed = cuts.place.long(), beta * cuts.sign.unsqueeze(1)
+        value, signed = cuts.place.long(), beta * cuts.sign.unsqueeze(1)
         multipliers: list[Tensor | None] = []
         within = torch.zeros_like(cuts.sign, dtype=torch.bool)
         for number, name in enumerate(node.inputs):
             if name not in own_names or name in node.inputs[:number]:
                 multipliers.append(None)
                 continue
-            part, shape = self.places[name], node.input_shapes[number]
-            here = (place >= part.start) & (place < part.stop)
+            part, shape = self.columns[name], node.input_shapes[number]
+            here = (value >= part.start) & (value < part.stop)
             within |= here
-            local = torch.where(here, place - part.start, 0).unsqueeze(1).expand(signed.shape)
+            local = torch.where(here, value - part.start, 0).unsqueeze(1).expand(signed.shape)
             changes = signed.new_zeros(*signed.shape[:2], part.stop - part.start)
             changes = changes.scatter_add(2, local, torch.where(here.unsqueeze(1), signed, 0))
             multipliers.append(changes.reshape(*changes.shape[:2], *shape))
-        reach = torch.maximum(self.lower.abs(), self.upper.abs())[place]
+        reach = torch.maximum(self.lower.abs(), self.upper.abs())[value]
         terms = torch.where(within, cuts.point, 0).unsqueeze(1) * signed
         size = torch.where(within, reach, 0).unsqueeze(1) * beta.detach()
         return CutChanges(tuple(multipliers), terms.sum(2) - share * size.sum(2))
@@ -164,23 +164,23 @@ def cut_values(program: Program, bounds: Mapping[str, Interval]) -> CutValues:
     A neuron that is split where it bends needs no cut. Values with infinite bounds can be cut, but
     are never chosen.
     """
-    places, readers, count = {}, {}, 0
+    columns, readers, count = {}, {}, 0
     for node in program.nonlinear:
         if not _gains(node):
             continue
         for name in node.inputs:
-            if name not in places:
+            if name not in columns:
                 size = bounds[name].lower[0].numel()
-                places[name], readers[name] = slice(count, count + size), node.name
+                columns[name], readers[name] = slice(count, count + size), node.name
                 count += size
     any_box = next(iter(bounds.values()), None)
     nothing = torch.empty(0) if any_box is None else any_box.lower.new_empty(0)
-    lower = [bounds[name].lower.flatten() for name in places]
-    upper = [bounds[name].upper.flatten() for name in places]
-    return CutValues(places, readers, torch.cat([nothing, *lower]), torch.cat([nothing, *upper]))
+    lower = [bounds[name].lower.flatten() for name in columns]
+    upper = [bounds[name].upper.flatten() for name in columns]
+    return CutValues(columns, readers, torch.cat([nothing, *lower]), torch.cat([nothing, *upper]))
 
 
 def no_cuts(domains: int, slots: int, like: Tensor) -> Cuts:
-    """Make `slots` empty places for cuts of each domain; `like` has their dtype and device."""
+    """Make `slots` cuts of each domain that cut nothing; `like` has their dtype and device."""
     blank = torch.zeros(domains, slots, device=like.device)
     return Cuts(blank.int(), blank.to(torch.int8), blank.to(like.dtype))

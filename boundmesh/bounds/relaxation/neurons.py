@@ -21,14 +21,14 @@ class Neurons:
     """The N unstable neurons of the root domain, of all nonlinear nodes one after the other.
 
     unstable      the unstable neurons of each node, by node name
-    places        the part of the N that belongs to each node, by node name
+    columns       the part of the N that belongs to each node, by node name
     split_points  `[N]`, where the operator bends (NaN: the neuron cannot be split)
     concave       `[N]`, true if α is the slope of the upper line, false if of the lower line
     lower, upper  `[N]`, the root's bounds of the pre-activations
     """
 
     unstable: Mapping[str, UnstableNeurons]
-    places: Mapping[str, slice]
+    columns: Mapping[str, slice]
     split_points: Tensor
     concave: Tensor
     lower: Tensor
@@ -46,7 +46,7 @@ class Neurons:
     @property
     def initial(self) -> Tensor:
         """CROWN's α of every neuron, `[N]`."""
-        parts = [self.unstable[node].initial[0] for node in self.places]
+        parts = [self.unstable[node].initial[0] for node in self.columns]
         return torch.cat(parts) if parts else self.lower
 
 
@@ -58,7 +58,7 @@ def neurons_of(
     A network without nonlinear nodes has none. The empty tensors then have the dtype and device of
     `like`.
     """
-    unstable, places = {}, {}
+    unstable, columns = {}, {}
     if not program.nonlinear:
         nothing = torch.empty(0) if like is None else like.new_empty(0)
         return Neurons({}, {}, nothing, nothing.bool(), nothing, nothing)
@@ -68,7 +68,7 @@ def neurons_of(
         neurons = unstable_neurons_of(node, bounds)
         unstable[node.name] = neurons
         size = len(neurons.index)
-        places[node.name] = slice(count, count + size)
+        columns[node.name] = slice(count, count + size)
         count += size
         point = RULES[node.op].split_point
         splits = point is not None and one_by_one(node)
@@ -79,7 +79,7 @@ def neurons_of(
         points.append(torch.zeros_like(lower[-1]) + torch.as_tensor(value).to(lower[-1]))
         concave.append(torch.full_like(lower[-1], RULES[node.op].concave, dtype=torch.bool))
     joined = (torch.cat(values) for values in (points, concave, lower, upper))
-    return Neurons(unstable, places, *joined)
+    return Neurons(unstable, columns, *joined)
 
 
 def cut_at_splits(box: Interval, splits: Tensor, points: Tensor) -> Interval:

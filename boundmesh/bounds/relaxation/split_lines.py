@@ -55,7 +55,7 @@ class SplitLines:
             self._boxes |= cuttable.boxes(parameters.cuts, bounds)
         self._split_starts = {
             neurons.unstable[name].part.inputs[0]: name
-            for name in neurons.places
+            for name in neurons.columns
             if one_by_one(neurons.unstable[name].part)
         }
 
@@ -68,26 +68,26 @@ class SplitLines:
         return replace(drawn, taken=taken)
 
     def _drawn(self, node: Node) -> Drawn | Pieces:
-        index, place = self._neurons.unstable[node.name].index, self._neurons.places[node.name]
+        index, columns = self._neurons.unstable[node.name].index, self._neurons.columns[node.name]
         if not len(index):
             return Drawn(self._shared(node))
         inputs = boxes_of(node, self._bounds)
         if in_one_pass(node, inputs[0].lower):
-            return self._pieces(node, inputs[0], place)
-        alpha = self._parameters.alpha[..., place].to(inputs[0].lower.dtype)
+            return self._pieces(node, inputs[0], columns)
+        alpha = self._parameters.alpha[..., columns].to(inputs[0].lower.dtype)
         operator = RULES[node.op]
         assert operator.relax is not None
         if not one_by_one(node):
             shape = (*alpha.shape[:2], *node.input_shapes[0])
             wide = tuple(_wide(self._narrowed(name), len(alpha)) for name in node.inputs)
             return Drawn(operator.relax(node, wide, alpha.reshape(shape)))
-        box, multipliers = Interval(self._box.lower[:, place], self._box.upper[:, place]), None
+        box, multipliers = Interval(self._box.lower[:, columns], self._box.upper[:, columns]), None
         points = None
         if operator.split_point is not None:
             # If an operator bends at zero, multipliers add nothing to the bias.
-            points = self._neurons.split_points[place] if operator.slope_below is None else None
-            multipliers = self._parameters.beta[..., place] * self._parameters.splits[
-                :, place
+            points = self._neurons.split_points[columns] if operator.slope_below is None else None
+            multipliers = self._parameters.beta[..., columns] * self._parameters.splits[
+                :, columns
             ].unsqueeze(1)
         at_neurons = operator.relax(self._neurons.unstable[node.name].part, (box,), alpha)
         whole = len(index) == node.size
@@ -101,10 +101,10 @@ class SplitLines:
         box, reader = self._boxes[start], self._split_starts.get(start)
         if reader is None or not len(self._neurons.unstable[reader].index):
             return box
-        index, place = self._neurons.unstable[reader].index, self._neurons.places[reader]
+        index, columns = self._neurons.unstable[reader].index, self._neurons.columns[reader]
         domains = max(len(box.lower), len(self._box.lower))
         wide = _wide(box, domains)
-        split = _wide(Interval(self._box.lower[:, place], self._box.upper[:, place]), domains)
+        split = _wide(Interval(self._box.lower[:, columns], self._box.upper[:, columns]), domains)
         return intersect(wide, index, split.lower, split.upper)
 
     def _share(self, terms: int) -> float:
@@ -112,17 +112,17 @@ class SplitLines:
         roundings = terms + self._additions + 2
         return INFLATION * gamma(roundings, torch.finfo(self._box.lower.dtype).eps / 2)
 
-    def _pieces(self, node: Node, root: Interval, place: slice) -> Pieces:
+    def _pieces(self, node: Node, root: Interval, columns: slice) -> Pieces:
         parameters, notes = self._parameters, self._parameters.notes
         return pieces_of(
             node,
             root,
             places=self._neurons.unstable[node.name].places,
-            own=(self._box.lower[:, place], self._box.upper[:, place]),
-            alpha=parameters.alpha.detach()[..., place],
-            beta=parameters.beta.detach()[..., place],
-            splits=parameters.splits[:, place],
-            taker=NOBODY if notes is None else notes.at(place),
+            own=(self._box.lower[:, columns], self._box.upper[:, columns]),
+            alpha=parameters.alpha.detach()[..., columns],
+            beta=parameters.beta.detach()[..., columns],
+            splits=parameters.splits[:, columns],
+            taker=NOBODY if notes is None else notes.at(columns),
         )
 
 

@@ -52,8 +52,8 @@ def cut_gains(bounder: DomainBounder, domains: Domains, bounded: BoundedDomains)
         return None
     ranges, boxes = cuttable.ranges(domains.cuts), dict(bounder.bounds)
     boxes |= cuttable.boxes(domains.cuts, bounder.bounds)
-    points = {name: _candidates(bounder, name, boxes[name]) for name in cuttable.places}
-    gains = {name: torch.zeros_like(points[name]) for name in cuttable.places}
+    points = {name: _candidates(bounder, name, boxes[name]) for name in cuttable.columns}
+    gains = {name: torch.zeros_like(points[name]) for name in cuttable.columns}
     for node in bounder.cut_readers:
         if node.name in bounded.outputs:
             _add_gains(_Reader(bounder, node, boxes, bounded), points, gains)
@@ -61,7 +61,7 @@ def cut_gains(bounder: DomainBounder, domains: Domains, bounded: BoundedDomains)
     point = (ranges.lower + ranges.upper) / 2
     reach = torch.maximum(ranges.lower.abs(), ranges.upper.abs())
     least = NARROWEST * torch.finfo(reach.dtype).eps * reach
-    for name, part in cuttable.places.items():
+    for name, part in cuttable.columns.items():
         best = gains[name].nan_to_num(nan=0.0, posinf=0.0).flatten(2).max(0)
         score[:, part] = best.values
         point[:, part] = points[name].flatten(2).gather(0, best.indices.unsqueeze(0)).squeeze(0)
@@ -106,7 +106,7 @@ class _Reader:
     def _alpha(self, bounder: DomainBounder, bounded: BoundedDomains) -> Tensor:
         node = self.node
         alpha = self.initial(node, self.boxes).unsqueeze(1)
-        neuron_alpha = bounded.parameters.alpha[..., bounder.neurons.places[node.name]]
+        neuron_alpha = bounded.parameters.alpha[..., bounder.neurons.columns[node.name]]
         index = bounder.neurons.unstable[node.name].index
         flat = alpha.flatten(2).expand(-1, neuron_alpha.shape[1], -1).clone()
         flat[..., index] = neuron_alpha.to(flat)

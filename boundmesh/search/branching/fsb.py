@@ -23,12 +23,12 @@ def choose(candidates: Candidates) -> Tensor:
     score, tried = torch.topk(candidates.scores, tries, dim=1)
     gain = torch.full_like(score, -torch.inf, dtype=torch.float64)
     blank = torch.zeros_like(candidates.bounded.coefficients)
-    for place in range(tries):
-        candidate = tried[:, place : place + 1]
+    for number in range(tries):
+        candidate = tried[:, number : number + 1]
         children = split(candidates.domains, candidate, blank, points=candidates.points)
         margins = candidates.quick(children).reshape(2, -1).double()
         # A child with a margin above zero is proved, so a larger margin is no better.
-        gain[:, place] = margins.clamp(max=0).sum(0) + 1e-3 * margins.min(0).values
+        gain[:, number] = margins.clamp(max=0).sum(0) + 1e-3 * margins.min(0).values
     gain = torch.where(score == -torch.inf, -torch.inf, gain)
     return tried.gather(1, gain.argmax(1, keepdim=True)).squeeze(1)
 
