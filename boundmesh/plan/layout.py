@@ -64,6 +64,9 @@ class SampledLayout(DeviceLayout):
     def holds(self, nodes: Iterable[Node]) -> bool:
         return self._inner.holds(nodes)
 
+    def holding(self, nodes: Sequence[Node], most: int) -> AbstractContextManager[frozenset[str]]:
+        return self._inner.holding(nodes, most)
+
     def some(self, mask: Tensor) -> Tensor:
         return self._inner.some(mask)
 

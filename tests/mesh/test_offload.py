@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from boundmesh.bounds.sweep.node_weights import PART_OUTPUTS
+from boundmesh.bounds.sweep.node_weights import PART_OUTPUTS, product_of, visits
 from boundmesh.mesh.gather.sources import FromHost
 from boundmesh.mesh.gather.weights import ShardedWeights
 from tests.mesh import cases
@@ -57,3 +57,23 @@ def test_weights_are_held_whole_where_they_are_too_few_to_fetch() -> None:
         kept = ShardedWeights(case.graph, FromHost(device, dtype), device, dtype, replicated)
         assert kept.holds(order) == held
         assert kept.holds(node for node in order if not node.weights)
+
+
+def test_weights_in_shards_are_whole_while_a_sweep_holds_them() -> None:
+    case = CASES["resnet"]
+    layout = case.offload()
+    order = case.problem(layout).program.order(case.graph.output)
+    products = [node for node in order if product_of(node) is not None]
+    numbers = sum(case.graph.weights[node.weights[0]].size for node in products)
+    with layout.holding(order, numbers - 1) as fetched:
+        assert not fetched and not layout.holds(order)
+    with layout.holding(order, numbers) as fetched:
+        assert fetched == {node.name for node in products}
+        assert layout.holds(order)
+        first, second = ([*layout.stream(visits(order))] for _ in range(2))
+        for node_weights, again in zip(first, second, strict=True):
+            names = node_weights.node.weights
+            for weight, same, name in zip(node_weights.tensors, again.tensors, names, strict=True):
+                assert weight is same
+                assert torch.equal(weight, torch.from_numpy(case.graph.weights[name]).to(weight))
+    assert not layout.holds(order)

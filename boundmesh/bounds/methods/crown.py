@@ -25,6 +25,9 @@ from boundmesh.bounds.sweep.window_rows import whole_stay
 from boundmesh.kernels.once import keeping
 from boundmesh.operators.interval import Interval
 
+MOST_HELD = 2
+"""A sweep may hold weights whole that have so many times the numbers of a tile's coefficients."""
+
 
 def bound_rows(
     problem: Problem,
@@ -44,16 +47,20 @@ def bound_rows(
     order = problem.program.order(start)
     stay = whole_stay(layout.device, layout.dtype)
     passed = forms(problem.program, tiles[0], whole_stay=stay)
-    repeats: Repeats = {}
-    holds = layout.holds(order)
-    if holds:
-        known = {name for name, _ in passed & draw.passed}
-        own = repeats_of(order, tiles, layout.device, layout.dealers, known)
-        repeats = ahead.instead_of(own, tiles[0])
-    with keeping(draw.tables if holds else None):
-        lowest = sweep(
-            layout, problem.program, problem.region, waves, problem.check, errors, repeats
-        )
+    # Parts of tiles in windows would fetch a weight that lies in shards once for each part.
+    most = MOST_HELD * problem.tile_elements if tiles[0].windowed else 0
+    with layout.holding(order, most) as fetched:
+        repeats: Repeats = {}
+        tables = {**draw.tables} if fetched else draw.tables
+        holds = layout.holds(order)
+        if holds:
+            known = {name for name, _ in passed & draw.passed} - fetched
+            own = repeats_of(order, tiles, layout.device, layout.dealers, known)
+            repeats = ahead.instead_of(own, tiles[0])
+        with keeping(tables if holds else None):
+            lowest = sweep(
+                layout, problem.program, problem.region, waves, problem.check, errors, repeats
+            )
     if any(tile.rows.count for wave in waves for tile in wave.tiles):
         draw.passed |= passed
     results = layout.join(lowest, [tile.rows.count for tile in tiles])

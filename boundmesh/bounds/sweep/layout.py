@@ -113,6 +113,15 @@ class DeviceLayout(Protocol):
         """
         return False
 
+    def holding(self, nodes: Sequence[Node], most: int) -> AbstractContextManager[frozenset[str]]:
+        """Return a context in which the weights of these nodes stay whole on the device.
+
+        If they have more than `most` numbers, they stay where they are. The context yields the
+        names of the nodes whose weights stay there only meanwhile. All ranks must enter it
+        together.
+        """
+        return nullcontext(frozenset())
+
     def some(self, mask: Tensor) -> Tensor:
         """Return a mask that is true where `mask` is true on any rank.
 

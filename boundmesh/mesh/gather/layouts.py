@@ -81,6 +81,9 @@ class Gather(DeviceLayout):
     def holds(self, nodes: Iterable[Node]) -> bool:
         return self._weights.holds(nodes)
 
+    def holding(self, nodes: Sequence[Node], most: int) -> AbstractContextManager[frozenset[str]]:
+        return self._weights.holding(nodes, most)
+
     def agree(self, value: Value) -> Value:
         return self.group.agree(value)
 
@@ -200,6 +203,12 @@ class Offload(DeviceLayout):
 
     def stream(self, visits: Iterable[Visit]) -> Iterator[NodeWeights]:
         return self._weights.stream(visits)
+
+    def holds(self, nodes: Iterable[Node]) -> bool:
+        return self._weights.holds(nodes)
+
+    def holding(self, nodes: Sequence[Node], most: int) -> AbstractContextManager[frozenset[str]]:
+        return self._weights.holding(nodes, most)
 
     def thrifty(self) -> AbstractContextManager[object]:
         return regathered(self._weights)

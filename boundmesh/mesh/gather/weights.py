@@ -8,6 +8,7 @@ holds which rows, and fetches parts.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -77,6 +78,30 @@ class ShardedWeights(Gathered):
     def holds(self, nodes: Iterable[Node]) -> bool:
         """Return True if no weight of these nodes lies in shards."""
         return not any(name in self._shards for node in nodes for name in node.weights)
+
+    @contextmanager
+    def holding(self, nodes: Sequence[Node], most: int) -> Iterator[frozenset[str]]:
+        """Hold the weights of these nodes whole meanwhile, if they have at most `most` numbers.
+
+        Yields the names of the nodes whose weights lie in shards before and after. All ranks must
+        enter this together.
+        """
+        names = {name for node in nodes for name in node.weights if name in self._shards}
+        if sum(self._arrays[name].size for name in names) > most:
+            names = set()
+        # Each rank fetches them in the order of the nodes.
+        whole = {name: self[name] for node in nodes for name in node.weights if name in names}
+        shards = {name: self._shards.pop(name) for name in whole}
+        holders = frozenset(node.name for node in nodes if names.intersection(node.weights))
+        self._held |= whole
+        try:
+            yield holders
+        finally:
+            self._shards |= shards
+            for name in whole:
+                del self._held[name]
+            for node in holders:
+                self._node_weights.pop(node, None)
 
     def stream(self, visits: Iterable[Visit], among: Group | None = None) -> Iterator[NodeWeights]:
         """Yield each node with its weights; parts are fetched in order, one ahead of its use.
