@@ -163,6 +163,9 @@ def rounded_value(
     else:
         relative, absolute = FUNCTIONS.get(node.op, ANY_FUNCTION)
         error = precision.unit * (relative * reach + absolute)
+        if node.attributes.get("formula") == "log of sigmoid":
+            # The sigmoid 1/(1 + exp(x)) has an absolute error, and the logarithm divides by it.
+            error = error + 2 * precision.unit * ANY_FUNCTION[1] * (1 + operands[0].box.upper.exp())
         if depth:
             error = error + gamma(depth, precision.unit) * sizes[0]
     # What is smaller than the smallest normal number may be lost altogether.

@@ -217,6 +217,14 @@ def test_a_long_average_in_float32_is_no_difference():
     agrees_with_source(graph, [Box(np.zeros(size), np.ones(size))])
 
 
+def test_the_logarithm_of_a_sigmoid_near_zero_is_no_difference() -> None:
+    """ONNX Runtime's sigmoid has an absolute error, by which the logarithm is off near zero."""
+    nodes = [helper.make_node("Sigmoid", ["x"], ["s"]), helper.make_node("Log", ["s"], ["y"])]
+    graph = loads(single(nodes, [1, 8]))
+    for most in (5.0, 12.0):
+        agrees_with_source(graph, [Box(np.full(8, -most), np.full(8, most))])
+
+
 def single(nodes, shape: list[int]) -> bytes:
     """A file of the nodes, which take x of the shape to y."""
     info = helper.make_tensor_value_info

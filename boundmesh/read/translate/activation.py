@@ -62,7 +62,7 @@ def logarithm_of(step: Step) -> Value:
     if x.op == "sigmoid":
         build.unbounded.add(step.op)
         inner = negative(build, operand(build, x))
-        return negative(build, build.add("softplus", inner))
+        return negative(build, build.add("softplus", inner, formula="log of sigmoid"))
     if x.op == "shift" and scalar(build, x) == 1 and operand(build, x).op == "exp":
         build.unbounded.add(step.op)
         return build.add("softplus", operand(build, operand(build, x)))
