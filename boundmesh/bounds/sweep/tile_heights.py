@@ -84,8 +84,9 @@ def _of_parts(fixed: Tiling, rows: int) -> Tiling:
     (name, first), *rest = fixed.divisions.items()
     needed = -(-rows // first.height)
     fewest = max(min(LEAST_TILES, needed), -(-needed // first.parts))
-    tiles = min(range(fewest, fewest + LEAST_TILES), key=lambda tiles: -needed % tiles)
-    parts = -(-needed // tiles)
+    counts = [(tiles, -(-needed // tiles)) for tiles in range(fewest, fewest + LEAST_TILES)]
+    # Two devices take as long as the one with more tiles.
+    _, parts = min(counts, key=lambda each: (_even(each[0]) * each[1], each[0] * each[1]))
     return Tiling(parts * first.height, {name: Division(parts, first.height), **dict(rest)})
 
 
@@ -124,8 +125,13 @@ def tile_height(
     most = room // (domains * max(sizes.values()))
     if most * MOST_WHOLE < rows:
         most = room // (domains * sizes[start])
-    most = max(1, min(most, enough))
-    return -(-rows // -(-rows // most)) if rows else 1
+    tiles = -(-rows // max(1, min(most, enough)))
+    return -(-rows // _even(tiles)) if rows else 1
+
+
+def _even(tiles: int) -> int:
+    """Return so many tiles, or one more where two devices would not have equally many."""
+    return tiles + tiles % 2 if tiles > LEAST_TILES else tiles
 
 
 def of_windows(tile_elements: int) -> int:
