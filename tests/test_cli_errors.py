@@ -278,6 +278,24 @@ def test_options_out_of_range_are_refused_by_name(command, words):
 
 
 @pytest.mark.parametrize(
+    ("shapes", "expected"),
+    [
+        (("x=²,2",), "expected the input's name and whole numbers"),
+        (("x=1,١",), "expected the input's name and whole numbers"),
+        (("x=1," + "9" * 5000,), "expected the input's name and whole numbers"),
+        (("z=1,2",), "'z', which is no input; the inputs are x"),
+        (("x=1,2", "x=1,3"), "given twice for x"),
+    ],
+)
+@pytest.mark.parametrize("name", ["verify", "bounds", "supports"])
+def test_shapes_that_no_input_can_have_are_refused(command, tmp_path, name, shapes, expected):
+    spec, network = tiny_property(tmp_path), tiny_network(tmp_path)
+    query = (network, spec) if name == "supports" else (spec, "--network", network)
+    options = [word for shape in shapes for word in ("--shape", shape)]
+    refused(command(name, *query, *options), expected)
+
+
+@pytest.mark.parametrize(
     ("words", "expected"),
     [
         ((), "which inputs"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from boundmesh.errors import ReadError
 from boundmesh.graph.graph import Graph
 from boundmesh.ranges import shown
 from boundmesh.read import onnx, torch_module
-from boundmesh.read.open_axes import KnownShapes, OpenAxisError, of_property
+from boundmesh.read.open_axes import KnownShapes, OpenAxisError, check_names, of_property
 
 
 def load(
@@ -26,13 +27,25 @@ def load(
 
     Where the file leaves lengths of axes open, `shapes` gives the shapes of inputs by their names,
     or the declarations in the VNN-LIB file `property` give them.
-    Raises ReadError for a file that holds no valid network, and UnsupportedError for a network
-    with an operator that cannot be translated.
+    Raises ReadError for a file that holds no valid network or lacks an input that `shapes` names,
+    and UnsupportedError for a network with an operator that cannot be translated.
     """
+    graph = load_one(path, shapes=shapes, property=property)
+    check_names(shapes or {}, (port.name for port in graph.inputs))
+    return graph
+
+
+def load_one(
+    path: str | Path,
+    *,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    property: str | Path | None = None,
+) -> Graph:
+    """Read one of several networks as `load` does; `shapes` may name inputs of the others."""
     if not isinstance(path, str | Path):
         raise ReadError(f"the path is {shown(path)}; expected the name of an ONNX file")
     try:
-        known = {name: tuple(map(int, shape)) for name, shape in dict(shapes or {}).items()}
+        known = {name: tuple(map(index, shape)) for name, shape in dict(shapes or {}).items()}
     except (TypeError, ValueError) as error:
         raise ReadError(
             f"shapes are {shown(shapes)}; expected lists of whole numbers by input name ({error})"

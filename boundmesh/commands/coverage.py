@@ -31,11 +31,15 @@ def coverage(
 ) -> Coverage:
     """Check the networks, given by name, and the property. Nothing is run or bounded but intervals.
 
-    Raises ReadError for a file that is neither an ONNX network nor a property.
+    Raises ReadError for a file that is neither an ONNX network nor a property, and for a shape of
+    an input that no network has.
     """
+    from boundmesh.read.open_axes import check_names
+
     found = Coverage()
-    for name, file in networks.items():
-        check_network(found, name, file, spec, shapes)
+    inputs = [check_network(found, name, file, spec, shapes) for name, file in networks.items()]
+    if all(inputs):
+        check_names(shapes, (name for names in inputs for name in names))
     if spec is not None:
         check_property(found, networks, spec, shapes)
     return found
@@ -47,7 +51,8 @@ def check_network(
     file: Path,
     spec: Path | None,
     shapes: Mapping[str, tuple[int, ...]],
-) -> None:
+) -> list[str]:
+    """Add what can be bounded of one network; return the names of its inputs, if they are known."""
     from boundmesh.read.open_axes import KnownShapes, of_property
     from boundmesh.read.survey import survey
     from boundmesh.report.support import of_survey
@@ -70,6 +75,7 @@ def check_network(
         coverage.code = INCOMPLETE
     elif seen.open_axis and coverage.code == COMPLETE:
         coverage.code = UNCERTAIN
+    return [port.name for port in seen.inputs]
 
 
 def check_property(
@@ -78,7 +84,7 @@ def check_property(
     spec: Path,
     shapes: Mapping[str, tuple[int, ...]],
 ) -> None:
-    from boundmesh import api
+    from boundmesh.api.reading import load_one
     from boundmesh.read import vnnlib
     from boundmesh.read.networks import graphs_of
     from boundmesh.report.support import of_query
@@ -88,7 +94,7 @@ def check_property(
         coverage.lines.append(f"{spec}: is read, and not checked against the network")
         return
     try:
-        load = partial(api.load, shapes=shapes, property=spec)
+        load = partial(load_one, shapes=shapes, property=spec)
         graph, prop = vnnlib.join(query, graphs_of(query, networks, load))
     except BoundmeshError as error:
         coverage.refuse(f"{spec}: cannot be asked", f"  refused   {error}")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from boundmesh.errors import BoundmeshError, ReadError
+
+WHOLE = re.compile(r"[0-9]{1,18}")
+"""A length on the command line; digits of other scripts are none."""
 
 
 def check_order(
@@ -59,17 +63,19 @@ def one_network(values: list[str] | None) -> tuple[str | None, Path]:
 def shapes_of(values: list[str] | None) -> dict[str, tuple[int, ...]]:
     """Return the shapes that `--shape INPUT=1,3,48,192` gives, by the input's name.
 
-    Raises BoundmeshError for anything else.
+    Raises BoundmeshError for anything else, and for two shapes of one input.
     """
-    shapes = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     for value in values or []:
         name, sign, text = value.rpartition("=")
         lengths = text.replace("x", ",").split(",")
-        if not sign or not name or not all(length.strip().isdigit() for length in lengths):
+        if not sign or not name or not all(WHOLE.fullmatch(length.strip()) for length in lengths):
             raise BoundmeshError(
                 f"--shape is {value}; expected the input's name and whole numbers, as in "
                 "--shape input=1,3,48,192"
             )
+        if name in shapes:
+            raise BoundmeshError(f"--shape was given twice for {name}; give it once")
         shapes[name] = tuple(int(length) for length in lengths)
     return shapes
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from boundmesh.errors import PropertyError
@@ -10,22 +10,27 @@ from boundmesh.graph.graph import Graph
 from boundmesh.property import Property
 from boundmesh.read import vnnlib
 from boundmesh.read.networks import graphs_of
+from boundmesh.read.open_axes import check_names
 
 
 def read_query(
     spec: Path,
     networks: Mapping[str | None, Path],
     load: Callable[[Path], Graph],
+    shapes: Collection[str] = (),
     strict: bool = False,
 ) -> tuple[Graph, Property]:
     """Read a property and its networks, which are given by name, as one graph.
 
-    With `strict` a property of version 2.0 must keep to the standard.
+    `shapes` are the inputs whose shapes the user gave; each must be an input of some network. With
+    `strict` a property of version 2.0 must keep to the standard.
 
-    Raises the errors of `graphs_of` and `join`.
+    Raises the errors of `graphs_of`, `check_names` and `join`.
     """
     query = vnnlib.read(spec, strict)
-    return vnnlib.join(query, graphs_of(query, networks, load))
+    graphs = graphs_of(query, networks, load)
+    check_names(shapes, (port.name for graph in graphs.values() for port in graph.inputs))
+    return vnnlib.join(query, graphs)
 
 
 def read_property(spec: Path, graph: Graph, name: str | None) -> Property:

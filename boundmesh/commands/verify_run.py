@@ -39,6 +39,7 @@ def read_and_decide(
     """
     progress.stage("start")
     from boundmesh import api
+    from boundmesh.api.reading import load_one
     from boundmesh.commands.query import read_query
     from boundmesh.proof.guarantee import arithmetic
     from boundmesh.report import words
@@ -51,8 +52,8 @@ def read_and_decide(
         graph = api.load(file, shapes=shapes)
         prop, source = spec.property(graph), spec.file
     else:
-        load = partial(api.load, shapes=shapes, property=spec)
-        (graph, prop), source = read_query(spec, networks, load, strict), spec
+        load = partial(load_one, shapes=shapes, property=spec)
+        (graph, prop), source = read_query(spec, networks, load, shapes, strict), spec
     set_aside()
     files = ", ".join(file.name for file in networks.values())
     progress.say("network", f"{files}: {words.of_graph(graph)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -99,6 +99,17 @@ def fixed(
             "that declares it"
         )
     return tuple(length for length in known_lengths if length is not None)
+
+
+def check_names(shapes: Iterable[str], inputs: Iterable[str]) -> None:
+    """Raise ReadError where a shape is given for a name that no input has."""
+    known = tuple(inputs)
+    for name in shapes:
+        if name not in known:
+            raise ReadError(
+                f"a shape is given for '{name}', which is no input; the inputs are "
+                f"{', '.join(known)}"
+            )
 
 
 def _checked(name: str, lengths: Sequence[Length], given: tuple[int, ...]) -> tuple[int, ...]:

@@ -53,6 +53,8 @@ def test_a_shape_fixes_open_axes_and_the_network_computes_the_same(image: Path) 
         ((1, 1, 4), "in the network, and"),
         ((1, 1, 0, 4), "in the network, and"),
         ("wide", "shapes are"),
+        ("1144", "shapes are"),
+        ((1, 1, 4.5, 4), "shapes are"),
     ],
 )
 def test_a_shape_that_does_not_fit_is_refused(image: Path, shape: object, reason: str) -> None:
