@@ -7,9 +7,11 @@ torch only when they need it.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import os
+import signal
 import sys
 import traceback
 from io import StringIO
@@ -20,6 +22,7 @@ import typer
 from typer.core import TyperGroup
 
 from boundmesh import __version__
+from boundmesh.bench.ending import Ending
 from boundmesh.commands.bench import bench
 from boundmesh.commands.bounds import bounds
 from boundmesh.commands.certify import certify
@@ -129,21 +132,33 @@ def main() -> None:
     On a mesh only the first rank writes results.
     """
     keep_freed_memory()
-    if inside():
-        INTERRUPTION.defer()
+    INTERRUPTION.raised = False
     if not is_first():
         sys.stdout = StringIO()
+    if inside():
+        INTERRUPTION.defer()
+        _run()
+    else:
+        try:
+            with Ending():
+                _run()
+        finally:
+            # A second Ctrl-C, while Python ends, shall end it at once.
+            atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)
+
+
+def _run() -> None:
     try:
         command_line()(prog_name="boundmesh")
     except BoundmeshError as error:
         _fail("\n".join(filter(None, (str(error), error.excerpt))))
     except KeyboardInterrupt:
         _fail("interrupted", INTERRUPTED)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            _defect(error)
-        _fail(f"cannot write: {error.strerror}")
     except Exception as error:
+        if INTERRUPTION.raised:
+            _fail("interrupted", INTERRUPTED)
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            _fail(f"cannot write: {error.strerror}")
         _defect(error)
 
 

@@ -49,6 +49,27 @@ def test_an_interrupted_command_exits_with_130(tmp_path: Path) -> None:
     assert "interrupted" in outcome.stderr and "Traceback" not in outcome.stderr
 
 
+def test_a_library_that_fails_as_its_import_is_interrupted_is_no_defect() -> None:
+    # Libraries in C turn an interruption of their import into errors of other kinds.
+    script = (
+        "import signal, sys, importlib.abc\n"
+        "class Finder(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'onnxruntime':\n"
+        "            try: signal.raise_signal(signal.SIGINT)\n"
+        "            except KeyboardInterrupt: raise ImportError('initialization failed')\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        f"sys.argv = ['boundmesh', 'verify', {str(NEAR)!r}, '--network', {str(MLP)!r}]\n"
+        "from boundmesh.cli import main\n"
+        "main()\n"
+    )
+    outcome = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
+                             timeout=60, env=ENVIRONMENT)  # fmt: skip
+    assert (outcome.returncode, outcome.stdout) == (130, "")
+    assert "interrupted" in outcome.stderr
+    assert "Traceback" not in outcome.stderr and "defect" not in outcome.stderr
+
+
 def test_a_reader_that_has_gone_changes_no_exit_code() -> None:
     reading, writing = os.pipe()
     os.close(reading)

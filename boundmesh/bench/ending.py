@@ -1,4 +1,4 @@
-"""Ends a benchmark on a signal, without losing the results so far."""
+"""Ends a command on a signal, without losing the results so far."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from boundmesh.runtime.rank import inside
 class Ending:
     """A context in which Ctrl-C (SIGINT) and SIGTERM raise KeyboardInterrupt and set `came`.
 
-    By `came` an instance that was broken off differs from one that came to its end.
+    By `came` work that was broken off differs from work that came to its end. Contexts may lie in
+    each other; a signal sets `came` of the inner one alone.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -33,4 +34,5 @@ class Ending:
         if inside():
             INTERRUPTION.remember()
         else:
+            INTERRUPTION.raised = True
             raise KeyboardInterrupt

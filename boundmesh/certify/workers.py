@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import signal
 import threading
@@ -10,7 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -198,10 +199,19 @@ _RUN: list[CertifyRun] = []
 
 
 def _start(facts: str) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     graph, inputs, labels, scores, settings = pickle.loads(Path(facts).read_bytes())
     torch.set_num_threads(settings.threads or 1)
     torch.manual_seed(settings.seed)
     _RUN.append(open_run(graph, inputs, settings, Clock()).about(labels, scores))
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it has ended, however that came."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+    os._exit(1)
 
 
 def _ready() -> None:

@@ -6,10 +6,15 @@ import signal
 
 
 class Interruption:
-    """Remembers whether Ctrl-C was pressed in this process and has not been handled yet."""
+    """Remembers whether Ctrl-C was pressed in this process and has not been handled yet.
+
+    `raised` is True once KeyboardInterrupt was raised at once. A library that is being imported may
+    then fail with any other exception in its place.
+    """
 
     def __init__(self) -> None:
         self._came = False
+        self.raised = False
 
     def defer(self) -> None:
         """Remember Ctrl-C from now on instead of raising it.
