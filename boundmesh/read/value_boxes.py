@@ -92,6 +92,18 @@ def known(value: Tensor) -> RoundedValue:
     return RoundedValue(Interval(value, value), value.abs())
 
 
+def as_shown(value: Tensor, precision: Precision) -> RoundedValue:
+    """Enclose what the next operator reads where ONNX Runtime gave `value` as an output.
+
+    For operators without a kernel of a type narrower than float32, it computes in float32, and
+    rounds a value to the narrow type as an output, but not always in front of the next operator.
+    """
+    if precision.unit <= UNITS["float32"]:
+        return known(value)
+    error = precision.unit * value.abs() + precision.smallest
+    return RoundedValue(Interval(value - error, value + error), value.abs() + error)
+
+
 def boxes(
     graph: Graph,
     weights: Mapping[str, Tensor],
@@ -116,7 +128,9 @@ def boxes(
             operands = [values[name] for name in node.inputs]
             value = rounded_value(node, own_weights, sizes, depth, operands, precision)
             yield node, value.box
-            values[node.name] = known(given[node.name]) if node.name in given else value
+            values[node.name] = (
+                as_shown(given[node.name], precision) if node.name in given else value
+            )
         for name in {name for name in node.inputs if last[name] == node.name}:
             del values[name]
 

@@ -8,7 +8,7 @@ import numpy as np
 import onnx.parser
 import pytest
 import torch
-from onnx import helper
+from onnx import TensorProto, helper, numpy_helper
 
 import boundmesh
 from boundmesh.errors import BoundmeshError, ReadError
@@ -209,6 +209,18 @@ def test_rounding_across_a_jump_is_no_difference():
     agrees_with_source(loads(single(nodes, [1])), [Box(np.array([0.4]), np.array([1.0]))])
 
 
+@pytest.mark.parametrize("op", ["Mul", "MatMul", "Add"])
+def test_a_value_that_is_rounded_as_an_output_alone_is_no_difference(op: str) -> None:
+    """1 − 2⁻¹² rounds to 1 in float16; ONNX Runtime gives ⌊1 − 2⁻¹²⌋ and shows 1 as the value."""
+    x, w = (0.5, 0.5 - 2**-12) if op == "Add" else (1365 / 1024, 0.75)
+    nodes = [helper.make_node("Constant", [], ["w"], value=numpy_helper.from_array(
+                 np.full((1, 1), w, np.float16))),
+             helper.make_node(op, ["x", "w"], ["t"]),
+             helper.make_node("Floor", ["t"], ["y"])]  # fmt: skip
+    point = np.full((1, 1), x)
+    agrees_with_source(loads(single(nodes, [1, 1], TensorProto.FLOAT16)), [Box(point, point)])
+
+
 def test_a_long_average_in_float32_is_no_difference():
     """ONNX Runtime adds 4096 numbers one by one, which loses more than torch's sums do."""
     pool = helper.make_node("GlobalAveragePool", ["x"], ["y"])
@@ -225,10 +237,10 @@ def test_the_logarithm_of_a_sigmoid_near_zero_is_no_difference() -> None:
         agrees_with_source(graph, [Box(np.full(8, -most), np.full(8, most))])
 
 
-def single(nodes, shape: list[int]) -> bytes:
+def single(nodes, shape: list[int], dtype: int = TensorProto.FLOAT) -> bytes:
     """A file of the nodes, which take x of the shape to y."""
     info = helper.make_tensor_value_info
-    graph = helper.make_graph(nodes, "g", [info("x", 1, shape)], [info("y", 1, None)])
+    graph = helper.make_graph(nodes, "g", [info("x", dtype, shape)], [info("y", dtype, None)])
     opset = [helper.make_opsetid("", 17)]
     return helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
 
