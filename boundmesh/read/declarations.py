@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import Any
 
 from boundmesh.errors import PropertyError
@@ -195,11 +194,21 @@ def shape_of(letter: str, indices: Sequence[tuple[int, ...]]) -> tuple[int, ...]
     shape = tuple(max(lengths) + 1 for lengths in zip(*indices, strict=True)) or (1,)
     declared = set(indices)
     if len(declared) < math.prod(shape):
-        missing = next(index for index in product(*map(range, shape)) if index not in declared)
+        missing = next(index for index in row_major(shape) if index not in declared)
         raise PropertyError(f"{'_'.join(map(str, (letter, *missing)))} is not declared")
     if dims > 1 and list(indices) != sorted(indices):
         raise PropertyError(f"the {letter}_… of {dims} indices are not declared in row-major order")
     return shape
+
+
+def row_major(shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """Yield every index of the shape, without holding a range of any length."""
+    for place in range(math.prod(shape)):
+        index: list[int] = []
+        for length in reversed(shape):
+            place, rest = divmod(place, length)
+            index.insert(0, rest)
+        yield tuple(index)
 
 
 def integers(text: str) -> tuple[int, ...]:

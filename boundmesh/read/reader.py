@@ -25,6 +25,8 @@ from boundmesh.read.numerals import PLAIN, SHORT, plain
 SIDES = {"<=": (1, False), "<": (1, True), ">=": (-1, False), ">": (-1, True)}
 # Commands of SMT-LIB that do not change the property.
 IDLE = ("set-logic", "set-info", "set-option", "check-sat", "get-model", "exit")
+# Those of them that come after all assertions.
+LAST = ("check-sat", "exit")
 TRUTHS: dict[str, Formula] = {"true": All(()), "false": Any(())}
 FORMULAS = (Comparison, All, Any, Not)
 # Words that SMT-LIB has and VNN-LIB 2.0 lacks.
@@ -71,6 +73,8 @@ class Reader:
         self._scopes: list[dict[str, object]] = []
         # True once a form was met that only some forms may contain.
         self._unusual = False
+        # The command after which SMT-LIB takes no assertion into its answer, once it was met.
+        self._last = ""
         self.heads: dict[str, Callable[[list[object]], object]] = {
             "and": lambda parts: All(self.formulas("and", parts)),
             "or": lambda parts: Any(self.formulas("or", parts)),
@@ -109,6 +113,7 @@ class Reader:
             return self.enter_scope(parts)
         if isinstance(head, str) and head in IDLE:
             self.departures.meet(f"the command '{head}'")
+            self._last = head if head in LAST else self._last
             return None
         action = self.heads.get(head) if isinstance(head, str) else None
         if self._unusual and head != "declare-fun":
@@ -198,4 +203,9 @@ class Reader:
 
     def assert_formula(self, parts: list[object]) -> None:
         """Add the formula of `(assert …)` to the assertions."""
+        if self._last:
+            raise PropertyError(
+                f"an assertion after ({self._last}) is not part of what is checked; put "
+                f"({self._last}) at the end, or leave it out"
+            )
         self.assertions.append(self.one_formula("assert", parts))

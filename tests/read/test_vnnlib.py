@@ -183,6 +183,8 @@ def test_names_with_several_indices_are_numbered_in_row_major_order():
         ("X_0_0 X_0_1 X_1_1 Y_0", "X_1_0 is not declared"),
         ("X_0 X_0_1 Y_0", "some X_… have 2 indices"),
         ("X_0", "Y_0 is not declared"),
+        ("X_0 X_99999999999999 Y_0", "X_1 is not declared"),
+        ("X_0_0 X_99999999_99999999 Y_0", "X_0_1 is not declared"),
     ],
 )
 def test_names_that_make_no_tensor_are_refused(names, message):

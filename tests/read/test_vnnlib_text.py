@@ -55,6 +55,13 @@ def test_false_leaves_no_case():
     assert of(ONE + "(assert false)").cases == ()
 
 
+@pytest.mark.parametrize("command", ["check-sat", "exit"])
+def test_an_assertion_that_smt_lib_would_not_check_is_refused(command: str) -> None:
+    of(ONE + f"({command})")
+    with pytest.raises(PropertyError, match=rf"an assertion after \({command}\)"):
+        of(ONE + f"({command}) (assert (<= Y_0 0))")
+
+
 @pytest.mark.parametrize("end", ["\r", "\r\n"])
 def test_lines_may_end_as_on_other_systems(tmp_path: Path, end: str):
     file = tmp_path / "p.vnnlib"
