@@ -43,7 +43,7 @@ def competition_text(verdict: Verdict, property: Property) -> str:
         point = (
             assignment(counterexample, property)
             if typed
-            else competition_assignment(counterexample)
+            else competition_assignment(counterexample, property)
         )
         return f"{verdict.word}\n{point}"
     return "timeout\n" if isinstance(verdict, TimedOut) else f"{verdict.word}\n"

@@ -13,7 +13,7 @@ from boundmesh.errors import BoundmeshError
 from boundmesh.graph.graph import Graph, Port
 from boundmesh.operators.node import Node
 from boundmesh.proof.output_bounds import Bounds
-from boundmesh.property import Property, Variable
+from boundmesh.property import Atom, Box, Case, Clause, Property, Variable
 from boundmesh.report import results
 from boundmesh.result import Result
 from boundmesh.settings import Settings
@@ -31,8 +31,10 @@ VERDICTS = [
 ]
 
 
+CLAUSES = Clause((Atom((), ((0, 1.0),), -9.0),)), Clause((Atom((), ((1, -1.0),), 0.0),))
+CASES = (Case(Box([-1, -1], [1, 1]), CLAUSES),)
 PROPERTY = Property(
-    (),
+    CASES,
     2,
     2,
     (Variable("X", "input", (1, 2), "Real"), Variable("Y", "output", (2,), "Real")),
@@ -101,7 +103,7 @@ def test_the_competition_file_of_version_2_holds_the_assignment():
 
 
 def test_the_competition_file_of_version_1_holds_pairs():
-    text = results.competition_text(Falsified(POINT), Property((), 2, 2))
+    text = results.competition_text(Falsified(POINT), Property(CASES, 2, 2))
     assert text.splitlines()[:2] == ["sat", "((X_0 0.1)"]
     assert text.endswith("(Y_1 2.0))\n")
 
