@@ -18,7 +18,7 @@ from boundmesh.read import onnx, vnnlib
 from boundmesh.read.integers import at_whole_numbers
 from boundmesh.read.joined import with_products
 from boundmesh.read.networks import graphs_of
-from boundmesh.read.open_axes import UNKNOWN, KnownShapes, OpenAxisError, of_property
+from boundmesh.read.open_axes import UNKNOWN, KnownShapes, declared_in
 from boundmesh.runtime.memory import refuse_beyond
 
 if TYPE_CHECKING:
@@ -48,10 +48,9 @@ def read(model: Models, property: Property | str | Path) -> tuple[Graph, Propert
         spec = property
 
         def opened(network: Model) -> Graph:
-            try:
+            if not isinstance(network, str | Path):
                 return load(network)
-            except OpenAxisError:
-                return onnx.load(str(network), lengths=of_property(spec))
+            return declared_in(spec).opened(lambda known: onnx.load(network, lengths=known))
 
         return vnnlib.join(query, graphs_of(query, given, opened))
     if isinstance(model, Mapping):

@@ -22,6 +22,7 @@ from boundmesh import api
 from boundmesh.bench.instances import read_instances
 from boundmesh.bench.run import json_name
 from boundmesh.errors import ReadError
+from boundmesh.read import onnx
 from boundmesh.report.records import COLUMNS
 from boundmesh.verdict import TimedOut, Unknown
 
@@ -322,13 +323,13 @@ def test_the_limit_stops_the_run_and_cuts_no_verdict_short(command, family, monk
 
 def test_a_network_is_loaded_once(command, family, monkeypatch):
     loaded: list[str] = []
-    real = api.load
+    real = onnx.load
 
-    def load(path):
+    def load(path, **given):
         loaded.append(Path(path).name)
-        return real(path)
+        return real(path, **given)
 
-    monkeypatch.setattr(api, "load", load)
+    monkeypatch.setattr(onnx, "load", load)
     command("bench", family(*LINES, "mlp.onnx,far.vnnlib,60", "mlp.onnx,./near.vnnlib,60"))
     assert loaded == ["mlp.onnx", "conv.onnx"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from operator import index
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from boundmesh.errors import ReadError
 from boundmesh.graph.graph import Graph
 from boundmesh.ranges import shown
 from boundmesh.read import onnx, torch_module
-from boundmesh.read.open_axes import KnownShapes, OpenAxisError, check_names, of_property
+from boundmesh.read.open_axes import check_names, declared_in
 
 
 def load(
@@ -50,12 +49,8 @@ def load_one(
         raise ReadError(
             f"shapes are {shown(shapes)}; expected lists of whole numbers by input name ({error})"
         ) from None
-    try:
-        return onnx.load(path, lengths=KnownShapes(by_name=known))
-    except OpenAxisError:
-        if property is None:
-            raise
-    return onnx.load(path, lengths=replace(of_property(property), by_name=known))
+    declared = declared_in(property)
+    return declared.opened(lambda given: onnx.load(path, lengths=given), known)
 
 
 def from_torch(module: torch.nn.Module, example: Any) -> Graph:

@@ -18,6 +18,8 @@ from boundmesh.bench.process import recover
 from boundmesh.errors import BoundmeshError, DeviceError
 from boundmesh.graph.graph import Graph
 from boundmesh.mesh.runtime.open import device_for
+from boundmesh.read import onnx
+from boundmesh.read.open_axes import DeclaredShapes, declared_in
 from boundmesh.report import results
 from boundmesh.report.records import Record
 from boundmesh.runtime.device import name_of
@@ -44,16 +46,19 @@ class Networks:
 
     def __init__(self, files: Iterable[Path]) -> None:
         self._wanted = Counter(files)
-        self._graphs: dict[Path, Graph] = {}
+        self._graphs: dict[Path, tuple[DeclaredShapes, Graph]] = {}
 
-    def __call__(self, file: Path) -> Graph:
-        """Return the network in a file; raises the errors of `api.load`."""
+    def __call__(self, file: Path, declared: DeclaredShapes) -> Graph:
+        """Return the network in a file, with the shapes that its property declares.
+
+        Raises the errors of `onnx.load`.
+        """
         self._wanted[file] -= 1
-        graph = self._graphs.pop(file, None)
-        if graph is None:
-            graph = api.load(file)
+        former, graph = self._graphs.pop(file, (declared, None))
+        if graph is None or former != declared:
+            graph = declared.opened(lambda known: onnx.load(file, lengths=known))
         if self._wanted[file] > 0:
-            self._graphs[file] = graph
+            self._graphs[file] = declared, graph
         return graph
 
 
@@ -146,7 +151,8 @@ class Runner:
     def _decide(
         self, instance: Instance, timeout: float, stages: Stages, began: float
     ) -> tuple[Record, dict[str, Any]]:
-        graphs = {name: self._networks(file) for name, file in instance.networks.items()}
+        declared = declared_in(instance.property)
+        graphs = {name: self._networks(file, declared) for name, file in instance.networks.items()}
         loading = perf_counter() - began
         left = None if timeout == FOREVER else max(timeout - loading - self._startup, 1e-3)
         settings = replace(self._settings, timeout=left)

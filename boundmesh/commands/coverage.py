@@ -53,14 +53,15 @@ def check_network(
     shapes: Mapping[str, tuple[int, ...]],
 ) -> list[str]:
     """Add what can be bounded of one network; return the names of its inputs, if they are known."""
-    from boundmesh.read.open_axes import KnownShapes, of_property
+    from boundmesh.read.open_axes import KnownShapes, declared_in
     from boundmesh.read.survey import survey
     from boundmesh.report.support import of_survey
 
-    lengths = KnownShapes(by_name=shapes)
-    seen = survey(file, lengths)
-    if seen.open_axis and spec is not None:
-        seen = survey(file, replace(of_property(spec), by_name=shapes))
+    declared = declared_in(spec)
+    known = replace(declared.known, by_name=shapes)
+    seen = survey(file, KnownShapes(by_name=shapes) if declared.several else known)
+    if seen.open_axis and declared.several:
+        seen = survey(file, known)
     failed = bool(seen.refused or seen.unseen or seen.problem)
     answer = (
         "cannot be bounded"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 from boundmesh.errors import ReadError
 from boundmesh.read.files import contents
@@ -14,6 +15,10 @@ from boundmesh.read.files import contents
 Length = int | str | None
 """The length of an axis as a file declares it: a number, a symbol, or nothing."""
 
+Opened = TypeVar("Opened")
+
+COMMENT = re.compile(rb";[^\n\r]*")
+NETWORK = re.compile(rb"\(\s*declare-network\s")
 NUMBERED = re.compile(rb"\(\s*declare-(?:const|fun)\s+X_(\d+)\s")
 SHAPED = re.compile(rb"\(\s*declare-input\s+(\S+)\s+\S+\s*\[([\d\s,]*)\]")
 
@@ -40,12 +45,50 @@ class OpenAxisError(ReadError):
     """An input has an axis of open length."""
 
 
-def of_property(path: str | Path) -> KnownShapes:
-    """Return what the declarations of a VNN-LIB file tell of the shapes of inputs.
+@dataclass(frozen=True)
+class DeclaredShapes:
+    """What the file of a property declares about the shapes of its networks' inputs.
+
+    known    the shapes, or how many numbers there are
+    several  True if the property is about several networks, any of which may have the shapes
+    """
+
+    known: KnownShapes = UNKNOWN
+    several: bool = False
+
+    def opened(
+        self,
+        load: Callable[[KnownShapes], Opened],
+        by_name: Mapping[str, tuple[int, ...]] | None = None,
+    ) -> Opened:
+        """Return what `load` returns for these shapes and those that are given by name.
+
+        The declarations of a property of several networks count where a network cannot be read
+        without them.
+        """
+        given = KnownShapes(by_name=by_name or {})
+        declared = replace(self.known, by_name=given.by_name)
+        if not self.several:
+            return load(declared)
+        try:
+            return load(given)
+        except OpenAxisError:
+            return load(declared)
+
+
+def declared_in(property: str | Path | None) -> DeclaredShapes:
+    """Return the shapes that the file of a property declares; none where there is no file."""
+    if property is None:
+        return DeclaredShapes()
+    text = COMMENT.sub(b"", contents(Path(property)))
+    return DeclaredShapes(of_text(text), len(NETWORK.findall(text)) > 1)
+
+
+def of_text(text: bytes) -> KnownShapes:
+    """Return the shapes of inputs that the declarations of a VNN-LIB file give.
 
     VNN-LIB 2.0 declares shapes, and earlier versions one variable X_0, X_1, … for each number.
     """
-    text = contents(Path(path))
     shapes = [
         tuple(int(length) for length in dims.replace(b",", b" ").split())
         for _, dims in SHAPED.findall(text)
@@ -68,7 +111,8 @@ def fixed(
     """
     if name in known.by_name:
         return _checked(name, lengths, known.by_name[name])
-    declared = known.by_order
+    # The one shape of several inputs is that of their numbers in a row.
+    declared = known.by_order if alone or len(known.by_order or ()) > 1 else None
     if declared is not None and place < len(declared) and _fits(lengths, declared[place]):
         return declared[place]
     batch = lengths[0] if lengths else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import boundmesh
 from boundmesh.errors import ReadError
 from boundmesh.read.runtime import Runtime
+from tests.conftest import Command
 
 IMAGE = """<ir_version: 8, opset_import: ["" : 17]>
 g (float[N, 1, H, W] x) => (float[N, 2] y)
@@ -77,19 +79,61 @@ def test_a_property_of_version_1_fixes_one_open_length(sequence: Path, tmp_path:
     assert result.verdict.word == "unsat"
 
 
-def test_a_property_of_version_2_declares_the_shape(image: Path, tmp_path: Path) -> None:
-    spec = tmp_path / "spec.vnnlib"
+def declaring(folder: Path, shape: tuple[int, ...], outputs: int, more: str = "") -> Path:
+    """A property of version 2: every input in [−1, 1], and the first output of a batch ≥ 100."""
+    places = [f"X[{','.join(map(str, index))}]" for index in np.ndindex(*shape)]
+    spec = folder / "spec.vnnlib"
     spec.write_text(
-        "(vnnlib-version <2.0>)\n(declare-network f (declare-input X float32 [1,1,2,3])\n"
-        "  (declare-output Y float32 [1,2]))\n"
-        + "".join(
-            f"(assert (and (<= -1.0 X[0,0,{i},{j}]) (<= X[0,0,{i},{j}] 1.0)))\n"
-            for i in range(2)
-            for j in range(3)
-        )
+        f"(vnnlib-version <2.0>)\n{more}\n(declare-network f\n"
+        f"  (declare-input X float32 {list(shape)})\n"
+        f"  (declare-output Y float32 {[shape[0], outputs]}))\n"
+        + "".join(f"(assert (and (<= -1.0 {each}) (<= {each} 1.0)))\n" for each in places)
         + "(assert (>= Y[0,0] 100.0))\n"
     )
+    return spec
+
+
+def test_a_property_of_version_2_declares_the_shape(image: Path, tmp_path: Path) -> None:
+    spec = declaring(tmp_path, (1, 1, 2, 3), 2)
     assert boundmesh.verify(image, spec).verdict.word == "unsat"
+
+
+@pytest.mark.parametrize("more", ["", "; (declare-input X float32 [1,1,2,3])"])
+def test_a_property_of_version_2_declares_the_length_of_a_batch(
+    image: Path, tmp_path: Path, command: Command, more: str
+) -> None:
+    spec = declaring(tmp_path, (3, 1, 2, 3), 2, more)
+    result = boundmesh.verify(image, spec)
+    assert (result.verdict.word, result.property.inputs) == ("unsat", 18)
+    assert command("verify", spec, "--network", image).out == "unsat\n"
+    assert command("supports", image, spec).code == 0
+    clause = declaring(tmp_path, (2, 3), 4)
+    fixed = saved(tmp_path, SEQUENCE.replace("N, S, 3", "N, 3").replace("axes=[1], keepdims=0",
+                  "axes=[1]").replace("float[N, 3] y", "float[N, 1] y"))  # fmt: skip
+    with pytest.raises(boundmesh.BoundmeshError, match=r"the network's 'y' is \[2, 1\]"):
+        boundmesh.verify(fixed, clause)
+
+
+def test_a_benchmark_reads_open_lengths_from_each_property(
+    image: Path, tmp_path: Path, command: Command
+) -> None:
+    for name, shape in (("a", (1, 1, 2, 3)), ("b", (1, 1, 4, 4)), ("c", (2, 1, 2, 2))):
+        declaring(tmp_path, shape, 2).rename(tmp_path / f"{name}.vnnlib")
+    lines = [f"{image.name},{name}.vnnlib,60\n" for name in "abca"]
+    (tmp_path / "list.csv").write_text("".join(lines))
+    outcome = command("bench", tmp_path / "list.csv", "--json", tmp_path / "sum.json")
+    assert outcome.code == 0
+    assert json.loads((tmp_path / "sum.json").read_text())["all"]["unsat"] == 3
+
+
+def test_the_numbers_of_several_inputs_are_not_the_length_of_the_first(tmp_path: Path) -> None:
+    two = saved(
+        tmp_path,
+        """<ir_version: 8, opset_import: ["" : 17]>
+        g (float[N] x, float[2] z) => (float[2] y) { y = Add(x, z) }""",
+    )
+    found = boundmesh.bounds(two, boundmesh.Box(np.zeros(3), np.ones(3)))
+    assert found.upper == pytest.approx([2, 2], rel=1e-5)
 
 
 def test_a_region_of_the_input_fixes_one_open_length(sequence: Path) -> None:
