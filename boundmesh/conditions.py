@@ -49,7 +49,10 @@ class Atom:
         object.__setattr__(self, "inputs", _terms(inputs, "input"))
         object.__setattr__(self, "outputs", _terms(outputs, "output"))
         object.__setattr__(self, "bound", rational(bound, "an atom's bound"))
-        object.__setattr__(self, "strict", bool(strict))
+        strict = unwrapped(strict)
+        if not isinstance(strict, bool):
+            raise PropertyError(f"an atom's strict is {strict!r:.80}; expected True or False")
+        object.__setattr__(self, "strict", strict)
 
     def __repr__(self) -> str:
         terms = [(value, f"x[{i}]") for i, value in self.inputs]
@@ -212,8 +215,8 @@ def all_of(given: Any, kind: type, what: str) -> tuple[Any, ...]:
         raise PropertyError(f"{what} are {given!r:.80}; expected a tuple of {kind.__name__}")
     try:
         parts = given if isinstance(given, tuple) else tuple(given)
-    except TypeError:
-        # An array without axes looks like an iterable, but iterating over it fails.
+    except (TypeError, RuntimeError):
+        # An array without axes, or a nested tensor, looks like an iterable; iterating fails.
         raise PropertyError(
             f"{what} are {given!r:.80}; expected a tuple of {kind.__name__}"
         ) from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -98,6 +100,66 @@ def test_options_of_a_wrong_kind_are_named(option: dict[str, Any]) -> None:
     (name,) = option
     with pytest.raises(BoundmeshError, match=name):
         boundmesh.bounds(GRAPH, SQUARE, **option)
+
+
+ZEROS = torch.zeros(1, 2)
+KINDS: dict[str, Callable[[], Any]] = {
+    "on the device meta": lambda: ZEROS.to("meta"),
+    "a sparse tensor": lambda: ZEROS.to_sparse(),
+    "a quantized tensor": lambda: torch.quantize_per_tensor(ZEROS, 0.1, 0, torch.qint8),
+    "a nested tensor": lambda: torch.nested.nested_tensor([torch.zeros(1), torch.zeros(2)]),
+    "complex numbers": lambda: ZEROS.to(torch.complex64).conj(),
+    "are masked": lambda: np.ma.masked_array(np.zeros((1, 2)), mask=[[True, False]]),
+}
+"""Arrays that do not hold a real number at every place, by what is told of them."""
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("kind", KINDS)
+def test_arrays_without_a_real_number_at_every_place_are_refused(kind: str) -> None:
+    odd, ones = KINDS[kind](), torch.ones(1, 2)
+    module = nn.Linear(2, 2)
+    calls: list[Callable[[], object]] = [
+        lambda: Box(odd, ones),
+        lambda: Box.around(odd, 0.1),
+        lambda: Box.around(ones, odd),
+        lambda: Ball(odd, 1.0, 2.0),
+        lambda: boundmesh.bounds(GRAPH, SQUARE, rows=odd),
+        lambda: boundmesh.bounds(module, (odd, ones), differentiable=True),
+        lambda: boundmesh.bounds(module, (ones, ones), differentiable=True, rows=odd),
+        lambda: boundmesh.from_torch(module, odd),
+        lambda: boundmesh.certify(module, odd, eps=0.1),
+        lambda: boundmesh.certify(module, ones, eps=odd),
+        lambda: boundmesh.certify(module, ones, eps=0.1, mean=odd, std=1),
+    ]
+    for call in calls:
+        with pytest.raises(BoundmeshError, match=kind):
+            call()
+
+
+def test_tensors_with_gradients_and_of_every_width_are_arrays_of_numbers() -> None:
+    for dtype in (torch.bfloat16, torch.float16, torch.float64, torch.int8, torch.float8_e4m3fn):
+        zeros = torch.zeros(1, 2).to(dtype)
+        if dtype.is_floating_point and dtype.itemsize > 1:
+            zeros.requires_grad_()
+        assert Box(zeros, np.ones((1, 2))).size == 2
+
+
+@pytest.mark.parametrize("strict", ["no", 1, None, [], np.zeros(2), torch.zeros(2)], ids=repr)
+def test_whether_an_atom_is_strict_is_a_truth_value(strict: Any) -> None:
+    with pytest.raises(BoundmeshError, match="strict"):
+        Atom((), ((0, 1.0),), 0.0, strict)
+    assert Atom((), ((0, 1.0),), 0.0, np.True_).strict is True
+
+
+@pytest.mark.parametrize("given", [3, ["x"], torch.zeros(2), "x=1,2"], ids=repr)
+def test_what_tells_no_shapes_is_refused(given: Any, tmp_path: Path) -> None:
+    (tmp_path / "net.onnx").write_bytes(models()[0])
+    with pytest.raises(BoundmeshError, match="shapes are"):
+        boundmesh.load(tmp_path / "net.onnx", shapes=given)
+    if not isinstance(given, str):
+        with pytest.raises(BoundmeshError, match="expected the name of a VNN-LIB file"):
+            boundmesh.load(tmp_path / "net.onnx", property=given)
 
 
 class Flat(nn.Module):

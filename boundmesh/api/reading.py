@@ -43,8 +43,12 @@ def load_one(
     """Read one of several networks as `load` does; `shapes` may name inputs of the others."""
     if not isinstance(path, str | Path):
         raise ReadError(f"the path is {shown(path)}; expected the name of an ONNX file")
+    if property is not None and not isinstance(property, str | Path):
+        raise ReadError(f"the property is {shown(property)}; expected the name of a VNN-LIB file")
     try:
-        known = {name: tuple(map(index, shape)) for name, shape in dict(shapes or {}).items()}
+        if shapes is not None and not isinstance(shapes, Mapping):
+            raise TypeError("no mapping")
+        known = {name: tuple(map(index, shape)) for name, shape in (shapes or {}).items()}
     except (TypeError, ValueError) as error:
         raise ReadError(
             f"shapes are {shown(shapes)}; expected lists of whole numbers by input name ({error})"

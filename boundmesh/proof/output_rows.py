@@ -9,7 +9,9 @@ import torch
 
 from boundmesh.bounds.sweep.layout import DeviceLayout
 from boundmesh.bounds.sweep.rows import DenseRows
+from boundmesh.errors import BoundmeshError
 from boundmesh.models import rows_of
+from boundmesh.rational import without_numbers
 
 
 def matrix_of(rows: Any, outputs: int, regions: int) -> np.ndarray:
@@ -17,6 +19,10 @@ def matrix_of(rows: Any, outputs: int, regions: int) -> np.ndarray:
 
     Raises BoundmeshError for anything else.
     """
+    if kind := without_numbers(rows):
+        raise BoundmeshError(
+            f"rows are {kind}; expected S rows of {outputs} numbers, one for each output"
+        )
     try:
         shape = np.shape(rows.detach().cpu() if isinstance(rows, torch.Tensor) else rows)
     except ValueError:

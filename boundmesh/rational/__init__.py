@@ -1,7 +1,14 @@
 """Exact numbers, and how they are rounded to float64."""
 
 from boundmesh.rational.arrays import outward, quotients, rounded_all
-from boundmesh.rational.given import array_of, number_of, radius_of, rational, unwrapped
+from boundmesh.rational.given import (
+    array_of,
+    number_of,
+    radius_of,
+    rational,
+    unwrapped,
+    without_numbers,
+)
 from boundmesh.rational.numbers import Exact, decimal, fraction, is_float, rounded
 from boundmesh.rational.sums import sums
 
@@ -20,4 +27,5 @@ __all__ = [
     "rounded_all",
     "sums",
     "unwrapped",
+    "without_numbers",
 ]

@@ -72,6 +72,26 @@ def number_of(value: Any, what: str) -> Fraction:
     return rational(value, what)
 
 
+def without_numbers(values: Any) -> str:
+    """Return in words why an array or a tensor does not hold a real number at every place.
+
+    The result is empty for a tensor that does, and for anything else, which may be no array at all.
+    """
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        return "an array some of whose elements are masked"
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(values, torch.Tensor):
+        return ""
+    kinds = {
+        "a tensor on the device meta, which holds no numbers": values.is_meta,
+        "a nested tensor": values.is_nested,
+        "a sparse tensor": not values.is_nested and values.layout != torch.strided,
+        "a quantized tensor": values.is_quantized,
+        "a tensor of complex numbers": values.is_complex(),
+    }
+    return next((kind for kind, met in kinds.items() if met), "")
+
+
 def array_of(values: Any, what: str) -> np.ndarray:
     """Return numbers, sequences, arrays or tensors as one array.
 
@@ -79,6 +99,8 @@ def array_of(values: Any, what: str) -> np.ndarray:
     PropertyError, which names `what` the values are, for anything that is no array of real numbers.
     """
     torch = sys.modules.get("torch")
+    if kind := without_numbers(values):
+        raise PropertyError(f"{what} is {kind}; expected real numbers of one shape")
     if torch is not None and isinstance(values, torch.Tensor):
         values = values.detach().cpu()
         values = (values.double() if values.is_floating_point() else values).numpy()

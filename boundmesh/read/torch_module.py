@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from boundmesh.errors import ReadError, UnsupportedError
 from boundmesh.graph.graph import Graph
 from boundmesh.ranges import shown
+from boundmesh.rational import without_numbers
 from boundmesh.read.onnx import loads
 from boundmesh.read.remembered import Remembered
 
@@ -74,14 +75,17 @@ def inputs_of(example: Any) -> tuple[Tensor, ...]:
 def input_of(value: Any) -> Tensor:
     """Convert numbers, lists, an array or a tensor to a tensor; float32 if they have no dtype."""
     try:
+        if kind := without_numbers(value):
+            raise TypeError(f"it is {kind}")
         plain = not isinstance(value, Tensor | np.ndarray)
         tensor = torch.as_tensor(value, dtype=torch.float32 if plain else None)
+        finite = bool(torch.isfinite(tensor.float() if tensor.itemsize == 1 else tensor).all())
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise ReadError(
             f"the example is {shown(value)} ({error}); expected one input of the module, as a "
             "tensor, an array or lists of numbers, with its batch axis"
         ) from None
-    if not torch.isfinite(tensor).all():
+    if not finite:
         raise ReadError("the example holds NaN or infinity; expected an input of the module")
     return tensor
 

@@ -14,6 +14,7 @@ from boundmesh.bounds.sweep.region import BoxRegion
 from boundmesh.errors import BoundmeshError
 from boundmesh.operators.interval import Interval
 from boundmesh.ranges import OneOf, shown
+from boundmesh.rational import without_numbers
 from boundmesh.regions import Box
 from boundmesh.training.network import network_of
 from boundmesh.training.propagation import Propagation
@@ -146,7 +147,7 @@ def boxes_of(region: Any, module: nn.Module) -> tuple[Tensor, Tensor]:
     if not isinstance(region, tuple | list) or len(region) != 2:
         raise BoundmeshError(f"the region is {shown(region)}; {expected}")
     try:
-        lower, upper = (torch.as_tensor(end).to(like.device, like.dtype) for end in region)
+        lower, upper = (plain(end).to(like.device, like.dtype) for end in region)
     except (TypeError, ValueError, RuntimeError) as error:
         raise BoundmeshError(
             f"the region is no pair of arrays of numbers ({error}); {expected}"
@@ -162,13 +163,20 @@ def boxes_of(region: Any, module: nn.Module) -> tuple[Tensor, Tensor]:
     return lower, upper
 
 
+def plain(values: Any) -> Tensor:
+    """Return numbers as a tensor; raise TypeError for tensors and arrays of another kind."""
+    if kind := without_numbers(values) or without_numbers(found := torch.as_tensor(values)):
+        raise TypeError(f"it is {kind}")
+    return found
+
+
 def _rows(rows: Any, count: int, outputs: int, like: Tensor) -> Tensor | None:
     """Return rows as `[N or 1, S, outputs]`; None where there are none."""
     if rows is None:
         return None
     expected = f"expected [S, {outputs}], or [{count}, S, {outputs}]: rows of each input's own"
     try:
-        matrix = torch.as_tensor(rows).to(like.device, like.dtype)
+        matrix = plain(rows).to(like.device, like.dtype)
     except (TypeError, ValueError, RuntimeError) as error:
         raise BoundmeshError(f"rows are no array of numbers ({error}); {expected}") from None
     matrix = matrix[None] if matrix.dim() == 2 else matrix
