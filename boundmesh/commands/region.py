@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from boundmesh.errors import BoundmeshError, ReadError, reason_of
+from boundmesh.errors import BoundmeshError, ReadError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -126,10 +126,10 @@ def of_property(
 def _load(file: Path) -> np.ndarray:
     import numpy as np
 
-    try:
-        point = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise ReadError(f"cannot read {file} as .npy: {reason_of(error)}") from None
+    # Imported here, since it imports the room `read`.
+    from boundmesh.read.arrays import load_file
+
+    point = load_file(file, ".npy")
     if not isinstance(point, np.ndarray) or point.dtype.kind not in "fiub":
         raise ReadError(f"{file} holds no array of real numbers")
-    return point.astype(np.float64)
+    return point

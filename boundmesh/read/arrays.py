@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from boundmesh.errors import ReadError
+from boundmesh.errors import DeviceError, ReadError, reason_of
 from boundmesh.read.images import read_folder
+from boundmesh.runtime.memory import refuse_beyond
 
 INPUTS = ("x", "inputs", "images", "x_test", "data", "arr_0")
 LABELS = ("y", "labels", "targets", "y_test", "arr_1")
@@ -77,17 +77,40 @@ def load_numbers(path: Path) -> np.ndarray | Mapping[str, np.ndarray]:
 
     Raises ReadError for other files, and for arrays of anything but real numbers.
     """
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        arrays = {"": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
-    except FileNotFoundError:
-        raise ReadError(f"{path}: there is no such file or folder") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ReadError(
-            f"cannot read {path} as .npy or .npz: {error}; images are read from a folder"
-        ) from None
+    loaded = load_file(path, ".npy or .npz", "; images are read from a folder")
+    arrays = {"": loaded} if isinstance(loaded, np.ndarray) else loaded
     for name, array in arrays.items():
         if array.dtype.kind not in "fiub":
             which = f"array '{name}' of {path}" if name else str(path)
             raise ReadError(f"{which} holds {array.dtype}; expected real numbers")
-    return loaded if isinstance(loaded, np.ndarray) else arrays
+    return loaded
+
+
+def load_file(path: Path, form: str, advice: str = "") -> np.ndarray | Mapping[str, np.ndarray]:
+    """Read the array of a `.npy` file, or the arrays of a `.npz` file by name, of any type.
+
+    `form` and `advice` are parts of the message of the ReadError that is raised for anything else.
+    Raises DeviceError where the arrays do not fit into memory.
+    """
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded:
+            size = sum(part.file_size for part in loaded.zip.infolist())
+            refuse_beyond(f"the arrays in {path}", size, "give fewer inputs at one time")
+            arrays = {name: loaded[name] for name in loaded.files}
+        if others := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+            raise ReadError(f"'{others[0]}' in it is no array")
+        return arrays
+    except DeviceError:
+        raise
+    # NumPy, zipfile, zlib and tokenize raise errors of many kinds for damaged files.
+    except Exception as error:
+        reason = reason_of(error) if isinstance(error, OSError | ReadError) else f"{error}"
+        if "pickle" in reason:
+            # NumPy takes every content of another form for pickled objects.
+            reason = "it is no such file, or holds Python objects"
+        if isinstance(error, FileNotFoundError):
+            raise ReadError(f"{path}: there is no such file or folder") from None
+        raise ReadError(f"cannot read {path} as {form}: {reason}{advice}") from None

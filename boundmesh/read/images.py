@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from boundmesh.errors import BoundmeshError, ReadError
+from boundmesh.errors import BoundmeshError, ReadError, reason_of
 
 SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm",
                       ".pgm"))  # fmt: skip
 MODES = {1: "L", 3: "RGB"}
+WIDE = ("I", "F")
+"""How the names of Pillow's modes with more than 8 bits for each channel begin."""
 
 
 def read_folder(
@@ -33,18 +35,31 @@ def read_folder(
     for place, file in enumerate(files):
         try:
             with image.open(file) as picture:
+                _check(file, picture, width, height)
                 pixels = np.asarray(picture.convert(MODES[channels]))
-        except (OSError, ValueError, SyntaxError) as error:
-            raise ReadError(f"{file}: cannot be read as an image: {error}") from None
-        if pixels.shape[:2] != (height, width):
-            raise ReadError(
-                f"{file}: the image is {pixels.shape[1]} wide and {pixels.shape[0]} high; the "
-                f"network takes {width} by {height}, and resizing would change what is certified: "
-                "resize the images first"
-            )
+        except ReadError:
+            raise
+        # Pillow raises errors of many kinds for damaged files.
+        except Exception as error:
+            raise ReadError(f"{file}: cannot be read as an image: {reason_of(error)}") from None
         images[place] = pixels.reshape(height, width, channels).transpose(2, 0, 1) / np.float32(255)
     names = tuple(str(file.relative_to(folder)) for file in files)
     return images, labels, names
+
+
+def _check(file: Path, picture: Any, width: int, height: int) -> None:
+    """Raise ReadError for an image of another size, and for one whose pixels would be cut off."""
+    if picture.size != (width, height):
+        raise ReadError(
+            f"{file}: the image is {picture.size[0]} wide and {picture.size[1]} high; the "
+            f"network takes {width} by {height}, and resizing would change what is certified: "
+            "resize the images first"
+        )
+    if picture.mode[:1] in WIDE:
+        raise ReadError(
+            f"{file}: the image has more than 8 bits for each pixel's channel (Pillow's mode "
+            f"{picture.mode}), which would be cut off; give the inputs as .npy"
+        )
 
 
 def _form(shape: tuple[int, ...]) -> tuple[int, int, int]:
@@ -63,7 +78,7 @@ def _form(shape: tuple[int, ...]) -> tuple[int, int, int]:
 def _files(folder: Path) -> tuple[list[Path], np.ndarray | None]:
     """Return the images of a folder, and labels where they lie in subfolders."""
     images = _images(folder)
-    classes = sorted(part for part in folder.iterdir() if part.is_dir() and _images(part))
+    classes = sorted(part for part in _listed(folder) if part.is_dir() and _images(part))
     if images and classes:
         raise ReadError(
             f"{folder} has images of its own and images in subfolders, which would be their "
@@ -83,7 +98,14 @@ def _files(folder: Path) -> tuple[list[Path], np.ndarray | None]:
 
 
 def _images(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
+    return sorted(file for file in _listed(folder) if file.suffix.lower() in SUFFIXES)
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError as error:
+        raise ReadError(f"{folder}: cannot be read: {reason_of(error)}") from None
 
 
 def _pillow() -> Any:

@@ -61,7 +61,9 @@ class CertifyConsole:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._bar.stop()
+        # A bar that was never shown would leave an empty line.
+        if self._shown:
+            self._bar.stop()
         self._lines.__exit__(kind, error, trace)
 
     def detail(self, name: str, text: str) -> None:

@@ -228,3 +228,34 @@ def test_the_command_and_the_function_agree(command: Command, here: Path) -> Non
     assert content["counts"] == {"inputs": 3, **found.counts}
     margins = [[None if np.isinf(m) else m for m in row] for row in found.margins.tolist()]
     assert [each["margins"] for each in content["inputs"]] == margins
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [np.full((8, 8), 30000, np.uint16), np.full((8, 8), 0.5, np.float32),
+     np.full((8, 8), 1000, np.int32)],
+    ids=["16 bits", "floats", "32 bits"],
+)  # fmt: skip
+def test_images_that_eight_bits_do_not_hold_are_refused(
+    command: Command, tmp_path: Path, pixels: np.ndarray
+) -> None:
+    Image.fromarray(pixels).save(tmp_path / "a.tif")
+    outcome = command("certify", CONV, tmp_path, "--eps", "0.02")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "more than 8 bits" in outcome.words
+
+
+def test_a_damaged_or_enormous_image_is_refused_before_it_is_unpacked(
+    command: Command, tmp_path: Path
+) -> None:
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "a.bmp")
+    whole = (tmp_path / "a.bmp").read_bytes()
+    for size in ((70000).to_bytes(4, "little") * 2, (9000).to_bytes(4, "little") * 2):
+        (tmp_path / "a.bmp").write_bytes(whole[:18] + size + whole[26:])
+        outcome = command("certify", CONV, tmp_path, "--eps", "0.02")
+        assert (outcome.code, outcome.out) == (2, "")
+        assert "a.bmp" in outcome.words and "defect" not in outcome.words
+
+
+def test_a_quiet_run_writes_nothing_to_standard_error(command: Command, here: Path) -> None:
+    assert command("certify", MLP, "x.npy", "--first", 1, "--eps", "0", "--quiet").err == ""
