@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -295,6 +296,45 @@ def test_shapes_that_no_input_can_have_are_refused(command, tmp_path, name, shap
     refused(command(name, *query, *options), expected)
 
 
+def places_without_a_file(folder: Path) -> dict[str, str]:
+    """Where no file can be made, by what is told."""
+    (folder / "file").write_text("x")
+    (folder / "loop").symlink_to(folder / "loop")
+    (folder / "dangling").symlink_to(folder / "absent" / "file")
+    return {"file/x.json": "no folder", "loop": "symbolic links", "dangling": "no folder",
+            "absent/x.json": "no folder", ".": "it is a folder"}  # fmt: skip
+
+
+OUTPUTS = {
+    "verify": ("--json", "--report", "--result-file"),
+    "bounds": ("--json",),
+    "plan": ("--json",),
+    "certify": ("--csv", "--npz", "--json", "--report"),
+    "bench": ("--out", "--json", "--report"),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "option"), [(name, option) for name, options in OUTPUTS.items() for option in options]
+)
+def test_a_result_that_cannot_be_written_is_refused_before_the_work(
+    command, tmp_path, name, option
+):
+    (tmp_path / "list.csv").write_text("absent.onnx,absent.vnnlib,1\n")
+    (tmp_path / "broken.onnx").write_bytes(b"broken")
+    broken = tmp_path / "broken.onnx"
+    words = {
+        "verify": (NEAR, "--network", broken),
+        "bounds": (NEAR, "--network", broken),
+        "plan": (broken,),
+        "certify": (broken, IMAGE, "--eps", 1),
+        "bench": (tmp_path / "list.csv",),
+    }
+    for place, expected in places_without_a_file(tmp_path).items():
+        outcome = command(name, *words[name], option, tmp_path / place)
+        refused(outcome, f"{option}: cannot write", expected)
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
@@ -390,3 +430,28 @@ def test_a_list_with_an_endless_cell_is_refused(command, tmp_path):
     refused_list = command("bench", tmp_path / "list.csv")
     assert refused_list.code == 2 and "list.csv" in refused_list.words
     assert "Traceback" not in refused_list.err
+
+
+@pytest.mark.skipif(getattr(os, "geteuid", int)() == 0, reason="root may write everywhere")
+def test_a_result_in_a_locked_folder_is_refused_before_the_work(command, tmp_path):
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o555)
+    (tmp_path / "own").write_text("")
+    (tmp_path / "own").chmod(0o444)
+    for file in (locked / "x.json", tmp_path / "own"):
+        refused(command("verify", NEAR, "--network", MLP, "--json", file), "--json", "denied")
+    (tmp_path / "list.csv").write_text(f"{MLP},{NEAR},60\n")
+    outcome = command("bench", tmp_path / "list.csv", "--json-dir", locked / "new")
+    refused(outcome, "--json-dir", "denied")
+
+
+def test_a_folder_of_results_that_cannot_be_made_is_refused(command, tmp_path):
+    (tmp_path / "list.csv").write_text(f"{MLP},{NEAR},60\n")
+    (tmp_path / "file").write_text("x")
+    outcome = command("bench", tmp_path / "list.csv", "--json-dir", tmp_path / "file" / "x")
+    refused(outcome, "--json-dir: cannot make the folder")
+
+
+def test_a_list_that_is_a_circle_of_links_is_refused(command, tmp_path):
+    (tmp_path / "loop.csv").symlink_to(tmp_path / "loop.csv")
+    refused(command("bench", tmp_path / "loop.csv"), "loop.csv", "symbolic links")

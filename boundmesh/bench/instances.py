@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 from ast import literal_eval
 from collections.abc import Iterable, Iterator, Sequence
@@ -82,7 +83,8 @@ def read_instances(files: Sequence[Path]) -> list[Instance]:
     instances: dict[tuple[str, str, str], Instance] = {}
     homes: dict[str, Path] = {}
     for file in files:
-        folder = file.resolve().parent
+        # Path.resolve fails where links form a circle.
+        folder = Path(os.path.realpath(file)).parent
         family = folder.parent.name if VERSION.fullmatch(folder.name) else folder.name
         if homes.setdefault(family, file) != file:
             raise BoundmeshError(

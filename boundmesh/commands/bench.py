@@ -16,7 +16,7 @@ from boundmesh.bench.instances import Instance, read_instances, select
 from boundmesh.bench.session import Session, known
 from boundmesh.commands.bench_results import check_comparison, compare_results, sum_up, write_report
 from boundmesh.commands.defaults import described
-from boundmesh.commands.files import check_results
+from boundmesh.commands.files import check_folder, check_results
 from boundmesh.commands.groups import with_groups
 from boundmesh.commands.option_groups import ConsoleOptions, RunOptions
 from boundmesh.commands.options import RESULTS, RUN, FromStart, Report
@@ -131,6 +131,7 @@ def bench(
     settings = run.settings(timeout)
     results = {"--out": out, "--json": json, "--plot": plot, "--report": report}
     check_results(results, *(lists or []))
+    check_folder("--json-dir", json_dir)
     if out is not None and out.exists() and not out.is_file():
         raise BoundmeshError(f"--out: cannot write {out}: it is no file that can be continued")
     if plot is not None:

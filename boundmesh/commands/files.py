@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from boundmesh.errors import BoundmeshError, ReadError
+
+ENTER = os.W_OK | os.X_OK
+"""What a folder must allow for files to be made in it."""
 
 WHOLE = re.compile(r"[0-9]{1,18}")
 """A length on the command line; digits of other scripts are none."""
@@ -117,10 +121,38 @@ def _exists(file: Path) -> bool:
 
 def check_writable(option: str, file: Path | None) -> None:
     """Check before the work that a result can be written."""
-    if file is not None and not _exists(file.absolute().parent):
-        raise BoundmeshError(f"{option}: cannot write {file}: there is no folder {file.parent}")
-    if file is not None and _exists(file) and file.is_dir():
-        raise BoundmeshError(f"{option}: cannot write {file}: it is a folder")
+    if file is not None and (reason := _obstacle(file)):
+        raise BoundmeshError(f"{option}: cannot write {file}: {reason}")
+
+
+def check_folder(option: str, folder: Path | None) -> None:
+    """Check before the work that results can be written into a folder that need not exist."""
+    if folder is None:
+        return
+    there = next((each for each in (folder, *folder.absolute().parents) if _exists(each)), folder)
+    if not os.path.isdir(there):
+        raise BoundmeshError(f"{option}: cannot make the folder {folder}: {there} is no folder")
+    if not os.access(there, ENTER):
+        raise BoundmeshError(
+            f"{option}: cannot write into the folder {folder}: {os.strerror(errno.EACCES)}"
+        )
+
+
+def _obstacle(file: Path) -> str:
+    """Return why a file cannot be written; the result is empty where it seems that it can."""
+    try:
+        place = _place(file)
+    except ValueError as error:
+        return str(error)
+    if os.path.islink(place):
+        return os.strerror(errno.ELOOP)
+    if os.path.isdir(place):
+        return "it is a folder"
+    folder = os.path.dirname(place)
+    if not os.path.isdir(folder):
+        return f"there is no folder {file.parent}"
+    denied = not os.access(*((place, os.W_OK) if os.path.exists(place) else (folder, ENTER)))
+    return os.strerror(errno.EACCES) if denied else ""
 
 
 def check_results(results: Mapping[str, Path | None], *inputs: Path | None) -> None:
