@@ -80,7 +80,7 @@ def load(model: Model, example: np.ndarray | None = None) -> Graph:
     if isinstance(model, Graph):
         return model
     if isinstance(model, str | Path):
-        return onnx.load(model, lengths=_lengths(example))
+        return onnx.load(model, lengths=shapes_of_example(example))
     if not isinstance(model, torch.nn.Module):
         swapped = isinstance(model, Property | Box | Ball)
         raise ReadError(
@@ -97,7 +97,7 @@ def load(model: Model, example: np.ndarray | None = None) -> Graph:
     return from_torch(model, torch.as_tensor(example).to(next(floating, torch.float32)))
 
 
-def _lengths(example: np.ndarray | None) -> KnownShapes:
+def shapes_of_example(example: np.ndarray | None) -> KnownShapes:
     """Return what an example input tells of the lengths that a network leaves open."""
     if example is None:
         return UNKNOWN

@@ -45,16 +45,21 @@ def load_one(
         raise ReadError(f"the path is {shown(path)}; expected the name of an ONNX file")
     if property is not None and not isinstance(property, str | Path):
         raise ReadError(f"the property is {shown(property)}; expected the name of a VNN-LIB file")
+    known = shapes_by_name(shapes)
+    declared = declared_in(property)
+    return declared.opened(lambda given: onnx.load(path, lengths=given), known)
+
+
+def shapes_by_name(shapes: object) -> dict[str, tuple[int, ...]]:
+    """Return shapes of inputs by their names, as tuples; raise ReadError where they are none."""
     try:
         if shapes is not None and not isinstance(shapes, Mapping):
             raise TypeError("no mapping")
-        known = {name: tuple(map(index, shape)) for name, shape in (shapes or {}).items()}
+        return {name: tuple(map(index, shape)) for name, shape in (shapes or {}).items()}
     except (TypeError, ValueError) as error:
         raise ReadError(
             f"shapes are {shown(shapes)}; expected lists of whole numbers by input name ({error})"
         ) from None
-    declared = declared_in(property)
-    return declared.opened(lambda given: onnx.load(path, lengths=given), known)
 
 
 def from_torch(module: torch.nn.Module, example: Any) -> Graph:

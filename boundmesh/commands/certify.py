@@ -11,10 +11,10 @@ import typer
 from boundmesh.commands.certify_files import CertificationFiles
 from boundmesh.commands.certify_run import Request, read_and_certify, tell
 from boundmesh.commands.defaults import described
-from boundmesh.commands.files import check_readable
+from boundmesh.commands.files import check_readable, shapes_of
 from boundmesh.commands.groups import with_groups
 from boundmesh.commands.option_groups import ConsoleOptions, RunOptions
-from boundmesh.commands.options import REGION, RESULTS, RUN, Clip, Json, Report
+from boundmesh.commands.options import REGION, RESULTS, RUN, Clip, Json, Report, Shape
 from boundmesh.commands.output import print_result
 from boundmesh.commands.ranks import start_ranks
 from boundmesh.commands.region import parse_clip, parse_numbers
@@ -45,6 +45,7 @@ def certify(
         ),
     ],
     *,
+    shape: Shape = None,
     eps: Annotated[
         str,
         typer.Option(
@@ -183,7 +184,7 @@ def certify(
         "timeout_per_input": timeout_per_input,
         "jobs": jobs,
     }
-    request = Request(model, inputs, labels, first, clip, options)
+    request = Request(model, shapes_of(shape), inputs, labels, first, clip, options)
     start_ranks(settings.layout.shape)
     # The other ranks certify with the first one, which alone prints and writes results.
     first_rank = is_first()

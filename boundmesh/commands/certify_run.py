@@ -22,6 +22,7 @@ class Request:
     """The files and options of a certification.
 
     model    the file of the network
+    shapes   the shapes of inputs whose axes the file leaves open, by name
     inputs   the file or folder of the inputs
     labels   the file of the labels; None where there is none
     first    how many of the inputs are certified; None for all
@@ -30,6 +31,7 @@ class Request:
     """
 
     model: Path
+    shapes: Mapping[str, tuple[int, ...]]
     inputs: Path
     labels: Path | None
     first: int | None
@@ -50,7 +52,7 @@ def read_and_certify(
     from boundmesh.report import certify_words, words
 
     progress.stage("read")
-    graph = api.load(request.model)
+    graph = api.load(request.model, shapes=request.shapes)
     data = read_inputs(request.inputs, request.labels, request.first, graph)
     progress.say("network", f"{request.model.name}: {words.of_graph(graph)}")
     told = certify_words.of_inputs(

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from boundmesh.commands.files import check_readable, check_results
+from boundmesh.commands.files import check_readable, check_results, shapes_of
 from boundmesh.commands.groups import with_groups
 from boundmesh.commands.option_groups import PointOptions, RowOptions, TravelOptions
-from boundmesh.commands.options import REGION, Json, MethodOption, Quiet
+from boundmesh.commands.options import REGION, Json, MethodOption, Quiet, Shape
 from boundmesh.report.console import ConsoleProgress
 from boundmesh.settings import BoundSettings, Layout, Settings
 
@@ -31,6 +31,7 @@ def plan(
         ),
     ] = None,
     *,
+    shape: Shape = None,
     point: PointOptions,
     unstable: Annotated[
         str | None,
@@ -134,6 +135,7 @@ def plan(
         prediction = api.plan(
             model,
             spec if around is None else around,
+            shapes=shapes_of(shape),
             mesh=mesh,
             memory=memory,
             unstable=unstable,

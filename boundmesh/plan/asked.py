@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ import torch
 from boundmesh.errors import BoundmeshError, DeviceError
 from boundmesh.graph.graph import Graph
 from boundmesh.models import load as load_model
-from boundmesh.models import point_of, region_of
+from boundmesh.models import point_of, region_of, shapes_of_example
 from boundmesh.plan.counting import count_unstable
 from boundmesh.plan.machine import CPU, HOPPER, OTHER_GPU, Machine
 from boundmesh.plan.neurons import Unstable
@@ -26,6 +26,7 @@ from boundmesh.proof.question import TOGETHER
 from boundmesh.property import Ball, Box, Clause, Property
 from boundmesh.ranges import Number
 from boundmesh.read import onnx, vnnlib
+from boundmesh.read.open_axes import DeclaredShapes, check_names, declared_in
 from boundmesh.runtime.device import dtype_of
 from boundmesh.runtime.memory import refuse_beyond
 from boundmesh.settings import Settings
@@ -57,6 +58,7 @@ def plan_of(
     model: Model,
     asked: Property | Box | Ball | str | Path | None,
     *,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
     unstable: object,
     memory: object,
     mesh: object,
@@ -75,7 +77,7 @@ def plan_of(
     per_host = POSITIVE_OR_NONE.read("gpus_per_host", per_host)
     machine = _with_rates(machine_named(settings.device), tflops, bandwidth)
     counted = asked is not None and share is None
-    question = _asked(model, asked, settings, rows, shapes_only=not counted)
+    question = _asked(model, asked, settings, rows, shapes or {}, shapes_only=not counted)
     shares = Unstable(1.0 if share is None else share)
     if counted:
         shares = count_unstable(question.graph, question.regions)
@@ -155,10 +157,11 @@ def _asked(
     asked: Property | Box | Ball | str | Path | None,
     settings: Settings,
     rows: int | None,
+    shapes: Mapping[str, tuple[int, ...]],
     *,
     shapes_only: bool,
 ) -> Asked:
-    graph, method = _graph(model, asked, shapes_only=shapes_only), settings.bounds.method
+    graph, method = _graph(model, asked, shapes, shapes_only=shapes_only), settings.bounds.method
     if isinstance(asked, str | Path):
         asked = vnnlib.load(asked, graph.inputs, graph.outputs)
     graph = for_bounds(graph, settings, asked if isinstance(asked, Property) else None)
@@ -173,12 +176,22 @@ def _asked(
 
 
 def _graph(
-    model: Model, asked: Property | Box | Ball | str | Path | None, *, shapes_only: bool
+    model: Model,
+    asked: Property | Box | Ball | str | Path | None,
+    shapes: Mapping[str, tuple[int, ...]],
+    *,
+    shapes_only: bool,
 ) -> Graph:
+    example = None if asked is None or isinstance(asked, str | Path | Property) else asked
+    point = None if example is None else point_of(example)
     if not isinstance(model, str | Path):
-        example = None if asked is None or isinstance(asked, str | Path | Property) else asked
-        return load_model(model, None if example is None else point_of(example))
-    graph = onnx.load(model, shapes_only=True)
+        if shapes:
+            raise BoundmeshError("shapes are for a network in a file; this one has its lengths")
+        return load_model(model, point)
+    of_file = declared_in(asked if isinstance(asked, str | Path) else None)
+    declared = of_file if point is None else DeclaredShapes(shapes_of_example(point))
+    graph = declared.opened(lambda known: onnx.load(model, shapes_only=True, lengths=known), shapes)
+    check_names(shapes, (port.name for port in graph.inputs))
     if shapes_only:
         return graph
     weights = sum(array.nbytes for array in graph.weights.values())
@@ -187,7 +200,7 @@ def _graph(
         COPIES * weights,
         "state a share instead, as in --unstable 100%",
     )
-    return onnx.load(model)
+    return declared.opened(lambda known: onnx.load(model, lengths=known), shapes)
 
 
 def _of_property(graph: Graph, property: Property) -> Asked:

@@ -139,3 +139,38 @@ def test_the_numbers_of_several_inputs_are_not_the_length_of_the_first(tmp_path:
 def test_a_region_of_the_input_fixes_one_open_length(sequence: Path) -> None:
     box = boundmesh.Box(np.zeros(15), np.ones(15))
     assert boundmesh.bounds(sequence, box).upper == pytest.approx(np.ones(3), rel=1e-5)
+
+
+CLASSIFIER = """<ir_version: 8, opset_import: ["" : 17]>
+g (float[N, 1, H, W] x) => (float[N, 2] y) <float[2, 1, 2, 2] k = {1, -1, 0.5, 2, 0, 1, -2, 1}>
+{ c = Conv(x, k) r = Relu(c) p = GlobalAveragePool(r) y = Flatten<axis=1>(p) }"""
+
+
+def test_every_command_that_advises_to_give_a_shape_takes_one(
+    command: Command, tmp_path: Path
+) -> None:
+    network = saved(tmp_path, CLASSIFIER)
+    np.save(tmp_path / "x.npy", np.ones((1, 1, 3, 4)))
+    spec = declaring(tmp_path, (1, 1, 3, 4), 2)
+    region = "--input", tmp_path / "x.npy", "--eps", "0.01"
+    calls = {
+        "certify": ("certify", network, tmp_path / "x.npy", "--eps", "0.01"),
+        "plan": ("plan", network),
+        "verify": ("verify", network, *region),
+        "bounds": ("bounds", "--network", network, *region),
+    }
+    for words in calls.values():
+        outcome = command(*words)
+        if outcome.code:
+            assert "--shape x=1,1,?,?" in outcome.words
+        assert command(*words, "--shape", "x=1,1,3,4").code == 0
+    assert command("plan", network, spec).code == 0
+    assert command("plan", network, *region).code == 0
+    outcome = command("plan", network, "--shape", "z=1")
+    assert outcome.code == 2
+    box = boundmesh.Box(np.zeros((1, 1, 3, 4)), np.ones((1, 1, 3, 4)))
+    for given in ({"asked": box}, {"asked": spec}, {"shapes": {"x": (1, 1, 3, 4)}}):
+        assert boundmesh.plan(network, **given).lines
+    graph = boundmesh.load(network, shapes={"x": (1, 1, 3, 4)})
+    with pytest.raises(boundmesh.BoundmeshError, match="shapes are for a network in a file"):
+        boundmesh.plan(graph, shapes={"x": (1, 1, 3, 4)})
