@@ -27,6 +27,8 @@ MULTIPLICATIONS, WEIGHTS = 3 * 10**8, 2 * 10**7
 VALUES = 10**6
 # The share of the largest output above which rounding counts as too much.
 COARSE = 0.01
+# What may be lost in any network: outputs this small are lost to underflow, which bounds count.
+UNDERFLOW = 1e-30
 REPORT = "this is an error of boundmesh: please report the network"
 
 
@@ -109,7 +111,7 @@ def refuse_coarse(graph: Graph, expected: np.ndarray, rounding: np.ndarray) -> N
     lost = float(np.median(rounding) if jumps else rounding.max())
     reach = float(np.abs(expected).max(initial=0.0))
     # Written so that NaN is refused.
-    if not lost <= COARSE * reach:
+    if not lost <= max(COARSE * reach, UNDERFLOW):
         raise ReadError(
             f"float32 is too coarse for the network: its outputs reach {reach:.3g} and are lost to "
             f"{lost:.3g} in rounding; use float64"

@@ -97,6 +97,19 @@ def test_a_network_that_drowns_in_float32_is_refused_unless_bounds_are_in_float6
     agrees_with_source(graph, [BOX], dtype=torch.float64)
 
 
+def test_outputs_that_underflow_in_float32_are_no_reason_to_refuse() -> None:
+    """10⁻⁴⁴·x is rounded to a multiple of 1.4·10⁻⁴⁵, and is never 1 all the same."""
+    small = helper.make_node("Constant", [], ["small"], value_float=1e-22)
+    nodes = [small, helper.make_node("Mul", ["x", "small"], ["t"]),
+             helper.make_node("Mul", ["t", "small"], ["s"]),
+             helper.make_node("Relu", ["s"], ["y"])]  # fmt: skip
+    graph = loads(single(nodes, [1]))
+    box = Box(np.array([0.1]), np.array([0.9]))
+    clause = Clause((Atom((), ((0, -1.0),), -1.0),))
+    property = Property((Case(box, (clause,)),), 1, 1)
+    assert isinstance(boundmesh.verify(graph, property).verdict, Verified)
+
+
 def test_a_graph_without_a_source_has_nothing_to_agree_with():
     agrees_with_source(replace(network(), source=None), [BOX])
 
