@@ -57,6 +57,7 @@ class Runtime:
     def __init__(self, graph: Graph, also: Sequence[str] = ()) -> None:
         if graph.source is None:
             raise ReadError("the network has no ONNX source to run; load it from a file")
+        refuse_bfloat16(graph)
         model = source_bytes(graph.source)
         folder = graph.source.resolve().parent if isinstance(graph.source, Path) else None
         # A fusion that an output inside cuts in two may become another one, less exact.
@@ -98,6 +99,21 @@ class Runtime:
             return result
         except Exception as error:
             raise ReadError(f"ONNX Runtime cannot run the network: {error}") from error
+
+
+def refuse_bfloat16(graph: Graph) -> None:
+    """Raise ReadError for inputs and outputs of bfloat16, a type that NumPy lacks.
+
+    Values inside of a network may be of that type where ONNX Runtime runs them.
+    """
+    for role, ports in (("input", graph.inputs), ("output", graph.outputs)):
+        for port in ports:
+            if port.dtype == "bfloat16":
+                raise ReadError(
+                    f"{role} '{port.name}' is of the type bfloat16, which ONNX Runtime does not "
+                    "exchange with Python, so nothing can be compared or replayed; export the "
+                    f"network with an {role} of float32 and a Cast"
+                )
 
 
 class Runtimes:

@@ -9,7 +9,8 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from boundmesh.errors import ReadError, UnsupportedError
+import boundmesh
+from boundmesh.errors import BoundmeshError, ReadError, UnsupportedError
 from boundmesh.graph.forward import forward, tensors
 from boundmesh.graph.graph import Graph
 from boundmesh.read.onnx import loads
@@ -218,3 +219,21 @@ def test_a_limit_of_infinity_or_zero_is_none_or_a_relu(network):
     assert ops("Max", -np.inf) == [] and ops("Min", np.inf) == []
     assert ops("Max", 0) == ["relu"] and ops("Min", 0) == ["at_most"]
     assert ops("Max", -3.4028234663852886e38) == ["at_least"]
+
+
+@pytest.mark.parametrize("role", ["input", "output"])
+def test_inputs_and_outputs_of_bfloat16_are_refused_with_the_way_out(role: str) -> None:
+    types = (TensorProto.BFLOAT16, TensorProto.FLOAT)
+    given, made = types if role == "input" else types[::-1]
+    info = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node("Cast", ["x"], ["y"], to=made)],
+        "g",
+        [info("x", given, [1, 2])],
+        [info("y", made, [1, 2])],
+    )
+    opset = [helper.make_opsetid("", 17)]
+    network = loads(helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString())
+    box = boundmesh.Box(np.zeros((1, 2)), np.ones((1, 2)))
+    with pytest.raises(BoundmeshError, match=f"{role} '.' is of the type bfloat16.*with a"):
+        boundmesh.verify(network, boundmesh.Property.largest(box, 0, 2))
