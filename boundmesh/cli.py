@@ -34,7 +34,7 @@ from boundmesh.commands.verify import verify
 from boundmesh.errors import BoundmeshError
 from boundmesh.runtime.interruption import INTERRUPTION
 from boundmesh.runtime.memory import keep_freed_memory
-from boundmesh.runtime.rank import inside, is_first, under_torchrun
+from boundmesh.runtime.rank import check_rank, inside, is_first, under_torchrun
 
 FAILED = 2
 INTERRUPTED = 130
@@ -149,6 +149,7 @@ def main() -> None:
 
 def _run() -> None:
     try:
+        check_rank()
         command_line()(prog_name="boundmesh")
     except BoundmeshError as error:
         _fail("\n".join(filter(None, (str(error), error.excerpt))))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -455,3 +456,23 @@ def test_a_folder_of_results_that_cannot_be_made_is_refused(command, tmp_path):
 def test_a_list_that_is_a_circle_of_links_is_refused(command, tmp_path):
     (tmp_path / "loop.csv").symlink_to(tmp_path / "loop.csv")
     refused(command("bench", tmp_path / "loop.csv"), "loop.csv", "symbolic links")
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [{"RANK": "7", "WORLD_SIZE": "2"}, {"RANK": "x", "WORLD_SIZE": "1"},
+     {"RANK": "1", "WORLD_SIZE": "2"}, {"RANK": "0", "WORLD_SIZE": "2"},
+     {"RANK": "-1", "WORLD_SIZE": "1"}, {"RANK": "0", "WORLD_SIZE": ""}],
+    ids=str,
+)  # fmt: skip
+def test_variables_of_a_launcher_that_did_not_start_the_command_are_refused(variables):
+    environment = {**os.environ, "PYTHONPATH": str(DIGITS.parents[1]), **variables}
+    words = [sys.executable, "-m", "boundmesh", "verify", NEAR, "--network", MLP]
+    outcome = subprocess.run(words, capture_output=True, text=True, timeout=60, env=environment)
+    assert (outcome.returncode, outcome.stdout) == (2, "")
+    assert "WORLD_SIZE" in outcome.stderr and "Traceback" not in outcome.stderr
+
+
+def test_a_rank_without_a_number_of_ranks_is_the_only_process(command, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    assert command("verify", NEAR, "--network", MLP).out == "unsat\n"

@@ -9,7 +9,7 @@ import typer
 
 from boundmesh.errors import BoundmeshError
 from boundmesh.mesh_shape import MeshShape
-from boundmesh.runtime.rank import inside
+from boundmesh.runtime.rank import check_ranks, inside
 
 # Each rank is a process that imports torch. More of them exhaust a machine.
 MOST_PER_CORE = 16
@@ -24,7 +24,9 @@ def start_ranks(shape: MeshShape) -> None:
     """Become the launcher where the mesh has several ranks and this process is none of them.
 
     Every rank then runs the same command. This process exits with the first rank's exit code.
+    Raises BoundmeshError where a launcher has started another number of ranks.
     """
+    check_ranks(shape.size)
     if shape.size > 1 and not inside():
         cores = os.cpu_count() or 1
         if shape.size > MOST_PER_CORE * cores:
