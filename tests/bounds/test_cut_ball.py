@@ -15,6 +15,7 @@ from boundmesh.bounds.sweep.region import (
     CutBallRegion,
     part_of,
     region_tensors,
+    region_to,
 )
 from boundmesh.operators import cut_ball
 from boundmesh.property import Ball
@@ -45,6 +46,15 @@ def test_the_minimum_is_attained_at_a_point_of_the_ball_and_of_the_box(p: float)
     moved = torch.linalg.vector_norm(points - region.center[:, None], ord=p, dim=2)
     assert (moved <= region.radius[:, None] * (1 + 1e-12)).all()
     assert torch.allclose((rows * points).sum(2), region.minimum(rows), rtol=1e-9)
+
+
+@P
+def test_a_cut_ball_sent_to_a_device_has_the_same_minimum_and_interval(p: float) -> None:
+    region, rows = regions(p), rows_of()
+    moved = region_to(region, torch.device("cpu"))
+    assert torch.equal(moved.minimum(rows), region.minimum(rows))
+    assert torch.equal(moved.interval.lower, region.interval.lower)
+    assert torch.equal(moved.interval.upper, region.interval.upper)
 
 
 @P

@@ -163,7 +163,10 @@ def region_to(region: Region, device: torch.device) -> Region:
     """Return the regions on another device."""
     if isinstance(region, BoxRegion):
         return BoxRegion(region.lower.to(device), region.upper.to(device))
-    return BallRegion(region.center.to(device), region.radius.to(device), region.p)
+    ball = BallRegion(region.center.to(device), region.radius.to(device), region.p)
+    if isinstance(region, BallRegion):
+        return ball
+    return cut(ball, region.lower.to(device), region.upper.to(device))
 
 
 def region_tensors(
