@@ -28,7 +28,7 @@ from boundmesh.bounds.sweep.layout import OneDevice
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import region_tensors
 from boundmesh.bounds.sweep.rows import DenseRows
-from boundmesh.kernels.recorded import Step, repeated
+from boundmesh.kernels.recorded import Step, recorded_at_first_call
 from boundmesh.models import read
 from boundmesh.proof.guarantee import rounding_for
 from boundmesh.proof.question import questions
@@ -88,8 +88,8 @@ def timed(
 
     begun = time.perf_counter()
     climb = Climb(problem, rows, StepSchedule())
-    how = repeated if recorded else plain
-    with mock.patch.object(alpha, "repeated", how):
+    how = recorded_at_first_call if recorded else plain
+    with mock.patch.object(alpha, "recorded_at_first_call", how):
         iterate = climb.ready()
         wait(device)
         yield time.perf_counter() - begun, climb.lower.double().cpu()

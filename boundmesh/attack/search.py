@@ -18,7 +18,7 @@ from boundmesh.attack.smoothing import SAMPLES, WIDE, measured
 from boundmesh.attack.space import Space, space_of
 from boundmesh.graph.forward import forward, multiplications
 from boundmesh.graph.graph import Graph
-from boundmesh.kernels.recorded import repeated
+from boundmesh.kernels.recorded import recorded_at_first_call
 from boundmesh.property import Property
 from boundmesh.verdict import Counterexample
 
@@ -126,7 +126,9 @@ class Descent:
         )
         small = len(x) * self.held <= SMALL
         on_gpu = self.device.type == "cuda"
-        step = repeated(moving.step, self.device, recordable=self.recordable and small)
+        step = recorded_at_first_call(
+            moving.step, self.device, recordable=self.recordable and small
+        )
         for step_number in range(1, steps + 1):
             step()
             if not on_gpu or step_number % BETWEEN_LOOKS == 0 or step_number == steps:

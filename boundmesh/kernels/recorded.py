@@ -19,16 +19,16 @@ from boundmesh.runtime.device import numbered
 Step = Callable[[], object]
 
 
-def repeated(step: Step, device: torch.device, *, recordable: bool) -> Step:
+def recorded_at_first_call(step: Step, device: torch.device, *, recordable: bool) -> Step:
     """Return `step`, or on a GPU a version of it that is recorded at its next call.
 
     `recordable` must be true only if the step reads and writes the same tensors each time, has no
     other result, and never waits for a value from the device.
     """
-    return Recorded(step, device) if recordable and device.type == "cuda" else step
+    return RecordedStep(step, device) if recordable and device.type == "cuda" else step
 
 
-class Recorded:
+class RecordedStep:
     """A step that is recorded at its first call.
 
     If recording fails, the step runs as it is, with a warning. The results have the same bits.
@@ -41,7 +41,7 @@ class Recorded:
 
     def __call__(self) -> None:
         if self._graph is None and not self._fails:
-            self._graph = recorded(self._step, self._device)
+            self._graph = record_step(self._step, self._device)
             self._fails = self._graph is None
         if self._graph is None:
             self._step()
@@ -49,7 +49,7 @@ class Recorded:
             self._graph.replay()
 
 
-def recorded(step: Step, device: torch.device) -> torch.cuda.CUDAGraph | None:
+def record_step(step: Step, device: torch.device) -> torch.cuda.CUDAGraph | None:
     """Record a step without running it.
 
     The result is None if that fails, with a warning, or if an earlier recording failed.
@@ -64,7 +64,7 @@ def recorded(step: Step, device: torch.device) -> torch.cuda.CUDAGraph | None:
         return None
 
 
-class Recorder:
+class StepRecorder:
     """The stream and the memory with which steps are recorded on a device; all steps share both.
 
     broken  true after a recording has failed
@@ -117,11 +117,11 @@ def busy(device: torch.device) -> bool:
     return device.type == "cuda" and not torch.cuda.current_stream(device).query()
 
 
-def recorder_of(device: torch.device) -> Recorder:
+def recorder_of(device: torch.device) -> StepRecorder:
     """Return the recorder of a GPU."""
-    return _recorder(numbered(device))
+    return _cached_recorder(numbered(device))
 
 
 @cache
-def _recorder(device: torch.device) -> Recorder:
-    return Recorder(device)
+def _cached_recorder(device: torch.device) -> StepRecorder:
+    return StepRecorder(device)

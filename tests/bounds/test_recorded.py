@@ -23,7 +23,7 @@ from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import BoxRegion
 from boundmesh.bounds.sweep.rows import DenseRows
 from boundmesh.kernels import recorded
-from boundmesh.kernels.recorded import Recorded, repeated
+from boundmesh.kernels.recorded import RecordedStep, recorded_at_first_call
 from tests.host_values import never_waits
 from tests.networks import NETWORKS, attention_net, both_ways, divided_net, problem, region
 
@@ -44,8 +44,8 @@ def no_warnings() -> Iterator[None]:
 def recording(monkeypatch: pytest.MonkeyPatch):
     def switch(on: bool) -> None:
         for module in (alpha, beta_ascent):
-            plain = repeated if on else lambda step, device, **how: step
-            monkeypatch.setattr(module, "repeated", plain)
+            plain = recorded_at_first_call if on else lambda step, device, **how: step
+            monkeypatch.setattr(module, "recorded_at_first_call", plain)
 
     return switch
 
@@ -141,7 +141,7 @@ def test_a_step_that_cannot_be_recorded_is_taken_each_time(monkeypatch: pytest.M
 
     monkeypatch.setattr(recorded, "recorder_of", lambda device: Failing())
     taken: list[int] = []
-    step = Recorded(lambda: taken.append(1), torch.device("cpu"))
+    step = RecordedStep(lambda: taken.append(1), torch.device("cpu"))
     with pytest.warns(RuntimeWarning, match="not recorded: operation not permitted"):
         step()
     step()
@@ -155,12 +155,12 @@ def test_after_a_step_that_waits_for_a_value_the_gpu_works_as_before() -> None:
     def waits() -> None:
         value.add_(float(value.sum()))
 
-    step = Recorded(waits, DEVICE)
+    step = RecordedStep(waits, DEVICE)
     with pytest.warns(RuntimeWarning, match="not recorded"):
         step()
     assert value.tolist() == [4.0, 4.0, 4.0]
     assert torch.rand(4, device=DEVICE).isfinite().all()
-    doubled = Recorded(lambda: value.mul_(2), DEVICE)
+    doubled = RecordedStep(lambda: value.mul_(2), DEVICE)
     doubled()
     doubled()
     assert value.tolist() == [16.0, 16.0, 16.0]
@@ -168,6 +168,6 @@ def test_after_a_step_that_waits_for_a_value_the_gpu_works_as_before() -> None:
 
 def test_steps_off_a_gpu_are_taken_as_they_are() -> None:
     taken = []
-    step = repeated(lambda: taken.append(1), torch.device("cpu"), recordable=True)
+    step = recorded_at_first_call(lambda: taken.append(1), torch.device("cpu"), recordable=True)
     step()
-    assert taken == [1] and not isinstance(step, Recorded)
+    assert taken == [1] and not isinstance(step, RecordedStep)

@@ -40,7 +40,7 @@ from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.methods.sloped_rows import Sloped, SlopedRows
 from boundmesh.bounds.methods.stalling import Stalling
 from boundmesh.bounds.sweep.rows import DenseRows, Rows, both_sides, ends
-from boundmesh.kernels.recorded import Step, repeated
+from boundmesh.kernels.recorded import Step, recorded_at_first_call
 from boundmesh.operators.interval import Interval
 
 # The target has few rows in comparison with the start nodes. The slopes of its rows therefore take
@@ -149,7 +149,7 @@ class Climb:
     def ready(self) -> Step:
         """Return `iterate`, recorded at its first call if it can be."""
         layout = self.problem.layout
-        return repeated(self.iterate, layout.device, recordable=layout.recordable)
+        return recorded_at_first_call(self.iterate, layout.device, recordable=layout.recordable)
 
     def prepare(self, done: int, weight: Tensor) -> None:
         """Set the weights of the rows and the step sizes of iteration `done`, counted from 1."""

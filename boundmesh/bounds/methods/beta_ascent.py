@@ -17,7 +17,7 @@ from boundmesh.bounds.methods.domain_bounds import (
     in_order,
 )
 from boundmesh.kernels.pieces import Notes
-from boundmesh.kernels.recorded import Step, repeated
+from boundmesh.kernels.recorded import Step, recorded_at_first_call
 
 # How many steps lie between two checks of which domains are proved. A check waits for the device.
 LEAVE = 5
@@ -62,7 +62,7 @@ def climb(
         batch.prepare(ascent, step)
         if again is None:
             batch.rise()
-            again = repeated(batch.rise, rows.device, recordable=batch.recordable)
+            again = recorded_at_first_call(batch.rise, rows.device, recordable=batch.recordable)
         else:
             again()
         if step % LEAVE == 1:

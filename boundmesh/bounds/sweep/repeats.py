@@ -19,7 +19,7 @@ from boundmesh.bounds.sweep.rows import Tile
 from boundmesh.bounds.sweep.stretches import Stretch, stretches
 from boundmesh.kernels.imagined_gpu import imagined
 from boundmesh.kernels.once import nothing_new
-from boundmesh.kernels.recorded import recorded
+from boundmesh.kernels.recorded import record_step
 from boundmesh.operators.node import Node
 
 Change = Callable[[Tensor], Tensor]
@@ -58,8 +58,8 @@ class Lowest:
 
 
 @dataclass(frozen=True)
-class Recording(Generic[Moved]):
-    """A recorded stretch.
+class RecordedPart(Generic[Moved]):
+    """What a part of a tile does in a stretch, recorded.
 
     graph    the kernels
     inputs   the tensors that they read
@@ -75,10 +75,10 @@ class Recording(Generic[Moved]):
     @staticmethod
     def of(
         graph: torch.cuda.CUDAGraph, inputs: Sequence[Tensor], results: Moved
-    ) -> Recording[Moved]:
+    ) -> RecordedPart[Moved]:
         types = [each.dtype for each in inputs]
         alike = [[at for at, each in enumerate(types) if each == one] for one in {*types}]
-        return Recording(graph, inputs, results, alike)
+        return RecordedPart(graph, inputs, results, alike)
 
     def replay(self, inputs: Sequence[Tensor]) -> Moved:
         """Compute the results for other inputs of the same shapes.
@@ -111,7 +111,7 @@ class Repeat:
     device: torch.device
     _begun: bool = False
     _shapes: Sequence[torch.Size] = ()
-    _recording: Recording[Any] | None = None
+    _recording: RecordedPart[Any] | None = None
     _kept: Sequence[Tensor] = field(default=())
 
     def run(
@@ -149,7 +149,7 @@ class Repeat:
         Returns where it writes its result, which is not computed yet; None if recording fails.
         """
         self._rehearse(state, rehearse)
-        self._recording = _recording(state, step, self.device)
+        self._recording = _record_part(state, step, self.device)
         self._shapes = [each.shape for each in tensors_of(state)]
         return None if self._recording is None else self._recording.result
 
@@ -212,13 +212,13 @@ def tensors_of(state: Movable) -> list[Tensor]:
     return found
 
 
-def _recording(
+def _record_part(
     state: State, step: Callable[[State], Moved], device: torch.device
-) -> Recording[Moved] | None:
+) -> RecordedPart[Moved] | None:
     """Record a part; None if that fails."""
     copy, results = state.mapped(torch.clone), list[Moved]()
     # A sweep takes the tensors out of its state, so they are listed before it begins.
     inputs = tensors_of(copy)
     with nothing_new():
-        graph = recorded(lambda: results.append(step(copy)), device)
-    return None if graph is None else Recording.of(graph, inputs, results[0])
+        graph = record_step(lambda: results.append(step(copy)), device)
+    return None if graph is None else RecordedPart.of(graph, inputs, results[0])
