@@ -18,7 +18,7 @@ from torch import Tensor
 from boundmesh.kernels import launcher, matmul
 from boundmesh.kernels.fused_windows import Reach, in_three
 from boundmesh.kernels.matmul import BLOCK_ROUNDINGS
-from boundmesh.kernels.once import kept
+from boundmesh.kernels.once import stored_table
 
 KERNELS = "kernels.spread_triton"
 PART = 1024
@@ -71,7 +71,7 @@ def spread(
     most = lines * prod(-(-n // s) for n, s in zip(three[1], three[3], strict=True))
     grid = (-(-most // block.high) * -(-features // block.wide), prod(three[3]), 1)
     in_parts = (precision or precision_of(channels, kernel.numel(), block.deep)) == "bf16x6"
-    table = kept(weight, parts if in_parts else _by_taps)
+    table = stored_table(weight, parts if in_parts else _by_taps)
     how = (*three[2], *three[3], *three[4], block.high, block.wide, block.deep, in_parts)
     numbers = map(launcher.number, (channels, features, weight.numel()))
     kind = (*numbers, block.warps, *how)

@@ -18,29 +18,29 @@ Tables = dict[int, tuple[Tensor, Tensor]]
 The identity of the first is the key.
 """
 
-_NOTHING_NEW: ContextVar[bool] = ContextVar("nothing_new", default=False)
+_DURING_RECORDING: ContextVar[bool] = ContextVar("during_recording", default=False)
 _TABLES: ContextVar[Tables | None] = ContextVar("tables", default=None)
 
 
 @contextmanager
-def nothing_new() -> Iterator[None]:
-    """A context in which `once` raises, as all that later work shares must be computed before."""
-    before = _NOTHING_NEW.set(True)
+def during_recording() -> Iterator[None]:
+    """A context in which nothing is computed that later work shares, as it must be there before."""
+    before = _DURING_RECORDING.set(True)
     try:
         yield
     finally:
-        _NOTHING_NEW.reset(before)
+        _DURING_RECORDING.reset(before)
 
 
-def once() -> None:
-    """Raise RuntimeError within `nothing_new`; called before tensors are computed and kept."""
-    if _NOTHING_NEW.get():
+def forbid_in_recording() -> None:
+    """Raise RuntimeError within `during_recording`; called before tensors are computed and kept."""
+    if _DURING_RECORDING.get():
         raise RuntimeError("tensors that later work shares must be computed before a recording")
 
 
 @contextmanager
 def keeping(tables: Tables | None) -> Iterator[None]:
-    """A context in which `kept` stores tables in `tables` (None: it stores nothing).
+    """A context in which `stored_table` stores tables in `tables` (None: it stores nothing).
 
     What they are computed from must stay as it is as long as they are in use.
     """
@@ -51,7 +51,7 @@ def keeping(tables: Tables | None) -> Iterator[None]:
         _TABLES.reset(before)
 
 
-def kept(source: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
+def stored_table(source: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
     """Return `compute(source)`, which a context of `keeping` computes once for each source.
 
     `compute` must be the same function for the same source.
@@ -63,6 +63,6 @@ def kept(source: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
     if known is not None:
         return known[1]
     table = compute(source)
-    if not _NOTHING_NEW.get():
+    if not _DURING_RECORDING.get():
         tables[id(source)] = source, table
     return table

@@ -22,7 +22,7 @@ from torch.autograd.function import once_differentiable
 
 from boundmesh.kernels import launcher
 from boundmesh.kernels.fused_window_sums import lines_of
-from boundmesh.kernels.once import once
+from boundmesh.kernels.once import forbid_in_recording
 from boundmesh.kernels.pieces_pass import Way, in_runs
 from boundmesh.kernels.sums import of_domains
 
@@ -171,7 +171,7 @@ class Pieces:
     @cached_property
     def lines_last(self) -> Tensor:
         """CROWN's lines `[3, D or 1, places, C]` on the bounds of maps, as `lines_of` has them."""
-        once()
+        forbid_in_recording()
         return lines_of(_features_last(self.lower), _features_last(self.upper), self.slope)
 
     @cached_property

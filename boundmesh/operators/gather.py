@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from boundmesh.kernels.once import once
+from boundmesh.kernels.once import forbid_in_recording
 from boundmesh.operators.common_rules import Weights, monotone, other_axis
 from boundmesh.operators.linear_bounds import Pulled
 from boundmesh.operators.node import Node
@@ -25,7 +25,7 @@ Index = tuple[int, ...]
 @lru_cache(maxsize=256)
 def index_tensor(index: Index, device: torch.device) -> Tensor:
     """Return the places as a tensor `[len(index)]` of int64 on a device."""
-    once()
+    forbid_in_recording()
     return torch.tensor(index, dtype=torch.long, device=device)
 
 
@@ -36,7 +36,7 @@ def inverse_table(index: Index, length: int, device: torch.device) -> tuple[Tens
     The k-th tensor, `[length]`, holds the k-th place of each input. An input with fewer places has
     `len(index)` there, which is one past the end.
     """
-    once()
+    forbid_in_recording()
     places: list[list[int]] = [[] for _ in range(length)]
     for place, source in enumerate(index):
         places[source].append(place)

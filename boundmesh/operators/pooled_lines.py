@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from boundmesh.kernels import fused_pools, fused_windows
-from boundmesh.kernels.once import once
+from boundmesh.kernels.once import forbid_in_recording
 from boundmesh.operators.inner_products import signed_inner, signed_product
 from boundmesh.operators.linear_bounds import Lines, Pulled
 from boundmesh.operators.node import Node
@@ -51,7 +51,7 @@ class OpenMaxima:
     @cached_property
     def table(self) -> Tensor:
         """The shared slopes `[D, K, places, C]`, as the kernel takes them, for N = 1."""
-        once()
+        forbid_in_recording()
         by_element = self.shared.squeeze(2).squeeze(1).flatten(3).permute(0, 2, 3, 1)
         return by_element.contiguous()
 
@@ -77,7 +77,7 @@ class PooledLines(WindowRelaxation):
     def open(self) -> OpenMaxima:
         """The maxima whose two lines differ, or have an intercept that is not zero."""
         ((below,), (above,)) = self.lines.lower_slopes, self.lines.upper_slopes
-        once()
+        forbid_in_recording()
         low, high = self.lines.lower_intercept, self.lines.upper_intercept
         assert low is not None and high is not None
         same = (below == above).all(4) & (low == 0) & (high == 0)

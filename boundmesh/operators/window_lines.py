@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from boundmesh.kernels import fused_window_sums, fused_windows
-from boundmesh.kernels.once import kept
+from boundmesh.kernels.once import stored_table
 from boundmesh.kernels.sums import added
 from boundmesh.operators import window_blocks
 from boundmesh.operators.inner_products import signed_product
@@ -156,7 +156,7 @@ def signed_inner_windows(windows: Windows, below: Tensor, above: Tensor) -> Tens
     """Return `⟨A⁺, below⟩ + ⟨A⁻, above⟩` `[D, S]` for maps `[D or 1, (1,) *shape]`."""
     rows = windows.coefficients
     if fused_windows.applies(rows):
-        tables = kept(below, windows.table), kept(above, windows.table)
+        tables = stored_table(below, windows.table), stored_table(above, windows.table)
         return fused_window_sums.signed_sums(rows, *tables, windows.grid.reach)
     result = _signed_sums(windows, below, above)
     assert result is not None

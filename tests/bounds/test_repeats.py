@@ -41,7 +41,7 @@ from boundmesh.bounds.sweep.tile_heights import (
 )
 from boundmesh.bounds.sweep.whole_rows import WholeRows
 from boundmesh.graph.graph import Graph
-from boundmesh.kernels.once import Tables, keeping, kept, nothing_new
+from boundmesh.kernels.once import Tables, during_recording, keeping, stored_table
 from boundmesh.operators.node import Node
 from boundmesh.operators.rounding import Rounding
 from boundmesh.plan.machine import HOPPER, OTHER_GPU, Machine
@@ -244,10 +244,10 @@ def test_a_stretch_rehearses_only_its_own_fresh_nodes() -> None:
 
 def test_what_later_work_shares_is_never_computed_in_a_recording() -> None:
     sweeps = Sweeps(problem_of(MAPS["2d"], "cpu"))
-    with nothing_new(), pytest.raises(RuntimeError, match="before a recording"):
+    with during_recording(), pytest.raises(RuntimeError, match="before a recording"):
         sweeps.finish(sweeps.state(sweeps.tiles[0], 0), 0)
     sweeps.finish(sweeps.state(sweeps.tiles[0], 0), 0)
-    with nothing_new():
+    with during_recording():
         sweeps.finish(sweeps.state(sweeps.tiles[1], 0), 0)
 
 
@@ -261,7 +261,7 @@ def test_nothing_that_later_work_shares_is_left_to_compute_when_a_gpu_records(
     @contextmanager
     def strict(meter: Meter) -> Iterator[None]:
         recordings.append(meter.stage)
-        with beside(meter), nothing_new():
+        with beside(meter), during_recording():
             yield
 
     monkeypatch.setattr(Meter, "beside", strict)
@@ -338,9 +338,9 @@ def test_a_table_is_computed_once_for_a_weight_and_never_kept_from_a_recording()
 
     tables: Tables = {}
     with keeping(tables):
-        with nothing_new():
-            assert torch.equal(kept(weight, double), 2 * weight)
+        with during_recording():
+            assert torch.equal(stored_table(weight, double), 2 * weight)
         assert not tables
-        assert kept(weight, double) is kept(weight, double)
-    kept(weight, double)
+        assert stored_table(weight, double) is stored_table(weight, double)
+    stored_table(weight, double)
     assert len(computed) == 3

@@ -18,7 +18,7 @@ from boundmesh.bounds.relaxation.lines import (
 )
 from boundmesh.bounds.sweep.rows import Tile
 from boundmesh.kernels import fused_windows
-from boundmesh.kernels.once import Tables, once
+from boundmesh.kernels.once import Tables, forbid_in_recording
 from boundmesh.kernels.pieces import Pieces
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.linear_bounds import Relaxation
@@ -54,7 +54,7 @@ class FixedLines:
             local_boxes = self._localise({name: self._boxes[name] for name in node.inputs})
             boxes = boxes_of(node, local_boxes)
             first = boxes[0].lower
-            once()
+            forbid_in_recording()
             if in_one_pass(node, first) and (not tile.windowed or fused_windows.applies(first)):
                 self._drawn[key] = pieces_of(node, boxes[0])
             elif tile.windowed:

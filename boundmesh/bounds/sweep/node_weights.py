@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor
 
-from boundmesh.kernels.once import once
+from boundmesh.kernels.once import forbid_in_recording
 from boundmesh.operators import RULES
 from boundmesh.operators.node import Node
 from boundmesh.operators.operator import Product
@@ -100,7 +100,7 @@ class NodeWeights:
     @cached_property
     def bias(self) -> Tensor:
         """A product's bias, expanded to `[1, 1, *shape]`; it varies along the output axis only."""
-        once()
+        forbid_in_recording()
         node, (bias,) = self.node, self.weights
         bias = bias.reshape(-1, *[1] * (len(node.shape) - 1 - output_axis(node)))
         return bias.expand(1, 1, *node.shape).contiguous()

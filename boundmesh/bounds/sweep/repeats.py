@@ -18,7 +18,7 @@ from torch import Tensor
 from boundmesh.bounds.sweep.rows import Tile
 from boundmesh.bounds.sweep.stretches import Stretch, stretches
 from boundmesh.kernels.imagined_gpu import imagined
-from boundmesh.kernels.once import nothing_new
+from boundmesh.kernels.once import during_recording
 from boundmesh.kernels.recorded import record_step
 from boundmesh.operators.node import Node
 
@@ -219,6 +219,6 @@ def _record_part(
     copy, results = state.mapped(torch.clone), list[Moved]()
     # A sweep takes the tensors out of its state, so they are listed before it begins.
     inputs = tensors_of(copy)
-    with nothing_new():
+    with during_recording():
         graph = record_step(lambda: results.append(step(copy)), device)
     return None if graph is None else RecordedPart.of(graph, inputs, results[0])

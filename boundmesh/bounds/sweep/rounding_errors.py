@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from boundmesh.kernels import fused_rows, fused_window_sums, fused_windows
-from boundmesh.kernels.once import once
+from boundmesh.kernels.once import forbid_in_recording
 from boundmesh.kernels.sums import Collected, added
 from boundmesh.operators import window_blocks
 from boundmesh.operators.inner_products import inner
@@ -100,13 +100,13 @@ class Sizes:
     @cached_property
     def below(self) -> Tensor:
         """The negated sizes, by which a kernel multiplies negative coefficients."""
-        once()
+        forbid_in_recording()
         return -self.above
 
     @cached_property
     def features_last(self) -> Tensor:
         """The sizes of maps `[1, C, *spatial]`, as `[D or 1, places, C]`."""
-        once()
+        forbid_in_recording()
         domains, _, _, wide = self.above.shape[:4]
         return self.above.reshape(domains, wide, -1).mT.contiguous()
 
