@@ -3,8 +3,8 @@
 Without them the lines of unstable neurons are computed and merged with those of stable neurons,
 which takes about a hundred small kernels for a pull and its gradients. Here a pull is one kernel,
 and its gradients are two. Only the rows are stored for the gradients. α may be stored in 16 bits
-and is never copied. Its gradient is used where it is computed: by a step of Adam (`Steps`), or by
-writing it to a given tensor (`Notes`). autograd never holds it.
+and is never copied. Its gradient is used where it is computed, by a step of Adam, or by writing it
+to a given tensor: see `gradient_use.py`. autograd never holds it.
 
 Every row is summed in a fixed order, and gradients over rows are summed in blocks of fixed height.
 So bits depend neither on the load of the device nor on the number of rows.
@@ -22,70 +22,10 @@ from torch.autograd.function import once_differentiable
 
 from boundmesh.kernels import launcher
 from boundmesh.kernels.fused_window_sums import lines_of
+from boundmesh.kernels.gradient_use import NO_GRADIENT, GradientUse
 from boundmesh.kernels.once import forbid_in_recording
-from boundmesh.kernels.pieces_pass import Way, in_runs
+from boundmesh.kernels.pieces_pass import PiecesPull, in_runs
 from boundmesh.kernels.sums import of_domains
-
-
-@dataclass(frozen=True)
-class Nobody:
-    """No gradient to α is computed."""
-
-    tick: Tensor | None = None
-    kinds = False, False
-    """Two flags: α takes steps, and its gradient is written."""
-
-    @property
-    def arguments(self) -> tuple[Tensor | None, ...]:
-        """The moments of α, the pace, and the tensors for the gradients to α and β."""
-        return None, None, None, None, None
-
-
-@dataclass(frozen=True)
-class Steps:
-    """α takes a step of Adam along its gradient, in place.
-
-    first   `[D, S, U]`, bfloat16: the first moments
-    second  `[D, S, U]`, bfloat16: the second moments
-    pace    `[3]`: the rate, and the divisors of the moments, `1 − 0.9^t` and `1 − 0.999^t`
-    tick    a tensor that requires a gradient, so that autograd calls the backward pass
-    """
-
-    first: Tensor
-    second: Tensor
-    pace: Tensor
-    tick: Tensor
-    kinds = True, False
-
-    @property
-    def arguments(self) -> tuple[Tensor | None, ...]:
-        return self.first, self.second, self.pace, None, None
-
-
-@dataclass(frozen=True)
-class Notes:
-    """Gradients to α and β are written to tensors.
-
-    alpha  `[D, S, U]`, with the strides of α: receives the gradient to α
-    beta   `[D, S, U]`, with the strides of β: receives the gradient to β
-    tick   a tensor that requires a gradient, so that autograd calls the backward pass
-    """
-
-    alpha: Tensor
-    beta: Tensor
-    tick: Tensor
-    kinds = False, True
-
-    @property
-    def arguments(self) -> tuple[Tensor | None, ...]:
-        return None, None, None, self.alpha, self.beta
-
-    def at(self, place: slice) -> Notes:
-        """Return the notes for a range of the parameters."""
-        return Notes(self.alpha[..., place], self.beta[..., place], self.tick)
-
-
-NOBODY = Nobody()
 
 
 @dataclass(frozen=True)
@@ -129,10 +69,12 @@ class Pieces:
     upper   `[D or 1, *]`: upper bounds of the pre-activations
     places  `[size]`, int32: the index of each neuron's α, or −1 if its sign is known
     alpha   `[D, S, U]`, float16 or float32: α; None stands for the α of CROWN
-    own     two tensors `[D or 1, U]`: tighter bounds of the neurons that have an α, or None
+    tighter_bounds
+            two tensors `[D or 1, U]`: tighter bounds of the neurons that have an α, or None
     beta    `[D, S, U]`: the multipliers β of split neurons, or None
     splits  `[D, U]`, int8: the signs of split neurons, or None
-    taker   what is done with the gradient to α
+    gradient_use
+            what is done with the gradient to α
     index   `[U]`: the flat neurons that have an α; only rows in windows need it
     maps    what all tiles share if rows lie in windows (None: it is computed for these pieces)
     """
@@ -142,23 +84,23 @@ class Pieces:
     upper: Tensor
     places: Tensor | None = None
     alpha: Tensor | None = None
-    own: tuple[Tensor, Tensor] | None = None
+    tighter_bounds: tuple[Tensor, Tensor] | None = None
     beta: Tensor | None = None
     splits: Tensor | None = None
-    taker: Nobody | Steps | Notes = NOBODY
+    gradient_use: GradientUse = NO_GRADIENT
     index: Tensor | None = None
     maps: Maps | None = None
 
     @cached_property
     def parameters(self) -> tuple[Tensor | None, ...]:
         """The parameters that the kernels take, in their order."""
-        own = self.own or (None, None)
-        return (*own, self.alpha, self.places, self.beta, self.splits)
+        tighter = self.tighter_bounds or (None, None)
+        return (*tighter, self.alpha, self.places, self.beta, self.splits)
 
     @cached_property
     def kinds(self) -> tuple[bool, bool, bool]:
-        """Three flags: there are α, there are own bounds, and there are splits."""
-        return self.alpha is not None, self.own is not None, self.splits is not None
+        """Three flags: there are α, there are tighter bounds, and there are splits."""
+        return self.alpha is not None, self.tighter_bounds is not None, self.splits is not None
 
     @cached_property
     def shared(self) -> Maps:
@@ -177,11 +119,11 @@ class Pieces:
     @cached_property
     def domains(self) -> int:
         """The number of domains of the parameters."""
-        alpha, own, splits = self.alpha, self.own, self.splits
+        alpha, tighter, splits = self.alpha, self.tighter_bounds, self.splits
         return max(
             self.lower.shape[0],
             1 if alpha is None else alpha.shape[0],
-            1 if own is None else own[0].shape[0],
+            1 if tighter is None else tighter[0].shape[0],
             1 if splits is None else splits.shape[0],
         )
 
@@ -191,8 +133,8 @@ class Pieces:
         A⁺·below + A⁻·chord − β·split        onto + ⟨A⁻, intercept⟩
         """
         if not torch.is_grad_enabled():
-            return self._way(rows).there(onto)
-        rows, tick = rows.contiguous(), self.taker.tick
+            return self._pull_of(rows).pull(onto)
+        rows, tick = rows.contiguous(), self.gradient_use.tick
         result: tuple[Tensor, Tensor] = _Pull.apply(self, rows, self.lower, self.upper, tick, onto)
         return result
 
@@ -201,11 +143,15 @@ class Pieces:
 
         The kernel is the same, because another one might add in another order.
         """
-        way = self._way(rows)
-        return way.bias(way.rows) if way.domains == len(rows) else way.there()[1]
+        pieces_pull = self._pull_of(rows)
+        return (
+            pieces_pull.bias(pieces_pull.rows)
+            if pieces_pull.domains == len(rows)
+            else pieces_pull.pull()[1]
+        )
 
-    def _way(self, rows: Tensor) -> Way:
-        return Way(self, rows.contiguous(), *in_runs(self.lower, self.upper))
+    def _pull_of(self, rows: Tensor) -> PiecesPull:
+        return PiecesPull(self, rows.contiguous(), *in_runs(self.lower, self.upper))
 
 
 def _features_last(end: Tensor) -> Tensor:
@@ -230,7 +176,7 @@ class _Pull(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         ctx.pieces, ctx.earlier = pieces, 0 if onto is None else len(onto)
         ctx.save_for_backward(rows, lower, upper)
-        return Way(pieces, rows, *in_runs(lower, upper)).there(onto)
+        return PiecesPull(pieces, rows, *in_runs(lower, upper)).pull(onto)
 
     @staticmethod
     @once_differentiable
@@ -238,8 +184,8 @@ class _Pull(torch.autograd.Function):
         pieces, (rows, lower, upper) = ctx.pieces, ctx.saved_tensors
         _, to_rows, *to_ends, _, to_onto = ctx.needs_input_grad
         earlier = of_domains(of_bias, ctx.earlier) if to_onto else None
-        way = Way(pieces, rows, *in_runs(lower, upper))
-        of_bias = of_domains(of_bias, way.domains).contiguous()
-        out, sums = way.back(gradient.contiguous(), of_bias, to_rows, any(to_ends))
-        ends = (None, None) if sums is None else way.ends(sums)
+        pieces_pull = PiecesPull(pieces, rows, *in_runs(lower, upper))
+        of_bias = of_domains(of_bias, pieces_pull.domains).contiguous()
+        out, sums = pieces_pull.push(gradient.contiguous(), of_bias, to_rows, any(to_ends))
+        ends = (None, None) if sums is None else pieces_pull.bound_gradients(sums)
         return None, out, *ends, None, earlier

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from boundmesh.kernels import fused_rows, launcher
+from boundmesh.kernels.gradient_use import GradientUse
 from boundmesh.kernels.sums import added
 
 BLOCK = 1024
@@ -18,15 +19,6 @@ KERNELS = "kernels.pieces_triton"
 # The numbers of neurons and rows that one program of the gradient kernels handles.
 BACK_BLOCK = 256
 BACK_ROWS = 16
-
-
-class Taker(Protocol):
-    """What is done with the gradients to α and β: `Nobody`, `Steps` or `Notes` of `pieces.py`."""
-
-    @property
-    def kinds(self) -> tuple[bool, bool]: ...
-    @property
-    def arguments(self) -> tuple[Tensor | None, ...]: ...
 
 
 class TwoPieces(Protocol):
@@ -37,11 +29,11 @@ class TwoPieces(Protocol):
     @property
     def alpha(self) -> Tensor | None: ...
     @property
-    def own(self) -> tuple[Tensor, Tensor] | None: ...
+    def tighter_bounds(self) -> tuple[Tensor, Tensor] | None: ...
     @property
     def splits(self) -> Tensor | None: ...
     @property
-    def taker(self) -> Taker: ...
+    def gradient_use(self) -> GradientUse: ...
     @property
     def parameters(self) -> tuple[Tensor | None, ...]: ...
     @property
@@ -51,7 +43,7 @@ class TwoPieces(Protocol):
 
 
 @dataclass(frozen=True)
-class Way:
+class PiecesPull:
     """One pull of rows through pieces, or its gradients.
 
     pieces  the lines
@@ -65,7 +57,7 @@ class Way:
     lower: Tensor
     upper: Tensor
 
-    def there(self, onto: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def pull(self, onto: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the pulled rows, and their bias added to `onto`, an earlier one."""
         out = self.rows.new_empty(self.domains, *self.rows.shape[1:])
         return out, self.bias(out, onto)
@@ -81,36 +73,36 @@ class Way:
         kinds = (*pieces.kinds, earlier is not None)
         grid = self.domains * count, 1, 1
         launcher.start(
-            launcher.module(KERNELS).pull_pieces, (*self.kind, *kinds), grid, rows,
+            launcher.module(KERNELS).pull_pieces, (*self.version_key, *kinds), grid, rows,
             rows, self.lower, self.upper, *pieces.parameters, earlier, out, bias,
             count, size, pieces.slope, *self.strides, fused_rows.apart(earlier), *kinds, BLOCK,
         )  # fmt: skip
         return bias if onto is None or earlier is not None else added(onto, bias)
 
-    def back(
+    def push(
         self, gradient: Tensor, of_bias: Tensor, to_rows: bool, to_ends: bool
     ) -> tuple[Tensor | None, Tensor | None]:
-        """Return the gradient to the rows, and sums `[D·blocks, 2, size]` for `ends`."""
-        rows, pieces, taker = self.rows, self.pieces, self.pieces.taker
+        """Return the gradient to the rows, and sums `[D·blocks, 2, size]` for `bound_gradients`."""
+        rows, pieces, gradient_use = self.rows, self.pieces, self.pieces.gradient_use
         domains, count, size = *gradient.shape[:2], self.size
         blocks = -(-count // BACK_ROWS)
         out = torch.empty_like(gradient) if to_rows else None
         sums = gradient.new_empty(domains * blocks, 2, size) if to_ends else None
         if gradient.numel():
-            kinds = (*pieces.kinds, to_rows, to_ends, *taker.kinds, min(BACK_ROWS, count))
+            kinds = (*pieces.kinds, to_rows, to_ends, *gradient_use.kinds, min(BACK_ROWS, count))
             launcher.start(
                 launcher.module(KERNELS).push_pieces,
-                (*self.kind, launcher.aligned(gradient), *kinds),
+                (*self.version_key, launcher.aligned(gradient), *kinds),
                 (domains * blocks, -(-size // BACK_BLOCK), 1), rows,
                 rows, gradient, of_bias, self.lower, self.upper, *pieces.parameters, out, sums,
-                *taker.arguments, count, size, pieces.slope, blocks, *self.strides, *kinds,
+                *gradient_use.arguments, count, size, pieces.slope, blocks, *self.strides, *kinds,
                 BACK_BLOCK,
             )  # fmt: skip
         if out is not None and rows.shape[0] < domains:
             out = out.sum(0, keepdim=True)
         return out, sums
 
-    def ends(self, sums: Tensor) -> tuple[Tensor, Tensor]:
+    def bound_gradients(self, sums: Tensor) -> tuple[Tensor, Tensor]:
         """Return the gradients to the lower and the upper bounds, each `[D or 1, size]`."""
         size, blocks = self.size, sums.shape[0] // self.domains
         shape = self.domains, *self.lower.shape[1:]
@@ -120,7 +112,7 @@ class Way:
         ends = self.rows.new_empty(shape), self.rows.new_empty(shape)
         grid = self.domains, -(-size // BACK_BLOCK), 1
         launcher.start(
-            launcher.module(KERNELS).ends_of_pieces, self.kind, grid, sums,
+            launcher.module(KERNELS).ends_of_pieces, self.version_key, grid, sums,
             sums, self.lower, self.upper, *ends, size, self.pieces.slope, blocks,
             fused_rows.apart(self.lower), BACK_BLOCK,
         )  # fmt: skip
@@ -137,21 +129,22 @@ class Way:
         return prod(self.rows.shape[2:])
 
     @property
-    def kind(self) -> tuple[object, ...]:
+    def version_key(self) -> tuple[object, ...]:
         """The properties of the arguments that a compiled version of the kernels depends on."""
         alpha, size = self.pieces.alpha, launcher.number(self.size)
-        kind = None if alpha is None else alpha.dtype
-        return kind, size, launcher.aligned(self.rows, self.lower, self.upper)
+        dtype = None if alpha is None else alpha.dtype
+        return dtype, size, launcher.aligned(self.rows, self.lower, self.upper)
 
     @property
     def strides(self) -> tuple[int, ...]:
         """The strides between domains and between rows. A stride is 0 if all domains share."""
-        alpha, own, splits = self.pieces.alpha, self.pieces.own, self.pieces.splits
+        pieces = self.pieces
+        alpha, tighter, splits = pieces.alpha, pieces.tighter_bounds, pieces.splits
         return (
             fused_rows.apart(self.rows),
             self.size,
             fused_rows.apart(self.lower),
-            fused_rows.apart(own and own[0]),
+            fused_rows.apart(tighter and tighter[0]),
             fused_rows.apart(alpha),
             0 if alpha is None else alpha.stride(1),
             fused_rows.apart(splits),

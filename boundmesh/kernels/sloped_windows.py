@@ -42,7 +42,7 @@ def usable(like: Tensor) -> bool:
 def applies(pieces: Pieces, rows: Tensor) -> bool:
     """Return True if `pull` can pull rows in windows back through the pieces."""
     given = pieces.alpha is not None and pieces.index is not None
-    return given and pieces.own is None and pieces.splits is None and usable(rows)
+    return given and pieces.tighter_bounds is None and pieces.splits is None and usable(rows)
 
 
 def pull(pieces: Pieces, rows: Tensor, reach: Reach, before: Collected) -> tuple[Tensor, Collected]:
@@ -50,9 +50,9 @@ def pull(pieces: Pieces, rows: Tensor, reach: Reach, before: Collected) -> tuple
 
     A⁺·below + A⁻·chord        bias + ⟨A⁻, intercept⟩
     """
-    rows, tick = rows.contiguous(), pieces.taker.tick
+    rows, tick = rows.contiguous(), pieces.gradient_use.tick
     if not torch.is_grad_enabled():
-        return _there(pieces, rows, reach, before)
+        return _pull_rows(pieces, rows, reach, before)
     out, bias, error = _Pull.apply(
         pieces, rows, reach, pieces.lower, pieces.upper, tick, before.bias, before
     )
@@ -74,7 +74,7 @@ class _Pull(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         ctx.pieces, ctx.reach, ctx.earlier = pieces, reach, 0 if onto is None else len(onto)
         ctx.save_for_backward(rows, lower, upper)
-        out, after = _there(pieces, rows, reach, Collected(onto, before.error, before.due))
+        out, after = _pull_rows(pieces, rows, reach, Collected(onto, before.error, before.due))
         error = None if after.error is None else after.error.detach()
         if error is not None:
             ctx.mark_non_differentiable(error)
@@ -91,12 +91,16 @@ class _Pull(torch.autograd.Function):
         of_bias = of_domains(of_bias, max(len(rows), pieces.domains)).contiguous()
         gradient = gradient.contiguous()
         # The sums over rows come first, because they read no α, and the step changes α.
-        ends = _ends(pieces, rows, ctx.reach, gradient, of_bias) if any(to_ends) else (None, None)
-        out = _back(pieces, rows, ctx.reach, gradient, of_bias, to_rows)
+        ends = (
+            _bound_gradients(pieces, rows, ctx.reach, gradient, of_bias)
+            if any(to_ends)
+            else (None, None)
+        )
+        out = _push_gradients(pieces, rows, ctx.reach, gradient, of_bias, to_rows)
         return None, out, None, *ends, None, earlier, None
 
 
-def _there(
+def _pull_rows(
     pieces: Pieces, rows: Tensor, reach: Reach, before: Collected
 ) -> tuple[Tensor, Collected]:
     (lower, upper), due = pieces.shared.bounds_last, before.due
@@ -116,16 +120,16 @@ def _there(
     return out, collected_in(to, before)
 
 
-def _back(
+def _push_gradients(
     pieces: Pieces, rows: Tensor, reach: Reach, gradient: Tensor, of_bias: Tensor, to_rows: bool
 ) -> Tensor | None:
     """Return the gradient to the rows, and let α take its step."""
     lower, upper = pieces.shared.bounds_last
     domains, count, size = *gradient.shape[:2], prod(rows.shape[2:])
     out = torch.empty_like(gradient) if to_rows else None
-    step, noted = pieces.taker.kinds
+    step, noted = pieces.gradient_use.kinds
     assert not noted, "gradients to the slopes of windows are not written to tensors"
-    first, second, pace, _, _ = pieces.taker.arguments
+    first, second, pace, _, _ = pieces.gradient_use.arguments
     if gradient.numel():
         alpha, wide = _alpha(pieces), chunk(rows.shape[-1])
         how = to_rows, step, wide, BLOCK
@@ -142,7 +146,7 @@ def _back(
     return out
 
 
-def _ends(
+def _bound_gradients(
     pieces: Pieces, rows: Tensor, reach: Reach, gradient: Tensor, of_bias: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return the gradients to the lower and the upper bounds, which are zero where no α is."""

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from boundmesh.kernels import fused_linear, fused_rows, matmul
-from boundmesh.kernels.pieces import Notes, Pieces
+from boundmesh.kernels.gradient_use import GradientNotes
+from boundmesh.kernels.pieces import Pieces
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.linear import LINEAR
 from boundmesh.operators.node import Node
@@ -146,10 +147,10 @@ def of_pieces(
     values = rows, center - reach, center + reach, rows.sigmoid()
     *on_device, alpha = copies(device, *values)
     tick = alpha.new_zeros((), requires_grad=True)
-    notes = Notes(torch.zeros_like(alpha), torch.zeros_like(alpha), tick)
+    notes = GradientNotes(torch.zeros_like(alpha), torch.zeros_like(alpha), tick)
     places = torch.arange(SIZE, dtype=torch.int32, device=device)
     start, lower, upper = (value.requires_grad_() for value in on_device)
-    computed, bias = Pieces(0.0, lower, upper, places, alpha, taker=notes).pull(start)
+    computed, bias = Pieces(0.0, lower, upper, places, alpha, gradient_use=notes).pull(start)
     leaves = [value.double().requires_grad_() for value in values]
     node = Node("a", RELU.name, ("z",), (SIZE,), ((SIZE,),))
     relax = RELU.relax

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from boundmesh.kernels import fused_collect, sloped_windows
-from boundmesh.kernels.pieces import Pieces, Steps
+from boundmesh.kernels.gradient_use import AdamSteps
+from boundmesh.kernels.pieces import Pieces
 from boundmesh.kernels.sums import Collected
 from boundmesh.operators.convolution import CONV
 from boundmesh.operators.interval import Interval
@@ -49,7 +50,7 @@ def of_sloped_windows(device: torch.device) -> Iterator[Comparison]:
     ends = [end.to(device, torch.float32).requires_grad_() for end in (lower, upper)]
     pieces = Pieces(
         0.0, ends[0], ends[1], slots.to(device), alpha.to(device),
-        taker=Steps(moments[0], moments[1], pace, tick), index=index.to(device),
+        gradient_use=AdamSteps(moments[0], moments[1], pace, tick), index=index.to(device),
     )  # fmt: skip
     coefficients = here.coefficients.requires_grad_()
     with torch.enable_grad():

@@ -14,7 +14,8 @@ from torch import Tensor
 from boundmesh.bounds.methods.adam import StepSizes
 from boundmesh.bounds.relaxation.slopes import Slope
 from boundmesh.kernels import fused_rows
-from boundmesh.kernels.pieces import NOBODY, Notes, Pieces, Steps
+from boundmesh.kernels.gradient_use import NO_GRADIENT, AdamSteps, GradientNotes
+from boundmesh.kernels.pieces import Pieces
 from boundmesh.operators import RULES
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.node import Node
@@ -119,9 +120,9 @@ def test_noted_gradients_are_those_of_autograd(op: str, slope: float, shape) -> 
     alpha, beta = case.alpha.float(), torch.rand_like(case.alpha.float())
     splits = (torch.arange(alpha.shape[2], device=DEVICE) % 3 - 1).to(torch.int8)
     splits = splits.expand(len(alpha), -1).contiguous()
-    notes = Notes(torch.zeros_like(alpha), torch.zeros_like(beta), tick)
-    pieces = replace(case.pieces, alpha=alpha, beta=beta, splits=splits, taker=notes)
-    plain, _ = replace(pieces, beta=None, splits=None, taker=NOBODY).pull(case.rows)
+    notes = GradientNotes(torch.zeros_like(alpha), torch.zeros_like(beta), tick)
+    pieces = replace(case.pieces, alpha=alpha, beta=beta, splits=splits, gradient_use=notes)
+    plain, _ = replace(pieces, beta=None, splits=None, gradient_use=NO_GRADIENT).pull(case.rows)
     split, _ = pieces.pull(case.rows)
     lowered = torch.zeros_like(plain).index_copy(2, case.index, beta * splits.unsqueeze(1))
     close(split, plain - lowered)
@@ -146,8 +147,8 @@ def test_a_step_taken_on_the_way_back_is_the_step_of_adam(shape) -> None:
         pace.set((0.2, step))
         gradient = case.gradients()[1].float()
         other.ascend(gradient, pace.steps[0])
-        steps = Steps(moments[0], moments[1], pace.steps[0], tick)
-        back(case, replace(case.pieces, taker=steps), tick)
+        steps = AdamSteps(moments[0], moments[1], pace.steps[0], tick)
+        back(case, replace(case.pieces, gradient_use=steps), tick)
         # A gradient that rounding alone makes may step either way.
         sure = gradient.abs() > 1e-5
         near = {"rtol": 1e-2, "atol": 2e-3}  # both are stored in 16 bits
@@ -162,7 +163,7 @@ def test_own_bounds_count_where_they_are_given(shape) -> None:
     lower, upper = case.box.lower.clone(), case.box.upper.clone()
     own = (lower[:, case.index] / 2, upper[:, case.index] / 3)
     halved = lower.index_copy(1, case.index, own[0]), upper.index_copy(1, case.index, own[1])
-    found = replace(case.pieces, own=own).pull(case.rows)
+    found = replace(case.pieces, tighter_bounds=own).pull(case.rows)
     expected = replace(case.pieces, lower=halved[0], upper=halved[1]).pull(case.rows)
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
 

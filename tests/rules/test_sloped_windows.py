@@ -16,7 +16,8 @@ from torch.nn import functional
 from boundmesh.bounds.methods.adam import StepSizes
 from boundmesh.bounds.relaxation.slopes import Slope
 from boundmesh.kernels import fused_collect, fused_window_sums, sloped_windows
-from boundmesh.kernels.pieces import Pieces, Steps
+from boundmesh.kernels.gradient_use import AdamSteps
+from boundmesh.kernels.pieces import Pieces
 from boundmesh.kernels.sums import Collected
 from boundmesh.operators import RULES
 from boundmesh.operators.interval import Interval
@@ -141,7 +142,9 @@ def test_gradients_and_steps_are_those_of_autograd(
     pace = StepSizes(1, case.pieces.lower)
     pace.set((0.2, 1))
     found = back(
-        case, replace(case.pieces, taker=Steps(moments[0], moments[1], pace.steps[0], tick)), tick
+        case,
+        replace(case.pieces, gradient_use=AdamSteps(moments[0], moments[1], pace.steps[0], tick)),
+        tick,
     )
     existing = ~case.windows.grid.outside.unsqueeze(-1)
     close(found[0], rows * existing)

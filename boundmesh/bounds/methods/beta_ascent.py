@@ -16,7 +16,7 @@ from boundmesh.bounds.methods.domain_bounds import (
     better,
     in_order,
 )
-from boundmesh.kernels.pieces import Notes
+from boundmesh.kernels.gradient_use import GradientNotes
 from boundmesh.kernels.recorded import Step, recorded_at_first_call
 
 # How many steps lie between two checks of which domains are proved. A check waits for the device.
@@ -185,7 +185,7 @@ class Batch:
         return enough
 
 
-def _no_notes(alpha: Tensor, beta: Tensor) -> Notes:
+def _no_notes(alpha: Tensor, beta: Tensor) -> GradientNotes:
     """Create zero tensors for the gradients of parameters; those that no sweep passes stay zero."""
     tick = alpha.new_zeros((), requires_grad=True)
-    return Notes(torch.zeros_like(alpha), torch.zeros_like(beta), tick)
+    return GradientNotes(torch.zeros_like(alpha), torch.zeros_like(beta), tick)

@@ -11,7 +11,7 @@ from torch import Tensor
 from boundmesh.bounds.methods.adam import keep_winners
 from boundmesh.bounds.relaxation.cuts import Cuts
 from boundmesh.bounds.relaxation.slopes import STORED
-from boundmesh.kernels.pieces import Notes
+from boundmesh.kernels.gradient_use import GradientNotes
 from boundmesh.operators.interval import Interval
 
 
@@ -31,7 +31,7 @@ class DomainParameters:
     beta: Tensor
     splits: Tensor
     box: Interval | None = None
-    notes: Notes | None = None
+    notes: GradientNotes | None = None
     cuts: Cuts | None = None
 
     @property

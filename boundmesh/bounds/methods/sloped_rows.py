@@ -30,7 +30,8 @@ from boundmesh.bounds.sweep.passage import Draw
 from boundmesh.bounds.sweep.rounding_errors import Errors
 from boundmesh.bounds.sweep.rows import Rows, Tile
 from boundmesh.kernels import sloped_windows
-from boundmesh.kernels.pieces import Maps, Steps
+from boundmesh.kernels.gradient_use import AdamSteps
+from boundmesh.kernels.pieces import Maps
 from boundmesh.operators.interval import Interval
 
 # How many tiles share each fetched weight in sweeps without gradients. The height of tiles is that
@@ -194,7 +195,7 @@ class Sloped:
         self,
         bounds: Mapping[str, Interval],
         alpha: Mapping[str, Tensor],
-        steps: Mapping[str, Steps],
+        steps: Mapping[str, AdamSteps],
         maps: dict[str, Maps],
     ) -> SlopedLines:
         share_bounds = self.share.bounds(bounds)

@@ -19,7 +19,8 @@ from boundmesh.bounds.sweep.largest_row import one_by_one
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.rows import Tile
 from boundmesh.kernels import sloped_windows
-from boundmesh.kernels.pieces import NOBODY, Maps, Pieces, Steps
+from boundmesh.kernels.gradient_use import NO_GRADIENT, AdamSteps
+from boundmesh.kernels.pieces import Maps, Pieces
 from boundmesh.operators import RULES
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.node import Node
@@ -95,9 +96,9 @@ class Slope:
         moment = torch.zeros_like(value, dtype=MOMENTS)
         return Slope(value, moment, moment.clone())
 
-    def steps(self, pace: Tensor, tick: Tensor) -> Steps:
+    def steps(self, pace: Tensor, tick: Tensor) -> AdamSteps:
         """Create the step of `ascend` for the kernel that computes the gradient."""
-        return Steps(self.first, self.second, pace, tick)
+        return AdamSteps(self.first, self.second, pace, tick)
 
     def ascend(self, gradient: Tensor, pace: Tensor) -> None:
         """Take one ascending step of Adam (arXiv 1412.6980), then clamp α to [0, 1].
@@ -151,7 +152,7 @@ class SlopedLines:
         unstable: Mapping[str, UnstableNeurons],
         shared: SharedLines,
         alpha: Mapping[str, Tensor],
-        steps: Mapping[str, Steps],
+        steps: Mapping[str, AdamSteps],
         maps: dict[str, Maps],
     ) -> None:
         self._bounds, self._unstable = bounds, unstable
@@ -172,7 +173,7 @@ class SlopedLines:
                 inputs[0],
                 places=self._unstable[node.name].places,
                 alpha=self._alpha[node.name],
-                taker=self._steps.get(node.name, NOBODY),
+                gradient_use=self._steps.get(node.name, NO_GRADIENT),
                 index=index,
                 maps=self._maps_of(node, inputs[0]) if tile.windowed else None,
             )

@@ -16,7 +16,8 @@ from boundmesh.bounds.relaxation.lines import boxes_of, in_one_pass, pieces_of
 from boundmesh.bounds.relaxation.neurons import Neurons
 from boundmesh.bounds.sweep.largest_row import one_by_one
 from boundmesh.bounds.sweep.rows import Tile
-from boundmesh.kernels.pieces import NOBODY, Pieces
+from boundmesh.kernels.gradient_use import NO_GRADIENT
+from boundmesh.kernels.pieces import Pieces
 from boundmesh.operators import RULES
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.node import Node
@@ -118,11 +119,11 @@ class SplitLines:
             node,
             root,
             places=self._neurons.unstable[node.name].places,
-            own=(self._box.lower[:, columns], self._box.upper[:, columns]),
+            tighter_bounds=(self._box.lower[:, columns], self._box.upper[:, columns]),
             alpha=parameters.alpha.detach()[..., columns],
             beta=parameters.beta.detach()[..., columns],
             splits=parameters.splits[:, columns],
-            taker=NOBODY if notes is None else notes.at(columns),
+            gradient_use=NO_GRADIENT if notes is None else notes.at(columns),
         )
 
 
