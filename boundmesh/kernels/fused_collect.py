@@ -51,12 +51,27 @@ def collect(
     three = [in_three(each) for each in (places, window, kernel, stride, dilation)]
     high = -(-out.numel() // channels // block.high)
     grid = (high * -(-channels // block.wide), 1, 1)
-    how = (*three[2], *three[3], *three[4], has, block.high, block.wide, block.deep, precision)
-    kind = (launcher.number(channels), launcher.number(features), block.warps, *how)
+    constants = (
+        *three[2],
+        *three[3],
+        *three[4],
+        has,
+        block.high,
+        block.wide,
+        block.deep,
+        precision,
+    )
+    version_key = (
+        launcher.divisibility(channels),
+        launcher.divisibility(features),
+        block.warps,
+        *constants,
+    )
     launcher.start(
-        launcher.module(KERNELS).collect, (launcher.aligned(values, table, out), *kind), grid, out,
+        launcher.module(KERNELS).collect,
+        (launcher.aligned(values, table, out), *version_key), grid, out,
         values, table, reach.places, of_rows, vector if has else None, out, domains * count, count,
-        channels, features, *three[1], *in_three(front, 0), three[0][0], *reach.spans, *how,
+        channels, features, *three[1], *in_three(front, 0), three[0][0], *reach.spans, *constants,
         num_warps=block.warps, num_stages=3,
     )  # fmt: skip
     return out

@@ -31,9 +31,14 @@ def interval(
     found = [each.new_empty(*lower.shape[:-1], outputs) for each in flat]
     if found[0].numel():
         height, begin = weight.stride(0), launcher.aligned(weight, *flat)
-        kind = bias is not None, launcher.number(inputs), launcher.number(height), begin
+        version_key = (
+            bias is not None,
+            launcher.divisibility(inputs),
+            launcher.divisibility(height),
+            begin,
+        )
         launcher.start(
-            launcher.module(KERNELS).interval_rows, kind, (outputs, len(flat[0]), 1), weight,
+            launcher.module(KERNELS).interval_rows, version_key, (outputs, len(flat[0]), 1), weight,
             weight, bias, *flat, *found, outputs, inputs, height, bias is not None, BLOCK,
         )  # fmt: skip
     return found[0], found[1]
@@ -64,14 +69,14 @@ def unit_rows(
     index, sign = index.contiguous(), sign.contiguous()
     out = weight.new_empty(count, size)
     out_bias = None if bias is None else weight.new_empty(count)
-    kind = (
+    version_key = (
         bias is not None,
-        launcher.number(size),
-        launcher.number(height),
+        launcher.divisibility(size),
+        launcher.divisibility(height),
         launcher.aligned(weight),
     )
     launcher.start(
-        launcher.module(KERNELS).unit_rows, kind, (count, -(-size // BLOCK), 1), weight,
+        launcher.module(KERNELS).unit_rows, version_key, (count, -(-size // BLOCK), 1), weight,
         weight, bias, index, sign, out, out_bias, low, size, height, bias is not None, BLOCK,
     )  # fmt: skip
     return out, out_bias

@@ -37,12 +37,12 @@ def pooled(
     if not out.numel():
         return out
     wide, size = chunk(features), prod(out.shape[2:])
-    how = (*in_three(kernel), *in_three(stride), *in_three(dilation), wide, BLOCK)
+    constants = (*in_three(kernel), *in_three(stride), *in_three(dilation), wide, BLOCK)
     launcher.start(
-        launcher.module(KERNELS).pooled, (launcher.aligned(rows, table, out), *how),
+        launcher.module(KERNELS).pooled, (launcher.aligned(rows, table, out), *constants),
         (domains * count, -(-size // BLOCK), 1), out, rows, table, reach.places, out, count,
         size // wide, features // wide, 0 if len(rows) == 1 else rows.stride(0),
         0 if len(table) == 1 else table.stride(0), *reach.lengths, *in_three(front, 0),
-        *into.spans, *reach.spans[2:], *how,
+        *into.spans, *reach.spans[2:], *constants,
     )  # fmt: skip
     return out

@@ -85,9 +85,13 @@ def signed_inner(rows: Tensor, below: Tensor, above: Tensor, onto: Tensor | None
     if not rows.numel():
         return added(onto, out.zero_())
     earlier = within(onto, domains)
-    kind = launcher.number(size), launcher.aligned(rows, below, above), earlier is not None
+    version_key = (
+        launcher.divisibility(size),
+        launcher.aligned(rows, below, above),
+        earlier is not None,
+    )
     launcher.start(
-        launcher.module(KERNELS).signed_sums, kind, (domains * count, 1, 1), rows,
+        launcher.module(KERNELS).signed_sums, version_key, (domains * count, 1, 1), rows,
         rows, below, above, earlier, out, count, size,
         apart(rows), apart(below), apart(earlier), earlier is not None, BLOCK,
     )  # fmt: skip

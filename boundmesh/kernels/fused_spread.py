@@ -72,13 +72,14 @@ def spread(
     grid = (-(-most // block.high) * -(-features // block.wide), prod(three[3]), 1)
     in_parts = (precision or precision_of(channels, kernel.numel(), block.deep)) == "bf16x6"
     table = stored_table(weight, parts if in_parts else _by_taps)
-    how = (*three[2], *three[3], *three[4], block.high, block.wide, block.deep, in_parts)
-    numbers = map(launcher.number, (channels, features, weight.numel()))
-    kind = (*numbers, block.warps, *how)
+    constants = (*three[2], *three[3], *three[4], block.high, block.wide, block.deep, in_parts)
+    numbers = map(launcher.divisibility, (channels, features, weight.numel()))
+    version_key = (*numbers, block.warps, *constants)
     launcher.start(
-        launcher.module(KERNELS).spread, (launcher.aligned(rows, table, out), *kind), grid, out,
-        rows, table, reach.places, out, lines, count, channels, features, weight.numel(), *three[0],
-        *in_three(front, 0), three[1][0], *reach.spans, *how, num_warps=block.warps, num_stages=3,
+        launcher.module(KERNELS).spread, (launcher.aligned(rows, table, out), *version_key), grid,
+        out, rows, table, reach.places, out, lines, count, channels, features, weight.numel(),
+        *three[0], *in_three(front, 0), three[1][0], *reach.spans, *constants,
+        num_warps=block.warps, num_stages=3,
     )  # fmt: skip
     return out
 

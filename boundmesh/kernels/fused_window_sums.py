@@ -39,16 +39,17 @@ def signed_sums(
     `[D or 1, S]`.
     """
     rows = rows.contiguous()
-    to = room(rows, max(rows.shape[0], below.shape[0]), (onto,))
+    plan = plan_sums(rows, max(rows.shape[0], below.shape[0]), (onto,))
     if rows.numel():
-        how = to.added[0], to.divided, to.wide, to.block
+        constants = plan.added[0], plan.divided, plan.wide, plan.block
         launcher.start(
-            launcher.module(KERNELS).signed_sums, (launcher.aligned(rows, below, above), *how),
-            to.grid, rows, rows, below, above, reach.places, to.onto[0], to.sums[0],
-            *to.lengths, _apart(rows), _apart(below), apart(to.onto[0]), *reach.spans, *how,
-            num_warps=to.warps,
+            launcher.module(KERNELS).signed_sums,
+            (launcher.aligned(rows, below, above), *constants), plan.grid, rows,
+            rows, below, above, reach.places, plan.onto[0], plan.sums[0], *plan.lengths,
+            chunks_apart(rows), chunks_apart(below), apart(plan.onto[0]),
+            *reach.spans, *constants, num_warps=plan.warps,
         )  # fmt: skip
-    (found,) = added_up(to, (onto,))
+    (found,) = added_up(plan, (onto,))
     return found
 
 
@@ -65,22 +66,22 @@ def row_sums(
     rows = rows.contiguous()
     domains = max(rows.shape[0], 1 if due is None else due.shape[0])
     onto = [collected.bias] * (features is not None) + [collected.error] * (due is not None)
-    to = room(rows, domains, onto)
+    plan = plan_sums(rows, domains, onto)
     if rows.numel():
         bias, error = 0, len(onto) - 1
-        how = (
-            features is not None, due is not None, features is not None and to.added[bias],
-            due is not None and to.added[error], to.divided, to.wide, to.block,
+        constants = (
+            features is not None, due is not None, features is not None and plan.added[bias],
+            due is not None and plan.added[error], plan.divided, plan.wide, plan.block,
         )  # fmt: skip
         values, sizes = (rows if each is None else each for each in (features, due))
         launcher.start(
-            launcher.module(KERNELS).row_sums, (launcher.aligned(rows, values, sizes), *how),
-            to.grid, rows, rows, values, sizes, reach.places, to.onto[bias], to.onto[error],
-            to.sums[bias], to.sums[error], *to.lengths, _apart(rows),
-            0 if due is None else _apart(due), apart(to.onto[bias]), apart(to.onto[error]),
-            *reach.spans, *how, num_warps=to.warps,
+            launcher.module(KERNELS).row_sums, (launcher.aligned(rows, values, sizes), *constants),
+            plan.grid, rows, rows, values, sizes, reach.places, plan.onto[bias], plan.onto[error],
+            plan.sums[bias], plan.sums[error], *plan.lengths, chunks_apart(rows),
+            0 if due is None else chunks_apart(due), apart(plan.onto[bias]),
+            apart(plan.onto[error]), *reach.spans, *constants, num_warps=plan.warps,
         )  # fmt: skip
-    found = added_up(to, onto)
+    found = added_up(plan, onto)
     return Collected(
         collected.bias if features is None else found[0],
         collected.error if due is None else found[-1],
@@ -115,22 +116,23 @@ def pull_pieces(
     """
     rows, due, (below, above, intercept) = rows.contiguous(), collected.due, lines
     domains = max(rows.shape[0], below.shape[0], 1 if due is None else due.shape[0])
-    to, out = room(rows, domains, changing(collected)), rows.new_empty(domains, *rows.shape[1:])
+    plan = plan_sums(rows, domains, sums_changed(collected))
+    out = rows.new_empty(domains, *rows.shape[1:])
     if rows.numel():
-        how, sizes = to.kinds, rows if due is None else due
+        constants, sizes = plan.constants, rows if due is None else due
         launcher.start(
             launcher.module(KERNELS).pull_pieces,
-            (launcher.aligned(rows, below, above, intercept, sizes), *how), to.grid, rows, rows,
-            below, above, intercept, sizes, reach.places, to.onto[0], to.onto[-1], out, to.sums[0],
-            to.sums[-1], *to.lengths, _apart(rows), _apart(below),
-            0 if due is None else _apart(due), apart(to.onto[0]), apart(to.onto[-1]),
-            *reach.spans, *how, num_warps=to.warps,
+            (launcher.aligned(rows, below, above, intercept, sizes), *constants), plan.grid, rows,
+            rows, below, above, intercept, sizes, reach.places, plan.onto[0], plan.onto[-1], out,
+            plan.sums[0], plan.sums[-1], *plan.lengths, chunks_apart(rows), chunks_apart(below),
+            0 if due is None else chunks_apart(due), apart(plan.onto[0]), apart(plan.onto[-1]),
+            *reach.spans, *constants, num_warps=plan.warps,
         )  # fmt: skip
-    return out, collected_in(to, collected)
+    return out, collected_after(plan, collected)
 
 
 @dataclass(frozen=True)
-class Room:
+class SumPlan:
     """Where a kernel writes its sums of rows, and how it divides a row.
 
     sums     `[domains, S]` each, or `[domains·S, parts]` if rows are divided
@@ -161,32 +163,32 @@ class Room:
         return tuple(each is not None for each in self.onto)
 
     @property
-    def kinds(self) -> tuple[bool, bool, bool, bool, int, int]:
-        """The constants of a kernel that pulls rows back and writes the sums of `changing`."""
+    def constants(self) -> tuple[bool, bool, bool, bool, int, int]:
+        """The constants of a kernel that pulls rows back and writes the `sums_changed`."""
         charged = len(self.onto) > 1
         first, last = self.added[0], charged and self.added[-1]
         return charged, first, last, self.divided, self.wide, self.block
 
 
-def changing(collected: Collected) -> list[Tensor | None]:
+def sums_changed(collected: Collected) -> list[Tensor | None]:
     """Return the sums that a pull through a nonlinear node changes, which an error is if due."""
     return [collected.bias, *[collected.error] * (collected.due is not None)]
 
 
-def collected_in(to: Room, before: Collected) -> Collected:
-    """Return what rows have collected after a kernel wrote the sums that `changing` returns."""
-    found = added_up(to, changing(before))
+def collected_after(plan: SumPlan, before: Collected) -> Collected:
+    """Return what rows have collected after a kernel wrote the sums that `sums_changed` returns."""
+    found = added_up(plan, sums_changed(before))
     return Collected(found[0], before.error if before.due is None else found[-1])
 
 
-def room(rows: Tensor, domains: int, onto: Sequence[Tensor | None]) -> Room:
+def plan_sums(rows: Tensor, domains: int, onto: Sequence[Tensor | None]) -> SumPlan:
     """Return where a kernel writes one sum for each of `onto`."""
     count, size, wide = rows.shape[1], prod(rows.shape[2:]), chunk(rows.shape[-1])
     parts = -(-size // BLOCK) if size > WHOLE and rows.numel() else 1
     shape = (domains, count) if parts == 1 else (domains * count, parts)
     new = rows.new_empty if rows.numel() else rows.new_zeros
     length, chunks = (size if parts == 1 else BLOCK) // wide, rows.shape[-1] // wide
-    return Room(
+    return SumPlan(
         new(len(onto), *shape),
         [within(each, domains) for each in onto],
         SHORT_BLOCK if size <= BLOCK else BLOCK,
@@ -196,17 +198,17 @@ def room(rows: Tensor, domains: int, onto: Sequence[Tensor | None]) -> Room:
     )
 
 
-def added_up(room: Room, onto: Sequence[Tensor | None]) -> list[Tensor]:
+def added_up(plan: SumPlan, onto: Sequence[Tensor | None]) -> list[Tensor]:
     """Return the sums `[D, S]`, each added to its entry of `onto`."""
-    sums, known = room.sums, room.onto
-    if room.divided:
-        (lines, parts, _), count = room.grid, room.lengths[0]
-        how = known[0] is not None, known[-1] is not None, LINES
+    sums, known = plan.sums, plan.onto
+    if plan.divided:
+        (lines, parts, _), count = plan.grid, plan.lengths[0]
+        constants = known[0] is not None, known[-1] is not None, LINES
         out = sums.new_empty(len(onto), lines // count, count)
         launcher.start(
-            launcher.module(KERNELS).add_parts, how, (-(-lines // LINES), len(onto), 1), sums,
+            launcher.module(KERNELS).add_parts, constants, (-(-lines // LINES), len(onto), 1), sums,
             sums, known[0], known[-1], out, lines, count, parts, apart(known[0]), apart(known[-1]),
-            *how,
+            *constants,
         )  # fmt: skip
         sums = out
     return [
@@ -215,6 +217,6 @@ def added_up(room: Room, onto: Sequence[Tensor | None]) -> list[Tensor]:
     ]
 
 
-def _apart(values: Tensor) -> int:
+def chunks_apart(values: Tensor) -> int:
     """Return the stride between two domains in chunks; 0 if all domains share one entry."""
     return 0 if values.shape[0] == 1 else values.stride(0) // chunk(values.shape[-1])

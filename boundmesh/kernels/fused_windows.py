@@ -51,13 +51,16 @@ class Reach:
         return Reach(places, steps, shifts, lengths, wholes)
 
 
+def applies_without_gradients(rows: Tensor) -> bool:
+    """Return True if the kernels can be used, and no gradients are computed."""
+    return applies(rows) and not torch.is_grad_enabled()
+
+
 def applies(rows: Tensor) -> bool:
-    """Return True if the kernels can be used: float32 on a GPU, and no gradients."""
-    return ready(rows) and not torch.is_grad_enabled()
+    """Return True if the kernels can be used: float32 on a GPU.
 
-
-def ready(rows: Tensor) -> bool:
-    """Return True if the kernels can be used where gradients are none of their concern."""
+    They compute no gradients, so the caller must need none of them or compute them by itself.
+    """
     return usable(rows.device, rows.dtype)
 
 
@@ -85,41 +88,45 @@ def fold(
     count, size = out.shape[1], prod(out.shape[2:])
     three = [in_three(each) for each in (window, kernel, stride, dilation)]
     wide = chunk(out.shape[-1])
-    how = (*(length for each in three[1:] for length in each), wide, BLOCK)
+    constants = (*(length for each in three[1:] for length in each), wide, BLOCK)
     launcher.start(
-        launcher.module(KERNELS).fold, (launcher.aligned(columns, out), *how),
+        launcher.module(KERNELS).fold, (launcher.aligned(columns, out), *constants),
         (len(columns), -(-size // BLOCK), 1), out, columns, reach.places, out, first_row, count,
         size // wide, out.shape[-1] // wide, *three[0], *in_three(front, 0),
-        *reach.spans, *how,
+        *reach.spans, *constants,
     )  # fmt: skip
 
 
 def joined(
-    one: Tensor, of_one: Reach, two: Tensor | None, of_two: Reach | None, reach: Reach
+    first: Tensor,
+    first_reach: Reach,
+    second: Tensor | None,
+    second_reach: Reach | None,
+    reach: Reach,
 ) -> Tensor:
     """Return rows `[D, S, *window, C]` in windows that contain theirs, or the sum of two such rows.
 
     one and two are `[D or 1, S, *window, C]`, each in windows of its own.
     """
-    of_two = of_two or of_one
-    other = one if two is None else two
-    one, other = one.contiguous(), other.contiguous()
-    domains, count, features = max(len(one), len(other)), one.shape[1], one.shape[-1]
-    out = one.new_empty(domains, count, *reach.lengths[-(one.dim() - 3) :], features)
+    second_reach = second_reach or first_reach
+    other = first if second is None else second
+    first, other = first.contiguous(), other.contiguous()
+    domains, count, features = max(len(first), len(other)), first.shape[1], first.shape[-1]
+    out = first.new_empty(domains, count, *reach.lengths[-(first.dim() - 3) :], features)
     if not out.numel():
         return out
     wide, size = chunk(features), prod(out.shape[2:])
-    sizes = [prod(each.shape[2:]) // wide for each in (one, other)]
-    apart = [
-        0 if len(each) == 1 else count * n for each, n in zip((one, other), sizes, strict=True)
+    sizes = [prod(each.shape[2:]) // wide for each in (first, other)]
+    domain_strides = [
+        0 if len(each) == 1 else count * n for each, n in zip((first, other), sizes, strict=True)
     ]
-    how = two is not None, wide, BLOCK
+    constants = second is not None, wide, BLOCK
     launcher.start(
-        launcher.module(KERNELS).joined, (launcher.aligned(one, other, out), *how),
-        (domains * count, -(-size // BLOCK), 1), out, one, other, reach.places, out, count,
-        size // wide, features // wide, *sizes, *apart, *reach.lengths[1:], *reach.steps,
-        *reach.shifts, *of_one.steps, *of_one.shifts, *of_one.lengths, *of_two.steps,
-        *of_two.shifts, *of_two.lengths, *how,
+        launcher.module(KERNELS).joined, (launcher.aligned(first, other, out), *constants),
+        (domains * count, -(-size // BLOCK), 1), out, first, other, reach.places, out, count,
+        size // wide, features // wide, *sizes, *domain_strides, *reach.lengths[1:], *reach.steps,
+        *reach.shifts, *first_reach.steps, *first_reach.shifts, *first_reach.lengths,
+        *second_reach.steps, *second_reach.shifts, *second_reach.lengths, *constants,
     )  # fmt: skip
     return out
 

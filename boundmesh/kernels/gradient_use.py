@@ -12,7 +12,7 @@ class NoGradient:
     """No gradient to α is computed."""
 
     tick: Tensor | None = None
-    kinds = False, False
+    flags = False, False
     """Two flags: α takes steps, and its gradient is written."""
 
     @property
@@ -35,7 +35,7 @@ class AdamSteps:
     second: Tensor
     pace: Tensor
     tick: Tensor
-    kinds = True, False
+    flags = True, False
 
     @property
     def arguments(self) -> tuple[Tensor | None, ...]:
@@ -54,7 +54,7 @@ class GradientNotes:
     alpha: Tensor
     beta: Tensor
     tick: Tensor
-    kinds = False, True
+    flags = False, True
 
     @property
     def arguments(self) -> tuple[Tensor | None, ...]:

@@ -54,7 +54,7 @@ class ImaginedKernel:
         self.__name__, self._gpu = name, gpu
 
     def __getitem__(self, grid: tuple[int, ...]) -> Callable[..., None]:
-        return lambda *arguments, **how: self._gpu.started(self.__name__, arguments)
+        return lambda *arguments, **options: self._gpu.started(self.__name__, arguments)
 
 
 @dataclass(frozen=True)

@@ -82,28 +82,28 @@ def on(device: torch.device) -> AbstractContextManager[object]:
 
 def start(
     kernel: Any,
-    kind: Hashable,
+    version_key: Hashable,
     grid: tuple[int, int, int],
     like: Tensor,
     *arguments: Any,
-    **how: Any,
+    **options: Any,
 ) -> None:
     """Start a Triton kernel on the device of `like`.
 
     Triton inspects every argument to find the compiled version that fits, which takes longer than
-    many kernels run. `kind` therefore holds everything that the version depends on: constants,
+    many kernels run. `version_key` therefore holds all that the version depends on: constants,
     types, the pointers and numbers that are multiples of 16, and the numbers that are 1. A version
-    that was compiled for a kind is started without inspecting the arguments again.
+    that was compiled for a key is started without inspecting the arguments again.
     """
     device = like.device
     # Kernels of two modules may share a name, and modules keep their kernels as long as they live.
-    key = (id(kernel), device.index, kind)
+    key = (id(kernel), device.index, version_key)
     with on(device):
         launch = _LAUNCHES.get(key)
         if launch is not None:
             launch(grid, arguments)
             return
-        compiled = kernel[grid](*arguments, **how)
+        compiled = kernel[grid](*arguments, **options)
         if compiled is not None:  # the interpreter compiles nothing
             _LAUNCHES[key] = _launch_of(compiled, device.index)
 
@@ -125,10 +125,10 @@ def _launch_of(compiled: Any, device: int) -> Launch:
         stream = torch._C._cuda_getCurrentRawStream
     except AttributeError:  # this version of Triton is unknown
 
-        def asking(grid: tuple[int, int, int], arguments: tuple[Any, ...]) -> None:
+        def launch_by_triton(grid: tuple[int, int, int], arguments: tuple[Any, ...]) -> None:
             compiled[grid](*arguments)
 
-        return asking
+        return launch_by_triton
 
     def launch(grid: tuple[int, int, int], arguments: tuple[Any, ...]) -> None:
         run(*grid, stream(device), *given, *arguments)
@@ -138,12 +138,12 @@ def _launch_of(compiled: Any, device: int) -> Launch:
 
 def aligned(*tensors: Tensor) -> bool:
     """Return True if all tensors begin at a multiple of 16 bytes."""
-    places = 0
-    for each in tensors:
-        places |= each.data_ptr()
-    return places % 16 == 0
+    addresses = 0
+    for tensor in tensors:
+        addresses |= tensor.data_ptr()
+    return addresses % 16 == 0
 
 
-def number(value: int) -> int:
+def divisibility(value: int) -> int:
     """Return how Triton classifies a number: 1, 16 for a multiple of 16, or 0 for any other."""
     return 1 if value == 1 else 16 if value % 16 == 0 else 0

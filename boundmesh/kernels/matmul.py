@@ -16,12 +16,12 @@ from torch import Tensor
 from boundmesh.kernels import launcher
 from boundmesh.kernels.imagined_gpu import imagined
 
-Block = tuple[int, int, int, int]
+BlockSizes = tuple[int, int, int, int]
 """The rows, columns and depth that a program multiplies at a time, and its number of warps."""
 
 # Each entry holds the fewest rows for which a block size is used, provided that there are enough
 # blocks to fill a GPU. All blocks have the same depth, because it determines the order of a sum.
-BLOCKS: tuple[tuple[int, Block], ...] = (
+BLOCKS: tuple[tuple[int, BlockSizes], ...] = (
     (512, (128, 128, 64, 8)),
     (64, (64, 64, 64, 4)),
     (48, (16, 64, 64, 4)),
@@ -86,7 +86,7 @@ def usable(device: torch.device) -> bool:
     return launcher.usable(device, "products")
 
 
-def blocks(rows: int, wide: int) -> Block:
+def blocks(rows: int, wide: int) -> BlockSizes:
     """Return the block size for a product of so many rows and columns."""
     for least, block in BLOCKS:
         if rows >= least and (not least or count(rows, wide, block) >= LEAST_BLOCKS):
@@ -94,21 +94,21 @@ def blocks(rows: int, wide: int) -> Block:
     return BLOCKS[-1][1]
 
 
-def count(rows: int, wide: int, block: Block) -> int:
+def count(rows: int, wide: int, block: BlockSizes) -> int:
     return -(-rows // block[0]) * -(-wide // block[1])
 
 
-def run(a: Tensor, b: Tensor, out: Tensor, block: Block, add: bool = False) -> Tensor:
+def run(a: Tensor, b: Tensor, out: Tensor, block: BlockSizes, add: bool = False) -> Tensor:
     """Compute `mm` with the kernel, in blocks of a given size."""
     (rows, deep), wide = a.shape, b.shape[1]
     high, across, step, warps = block
     strides = (*a.stride(), *b.stride(), out.stride(0))
-    numbers = tuple(map(launcher.number, (wide, deep, *strides)))
-    kinds = (add, deep % step == 0, high, across, step, BAND)
+    numbers = tuple(map(launcher.divisibility, (wide, deep, *strides)))
+    constants = (add, deep % step == 0, high, across, step, BAND)
     grid = (count(rows, wide, block), 1, 1)
     launcher.start(
-        launcher.module(KERNELS).product, (numbers, launcher.aligned(a, b, out), *kinds), grid, a,
-        a, b, out, rows, wide, deep, *strides, *kinds,
+        launcher.module(KERNELS).product, (numbers, launcher.aligned(a, b, out), *constants), grid,
+        a, a, b, out, rows, wide, deep, *strides, *constants,
         num_warps=warps, num_stages=STAGES,
     )  # fmt: skip
     return out

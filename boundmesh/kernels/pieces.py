@@ -98,7 +98,7 @@ class Pieces:
         return (*tighter, self.alpha, self.places, self.beta, self.splits)
 
     @cached_property
-    def kinds(self) -> tuple[bool, bool, bool]:
+    def flags(self) -> tuple[bool, bool, bool]:
         """Three flags: there are α, there are tighter bounds, and there are splits."""
         return self.alpha is not None, self.tighter_bounds is not None, self.splits is not None
 

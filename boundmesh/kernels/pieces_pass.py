@@ -37,7 +37,7 @@ class TwoPieces(Protocol):
     @property
     def parameters(self) -> tuple[Tensor | None, ...]: ...
     @property
-    def kinds(self) -> tuple[bool, bool, bool]: ...
+    def flags(self) -> tuple[bool, bool, bool]: ...
     @property
     def domains(self) -> int: ...
 
@@ -70,12 +70,12 @@ class PiecesPull:
         if not bias.numel() or not size:
             return added(onto, bias.zero_())
         earlier = fused_rows.within(onto, self.domains)
-        kinds = (*pieces.kinds, earlier is not None)
+        constants = (*pieces.flags, earlier is not None)
         grid = self.domains * count, 1, 1
         launcher.start(
-            launcher.module(KERNELS).pull_pieces, (*self.version_key, *kinds), grid, rows,
+            launcher.module(KERNELS).pull_pieces, (*self.version_key, *constants), grid, rows,
             rows, self.lower, self.upper, *pieces.parameters, earlier, out, bias,
-            count, size, pieces.slope, *self.strides, fused_rows.apart(earlier), *kinds, BLOCK,
+            count, size, pieces.slope, *self.strides, fused_rows.apart(earlier), *constants, BLOCK,
         )  # fmt: skip
         return bias if onto is None or earlier is not None else added(onto, bias)
 
@@ -89,14 +89,20 @@ class PiecesPull:
         out = torch.empty_like(gradient) if to_rows else None
         sums = gradient.new_empty(domains * blocks, 2, size) if to_ends else None
         if gradient.numel():
-            kinds = (*pieces.kinds, to_rows, to_ends, *gradient_use.kinds, min(BACK_ROWS, count))
+            constants = (
+                *pieces.flags,
+                to_rows,
+                to_ends,
+                *gradient_use.flags,
+                min(BACK_ROWS, count),
+            )
             launcher.start(
                 launcher.module(KERNELS).push_pieces,
-                (*self.version_key, launcher.aligned(gradient), *kinds),
+                (*self.version_key, launcher.aligned(gradient), *constants),
                 (domains * blocks, -(-size // BACK_BLOCK), 1), rows,
                 rows, gradient, of_bias, self.lower, self.upper, *pieces.parameters, out, sums,
-                *gradient_use.arguments, count, size, pieces.slope, blocks, *self.strides, *kinds,
-                BACK_BLOCK,
+                *gradient_use.arguments, count, size, pieces.slope, blocks, *self.strides,
+                *constants, BACK_BLOCK,
             )  # fmt: skip
         if out is not None and rows.shape[0] < domains:
             out = out.sum(0, keepdim=True)
@@ -131,7 +137,7 @@ class PiecesPull:
     @property
     def version_key(self) -> tuple[object, ...]:
         """The properties of the arguments that a compiled version of the kernels depends on."""
-        alpha, size = self.pieces.alpha, launcher.number(self.size)
+        alpha, size = self.pieces.alpha, launcher.divisibility(self.size)
         dtype = None if alpha is None else alpha.dtype
         return dtype, size, launcher.aligned(self.rows, self.lower, self.upper)
 

@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 
 from boundmesh.kernels import launcher, pieces_pass
 from boundmesh.kernels.fused_rows import apart
-from boundmesh.kernels.fused_window_sums import changing, collected_in, room
+from boundmesh.kernels.fused_window_sums import collected_after, plan_sums, sums_changed
 from boundmesh.kernels.fused_windows import Reach, chunk
 from boundmesh.kernels.pieces import Pieces
 from boundmesh.kernels.sums import Collected, of_domains
@@ -105,19 +105,21 @@ def _pull_rows(
 ) -> tuple[Tensor, Collected]:
     (lower, upper), due = pieces.shared.bounds_last, before.due
     domains = max(len(rows), pieces.domains, 1 if due is None else len(due))
-    to, out = room(rows, domains, changing(before)), rows.new_empty(domains, *rows.shape[1:])
+    plan = plan_sums(rows, domains, sums_changed(before))
+    out = rows.new_empty(domains, *rows.shape[1:])
     if out.numel():
-        alpha, sizes, how = _alpha(pieces), rows if due is None else due, to.kinds
+        alpha, sizes, constants = _alpha(pieces), rows if due is None else due, plan.constants
         launcher.start(
             launcher.module(KERNELS).pull_sloped,
-            (launcher.aligned(rows, lower, upper, sizes, out), alpha.dtype, *how), to.grid, rows,
-            rows, lower, upper, pieces.shared.places_last, alpha, sizes, reach.places, to.onto[0],
-            to.onto[-1], out, to.sums[0], to.sums[-1], float(pieces.slope), *to.lengths,
+            (launcher.aligned(rows, lower, upper, sizes, out), alpha.dtype, *constants), plan.grid,
+            rows, rows, lower, upper, pieces.shared.places_last, alpha, sizes, reach.places,
+            plan.onto[0], plan.onto[-1], out, plan.sums[0], plan.sums[-1], float(pieces.slope),
+            *plan.lengths,
             apart(rows), apart(lower), apart(alpha), alpha.stride(1),
-            0 if due is None else apart(due), apart(to.onto[0]), apart(to.onto[-1]),
-            *reach.spans, *how, num_warps=to.warps,
+            0 if due is None else apart(due), apart(plan.onto[0]), apart(plan.onto[-1]),
+            *reach.spans, *constants, num_warps=plan.warps,
         )  # fmt: skip
-    return out, collected_in(to, before)
+    return out, collected_after(plan, before)
 
 
 def _push_gradients(
@@ -127,19 +129,19 @@ def _push_gradients(
     lower, upper = pieces.shared.bounds_last
     domains, count, size = *gradient.shape[:2], prod(rows.shape[2:])
     out = torch.empty_like(gradient) if to_rows else None
-    step, noted = pieces.gradient_use.kinds
+    step, noted = pieces.gradient_use.flags
     assert not noted, "gradients to the slopes of windows are not written to tensors"
     first, second, pace, _, _ = pieces.gradient_use.arguments
     if gradient.numel():
         alpha, wide = _alpha(pieces), chunk(rows.shape[-1])
-        how = to_rows, step, wide, BLOCK
+        constants = to_rows, step, wide, BLOCK
         launcher.start(
             launcher.module(KERNELS).push_sloped,
-            (launcher.aligned(rows, gradient, lower, upper), alpha.dtype, *how),
+            (launcher.aligned(rows, gradient, lower, upper), alpha.dtype, *constants),
             (domains * count, -(-size // BLOCK), 1), rows, rows, gradient, of_bias, lower, upper,
             pieces.shared.places_last, alpha, reach.places, out, first, second, pace,
             float(pieces.slope), count, size // wide, rows.shape[-1] // wide, apart(rows),
-            apart(lower), apart(alpha), alpha.stride(1), *reach.spans, *how,
+            apart(lower), apart(alpha), alpha.stride(1), *reach.spans, *constants,
         )  # fmt: skip
     if out is not None and len(rows) < domains:
         return out.sum(0, keepdim=True)
@@ -166,9 +168,9 @@ def _bound_gradients(
             BACK_BLOCK,
         )  # fmt: skip
         to_ends = rows.new_empty(2, domains, neurons)
-        kind = launcher.number(neurons), launcher.aligned(sums, lower, upper, *to_ends)
+        version_key = launcher.divisibility(neurons), launcher.aligned(sums, lower, upper, *to_ends)
         launcher.start(
-            launcher.module(pieces_pass.KERNELS).ends_of_pieces, ("windows", *kind),
+            launcher.module(pieces_pass.KERNELS).ends_of_pieces, ("windows", *version_key),
             (domains, -(-neurons // pieces_pass.BACK_BLOCK), 1), sums, sums, lower, upper,
             *to_ends, neurons, pieces.slope, blocks, apart(lower), pieces_pass.BACK_BLOCK,
         )  # fmt: skip

@@ -114,7 +114,7 @@ class PooledLines(WindowRelaxation):
         (below,) = self.lines.lower_slopes
         if grid is None or below.shape[1] > 1 or torch.is_grad_enabled():
             return None
-        if fused_windows.applies(windows.coefficients):
+        if fused_windows.applies_without_gradients(windows.coefficients):
             # Larger windows read this table, and they may be recorded (`kernels/once.py`).
             _ = self.open.table
         kernel = prod(self.node["kernel"])
@@ -132,7 +132,7 @@ class PooledLines(WindowRelaxation):
     def _apart(self, windows: Windows, grid: Grid) -> PulledWindows:
         """Pull rows back by the slopes of decided maxima, and add what the others pass."""
         rows, maxima = windows.coefficients, self.open
-        if fused_windows.applies(rows):
+        if fused_windows.applies_without_gradients(rows):
             node = self.node
             front = windows.grid.left_out(grid, node["stride"], node["padding"])
             kernel = node["kernel"], node["stride"], node["dilation"]

@@ -22,7 +22,7 @@ def added_windows(
     These windows contain those of both grids. The coefficients and the sums are
     `[D or 1, S, *window, C]`, where each grid has a window of its own size.
     """
-    if fused_windows.ready(first):
+    if fused_windows.applies(first):
         return joined(first, first_grid, second, second_grid, grid)
     if first_grid.spans != grid.spans:
         first, first_grid, second, second_grid = second, second_grid, first, first_grid

@@ -155,7 +155,7 @@ def _signed_sums(windows: Windows, below: Tensor | None, above: Tensor | None) -
 def signed_inner_windows(windows: Windows, below: Tensor, above: Tensor) -> Tensor:
     """Return `⟨A⁺, below⟩ + ⟨A⁻, above⟩` `[D, S]` for maps `[D or 1, (1,) *shape]`."""
     rows = windows.coefficients
-    if fused_windows.applies(rows):
+    if fused_windows.applies_without_gradients(rows):
         tables = stored_table(below, windows.table), stored_table(above, windows.table)
         return fused_window_sums.signed_sums(rows, *tables, windows.grid.reach)
     result = _signed_sums(windows, below, above)

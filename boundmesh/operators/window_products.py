@@ -42,7 +42,7 @@ def pull_conv_windows(node: Node, weights: Weights, windows: Windows) -> PulledW
     )
     how = node["stride"], node["dilation"], node["groups"]
     front = windows.grid.left_out(grid, node["stride"], node["padding"])
-    if not fused_windows.applies(rows):
+    if not fused_windows.applies_without_gradients(rows):
         pulled = cropped(spread(rows, weight, *how), front, grid.window)
         _clear(pulled, grid.outside.unsqueeze(-1))
     elif fused_spread.applies(rows, weight, *how):

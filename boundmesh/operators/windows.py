@@ -77,7 +77,7 @@ class Windows:
     def collect(self, before: Collected, features: Tensor | None = None) -> Collected:
         """Count what is due, and add `⟨A, features⟩` for features `[C]` to the bias."""
         rows, reach = self.coefficients, self.grid.reach
-        if fused_windows.applies(rows):
+        if fused_windows.applies_without_gradients(rows):
             return fused_window_sums.row_sums(rows, reach, features, before)
         if before.due is not None:
             with torch.no_grad():
@@ -158,7 +158,7 @@ class Windows:
 
     def filled(self) -> Windows:
         """Return the same rows in windows that are the whole map."""
-        if fused_windows.ready(self.coefficients):
+        if fused_windows.applies(self.coefficients):
             grid = self.grid.filled()
             maps = joined(self.coefficients, self.grid, None, None, grid)
             return Windows(maps, grid, self.features)

@@ -82,7 +82,7 @@ def relax_rows(
 def _by_kernel(drawn: Pieces, rows: Windows) -> bool:
     """Return True if a kernel pulls these windows back through pieces."""
     if drawn.alpha is None:
-        return fused_windows.applies(rows.coefficients)
+        return fused_windows.applies_without_gradients(rows.coefficients)
     return sloped_windows.applies(drawn, rows.coefficients)
 
 

@@ -55,7 +55,9 @@ class FixedLines:
             boxes = boxes_of(node, local_boxes)
             first = boxes[0].lower
             forbid_in_recording()
-            if in_one_pass(node, first) and (not tile.windowed or fused_windows.applies(first)):
+            if in_one_pass(node, first) and (
+                not tile.windowed or fused_windows.applies_without_gradients(first)
+            ):
                 self._drawn[key] = pieces_of(node, boxes[0])
             elif tile.windowed:
                 self._drawn[key] = Drawn(crown_lines(node, boxes), sparse=sparse_lines(node, boxes))

@@ -77,7 +77,7 @@ class Errors:
         Where kernels pull windows back, the error is due instead, as these can count it.
         """
         sizes = self.at.get(name)
-        by_kernel = isinstance(rows, Windows) and fused_windows.ready(rows.coefficients)
+        by_kernel = isinstance(rows, Windows) and fused_windows.applies(rows.coefficients)
         if sizes is not None and by_kernel:
             return Collected(bias, error, sizes.features_last)
         return Collected(bias, self.of_rows(name, rows, error))
@@ -127,7 +127,7 @@ class Sizes:
     def of_windows(self, windows: Windows, onto: Tensor | None = None) -> Tensor:
         """Compute `⟨|A|, sizes⟩` `[D, S]` of rows in windows, added to `onto`."""
         rows = windows.coefficients.detach()
-        if fused_windows.applies(rows):
+        if fused_windows.applies_without_gradients(rows):
             due = Collected(error=onto, due=self.features_last)
             found = fused_window_sums.row_sums(rows, windows.grid.reach, None, due).error
             assert found is not None
