@@ -106,7 +106,7 @@ class Run:
         if not self.settings.attack.restarts:
             attack.over = True
             return None
-        with self.clock.stage("attack"), self.layout.thrifty():
+        with self.clock.stage("attack"), self.layout.without_fetched_weights():
             return self.clock.agree(attack.go_on())
 
     def hunt(self, left: Mapping[int, Sequence[int]] | None = None) -> Counterexample | None:

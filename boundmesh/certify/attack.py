@@ -125,7 +125,7 @@ def search(
     found: dict[int, Counterexample] = {}
     for batch in run.batches(indices, most):
         regions = run.inputs.regions(batch, [radius_of[index] for index in batch])
-        with run.layout.thrifty():
+        with run.layout.without_fetched_weights():
             found |= _Descents(run, batch, regions, effort).search(generator)
     return found
 

@@ -99,7 +99,7 @@ def _attacked(
     short.agree = clock.agree
     chosen, weights, left = run.settings, run.layout.weights, {0: clauses}
     recordable = run.layout.recordable
-    with suppress(OutOfTime), run.layout.thrifty():
+    with suppress(OutOfTime), run.layout.without_fetched_weights():
         found = Attack(
             run.graph,
             weights,

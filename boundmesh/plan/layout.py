@@ -11,11 +11,11 @@ from boundmesh.bounds.sweep.charge import Charge
 from boundmesh.bounds.sweep.largest_row import one_by_one
 from boundmesh.bounds.sweep.layout import DeviceLayout, Share, Value
 from boundmesh.bounds.sweep.node_weights import NodeWeights, Visit
-from boundmesh.bounds.sweep.passage import Passage
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import Region
 from boundmesh.bounds.sweep.rounding_errors import Errors
 from boundmesh.bounds.sweep.rows import Tile
+from boundmesh.bounds.sweep.sweep_state import SweepState
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.node import Node
 from boundmesh.plan.meter import Meter
@@ -67,17 +67,17 @@ class SampledLayout(DeviceLayout):
     def holding(self, nodes: Sequence[Node], most: int) -> AbstractContextManager[frozenset[str]]:
         return self._inner.holding(nodes, most)
 
-    def some(self, mask: Tensor) -> Tensor:
-        return self._inner.some(mask)
+    def on_any_rank(self, mask: Tensor) -> Tensor:
+        return self._inner.on_any_rank(mask)
 
     def agree(self, value: Value) -> Value:
         return self._inner.agree(value)
 
-    def thrifty(self) -> AbstractContextManager[object]:
-        return self._inner.thrifty()
+    def without_fetched_weights(self) -> AbstractContextManager[object]:
+        return self._inner.without_fetched_weights()
 
-    def suited(self, tiles: Sequence[Tile], domains: int) -> DeviceLayout:
-        return self._again(self._inner.suited(tiles, domains))
+    def for_tiles(self, tiles: Sequence[Tile], domains: int) -> DeviceLayout:
+        return self._again(self._inner.for_tiles(tiles, domains))
 
     def deal(self, tiles: Sequence[Tile]) -> Sequence[Tile]:
         """Return a sample of the tiles of this rank."""
@@ -103,16 +103,16 @@ class SampledLayout(DeviceLayout):
     def share(self, program: Program) -> Share:
         return _CountedShare(self._inner.share(program), self._meter, self._unstable)
 
-    def passage(
+    def sweep_state(
         self,
         program: Program,
         region: Region,
         tiles: Sequence[Tile],
         errors: Errors | None = None,
-    ) -> Passage:
+    ) -> SweepState:
         start = tiles[0].start
         self._meter.copies = self._meter.times = self._parts[start]
-        return self._inner.passage(program, region, tiles, errors)
+        return self._inner.sweep_state(program, region, tiles, errors)
 
     def interval(self, node_weights: NodeWeights, boxes: Sequence[Interval]) -> Interval:
         return self._inner.interval(node_weights, boxes)

@@ -148,6 +148,6 @@ class BoxBounder:
 def _errors_of_clauses(carried: TileState, clauses: int) -> Errors | None:
     """Return the errors of each domain, once for every clause."""
     errors = carried.errors
-    if errors is None or errors.lost is None or len(errors.lost) == 1:
+    if errors is None or errors.underflow is None or len(errors.underflow) == 1:
         return errors
-    return replace(errors, lost=errors.lost.repeat_interleave(clauses, 0))
+    return replace(errors, underflow=errors.underflow.repeat_interleave(clauses, 0))

@@ -99,7 +99,7 @@ class Sweeps:
     def state(self, tile: Tile, passed: int) -> WholeRows:
         """Return the state of a tile after the first nodes of its way."""
         task = self.problem
-        state = task.layout.passage(task.program, task.region, [tile], self.errors)
+        state = task.layout.sweep_state(task.program, task.region, [tile], self.errors)
         assert isinstance(state, WholeRows)
         order = task.program.order(self.start)
         for weights in task.layout.stream(visits(order[:passed])):

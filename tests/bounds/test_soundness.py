@@ -94,7 +94,7 @@ def test_a_mixture_lies_below_its_rows_at_every_corner_in_exact_arithmetic() -> 
     rows = 1e3 * torch.randn(20, 2, 3, generator=generator)
     constants = torch.randn(20, 2, generator=generator)
     errors = Errors(Rounding.of(torch.float32))
-    errors.lost = torch.zeros(20)
+    errors.underflow = torch.zeros(20)
     unit = 8 * 2.0**-24
     error = unit * (rows.abs() * (lower.abs() + width).unsqueeze(1)).sum(2)
     margin, lost = mixed_margin(region, rows, constants, error, errors)
@@ -203,6 +203,6 @@ def test_a_sweep_has_the_same_rows_at_a_node_and_where_its_rounding_is_charged()
     (tile,) = task.tiles(graph.output, DenseRows(both_ways(graph)))
     assert program.charged_at and found.errors is not None
     for name, place in program.charged_at.items():
-        assert name not in found.errors.at
+        assert name not in found.errors.by_node
         state = input_rows(task.layout, program, tile, draw, frozenset({name, place}))
         assert torch.equal(state.seen[name], state.seen[place])

@@ -224,10 +224,10 @@ def test_on_a_gpu_rows_have_the_form_of_those_of_a_tile_without_rows(
             index = torch.arange(4)
             rows = UnitRows(index.to("meta"), torch.ones(4, device="meta"), index.numpy(), 2)
             tiles = [Tile(start, part, rows.part(part)) for part in (slice(0, 4), slice(0, 0))]
-            passage, draw = WholeRows(layout, problem.program, problem.region, tiles), zero_lines
+            state, draw = WholeRows(layout, problem.program, problem.region, tiles), zero_lines
             for node_weights in layout.stream(visits(problem.program.order(start))):
-                passage.pass_node(node_weights, draw)
-                one, other = (each.at for each in passage._carried)
+                state.pass_node(node_weights, draw)
+                one, other = (each.coefficients for each in state._carried)
                 assert {name: type(each) for name, each in one.items()} == {
                     name: type(each) for name, each in other.items()
                 }

@@ -23,7 +23,7 @@ def gradient(layout: DeviceLayout, case: Case) -> list[Tensor]:
     shape = case.graph[case.graph.input].shape
     x = torch.linspace(-1, 1, 2 * case.graph[case.graph.input].size, dtype=networks.DTYPE)
     x = x.reshape(2, *shape).requires_grad_()
-    with layout.thrifty():
+    with layout.without_fetched_weights():
         y = forward(case.graph, layout.weights, x)
         (found,) = torch.autograd.grad(y.square().sum(), x)
     return [y.detach(), found]
@@ -53,7 +53,7 @@ def test_autograd_keeps_no_offloaded_weight() -> None:
     case = Case(sizes=(64, 64, 64, 64, 64, 2))
     layout = case.offload()
     x = torch.ones(1, 1, 64, dtype=networks.DTYPE, requires_grad=True)
-    with layout.thrifty():
+    with layout.without_fetched_weights():
         y = forward(case.graph, layout.weights, x)
     gc.collect()
     whole = [

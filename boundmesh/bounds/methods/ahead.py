@@ -54,8 +54,8 @@ NOTHING = Ahead()
 def recorded_ahead(problem: Problem, start: str, draw: FixedLines, errors: Errors | None) -> Ahead:
     """Record the sweeps of rows of `start` in windows, if the GPU is busy meanwhile."""
     layout, program, order = problem.layout, problem.program, problem.program.order(start)
-    suited = layout.windows and layout.wave == 1 and layout.holds(order)
-    if not suited or not busy(layout.device):
+    possible = layout.windows and layout.wave == 1 and layout.holds(order)
+    if not possible or not busy(layout.device):
         return NOTHING
     domains = problem.region.domains
     fixed = fixed_tiling(program, start, domains, problem.tile_elements)

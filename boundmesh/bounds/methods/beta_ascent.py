@@ -161,7 +161,7 @@ class Batch:
         assert self.best is not None and self.scale is not None
         still = ~(self.best.margin > 0)
         left = int(still.sum())
-        anywhere = bool(self.bounder.problem.layout.some(torch.tensor(left > 0)))
+        anywhere = bool(self.bounder.problem.layout.on_any_rank(torch.tensor(left > 0)))
         if anywhere and not left:
             still[0] = True  # One domain stays, so that this rank sweeps as often as the others.
         elif left and not self._worth(len(still) - left):

@@ -42,7 +42,7 @@ def bound_rows(
     `ahead` holds recordings that were made before.
     """
     tiles = problem.tiles(start, rows)
-    layout = problem.layout.suited(tiles, problem.region.domains)
+    layout = problem.layout.for_tiles(tiles, problem.region.domains)
     waves = in_waves(layout.deal(tiles), layout.wave, draw)
     order = problem.program.order(start)
     stay = whole_stay(layout.device, layout.dtype)
@@ -110,7 +110,7 @@ def intermediate_bounds(
         if by_rows and not _exact(problem, start):
             unstable = program.unstable(start, {**found.bounds, start: box})
             ahead = recorded_ahead(problem, start, draw, errors)
-            index = problem.layout.some(unstable.any(0)).nonzero().squeeze(1)
+            index = problem.layout.on_any_rank(unstable.any(0)).nonzero().squeeze(1)
             if len(index):
                 rows = both_sides(index, box.lower.dtype)
                 lowest = bound_rows(problem, start, rows, draw, errors, ahead)

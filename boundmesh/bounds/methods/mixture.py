@@ -81,8 +81,8 @@ def _lost(
     lost = unit * INFLATION * (magnitude(rows, reach) + constants.detach().abs())
     if error is not None:
         lost = lost + INFLATION * error
-    if errors.lost is not None:
-        lost = lost + errors.lost.unsqueeze(1)
+    if errors.underflow is not None:
+        lost = lost + errors.underflow.unsqueeze(1)
     return lost
 
 

@@ -26,9 +26,9 @@ from boundmesh.bounds.relaxation.slopes import (
 from boundmesh.bounds.sweep.backward import Wave, in_waves, sweep
 from boundmesh.bounds.sweep.largest_row import one_by_one
 from boundmesh.bounds.sweep.layout import DeviceLayout, Share
-from boundmesh.bounds.sweep.passage import Draw
 from boundmesh.bounds.sweep.rounding_errors import Errors
 from boundmesh.bounds.sweep.rows import Rows, Tile
+from boundmesh.bounds.sweep.sweep_state import Draw
 from boundmesh.kernels import sloped_windows
 from boundmesh.kernels.gradient_use import AdamSteps
 from boundmesh.kernels.pieces import Maps
@@ -109,7 +109,7 @@ class Sloped:
         """Create rows of a start node with CROWN's slopes; `index` are flat indices of neurons."""
         problem = self.problem
         tiles = problem.tiles(name, rows, gradients=True)
-        layout = problem.layout.suited(tiles, problem.region.domains)
+        layout = problem.layout.for_tiles(tiles, problem.region.domains)
         own_tiles, widths = layout.deal(tiles), [tile.rows.count for tile in tiles]
         slopes = []
         for tile in own_tiles:

@@ -1,4 +1,4 @@
-"""Pulling rows back through affine nodes.
+"""Pulls rows back through affine nodes.
 
 Autograd keeps no weight. Its backward pass through a product gets the weight from the layout again.
 """
@@ -57,15 +57,15 @@ def pull_rows(
     All of them are dense or all lie in windows, which become dense if the operator has no rule for
     them.
     """
-    windows = [each for each in rows if isinstance(each, Windows)]
+    windows = [tile for tile in rows if isinstance(tile, Windows)]
     if windows:
-        found = pull_windows(node_weights, tape, windows, collected)
-        if found is not None:
-            return found
-        collected = [each.collect(owed) for each, owed in zip(windows, collected, strict=True)]
-    biases = [each.bias for each in collected]
-    pulled = pull(node_weights, tape, [dense(each) for each in rows], biases)
-    errors = [each.error for each in collected]
+        in_windows = pull_windows(node_weights, tape, windows, collected)
+        if in_windows is not None:
+            return in_windows
+        collected = [tile.collect(sums) for tile, sums in zip(windows, collected, strict=True)]
+    biases = [sums.bias for sums in collected]
+    pulled = pull(node_weights, tape, [dense(tile) for tile in rows], biases)
+    errors = [sums.error for sums in collected]
     return [(p, Collected(p.bias, error)) for p, error in zip(pulled, errors, strict=True)]
 
 

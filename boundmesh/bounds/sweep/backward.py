@@ -6,26 +6,29 @@ At the input its minimum over the region is the lower bound.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from boundmesh.bounds.sweep.node_weights import NodeWeights, visits
-from boundmesh.bounds.sweep.parts import in_parts, without
-from boundmesh.bounds.sweep.passage import Draw, Passage, SweepLayout
+from boundmesh.bounds.sweep.node_weights import visits
+from boundmesh.bounds.sweep.parts import in_parts
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import Region
-from boundmesh.bounds.sweep.repeats import Lowest, Repeat, Repeats
+from boundmesh.bounds.sweep.remaining_path import (
+    RemainingPath,
+    WeightsOf,
+    divide,
+    pass_stretch,
+    pull_back,
+)
+from boundmesh.bounds.sweep.repeats import Repeats
 from boundmesh.bounds.sweep.rounding_errors import Errors
-from boundmesh.bounds.sweep.rows import Division, Tile
+from boundmesh.bounds.sweep.rows import Tile
+from boundmesh.bounds.sweep.sweep_state import Draw, SweepLayout, SweepState
 from boundmesh.bounds.sweep.unit_rows import needed
 from boundmesh.bounds.sweep.whole_rows import WholeRows
 from boundmesh.operators.node import Node
-
-WeightsOf = Callable[[Node], NodeWeights]
-"""A function that returns a node with its weights; a sweep calls it once for each pass."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +77,9 @@ def sweep(
     look = check if layout.looks_between_nodes else no_look
     for wave in waves:
         check()
-        passage = layout.passage(program, region, wave.tiles, errors)
-        way = Way(order, first.divisions, weights, wave.draw, repeats, look)
-        lowest += _pull_back(passage, way)
+        state = layout.sweep_state(program, region, wave.tiles, errors)
+        path = RemainingPath(order, first.divisions, weights, wave.draw, repeats, look)
+        lowest += pull_back(state, path)
     return lowest
 
 
@@ -93,57 +96,10 @@ def _in_turn(layout: SweepLayout, order: Sequence[Node], waves: Sequence[Wave]) 
 
 def _held(layout: SweepLayout, order: Sequence[Node]) -> WeightsOf:
     """Find the weights of each node once."""
-    found = {each.node.name: each for each in layout.stream(visits(order))}
-    return lambda node: found[node.name]
-
-
-@dataclass(frozen=True)
-class Way:
-    """The rest of a sweep's way back.
-
-    order      the nodes, last first
-    divisions  how tiles are divided in front of some nodes, by name
-    weights    returns a node with its weights
-    draw       computes relaxations
-    repeats    the stretches that are recorded
-    look       is called before each node, and raises where the sweep must end
-    """
-
-    order: Sequence[Node]
-    divisions: Mapping[str, Division]
-    weights: WeightsOf
-    draw: Draw
-    repeats: Repeats
-    look: Callable[[], None]
-
-    @property
-    def stretch(self) -> int:
-        """How many nodes tiles pass before they are divided, or reach the input."""
-        places = (at for at, node in enumerate(self.order) if node.name in self.divisions)
-        return next(places, len(self.order))
-
-    def to_division(self, tiles: WholeRows) -> WholeRows:
-        """Pull tiles back to where they are divided next."""
-        _pass(tiles, self)
-        return tiles
-
-    def to_input(self, tiles: WholeRows) -> Lowest:
-        """Pull tiles back to the input without further recordings."""
-        return Lowest(_pull_back(tiles, replace(self, repeats={})))
-
-    def rehearse(self, repeat: Repeat) -> Callable[[WholeRows], None]:
-        """Return a function that passes the fresh nodes of a stretch."""
-
-        def passed(part: WholeRows) -> None:
-            fresh = self.order[: repeat.stretch.fresh]
-            for node in fresh:
-                if node.name in self.divisions:
-                    part = part.parts(self.divisions[node.name])[0]
-                part.pass_node(self.weights(node), self.draw)
-            if len(fresh) == len(self.order):
-                part.lowest()
-
-        return passed
+    by_name = {
+        node_weights.node.name: node_weights for node_weights in layout.stream(visits(order))
+    }
+    return lambda node: by_name[node.name]
 
 
 def no_look() -> None:
@@ -164,53 +120,17 @@ def record(
     """
     first = wave.tiles[0]
     order = program.order(first.start)
-    way = Way(order, first.divisions, _held(layout, order), wave.draw, repeats, no_look)
-    passage: Passage | None = layout.passage(program, region, wave.tiles, errors)
-    while isinstance(passage, WholeRows):
-        repeat = repeats.get(way.order[0].name)
+    path = RemainingPath(order, first.divisions, _held(layout, order), wave.draw, repeats, no_look)
+    state: SweepState | None = layout.sweep_state(program, region, wave.tiles, errors)
+    while isinstance(state, WholeRows):
+        repeat = repeats.get(path.order[0].name)
         if repeat is None:
-            _pass(passage, way)
+            pass_stretch(state, path)
         elif repeat.stretch.last:
-            repeat.record(passage, way.to_input, way.rehearse(repeat))
+            repeat.record(state, path.to_input, path.rehearse(repeat))
             return
         else:
-            passage = repeat.record(passage, way.to_division, way.rehearse(repeat))
-        if passage is not None:
-            parts, way = _divide(passage, way)
-            passage = parts[0]
-
-
-def _pull_back(passage: Passage, way: Way) -> list[Tensor]:
-    """Pull tiles back to the input; return lower bounds `[D, S]` of each."""
-    repeat = way.repeats.get(way.order[0].name)
-    if repeat is None:
-        _pass(passage, way)
-        return _finish(passage, way)
-    assert isinstance(passage, WholeRows)
-    if repeat.stretch.last:
-        found = repeat.run(passage, way.to_input, way.rehearse(repeat))
-        return [each.clone() for each in found.bounds]
-    return _finish(repeat.run(passage, way.to_division, way.rehearse(repeat)), way)
-
-
-def _pass(passage: Passage, way: Way) -> None:
-    """Pull tiles back to the node in front of which they are divided next, or to the input."""
-    for node in way.order[: way.stretch]:
-        way.look()
-        passage.pass_node(way.weights(node), way.draw)
-
-
-def _finish(passage: Passage, way: Way) -> list[Tensor]:
-    """Pull tiles that have passed a stretch back to the input."""
-    if way.stretch == len(way.order):
-        return passage.lowest()
-    parts, way = _divide(passage, way)
-    found = [_pull_back(part, way) for part in parts]
-    return [torch.cat(every, 1) for every in zip(*found, strict=True)]
-
-
-def _divide(passage: Passage, way: Way) -> tuple[Sequence[Passage], Way]:
-    """Divide tiles that have passed a stretch; return their parts and the rest of the way."""
-    name, rest = way.order[way.stretch].name, way.order[way.stretch :]
-    divisions = without(way.divisions, name)
-    return passage.parts(way.divisions[name]), replace(way, order=rest, divisions=divisions)
+            state = repeat.record(state, path.to_division, path.rehearse(repeat))
+        if state is not None:
+            parts, path = divide(state, path)
+            state = parts[0]

@@ -1,4 +1,4 @@
-"""The number of roundings at one node, and what share of a size they amount to."""
+"""Counts the roundings at one node, and computes the share of a size that they amount to."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from boundmesh.operators.rounding import INFLATION, UNITS, Lengths, Rounded, Rou
 
 # The ends of an interval are computed from a centre and a radius, which adds this many roundings to
 # those of the operator itself.
-OF_INTERVALS = 6
+INTERVAL_ROUNDINGS = 6
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ class Charge:
         """Return the charge of the outputs `low ≤ i < high` of a product with `size` outputs."""
         if high - low == size:
             return self
-        sizes = tuple(None if each is None else each[low:high] for each in self.sizes)
-        return replace(self, sizes=sizes)
+        parts = (None if whole is None else whole[low:high] for whole in self.sizes)
+        return replace(self, sizes=tuple(parts))
 
     def of_interval(self, forward: int) -> float:
         """Compute the share of its size by which an end of an interval is moved outward."""
@@ -87,7 +87,7 @@ class Charge:
         if not forward and not self.depth:
             return 0.0
         blocks = BLOCK_ROUNDINGS if self.blocks else 0
-        own = gamma(forward + self.depth + OF_INTERVALS + blocks, rounding.own)
+        own = gamma(forward + self.depth + INTERVAL_ROUNDINGS + blocks, rounding.own)
         return own + gamma(forward + self.depth, rounding.network)
 
     def of_rows(self, term: Rounded) -> float:

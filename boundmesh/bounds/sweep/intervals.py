@@ -1,4 +1,4 @@
-"""Interval bound propagation (IBP): the range of every value from the ranges of its inputs."""
+"""Computes the range of every value from the ranges of its inputs: interval bound propagation."""
 
 from __future__ import annotations
 

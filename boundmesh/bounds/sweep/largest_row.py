@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from boundmesh.bounds.sweep.node_weights import product_of
-from boundmesh.bounds.sweep.program import Passing, Program, WindowedWay
+from boundmesh.bounds.sweep.program import Program, RowSize, UnitRowPath
 from boundmesh.bounds.sweep.rows import Tile
 from boundmesh.bounds.sweep.window_rows import smallest, total
 from boundmesh.operators import RULES
@@ -24,13 +24,13 @@ def spatial_axes(shape: tuple[int, ...]) -> int:
 
 
 def one_by_one(node: Node) -> bool:
-    """Return true if the node is elementwise: output i depends on input i alone."""
+    """Return True if the node is elementwise: output i depends on input i alone."""
     alike = len(node.inputs) == 1 and node.shape == node.input_shapes[0]
     return alike and not RULES[node.op].mixes
 
 
 def meets_at_zero(node: Node) -> bool:
-    """Return true if an elementwise node has two linear pieces that meet at zero.
+    """Return True if an elementwise node has two linear pieces that meet at zero.
 
     Both lines of a stable neuron are then one of the pieces, without an intercept.
     """
@@ -52,7 +52,7 @@ def windowed_row(program: Program, start: str, gradients: bool = False) -> int |
 
 
 def _has_gradients(node: Node) -> bool:
-    """Return true if gradients pass the node in windows, or if windows become dense there."""
+    """Return True if gradients pass the node in windows, or if windows become dense there."""
     if node.is_input:
         return True
     operator = RULES[node.op]
@@ -67,8 +67,8 @@ def windowed_sizes(program: Program, start: str) -> Mapping[str, int] | None:
 
     The result is None where `windowed_row` is.
     """
-    way = _way(program, start)
-    return None if way is None else {name: each.size for name, each in way.items()}
+    path = _path(program, start)
+    return None if path is None else {name: row_size.size for name, row_size in path.items()}
 
 
 def forms(program: Program, tile: Tile, *, whole_stay: bool) -> set[tuple[str, bool]]:
@@ -76,43 +76,48 @@ def forms(program: Program, tile: Tile, *, whole_stay: bool) -> set[tuple[str, b
 
     `whole_stay` is true where rows stay windows when these have become the whole map.
     """
-    way = _way(program, tile.start) if tile.windowed else None
-    if way is None:
+    path = _path(program, tile.start) if tile.windowed else None
+    if path is None:
         return {(node.name, False) for node in program.order(tile.start)}
-    return {(name, each.ruled if whole_stay else each.windowed) for name, each in way.items()}
+    return {
+        (name, row_size.ruled if whole_stay else row_size.windowed)
+        for name, row_size in path.items()
+    }
 
 
-def _way(program: Program, start: str) -> WindowedWay | None:
-    if start not in program.windowed_ways:
-        program.windowed_ways[start] = _find_way(program, start)
-    return program.windowed_ways[start]
+def _path(program: Program, start: str) -> UnitRowPath | None:
+    if start not in program.unit_row_paths:
+        program.unit_row_paths[start] = _find_path(program, start)
+    return program.unit_row_paths[start]
 
 
-def _find_way(program: Program, start: str) -> WindowedWay | None:
+def _find_path(program: Program, start: str) -> UnitRowPath | None:
     node = program.graph[start]
     spatial = spatial_axes(node.shape)
     if not spatial:
         return None
     nothing = torch.empty(0)
-    at: dict[str, Tensor | Windows] = {
+    coefficients: dict[str, Tensor | Windows] = {
         start: unit_windows(nothing.long(), nothing, node.shape, spatial)
     }
     ruled, useful = {start: True}, False
-    way: dict[str, Passing] = {}
+    path: dict[str, RowSize] = {}
     for node in program.order(start):
-        rows = at.pop(node.name, None)
+        rows = coefficients.pop(node.name, None)
         if rows is None:
             continue
-        size, windowed, mine = _size(rows), isinstance(rows, Windows), ruled[node.name]
-        found = [] if node.is_input else _passed(program, node, rows)
-        useful |= bool(found) and product_of(node) is not None and isinstance(found[0], Windows)
-        for name, each in zip(node.inputs, found, strict=False):
-            at[name] = smallest(total(at[name], each) if name in at else each)
-            size = max(size, _size(each), _size(at[name]))
-            stay = isinstance(each, Windows) or (not windowed and mine and _has_rule(node))
+        size, windowed, ruled_here = _size(rows), isinstance(rows, Windows), ruled[node.name]
+        passed = [] if node.is_input else _passed(program, node, rows)
+        useful |= bool(passed) and product_of(node) is not None and isinstance(passed[0], Windows)
+        for name, row in zip(node.inputs, passed, strict=False):
+            coefficients[name] = smallest(
+                total(coefficients[name], row) if name in coefficients else row
+            )
+            size = max(size, _size(row), _size(coefficients[name]))
+            stay = isinstance(row, Windows) or (not windowed and ruled_here and _has_rule(node))
             ruled[name] = stay and ruled.get(name, True)
-        way[node.name] = Passing(size, windowed, mine)
-    return way if useful else None
+        path[node.name] = RowSize(size, windowed, ruled_here)
+    return path if useful else None
 
 
 def _has_rule(node: Node) -> bool:

@@ -1,4 +1,4 @@
-"""Layouts: where weights and rows lie, on one device or on the ranks of a mesh.
+"""Defines where weights and rows lie, on one device or on the ranks of a mesh.
 
 `DeviceLayout` is the interface that sweeps and methods use. `OneDevice` implements it for a single
 device; the layouts of a mesh are in `boundmesh/mesh`.
@@ -16,12 +16,12 @@ from torch import Tensor
 from boundmesh.bounds.sweep.charge import Charge
 from boundmesh.bounds.sweep.node_weights import NodeWeights, Visit, parts_of, product_of
 from boundmesh.bounds.sweep.outward import outward
-from boundmesh.bounds.sweep.passage import Passage
 from boundmesh.bounds.sweep.products import interval
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import Region
 from boundmesh.bounds.sweep.rounding_errors import Errors
 from boundmesh.bounds.sweep.rows import Tile
+from boundmesh.bounds.sweep.sweep_state import SweepState
 from boundmesh.bounds.sweep.whole_rows import WholeRows
 from boundmesh.graph.forward import tensor
 from boundmesh.graph.graph import Graph
@@ -63,8 +63,9 @@ class DeviceLayout(Protocol):
     recordable  true if work with the weights can be recorded as a CUDA graph and replayed
     dealers     how many ranks divide the tiles of a start node among each other
     windows     true if rows of single neurons may lie in windows; else they are dense
-    looks_between_nodes  true if the clock may be looked at between any two nodes of a sweep: where
-                no rank works in step with others, and no GPU works ahead of the host
+    looks_between_nodes
+                true if the clock may be looked at between any two nodes of a sweep: where no rank
+                works in step with others, and no GPU works ahead of the host
     """
 
     device: torch.device
@@ -122,7 +123,7 @@ class DeviceLayout(Protocol):
         """
         return nullcontext(frozenset())
 
-    def some(self, mask: Tensor) -> Tensor:
+    def on_any_rank(self, mask: Tensor) -> Tensor:
         """Return a mask that is true where `mask` is true on any rank.
 
         Ranks differ only where each has domains of its own.
@@ -133,11 +134,11 @@ class DeviceLayout(Protocol):
         """Return the first rank's value, so that all ranks take the same decision."""
         return value
 
-    def thrifty(self) -> AbstractContextManager[object]:
+    def without_fetched_weights(self) -> AbstractContextManager[object]:
         """Return a context in which autograd keeps no weight that this rank does not hold."""
         return nullcontext()
 
-    def suited(self, tiles: Sequence[Tile], domains: int) -> DeviceLayout:
+    def for_tiles(self, tiles: Sequence[Tile], domains: int) -> DeviceLayout:
         """Return the layout that suits a sweep of these tiles of one start node and `domains`."""
         return self
 
@@ -149,28 +150,28 @@ class DeviceLayout(Protocol):
         """
         return tiles
 
-    def join(self, mine: Sequence[Tensor], widths: Sequence[int]) -> Sequence[Tensor]:
+    def join(self, results: Sequence[Tensor], widths: Sequence[int]) -> Sequence[Tensor]:
         """Collect the results of all tiles, in their order, from the results of each rank's tiles.
 
         Result i is `[D, widths[i]]`; D is the same for all.
         """
-        return mine
+        return results
 
-    def join_gradients(self, mine: Sequence[Tensor], widths: Sequence[int]) -> Sequence[Tensor]:
+    def join_gradients(self, results: Sequence[Tensor], widths: Sequence[int]) -> Sequence[Tensor]:
         """Collect the gradients of all tiles to bounds, in the order in which they are added."""
-        return self.join(mine, widths)
+        return self.join(results, widths)
 
     def share(self, program: Program) -> Share:
         """Return the neurons for which this rank computes relaxations."""
         return AllNeurons()
 
-    def passage(
+    def sweep_state(
         self,
         program: Program,
         region: Region,
         tiles: Sequence[Tile],
         errors: Errors | None = None,
-    ) -> Passage:
+    ) -> SweepState:
         """Create the state of a sweep of tiles of one start node, before its first node."""
         return WholeRows(self, program, region, tiles, errors)
 

@@ -113,13 +113,13 @@ def product_of(node: Node) -> Product | None:
 
 
 def is_divisible(node: Node) -> bool:
-    """Return true if the node's product can be computed from parts of its first weight."""
+    """Return True if the node's product can be computed from parts of its first weight."""
     product = product_of(node)
     return product is not None and product.divisible
 
 
 def multiplies_one_vector(node: Node) -> bool:
-    """Return true if a divisible product multiplies one vector.
+    """Return True if a divisible product multiplies one vector.
 
     Its unit rows are then rows of its weight.
     """
@@ -160,4 +160,4 @@ def node_of_part(node_weights: NodeWeights, low: int, high: int) -> tuple[Node, 
     if high - low == node.shape[axis]:
         return node, node_weights.weights
     shape = (*node.shape[:axis], high - low, *node.shape[axis + 1 :])
-    return replace(node, shape=shape), tuple(each[low:high] for each in node_weights.weights)
+    return replace(node, shape=shape), tuple(weight[low:high] for weight in node_weights.weights)

@@ -1,4 +1,4 @@
-"""Intervals moved outward by their rounding, and the E that rows are charged with at each node."""
+"""Moves intervals outward by their rounding, and computes the E that rows are charged with."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from boundmesh.bounds.sweep.charge import OF_INTERVALS, Charge
+from boundmesh.bounds.sweep.charge import INTERVAL_ROUNDINGS, Charge
 from boundmesh.bounds.sweep.node_weights import NodeWeights, node_of_part, output_axis, product_of
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.operators import RULES
@@ -28,24 +28,24 @@ def outward(
     """
     node = node_weights.node
     if product_of(node) is None:
-        return _outward(node, node_weights.weights, boxes, charge)
-    found = []
+        return _outward_of_part(node, node_weights.weights, boxes, charge)
+    results = []
     for part in node_weights.parts:
         of_part, bias = node_of_part(node_weights, part.low, part.high)
-        mine = charge.part(part.low, part.high, node.shape[output_axis(node)])
-        found.append(_outward(of_part, (part.weight, *bias), boxes, mine))
-    if len(found) == 1:
-        return found[0]
+        part_charge = charge.part(part.low, part.high, node.shape[output_axis(node)])
+        results.append(_outward_of_part(of_part, (part.weight, *bias), boxes, part_charge))
+    if len(results) == 1:
+        return results[0]
     dim = output_axis(node) + 1
     box = Interval(
-        torch.cat([each.lower for each, _ in found], dim),
-        torch.cat([each.upper for each, _ in found], dim),
+        torch.cat([part.lower for part, _ in results], dim),
+        torch.cat([part.upper for part, _ in results], dim),
     )
-    errors = [error for _, error in found if error is not None]
+    errors = [error for _, error in results if error is not None]
     return box, torch.cat(errors, dim) if errors else None
 
 
-def _outward(
+def _outward_of_part(
     node: Node, weights: Weights, boxes: Sequence[Interval], charge: Charge
 ) -> tuple[Interval, Tensor | None]:
     box, terms = _enclosed(node, weights, boxes, charge)
@@ -57,11 +57,13 @@ def _outward(
     for term in terms:
         share = charge.of_rows(term)
         if share:
-            own = (share * INFLATION) * term.size
+            node_error = (share * INFLATION) * term.size
             if term.forward and charge.rounding.lost:
                 # Underflow changes the network's value, which coefficients multiply.
-                own = own + 4 * (term.forward + charge.depth + 1) * charge.rounding.lost
-            error = own if error is None else error + own
+                node_error = (
+                    node_error + 4 * (term.forward + charge.depth + 1) * charge.rounding.lost
+                )
+            error = node_error if error is None else error + node_error
     return box, error
 
 
@@ -124,11 +126,11 @@ def _above_least(
         return box
     signs = [Interval(b.lower.sign().clamp(max=0), b.upper.sign().clamp(min=0)) for b in boxes]
     factors = len(weights) if operator.constant == "factor" else 1 if product else 0
-    own = [
-        weight.sign() if place < factors else weight.sign().clamp(max=0)
-        for place, weight in enumerate(weights)
+    signs_of_weights = [
+        weight.sign() if index < factors else weight.sign().clamp(max=0)
+        for index, weight in enumerate(weights)
     ]
-    lowest = operator.interval(node, own, *signs).lower
+    lowest = operator.interval(node, signs_of_weights, *signs).lower
     return Interval(torch.where(lowest >= 0, box.lower.clamp(min=0), box.lower), box.upper)
 
 
@@ -138,8 +140,8 @@ def _width(terms: Sequence[Rounded], charge: Charge) -> Tensor:
     for term in terms:
         share = charge.of_interval(term.forward)
         if share:
-            own = (share * INFLATION) * term.size + lost
-            width = own if width is None else width + own
+            term_width = (share * INFLATION) * term.size + lost
+            width = term_width if width is None else width + term_width
     assert width is not None
     return width
 
@@ -152,7 +154,7 @@ def sources(
     The size of an affine node is the upper end of its interval on `|x| ≤ reach`, computed with the
     absolute values of its biases.
     """
-    return _overflowing(_sources(node, weights, boxes, charge), charge)
+    return _overflowing(_sources_without_overflow(node, weights, boxes, charge), charge)
 
 
 def _overflowing(terms: tuple[Rounded, ...], charge: Charge) -> tuple[Rounded, ...]:
@@ -168,7 +170,7 @@ def _overflowing(terms: tuple[Rounded, ...], charge: Charge) -> tuple[Rounded, .
     )
 
 
-def _sources(
+def _sources_without_overflow(
     node: Node, weights: Weights, boxes: Sequence[Interval], charge: Charge
 ) -> tuple[Rounded, ...]:
     operator = RULES[node.op]
@@ -180,11 +182,11 @@ def _sources(
         shape = (len(inf), *[1] * len(node.shape))
         return (Rounded(inf.reshape(shape).expand(len(inf), *node.shape), 1, 1),)
     reach = [torch.maximum(box.lower.abs(), box.upper.abs()) for box in boxes]
-    around = [Interval(-each, each) for each in reach]
+    around = [Interval(-largest, largest) for largest in reach]
     product = product_of(node) is not None
     sizes = [
-        size if size is not None else weight if product and place == 0 else weight.abs()
-        for place, (weight, size) in enumerate(
+        size if size is not None else weight if product and index == 0 else weight.abs()
+        for index, (weight, size) in enumerate(
             zip(weights, charge.sizes or [None] * len(weights), strict=True)
         )
     ]
@@ -209,7 +211,7 @@ def as_read(box: Interval, rounding: Rounding) -> Interval:
     """Return a box that contains the inputs after they are rounded to the network's type."""
     if not rounding.narrows:
         return box
-    unit, lost = gamma(1 + OF_INTERVALS, rounding.network), 4 * rounding.lost
+    unit, lost = gamma(1 + INTERVAL_ROUNDINGS, rounding.network), 4 * rounding.lost
     lower = box.lower - (unit * box.lower.abs() + lost)
     upper = box.upper + (unit * box.upper.abs() + lost)
     return Interval(
@@ -226,11 +228,11 @@ def lost_to_underflow(boxes: Sequence[Interval], charge: Charge) -> Tensor | Non
     """
     rounding, total = charge.rounding, None
     operations = 8 * (charge.pull + charge.joins + charge.additions + 8)
-    each = operations * (rounding.tiny + rounding.lost)
+    per_operation = operations * (rounding.tiny + rounding.lost)
     for box in boxes:
         lower, upper = (end.reshape(len(end), -1) for end in (box.lower, box.upper))
         largest = torch.maximum(-lower.amin(1), upper.amax(1))
-        alike = each * lower.shape[1]
-        own = largest * (2 * alike) + alike
-        total = own if total is None else total + own
+        for_all_inputs = per_operation * lower.shape[1]
+        box_loss = largest * (2 * for_all_inputs) + for_all_inputs
+        total = box_loss if total is None else total + box_loss
     return total

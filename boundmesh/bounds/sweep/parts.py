@@ -1,4 +1,4 @@
-"""The order in which a tile, and the parts into which it is divided, pass the nodes of its way."""
+"""Lists nodes in the order in which a tile, and the parts of a divided tile, pass them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from boundmesh.operators.node import Node
 
 def in_parts(order: Sequence[Node], divisions: Mapping[str, Division]) -> Iterator[Node]:
     """Yield nodes in the order in which parts of a tile pass them: one part after the other."""
-    for place, node in enumerate(order):
+    for index, node in enumerate(order):
         if node.name in divisions:
             for _ in range(divisions[node.name].parts):
-                yield from in_parts(order[place:], without(divisions, node.name))
+                yield from in_parts(order[index:], without(divisions, node.name))
             return
         yield node
 
 
 def without(divisions: Mapping[str, Division], name: str) -> dict[str, Division]:
     """Return the divisions in front of all other nodes."""
-    return {each: division for each, division in divisions.items() if each != name}
+    return {node: division for node, division in divisions.items() if node != name}

@@ -1,4 +1,4 @@
-"""Products of rows and boxes with a weight that arrives in parts.
+"""Multiplies rows and boxes by a weight that arrives in parts.
 
 Each part is used once, so it need not stay in memory. Part p of a linear node's weight W holds the
 outputs [low, high) of p:
@@ -58,10 +58,8 @@ def times(node_weights: NodeWeights, rows: Sequence[Tensor]) -> list[Tensor]:
         rule = RULES[node.op].pull
         assert rule is not None
         return [rule(node, (part.weight,), each).only for each in rows]
-    flat, distributed = (
-        [each.reshape(-1, each.shape[-1]) for each in rows],
-        node_weights.distributed,
-    )
+    flat = [each.reshape(-1, each.shape[-1]) for each in rows]
+    distributed = node_weights.distributed
     sums = (
         _sums(node_weights.parts, flat)
         if distributed is None
@@ -115,10 +113,8 @@ def _transposed(
             rule(node, (part.weight,), each.flatten(0, 1)).reshape(shape)
             for each, shape in zip(gradients, shapes, strict=True)
         ]
-    flat, distributed = (
-        [each.reshape(-1, each.shape[-1]) for each in gradients],
-        node_weights.distributed,
-    )
+    flat = [each.reshape(-1, each.shape[-1]) for each in gradients]
+    distributed = node_weights.distributed
     if distributed is not None:
         found = [distributed.transposed(each) for each in flat]
     else:

@@ -1,4 +1,4 @@
-"""The plan of a computation: which values need bounds, in which order, and each sweep's path."""
+"""Plans a computation: which values need bounds, in which order, and the path of each sweep."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from boundmesh.read.shapes import stands_in
 
 
 @dataclass(frozen=True)
-class Passing:
-    """How a unit row that starts as a window passes a node.
+class RowSize:
+    """The size and form of a unit row, which started as a window, while it passes a node.
 
     size      the most numbers that it has meanwhile
     windowed  True if it lies in a window that is smaller than the map
@@ -36,8 +36,8 @@ class Passing:
     ruled: bool
 
 
-WindowedWay = Mapping[str, Passing]
-"""How a unit row passes the nodes of its way, by name."""
+UnitRowPath = Mapping[str, RowSize]
+"""The size and form of a unit row at every node of its path, by name."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,8 @@ class Program:
         return self._widest[start]
 
     @cached_property
-    def windowed_ways(self) -> dict[str, WindowedWay | None]:
-        """How unit rows pass the nodes of their ways, by start node, as far as it was found."""
+    def unit_row_paths(self) -> dict[str, UnitRowPath | None]:
+        """The paths of unit rows by start node, as far as they were found."""
         return {}
 
     @cached_property
@@ -211,7 +211,7 @@ class Program:
 
 
 def _rises_alone(node: Node) -> bool:
-    """Return true if each output is a rising function of one input, so that ranges stay exact."""
+    """Return True if each output is a rising function of one input, so that ranges stay exact."""
     operator = RULES[node.op]
     alike = len(node.inputs) == 1 and node.shape == node.input_shapes[0]
     return alike and operator.rising and operator.relax is not None and not operator.mixes

@@ -1,4 +1,4 @@
-"""The input regions of D domains as tensors, and the minimum of rows over each of them."""
+"""Holds the input regions of D domains as tensors, and minimises rows over each of them."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def region_tensors(
     the centre of a ball is added to its radius. The tensors therefore contain the regions of the
     property, whose numbers may be exact fractions. ∞-balls become boxes.
     """
-    regions = [each.box if isinstance(each, Ball) and each.p == inf else each for each in regions]
+    regions = [part.box if isinstance(part, Ball) and part.p == inf else part for part in regions]
     balls = [region for region in regions if isinstance(region, Ball)]
     if not balls:
         boxes = [region for region in regions if isinstance(region, Box)]
@@ -194,12 +194,12 @@ def region_tensors(
     moved = (center - near.double()).abs().flatten(1).numpy()
     reach = [_enlarged(ball.radius, by) for ball, by in zip(balls, moved, strict=True)]
     radius = _rounded(reach, (), dtype, np.inf)
-    found = BallRegion(near.to(device), radius.to(device), balls[0].p)
+    stacked = BallRegion(near.to(device), radius.to(device), balls[0].p)
     if all(ball.clip is None for ball in balls):
-        return found
+        return stacked
     box = region_tensors([ball.box for ball in balls], shape, dtype, device)
     assert isinstance(box, BoxRegion)
-    return cut(found, box.lower, box.upper)
+    return cut(stacked, box.lower, box.upper)
 
 
 def _enlarged(radius: float | Fraction, moved: np.ndarray) -> np.ndarray:

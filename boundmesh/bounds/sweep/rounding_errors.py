@@ -1,4 +1,4 @@
-"""Bounds of the rounding errors of rows and intervals on a region.
+"""Bounds the rounding errors of rows and intervals on a region.
 
 A sweep pulls back `⟨A, value⟩ + bias`, which differs from its exact value by a rounding error. At
 every node that it passes, the bound of this error grows by `⟨|A|, E⟩`, with E of the node's shape:
@@ -36,33 +36,36 @@ class Errors:
 
     rounding  the two arithmetics, of this computation and of the network
     moved     the nodes at which the E of others are counted, as `Program.charged_at` finds them
-    at        the E of every node at which rows have errors, `[D or 1, 1, *shape]`, by node name
+    by_node   the E of every node at which rows have errors, `[D or 1, 1, *shape]`, by node name
     reach     the largest absolute values `[D, *shape]` of the target, by name; they bound the
               effect of inexact coefficients
-    lost      `[D or 1]`, the largest error of any row from underflow (None: zero)
+    underflow
+              `[D or 1]`, the largest error of any row from underflow (None: zero)
     """
 
     rounding: Rounding
     moved: Mapping[str, str] = field(default_factory=dict)
-    at: dict[str, Sizes] = field(default_factory=dict)
+    by_node: dict[str, Sizes] = field(default_factory=dict)
     reach: dict[str, Tensor] = field(default_factory=dict)
-    lost: Tensor | None = None
+    underflow: Tensor | None = None
 
-    def enter(self, name: str, error: Tensor | None, lost: Tensor | None) -> None:
+    def enter(self, name: str, error: Tensor | None, underflow: Tensor | None) -> None:
         """Add the E `[D or 1, *shape]` of a node, and the error `[D or 1]` from underflow there."""
         if error is not None:
             name = self.moved.get(name, name)
-            known = self.at.get(name)
+            known = self.by_node.get(name)
             # `INFLATION` covers the rounding of this sum.
-            self.at[name] = Sizes.of(error if known is None else error + known.above.squeeze(1))
-        if lost is not None:
-            self.lost = lost if self.lost is None else self.lost + lost
+            self.by_node[name] = Sizes.of(
+                error if known is None else error + known.sizes.squeeze(1)
+            )
+        if underflow is not None:
+            self.underflow = underflow if self.underflow is None else self.underflow + underflow
 
     def of_rows(
         self, name: str, rows: Tensor | Windows, onto: Tensor | None = None
     ) -> Tensor | None:
         """Compute the error `[D, S]` of rows `[D, S, *shape]` at a node, added to `onto`."""
-        sizes = self.at.get(name)
+        sizes = self.by_node.get(name)
         if sizes is None:
             return onto
         if isinstance(rows, Windows):
@@ -76,7 +79,7 @@ class Errors:
 
         Where kernels pull windows back, the error is due instead, as these can count it.
         """
-        sizes = self.at.get(name)
+        sizes = self.by_node.get(name)
         by_kernel = isinstance(rows, Windows) and fused_windows.applies(rows.coefficients)
         if sizes is not None and by_kernel:
             return Collected(bias, error, sizes.features_last)
@@ -84,31 +87,31 @@ class Errors:
 
     def of_units(self, name: str, index: Tensor) -> Tensor | None:
         """Compute the error `[D, S]` of rows of single neurons at their start node."""
-        error = self.at.get(name)
-        return None if error is None else error.above.flatten(1).index_select(1, index)
+        error = self.by_node.get(name)
+        return None if error is None else error.sizes.flatten(1).index_select(1, index)
 
 
 @dataclass(frozen=True)
 class Sizes:
     """Sizes ≥ 0 by which absolute coefficients are weighted in a sum.
 
-    above  the sizes, `[D or 1, 1, *shape]`
+    sizes  `[D or 1, 1, *shape]`
     """
 
-    above: Tensor
+    sizes: Tensor
 
     @cached_property
-    def below(self) -> Tensor:
+    def negated(self) -> Tensor:
         """The negated sizes, by which a kernel multiplies negative coefficients."""
         forbid_in_recording()
-        return -self.above
+        return -self.sizes
 
     @cached_property
     def features_last(self) -> Tensor:
         """The sizes of maps `[1, C, *spatial]`, as `[D or 1, places, C]`."""
         forbid_in_recording()
-        domains, _, _, wide = self.above.shape[:4]
-        return self.above.reshape(domains, wide, -1).mT.contiguous()
+        domains, _, _, wide = self.sizes.shape[:4]
+        return self.sizes.reshape(domains, wide, -1).mT.contiguous()
 
     @staticmethod
     def of(sizes: Tensor) -> Sizes:
@@ -119,9 +122,9 @@ class Sizes:
     def of_rows(self, rows: Tensor, onto: Tensor | None = None) -> Tensor:
         """Compute `⟨|A|, sizes⟩` `[D, S]` of rows `[D, S, *shape]`, added to `onto`."""
         rows = rows.detach()
-        if fused_rows.sums(rows, self.above, self.above):
-            return fused_rows.signed_inner(rows, self.above, self.below, onto)
-        return inner(rows.abs(), self.above, onto)
+        if fused_rows.sums(rows, self.sizes, self.sizes):
+            return fused_rows.signed_inner(rows, self.sizes, self.negated, onto)
+        return inner(rows.abs(), self.sizes, onto)
 
     @torch.no_grad()
     def of_windows(self, windows: Windows, onto: Tensor | None = None) -> Tensor:
@@ -129,14 +132,14 @@ class Sizes:
         rows = windows.coefficients.detach()
         if fused_windows.applies_without_gradients(rows):
             due = Collected(error=onto, due=self.features_last)
-            found = fused_window_sums.row_sums(rows, windows.grid.reach, None, due).error
-            assert found is not None
-            return found
+            error = fused_window_sums.row_sums(rows, windows.grid.reach, None, due).error
+            assert error is not None
+            return error
         windows = windows.with_coefficients(rows)
         if window_blocks.applies(windows):
-            table = window_blocks.table_of(self.above, windows)
+            table = window_blocks.table_of(self.sizes, windows)
             return added(onto, window_blocks.magnitudes(windows, table))
-        return added(onto, sums_of_magnitudes(windows.read(self.above) * rows))
+        return added(onto, sums_of_magnitudes(windows.read(self.sizes) * rows))
 
 
 def magnitude(rows: Tensor, sizes: Tensor) -> Tensor:
@@ -165,6 +168,6 @@ def lowered(
         total = total.mul_(8 * errors.rounding.own)
         if error is not None:
             total = torch.add(total, error, alpha=INFLATION)
-        if errors.lost is not None:
-            total = total + errors.lost.unsqueeze(1)
+        if errors.underflow is not None:
+            total = total + errors.underflow.unsqueeze(1)
     return lowest - total

@@ -196,8 +196,8 @@ def side_by_side(results: Sequence[Tensor], spans: Sequence[slice]) -> Tensor:
 
     Where two tiles share rows, their results are equal, and those of the first are taken.
     """
-    done, found = 0, []
-    for each, span in zip(results, spans, strict=True):
-        found.append(each[:, done - span.start :])
-        done = span.stop
-    return torch.cat(found, dim=1)
+    covered, pieces = 0, []
+    for result, span in zip(results, spans, strict=True):
+        pieces.append(result[:, covered - span.start :])
+        covered = span.stop
+    return torch.cat(pieces, dim=1)

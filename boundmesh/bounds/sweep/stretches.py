@@ -1,4 +1,4 @@
-"""Which stretches of a sweep's way a GPU records, so that the host takes the least time.
+"""Chooses the stretches of a sweep's way that a GPU records, so that the host takes least time.
 
 Tiles of windows are divided in front of some nodes. A stretch is the nodes between two divisions,
 and all parts of a tile pass it one after the other. A recording holds what one part does: either in

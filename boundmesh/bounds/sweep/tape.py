@@ -1,4 +1,4 @@
-"""The products that a sweep with gradients passed, and their weights for autograd."""
+"""Remembers the products that a sweep with gradients passed, and supplies their weights again."""
 
 from __future__ import annotations
 

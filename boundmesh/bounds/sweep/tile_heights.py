@@ -1,4 +1,4 @@
-"""How many rows a tile has, and how it is divided on its way."""
+"""Computes how many rows a tile has, and how it is divided on its way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The state of one tile of rows during a backward sweep."""
+"""Holds the state of one tile of rows during a backward sweep."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ class TileState:
     """The state of one tile during a sweep.
 
     tile    the rows at their start node
-    at      coefficients `[D or 1, S, *shape]` at the output of each node that is not passed yet;
-            `Windows` where they lie in windows
+    coefficients
+            `[D or 1, S, *shape]` at the output of each node that is not passed yet; `Windows` where
+            they lie in windows
     bias    `[D or 1, S]`, the constants collected so far (None: zero)
     error   `[D, S]`, the most that rounding can have changed the rows so far (None: zero)
     watch   names of nodes whose coefficients are kept
@@ -38,34 +39,36 @@ class TileState:
         self.tile, self.watch, self.errors = tile, watch, errors
         self.error: Tensor | None = None
         self.seen: dict[str, Tensor] = {}
-        self.at: dict[str, Tensor | Windows] = {}
+        self.coefficients: dict[str, Tensor | Windows] = {}
         self.bias: Tensor | None = None
 
     def part(self, rows: slice) -> TileState:
         """Return the state of some of the rows. Its tensors are views of these."""
-        found = TileState(self.tile.part(rows), self.watch, self.errors)
-        found.at = {name: part_of(each, rows) for name, each in self.at.items()}
-        found.seen = {name: each[:, rows] for name, each in self.seen.items()}
-        found.bias = None if self.bias is None else self.bias[:, rows]
-        found.error = None if self.error is None else self.error[:, rows]
-        return found
+        part = TileState(self.tile.part(rows), self.watch, self.errors)
+        part.coefficients = {
+            name: part_of(rows_at_node, rows) for name, rows_at_node in self.coefficients.items()
+        }
+        part.seen = {name: rows_at_node[:, rows] for name, rows_at_node in self.seen.items()}
+        part.bias = None if self.bias is None else self.bias[:, rows]
+        part.error = None if self.error is None else self.error[:, rows]
+        return part
 
     def mapped(self, change: Callable[[Tensor], Tensor]) -> TileState:
         """Return a copy in which `change` replaced every tensor, in a fixed order."""
-        found = TileState(self.tile.mapped(change), self.watch, self.errors)
-        found.at = {
-            name: change(each) if isinstance(each, Tensor) else each.mapped(change)
-            for name, each in self.at.items()
+        copied = TileState(self.tile.mapped(change), self.watch, self.errors)
+        copied.coefficients = {
+            name: change(rows) if isinstance(rows, Tensor) else rows.mapped(change)
+            for name, rows in self.coefficients.items()
         }
-        found.seen = {name: change(each) for name, each in self.seen.items()}
-        found.bias = None if self.bias is None else change(self.bias)
-        found.error = None if self.error is None else change(self.error)
-        return found
+        copied.seen = {name: change(rows) for name, rows in self.seen.items()}
+        copied.bias = None if self.bias is None else change(self.bias)
+        copied.error = None if self.error is None else change(self.error)
+        return copied
 
     def begin(self, node: Node) -> None:
         """Write out the coefficients of the rows at their start node."""
         rows = self.tile.rows
-        self.at[node.name] = rows.begin(node)
+        self.coefficients[node.name] = rows.begin(node)
         if self.errors is not None and isinstance(rows, DenseRows) and rows.deviation is not None:
             self.error = added(self.error, magnitude(rows.deviation, self.errors.reach[node.name]))
 
@@ -80,7 +83,7 @@ class TileState:
 
         They are returned with what they collected, including their rounding error there.
         """
-        rows = self.at.pop(node.name)
+        rows = self.coefficients.pop(node.name)
         if node.name in self.watch:
             self.seen[node.name] = dense(rows)
         if self.errors is None:
@@ -94,17 +97,17 @@ class TileState:
         as the map become dense.
         """
         self.bias, self.error = collected.bias, collected.error
-        found: Sequence[Tensor | Windows | None] = (
+        passed: Sequence[Tensor | Windows | None] = (
             pulled.windows if isinstance(pulled, PulledWindows) else pulled.coefficients
         )
-        for name, rows in zip(node.inputs, found, strict=True):
+        for name, rows in zip(node.inputs, passed, strict=True):
             if rows is not None:
-                here = self.at.get(name)
-                self.at[name] = smallest(rows if here is None else total(here, rows))
+                known = self.coefficients.get(name)
+                self.coefficients[name] = smallest(rows if known is None else total(known, rows))
 
     def minimum(self, input_name: str, region: Region) -> Tensor:
         """Return lower bounds `[D, S]`. Rows that do not depend on the input equal their bias."""
-        rows = self.at.get(input_name)
+        rows = self.coefficients.get(input_name)
         lowest = self.bias if rows is None else minimum(region, rows, self.bias)
         assert lowest is not None
         lowest = lowered(lowest, self.total_error(input_name), self.errors)
@@ -112,14 +115,14 @@ class TileState:
 
     def total_error(self, input_name: str) -> Tensor | None:
         """Return the rounding error `[D, S]` of the whole sweep, including that at the input."""
-        rows = self.at.get(input_name)
+        rows = self.coefficients.get(input_name)
         if self.errors is None or rows is None:
             return self.error
         return self.errors.of_rows(input_name, rows, self.error)
 
     def dense_at(self, name: str) -> Tensor | None:
         """Return the coefficients `[D or 1, S, *shape]` at a node; None if rows do not reach it."""
-        rows = self.at.get(name)
+        rows = self.coefficients.get(name)
         return None if rows is None else dense(rows)
 
     def at_input(self, input_name: str, like: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Pulling unit rows back through their start node: they select rows of its weight W.
+"""Pulls unit rows back through their start node: they select rows of its weight W.
 
 The row of neuron i at the inputs is `sign·W[i]`, so no product is computed. Row i of W stands in
 the part that contains output i, so only the parts with the wanted rows are fetched.
@@ -27,7 +27,7 @@ from boundmesh.operators.node import Node
 def needed(node: Node, tiles: Sequence[Tile]) -> Visit:
     """Create the visit of a start node. Unit rows need only the outputs of their neurons."""
     rows = [tile.rows for tile in tiles]
-    units = [each.places for each in rows if isinstance(each, UnitRows)]
+    units = [unit_rows.places for unit_rows in rows if isinstance(unit_rows, UnitRows)]
     if not multiplies_one_vector(node) or len(units) < len(rows):
         return Visit(node)
     return Visit(node, np.concatenate(units))
@@ -42,19 +42,19 @@ def pull_units(node_weights: NodeWeights, rows: Sequence[UnitRows]) -> list[Pull
     if not is_divisible(node) or node_weights.whole is not None:
         undivided = node_weights.whole is not None
         weights = (node_weights.whole, *node_weights.weights) if undivided else node_weights.tensors
-        whole = [rule(node, weights, each.index, each.sign) for each in rows]
-        known = [each for each in whole if each is not None]
+        whole = [rule(node, weights, tile.index, tile.sign) for tile in rows]
+        known = [pulled_tile for pulled_tile in whole if pulled_tile is not None]
         return known if len(known) == len(rows) else None
     if not multiplies_one_vector(node):
         return None
     pulled: list[list[tuple[slice, Pulled]]] = [[] for _ in rows]
     for part in node_weights.parts:
         weights = (part.weight, *node_weights.weights)
-        for each, runs in zip(rows, pulled, strict=True):
-            for run in _runs(each.places, part, first=not runs):
-                found = rule(node, weights, each.index[run], each.sign[run], part.low)
-                assert found is not None
-                runs.append((run, found))
+        for tile, runs in zip(rows, pulled, strict=True):
+            for run in _runs(tile.places, part, first=not runs):
+                pulled_run = rule(node, weights, tile.index[run], tile.sign[run], part.low)
+                assert pulled_run is not None
+                runs.append((run, pulled_run))
     return [_in_order(runs) for runs in pulled]
 
 
@@ -74,11 +74,11 @@ def _runs(places: np.ndarray, part: Part, first: bool) -> list[slice]:
     return [slice(int(low), int(high)) for low, high in edges.reshape(-1, 2)]
 
 
-def _in_order(found: list[tuple[slice, Pulled]]) -> Pulled:
+def _in_order(runs: list[tuple[slice, Pulled]]) -> Pulled:
     """Concatenate the rows that the parts pulled back, in the order of the tile."""
-    if len(found) == 1:
-        return found[0][1]
-    pulled = [each for _, each in sorted(found, key=lambda pair: pair[0].start)]
-    biases = [each.bias for each in pulled if each.bias is not None]
-    coefficients = torch.cat([each.only for each in pulled], dim=1)
+    if len(runs) == 1:
+        return runs[0][1]
+    pulled = [run for _, run in sorted(runs, key=lambda pair: pair[0].start)]
+    biases = [run.bias for run in pulled if run.bias is not None]
+    coefficients = torch.cat([run.only for run in pulled], dim=1)
     return Pulled((coefficients,), torch.cat(biases, dim=1) if biases else None)

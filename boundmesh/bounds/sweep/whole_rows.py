@@ -1,4 +1,4 @@
-"""Tiles of rows with all their coefficients on one rank, and how they pass a node."""
+"""Pulls tiles of rows, with all their coefficients on one rank, back through nodes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 from boundmesh.bounds.relaxation.drawn import relax_rows
 from boundmesh.bounds.sweep.affine import pull_rows
 from boundmesh.bounds.sweep.node_weights import NodeWeights, visits
-from boundmesh.bounds.sweep.passage import Draw, SweepLayout
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import Region
 from boundmesh.bounds.sweep.rounding_errors import Errors
 from boundmesh.bounds.sweep.rows import Division, Tile, UnitRows
+from boundmesh.bounds.sweep.sweep_state import Draw, SweepLayout
 from boundmesh.bounds.sweep.tape import Tape
 from boundmesh.bounds.sweep.tile_state import TileState
 from boundmesh.bounds.sweep.unit_rows import pull_units
@@ -42,33 +42,33 @@ class WholeRows:
 
     @property
     def height(self) -> int:
-        return max(each.tile.rows.count for each in self._carried)
+        return max(state.tile.rows.count for state in self._carried)
 
     def mapped(self, change: Callable[[Tensor], Tensor]) -> WholeRows:
         """Return a copy in which `change` replaced every tensor of the rows, in a fixed order."""
-        found = copy(self)
-        found._carried = [each.mapped(change) for each in self._carried]
-        return found
+        copied = copy(self)
+        copied._carried = [state.mapped(change) for state in self._carried]
+        return copied
 
     def parts(self, division: Division) -> Sequence[WholeRows]:
-        found = []
-        for place in range(division.parts):
+        parts = []
+        for number in range(division.parts):
             part = copy(self)
             part._carried = [
-                each.part(_run(place, division.height, each.tile.rows.count))
-                for each in self._carried
+                state.part(_span(number, division.height, state.tile.rows.count))
+                for state in self._carried
             ]
-            found.append(part)
+            parts.append(part)
         # The parts are views, and the whole is not needed any more.
         self._carried = []
-        return found
+        return parts
 
     def lowest(self) -> list[Tensor]:
         return [rows.minimum(self._input, self._region) for rows in self._carried]
 
 
-def _run(place: int, height: int, count: int) -> slice:
-    return slice(min(place * height, count), min((place + 1) * height, count))
+def _span(number: int, height: int, count: int) -> slice:
+    return slice(min(number * height, count), min((number + 1) * height, count))
 
 
 def pass_node(
@@ -76,25 +76,25 @@ def pass_node(
 ) -> None:
     """Pull tiles of one start node back through one node."""
     node = node_weights.node
-    units = [each.tile.rows for each in carried if isinstance(each.tile.rows, UnitRows)]
+    units = [state.tile.rows for state in carried if isinstance(state.tile.rows, UnitRows)]
     if node.name == carried[0].tile.start:
         pulled = pull_units(node_weights, units) if units else None
         if pulled is not None:
-            for each, unit, passed in zip(carried, units, pulled, strict=True):
-                each.add(node, passed, Collected(passed.bias, each.error_of_units(node, unit)))
+            for state, unit, passed in zip(carried, units, pulled, strict=True):
+                state.add(node, passed, Collected(passed.bias, state.error_of_units(node, unit)))
             return
-        for each in carried:
-            each.begin(node)
-    if node.is_input or node.name not in carried[0].at:
+        for state in carried:
+            state.begin(node)
+    if node.is_input or node.name not in carried[0].coefficients:
         return
     if RULES[node.op].affine:
-        rows, collected = zip(*(each.take(node) for each in carried), strict=True)
-        found = pull_rows(node_weights, tape, rows, collected)
-        for each, result in zip(carried, found, strict=True):
-            each.add(node, *result)
+        rows, collected = zip(*(state.take(node) for state in carried), strict=True)
+        pulled_rows = pull_rows(node_weights, tape, rows, collected)
+        for state, result in zip(carried, pulled_rows, strict=True):
+            state.add(node, *result)
     else:
-        for each in carried:
-            each.add(node, *relax_rows(draw(node, each.tile), *each.take(node), node))
+        for state in carried:
+            state.add(node, *relax_rows(draw(node, state.tile), *state.take(node), node))
 
 
 def input_rows(

@@ -1,4 +1,4 @@
-"""Pulling rows in windows back through affine nodes; autograd keeps no weight."""
+"""Pulls rows in windows back through affine nodes; autograd keeps no weight."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ def pull_windows(
     rule = RULES[node.op].pull_windows
     if rule is None:
         return None
-    weights, found = node_weights.tensors, []
-    for each, before in zip(rows, collected, strict=True):
+    weights, results = node_weights.tensors, []
+    for windows, before in zip(rows, collected, strict=True):
         recorded = torch.is_grad_enabled() and product_of(node) is not None
         with torch.set_grad_enabled(torch.is_grad_enabled() and not recorded):
-            pulled = rule(node, weights, each)
+            pulled = rule(node, weights, windows)
             if pulled is None:
                 return None
             known = Collected(None, before.error, before.due) if recorded else before
-            after = each.collect(known, pulled.features)
+            after = windows.collect(known, pulled.features)
             after = Collected(added(after.bias, pulled.bias), after.error)
         if recorded:
-            pulled, bias = _with_gradients(node_weights, tape, each, pulled, after.bias)
+            pulled, bias = _with_gradients(node_weights, tape, windows, pulled, after.bias)
             after = Collected(added(before.bias, bias), after.error)
-        found.append((pulled, after))
-    return found
+        results.append((pulled, after))
+    return results
 
 
 def _with_gradients(
@@ -87,7 +87,9 @@ class _Product(torch.autograd.Function):
         weights = node_weights.tensors
         rule = RULES[ctx.node.op].forward_windows
         assert rule is not None
-        own = None if of_bias is None else of_domains(of_bias, ctx.domains)
+        bias_gradient = None if of_bias is None else of_domains(of_bias, ctx.domains)
         grid, inside = ctx.grids
-        found = rule(ctx.node, weights, Windows(gradient, inside, ctx.features), grid, own)
-        return found, None, None, None, None, None
+        gradients = rule(
+            ctx.node, weights, Windows(gradient, inside, ctx.features), grid, bias_gradient
+        )
+        return gradients, None, None, None, None, None

@@ -41,15 +41,15 @@ def whole_stay(device: torch.device, dtype: torch.dtype) -> bool:
     return fused_windows.usable(device, dtype) and fused_spread.usable(device)
 
 
-def total(one: Tensor | Windows, other: Tensor | Windows) -> Tensor | Windows:
+def total(first: Tensor | Windows, second: Tensor | Windows) -> Tensor | Windows:
     """Add rows at the same value. The sum is dense if one is, or if their windows drift apart."""
-    if isinstance(one, Windows) and isinstance(other, Windows):
-        both = one.plus(other)
-        if both is None and _stays(one):
-            both = one.filled().plus(other.filled())
-        if both is not None:
-            return both
-    return dense(one) + dense(other)
+    if isinstance(first, Windows) and isinstance(second, Windows):
+        summed = first.plus(second)
+        if summed is None and _stays(first):
+            summed = first.filled().plus(second.filled())
+        if summed is not None:
+            return summed
+    return dense(first) + dense(second)
 
 
 def minimum(region: Region, rows: Tensor | Windows, onto: Tensor | None) -> Tensor:

@@ -114,7 +114,7 @@ class Exchange(DeviceLayout):
     def agree(self, value: Value) -> Value:
         return self._group.agree(value)
 
-    def thrifty(self) -> AbstractContextManager[object]:
+    def without_fetched_weights(self) -> AbstractContextManager[object]:
         return regathered(self._weights)
 
     def join_gradients(
@@ -128,7 +128,7 @@ class Exchange(DeviceLayout):
     def share(self, program: Program) -> OwnNeurons:
         return OwnNeurons(self._cuts(program.graph), self._group.rank)
 
-    def passage(
+    def sweep_state(
         self,
         program: Program,
         region: Region,

@@ -32,14 +32,14 @@ class Charged:
 
     def rows(self, name: str, rows: Tensor, cut: Partition | None) -> None:
         """Add the error of rows at a node; `cut` is how the rows are cut (None: they are whole)."""
-        if self._errors is None or name not in self._errors.at:
+        if self._errors is None or name not in self._errors.by_node:
             return
         piece = (
             self._shares.share_of(rows.detach())
             if cut is None
             else self._shares.all_neurons(rows, cut)
         )
-        sizes = self._shares.of_domains(self._errors.at[name].above).squeeze(1)
+        sizes = self._shares.of_domains(self._errors.by_node[name].sizes).squeeze(1)
         self._add(magnitude(piece, sizes))
 
     def units(self, name: str, rows: UnitRows) -> None:

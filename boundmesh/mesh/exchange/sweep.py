@@ -11,11 +11,11 @@ from torch import Tensor
 
 from boundmesh.bounds.relaxation.drawn import pull_drawn
 from boundmesh.bounds.sweep.node_weights import NodeWeights, multiplies_one_vector, product_of
-from boundmesh.bounds.sweep.passage import Draw
 from boundmesh.bounds.sweep.products import offset
 from boundmesh.bounds.sweep.region import BoxRegion, Region
 from boundmesh.bounds.sweep.rounding_errors import Errors
 from boundmesh.bounds.sweep.rows import Division, Tile, UnitRows
+from boundmesh.bounds.sweep.sweep_state import Draw
 from boundmesh.bounds.sweep.unit_rows import pull_units
 from boundmesh.graph.graph import Graph
 from boundmesh.mesh.exchange.biases import Biases

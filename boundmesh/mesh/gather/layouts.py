@@ -70,7 +70,7 @@ class Gather(DeviceLayout):
     def own_domains(self) -> OwnDomains:
         return OwnDomains(self)
 
-    def suited(self, tiles: Sequence[Tile], domains: int) -> DeviceLayout:
+    def for_tiles(self, tiles: Sequence[Tile], domains: int) -> DeviceLayout:
         """Return `FewRows` for a single tile of few rows, and this layout otherwise."""
         few = len(tiles) == 1 and tiles[0].rows.count * domains <= self._few
         return FewRows(self) if few else self
@@ -87,7 +87,7 @@ class Gather(DeviceLayout):
     def agree(self, value: Value) -> Value:
         return self.group.agree(value)
 
-    def thrifty(self) -> AbstractContextManager[object]:
+    def without_fetched_weights(self) -> AbstractContextManager[object]:
         return regathered(self._weights)
 
     def deal(self, tiles: Sequence[Tile]) -> Sequence[Tile]:
@@ -145,8 +145,8 @@ class OverGather(DeviceLayout):
     def agree(self, value: Value) -> Value:
         return self._gather.agree(value)
 
-    def thrifty(self) -> AbstractContextManager[object]:
-        return self._gather.thrifty()
+    def without_fetched_weights(self) -> AbstractContextManager[object]:
+        return self._gather.without_fetched_weights()
 
 
 class FewRows(OverGather):
@@ -169,7 +169,7 @@ class OwnDomains(OverGather):
     def in_float64(self) -> DeviceLayout:
         return self._gather.in_float64().own_domains
 
-    def some(self, mask: Tensor) -> Tensor:
+    def on_any_rank(self, mask: Tensor) -> Tensor:
         """Count by one all-reduce on how many ranks the mask is true."""
         ranks = mask.to(torch.int32)
         self._gather.group.all_reduce(ranks)
@@ -210,7 +210,7 @@ class Offload(DeviceLayout):
     def holding(self, nodes: Sequence[Node], most: int) -> AbstractContextManager[frozenset[str]]:
         return self._weights.holding(nodes, most)
 
-    def thrifty(self) -> AbstractContextManager[object]:
+    def without_fetched_weights(self) -> AbstractContextManager[object]:
         return regathered(self._weights)
 
 

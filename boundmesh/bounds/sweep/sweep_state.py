@@ -21,14 +21,14 @@ Draw = Callable[[Node, Tile], Drawn | Pieces]
 """A function that computes the relaxation of a nonlinear node for the rows of a tile."""
 
 
-class Passage(Protocol):
+class SweepState(Protocol):
     """The state of a sweep of some tiles of one start node; it hides how ranks divide the rows."""
 
     def pass_node(self, node_weights: NodeWeights, draw: Draw) -> None:
         """Pull the tiles back through one node. The caller passes nodes in the sweep's order."""
         ...
 
-    def parts(self, division: Division) -> Sequence[Passage]:
+    def parts(self, division: Division) -> Sequence[SweepState]:
         """Divide the rows of every tile into parts, each with a state of its own."""
         ...
 
@@ -50,12 +50,12 @@ class SweepLayout(WeightStream, Protocol):
         """True if the clock may be looked at between any two nodes."""
         ...
 
-    def passage(
+    def sweep_state(
         self,
         program: Program,
         region: Region,
         tiles: Sequence[Tile],
         errors: Errors | None = None,
-    ) -> Passage:
+    ) -> SweepState:
         """Create the state of a sweep of tiles of one start node, before its first node."""
         ...
