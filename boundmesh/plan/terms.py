@@ -66,6 +66,7 @@ OWNERS: Mapping[str, Term] = {
     "bounds/relaxation/slopes.py": Term.LINES,
     "bounds/sweep/rows.py": Term.ROWS,
     "bounds/sweep/backward.py": Term.ROWS,
+    "bounds/sweep/remaining_path.py": Term.ROWS,
     "bounds/sweep/whole_rows.py": Term.ROWS,
     "bounds/sweep/tile_state.py": Term.ROWS,
     "bounds/sweep/products.py": Term.ROWS,
