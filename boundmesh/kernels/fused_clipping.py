@@ -1,4 +1,4 @@
-"""Kernels for the parts of clipping that visit every input of every neuron in every domain.
+"""Starts kernels for the parts of clipping that visit every input of every neuron and domain.
 
 `boundmesh/bounds/clipping` defines what is computed. The kernels never write a tensor of shape
 `[D, U, n]` to memory.

@@ -1,4 +1,4 @@
-"""The convolution of gradients to rows in windows, in one kernel on GPUs that have Triton.
+"""Convolves gradients to rows in windows, in one kernel on GPUs that have Triton.
 
     y[b, i, c] = f[b]·v[c] + Σ_o,k x[b, s·i + d·k, o]·W[c, o, k]
 

@@ -1,4 +1,4 @@
-"""Kernels that map boxes and unit rows through a linear weight, each in one pass over memory."""
+"""Maps boxes and unit rows through a linear weight by kernels, each in one pass over memory."""
 
 from __future__ import annotations
 

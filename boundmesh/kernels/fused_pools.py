@@ -1,4 +1,4 @@
-"""Rows in windows that are pulled back through a pool, in one pass over memory, on GPUs."""
+"""Pulls rows in windows back through a pool, in one pass over memory, on GPUs."""
 
 from __future__ import annotations
 

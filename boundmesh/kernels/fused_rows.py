@@ -1,4 +1,4 @@
-"""Kernels that pull rows back through lines and sum over rows, each in one pass over memory.
+"""Pulls rows back through lines and sums over rows by kernels, each in one pass over memory.
 
 Without them `Lines.pull` takes five kernels and four copies of a tile of rows. The kernel here
 reads every coefficient once and writes it once. Each row is one program, which adds up its bias in

@@ -1,4 +1,4 @@
-"""The transposed convolution of rows in windows, in one kernel on GPUs that have Triton.
+"""Convolves rows in windows transposed, in one kernel on GPUs that have Triton.
 
     y[b, s·i + d·k, o] = Σ_c,k x[b, i, c]·W[c, o, k]
 

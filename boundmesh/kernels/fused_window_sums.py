@@ -1,4 +1,4 @@
-"""Sums over rows in windows, and their pull through two pieces, on GPUs that have Triton.
+"""Sums over rows in windows, and pulls them through two pieces, on GPUs that have Triton.
 
 Each kernel reads the rows once and computes all sums that their way needs at a node. A program adds
 up a short row, or a part of a long one, in a fixed order. A last kernel adds up the parts. How a

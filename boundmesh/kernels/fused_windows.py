@@ -1,4 +1,4 @@
-"""Kernels for rows in windows, each in one pass over memory, on GPUs that have Triton.
+"""Starts kernels for rows in windows, each in one pass over memory, on GPUs that have Triton.
 
 Without them a read of maps at the windows takes a table of places and a copy for each map.
 """

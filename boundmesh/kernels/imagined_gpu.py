@@ -1,4 +1,4 @@
-"""A GPU that is only imagined, for planning on a machine without one.
+"""Imagines a GPU, for planning on a machine without one.
 
 Its tensors lie on torch's device `meta`, where they have shapes and no numbers. Every decision that
 depends on the device falls as on a GPU, and kernels are reported instead of started.

@@ -1,4 +1,4 @@
-"""Products of float32 matrices, which Hopper GPUs compute from products of bfloat16 matrices.
+"""Multiplies float32 matrices, which Hopper GPUs do by products of bfloat16 matrices.
 
 A float32 is the sum of three bfloat16 numbers of 8 bits, x = x₁ + x₂ + x₃. Of the nine products
 in x·y the six largest are taken, each exact, and added in float32; the others are below 2⁻²⁴·|x·y|.

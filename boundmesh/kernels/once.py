@@ -1,4 +1,4 @@
-"""Tensors that are computed once and read by later work are not computed in a recording.
+"""Keeps tensors that are computed once for later work from being computed in a recording.
 
 A kernel that is recorded has not run yet. A tensor that is kept for later work would hold any
 values if the recording failed before it was replayed.

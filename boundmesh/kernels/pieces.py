@@ -1,4 +1,4 @@
-"""Kernels that pull rows back through a ReLU-like operator in one pass, on GPUs that have Triton.
+"""Pulls rows back through a ReLU-like operator in one pass, on GPUs that have Triton.
 
 Without them the lines of unstable neurons are computed and merged with those of stable neurons,
 which takes about a hundred small kernels for a pull and its gradients. Here a pull is one kernel,

@@ -1,4 +1,4 @@
-"""Recording repeated work on a GPU as a CUDA graph, which is then replayed.
+"""Records repeated work on a GPU as a CUDA graph, which is then replayed.
 
 A GPU finishes a small kernel before the host has started the next one. A CUDA graph is started as a
 whole, whatever the number of its kernels.

@@ -1,4 +1,4 @@
-"""Kernels that pull rows in windows back through `Pieces` with slopes α, and their gradients.
+"""Pulls rows in windows back through `Pieces` with slopes α, and computes the gradients of that.
 
 A pull is one kernel on GPUs that have Triton, and its gradients are three. Only the rows are stored
 for the gradients. α takes its step of Adam where its gradient is computed, if it takes one. A row's

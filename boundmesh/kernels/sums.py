@@ -1,4 +1,4 @@
-"""Sums `[D, S]` that rows collect on the way back, such as their biases.
+"""Holds and adds sums `[D, S]` that rows collect on the way back, such as their biases.
 
 D is the number of domains, or 1 for a sum that all domains share. None stands for zero.
 """

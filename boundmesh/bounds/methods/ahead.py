@@ -44,7 +44,7 @@ class Ahead:
         A stretch before them must not be recorded any more. The recordings share their memory, so
         its results would lie where the kernels of these recordings write.
         """
-        fits = self.heights == {name: each.height for name, each in tile.divisions.items()}
+        fits = self.heights == {name: division.height for name, division in tile.divisions.items()}
         return self.repeats if fits and self.repeats else others
 
 
@@ -65,14 +65,14 @@ def recorded_ahead(problem: Problem, start: str, draw: FixedLines, errors: Error
     passed = forms(program, tile, whole_stay=whole_stay(layout.device, layout.dtype))
     known = {name for name, _ in passed & draw.passed}
     planned = stretches(order, fixed.divisions, fixed.height, LEAST_TILES, known)
-    later = [each for each in planned if each.first in fixed.divisions]
-    repeats = {each.first: Repeat(each, layout.device) for each in later}
+    later = [stretch for stretch in planned if stretch.first in fixed.divisions]
+    repeats = {stretch.first: Repeat(stretch, layout.device) for stretch in later}
     if not repeats:
         return NOTHING
     with keeping(draw.tables):
         record(layout, program, problem.region, Wave([tile], draw), errors, repeats)
     draw.passed |= passed
-    return Ahead({name: each.height for name, each in fixed.divisions.items()}, repeats)
+    return Ahead({name: stretch.height for name, stretch in fixed.divisions.items()}, repeats)
 
 
 def _example(problem: Problem, start: str, height: int, divisions: Mapping[str, Division]) -> Tile:

@@ -35,15 +35,19 @@ def pull(
     assert rule is not None
     if product_of(node) is None:
         pairs = zip(rows, onto, strict=True)
-        return [rule(node, node_weights.weights, each).onto(bias) for each, bias in pairs]
+        return [rule(node, node_weights.weights, tile_rows).onto(bias) for tile_rows, bias in pairs]
     if torch.is_grad_enabled():
         earlier = onto if node_weights.weights else ()
-        found = _Product.apply(node_weights, tape, len(rows), *rows, *earlier)
-        biases = found[len(rows) :] or onto
-        return [Pulled((each,), bias) for each, bias in zip(found, biases, strict=False)]
-    found = times(node_weights, rows)
-    biases = (offset(node_weights, each, bias) for each, bias in zip(rows, onto, strict=True))
-    return [Pulled((each,), bias) for each, bias in zip(found, biases, strict=True)]
+        products = _Product.apply(node_weights, tape, len(rows), *rows, *earlier)
+        biases = products[len(rows) :] or onto
+        return [
+            Pulled((tile_rows,), bias) for tile_rows, bias in zip(products, biases, strict=False)
+        ]
+    products = times(node_weights, rows)
+    biases = (
+        offset(node_weights, tile_rows, bias) for tile_rows, bias in zip(rows, onto, strict=True)
+    )
+    return [Pulled((tile_rows,), bias) for tile_rows, bias in zip(products, biases, strict=True)]
 
 
 def pull_rows(

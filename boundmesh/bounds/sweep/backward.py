@@ -1,4 +1,4 @@
-"""The backward sweep of CROWN: it pulls tiles of rows back from a start node to the input.
+"""Sweeps back as CROWN does: pulls tiles of rows from a start node to the input.
 
 A row ⟨A, start(x)⟩ is replaced, node by node, by a row of the node's inputs that is never larger.
 At the input its minimum over the region is the lower bound.

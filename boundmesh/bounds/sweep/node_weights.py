@@ -1,4 +1,4 @@
-"""A node together with its weights, as a layout passes them to a sweep."""
+"""Holds a node together with its weights, as a layout passes them to a sweep."""
 
 from __future__ import annotations
 

@@ -37,16 +37,16 @@ def interval(node_weights: NodeWeights, boxes: Sequence[Interval]) -> Interval:
     rule = RULES[node.op].interval
     if product_of(node) is None:
         return rule(node, node_weights.weights, *boxes)
-    found = []
+    boxes_of_parts = []
     for part in node_weights.parts:
         node_part, bias = node_of_part(node_weights, part.low, part.high)
-        found.append(rule(node_part, (part.weight, *bias), *boxes))
-    if len(found) == 1:
-        return found[0]
+        boxes_of_parts.append(rule(node_part, (part.weight, *bias), *boxes))
+    if len(boxes_of_parts) == 1:
+        return boxes_of_parts[0]
     dim = output_axis(node) + 1
     return Interval(
-        torch.cat([each.lower for each in found], dim),
-        torch.cat([each.upper for each in found], dim),
+        torch.cat([box.lower for box in boxes_of_parts], dim),
+        torch.cat([box.upper for box in boxes_of_parts], dim),
     )
 
 
@@ -57,30 +57,30 @@ def times(node_weights: NodeWeights, rows: Sequence[Tensor]) -> list[Tensor]:
         (part,) = node_weights.parts
         rule = RULES[node.op].pull
         assert rule is not None
-        return [rule(node, (part.weight,), each).only for each in rows]
-    flat = [each.reshape(-1, each.shape[-1]) for each in rows]
+        return [rule(node, (part.weight,), tile_rows).only for tile_rows in rows]
+    flat = [tile_rows.reshape(-1, tile_rows.shape[-1]) for tile_rows in rows]
     distributed = node_weights.distributed
     sums = (
         _sums(node_weights.parts, flat)
         if distributed is None
-        else [distributed.times(each) for each in flat]
+        else [distributed.times(tile_rows) for tile_rows in flat]
     )
     return [
-        total.reshape(*each.shape[:2], *node.input_shapes[0])
-        for total, each in zip(sums, rows, strict=True)
+        total.reshape(*tile_rows.shape[:2], *node.input_shapes[0])
+        for total, tile_rows in zip(sums, rows, strict=True)
     ]
 
 
 def _sums(parts: Iterable[Part], rows: Sequence[Tensor]) -> list[Tensor]:
     sums: list[Tensor] = []
     for part in parts:
-        for place, each in enumerate(rows):
-            whole = part.high - part.low == each.shape[1]
-            block = each if whole else each[:, part.low : part.high]
+        for number, tile_rows in enumerate(rows):
+            whole = part.high - part.low == tile_rows.shape[1]
+            block = tile_rows if whole else tile_rows[:, part.low : part.high]
             if part.low == 0:
                 sums.append(mm(block, part.weight))
             else:
-                mm(block, part.weight, sums[place], add=True)
+                mm(block, part.weight, sums[number], add=True)
     return sums
 
 
@@ -95,11 +95,11 @@ def transposed(
     `gradients` are those to the pulled rows `A W`. `of_biases` are those to `⟨A, b⟩`, `[D, S]`
     each; the sequence is empty if the node has no bias.
     """
-    found = _transposed(node_weights, gradients, shapes)
-    for each, of_bias in zip(found, of_biases, strict=False):
-        wide = of_bias.reshape(*of_bias.shape, *(1,) * (each.dim() - 2))
-        each.addcmul_(wide, node_weights.bias)
-    return found
+    results = _transposed(node_weights, gradients, shapes)
+    for result, of_bias in zip(results, of_biases, strict=False):
+        wide = of_bias.reshape(*of_bias.shape, *(1,) * (result.dim() - 2))
+        result.addcmul_(wide, node_weights.bias)
+    return results
 
 
 def _transposed(
@@ -110,19 +110,21 @@ def _transposed(
         (part,) = node_weights.parts
         rule = RULES[node.op].forward
         return [
-            rule(node, (part.weight,), each.flatten(0, 1)).reshape(shape)
-            for each, shape in zip(gradients, shapes, strict=True)
+            rule(node, (part.weight,), tile_gradient.flatten(0, 1)).reshape(shape)
+            for tile_gradient, shape in zip(gradients, shapes, strict=True)
         ]
-    flat = [each.reshape(-1, each.shape[-1]) for each in gradients]
+    flat = [tile_gradient.reshape(-1, tile_gradient.shape[-1]) for tile_gradient in gradients]
     distributed = node_weights.distributed
     if distributed is not None:
-        found = [distributed.transposed(each) for each in flat]
+        results = [distributed.transposed(tile_gradient) for tile_gradient in flat]
     else:
-        found = [each.new_empty(len(each), node.shape[-1]) for each in flat]
+        results = [
+            tile_gradient.new_empty(len(tile_gradient), node.shape[-1]) for tile_gradient in flat
+        ]
         for part in node_weights.parts:
-            for each, whole in zip(flat, found, strict=True):
-                mm(each, part.weight.mT, whole[:, part.low : part.high])
-    return [whole.reshape(shape) for whole, shape in zip(found, shapes, strict=True)]
+            for tile_gradient, result in zip(flat, results, strict=True):
+                mm(tile_gradient, part.weight.mT, result[:, part.low : part.high])
+    return [result.reshape(shape) for result, shape in zip(results, shapes, strict=True)]
 
 
 def offset(node_weights: NodeWeights, rows: Tensor, onto: Tensor | None = None) -> Tensor | None:

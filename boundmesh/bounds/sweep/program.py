@@ -138,11 +138,12 @@ class Program:
 
         Coefficients from several readers add up, and the multiplier β of a split is subtracted.
         """
-        mine = {node.name for node in self.nodes}
+        own_names = {node.name for node in self.nodes}
         readers = {
-            name: sum(reader in mine for reader in self.graph.consumers[name]) for name in mine
+            name: sum(reader in own_names for reader in self.graph.consumers[name])
+            for name in own_names
         }
-        joins = dict.fromkeys(mine, 0)
+        joins = dict.fromkeys(own_names, 0)
         for node in self.nodes:
             for name in node.inputs:
                 joins[node.name] = max(joins[node.name], readers[name] - 1)

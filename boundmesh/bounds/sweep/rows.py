@@ -1,4 +1,4 @@
-"""Rows, the linear functions that a sweep bounds from below, and tiles, the blocks of rows.
+"""Defines rows, the linear functions that a sweep bounds from below, and tiles, blocks of rows.
 
 A sweep computes lower bounds only. An upper bound is minus the lower bound of the negated row.
 """

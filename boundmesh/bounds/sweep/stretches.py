@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from operator import mul
 
 from boundmesh.bounds.sweep.parts import in_parts, without
 from boundmesh.bounds.sweep.rows import Division
@@ -49,14 +50,14 @@ def stretches(
 
     `known` are the nodes for which all that parts share was computed.
     """
-    found, ends = [], _ends(order, divisions)
+    chosen, ends = [], _ends(order, divisions)
     for begin, last in cheapest(order, divisions, times).items():
         node = order[begin]
-        end = len(order) if last else next(each for each in ends if each > begin)
-        fresh = [at for at, each in enumerate(order[begin:end], 1) if each.name not in known]
+        end = len(order) if last else next(place for place in ends if place > begin)
+        fresh = [count for count, n in enumerate(order[begin:end], 1) if n.name not in known]
         rows = divisions[node.name].height if node.name in divisions else height
-        found.append(Stretch(node.name, last, rows, max(fresh, default=0)))
-    return found
+        chosen.append(Stretch(node.name, last, rows, max(fresh, default=0)))
+    return chosen
 
 
 def cheapest(
@@ -69,7 +70,7 @@ def cheapest(
     """
     ends = _ends(order, divisions)
     parts = [divisions[order[end].name].parts for end in ends[1:-1]]
-    counts = list(accumulate([times, *parts], lambda one, two: one * two))
+    counts = list(accumulate([times, *parts], mul))
     best, least = dict[int, bool](), times * passes_from(order, divisions, 0)
     before, chosen = 0.0, dict[int, bool]()
     for (begin, end), count in zip(pairwise(ends), counts, strict=True):
@@ -95,4 +96,8 @@ def passes_from(order: Sequence[Node], divisions: Mapping[str, Division], place:
 
 def _ends(order: Sequence[Node], divisions: Mapping[str, Division]) -> list[int]:
     """Return the places where stretches begin, and the length of the way."""
-    return [0, *(at for at, node in enumerate(order) if at and node.name in divisions), len(order)]
+    return [
+        0,
+        *(index for index, node in enumerate(order) if index and node.name in divisions),
+        len(order),
+    ]

@@ -153,25 +153,25 @@ def divisions(
     small that they can grow `GROWTH` times before they are divided again. All parts are equally
     high in a tile of `evened(height, divisions)` rows, which are never fewer than `height`.
     """
-    found: dict[str, Division] = {}
+    divided: dict[str, Division] = {}
     tile_elements = of_windows(tile_elements)
     sizes = windowed_sizes(program, start)
     if sizes is None:
         return {}
     names = [node.name for node in program.order(start) if node.name in sizes]
-    for place, name in enumerate(names[1:], 1):
+    for index, name in enumerate(names[1:], 1):
         size = domains * sizes[name]
         if height * size > tile_elements:
-            largest = domains * max(sizes[each] for each in names[place:])
+            largest = domains * max(sizes[later] for later in names[index:])
             least = max(1, tile_elements // largest)
             parts = min(-(-height * size * GROWTH // tile_elements), -(-height // least))
             if parts > 1:
                 whole, height = height, -(-height // parts)
-                found[name] = Division(-(-whole // height), height)
-    for name in reversed(found):
-        found[name] = Division(found[name].parts, height)
-        height *= found[name].parts
-    return found
+                divided[name] = Division(-(-whole // height), height)
+    for name in reversed(divided):
+        divided[name] = Division(divided[name].parts, height)
+        height *= divided[name].parts
+    return divided
 
 
 def evened(height: int, divisions: Mapping[str, Division]) -> int:

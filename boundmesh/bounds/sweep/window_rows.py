@@ -1,4 +1,4 @@
-"""Rows that a sweep carries: dense coefficients `[D or 1, S, *shape]`, or `Windows`."""
+"""Handles rows that are either dense, coefficients `[D or 1, S, *shape]`, or `Windows`."""
 
 from __future__ import annotations
 
