@@ -111,7 +111,7 @@ KINDS: dict[str, Callable[[], Any]] = {
     "complex numbers": lambda: ZEROS.to(torch.complex64).conj(),
     "are masked": lambda: np.ma.masked_array(np.zeros((1, 2)), mask=[[True, False]]),
 }
-"""Arrays that do not hold a real number at every place, by what is told of them."""
+"""Arrays that do not hold a real number at every place, by words of the error."""
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

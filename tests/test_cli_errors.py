@@ -298,7 +298,7 @@ def test_shapes_that_no_input_can_have_are_refused(command, tmp_path, name, shap
 
 
 def places_without_a_file(folder: Path) -> dict[str, str]:
-    """Where no file can be made, by what is told."""
+    """Paths where no file can be made, by words of the error."""
     (folder / "file").write_text("x")
     (folder / "loop").symlink_to(folder / "loop")
     (folder / "dangling").symlink_to(folder / "absent" / "file")

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import pytest
@@ -30,41 +31,38 @@ def test_a_benchmark_whose_instances_all_fail_exits_with_1(
         assert command("bench", tmp_path / "list.csv").code == code
 
 
-def test_an_interrupted_command_exits_with_130(tmp_path: Path) -> None:
-    # The child interrupts itself at the first module that reading a network imports.
+def interrupted_at(module: str, finds: str) -> subprocess.CompletedProcess[str]:
+    """Run `verify` in a child that runs the lines `finds` when it first imports a module."""
     script = (
         "import signal, sys, importlib.abc\n"
         "class Finder(importlib.abc.MetaPathFinder):\n"
         "    def find_spec(self, name, path, target=None):\n"
-        "        if name == 'boundmesh.api': signal.raise_signal(signal.SIGINT)\n"
+        f"        if name == {module!r}:\n"
+        f"{indent(finds, 12 * ' ')}"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "sys.meta_path.insert(0, Finder())\n"
         f"sys.argv = ['boundmesh', 'verify', {str(NEAR)!r}, '--network', {str(MLP)!r}]\n"
         "from boundmesh.cli import main\n"
         "main()\n"
     )
-    outcome = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
-                             timeout=60, env=ENVIRONMENT)  # fmt: skip
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
+                          timeout=60, env=ENVIRONMENT)  # fmt: skip
+
+
+def test_an_interrupted_command_exits_with_130() -> None:
+    # The child interrupts itself at the first module that reading a network imports.
+    outcome = interrupted_at("boundmesh.api", "signal.raise_signal(signal.SIGINT)\n")
     assert (outcome.returncode, outcome.stdout) == (130, "")
     assert "interrupted" in outcome.stderr and "Traceback" not in outcome.stderr
 
 
 def test_a_library_that_fails_as_its_import_is_interrupted_is_no_defect() -> None:
     # Libraries in C turn an interruption of their import into errors of other kinds.
-    script = (
-        "import signal, sys, importlib.abc\n"
-        "class Finder(importlib.abc.MetaPathFinder):\n"
-        "    def find_spec(self, name, path, target=None):\n"
-        "        if name == 'onnxruntime':\n"
-        "            try: signal.raise_signal(signal.SIGINT)\n"
-        "            except KeyboardInterrupt: raise ImportError('initialization failed')\n"
-        "sys.meta_path.insert(0, Finder())\n"
-        f"sys.argv = ['boundmesh', 'verify', {str(NEAR)!r}, '--network', {str(MLP)!r}]\n"
-        "from boundmesh.cli import main\n"
-        "main()\n"
+    failing = (
+        "try: signal.raise_signal(signal.SIGINT)\n"
+        "except KeyboardInterrupt: raise ImportError('initialization failed')\n"
     )
-    outcome = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
-                             timeout=60, env=ENVIRONMENT)  # fmt: skip
+    outcome = interrupted_at("onnxruntime", failing)
     assert (outcome.returncode, outcome.stdout) == (130, "")
     assert "interrupted" in outcome.stderr
     assert "Traceback" not in outcome.stderr and "defect" not in outcome.stderr

@@ -11,7 +11,7 @@ from pathlib import Path
 from boundmesh.errors import BoundmeshError, ReadError
 
 ENTER = os.W_OK | os.X_OK
-"""What a folder must allow for files to be made in it."""
+"""The rights that a folder must give so that files can be made in it."""
 
 WHOLE = re.compile(r"[0-9]{1,18}")
 """A length on the command line; digits of other scripts are none."""

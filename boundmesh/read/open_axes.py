@@ -47,10 +47,10 @@ class OpenAxisError(ReadError):
 
 @dataclass(frozen=True)
 class DeclaredShapes:
-    """What the file of a property declares about the shapes of its networks' inputs.
+    """The shapes that the file of a property declares for the inputs of its networks.
 
     known    the shapes, or how many numbers there are
-    several  True if the property is about several networks, any of which may have the shapes
+    several  True if the property is about several networks; each of them may have the shapes
     """
 
     known: KnownShapes = UNKNOWN

@@ -16,13 +16,12 @@ import torch
 from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.relaxation.fixed_lines import FixedLines
 from boundmesh.bounds.sweep.backward import Wave, record
-from boundmesh.bounds.sweep.largest_row import forms, spatial_axes
+from boundmesh.bounds.sweep.largest_row import spatial_axes
 from boundmesh.bounds.sweep.repeats import Repeat, Repeats
 from boundmesh.bounds.sweep.rounding_errors import Errors
 from boundmesh.bounds.sweep.rows import Division, Tile, UnitRows
 from boundmesh.bounds.sweep.stretches import stretches
 from boundmesh.bounds.sweep.tile_heights import LEAST_TILES, first_part, fixed_tiling
-from boundmesh.bounds.sweep.window_rows import whole_stay
 from boundmesh.kernels.once import keeping
 from boundmesh.kernels.recorded import busy
 
@@ -32,7 +31,7 @@ class Ahead:
     """Recordings that were made before the rows of their start node were known.
 
     heights  the number of rows of a part after each division, by the name of the node behind it
-    repeats  the recorded stretches, all of which begin at a division
+    repeats  the recorded stretches; each begins at a division
     """
 
     heights: Mapping[str, int] = field(default_factory=dict)
@@ -62,8 +61,8 @@ def recorded_ahead(problem: Problem, start: str, draw: FixedLines, errors: Error
     if fixed is None:
         return NOTHING
     tile = _example(problem, start, first_part(fixed), fixed.divisions)
-    passed = forms(program, tile, whole_stay=whole_stay(layout.device, layout.dtype))
-    known = {name for name, _ in passed & draw.passed}
+    passed = problem.forms(tile)
+    known = draw.known(passed)
     planned = stretches(order, fixed.divisions, fixed.height, LEAST_TILES, known)
     later = [stretch for stretch in planned if stretch.first in fixed.divisions]
     repeats = {stretch.first: Repeat(stretch, layout.device) for stretch in later}

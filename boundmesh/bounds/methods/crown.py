@@ -15,13 +15,11 @@ from boundmesh.bounds.methods.problem import Problem
 from boundmesh.bounds.relaxation.fixed_lines import FixedLines
 from boundmesh.bounds.sweep.backward import in_waves, sweep
 from boundmesh.bounds.sweep.intervals import Intervals
-from boundmesh.bounds.sweep.largest_row import forms
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import BoxRegion
 from boundmesh.bounds.sweep.repeats import Repeats, repeats_of
 from boundmesh.bounds.sweep.rounding_errors import Errors
 from boundmesh.bounds.sweep.rows import DenseRows, Rows, both_sides, ends, side_by_side
-from boundmesh.bounds.sweep.window_rows import whole_stay
 from boundmesh.kernels.once import keeping
 from boundmesh.operators.interval import Interval
 
@@ -45,8 +43,7 @@ def bound_rows(
     layout = problem.layout.for_tiles(tiles, problem.region.domains)
     waves = in_waves(layout.deal(tiles), layout.wave, draw)
     order = problem.program.order(start)
-    stay = whole_stay(layout.device, layout.dtype)
-    passed = forms(problem.program, tiles[0], whole_stay=stay)
+    passed = problem.forms(tiles[0])
     # Parts of tiles in windows would fetch a weight that lies in shards once for each part.
     most = MOST_HELD * problem.tile_elements if tiles[0].windowed else 0
     with layout.holding(order, most) as fetched:
@@ -54,7 +51,7 @@ def bound_rows(
         tables = {**draw.tables} if fetched else draw.tables
         holds = layout.holds(order)
         if holds:
-            known = {name for name, _ in passed & draw.passed} - fetched
+            known = draw.known(passed) - fetched
             own = repeats_of(order, tiles, layout.device, layout.dealers, known)
             repeats = ahead.instead_of(own, tiles[0])
         with keeping(tables if holds else None):

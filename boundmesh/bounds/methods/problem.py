@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 
 from boundmesh.bounds.relaxation.fixed_lines import FixedLines
 from boundmesh.bounds.sweep.backward import no_look
-from boundmesh.bounds.sweep.largest_row import spatial_axes, windowed_row
+from boundmesh.bounds.sweep.largest_row import forms, spatial_axes, windowed_row
 from boundmesh.bounds.sweep.layout import DeviceLayout
 from boundmesh.bounds.sweep.program import Program
 from boundmesh.bounds.sweep.region import Region
 from boundmesh.bounds.sweep.rows import Rows, Tile, UnitRows, into_tiles
 from boundmesh.bounds.sweep.tile_heights import tiling
+from boundmesh.bounds.sweep.window_rows import whole_stay
 from boundmesh.operators.interval import Interval
 from boundmesh.operators.rounding import Rounding
 
@@ -53,6 +54,11 @@ class Problem:
         cut = tiling(self.program, start, domains, rows.count, most, gradients, windows)
         equal = windows and not gradients
         return tuple(into_tiles(start, rows, cut.height, cut.divisions, equal=equal))
+
+    def forms(self, tile: Tile) -> set[tuple[str, bool]]:
+        """Return the nodes that a tile passes, by name, and True where its rows lie in windows."""
+        stay = whole_stay(self.layout.device, self.layout.dtype)
+        return forms(self.program, tile, whole_stay=stay)
 
     def fixed_lines(self, bounds: Mapping[str, Interval]) -> FixedLines:
         """Create CROWN's relaxations of this rank's share of the neurons."""

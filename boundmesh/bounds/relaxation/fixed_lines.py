@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import torch
 from torch import Tensor
@@ -47,6 +47,10 @@ class FixedLines:
         self._drawn: dict[tuple[str, bool], Drawn | Pieces] = {}
         self.tables: Tables = {}
         self.passed: set[tuple[str, bool]] = set()
+
+    def known(self, forms: Collection[tuple[str, bool]]) -> set[str]:
+        """Return the nodes, by name, that some sweep has passed in the same form."""
+        return {name for name, _ in self.passed.intersection(forms)}
 
     def __call__(self, node: Node, tile: Tile) -> Drawn | Pieces:
         key = node.name, tile.windowed

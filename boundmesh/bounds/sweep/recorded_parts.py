@@ -25,7 +25,7 @@ class Movable(Protocol):
 
 
 class RecordableState(Movable, Protocol):
-    """The state of a sweep, of which a stretch can be recorded."""
+    """The state of a sweep that can be copied, so that a stretch can be recorded with the copy."""
 
     @property
     def height(self) -> int:
@@ -49,7 +49,7 @@ class Lowest:
 
 @dataclass(frozen=True)
 class RecordedPart(Generic[Moved]):
-    """What a part of a tile does in a stretch, recorded.
+    """A recording of what a part of a tile does in a stretch.
 
     graph    the kernels
     inputs   the tensors that they read
@@ -87,7 +87,7 @@ class RecordedPart(Generic[Moved]):
 
     @property
     def result(self) -> Moved:
-        """What the last replay computed, in an object that a sweep may change."""
+        """The results of the last replay, in an object that a sweep may change."""
         return self.results.mapped(lambda each: each)
 
 

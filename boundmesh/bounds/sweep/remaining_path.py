@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -43,7 +44,7 @@ class RemainingPath:
     repeats: Repeats
     look: Callable[[], None]
 
-    @property
+    @cached_property
     def stretch(self) -> int:
         """How many nodes tiles pass before they are divided, or reach the input."""
         indices = (index for index, node in enumerate(self.order) if node.name in self.divisions)
@@ -91,7 +92,7 @@ def pull_back(state: SweepState, path: RemainingPath) -> list[Tensor]:
 
 
 def pass_stretch(state: SweepState, path: RemainingPath) -> None:
-    """Pull tiles back to the node in front of which they are divided next, or to the input."""
+    """Pull tiles back to their next division, or to the input."""
     for node in path.order[: path.stretch]:
         path.look()
         state.pass_node(path.weights(node), path.draw)

@@ -9,7 +9,7 @@ where the recorded kernels read them. The results have the same bits.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -24,7 +24,7 @@ from boundmesh.bounds.sweep.recorded_parts import (
 )
 from boundmesh.bounds.sweep.rows import Tile
 from boundmesh.bounds.sweep.stretches import Stretch, stretches
-from boundmesh.kernels.imagined_gpu import imagined
+from boundmesh.kernels.imagined_gpu import ImaginedGPU, imagined
 from boundmesh.operators.node import Node
 
 
@@ -44,7 +44,7 @@ class Repeat:
     _begun: bool = False
     _shapes: Sequence[torch.Size] = ()
     _recording: RecordedPart[Any] | None = None
-    _kept: Sequence[Tensor] = field(default=())
+    _kept: Sequence[Tensor] = ()
 
     def run(
         self,
@@ -61,8 +61,9 @@ class Repeat:
         if state.height != self.stretch.height or not all(tensor.numel() for tensor in inputs):
             self._begun = True
             return step(state)
-        if imagined(self.device) is not None:
-            return self._imagine(state, step, rehearse)
+        gpu = imagined(self.device)
+        if gpu is not None:
+            return self._imagine(gpu, state, step, rehearse)
         if not self._begun:
             self.record(state, step, rehearse)
         if self._recording is None or self._shapes != [tensor.shape for tensor in inputs]:
@@ -93,13 +94,12 @@ class Repeat:
 
     def _imagine(
         self,
+        gpu: ImaginedGPU,
         state: State,
         step: Callable[[State], Moved],
         rehearse: Callable[[State], object],
     ) -> Moved:
         """Return the result in memory of its own, as a recording has it with its inputs."""
-        gpu = imagined(self.device)
-        assert gpu is not None
         self._rehearse(state, rehearse)
         self._kept = ()
         copy = state.mapped(torch.clone)

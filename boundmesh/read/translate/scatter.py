@@ -102,7 +102,7 @@ def written(step: Step, x: Node, places: np.ndarray) -> Node:
 
 
 def once_each(places: np.ndarray) -> Iterator[np.ndarray]:
-    """Return parts of the positions in `places`, in each of which no place occurs twice."""
+    """Return parts of the positions in `places`. No place occurs twice in a part."""
     rest = np.arange(places.size)
     while rest.size:
         _, first = np.unique(places[rest], return_index=True)
