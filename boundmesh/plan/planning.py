@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from boundmesh.bounds.sweep.largest_row import windowed_row
 from boundmesh.bounds.sweep.program import Program
-from boundmesh.bounds.sweep.tile_heights import tile_height
+from boundmesh.bounds.sweep.tile_heights import tiling
 from boundmesh.graph.graph import Graph
 from boundmesh.plan.layouts import imagined_layout, schedule_of
 from boundmesh.plan.machine import Machine
@@ -123,8 +123,7 @@ def _tiles(bounding: Bounding, unstable: Unstable) -> Iterator[TileSize]:
         if not rows or name in program.exact:
             continue
         units, gradients = name != program.target, "alpha-crown" in methods_of(bounding)
-        height = tile_height(
-            program, name, bounding.domains, rows, bounding.tile_elements, gradients, units
-        )
+        given = program, name, bounding.domains, rows, bounding.tile_elements
+        height = tiling(*given, gradients, units).height
         longest = windowed_row(program, name, gradients) if units else None
         yield TileSize(name, rows, height, longest or program.widest(name))
